@@ -1,0 +1,146 @@
+// The only place where control plane and data plane meet: plain values, no behaviour. The member agent pushes group SAs
+// in and reads statistics and events out; neither side includes anything else of the other. All calls come from one
+// control thread; none blocks on a worker for longer than one RCU grace period.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace sealcast {
+
+// Monotonic; the data plane turns deadlines into TSC ticks itself.
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+enum class EspMode : std::uint8_t {
+  tunnel_preserve = 1,  // RFC 5374 §3.1: outer addresses copied from the inner packet
+  tunnel_fixed = 2,     // outer addresses given by configuration
+  transport = 3,
+};
+
+// AES-GCM key of one SPI (protocol.md "Keys": sa_key(spi)).
+struct SaKey {
+  std::uint32_t spi = 0;
+  std::uint8_t key_size = 32;  // bytes of key in use: 16 or 32
+  Secret<32> key;              // first key_size bytes
+  std::array<std::uint8_t, 4> salt{};
+
+  SaKey clone() const {
+    SaKey copy;
+    copy.spi = spi;
+    copy.key_size = key_size;
+    copy.key = key.clone();
+    copy.salt = salt;
+    return copy;
+  }
+};
+
+struct InboundSa {
+  SaKey key;
+  std::uint64_t floor = 0;  // numbers below it are refused as replays
+};
+
+// A slot of our own (H9): exactly one worker ever seals under it.
+struct OutboundSa {
+  SaKey key;
+};
+
+// One epoch of one group as the data plane needs it. The data plane never sees the group master.
+struct GroupEpoch {
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::vector<Selector> selectors;  // at least one
+  EspMode mode = EspMode::tunnel_preserve;
+  std::uint32_t replay_window = 4096;  // packets, power of two, at least 1024
+  std::uint32_t spi_prefix = 0;        // spi = spi_prefix | slot
+  std::uint8_t spi_slot_bits = 16;     // slots are 0 .. 2^bits - 1
+  std::vector<InboundSa> inbound;      // every slot derived so far, own ones left out
+  std::vector<OutboundSa> outbound;    // own slots, one a worker, in worker order; empty for a pure receiver
+  bool active = false;                 // false: receive only until activate()
+  SteadyTime expires;                  // end of the epoch's life: nothing is sealed or opened after it
+  SteadyTime lease_until;              // authority lease: nothing is sealed after it
+};
+
+// What the data plane tells the agent. Bounded: a flood of one kind never displaces another kind.
+struct SlotWanted {  // a packet came for a slot that is not derived yet
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint32_t slot = 0;
+};
+struct CounterLimit {  // an outbound SA reached its soft volume limit: ask for a rekey
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint32_t spi = 0;
+};
+struct DataPlaneEvents {
+  std::vector<SlotWanted> slots_wanted;
+  std::vector<CounterLimit> counter_limits;
+};
+
+struct SaStatistics {
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint32_t spi = 0;
+  bool outbound = false;
+  bool active = false;            // outbound: the one packets are sealed under
+  std::uint64_t packets = 0;      // sealed or opened
+  std::uint64_t bytes = 0;        // of inner IP packets
+  std::uint64_t next_number = 0;  // outbound: next IV; inbound: highest seen
+  std::uint64_t replays = 0;
+  std::uint64_t bad_tags = 0;
+};
+struct DropCount {
+  std::string reason;  // stable name, e.g. "no_sa", "selector_mismatch", "too_big"
+  std::uint64_t packets = 0;
+};
+struct PortStatistics {
+  std::string name;    // "red" or "black"
+  std::string device;  // the configured port string
+  bool link_up = false;
+  std::uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0, tx_dropped = 0;
+};
+struct DataPlaneStatistics {
+  std::string engine;  // AEAD engine in use
+  std::uint64_t sealed = 0, opened = 0, bypassed = 0;
+  std::vector<PortStatistics> ports;
+  std::vector<SaStatistics> sas;
+  std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order
+};
+
+class DataPlaneControl {
+ public:
+  virtual ~DataPlaneControl() = default;
+
+  // Number of workers, hence of outbound slots a sender asks the key server for.
+  virtual std::uint32_t workers() const = 0;
+
+  // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10).
+  // Called once at start for every configured group, before any port is started.
+  virtual Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) = 0;
+
+  // Adds an epoch (receiving at once, sending only if active). The pair (group_id, epoch) must be new.
+  virtual Result<void> install(GroupEpoch epoch) = 0;
+  // Adds keys of slots seen later to an installed epoch; slots already there are left untouched.
+  virtual Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) = 0;
+  // Replaces the outbound SAs of an epoch (a new registration brought new slots).
+  virtual Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
+                                        std::vector<OutboundSa> slots) = 0;
+  // From now on this epoch seals; the group's other epochs only open.
+  virtual Result<void> activate(const std::string& group_id, std::uint64_t epoch) = 0;
+  virtual Result<void> extend_lease(const std::string& group_id, SteadyTime until) = 0;
+  // Forgets an epoch and wipes its keys once no worker uses them.
+  virtual Result<void> retire(const std::string& group_id, std::uint64_t epoch) = 0;
+  // Drops every outbound SA of every group at once (H9: resumed from a snapshot). Receiving goes on.
+  virtual void drop_all_outbound() = 0;
+
+  virtual DataPlaneEvents take_events() = 0;
+  virtual DataPlaneStatistics statistics() const = 0;
+};
+
+}  // namespace sealcast

@@ -1,0 +1,65 @@
+#include "base/secret.h"
+
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+namespace sealcast {
+
+void wipe(void* p, std::size_t n) noexcept {
+  if (n != 0) explicit_bzero(p, n);
+}
+
+bool equal_constant_time(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept {
+  // volatile keeps the compiler from turning the fold into an early-exit comparison.
+  volatile std::uint8_t difference = 0;
+  for (std::size_t i = 0; i < n; ++i)
+    difference = static_cast<std::uint8_t>(difference | (a[i] ^ b[i]));
+  return difference == 0;
+}
+
+Result<LockedArena> LockedArena::create(std::size_t bytes) {
+  const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  const std::size_t size = (bytes + page - 1) / page * page;
+  void* base = mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (base == MAP_FAILED) return fail("cannot map " + std::to_string(size) + " bytes for keys: " + strerror(errno));
+  LockedArena arena;
+  arena.base_ = base;
+  arena.size_ = size;
+  if (mlock(base, size) != 0) {
+    return fail("cannot lock " + std::to_string(size) + " bytes of key memory: " + strerror(errno) +
+                "; raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)");
+  }
+  if (madvise(base, size, MADV_DONTDUMP) != 0 || madvise(base, size, MADV_WIPEONFORK) != 0) {
+    return fail(std::string("cannot keep key memory out of core dumps and children: ") + strerror(errno));
+  }
+  return arena;
+}
+
+LockedArena::~LockedArena() {
+  if (base_ == nullptr) return;
+  wipe(base_, size_);
+  munmap(base_, size_);
+}
+
+LockedArena& LockedArena::operator=(LockedArena&& other) noexcept {
+  if (this != &other) {
+    std::swap(base_, other.base_);
+    std::swap(size_, other.size_);
+  }
+  return *this;
+}
+
+Result<void> harden_process() {
+  const rlimit none{0, 0};
+  if (setrlimit(RLIMIT_CORE, &none) != 0) return fail(std::string("cannot turn core dumps off: ") + strerror(errno));
+  if (prctl(PR_SET_DUMPABLE, 0) != 0)
+    return fail(std::string("cannot make the process undumpable: ") + strerror(errno));
+  return {};
+}
+
+}  // namespace sealcast

@@ -1,0 +1,50 @@
+# One way to declare each kind of target, so that warnings, sanitizers and test labels are the same everywhere.
+include(GoogleTest)
+
+add_library(sealcast_options INTERFACE)
+target_compile_options(sealcast_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Wformat=2 -Wundef -Werror
+  $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-gnu-zero-variadic-macro-arguments>)
+target_include_directories(sealcast_options INTERFACE ${CMAKE_SOURCE_DIR})
+if(SEALCAST_SANITIZE)
+  target_compile_options(sealcast_options INTERFACE
+    -fsanitize=${SEALCAST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_link_options(sealcast_options INTERFACE -fsanitize=${SEALCAST_SANITIZE})
+endif()
+if(SEALCAST_FUZZ)
+  target_compile_options(sealcast_options INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+  target_link_options(sealcast_options INTERFACE -fsanitize=address,undefined)
+endif()
+
+# sealcast_library(NAME SOURCES a.cc … DEPENDS dep::x other …): static library, target sealcast_NAME, alias sealcast::NAME
+function(sealcast_library name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPENDS;PRIVATE_DEPENDS" ${ARGN})
+  if(A_SOURCES)
+    add_library(sealcast_${name} STATIC ${A_SOURCES})
+    target_link_libraries(sealcast_${name} PUBLIC sealcast_options ${A_DEPENDS} PRIVATE ${A_PRIVATE_DEPENDS})
+  else()
+    add_library(sealcast_${name} INTERFACE)
+    target_link_libraries(sealcast_${name} INTERFACE sealcast_options ${A_DEPENDS})
+  endif()
+  add_library(sealcast::${name} ALIAS sealcast_${name})
+endfunction()
+
+# sealcast_executable(NAME SOURCES … DEPENDS …): lands in build/<preset>/bin/
+function(sealcast_executable name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPENDS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE sealcast_options ${A_DEPENDS})
+endfunction()
+
+# sealcast_test(NAME SOURCES … DEPENDS … LABELS unit|root|virtio|interop|e2e): GoogleTest program; label "unit" by default.
+# Unit tests need no root and no hugepages and finish in seconds.
+function(sealcast_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPENDS;LABELS" ${ARGN})
+  if(NOT A_LABELS)
+    set(A_LABELS unit)
+  endif()
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE sealcast_options ${A_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${A_LABELS}" TIMEOUT 120)
+endfunction()
