@@ -1,0 +1,69 @@
+// The control channel's messages (docs/protocol.md "The control channel"): framed like handshake messages inside
+// application-data records, dispatched by type, never before both closing Finished (H3).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "handshake/group_keying.h"
+
+namespace sealcast::handshake {
+
+struct GroupUpdate {  // server -> member: the next epoch, content as SMKE's
+  GroupKeying keying;
+};
+struct GroupUpdateAck {  // member -> server: installed for receiving
+  std::string group_id;
+  std::uint64_t epoch = 0;
+};
+struct Activate {  // server -> member: senders switch to this epoch
+  std::string group_id;
+  std::uint64_t epoch = 0;
+};
+struct ActivateAck {
+  std::string group_id;
+  std::uint64_t epoch = 0;
+};
+struct Retire {  // server -> member: forget this epoch
+  std::string group_id;
+  std::uint64_t epoch = 0;
+};
+struct SlotRequest {  // sender -> server: how many further slots of the epoch
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint16_t count = 0;
+};
+struct SlotGrant {  // server -> sender; count 0 = refused
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint16_t first_slot = 0;
+  std::uint16_t count = 0;
+  std::uint16_t slots_used = 0;
+};
+struct SlotCounter {
+  std::uint32_t spi = 0;
+  std::uint64_t next_number = 0;
+};
+struct StatusReport {  // member -> server
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::uint64_t sealed = 0, opened = 0, dropped = 0;
+  std::vector<SlotCounter> own_slots;  // the reporter's own slots only
+};
+struct Leave {
+  std::string group_id;
+};
+struct Revoked {
+  std::string group_id;
+  std::string reason;
+};
+struct Keepalive {
+  std::uint64_t sequence = 0;
+};
+
+using ControlMessage = std::variant<GroupUpdate, GroupUpdateAck, Activate, ActivateAck, Retire, SlotRequest, SlotGrant,
+                                    StatusReport, Leave, Revoked, Keepalive>;
+
+}  // namespace sealcast::handshake

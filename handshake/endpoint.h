@@ -1,0 +1,179 @@
+// The two ends of the modified TLS handshake, sans-IO: bytes in, bytes out, events out. No socket, clock, thread, file
+// or global; randomness and wall-clock time are injected. One object per TCP connection.
+//
+//   ClientEndpoint client(config, random);            ServerEndpoint server(config, authority, random);
+//   send(client.take_output());                       server.receive(bytes, unix_now) …
+//
+// After a failure the endpoint holds no key any more; take_output() still yields the one alert to send.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "handshake/control_message.h"
+#include "handshake/error.h"
+#include "handshake/group_keying.h"
+
+namespace sealcast::handshake {
+
+class Random {  // a CSPRNG; tests inject a seeded one
+ public:
+  virtual ~Random() = default;
+  virtual void fill(ByteSpan out) = 0;
+};
+Random& system_random();  // OpenSSL's RAND_priv_bytes
+
+// A certificate chain with its private key, or a set of trust anchors with revocation lists; wraps OpenSSL objects.
+class Credentials {
+ public:
+  static Result<Credentials> from_pem(std::string_view chain_pem, std::string_view private_key_pem);
+  Credentials();
+  ~Credentials();
+  Credentials(Credentials&&) noexcept;
+  Credentials& operator=(Credentials&&) noexcept;
+  Credentials(const Credentials&);  // shares the underlying objects
+  Credentials& operator=(const Credentials&);
+  const struct CredentialsData* operator->() const { return data_.get(); }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::shared_ptr<const struct CredentialsData> data_;
+};
+
+class TrustStore {
+ public:
+  static Result<TrustStore> from_pem(std::string_view ca_pem, std::string_view crl_pem /* may be empty */);
+  TrustStore();
+  const struct TrustStoreData* operator->() const { return data_.get(); }
+  explicit operator bool() const { return data_ != nullptr; }
+
+ private:
+  std::shared_ptr<const struct TrustStoreData> data_;
+};
+
+// Who the peer proved to be; from a verified chain only (H8).
+struct PeerIdentity {
+  std::string name;                                // first dNSName of subjectAltName, else commonName
+  std::vector<std::string> names;                  // every dNSName
+  Bytes leaf_der;                                  // for the re-check at every rekey
+  bool may_decrypt = false;                        // P40
+  std::optional<std::vector<std::string>> groups;  // groups named in the multicast extension; nullopt = not limited
+  std::string serial_hex;
+};
+
+// Checks a member's leaf again against the current trust store (H8: at join and again at every rekey).
+Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                             std::int64_t unix_now);
+
+enum class Flow : std::uint8_t {
+  standard,         // RFC 5246, ECDHE, server-authenticated
+  standard_mutual,  // the same with a client certificate
+  variant2_claim5,
+};
+std::string_view name(Flow flow);
+
+// ---------------------------------------------------------------- server
+
+struct ServerConfig {
+  Credentials credentials;
+  TrustStore member_trust;
+  std::uint8_t multicast_flag = 30;
+  bool allow_standard = false;  // P1: default refused
+  bool standard_requests_certificate = false;
+  std::uint32_t max_handshake_bytes = 64 * 1024;  // inbound, whole handshake (H13)
+};
+
+// How a group is keyed, asked when a ClientHello names it.
+struct GroupFlow {
+  CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+  std::uint8_t variant = 2;
+  SecondCcs second_ccs = SecondCcs::claim5;
+};
+
+// The key server's group state as the handshake needs it. Called synchronously from receive().
+class GroupAuthority {
+ public:
+  virtual ~GroupAuthority() = default;
+  // nullopt: no such group here (the client gets access_denied, the same answer as for a group it may not join).
+  virtual std::optional<GroupFlow> find_group(const std::string& group_id) = 0;
+  // Authorises the member and issues the epoch; slots in the answer are burnt durably before this returns (H9).
+  // From the moment SMKE is sent the member holds the epoch (H3), Finished or not.
+  virtual Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) = 0;
+};
+
+// ---------------------------------------------------------------- client
+
+struct MulticastWish {
+  std::string group_id;
+  std::string key_server_id;
+  GroupFlow flow;
+};
+
+struct ClientConfig {
+  Credentials credentials;  // empty for a standard client without certificate
+  TrustStore server_trust;
+  std::string server_name;  // must match a dNSName of the server's certificate
+  std::uint8_t multicast_flag = 30;
+  std::optional<MulticastWish> multicast;    // set: multicast or nothing (H4); unset: standard flow only
+  std::vector<CipherSuite> standard_suites;  // offered when multicast is unset; empty: all four ECDHE suites
+  std::uint32_t max_handshake_bytes = 64 * 1024;
+  // Called with SMKE's content after its verify_data is checked and before anything is installed or answered:
+  // the member's own policy (H5 epochs, H12 selectors, SPI range, lifetime). An error text refuses.
+  std::function<Result<void>(const GroupKeying&, const EpochId&)> accept_keying;
+};
+
+// ---------------------------------------------------------------- events
+
+// The closing Finished of both sides is verified (H3). Only the state machine can make one.
+struct Established {
+  Flow flow;
+  CipherSuite suite;
+  PeerIdentity peer;                        // server: the member; client: the key server
+  std::string group_id;                     // empty in standard flows
+  std::optional<GroupKeying> keying;        // client, multicast flows: what to install
+  std::optional<GroupMaster> group_master;  // client, multicast flows
+};
+struct KeyingSent {  // server: SMKE left; audit and revocation count the holder from here (H3)
+  std::string group_id;
+  std::uint64_t epoch;
+  std::string member_id;
+};
+struct ApplicationData {  // standard flows only
+  Bytes data;
+};
+struct ControlReceived {  // multicast flows only (protocol.md "The control channel")
+  ControlMessage message;
+};
+struct PeerClosed {};  // close_notify
+using Event = std::variant<KeyingSent, Established, ApplicationData, ControlReceived, PeerClosed>;
+
+class Endpoint {
+ public:
+  virtual ~Endpoint() = default;
+  // Consumes bytes from the peer, however split. On error the alert is in take_output() and the endpoint is dead.
+  virtual Outcome<void> receive(ByteView bytes, std::int64_t unix_now) = 0;
+  virtual Bytes take_output() = 0;
+  virtual std::vector<Event> take_events() = 0;
+  virtual bool established() const = 0;
+  virtual bool failed() const = 0;
+  // Multicast flows, established: one control message.
+  virtual Outcome<void> send(const ControlMessage& message) = 0;
+  // Standard flows, established: application data.
+  virtual Outcome<void> send_data(ByteView data) = 0;
+  // Sends close_notify; nothing can be sent after it.
+  virtual void close() = 0;
+};
+
+std::unique_ptr<Endpoint> make_server(std::shared_ptr<const ServerConfig> config, GroupAuthority& authority,
+                                      Random& random);
+// The ClientHello is in take_output() at once.
+std::unique_ptr<Endpoint> make_client(std::shared_ptr<const ClientConfig> config, Random& random);
+
+}  // namespace sealcast::handshake
