@@ -1,0 +1,106 @@
+#include "app/daemon/daemon.h"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+#include <systemd/sd-daemon.h>
+
+#include <asio/executor_work_guard.hpp>
+#include <asio/signal_set.hpp>
+#include <asio/steady_timer.hpp>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+
+#include "base/secret.h"
+
+namespace sealcast::daemon {
+
+Result<void> prepare(const std::string& program) {
+  auto logger = spdlog::stderr_logger_mt(program);
+  logger->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%dT%H:%M:%S.%e %l %v");
+  logger->flush_on(spdlog::level::info);
+  spdlog::set_default_logger(std::move(logger));
+  std::signal(SIGPIPE, SIG_IGN);
+  return harden_process();
+}
+
+struct Lifecycle::State {
+  asio::io_context& io;
+  std::function<void()> on_stop;
+  std::function<void()> on_reload;
+  asio::signal_set stop_signals;
+  asio::signal_set reload_signal;
+  asio::steady_timer watchdog;
+  bool stopping = false;
+  asio::executor_work_guard<asio::io_context::executor_type> work;
+  std::chrono::microseconds watchdog_period{0};
+
+  State(asio::io_context& loop, std::function<void()> stop, std::function<void()> reload)
+      : io(loop),
+        on_stop(std::move(stop)),
+        on_reload(std::move(reload)),
+        stop_signals(loop),
+        reload_signal(loop),
+        watchdog(loop),
+        work(asio::make_work_guard(loop)) {}
+
+  void wait_for_stop() {
+    stop_signals.async_wait([this](const asio::error_code& error, int signal) {
+      if (error) return;
+      spdlog::info("stopping: {}", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+      sd_notify(0, "STOPPING=1");
+      asio::error_code ignored;
+      reload_signal.cancel(ignored);
+      watchdog.cancel();
+      on_stop();
+      work.reset();
+      stopping = true;
+      io.stop();  // run() goes on for a bounded time, so that goodbyes still leave
+    });
+  }
+
+  void wait_for_reload() {
+    reload_signal.async_wait([this](const asio::error_code& error, int) {
+      if (error) return;
+      sd_notify(0, "RELOADING=1");
+      on_reload();
+      sd_notify(0, "READY=1");
+      wait_for_reload();
+    });
+  }
+
+  void feed_watchdog() {
+    sd_notify(0, "WATCHDOG=1");
+    watchdog.expires_after(watchdog_period);
+    watchdog.async_wait([this](const asio::error_code& error) {
+      if (!error) feed_watchdog();
+    });
+  }
+};
+
+Lifecycle::Lifecycle(asio::io_context& io, std::function<void()> on_stop, std::function<void()> on_reload)
+    : state_(std::make_unique<State>(io, std::move(on_stop), std::move(on_reload))) {
+  asio::error_code ignored;  // adding a valid signal number cannot fail
+  state_->stop_signals.add(SIGTERM, ignored);
+  state_->stop_signals.add(SIGINT, ignored);
+  state_->reload_signal.add(SIGHUP, ignored);
+}
+
+Lifecycle::~Lifecycle() = default;
+
+void Lifecycle::run() {
+  state_->wait_for_stop();
+  state_->wait_for_reload();
+  std::uint64_t period = 0;
+  if (sd_watchdog_enabled(0, &period) > 0) {
+    state_->watchdog_period = std::chrono::microseconds(period / 2);
+    state_->feed_watchdog();
+  }
+  sd_notify(0, "READY=1");
+  state_->io.run();
+  if (!state_->stopping) return;
+  state_->io.restart();
+  state_->io.run_for(std::chrono::seconds(3));
+}
+
+}  // namespace sealcast::daemon

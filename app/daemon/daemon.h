@@ -1,0 +1,45 @@
+// What every Sealcast daemon does towards the system: hardening, logs on standard error, exit codes, signals,
+// readiness and watchdog for the service manager.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+
+namespace sealcast::daemon {
+
+// The tool and the daemons share them (docs/operator.md).
+enum ExitCode : int {
+  ok = 0,
+  failed = 1,
+  usage = 2,
+  unreachable = 3,
+  partial = 4,
+  bad_configuration = 78,  // EX_CONFIG of sysexits.h
+};
+
+// Core dumps off, logs to standard error as "time level text" (no time under a journal, which stamps lines itself).
+// SIGPIPE ignored. A failure is fatal for the caller: never run with keys unprotected (H14).
+Result<void> prepare(const std::string& program);
+
+// Runs the loop until SIGTERM or SIGINT: says READY=1 first, STOPPING=1 at the end, feeds the watchdog if one is set.
+// on_stop runs once in the loop when a stop was asked for; the loop ends when it has no more work, at the latest after
+// three seconds. on_reload runs at SIGHUP and says what it did in the log itself.
+class Lifecycle {
+ public:
+  Lifecycle(asio::io_context& io, std::function<void()> on_stop, std::function<void()> on_reload);
+  ~Lifecycle();
+  Lifecycle(const Lifecycle&) = delete;
+  Lifecycle& operator=(const Lifecycle&) = delete;
+
+  void run();
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sealcast::daemon
