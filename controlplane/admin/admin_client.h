@@ -1,0 +1,15 @@
+// The other end of AdminServer, for the command line tool: blocking, with one deadline for everything.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+#include "base/result.h"
+
+namespace sealcast::admin {
+
+// Sends one request line to the daemon behind the UNIX socket at path and returns its one answer line, without the
+// newline. Errors name the path and what to do: no such socket, nobody serving, permission, deadline passed.
+Result<std::string> ask(const std::string& path, const std::string& request_json, std::chrono::milliseconds deadline);
+
+}  // namespace sealcast::admin
