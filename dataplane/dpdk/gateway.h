@@ -1,0 +1,66 @@
+// The gateway's data plane as one object: two ports, the workers between them, and the control interface the member
+// agent speaks to. This header is all the application sees of the DPDK layer; no DPDK type appears in it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/dataplane_control.h"
+#include "base/result.h"
+
+namespace sealcast::dataplane {
+
+enum class LogLevel : std::uint8_t { debug, info, warning, error };
+
+// Called from any thread of the data plane, never from a packet path. One line, no line end, no secret.
+using LogSink = std::function<void(LogLevel, std::string_view)>;
+
+struct GatewayPort {
+  std::string device;        // port string (port_spec.h)
+  std::uint16_t mtu = 1500;  // largest IP packet, bytes: 68..9000
+};
+
+struct GatewayOptions {
+  GatewayPort red;                   // plain side
+  GatewayPort black;                 // untrusted side
+  std::uint32_t workers = 1;         // 1..16; more than one needs as many queues on both ports
+  std::vector<std::uint32_t> cores;  // empty: the scheduler places the workers; otherwise one CPU a worker, may repeat
+  std::string engine = "auto";       // AEAD engine: auto | ipsec_mb | openssl
+  std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
+  std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
+  LogSink log;                       // empty: silence
+};
+
+// Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.
+// create() starts DPDK's environment, which a process can have once only: a second create() while one lives, or with
+// another amount of memory after one died, is an error. create(), start() and stop() belong to the control thread.
+class GatewayDataPlane {
+ public:
+  // Checks the port strings and options, starts the environment, chooses the engine. Opens no port: nothing is received
+  // before start(). Errors say what to do: no hugepages, no permission, unknown device, too many workers.
+  static Result<std::unique_ptr<GatewayDataPlane>> create(GatewayOptions options);
+  ~GatewayDataPlane();  // stops
+  GatewayDataPlane(const GatewayDataPlane&) = delete;
+  GatewayDataPlane& operator=(const GatewayDataPlane&) = delete;
+
+  // Valid as long as this object. May be used before start() and after stop(). statistics() includes both ports.
+  DataPlaneControl& control();
+
+  // Opens both ports and runs the workers. A device or ring that does not start is an error and leaves nothing running.
+  // A peer that is absent yet (the other end of a vhost-user socket, a cable) is no error: the link is down until it
+  // comes.
+  Result<void> start();
+  // Ends the workers and closes the ports. No packet moves afterwards. Can be called twice. start() may follow.
+  void stop();
+
+ private:
+  struct State;
+  explicit GatewayDataPlane(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace sealcast::dataplane

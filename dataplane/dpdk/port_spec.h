@@ -1,0 +1,63 @@
+// The port string: one text that names a device, so that the same configuration file works on a NIC, on a virtual
+// machine's socket and in a test. Parsing needs no DPDK: `sealcast check` links this alone. docs/ports.md is the
+// manual.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sealcast::dataplane {
+
+enum class PortKind : std::uint8_t {
+  pci,          // pci:0000:3b:00.0            a NIC bound to vfio-pci
+  virtio_user,  // virtio-user:/run/x.sock     the virtio end; by default the socket's server
+  vhost_user,   // vhost-user:/run/x.sock      the vhost end; by default the socket's client
+  af_packet,    // af_packet:eth1              a kernel network interface
+  af_xdp,       // af_xdp:eth1                 parsed, not yet supported
+  tap,          // tap:name                    parsed, not yet supported
+  memif,        // memif:/run/x.sock           parsed, not yet supported
+  pcap,         // pcap:in.pcap,out.pcap       files; either may be left empty
+  ring,         // ring:name                   what is sent comes back (loop inside the process)
+  null,         // null                        sends to nowhere; receives nothing unless ?size= is given
+};
+
+// The name in a port string: "pci", "virtio-user", …
+std::string_view name(PortKind kind);
+
+// False: the string is well-formed, but this version cannot open such a port yet.
+bool supported(PortKind kind);
+
+struct PortSpec {
+  PortKind kind = PortKind::null;
+  std::string text;    // as configured, options included
+  std::string target;  // PCI address, socket path, interface name, ring name, or the pcap to read
+  std::string output;  // pcap: the file to write; empty = frames are discarded
+
+  // Options ("?name=value&name=value"); every kind takes only those that mean something to it.
+  std::uint16_t queues = 1;       // pci, virtio-user, vhost-user, af_packet: rx/tx queue pairs, 1..16
+  std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, multiple of 16; 0 = fits the MTU
+  std::uint32_t framecnt = 0;     // af_packet: frames in each ring; 0 = 512
+  bool socket_server = false;     // virtio-user, vhost-user: this end makes the socket and listens (?server=0|1)
+  std::uint32_t descriptors = 0;  // ring entries per queue, power of two 64..4096; 0 = 1024 (?descriptors=)
+  bool infinite = false;          // pcap: read the file again and again (?infinite=1; benchmarks)
+  std::uint16_t frame_bytes = 0;  // null: receive frames of this size without end (?size=; benchmarks), 0 = none
+};
+
+// Reads a port string. Refuses unknown kinds and options, empty or over-long names and paths, malformed PCI addresses,
+// numbers out of range; the message names the expected form and what came. Does not look at the machine and does accept
+// kinds that are not supported() yet.
+Result<PortSpec> parse_port(std::string_view text);
+
+// The port string with relative file and socket paths made absolute under folder (a configuration file's own folder).
+Result<std::string> resolve_port(std::string_view text, const std::string& folder);
+
+// What `sealcast check` should tell an operator who puts this port on a gateway: one line each, without a full stop.
+// Today: a kind that is not supported yet; a virtio-user end on a gateway, whose peer can map the gateway's packet
+// memory.
+std::vector<std::string> port_warnings(const PortSpec& spec);
+
+}  // namespace sealcast::dataplane
