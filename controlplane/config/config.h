@@ -1,0 +1,209 @@
+// Both daemons' configuration as plain values (docs/configuration.md), read from TOML and validated as a whole: every
+// problem is reported, each with its place, and nothing starts before the list is empty. No TOML type leaves this
+// folder.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/dataplane_control.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "handshake/group_keying.h"
+
+namespace sealcast::config {
+
+// ---------------------------------------------------------------- problems
+
+struct Diagnostic {
+  std::string file;
+  std::uint32_t line = 0;  // from 1; 0: the file as a whole (it can't be read)
+  std::uint32_t column = 0;
+  std::string key;           // "keyserver.group[0].replay_window"; empty for a TOML syntax error
+  std::string message;       // "expected a power of two of at least 1024, got 1000"
+  std::string text() const;  // "ks.toml:12:17: keyserver.group[0].replay_window: expected …, got …"
+};
+
+// value is set exactly when errors is empty. Warnings (a file that isn't there yet, a black MTU that is too small)
+// never stop a start by themselves.
+template <typename T>
+struct Loaded {
+  std::optional<T> value;
+  std::vector<Diagnostic> errors;
+  std::vector<Diagnostic> warnings;
+
+  bool ok() const { return value.has_value(); }
+};
+
+// ---------------------------------------------------------------- values
+
+// A place to listen at: an address of this machine. Port 0: the system chooses.
+struct ListenAddress {
+  IpAddress address;
+  std::uint16_t port = 0;
+  std::string text() const;  // "10.9.0.1:7400", "[2001:db8::1]:7400"
+  static Result<ListenAddress> parse(std::string_view text);
+  bool operator==(const ListenAddress&) const = default;
+};
+
+// A place to connect to: host is an IPv4 or IPv6 address (without brackets) or a DNS name.
+struct HostPort {
+  std::string host;
+  std::uint16_t port = 0;
+  std::string text() const;
+  static Result<HostPort> parse(std::string_view text);
+  bool operator==(const HostPort&) const = default;
+};
+
+// Inclusive; 256 <= first <= last (RFC 4303 §2.1 reserves 0 to 255).
+struct SpiRange {
+  std::uint32_t first = 0x10000000;
+  std::uint32_t last = 0x1fffffff;
+  bool contains(std::uint32_t spi) const { return spi >= first && spi <= last; }
+  bool operator==(const SpiRange&) const = default;
+};
+
+// ---------------------------------------------------------------- key server
+
+// [[keyserver.group]]
+struct KeyserverGroup {
+  std::string id;                   // 1..64 bytes
+  std::vector<Selector> selectors;  // 1..64, each validated (H12)
+  handshake::CipherSuite suite = handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+  std::uint8_t variant = 2;
+  EspMode mode = EspMode::tunnel_preserve;
+  std::chrono::milliseconds epoch_lifetime = std::chrono::hours(24);
+  std::uint32_t replay_window = 4096;  // packets; power of two, at least 1024
+  std::chrono::milliseconds activation_delay = std::chrono::seconds(2);
+  std::chrono::milliseconds deactivation_delay = std::chrono::seconds(10);
+  std::chrono::seconds authority_lease{60};
+  std::uint32_t slots_per_member = 1024;  // quota per member and epoch
+  bool members_by_certificate = true;     // members = "certificate-group"
+  std::vector<std::string> members;       // else: certificate names
+  bool every_member_sends = false;        // senders = "*" or ["*"]
+  std::vector<std::string> senders;       // certificate names that may send
+
+  // Whether the named member may join; by certificate, the certificate's own group list decides.
+  bool admits(const std::vector<std::string>& certificate_names) const;
+  bool may_send(const std::vector<std::string>& certificate_names) const;
+  bool operator==(const KeyserverGroup&) const = default;
+};
+
+// [keyserver]; every path is absolute or relative to the working directory, no longer to the file.
+struct KeyserverConfig {
+  std::string id;  // key_server_id, 1..64 bytes
+  ListenAddress listen;
+  std::string certificate;                  // path: PEM chain, leaf first
+  std::string private_key;                  // path: PEM
+  std::string ca;                           // path: PEM
+  std::optional<std::string> crl;           // path: PEM
+  std::string state;                        // path: SQLite
+  std::optional<std::string> admin_socket;  // always set in a key server's own file
+  SpiRange spi_range;
+  std::uint8_t multicast_flag = 30;
+  bool allow_standard = false;
+  std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
+  std::uint32_t max_connections = 10000;
+  std::uint32_t max_connections_per_address = 1000;
+  std::vector<KeyserverGroup> groups;  // at least one; ids are distinct
+};
+
+// Slot bits of every epoch's SPI block: the most (at most 16) for which spi_range still holds four aligned blocks a
+// group, since old, active and pending epochs live side by side. nullopt: the range is too small (fewer than 4 bits).
+std::optional<std::uint8_t> spi_slot_bits(const SpiRange& range, std::size_t groups);
+
+// ---------------------------------------------------------------- gateway
+
+enum class MemberRole : std::uint8_t { receiver, sender, both };
+std::string_view name(MemberRole role);
+
+// [[member.group]]
+struct MemberGroup {
+  std::string id;
+  MemberRole role = MemberRole::receiver;
+  std::vector<HostPort> keyservers;  // 1..16, tried in order
+  std::string keyserver_name;        // must be a dNSName of the server's certificate
+  std::string keyserver_id;          // must be SMKE's key_server_id
+  std::vector<Selector> selectors;   // accepted at most: each selector of SMKE must be covered by one of them (H12)
+  handshake::CipherSuite suite = handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+  std::uint8_t variant = 2;
+  EspMode mode = EspMode::tunnel_preserve;
+  SpiRange spi_range;
+  std::optional<std::chrono::milliseconds> max_lifetime;  // longest remaining lifetime accepted
+  bool sends() const { return role != MemberRole::receiver; }
+};
+
+// [member]
+struct MemberConfig {
+  std::string certificate;         // path: PEM chain, leaf first
+  std::string private_key;         // path: PEM
+  std::string ca;                  // path: PEM, who signs key servers
+  std::optional<std::string> crl;  // path: PEM
+  std::optional<IpAddress> local_address;
+  std::uint8_t multicast_flag = 30;
+  std::vector<MemberGroup> groups;  // at least one; ids are distinct
+};
+
+// [red], [black]
+struct PortConfig {
+  std::string device;        // port string (docs/ports.md); relative paths in it already resolved
+  std::uint32_t mtu = 1500;  // bytes of IP packet
+};
+
+enum class EngineChoice : std::uint8_t { automatic, ipsec_mb, openssl };
+std::string_view name(EngineChoice engine);  // "auto", "ipsec_mb", "openssl"
+
+// A gateway's whole file: [gateway], [red], [black], [member] and, embedded, [keyserver].
+struct GatewayConfig {
+  std::string admin_socket;  // path
+  std::string state;         // path: highest epoch seen per key server and group (H5)
+  std::uint32_t workers = 1;
+  std::vector<std::uint32_t> cores;  // empty, or one per worker
+  EngineChoice engine = EngineChoice::automatic;
+  std::uint32_t memory_mb = 256;
+  std::uint32_t idle_nap_us = 50;
+  PortConfig red;
+  PortConfig black;
+  MemberConfig member;
+  std::optional<KeyserverConfig> keyserver;  // set: embedded
+};
+
+// Bytes of IP packet the black side must carry so that a red packet of red_mtu bytes fits in ESP tunnel mode with
+// AES-GCM: outer header (20 or 40) + ESP 8 + IV 8 + packet + padding to 4 + trailer 2 + ICV 16 (RFC 4303, RFC 4106).
+// That is 54 to 57 (74 to 77) more than red_mtu; a shorter red packet never needs more.
+std::uint32_t needed_black_mtu(std::uint32_t red_mtu, std::uint8_t ip_version = 4);
+
+// ---------------------------------------------------------------- reading
+
+// The file_name of the parse_… forms stands in diagnostics and its folder is what relative paths are relative to.
+Loaded<KeyserverConfig> parse_keyserver_config(std::string_view toml, const std::string& file_name);
+Loaded<GatewayConfig> parse_gateway_config(std::string_view toml, const std::string& file_name);
+Loaded<KeyserverConfig> load_keyserver_config(const std::string& path);
+Loaded<GatewayConfig> load_gateway_config(const std::string& path);
+
+// Which daemon a file is for: [gateway], [red], [black] or [member] make it a gateway's; [keyserver] alone a key
+// server's.
+enum class FileKind : std::uint8_t { keyserver, gateway };
+Loaded<FileKind> detect_kind(const std::string& path);
+
+// Validates a file of either kind, for `sealcast check`: the kind (if it can be told) and every error and warning.
+struct CheckReport {
+  std::optional<FileKind> kind;
+  std::vector<Diagnostic> errors;
+  std::vector<Diagnostic> warnings;
+};
+CheckReport check_file(const std::string& path);
+
+// ---------------------------------------------------------------- files the configuration names
+
+// A PEM file of at most 1 MiB, whole. `what` names it in the error: "certificate", "ca".
+Result<std::string> read_pem(const std::string& path, std::string_view what);
+// The same for a private key; refuses a file that group or others may read (H14).
+Result<SecretBytes> read_private_key(const std::string& path);
+
+}  // namespace sealcast::config
