@@ -1,0 +1,106 @@
+#include "app/gateway/gateway.h"
+
+#include <spdlog/spdlog.h>
+
+#include "app/gateway/key_export.h"
+#include "controlplane/admin/admin_server.h"
+#include "controlplane/admin/status_json.h"
+#include "controlplane/keyserver/key_server.h"
+#include "controlplane/member/member_agent.h"
+#include "dataplane/dpdk/gateway.h"
+
+namespace sealcast::gateway {
+namespace {
+
+void log_line(dataplane::LogLevel level, std::string_view text) {
+  switch (level) {
+    case dataplane::LogLevel::debug:
+      return spdlog::debug("data plane: {}", text);
+    case dataplane::LogLevel::info:
+      return spdlog::info("data plane: {}", text);
+    case dataplane::LogLevel::warning:
+      return spdlog::warn("data plane: {}", text);
+    case dataplane::LogLevel::error:
+      return spdlog::error("data plane: {}", text);
+  }
+}
+
+dataplane::GatewayOptions options(const config::GatewayConfig& config) {
+  dataplane::GatewayOptions out;
+  out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
+  out.black = {config.black.device, static_cast<std::uint16_t>(config.black.mtu)};
+  out.workers = config.workers;
+  out.cores = config.cores;
+  out.engine = std::string(config::name(config.engine));
+  out.memory_mb = config.memory_mb;
+  out.idle_nap_us = config.idle_nap_us;
+  out.log = log_line;
+  return out;
+}
+
+}  // namespace
+
+struct Gateway::State {
+  asio::io_context& io;
+  config::GatewayConfig config;
+  std::string version;
+  // Destroyed in reverse order: whoever calls into another stands below it.
+  std::unique_ptr<dataplane::GatewayDataPlane> data_plane;
+  std::unique_ptr<KeyExport> key_export;
+  std::unique_ptr<keyserver::KeyServer> key_server;
+  std::unique_ptr<member::MemberAgent> agent;
+  std::unique_ptr<admin::AdminServer> admin;
+
+  DataPlaneControl& control() { return key_export ? *key_export : data_plane->control(); }
+
+  std::string status() {
+    return admin::gateway_status(version, agent->status_json(), control().statistics(),
+                                 key_server ? key_server->status_json() : std::string());
+  }
+};
+
+Gateway::Gateway(asio::io_context& io, config::GatewayConfig config, std::string version)
+    : state_(new State{io, std::move(config), std::move(version), {}, {}, {}, {}, {}}) {}
+
+Gateway::~Gateway() = default;
+
+Result<void> Gateway::start() {
+  auto& s = *state_;
+
+  auto data_plane = dataplane::GatewayDataPlane::create(options(s.config));
+  if (!data_plane) return tl::unexpected(data_plane.error());
+  s.data_plane = std::move(*data_plane);
+
+  if (s.config.export_keys) {
+    auto exporter = KeyExport::open(*s.config.export_keys, s.data_plane->control());
+    if (!exporter) return tl::unexpected(exporter.error());
+    s.key_export = std::move(*exporter);
+  }
+
+  // Before the agent, so that its first attempt finds the key server listening.
+  if (s.config.keyserver) {
+    s.key_server = std::make_unique<keyserver::KeyServer>(s.io, *s.config.keyserver);
+    if (auto started = s.key_server->start(); !started) return started;
+  }
+
+  // Policy stands before any port can receive (H10).
+  s.agent = std::make_unique<member::MemberAgent>(s.io, member::MemberSettings{s.config.member, s.config.state, {}},
+                                                  s.control());
+  if (auto started = s.agent->start(); !started) return started;
+
+  if (auto started = s.data_plane->start(); !started) return started;
+
+  s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
+  s.admin->handle("status", [this](const std::string&) { return state_->status(); });
+  return s.admin->start();
+}
+
+void Gateway::stop() {
+  auto& s = *state_;
+  if (s.admin) s.admin->stop();
+  if (s.agent) s.agent->stop();
+  if (s.key_server) s.key_server->stop();
+  if (s.data_plane) s.data_plane->stop();
+}
+
+}  // namespace sealcast::gateway

@@ -1,0 +1,71 @@
+#include "app/gateway/key_export.h"
+
+#include <fcntl.h>
+#include <spdlog/spdlog.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+namespace sealcast::gateway {
+
+std::string esp_sa_line(const SaKey& key) {
+  char spi[16];
+  std::snprintf(spi, sizeof spi, "0x%08x", static_cast<unsigned>(key.spi));
+  return std::string("\"IPv4\",\"*\",\"*\",\"") + spi + "\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x" +
+         to_hex({key.key.data(), key.key_size}) + to_hex(key.salt) + "\",\"NULL\",\"\"\n";
+}
+
+Result<std::unique_ptr<KeyExport>> KeyExport::open(const std::string& path, DataPlaneControl& next) {
+  // Emptied, not appended: keys of an earlier run open nothing that is sent from now on.
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  if (file < 0) return fail("cannot open export_keys file " + path + ": " + strerror(errno));
+  if (fchmod(file, 0600) != 0) {
+    const std::string why = strerror(errno);
+    close(file);
+    return fail("cannot make export_keys file " + path + " private (mode 0600): " + why);
+  }
+  spdlog::warn("export_keys is on: every SA key goes to {} in clear; whoever reads it reads the groups' traffic", path);
+  return std::unique_ptr<KeyExport>(new KeyExport(file, path, next));
+}
+
+KeyExport::KeyExport(int file, std::string path, DataPlaneControl& next)
+    : file_(file), path_(std::move(path)), next_(next) {}
+
+KeyExport::~KeyExport() {
+  close(file_);
+}
+
+void KeyExport::write_line(const SaKey& key) {
+  std::string line = esp_sa_line(key);
+  // O_APPEND and one write: a reader never sees half a line of a small file.
+  if (write(file_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
+    spdlog::error("cannot write a key to {}: {}", path_, strerror(errno));
+  }
+  wipe(line.data(), line.size());
+}
+
+Result<void> KeyExport::install(GroupEpoch epoch) {
+  for (const auto& sa : epoch.inbound)
+    write_line(sa.key);
+  for (const auto& sa : epoch.outbound)
+    write_line(sa.key);
+  return next_.install(std::move(epoch));
+}
+
+Result<void> KeyExport::add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) {
+  for (const auto& sa : slots)
+    write_line(sa.key);
+  return next_.add_inbound(group_id, epoch, std::move(slots));
+}
+
+Result<void> KeyExport::replace_outbound(const std::string& group_id, std::uint64_t epoch,
+                                         std::vector<OutboundSa> slots) {
+  for (const auto& sa : slots)
+    write_line(sa.key);
+  return next_.replace_outbound(group_id, epoch, std::move(slots));
+}
+
+}  // namespace sealcast::gateway

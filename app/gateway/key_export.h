@@ -1,0 +1,54 @@
+// Writes every SA key to a file that tshark reads as its esp_sa table, so that an operator can look into a black-side
+// capture. Off by default and loud (H14): whoever has the file reads the group's traffic.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/dataplane_control.h"
+#include "base/result.h"
+
+namespace sealcast::gateway {
+
+// A DataPlaneControl that passes every call on to next and appends each SA key that goes by to the file at path
+// (created mode 0600, emptied at start). One line per SPI, written before the key is used. A key that cannot be written
+// is logged and used all the same: an analyser's file must not stop traffic.
+class KeyExport final : public DataPlaneControl {
+ public:
+  static Result<std::unique_ptr<KeyExport>> open(const std::string& path, DataPlaneControl& next);
+  ~KeyExport() override;
+
+  std::uint32_t workers() const override { return next_.workers(); }
+  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override {
+    return next_.protect(group_id, selectors);
+  }
+  Result<void> install(GroupEpoch epoch) override;
+  Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) override;
+  Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
+                                std::vector<OutboundSa> slots) override;
+  Result<void> activate(const std::string& group_id, std::uint64_t epoch) override {
+    return next_.activate(group_id, epoch);
+  }
+  Result<void> extend_lease(const std::string& group_id, SteadyTime until) override {
+    return next_.extend_lease(group_id, until);
+  }
+  Result<void> retire(const std::string& group_id, std::uint64_t epoch) override {
+    return next_.retire(group_id, epoch);
+  }
+  void drop_all_outbound() override { next_.drop_all_outbound(); }
+  DataPlaneEvents take_events() override { return next_.take_events(); }
+  DataPlaneStatistics statistics() const override { return next_.statistics(); }
+
+ private:
+  KeyExport(int file, std::string path, DataPlaneControl& next);
+  void write_line(const SaKey& key);
+
+  int file_;
+  std::string path_;
+  DataPlaneControl& next_;
+};
+
+// The line for one SA, with its newline: any IPv4 source and destination, AES-GCM with its ICV checked.
+std::string esp_sa_line(const SaKey& key);
+
+}  // namespace sealcast::gateway
