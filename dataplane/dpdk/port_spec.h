@@ -21,7 +21,7 @@ enum class PortKind : std::uint8_t {
   tap,          // tap:name                    parsed, not yet supported
   memif,        // memif:/run/x.sock           parsed, not yet supported
   pcap,         // pcap:in.pcap,out.pcap       files; either may be left empty
-  ring,         // ring:name                   what is sent comes back (loop inside the process)
+  ring,         // ring:name                   one end of a crossed pair inside the process
   null,         // null                        sends to nowhere; receives nothing unless ?size= is given
 };
 
@@ -39,7 +39,7 @@ struct PortSpec {
 
   // Options ("?name=value&name=value"); every kind takes only those that mean something to it.
   std::uint16_t queues = 1;       // pci, virtio-user, vhost-user, af_packet: rx/tx queue pairs, 1..16
-  std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, multiple of 16; 0 = fits the MTU
+  std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, power of two; 0 = fits the MTU
   std::uint32_t framecnt = 0;     // af_packet: frames in each ring; 0 = 512
   bool socket_server = false;     // virtio-user, vhost-user: this end makes the socket and listens (?server=0|1)
   std::uint32_t descriptors = 0;  // ring entries per queue, power of two 64..4096; 0 = 1024 (?descriptors=)
