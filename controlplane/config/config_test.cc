@@ -1,0 +1,449 @@
+#include "controlplane/config/config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+namespace sealcast::config {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::string keyserver_toml = R"([keyserver]
+id = "ks.example"
+listen = "10.9.0.1:7400"
+certificate = "pki/server.pem"
+private_key = "pki/server.key"
+ca = "/etc/ca.pem"
+crl = "pki/crl.pem"
+state = "keyserver.db"
+admin_socket = "/run/sealcast/keyserver.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+multicast_flag = 30
+allow_standard = true
+handshake_timeout = "5s"
+max_connections = 99
+max_connections_per_address = 9
+
+[[keyserver.group]]
+id = "tv"
+selectors = [ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" }, { destination = "239.2.0.1", source = "10.0.0.0/8" } ]
+suite = "ECDHE_RSA_AES_128_GCM_SHA256"
+variant = 2
+mode = "tunnel-preserve"
+epoch_lifetime = "12h"
+replay_window = 2048
+activation_delay = "500ms"
+deactivation_delay = "5s"
+authority_lease = "30s"
+slots_per_member = 7
+members = ["studio", "home"]
+senders = ["studio"]
+)";
+
+const std::string gateway_toml = R"([gateway]
+admin_socket = "/run/sealcast/gateway.sock"
+state = "gateway.state"
+workers = 2
+cores = [0, 1]
+engine = "ipsec_mb"
+memory_mb = 128
+idle_nap_us = 0
+
+[red]
+device = "af_packet:veth-red?framesz=4096"
+mtu = 1500
+
+[black]
+device = "vhost-user:studio.sock"
+mtu = 1600
+
+[member]
+certificate = "pki/studio.pem"
+private_key = "pki/studio.key"
+ca = "pki/ca.pem"
+local_address = "10.9.0.2"
+
+[[member.group]]
+id = "tv"
+role = "sender"
+keyservers = ["10.9.0.1:7400", "[2001:db8::1]:7400", "ks.example:7400"]
+keyserver_name = "ks.example"
+keyserver_id = "cluster-1"
+selectors = [ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" } ]
+suite = "ECDHE_ECDSA_AES_256_GCM_SHA384"
+variant = 2
+spi_range = ["0x10000000", 0x1fffffff]
+max_lifetime = "48h"
+)";
+
+std::string replaced(std::string text, const std::string& from, const std::string& to) {
+  const auto at = text.find(from);
+  EXPECT_NE(at, std::string::npos) << "the test's own text has no " << from;
+  return at == std::string::npos ? text : text.replace(at, from.size(), to);
+}
+
+template <typename T>
+std::vector<std::string> texts(const T& diagnostics) {
+  std::vector<std::string> out;
+  for (const Diagnostic& diagnostic : diagnostics)
+    out.push_back(diagnostic.text());
+  return out;
+}
+
+std::vector<std::string> keyserver_errors(const std::string& toml) {
+  return texts(parse_keyserver_config(toml, "ks.toml").errors);
+}
+std::vector<std::string> gateway_errors(const std::string& toml) {
+  return texts(parse_gateway_config(toml, "gw.toml").errors);
+}
+
+TEST(KeyserverConfig, EveryValueArrives) {
+  const auto loaded = parse_keyserver_config(keyserver_toml, "/etc/sealcast/ks.toml");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  ASSERT_TRUE(loaded.ok());
+  const KeyserverConfig& config = *loaded.value;
+  EXPECT_EQ(config.id, "ks.example");
+  EXPECT_EQ(config.listen.text(), "10.9.0.1:7400");
+  EXPECT_EQ(config.certificate, "/etc/sealcast/pki/server.pem");
+  EXPECT_EQ(config.private_key, "/etc/sealcast/pki/server.key");
+  EXPECT_EQ(config.ca, "/etc/ca.pem");
+  EXPECT_EQ(config.crl, "/etc/sealcast/pki/crl.pem");
+  EXPECT_EQ(config.state, "/etc/sealcast/keyserver.db");
+  EXPECT_EQ(config.admin_socket, "/run/sealcast/keyserver.sock");
+  EXPECT_EQ(config.spi_range, (SpiRange{0x10000000, 0x1fffffff}));
+  EXPECT_TRUE(config.allow_standard);
+  EXPECT_EQ(config.handshake_timeout, 5s);
+  EXPECT_EQ(config.max_connections, 99u);
+  EXPECT_EQ(config.max_connections_per_address, 9u);
+  ASSERT_EQ(config.groups.size(), 1u);
+  const KeyserverGroup& group = config.groups[0];
+  EXPECT_EQ(group.id, "tv");
+  ASSERT_EQ(group.selectors.size(), 2u);
+  EXPECT_EQ(group.selectors[0].text(), "239.1.1.0/24 udp ports 5000-5010");
+  EXPECT_EQ(group.selectors[1].text(), "(10.0.0.0/8, 239.2.0.1)");
+  EXPECT_EQ(group.suite, handshake::CipherSuite::ecdhe_rsa_aes_128_gcm_sha256);
+  EXPECT_EQ(group.epoch_lifetime, 12h);
+  EXPECT_EQ(group.replay_window, 2048u);
+  EXPECT_EQ(group.activation_delay, 500ms);
+  EXPECT_EQ(group.deactivation_delay, 5s);
+  EXPECT_EQ(group.authority_lease, 30s);
+  EXPECT_EQ(group.slots_per_member, 7u);
+  EXPECT_FALSE(group.members_by_certificate);
+  EXPECT_TRUE(group.admits({"x", "home"}));
+  EXPECT_FALSE(group.admits({"stranger"}));
+  EXPECT_TRUE(group.may_send({"studio"}));
+  EXPECT_FALSE(group.may_send({"home"}));
+}
+
+TEST(KeyserverConfig, OptionalValuesHaveTheDocumentedDefaults) {
+  const auto loaded = parse_keyserver_config(R"([keyserver]
+id = "k"
+listen = "127.0.0.1:0"
+certificate = "c"
+private_key = "k"
+ca = "a"
+state = "s"
+admin_socket = "x"
+spi_range = ["256", "0xffffffff"]
+[[keyserver.group]]
+id = "g"
+selectors = [ { destination = "ff3e::1/128" } ]
+)",
+                                             "ks.toml");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  const KeyserverConfig& config = *loaded.value;
+  EXPECT_EQ(config.certificate, "c");
+  EXPECT_EQ(config.multicast_flag, 30);
+  EXPECT_FALSE(config.allow_standard);
+  EXPECT_EQ(config.handshake_timeout, 10s);
+  EXPECT_EQ(config.max_connections, 10000u);
+  EXPECT_EQ(config.max_connections_per_address, 1000u);
+  EXPECT_FALSE(config.crl.has_value());
+  const KeyserverGroup& group = config.groups.at(0);
+  EXPECT_EQ(group.suite, handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
+  EXPECT_EQ(group.variant, 2);
+  EXPECT_EQ(group.mode, EspMode::tunnel_preserve);
+  EXPECT_EQ(group.epoch_lifetime, 24h);
+  EXPECT_EQ(group.replay_window, 4096u);
+  EXPECT_EQ(group.activation_delay, 2s);
+  EXPECT_EQ(group.deactivation_delay, 10s);
+  EXPECT_EQ(group.authority_lease, 60s);
+  EXPECT_EQ(group.slots_per_member, 1024u);
+  EXPECT_TRUE(group.members_by_certificate);
+  EXPECT_FALSE(group.may_send({"anyone"}));
+}
+
+TEST(KeyserverConfig, StarLetsEveryMemberSend) {
+  const auto loaded =
+      parse_keyserver_config(replaced(keyserver_toml, "senders = [\"studio\"]", "senders = \"*\""), "ks.toml");
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_TRUE(loaded.value->groups[0].may_send({"home"}));
+}
+
+TEST(KeyserverConfig, EveryProblemIsReportedWithItsPlace) {
+  std::string toml = replaced(keyserver_toml, "id = \"ks.example\"", "id = 5");
+  toml = replaced(toml, "\"10.9.0.1:7400\"", "\"10.9.0.1\"");
+  toml = replaced(toml, "replay_window = 2048", "replay_window = 3000");
+  toml = replaced(toml, "variant = 2", "varient = 2");
+  EXPECT_THAT(
+      keyserver_errors(toml),
+      ElementsAre(
+          "ks.toml:2:6: keyserver.id: expected a string of 1 to 64 bytes, got 5",
+          "ks.toml:3:10: keyserver.listen: expected an address and port such as \"10.9.0.1:7400\" or "
+          "\"[2001:db8::1]:7400\", got \"10.9.0.1\"",
+          AllOf(HasSubstr("ks.toml:21:1: keyserver.group[0].varient: unknown key; expected one of: "),
+                HasSubstr("variant")),
+          "ks.toml:24:17: keyserver.group[0].replay_window: expected a power of two of at least 1024, got 3000"));
+}
+
+TEST(KeyserverConfig, MissingKeysAreNamed) {
+  const auto errors = keyserver_errors("[keyserver]\nid = \"k\"\n");
+  EXPECT_THAT(errors, testing::Contains(HasSubstr("ks.toml:1:1: keyserver.listen: expected an address and port")));
+  EXPECT_THAT(errors, testing::Contains(
+                          HasSubstr("keyserver.group: expected [[keyserver.group]] tables, but the key is missing")));
+  EXPECT_THAT(keyserver_errors(""), ElementsAre(HasSubstr("keyserver: expected a table, but the key is missing")));
+}
+
+TEST(KeyserverConfig, SyntaxErrorsHaveAPlace) {
+  EXPECT_THAT(keyserver_errors("[keyserver]\nid = \n"), ElementsAre(testing::StartsWith("ks.toml:2:")));
+  EXPECT_THAT(keyserver_errors("[keyserver]\nid = 1\nid = 2\n"), ElementsAre(testing::StartsWith("ks.toml:3:")));
+}
+
+// One wrong value each: what to write in place of what, and what the error must say.
+struct Wrong {
+  const char* from;
+  const char* to;
+  const char* says;
+};
+
+TEST(KeyserverConfig, H12_RefusesWhatNoGroupMayProtect) {
+  for (const Wrong& wrong : {Wrong{"239.1.1.0/24", "10.1.1.0/24", "expected a multicast destination, got 10.1.1.0/24"},
+                             Wrong{"239.1.1.0/24", "224.0.0.0/24", "link-local scope"},
+                             Wrong{"239.1.1.0/24", "224.0.0.0/4", "link-local scope"},
+                             Wrong{"239.1.1.0/24", "239.1.1.1/24", "beyond the prefix length"},
+                             Wrong{"protocol = \"udp\", ", "", "ports need protocol"},
+                             Wrong{"\"5000-5010\"", "\"5010-5000\"", "expected a port"},
+                             Wrong{"10.0.0.0/8", "ff3e::/16", "different IP versions"},
+                             Wrong{"\"0x10000000\"", "\"0xff\"", "expected an SPI of at least 256"},
+                             Wrong{"\"0x10000000\"", "0", "expected an SPI of at least 256"},
+                             Wrong{"\"0x1fffffff\"", "\"0x0fffffff\"", "expected first <= last"},
+                             Wrong{"\"0x1fffffff\"", "\"0x1ffffffff\"", "expected an SPI such as"},
+                             Wrong{"\"0x1fffffff\"", "\"0x10000020\"", "expected room for four aligned blocks"}}) {
+    EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
+        << wrong.to;
+  }
+}
+
+TEST(KeyserverConfig, RefusesWrongValues) {
+  for (const Wrong& wrong :
+       {Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "RSA_AES_128_GCM_SHA256", "expected ECDHE_ECDSA_"},
+        Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
+        Wrong{"variant = 2", "variant = 1", "expected 2, got 1"},
+        Wrong{"tunnel-preserve", "transport", "expected \"tunnel-preserve\", got \"transport\""},
+        Wrong{"\"12h\"", "\"12 h\"", "expected a duration"},
+        Wrong{"\"12h\"", "\"5s\"", "expected more than activation_delay"},
+        Wrong{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 8760h"},
+        Wrong{"\"12h\"", "12", "expected a duration"},
+        Wrong{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
+        Wrong{"= 2048", "= 512", "from 1024"},
+        Wrong{"slots_per_member = 7", "slots_per_member = 0", "expected at least 1, since the group has senders"},
+        Wrong{"slots_per_member = 7", "slots_per_member = 70000", "from 0 to 65535"},
+        Wrong{"senders = [\"studio\"]", "senders = [\"radio\"]",
+              "expected names that stand in members too, got \"radio\""},
+        Wrong{"[\"studio\", \"home\"]", "\"everybody\"", "expected \"certificate-group\""},
+        Wrong{"[\"studio\", \"home\"]", "[\"studio\", \"studio\"]", "stands here twice"},
+        Wrong{"multicast_flag = 30", "multicast_flag = 1", "from 23 to 255"},
+        Wrong{"multicast_flag = 30", "multicast_flag = 64", "private range"},
+        Wrong{"allow_standard = true", "allow_standard = 1", "expected true or false, got 1"},
+        Wrong{"id = \"tv\"", "id = \"\"", "expected a string of 1 to 64 bytes"},
+        Wrong{"id = \"tv\"", "id = \"t\\nv\"", "without control characters"},
+        Wrong{"max_connections = 99", "max_connections = 9.5", "got a number with a fraction"},
+        Wrong{"[keyserver]", "[keyserver]\nembedded = true", "expected a gateway's file"}}) {
+    EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
+        << wrong.to;
+  }
+}
+
+TEST(KeyserverConfig, GroupIdsAreDistinctAndOverlapsAreWarnedOf) {
+  const std::string second = keyserver_toml.substr(keyserver_toml.find("[[keyserver.group]]"));
+  EXPECT_THAT(keyserver_errors(keyserver_toml + second), ElementsAre(HasSubstr("another group is named \"tv\"")));
+  const auto loaded = parse_keyserver_config(keyserver_toml + replaced(second, "\"tv\"", "\"radio\""), "ks.toml");
+  EXPECT_TRUE(loaded.ok());
+  EXPECT_THAT(texts(loaded.warnings), testing::Contains(HasSubstr("overlaps 239.1.1.0/24")));
+}
+
+TEST(KeyserverConfig, MissingFilesAreWarnedOfWithTheCommandThatMakesThem) {
+  const auto loaded = parse_keyserver_config(keyserver_toml, "/nonexistent/ks.toml");
+  EXPECT_THAT(texts(loaded.warnings),
+              testing::Contains(AllOf(HasSubstr("/nonexistent/ks.toml:4:15: keyserver.certificate: can't read"),
+                                      HasSubstr("sealcast pki server"))));
+}
+
+TEST(GatewayConfig, EveryValueArrives) {
+  const auto loaded = parse_gateway_config(gateway_toml, "/etc/sealcast/gw.toml");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  const GatewayConfig& config = *loaded.value;
+  EXPECT_EQ(config.admin_socket, "/run/sealcast/gateway.sock");
+  EXPECT_EQ(config.state, "/etc/sealcast/gateway.state");
+  EXPECT_EQ(config.workers, 2u);
+  EXPECT_THAT(config.cores, ElementsAre(0u, 1u));
+  EXPECT_EQ(config.engine, EngineChoice::ipsec_mb);
+  EXPECT_EQ(config.memory_mb, 128u);
+  EXPECT_EQ(config.idle_nap_us, 0u);
+  EXPECT_EQ(config.red.device, "af_packet:veth-red?framesz=4096");
+  EXPECT_EQ(config.black.device, "vhost-user:/etc/sealcast/studio.sock");
+  EXPECT_EQ(config.black.mtu, 1600u);
+  EXPECT_EQ(config.member.private_key, "/etc/sealcast/pki/studio.key");
+  ASSERT_TRUE(config.member.local_address.has_value());
+  EXPECT_EQ(config.member.local_address->text(), "10.9.0.2");
+  ASSERT_EQ(config.member.groups.size(), 1u);
+  const MemberGroup& group = config.member.groups[0];
+  EXPECT_EQ(group.role, MemberRole::sender);
+  EXPECT_THAT(group.keyservers,
+              ElementsAre(HostPort{"10.9.0.1", 7400}, HostPort{"2001:db8::1", 7400}, HostPort{"ks.example", 7400}));
+  EXPECT_EQ(group.keyserver_name, "ks.example");
+  EXPECT_EQ(group.keyserver_id, "cluster-1");
+  EXPECT_EQ(group.spi_range, (SpiRange{0x10000000, 0x1fffffff}));
+  EXPECT_EQ(group.max_lifetime, 48h);
+  EXPECT_FALSE(config.keyserver.has_value());
+}
+
+TEST(GatewayConfig, PcapPortsResolveBothPaths) {
+  const auto loaded = parse_gateway_config(
+      replaced(gateway_toml, "af_packet:veth-red?framesz=4096", "pcap:in.pcap,/tmp/out.pcap?infinite=1"), "/d/gw.toml");
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_EQ(loaded.value->red.device, "pcap:/d/in.pcap,/tmp/out.pcap?infinite=1");
+}
+
+TEST(GatewayConfig, RefusesWrongValues) {
+  for (const Wrong& wrong :
+       {Wrong{"cores = [0, 1]", "cores = [0]", "expected one core for each of 2 workers, got an array of 1 value"},
+        Wrong{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
+        Wrong{"workers = 2", "workers = 0", "from 1 to 64, got 0"},
+        Wrong{"\"ipsec_mb\"", "\"fast\"", "expected \"auto\" or \"ipsec_mb\" or \"openssl\", got \"fast\""},
+        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0", "expected a port string of one of the kinds"},
+        Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected \"af_packet:…\""},
+        Wrong{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},
+        Wrong{"mtu = 1500", "mtu = 100", "from 576 to 9216"}, Wrong{"\"sender\"", "\"master\"", "expected \"sender\""},
+        Wrong{"10.9.0.1:7400", "10.9.0.1:0", "expected a host and port"},
+        Wrong{"10.9.0.1:7400", "10.9.0.256:7400", "expected a host and port"},
+        Wrong{"10.9.0.1:7400", "2001:db8::1:7400", "expected a host and port"},
+        Wrong{"\"10.9.0.2\"", "\"here\"", "expected an IPv4 or IPv6 address"},
+        Wrong{"keyserver_id = \"cluster-1\"\n", "",
+              "keyserver_id: expected a string of 1 to 64 bytes, but the key is missing"},
+        Wrong{"[member]", "[member]\nkeyserver = 1", "member.keyserver: unknown key"},
+        Wrong{"[red]", "[extra]\n[red]", "extra: unknown key"}}) {
+    EXPECT_THAT(gateway_errors(replaced(gateway_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
+        << wrong.to;
+  }
+}
+
+TEST(GatewayConfig, H16_OverlappingGroupsAreRefused) {
+  const std::string second = gateway_toml.substr(gateway_toml.find("[[member.group]]"));
+  EXPECT_THAT(gateway_errors(gateway_toml + replaced(second, "\"tv\"", "\"radio\"")),
+              ElementsAre(HasSubstr("overlaps 239.1.1.0/24 udp ports 5000-5010 of group \"tv\"")));
+  const std::string other = replaced(replaced(second, "\"tv\"", "\"radio\""), "5000-5010", "6000");
+  EXPECT_THAT(gateway_errors(gateway_toml + other), IsEmpty());
+}
+
+TEST(GatewayConfig, EmbeddedKeyServerIsReadFromTheSameTable) {
+  const std::string keyserver = replaced(replaced(keyserver_toml, "[keyserver]", "[keyserver]\nembedded = true"),
+                                         "admin_socket = \"/run/sealcast/keyserver.sock\"\n", "");
+  const auto loaded = parse_gateway_config(gateway_toml + keyserver, "gw.toml");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  ASSERT_TRUE(loaded.value->keyserver.has_value());
+  EXPECT_EQ(loaded.value->keyserver->groups.at(0).id, "tv");
+  EXPECT_FALSE(loaded.value->keyserver->admin_socket.has_value());
+  EXPECT_THAT(gateway_errors(gateway_toml + keyserver_toml),
+              ElementsAre(HasSubstr("keyserver.embedded: expected true")));
+}
+
+TEST(GatewayConfig, BlackMtuTooSmallIsAWarning) {
+  const auto fits = parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1556"), "gw.toml");
+  EXPECT_THAT(texts(fits.warnings), Not(testing::Contains(HasSubstr("black.mtu"))));
+  const auto small = parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1555"), "gw.toml");
+  EXPECT_TRUE(small.ok());
+  EXPECT_THAT(texts(small.warnings),
+              testing::Contains("gw.toml:16:7: black.mtu: expected at least 1556 for red packets of 1500 bytes, got "
+                                "1555: the largest red packets will be dropped as too_big"));
+}
+
+TEST(Values, NeededBlackMtuFollowsRfc4303) {
+  // Outer 20, SPI and number 8, IV 8, packet, padding so that packet + padding + 2 is a multiple of 4, 2, ICV 16.
+  for (std::uint32_t red = 576; red < 2000; ++red) {
+    std::uint32_t padding = 0;
+    while ((red + padding + 2) % 4)
+      ++padding;
+    EXPECT_EQ(needed_black_mtu(red), 20 + 8 + 8 + red + padding + 2 + 16);
+    EXPECT_EQ(needed_black_mtu(red, 6), 40 + 8 + 8 + red + padding + 2 + 16);
+  }
+}
+
+TEST(Values, SlotBitsLeaveFourBlocksAGroup) {
+  EXPECT_EQ(spi_slot_bits({0x10000000, 0x1fffffff}, 1), 16);
+  EXPECT_EQ(spi_slot_bits({0x10000000, 0x1003ffff}, 1), 16);  // exactly four blocks of 65536
+  EXPECT_EQ(spi_slot_bits({0x10000001, 0x1003ffff}, 1), 15);  // alignment costs one
+  EXPECT_EQ(spi_slot_bits({0x10000000, 0x1003ffff}, 2), 15);
+  EXPECT_EQ(spi_slot_bits({256, 256 + 63}, 1), 4);
+  EXPECT_EQ(spi_slot_bits({256, 256 + 62}, 1), std::nullopt);
+  EXPECT_EQ(spi_slot_bits({256, 0xffffffff}, 16383), 16);
+}
+
+class Files : public testing::Test {
+ protected:
+  Files() {
+    char name[] = "/tmp/sealcast-config-XXXXXX";
+    folder_ = mkdtemp(name);
+  }
+  ~Files() override {
+    for (const auto& path : written_)
+      unlink(path.c_str());
+    rmdir(folder_.c_str());
+  }
+  std::string write(const std::string& name, const std::string& text, mode_t mode = 0600) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    chmod(path.c_str(), mode);
+    written_.push_back(path);
+    return path;
+  }
+  std::string folder_;
+  std::vector<std::string> written_;
+};
+
+TEST_F(Files, KindIsToldByTheTables) {
+  EXPECT_EQ(detect_kind(write("a", keyserver_toml)).value, FileKind::keyserver);
+  EXPECT_EQ(detect_kind(write("b", gateway_toml)).value, FileKind::gateway);
+  EXPECT_EQ(detect_kind(write("c", "[red]\n[keyserver]\n")).value, FileKind::gateway);
+  EXPECT_THAT(texts(detect_kind(write("d", "")).errors), ElementsAre(HasSubstr("expected [gateway]")));
+  EXPECT_THAT(texts(detect_kind(folder_ + "/none").errors), ElementsAre(HasSubstr("No such file")));
+  EXPECT_THAT(texts(detect_kind(folder_).errors), ElementsAre(HasSubstr("expected a regular file")));
+}
+
+TEST_F(Files, CheckReportsErrorsOfEitherKind) {
+  EXPECT_THAT(texts(check_file(write("a", replaced(keyserver_toml, "= 2048", "= 1"))).errors),
+              ElementsAre(HasSubstr("replay_window")));
+  const auto report = check_file(write("b", replaced(gateway_toml, "workers = 2", "workers = \"2\"")));
+  EXPECT_EQ(report.kind, FileKind::gateway);
+  EXPECT_THAT(texts(report.errors), testing::Contains(HasSubstr(":4:11: gateway.workers: expected a whole number")));
+}
+
+TEST_F(Files, H14_PrivateKeysReadableByOthersAreRefused) {
+  EXPECT_TRUE(read_private_key(write("good.key", "KEY")).has_value());
+  const auto open = read_private_key(write("open.key", "KEY", 0640));
+  ASSERT_FALSE(open.has_value());
+  EXPECT_THAT(open.error().message, AllOf(HasSubstr("chmod 600"), HasSubstr("open.key")));
+  EXPECT_THAT(read_pem(folder_ + "/none", "certificate").error().message,
+              AllOf(HasSubstr("the certificate"), HasSubstr("No such file")));
+}
+
+}  // namespace
+}  // namespace sealcast::config

@@ -1,0 +1,125 @@
+// Reading: whole configuration files, and the PEM files they name.
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "controlplane/config/table_reader.h"
+
+namespace sealcast::config {
+namespace {
+
+constexpr std::size_t max_file_bytes = 1 << 20;  // a thousand times a usual file
+
+// Owns a file descriptor.
+struct Descriptor {
+  int fd;
+  explicit Descriptor(const std::string& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
+  ~Descriptor() {
+    if (fd >= 0) close(fd);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+};
+
+std::string system_error() {
+  return std::strerror(errno);
+}
+
+// Reads the whole of a regular file into `out`, which is sized once and never reallocated (it may be a secret).
+template <typename Buffer>
+Result<Buffer> read_all(const Descriptor& file) {
+  struct stat status {};
+  if (file.fd < 0 || fstat(file.fd, &status) != 0) return fail(system_error());
+  if (!S_ISREG(status.st_mode)) return fail("expected a regular file");
+  if (static_cast<std::size_t>(status.st_size) > max_file_bytes) return fail("expected at most 1 MiB");
+  Buffer buffer(static_cast<std::size_t>(status.st_size));
+  std::size_t done = 0;
+  while (done < buffer.size()) {
+    const ssize_t n = read(file.fd, buffer.data() + done, buffer.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(system_error());
+    if (n == 0) return fail("the file shrank while it was read");
+    done += static_cast<std::size_t>(n);
+  }
+  return buffer;
+}
+
+// std::string's constructor of a size alone does not exist.
+struct Text : std::string {
+  explicit Text(std::size_t n) : std::string(n, '\0') {}
+};
+
+}  // namespace
+
+tl::expected<std::string, Diagnostic> read_config_file(const std::string& path) {
+  const Descriptor file(path);
+  auto text = read_all<Text>(file);
+  if (!text) return tl::unexpected(Diagnostic{path, 0, 0, "", "can't read it: " + text.error().message});
+  return std::string(std::move(*text));
+}
+
+Loaded<KeyserverConfig> load_keyserver_config(const std::string& path) {
+  const auto text = read_config_file(path);
+  return text ? parse_keyserver_config(*text, path) : failed<KeyserverConfig>(text.error());
+}
+
+Loaded<GatewayConfig> load_gateway_config(const std::string& path) {
+  const auto text = read_config_file(path);
+  return text ? parse_gateway_config(*text, path) : failed<GatewayConfig>(text.error());
+}
+
+Loaded<FileKind> detect_kind(const std::string& path) {
+  const auto text = read_config_file(path);
+  if (!text) return failed<FileKind>(text.error());
+  const auto tree = parse_tree(*text, path);
+  if (!tree) return failed<FileKind>(tree.error());
+  Loaded<FileKind> kind;
+  if (tree->find("gateway") || tree->find("red") || tree->find("black") || tree->find("member"))
+    kind.value = FileKind::gateway;
+  else if (tree->find("keyserver"))
+    kind.value = FileKind::keyserver;
+  else
+    return failed<FileKind>({path, 1, 1, "", "expected [gateway] (a gateway's file) or [keyserver] (a key server's)"});
+  return kind;
+}
+
+CheckReport check_file(const std::string& path) {
+  CheckReport report;
+  auto kind = detect_kind(path);
+  if (!kind.ok()) {
+    report.errors = std::move(kind.errors);
+    return report;
+  }
+  report.kind = kind.value;
+  const auto take = [&](auto loaded) {
+    report.errors = std::move(loaded.errors);
+    report.warnings = std::move(loaded.warnings);
+  };
+  if (*kind.value == FileKind::gateway)
+    take(load_gateway_config(path));
+  else
+    take(load_keyserver_config(path));
+  return report;
+}
+
+Result<std::string> read_pem(const std::string& path, std::string_view what) {
+  const Descriptor file(path);
+  auto text = read_all<Text>(file);
+  if (!text) return fail("can't read the " + std::string(what) + " " + path + ": " + text.error().message);
+  return std::string(std::move(*text));
+}
+
+Result<SecretBytes> read_private_key(const std::string& path) {
+  const Descriptor file(path);
+  struct stat status {};
+  if (file.fd >= 0 && fstat(file.fd, &status) == 0 && (status.st_mode & 077) != 0)
+    return fail("expected the private key " + path + " to be readable by its owner alone; run: chmod 600 " + path);
+  auto key = read_all<SecretBytes>(file);
+  if (!key) return fail("can't read the private key " + path + ": " + key.error().message);
+  return key;
+}
+
+}  // namespace sealcast::config

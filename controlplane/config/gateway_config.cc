@@ -1,0 +1,226 @@
+// [gateway], [red], [black], [member] and [[member.group]]: a gateway's file.
+#include <algorithm>
+
+#include "controlplane/config/table_reader.h"
+
+namespace sealcast::config {
+namespace {
+
+using namespace std::chrono_literals;
+
+// docs/ports.md: the kinds of port, and which of them name files in the file system.
+struct PortKind {
+  std::string_view name;
+  bool has_paths;
+  bool needs_argument;
+};
+constexpr PortKind port_kinds[] = {
+    {"pci", false, true},    {"virtio-user", true, true}, {"vhost-user", true, true}, {"af_packet", false, true},
+    {"af_xdp", false, true}, {"tap", false, true},        {"memif", true, true},      {"pcap", true, true},
+    {"ring", false, true},   {"null", false, false},
+};
+
+// Takes kind:argument?options apart, checks the kind and resolves the paths of the argument ("in.pcap,out.pcap").
+Result<std::string> parse_device(std::string_view text, const Report& report) {
+  const auto question = text.find('?');
+  const std::string_view body = text.substr(0, question);
+  const std::string options(question == std::string_view::npos ? "" : text.substr(question));
+  const auto colon = body.find(':');
+  const std::string_view kind = body.substr(0, colon);
+  const std::string_view argument = colon == std::string_view::npos ? std::string_view() : body.substr(colon + 1);
+  std::string kinds;
+  for (const PortKind& candidate : port_kinds) {
+    kinds += (kinds.empty() ? "" : ", ") + std::string(candidate.name);
+    if (candidate.name != kind) continue;
+    if (candidate.needs_argument && argument.empty())
+      return fail("expected \"" + std::string(kind) + ":…\", got \"" + std::string(text) + "\"");
+    if (!candidate.has_paths) return std::string(text);
+    std::string resolved = std::string(kind) + ":";
+    std::size_t start = 0;
+    for (;;) {
+      const auto comma = argument.find(',', start);
+      resolved += report.resolve(std::string(argument.substr(start, comma - start)));
+      if (comma == std::string_view::npos) break;
+      resolved += ',';
+      start = comma + 1;
+    }
+    return resolved + options;
+  }
+  return fail("expected a port string of one of the kinds " + kinds + ", got \"" + std::string(text) + "\"");
+}
+
+void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
+  TableReader table(node, root.full(name), report);
+  table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
+               [&](std::string_view text) { return parse_device(text, report); });
+  table.integer("mtu", out.mtu, 576, 9216);
+  table.finish();
+}
+
+void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
+  TableReader table(node, "gateway", report);
+  table.path("admin_socket", out.admin_socket, Need::required);
+  table.path("state", out.state, Need::required);
+  const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, 1, 64);
+  table.any("workers");
+  if (const Node* cores = table.array("cores", Need::optional, 1, 64, "an array of core numbers")) {
+    for (std::size_t i = 0; i < cores->items.size(); ++i) {
+      const Node& item = cores->items[i];
+      const auto core = static_cast<std::uint32_t>(item.integer);
+      if (item.kind != Node::Kind::integer || item.integer < 0 || item.integer > 1023)
+        table.note(item, "cores[" + std::to_string(i) + "]",
+                   "expected a core number from 0 to 1023, got " + item.describe());
+      else if (std::find(out.cores.begin(), out.cores.end(), core) != out.cores.end())
+        table.note(item, "cores[" + std::to_string(i) + "]", "core " + item.describe() + " stands here twice");
+      else
+        out.cores.push_back(core);
+    }
+    if (workers_known && cores->items.size() != out.workers)
+      table.note(*cores, "cores",
+                 "expected one core for each of " + std::to_string(out.workers) + " workers, got " + cores->describe());
+  }
+  table.choice<EngineChoice>(
+      "engine", out.engine, Need::optional,
+      {{"auto", EngineChoice::automatic}, {"ipsec_mb", EngineChoice::ipsec_mb}, {"openssl", EngineChoice::openssl}});
+  table.integer("memory_mb", out.memory_mb, 32, 65536);
+  table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
+  table.finish();
+}
+
+void read_member_group(TableReader& table, MemberGroup& group) {
+  table.wire_name("id", group.id, Need::required);
+  table.choice<MemberRole>(
+      "role", group.role, Need::required,
+      {{"sender", MemberRole::sender}, {"receiver", MemberRole::receiver}, {"both", MemberRole::both}});
+  if (const Node* list = table.array("keyservers", Need::required, 1, 16, "an array of \"host:port\"")) {
+    for (std::size_t i = 0; i < list->items.size(); ++i) {
+      const Node& item = list->items[i];
+      const std::string key = "keyservers[" + std::to_string(i) + "]";
+      if (item.kind != Node::Kind::string) {
+        table.note(item, key, "expected \"host:port\", got " + item.describe());
+        continue;
+      }
+      if (auto place = HostPort::parse(item.text))
+        group.keyservers.push_back(std::move(*place));
+      else
+        table.note(item, key, place.error().message);
+    }
+  }
+  table.text("keyserver_name", group.keyserver_name, Need::required, 1, 253);
+  table.wire_name("keyserver_id", group.keyserver_id, Need::required);
+  read_selectors(table, group.selectors);
+  read_group_flow(table, group.suite, group.variant, group.mode);
+  read_spi_range(table, group.spi_range, Need::required);
+  std::chrono::milliseconds lifetime{};
+  if (table.duration("max_lifetime", lifetime, 1s, 8760h)) group.max_lifetime = lifetime;
+  table.finish();
+}
+
+void compare_groups(TableReader& table, const MemberGroup& group, const MemberGroup& other) {
+  if (!group.id.empty() && other.id == group.id)
+    table.note(table.node(), "id", "another group is named \"" + group.id + "\" already");
+  for (const Selector& a : group.selectors) {
+    for (const Selector& b : other.selectors) {
+      if (overlaps(a, b))
+        table.note(table.node(), "selectors",
+                   "expected traffic of one group only, got " + a.text() + ", which overlaps " + b.text() +
+                       " of group \"" + other.id + "\"");
+    }
+  }
+  const bool same_server = group.keyserver_id == other.keyserver_id;
+  const bool disjoint = group.spi_range.last < other.spi_range.first || other.spi_range.last < group.spi_range.first;
+  if (!same_server && !disjoint)
+    table.warn(table.node(), "spi_range",
+               "overlaps the range of group \"" + other.id +
+                   "\", whose key server is another: the two may choose the "
+                   "same SPIs, and then the later epoch is refused");
+}
+
+void read_member(const Node& node, Report& report, MemberConfig& out) {
+  TableReader table(node, "member", report);
+  constexpr std::string_view make = "make it with: sealcast pki member NAME --group GROUP";
+  table.existing_file("certificate", out.certificate, Need::required, make);
+  table.existing_file("private_key", out.private_key, Need::required, make);
+  table.existing_file("ca", out.ca, Need::required, "make it with: sealcast pki init");
+  std::string crl;
+  if (table.existing_file("crl", crl, Need::optional, "leave the key out where there is no revocation list"))
+    out.crl = crl;
+  IpAddress local;
+  if (table.parsed("local_address", local, Need::optional, "an address such as \"10.9.0.2\"", IpAddress::parse))
+    out.local_address = local;
+  read_multicast_flag(table, out.multicast_flag);
+  const Node* list = table.array("group", Need::required, 1, 4096, "[[member.group]] tables");
+  for (std::size_t i = 0; list && i < list->items.size(); ++i) {
+    const Node& item = list->items[i];
+    const std::string key = "group[" + std::to_string(i) + "]";
+    if (item.kind != Node::Kind::table) {
+      table.note(item, key, "expected a [[member.group]] table, got " + item.describe());
+      continue;
+    }
+    MemberGroup group;
+    TableReader reader(item, table.full(key), report);
+    read_member_group(reader, group);
+    for (const MemberGroup& other : out.groups)
+      compare_groups(reader, group, other);
+    out.groups.push_back(std::move(group));
+  }
+  table.finish();
+}
+
+// What only shows when all tables are known.
+void cross_check(const Node& tree, Report& report, const GatewayConfig& config) {
+  const Node* black = tree.find("black");
+  const Node* red = tree.find("red");
+  if (black && red && !config.red.device.empty() && config.red.device == config.black.device &&
+      config.red.device != "null")
+    report.error(*black, "black.device", "expected another device than red's, got \"" + config.black.device + "\"");
+  std::uint8_t version = 4;
+  for (const MemberGroup& group : config.member.groups)
+    for (const Selector& selector : group.selectors)
+      version = std::max(version, selector.destination.address.family);
+  const std::uint32_t needed = needed_black_mtu(config.red.mtu, version);
+  if (black && config.black.mtu < needed) {
+    const Node* mtu = black->find("mtu");
+    report.warning(mtu ? *mtu : *black, "black.mtu",
+                   "expected at least " + std::to_string(needed) + " for red packets of " +
+                       std::to_string(config.red.mtu) + " bytes, got " + std::to_string(config.black.mtu) +
+                       ": the largest red packets will be dropped as too_big");
+  }
+  if (!config.keyserver) return;
+  const Node* keyserver = tree.find("keyserver");
+  for (const MemberGroup& group : config.member.groups) {
+    if (group.keyserver_id != config.keyserver->id) continue;
+    const auto& served = config.keyserver->groups;
+    const auto found = std::find_if(served.begin(), served.end(), [&](const auto& s) { return s.id == group.id; });
+    if (found == served.end())
+      report.warning(*keyserver, "keyserver.group",
+                     "[[member.group]] \"" + group.id + "\" names this key server, which has no such group");
+    else if (found->suite != group.suite)
+      report.warning(*keyserver, "keyserver.group",
+                     "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->suite)) +
+                         " here and " + std::string(handshake::name(group.suite)) + " in [[member.group]]");
+  }
+}
+
+}  // namespace
+
+Loaded<GatewayConfig> parse_gateway_config(std::string_view toml, const std::string& file_name) {
+  const auto tree = parse_tree(toml, file_name);
+  if (!tree) return failed<GatewayConfig>(tree.error());
+  Report report(file_name);
+  GatewayConfig config;
+  TableReader root(*tree, "", report);
+  if (const Node* table = root.table("gateway", Need::required)) read_gateway(*table, report, config);
+  if (const Node* table = root.table("red", Need::required)) read_port(root, *table, "red", report, config.red);
+  if (const Node* table = root.table("black", Need::required)) read_port(root, *table, "black", report, config.black);
+  if (const Node* table = root.table("member", Need::required)) read_member(*table, report, config.member);
+  if (const Node* table = root.table("keyserver", Need::optional)) {
+    config.keyserver.emplace();
+    read_keyserver(*table, true, report, *config.keyserver);
+  }
+  root.finish();
+  cross_check(*tree, report, config);
+  return finish(report, std::move(config));
+}
+
+}  // namespace sealcast::config

@@ -1,0 +1,180 @@
+// [keyserver] and [[keyserver.group]], the same table in a key server's own file and in a gateway's.
+#include <algorithm>
+
+#include "controlplane/config/table_reader.h"
+
+namespace sealcast::config {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+// A list of certificate names; every element's problem is noted.
+std::vector<std::string> read_names(TableReader& table, std::string_view key, const Node& list) {
+  std::vector<std::string> names;
+  for (std::size_t i = 0; i < list.items.size(); ++i) {
+    const Node& item = list.items[i];
+    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > 64)
+      table.note(item, std::string(key) + "[" + std::to_string(i) + "]",
+                 "expected a certificate name of 1 to 64 bytes, got " + item.describe());
+    else if (std::find(names.begin(), names.end(), item.text) != names.end())
+      table.note(item, std::string(key) + "[" + std::to_string(i) + "]", item.describe() + " stands here twice");
+    else
+      names.push_back(item.text);
+  }
+  return names;
+}
+
+void read_members(TableReader& table, KeyserverGroup& group) {
+  const Node* members = table.any("members");
+  if (!members) return;
+  const bool word = members->kind == Node::Kind::string && members->text == "certificate-group";
+  if (members->kind == Node::Kind::array && !members->items.empty()) {
+    group.members_by_certificate = false;
+    group.members = read_names(table, "members", *members);
+  } else if (!word) {
+    table.note(*members, "members",
+               "expected \"certificate-group\" or an array of certificate names, got " + members->describe());
+  }
+}
+
+void read_senders(TableReader& table, KeyserverGroup& group) {
+  const Node* senders = table.any("senders");
+  if (!senders) {
+    table.warn(table.node(), "senders", "no senders: nobody may send to this group; \"*\" lets every member send");
+    return;
+  }
+  if (senders->kind == Node::Kind::string && senders->text == "*") {
+    group.every_member_sends = true;
+  } else if (senders->kind == Node::Kind::array) {
+    group.senders = read_names(table, "senders", *senders);
+    const auto star = std::find(group.senders.begin(), group.senders.end(), "*");
+    if (star != group.senders.end()) {
+      group.senders.erase(star);
+      group.every_member_sends = true;
+    }
+  } else {
+    table.note(*senders, "senders", "expected \"*\" or an array of certificate names, got " + senders->describe());
+    return;
+  }
+  if (group.members_by_certificate) return;
+  for (const std::string& name : group.senders)
+    if (std::find(group.members.begin(), group.members.end(), name) == group.members.end())
+      table.note(*senders, "senders", "expected names that stand in members too, got \"" + name + "\"");
+}
+
+void check_replay_window(TableReader& table, const Node& node, std::uint32_t window) {
+  if ((window & (window - 1)) != 0 || window < 1024)
+    table.note(node, "replay_window", "expected a power of two of at least 1024, got " + node.describe());
+}
+
+void read_group(TableReader& table, KeyserverGroup& group) {
+  table.wire_name("id", group.id, Need::required);
+  read_selectors(table, group.selectors);
+  read_group_flow(table, group.suite, group.variant, group.mode);
+  const Node* lifetime = table.duration("epoch_lifetime", group.epoch_lifetime, 1s, 8760h);
+  if (const Node* node = table.integer("replay_window", group.replay_window, 1024, 1 << 20))
+    check_replay_window(table, *node, group.replay_window);
+  table.duration("activation_delay", group.activation_delay, 0ms, 10min);
+  table.duration("deactivation_delay", group.deactivation_delay, 0ms, 1h);
+  milliseconds lease = group.authority_lease;
+  if (const Node* node = table.duration("authority_lease", lease, 1s, 24h)) {
+    group.authority_lease = std::chrono::duration_cast<std::chrono::seconds>(lease);
+    if (lease % 1s != 0ms) table.note(*node, "authority_lease", "expected whole seconds, got " + node->describe());
+  }
+  const Node* slots = table.integer("slots_per_member", group.slots_per_member, 0, 65535);
+  read_members(table, group);
+  read_senders(table, group);
+  table.finish();
+
+  if (group.epoch_lifetime <= group.activation_delay + group.deactivation_delay) {
+    table.note(lifetime ? *lifetime : table.node(), "epoch_lifetime",
+               "expected more than activation_delay + deactivation_delay (" +
+                   duration_text(group.activation_delay + group.deactivation_delay) + "), got " +
+                   duration_text(group.epoch_lifetime));
+  }
+  if (slots && group.slots_per_member == 0 && (group.every_member_sends || !group.senders.empty()))
+    table.note(*slots, "slots_per_member", "expected at least 1, since the group has senders, got 0");
+}
+
+void read_groups(TableReader& table, KeyserverConfig& out) {
+  const Node* list = table.array("group", Need::required, 1, 4096, "[[keyserver.group]] tables");
+  if (!list) return;
+  for (std::size_t i = 0; i < list->items.size(); ++i) {
+    const Node& item = list->items[i];
+    const std::string key = "group[" + std::to_string(i) + "]";
+    if (item.kind != Node::Kind::table) {
+      table.note(item, key, "expected a [[keyserver.group]] table, got " + item.describe());
+      continue;
+    }
+    KeyserverGroup group;
+    TableReader reader(item, table.full(key), table.report());
+    read_group(reader, group);
+    for (const KeyserverGroup& other : out.groups) {
+      if (!group.id.empty() && other.id == group.id)
+        reader.note(item, "id", "another group is named \"" + group.id + "\" already");
+      for (const Selector& a : group.selectors)
+        for (const Selector& b : other.selectors)
+          if (overlaps(a, b))
+            reader.warn(item, "selectors",
+                        a.text() + " overlaps " + b.text() + " of group \"" + other.id +
+                            "\": a gateway can't be a member of both");
+    }
+    out.groups.push_back(std::move(group));
+  }
+}
+
+}  // namespace
+
+void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out) {
+  TableReader table(node, "keyserver", report);
+  bool says_embedded = false;
+  const Node* flag = table.boolean("embedded", says_embedded);
+  if (embedded && !says_embedded)
+    table.note(flag ? *flag : node, "embedded",
+               "expected true: in a gateway's file the key server runs in its process");
+  if (!embedded && says_embedded)
+    table.note(*flag, "embedded", "expected a gateway's file with [gateway]; this one has [keyserver] alone");
+
+  table.wire_name("id", out.id, Need::required);
+  table.parsed("listen", out.listen, Need::required, "an address and port such as \"10.9.0.1:7400\"",
+               ListenAddress::parse);
+  table.existing_file("certificate", out.certificate, Need::required, "make it with: sealcast pki server NAME");
+  table.existing_file("private_key", out.private_key, Need::required, "make it with: sealcast pki server NAME");
+  table.existing_file("ca", out.ca, Need::required, "make it with: sealcast pki init");
+  std::string crl;
+  if (table.existing_file("crl", crl, Need::optional, "leave the key out where there is no revocation list"))
+    out.crl = crl;
+  table.path("state", out.state, Need::required);
+  std::string socket;
+  if (table.path("admin_socket", socket, embedded ? Need::optional : Need::required)) out.admin_socket = socket;
+  read_spi_range(table, out.spi_range, Need::required);
+  read_multicast_flag(table, out.multicast_flag);
+  table.boolean("allow_standard", out.allow_standard);
+  table.duration("handshake_timeout", out.handshake_timeout, 100ms, 5min);
+  table.integer("max_connections", out.max_connections, 1, 1'000'000);
+  table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000);
+  read_groups(table, out);
+  table.finish();
+
+  const Node* range = node.find("spi_range");
+  if (range && !out.groups.empty() && !spi_slot_bits(out.spi_range, out.groups.size())) {
+    table.note(*range, "spi_range",
+               "expected room for four aligned blocks of at least 16 SPIs for each of " +
+                   std::to_string(out.groups.size()) + " groups, got " + std::to_string(out.spi_range.first) + " to " +
+                   std::to_string(out.spi_range.last));
+  }
+}
+
+Loaded<KeyserverConfig> parse_keyserver_config(std::string_view toml, const std::string& file_name) {
+  const auto tree = parse_tree(toml, file_name);
+  if (!tree) return failed<KeyserverConfig>(tree.error());
+  Report report(file_name);
+  KeyserverConfig config;
+  TableReader root(*tree, "", report);
+  if (const Node* table = root.table("keyserver", Need::required)) read_keyserver(*table, false, report, config);
+  root.finish();
+  return finish(report, std::move(config));
+}
+
+}  // namespace sealcast::config

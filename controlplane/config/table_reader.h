@@ -1,0 +1,155 @@
+// Reads one table of a configuration file key by key, checks every value's type and bounds, and notes every problem
+// with its place instead of stopping at the first. What no call asked for is an unknown key.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <vector>
+
+#include "controlplane/config/value_tree.h"
+
+namespace sealcast::config {
+
+// What belongs to one file's reading.
+struct Report {
+  std::string file;
+  std::string folder;  // relative paths start here; ends with '/' or is empty
+  std::vector<Diagnostic> errors;
+  std::vector<Diagnostic> warnings;
+
+  explicit Report(const std::string& file_name);
+  void error(const Node& at, const std::string& key, std::string message);
+  void warning(const Node& at, const std::string& key, std::string message);
+  std::string resolve(const std::string& path) const;
+  void sort();  // in the order of the file
+};
+
+enum class Need : std::uint8_t { required, optional };
+
+class TableReader {
+ public:
+  TableReader(const Node& table, std::string path, Report& report)
+      : table_(table), path_(std::move(path)), report_(report) {}
+
+  // Each read call leaves `out` untouched and returns null when the key is missing or wrong; a wrong one, or a missing
+  // required one, is noted. `expected` completes the sentence "expected …".
+  const Node* text(std::string_view key, std::string& out, Need need, std::size_t min_bytes = 1,
+                   std::size_t max_bytes = 4096);
+  // A name that goes on the wire and into logs: 1 to 64 bytes, no control characters.
+  const Node* wire_name(std::string_view key, std::string& out, Need need);
+  const Node* path(std::string_view key, std::string& out, Need need);
+  // The same for a file that must exist before the daemon starts; a warning tells what is missing.
+  const Node* existing_file(std::string_view key, std::string& out, Need need, std::string_view how_to_get);
+  const Node* boolean(std::string_view key, bool& out);
+  const Node* duration(std::string_view key, std::chrono::milliseconds& out, std::chrono::milliseconds min,
+                       std::chrono::milliseconds max);
+  template <typename Integer>
+  const Node* integer(std::string_view key, Integer& out, std::int64_t min, std::int64_t max) {
+    std::int64_t value = 0;
+    const Node* node = integer64(key, value, min, max);
+    if (node) out = static_cast<Integer>(value);
+    return node;
+  }
+  // A string that `parse` turns into a T; its error message follows the key.
+  template <typename T, typename Parse>
+  const Node* parsed(std::string_view key, T& out, Need need, std::string_view expected, Parse parse) {
+    const Node* node = take(key, need, Node::Kind::string, expected);
+    if (!node) return nullptr;
+    auto value = parse(std::string_view(node->text));
+    if (!value) {
+      note(*node, key, value.error().message);
+      return nullptr;
+    }
+    out = std::move(*value);
+    return node;
+  }
+  // One of a fixed set of strings.
+  template <typename T>
+  struct Choice {
+    std::string_view text;
+    T value;
+  };
+  template <typename T>
+  const Node* choice(std::string_view key, T& out, Need need, const std::vector<Choice<T>>& choices) {
+    std::string expected;
+    for (const auto& option : choices)
+      expected += (expected.empty() ? "\"" : " or \"") + std::string(option.text) + "\"";
+    const Node* node = take(key, need, Node::Kind::string, expected);
+    if (!node) return nullptr;
+    for (const auto& option : choices) {
+      if (node->text == option.text) {
+        out = option.value;
+        return node;
+      }
+    }
+    note(*node, key, "expected " + expected + ", got " + node->describe());
+    return nullptr;
+  }
+
+  // Any value of the key, marked as known.
+  const Node* any(std::string_view key);
+  const Node* array(std::string_view key, Need need, std::size_t min, std::size_t max, std::string_view expected);
+  const Node* table(std::string_view key, Need need);
+
+  std::string full(std::string_view key) const {
+    return path_.empty() ? std::string(key) : path_ + "." + std::string(key);
+  }
+  void note(const Node& at, std::string_view key, std::string message) {
+    report_.error(at, full(key), std::move(message));
+  }
+  void warn(const Node& at, std::string_view key, std::string message) {
+    report_.warning(at, full(key), std::move(message));
+  }
+  const Node& node() const { return table_; }
+  Report& report() { return report_; }
+
+  // Notes every key that no call asked for; call it last.
+  void finish();
+
+ private:
+  const Node* take(std::string_view key, Need need, Node::Kind kind, std::string_view expected);
+  const Node* integer64(std::string_view key, std::int64_t& out, std::int64_t min, std::int64_t max);
+
+  const Node& table_;
+  std::string path_;
+  Report& report_;
+  std::set<std::string, std::less<>> known_;
+};
+
+Result<std::chrono::milliseconds> parse_duration(std::string_view text);
+std::string duration_text(std::chrono::milliseconds value);  // "500ms", "2s", "24h"
+
+// Tables that both files share.
+void read_selectors(TableReader& table, std::vector<Selector>& out);
+void read_spi_range(TableReader& table, SpiRange& out, Need need);
+void read_group_flow(TableReader& table, handshake::CipherSuite& suite, std::uint8_t& variant, EspMode& mode);
+void read_multicast_flag(TableReader& table, std::uint8_t& out);
+// [keyserver] of either file.
+void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out);
+
+bool overlaps(const Selector& a, const Selector& b);
+
+// File contents, at most 1 MiB.
+tl::expected<std::string, Diagnostic> read_config_file(const std::string& path);
+
+template <typename T>
+Loaded<T> finish(Report& report, T&& value) {
+  Loaded<T> loaded;
+  report.sort();
+  if (report.errors.empty()) loaded.value = std::forward<T>(value);
+  loaded.errors = std::move(report.errors);
+  loaded.warnings = std::move(report.warnings);
+  return loaded;
+}
+template <typename T>
+Loaded<T> failed(Diagnostic diagnostic) {
+  Loaded<T> loaded;
+  loaded.errors.push_back(std::move(diagnostic));
+  return loaded;
+}
+
+}  // namespace sealcast::config
