@@ -167,6 +167,7 @@ struct GatewayConfig {
   EngineChoice engine = EngineChoice::automatic;
   std::uint32_t memory_mb = 256;
   std::uint32_t idle_nap_us = 50;
+  std::optional<std::string> export_keys;  // path: every SA key in clear, for a packet analyser (H14: off by default)
   PortConfig red;
   PortConfig black;
   MemberConfig member;

@@ -56,6 +56,7 @@ cores = [0, 1]
 engine = "ipsec_mb"
 memory_mb = 128
 idle_nap_us = 0
+export_keys = "sa-keys.txt"
 
 [red]
 device = "af_packet:veth-red?framesz=4096"
@@ -298,6 +299,8 @@ TEST(GatewayConfig, EveryValueArrives) {
   EXPECT_EQ(config.engine, EngineChoice::ipsec_mb);
   EXPECT_EQ(config.memory_mb, 128u);
   EXPECT_EQ(config.idle_nap_us, 0u);
+  EXPECT_EQ(config.export_keys, "/etc/sealcast/sa-keys.txt");
+  EXPECT_THAT(texts(loaded.warnings), testing::Contains(HasSubstr("gateway.export_keys: every SA key")));
   EXPECT_EQ(config.red.device, "af_packet:veth-red?framesz=4096");
   EXPECT_EQ(config.black.device, "vhost-user:/etc/sealcast/studio.sock");
   EXPECT_EQ(config.black.mtu, 1600u);
@@ -372,7 +375,7 @@ TEST(GatewayConfig, BlackMtuTooSmallIsAWarning) {
   const auto small = parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1555"), "gw.toml");
   EXPECT_TRUE(small.ok());
   EXPECT_THAT(texts(small.warnings),
-              testing::Contains("gw.toml:16:7: black.mtu: expected at least 1556 for red packets of 1500 bytes, got "
+              testing::Contains("gw.toml:17:7: black.mtu: expected at least 1556 for red packets of 1500 bytes, got "
                                 "1555: the largest red packets will be dropped as too_big"));
 }
 

@@ -84,6 +84,12 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
       {{"auto", EngineChoice::automatic}, {"ipsec_mb", EngineChoice::ipsec_mb}, {"openssl", EngineChoice::openssl}});
   table.integer("memory_mb", out.memory_mb, 32, 65536);
   table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
+  std::string keys;
+  if (const Node* key = table.path("export_keys", keys, Need::optional)) {
+    out.export_keys = keys;
+    table.warn(*key, "export_keys",
+               "every SA key will be written to " + keys + ": whoever has it reads the groups' traffic");
+  }
   table.finish();
 }
 

@@ -1,0 +1,77 @@
+// The key server: one listening TCP port on a standalone Asio loop, the groups' epochs and slots, and a control channel
+// to every member (docs/key-server.md). It makes the group secret (P4), gives every member the same (P5) inside the
+// handshake (P7), and rekeys make-before-break.
+//
+// Everything runs on the thread that runs the io_context; nothing throws, nothing blocks but SQLite's durable commits.
+// A gateway embeds one by handing in its own loop (P8: the source is then the key server too).
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "controlplane/config/config.h"
+
+namespace sealcast::handshake {
+class Random;
+}
+
+namespace sealcast::keyserver {
+
+// What the tests replace; the defaults are what a daemon uses.
+struct KeyServerOptions {
+  handshake::Random* random = nullptr;                 // nullptr: the system's CSPRNG
+  std::function<std::int64_t()> unix_now;              // seconds; empty: the system's clock
+  std::chrono::milliseconds longest_keepalive{10000};  // keepalives leave every min(lease / 4, this)
+  std::size_t max_output_bytes = 64 * 1024;  // unsent output a member may leave lying before it is closed (H13)
+};
+
+class KeyServer {
+ public:
+  KeyServer(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options = {});
+  ~KeyServer();  // stops
+  KeyServer(const KeyServer&) = delete;
+  KeyServer& operator=(const KeyServer&) = delete;
+
+  // Loads credentials, opens the store, and listens. The error is one line for the operator: the port is in use, the
+  // store is corrupt or belongs to a running key server, a certificate is missing or not a key server's. Nothing is
+  // left running then.
+  Result<void> start();
+
+  // Says close_notify to everybody and closes the port. Idempotent. Run the loop a little longer (run_for) to let the
+  // goodbyes leave.
+  void stop();
+
+  // The port that is listened at, once started (useful with port 0).
+  std::uint16_t port() const;
+
+  // Makes the group's next epoch and starts its make-before-break hand-over. Fails if the group is unknown, a hand-over
+  // is still under way, or the store refuses.
+  Result<void> rekey(const std::string& group_id);
+
+  // Takes over what may change while running: certificate, private key, CA, CRL, allow_standard, timeouts and quotas,
+  // members, senders, lifetimes and delays of a group, and whole new groups. Anything else that differs needs a
+  // restart: then nothing at all is taken over and the error says which key. A group's new policy holds from its next
+  // epoch on.
+  Result<void> reload(const config::KeyserverConfig& config);
+
+  // {"id", "listen", "uptime_s", "connections", "members", "handshakes": {"completed", "failed": {"<reason>": n}},
+  //  "refused": {"<reason>": n},
+  //  "groups": [{"group", "suite", "variant", "mode", "selectors": [..],
+  //   "epochs": [{"epoch", "epoch_id", "state" ("pending"|"active"|"old"), "age_s", "remaining_s", "spi_prefix",
+  //   "slots_used",
+  //               "holders"}],
+  //   "members": [{"member", "address", "roles", "joined_s", "slots": ["0x…"], "acknowledged", "activated",
+  //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}]}
+  std::string status_json() const;
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace sealcast::keyserver
