@@ -1,0 +1,119 @@
+// Why a frame was not forwarded: one table, from which counters, status texts, tests and docs/dataplane.md follow.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <string_view>
+
+namespace sealcast::dataplane {
+
+enum class DropReason : std::uint8_t {
+  none,
+  // Frame and IP header, both sides
+  short_frame,
+  not_ip,
+  ipv6,
+  truncated,
+  bad_ip_header,
+  not_multicast,
+  fragment,
+  // Policy
+  no_policy,
+  clear_on_black,
+  esp_on_red,
+  local_red_source,
+  igmp_not_allowed,
+  rate_limited,
+  selector_mismatch,
+  // Sealing
+  no_sa,
+  sa_expired,
+  lease_expired,
+  counter_exhausted,
+  too_big,
+  no_headroom,
+  // Opening
+  esp_length,
+  unknown_spi,
+  own_spi,
+  slot_pending,
+  slot_out_of_window,
+  iv_sequence_mismatch,
+  replay,
+  bad_tag,
+  bad_padding,
+  bad_next_header,
+  bad_inner_packet,
+  outer_inner_mismatch,
+  nested_esp,
+  ecn_illegal,
+  // Counted, never dropped
+  partial_checksum,
+  count_,
+};
+
+inline constexpr std::size_t drop_reason_count = static_cast<std::size_t>(DropReason::count_);
+
+struct DropReasonInfo {
+  DropReason reason;
+  std::string_view name;  // stable: counters, status, tests
+  std::string_view text;  // for people: what came, and what to do where something can be done
+};
+
+// In the order of the enumeration; element i describes DropReason(i).
+inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
+    {DropReason::none, "none", "forwarded"},
+    {DropReason::short_frame, "short_frame", "the frame ends inside its Ethernet, IP or UDP header"},
+    {DropReason::not_ip, "not_ip", "an EtherType that no rule lets pass (ARP and other non-IP protocols)"},
+    {DropReason::ipv6, "ipv6", "IPv6, which this version does not carry yet"},
+    {DropReason::truncated, "truncated",
+     "the IP header announces more bytes than the frame has; raise framesz or the MTU"},
+    {DropReason::bad_ip_header, "bad_ip_header",
+     "IP version, header length, total length, TTL or header checksum is wrong"},
+    {DropReason::not_multicast, "not_multicast", "the IP destination is not a multicast address"},
+    {DropReason::fragment, "fragment",
+     "an IP fragment: ESP on black, IGMP, or where a selector names ports it does not show"},
+    {DropReason::no_policy, "no_policy", "multicast that matches no selector and no bypass rule"},
+    {DropReason::clear_on_black, "clear_on_black", "plain traffic of a protected group arrived on black"},
+    {DropReason::esp_on_red, "esp_on_red", "ESP arrived on red (a loop?); it is never sealed again"},
+    {DropReason::local_red_source, "local_red_source",
+     "an opened packet claims a source configured as local red (a loop?)"},
+    {DropReason::igmp_not_allowed, "igmp_not_allowed", "an IGMP message that may not pass in this direction or form"},
+    {DropReason::rate_limited, "rate_limited", "more bypass traffic than the limit allows"},
+    {DropReason::selector_mismatch, "selector_mismatch",
+     "the packet does not match the selectors of the epoch or of the key's group"},
+    {DropReason::no_sa, "no_sa", "protected traffic without an active outbound SA: no key from the key server (yet)"},
+    {DropReason::sa_expired, "sa_expired", "the epoch's life is over"},
+    {DropReason::lease_expired, "lease_expired", "the authority lease is over: the key server has not been heard"},
+    {DropReason::counter_exhausted, "counter_exhausted", "the outbound SA sealed as much as one key may"},
+    {DropReason::too_big, "too_big", "the sealed packet would exceed the black MTU"},
+    {DropReason::no_headroom, "no_headroom", "the buffer has no room for the ESP header or trailer"},
+    {DropReason::esp_length, "esp_length", "the ESP packet is too short or not aligned to 4 bytes"},
+    {DropReason::unknown_spi, "unknown_spi", "an SPI that belongs to no installed epoch"},
+    {DropReason::own_spi, "own_spi", "a packet sealed by this gateway came back (a loop?)"},
+    {DropReason::slot_pending, "slot_pending", "the slot's key is being derived"},
+    {DropReason::slot_out_of_window, "slot_out_of_window", "a slot too far above those in use; not derived"},
+    {DropReason::iv_sequence_mismatch, "iv_sequence_mismatch",
+     "the IV's low half differs from the ESP sequence number"},
+    {DropReason::replay, "replay", "a number seen before, left of the window, or below the floor"},
+    {DropReason::bad_tag, "bad_tag", "the ICV is wrong"},
+    {DropReason::bad_padding, "bad_padding", "authenticated, but the ESP padding is not 1, 2, 3, ..."},
+    {DropReason::bad_next_header, "bad_next_header", "authenticated, but the next header is not IPv4"},
+    {DropReason::bad_inner_packet, "bad_inner_packet", "authenticated, but the inner IP header is wrong"},
+    {DropReason::outer_inner_mismatch, "outer_inner_mismatch", "the outer addresses differ from the inner ones"},
+    {DropReason::nested_esp, "nested_esp", "authenticated, but the inner packet is ESP again"},
+    {DropReason::ecn_illegal, "ecn_illegal",
+     "congestion marked on a packet that does not take part (RFC 6040 section 4.2)"},
+    {DropReason::partial_checksum, "partial_checksum",
+     "forwarded, but the UDP checksum was never finished; on the sending host: ethtool -K IFACE tx off"},
+}};
+
+constexpr std::string_view name(DropReason reason) {
+  return drop_reasons[static_cast<std::size_t>(reason)].name;
+}
+constexpr std::string_view text(DropReason reason) {
+  return drop_reasons[static_cast<std::size_t>(reason)].text;
+}
+
+}  // namespace sealcast::dataplane

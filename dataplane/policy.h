@@ -1,0 +1,81 @@
+// Which group a multicast packet belongs to: selectors compiled for lookup per packet. IPv4; IPv6 rules will stand in
+// a second table of the same shape.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+
+namespace sealcast::dataplane {
+
+// What a selector looks at, host byte order.
+struct PacketKey {
+  std::uint32_t destination = 0;
+  std::uint32_t source = 0;
+  std::uint8_t protocol = 0;
+  bool has_ports = false;  // UDP and not a later fragment
+  std::uint16_t destination_port = 0;
+};
+
+// One IPv4 selector with masks worked out. protocol_mask 0 = any protocol.
+struct Rule {
+  std::uint32_t destination = 0, destination_mask = 0;
+  std::uint32_t source = 0, source_mask = 0;
+  std::uint8_t protocol = 0, protocol_mask = 0;
+  bool ports = false;
+  std::uint16_t first_port = 0, last_port = 65535;
+  std::uint32_t group = 0;
+
+  bool matches_but_ports(const PacketKey& key) const noexcept {
+    return (((key.destination ^ destination) & destination_mask) | ((key.source ^ source) & source_mask) |
+            static_cast<std::uint32_t>((key.protocol ^ protocol) & protocol_mask)) == 0;
+  }
+  bool ports_match(const PacketKey& key) const noexcept {
+    return !ports || (key.has_ports && key.destination_port >= first_port && key.destination_port <= last_port);
+  }
+};
+
+enum class Match : std::uint8_t {
+  none,
+  found,
+  needs_ports,  // everything matches but the ports, which this packet (a later fragment) does not show
+};
+
+// selector must be IPv4 and valid.
+Rule compile(const Selector& selector, std::uint32_t group);
+
+// Any of rules; linear, for the few selectors of one epoch.
+Match match_any(const std::vector<Rule>& rules, const PacketKey& key) noexcept;
+
+// True if some packet matches both.
+bool overlap(const Selector& a, const Selector& b);
+
+// All protected selectors of all groups. Selectors of different groups never overlap (the control side refuses that),
+// so the first match is the only group. Immutable once built.
+class Policy {
+ public:
+  explicit Policy(std::vector<Rule> rules);
+
+  // On found, group is set. One hash probe per distinct destination prefix length in use.
+  Match find(const PacketKey& key, std::uint32_t& group) const noexcept;
+  std::size_t size() const { return rules_.size(); }
+
+ private:
+  struct Bucket {
+    std::uint32_t destination = 0;
+    std::uint32_t mask = 0;
+    std::uint32_t begin = 0, end = 0;  // rules; empty = unused
+  };
+  static std::uint32_t hash(std::uint32_t destination, std::uint32_t mask) noexcept {
+    return (destination * 2654435769U) ^ (mask * 2246822519U);
+  }
+
+  std::vector<Rule> rules_;           // by destination prefix
+  std::vector<std::uint32_t> masks_;  // distinct destination masks, longest first
+  std::vector<Bucket> buckets_;       // open addressing, power of two, at most half full
+  std::uint32_t bucket_mask_ = 0;
+};
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,58 @@
+// One security association as its worker uses it. Made and ended by the control thread; between, everything that
+// changes is written by exactly one worker, except the deadline, which the control thread moves.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/aead/engine.h"
+#include "dataplane/counter.h"
+#include "dataplane/policy.h"
+#include "dataplane/replay_window.h"
+
+namespace sealcast::dataplane {
+
+// What all SAs of an epoch share; constant after install.
+struct EpochRules {
+  std::vector<Rule> rules;        // the epoch's selectors
+  bool same_as_policy = false;    // they equal the group's protected selectors: the policy match is enough
+  std::uint64_t expires_tsc = 0;  // nothing is sealed or opened from then on
+};
+
+// Outbound: one slot of our own, one worker.
+struct alignas(cache_line) SealingSa {
+  aead::Key key;
+  std::uint32_t spi = 0;
+  std::array<std::uint8_t, 4> salt{};
+  // min(epoch's end, lease): the worker compares it with the burst's time, so a hung control thread cannot keep a dead
+  // key alive.
+  std::atomic<std::uint64_t> seal_until_tsc{0};
+  const EpochRules* epoch = nullptr;
+  std::uint64_t blocks = 0;     // AES blocks under this key; worker only
+  bool limit_reported = false;  // worker only
+  Counter next_number;          // the next packet's IV, from 1 (H9)
+  Counter packets, bytes;       // sealed; bytes of inner IP packets
+};
+
+// Inbound: one slot of another sender.
+struct alignas(cache_line) OpeningSa {
+  OpeningSa(std::uint32_t window, std::uint64_t floor) : replay(window, floor) {}
+
+  aead::Key key;
+  std::uint32_t spi = 0;
+  std::array<std::uint8_t, 4> salt{};
+  std::uint32_t worker = 0;  // the only one that may touch it
+  const EpochRules* epoch = nullptr;
+  ReplayWindow replay;
+  Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
+  Counter replays, bad_tags;
+};
+
+// The worker an inbound SPI belongs to.
+constexpr std::uint32_t worker_of_spi(std::uint32_t spi, std::uint32_t workers) {
+  return static_cast<std::uint32_t>((std::uint64_t{spi * 2654435769U} * workers) >> 32);
+}
+
+}  // namespace sealcast::dataplane

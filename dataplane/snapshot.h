@@ -1,0 +1,61 @@
+// What workers read: one immutable picture of policy and SAs, swapped as a whole by the control thread and freed after
+// every worker passed a quiescent point. The SA objects it points at hold the little that changes per packet; each is
+// written by exactly one worker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/policy.h"
+#include "dataplane/sa.h"
+
+namespace sealcast::dataplane {
+
+// SPI -> SA, open addressing, power of two, at most half full. Never grows once built.
+class SpiTable {
+ public:
+  struct Entry {
+    std::uint32_t spi = 0;    // 0 = empty (SPI 0 never appears on the wire)
+    std::uint32_t own = 0;    // 1: an SPI this gateway seals under, or did in this epoch
+    OpeningSa* sa = nullptr;  // null when own
+  };
+
+  void build(const std::vector<Entry>& entries);
+  // Null: not in the table.
+  const Entry* find(std::uint32_t spi) const noexcept {
+    for (std::uint32_t i = index(spi);; i = (i + 1) & mask_) {
+      const Entry& entry = slots_[i];
+      if (entry.spi == spi) return spi == 0 ? nullptr : &entry;
+      if (entry.spi == 0) return nullptr;
+    }
+  }
+
+ private:
+  // Fibonacci hashing: consecutive slots of one prefix spread over the table.
+  std::uint32_t index(std::uint32_t spi) const noexcept { return (spi * 2654435769U) >> shift_; }
+
+  std::vector<Entry> slots_ = std::vector<Entry>(2);
+  std::uint32_t mask_ = 1;
+  std::uint32_t shift_ = 31;
+};
+
+// SPIs of one installed epoch. Ranges of installed epochs are disjoint.
+struct SpiRange {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+  std::uint32_t window_last = 0;  // highest SPI whose key may be asked for
+};
+
+struct Snapshot {
+  std::shared_ptr<const Policy> policy;
+  std::uint32_t workers = 1;
+  std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)
+  SpiTable spis;
+  std::vector<SpiRange> ranges;                  // ascending by first
+  std::vector<std::shared_ptr<void>> keepalive;  // epochs the pointers above live in
+
+  const SpiRange* range_of(std::uint32_t spi) const noexcept;
+};
+
+}  // namespace sealcast::dataplane

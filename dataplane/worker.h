@@ -1,0 +1,89 @@
+// The packet path of one worker: bursts of frames in, verdicts out. Run to completion, no allocation, lock, log,
+// exception, system call or store to a shared line per packet. Knows no device and no clock.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "dataplane/aead/engine.h"
+#include "dataplane/counter.h"
+#include "dataplane/event_ring.h"
+#include "dataplane/frame.h"
+#include "dataplane/snapshot.h"
+
+namespace sealcast::dataplane {
+
+// Frames processed together; longer bursts are cut.
+inline constexpr std::size_t max_burst = 64;
+
+// Fixed at start-up; the same for all workers.
+struct PathSettings {
+  std::uint32_t black_mtu = 1500;       // largest IP packet on black, bytes
+  std::uint64_t tsc_hz = 0;             // ticks per second of now_tsc
+  std::uint32_t igmp_per_second = 256;  // IGMP messages bypassed per worker and direction; as many may come at once
+  std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
+  std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
+  std::vector<Prefix> local_red_sources;                    // IPv4; an opened packet from one of these is a loop
+};
+
+// Written by the worker alone.
+struct alignas(cache_line) WorkerCounters {
+  Counter sealed, opened, bypassed;
+  std::array<Counter, drop_reason_count> drops;  // by DropReason
+};
+
+class Worker {
+ public:
+  // settings and engine outlive the worker. index is this worker's place: 0 .. workers-1.
+  Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine);
+  ~Worker();
+  Worker(const Worker&) = delete;
+  Worker& operator=(const Worker&) = delete;
+
+  // Frames received on red; those with Verdict::forward are to be sent on black, in order. now_tsc is read once per
+  // burst. The snapshot is the one the worker obtained since its last quiescent point.
+  void red_burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
+  // Frames received on black (or handed over by another worker); those with Verdict::forward go to red.
+  void black_burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
+
+  const WorkerCounters& counters() const { return counters_; }
+
+  // Events for the control thread, as SPIs: the control thread knows whose they are.
+  using SpiRing = EventRing<std::uint32_t, 256>;
+  SpiRing& slots_wanted() { return slots_wanted_; }
+  SpiRing& counter_limits() { return counter_limits_; }
+
+ private:
+  struct Scratch;
+  struct TokenBucket {
+    std::uint64_t last_tsc = 0;
+    std::uint64_t tokens_ticks = 0;  // credit in ticks; one message costs tsc_hz / igmp_per_second
+    bool started = false;
+  };
+
+  void red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
+  void black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
+  void drop(Frame& frame, DropReason reason) noexcept;
+  void want_slot(std::uint32_t spi, std::uint64_t now_tsc) noexcept;
+  bool take_token(TokenBucket& bucket, std::uint64_t now_tsc) const noexcept;
+
+  const std::uint32_t index_;
+  const PathSettings& settings_;
+  const aead::Engine& engine_;
+  std::unique_ptr<Scratch> scratch_;
+  TokenBucket red_igmp_, black_igmp_;
+  // Which slots were asked for lately, so that a stream of one unknown slot asks a few times a second only.
+  struct Asked {
+    std::uint32_t spi = 0;
+    std::uint64_t at_tsc = 0;
+  };
+  std::array<Asked, 256> asked_{};
+  WorkerCounters counters_;
+  SpiRing slots_wanted_;
+  SpiRing counter_limits_;
+};
+
+}  // namespace sealcast::dataplane
