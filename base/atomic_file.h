@@ -1,0 +1,20 @@
+// Files that are whole or not there: written beside their place, flushed to the disk, then moved there.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace sealcast {
+
+enum class IfExists { replace, refuse };
+
+// Writes content to path with the given mode (not cut by the umask, never wider at any moment). After a crash path
+// holds either what it held before or all of content. With IfExists::refuse an existing file of any kind is left alone
+// and reported. Errors name the path and the failing call.
+Result<void> write_file_atomically(const std::string& path, ByteView content, mode_t mode, IfExists if_exists);
+
+}  // namespace sealcast
