@@ -1,0 +1,209 @@
+#include "controlplane/pki/folder.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "base/atomic_file.h"
+
+namespace sealcast::pki {
+namespace {
+
+constexpr std::int64_t seconds_per_day = 86400;
+constexpr std::size_t max_file = 1024 * 1024;  // of a PEM file we read
+constexpr int max_days = 36500;
+
+struct Paths {
+  std::string certificate, key;
+};
+
+Paths paths_of(const FolderOptions& options, const std::string& name) {
+  return {options.folder + "/" + name + ".pem", options.folder + "/" + name + ".key"};
+}
+std::string list_path(const FolderOptions& options) {
+  return options.folder + "/crl.pem";
+}
+
+Result<SecretBytes> read_file(const std::string& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (fd < 0) {
+    const bool missing = errno == ENOENT;
+    return fail(path + ": cannot read: " + std::strerror(errno) +
+                (missing ? "; make the CA first: sealcast pki init" : ""));
+  }
+  SecretBytes content;
+  struct stat found {};
+  const bool sane = ::fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && found.st_size >= 0 &&
+                    static_cast<std::size_t>(found.st_size) <= max_file;
+  bool whole = sane;
+  if (sane) {
+    content = SecretBytes(static_cast<std::size_t>(found.st_size));
+    for (std::size_t done = 0; whole && done < content.size();) {
+      const ssize_t n = ::read(fd, content.data() + done, content.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      whole = n > 0;
+      if (whole) done += static_cast<std::size_t>(n);
+    }
+  }
+  ::close(fd);
+  if (!whole) return fail(path + ": expected a regular file of at most 1 MiB that can be read");
+  return content;
+}
+
+std::string_view text_of(const SecretBytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+Result<Authority> load_authority(const FolderOptions& options) {
+  const Paths paths = paths_of(options, "ca");
+  const auto certificate = read_file(paths.certificate);
+  if (!certificate) return tl::unexpected(certificate.error());
+  const auto key = read_file(paths.key);
+  if (!key) return tl::unexpected(key.error());
+  auto authority = Authority::load(text_of(*certificate), key->view());
+  if (!authority) return fail(paths.certificate + ", " + paths.key + ": " + authority.error().message);
+  return authority;
+}
+
+Result<Validity> validity_of(const FolderOptions& options, int default_days) {
+  const int days = options.days == 0 ? default_days : options.days;
+  if (days < 1 || days > max_days) return fail("--days: expected 1 to 36500, got " + std::to_string(days));
+  return Validity{options.now - backdate_seconds, options.now + days * seconds_per_day};
+}
+
+// Both files or neither stand in the way: a certificate without its key is of no use to anyone.
+Result<void> check_free(const FolderOptions& options, const Paths& paths) {
+  if (options.force) return {};
+  for (const std::string& path : {paths.key, paths.certificate}) {
+    struct stat found {};
+    if (::lstat(path.c_str(), &found) == 0)
+      return fail(path + " exists; nothing was changed. Give --force to replace it (its old key is then lost)");
+  }
+  return {};
+}
+
+Result<void> write_pair(const FolderOptions& options, const Paths& paths, const std::string& certificate_pem,
+                        const SecretBytes& key_pem, Made& made) {
+  const IfExists rule = options.force ? IfExists::replace : IfExists::refuse;
+  if (const auto done = write_file_atomically(paths.key, key_pem.view(), 0600, rule); !done) return done;
+  made.files.push_back(paths.key);
+  if (const auto done = write_file_atomically(paths.certificate, as_bytes(certificate_pem), 0644, rule); !done)
+    return fail(done.error().message + "; " + paths.key + " was written already: remove it or use --force");
+  made.files.push_back(paths.certificate);
+  return {};
+}
+
+template <typename Request>
+Result<Made> make_leaf(const FolderOptions& options, Request request) {
+  if (request.name == "ca" || request.name == "crl")
+    return fail("name \"" + request.name + "\": taken by the CA's own files; choose another");
+  const auto authority = load_authority(options);
+  if (!authority) return tl::unexpected(authority.error());
+  const auto validity = validity_of(options, default_leaf_days);
+  if (!validity) return tl::unexpected(validity.error());
+  request.key = options.key;
+  request.validity = *validity;
+  Made made;
+  // A leaf that outlives its CA would fail one day without a visible reason.
+  if (request.validity.not_after > authority->not_after()) {
+    request.validity.not_after = authority->not_after();
+    made.cut_to_ca_life = true;
+    if (request.validity.not_after <= options.now)
+      return fail(options.folder + "/ca.pem has expired: make a new CA: sealcast pki init --force");
+  }
+  const Paths paths = paths_of(options, request.name);
+  if (const auto free = check_free(options, paths); !free) return tl::unexpected(free.error());
+  const auto identity = authority->issue(request);
+  if (!identity) return tl::unexpected(identity.error());
+  if (const auto facts = facts_of(identity->certificate_pem)) made.serial_hex = facts->serial_hex;
+  made.not_after = request.validity.not_after;
+  if (const auto done = write_pair(options, paths, identity->certificate_pem, identity->private_key_pem, made); !done)
+    return tl::unexpected(done.error());
+  return made;
+}
+
+Result<Made> write_list(const FolderOptions& options, const Authority& authority, std::string_view revoked_pem) {
+  SecretBytes previous;
+  if (::access(list_path(options).c_str(), F_OK) == 0) {
+    auto read = read_file(list_path(options));
+    if (!read) return tl::unexpected(read.error());
+    previous = std::move(*read);
+  }
+  const auto validity = validity_of(options, default_crl_days);
+  if (!validity) return tl::unexpected(validity.error());
+  const auto list = authority.revocation_list(text_of(previous), revoked_pem, *validity);
+  if (!list) return fail(list_path(options) + ": " + list.error().message);
+  if (const auto done = write_file_atomically(list_path(options), as_bytes(*list), 0644, IfExists::replace); !done)
+    return tl::unexpected(done.error());
+  Made made;
+  made.files.push_back(list_path(options));
+  made.not_after = validity->not_after;
+  return made;
+}
+
+}  // namespace
+
+Result<Made> init(const FolderOptions& options, const std::string& ca_name) {
+  if (::mkdir(options.folder.c_str(), 0700) != 0 && errno != EEXIST)
+    return fail(options.folder + ": cannot make the folder: " + std::strerror(errno));
+  const Paths paths = paths_of(options, "ca");
+  if (const auto free = check_free(options, paths); !free) return tl::unexpected(free.error());
+  const auto validity = validity_of(options, default_ca_days);
+  if (!validity) return tl::unexpected(validity.error());
+  const auto authority = Authority::create(ca_name, options.key, *validity);
+  if (!authority) return tl::unexpected(authority.error());
+  const auto key = authority->private_key_pem();
+  if (!key) return tl::unexpected(key.error());
+  Made made;
+  if (const auto facts = facts_of(authority->certificate_pem())) made.serial_hex = facts->serial_hex;
+  made.not_after = validity->not_after;
+  if (const auto done = write_pair(options, paths, authority->certificate_pem(), *key, made); !done)
+    return tl::unexpected(done.error());
+  // Another CA's list would make every certificate of this one unacceptable.
+  const Validity list_validity{validity->not_before,
+                               std::min(validity->not_after, options.now + default_crl_days * seconds_per_day)};
+  const auto list = authority->revocation_list("", "", list_validity);
+  if (!list) return tl::unexpected(list.error());
+  const auto rule = options.force ? IfExists::replace : IfExists::refuse;
+  if (const auto done = write_file_atomically(list_path(options), as_bytes(*list), 0644, rule); !done)
+    return tl::unexpected(done.error());
+  made.files.push_back(list_path(options));
+  return made;
+}
+
+Result<Made> make_server(const FolderOptions& options, const std::string& name) {
+  if (const auto good = check_server_name(name); !good) return tl::unexpected(good.error());
+  return make_leaf(options, ServerRequest{name, options.key, {}});
+}
+
+Result<Made> make_member(const FolderOptions& options, const std::string& name,
+                         const std::vector<std::string>& groups) {
+  if (const auto good = check_name(name); !good) return tl::unexpected(good.error());
+  return make_leaf(options, MemberRequest{name, groups, options.key, {}});
+}
+
+Result<Made> renew_revocation_list(const FolderOptions& options) {
+  const auto authority = load_authority(options);
+  if (!authority) return tl::unexpected(authority.error());
+  return write_list(options, *authority, "");
+}
+
+Result<Made> revoke(const FolderOptions& options, const std::string& name) {
+  if (const auto good = check_name(name); !good) return tl::unexpected(good.error());
+  if (name == "ca" || name == "crl") return fail("name \"" + name + "\": expected a key server's or member's name");
+  const auto authority = load_authority(options);
+  if (!authority) return tl::unexpected(authority.error());
+  const std::string path = paths_of(options, name).certificate;
+  const auto certificate = read_file(path);
+  if (!certificate) return fail(path + ": cannot read the certificate to revoke");
+  auto made = write_list(options, *authority, text_of(*certificate));
+  if (made)
+    if (const auto facts = facts_of(text_of(*certificate))) made->serial_hex = facts->serial_hex;
+  return made;
+}
+
+}  // namespace sealcast::pki
