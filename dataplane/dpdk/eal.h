@@ -1,0 +1,39 @@
+// DPDK's environment (EAL): memory, logs and the one start a process has. No DPDK type in this header.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/dpdk/gateway.h"
+
+namespace sealcast::dataplane {
+
+struct EalOptions {
+  std::uint32_t memory_mb = 256;         // hugepage memory to reserve at start, MiB, from 64
+  std::vector<std::string> pci_devices;  // addresses that may be used; empty: the PCI bus is not looked at
+  LogSink log;                           // DPDK's own lines from "notice" upwards; empty: silence
+};
+
+class Eal {
+ public:
+  // Starts the environment on a thread of its own, because rte_eal_init binds its caller to one CPU and every thread
+  // started later would inherit that. The environment lives until the process ends and cannot be started anew: a later
+  // call succeeds if it needs nothing more than the first one brought (memory, PCI devices), takes over the log, and
+  // fails otherwise. Thread-safe.
+  static Result<void> start(const EalOptions& options);
+  static bool started();
+
+  // The newest lines DPDK logged at warning or above since the call to mark_log(), in one line, for error messages.
+  static void mark_log();
+  static std::string recent_log();
+
+  // Writes one line to the log sink of the last start().
+  static void log(LogLevel level, std::string_view line);
+};
+
+// Free huge pages of this machine, all sizes together, bytes. 0 where the kernel has none.
+std::uint64_t free_hugepage_bytes();
+
+}  // namespace sealcast::dataplane
