@@ -1,0 +1,71 @@
+"""Network namespaces and veth pairs. Names carry our pid, so runs never meet and leftovers can be told and removed."""
+import os
+import re
+
+from .process import LabError, run
+
+_PREFIX = "sealcast"
+
+
+def _alive(pid):
+    return os.path.exists(f"/proc/{pid}")
+
+
+def remove_leftovers():
+    """Removes namespaces of runs that were killed before they could clean up."""
+    for line in run(["ip", "netns", "list"]).stdout.splitlines():
+        match = re.match(rf"({_PREFIX}-(\d+)-[a-z0-9-]+)(\s|$)", line)
+        if match and not _alive(int(match.group(2))):
+            run(["ip", "netns", "delete", match.group(1)], check=False)
+
+
+class Network:
+    """The namespaces of one laboratory. IPv6 is off in all of them: only what a test sends shall be on the links."""
+
+    def __init__(self):
+        self._names = []
+
+    def namespace(self, short):
+        """Makes a namespace and returns its full name."""
+        name = f"{_PREFIX}-{os.getpid()}-{short}"
+        run(["ip", "netns", "add", name])
+        self._names.append(name)
+        for key in ("all", "default"):
+            run(["sysctl", "-q", "-w", f"net.ipv6.conf.{key}.disable_ipv6=1"], namespace=name, check=False)
+            run(["sysctl", "-q", "-w", f"net.ipv4.conf.{key}.rp_filter=0"], namespace=name)
+        run(["ip", "link", "set", "lo", "up"], namespace=name)
+        return name
+
+    def link(self, left, left_interface, right, right_interface, mtu=1500):
+        """A veth pair between two namespaces, both ends up, checksums computed by the sender."""
+        run(["ip", "link", "add", left_interface, "mtu", mtu, "netns", left, "type", "veth",
+             "peer", "name", right_interface, "mtu", mtu, "netns", right])
+        for namespace, interface in ((left, left_interface), (right, right_interface)):
+            # Linux leaves UDP checksums on veth half done for "hardware" to finish; a gateway must see real ones.
+            run(["ethtool", "-K", interface, "tx", "off"], namespace=namespace)
+            run(["ip", "link", "set", interface, "up"], namespace=namespace)
+
+    def address(self, namespace, interface, address):
+        run(["ip", "address", "add", address, "dev", interface], namespace=namespace)
+
+    def multicast_route(self, namespace, interface):
+        run(["ip", "route", "add", "224.0.0.0/4", "dev", interface], namespace=namespace)
+
+    def bridge(self, namespace, name):
+        run(["ip", "link", "add", name, "type", "bridge", "mcast_snooping", "0"], namespace=namespace)
+        run(["ip", "link", "set", name, "up"], namespace=namespace)
+
+    def plug(self, namespace, bridge, interface):
+        run(["ip", "link", "set", interface, "master", bridge], namespace=namespace)
+
+    def set_link(self, namespace, interface, up):
+        run(["ip", "link", "set", interface, "up" if up else "down"], namespace=namespace)
+
+    def close(self):
+        failed = []
+        for name in reversed(self._names):
+            if run(["ip", "netns", "delete", name], check=False).returncode != 0:
+                failed.append(name)
+        self._names = []
+        if failed:
+            raise LabError(f"namespaces not removed: {' '.join(failed)}")

@@ -1,0 +1,189 @@
+"""Sealcast's own programs in the laboratory: PKI, configurations, key server, gateways and the black wire."""
+import json
+import os
+import pathlib
+import shutil
+import tempfile
+
+from .net import Network
+from .process import LabError, Process, run, wait_until
+from .programs import GROUP
+
+KEYSERVER_PORT = 7400
+SPI_RANGE = '["0x10000000", "0x1fffffff"]'
+SUITE = "ECDHE_ECDSA_AES_256_GCM_SHA384"
+SELECTORS = '[ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" } ]'
+_MEMORY_MB = 96  # a process of the laboratory: a few thousand packets and the rings of two ports
+
+
+class Site:
+    """One place: a red namespace where ordinary programs run, and its gateway's namespace with a management address."""
+
+    def __init__(self, lab, name, number):
+        self.lab = lab
+        self.name = name
+        self.address = f"10.1.0.{number}"     # red: one subnet, because the gateways bridge it
+        self.management = f"10.9.0.{number}"  # where the gateway reaches the key server
+        self.red = lab.network.namespace(name)
+        self.outside = lab.network.namespace(f"gw-{name}")
+        lab.network.link(self.red, "eth0", self.outside, "red")
+        lab.network.address(self.red, "eth0", f"{self.address}/24")
+        lab.network.multicast_route(self.red, "eth0")
+        lab.plug_management(self.outside, name, self.management)
+        self.black_socket = lab.sockets / f"{name}-black.sock"
+        self.admin_socket = lab.sockets / f"{name}.sock"
+        self.config = lab.work / f"{name}.toml"
+        self.keys = lab.work / f"{name}-sa-keys.txt"
+        self.log = lab.work / f"{name}.log"
+
+    def configure(self, role, certificate=None, keyservers=None, embedded=False, group="tv", export_keys=False,
+                  member_overrides="", keyserver_options=None):
+        """Writes the gateway's configuration. `certificate` is the base name in the PKI folder."""
+        certificate = certificate or self.name
+        keyservers = keyservers or [f"{self.management}:{KEYSERVER_PORT}"]
+        text = f'''[gateway]
+admin_socket = "{self.admin_socket}"
+state = "{self.name}.state"
+workers = 1
+memory_mb = {_MEMORY_MB}
+'''
+        if export_keys:
+            text += f'export_keys = "{self.keys.name}"\n'
+        text += f'''
+[red]
+device = "af_packet:red"
+mtu = 1500
+
+[black]
+device = "vhost-user:{self.black_socket}"
+mtu = 1600
+
+[member]
+certificate = "pki/{certificate}.pem"
+private_key = "pki/{certificate}.key"
+ca = "pki/ca.pem"
+local_address = "{self.management}"
+
+[[member.group]]
+id = "{group}"
+role = "{role}"
+keyservers = {json.dumps(keyservers)}
+keyserver_name = "ks.example"
+keyserver_id = "ks.example"
+selectors = {SELECTORS}
+suite = "{SUITE}"
+variant = 2
+spi_range = {SPI_RANGE}
+{member_overrides}'''
+        if embedded:
+            text += "\n" + keyserver_table(self.management, embedded=True, **(keyserver_options or {}))
+        self.config.write_text(text)
+        return self
+
+    def start(self, wait=True):
+        """Starts (or restarts) the gateway; returns its Process, ready when `wait` is set."""
+        process = self.lab.start(f"gateway {self.name}", ["sealcast-gateway", "-c", self.config], self.log, self.outside)
+        if wait:
+            process.wait_for("is running", 30)
+        return process
+
+    def status(self):
+        return self.lab.status(self.admin_socket)
+
+    def opened(self):
+        return self.status()["dataplane"]["opened"]
+
+
+def keyserver_table(address, embedded=False, port=KEYSERVER_PORT, admin_socket=None, group_options="", state=None):
+    """The [keyserver] table and its one group; the same text in a gateway's file and in the key server's own."""
+    text = "[keyserver]\n"
+    if embedded:
+        text += "embedded = true\n"
+    if admin_socket:
+        text += f'admin_socket = "{admin_socket}"\n'
+    return text + f'''id = "ks.example"
+listen = "{address}:{port}"
+certificate = "pki/ks.example.pem"
+private_key = "pki/ks.example.key"
+ca = "pki/ca.pem"
+state = "{state or "keyserver.db"}"
+spi_range = {SPI_RANGE}
+
+[[keyserver.group]]
+id = "tv"
+selectors = {SELECTORS}
+suite = "{SUITE}"
+variant = 2
+mode = "tunnel-preserve"
+members = "certificate-group"
+senders = ["studio"]
+{group_options}'''
+
+
+class Lab:
+    """Everything one test or the demo needs, removed again by close() (or the end of a with block).
+
+    work: folder for configurations, logs and captures. binaries: a build's bin/ folder.
+    """
+
+    def __init__(self, work, binaries):
+        self.work = pathlib.Path(work).resolve()
+        self.work.mkdir(parents=True, exist_ok=True)
+        self.binaries = pathlib.Path(binaries).resolve()
+        # UNIX socket paths are short (107 bytes), build trees may lie deep.
+        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="sealcast-"))
+        self.network = Network()
+        self.sites = []
+        self._processes = []
+        self.management = None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        for process in reversed(self._processes):
+            process.stop()
+        self.network.close()
+        shutil.rmtree(self.sockets, ignore_errors=True)
+
+    def tool(self, name):
+        path = self.binaries / name
+        if not path.exists():
+            raise LabError(f"{path} is missing: build it first")
+        return path
+
+    def start(self, name, argv, log, namespace=None, stdout=None):
+        """Starts one of our programs; it ends with the laboratory at the latest."""
+        process = Process(name, [self.tool(argv[0]), *argv[1:]], log, namespace, stdout)
+        self._processes.append(process)
+        return process
+
+    def adopt(self, process):
+        """Lets an ordinary program end with the laboratory."""
+        self._processes.append(process)
+        return process
+
+    def sealcast(self, *arguments, check=True, namespace=None):
+        """Runs the operator's tool in the work folder."""
+        return run([self.tool("sealcast"), *arguments], check=check, cwd=self.work, namespace=namespace)
+
+    def plug_management(self, namespace, name, address):
+        """Connects a namespace to the management network, a bridge with nothing else on it."""
+        if self.management is None:
+            self.management = self.network.namespace("mgmt")
+            self.network.bridge(self.management, "br0")
+        port = f"to-{name}"[:15]
+        self.network.link(namespace, "mgmt0", self.management, port)
+        self.network.plug(self.management, "br0", port)
+        self.network.address(namespace, "mgmt0", f"{address}/24")
+
+    def site(self, name):
+        site = Site(self, name, len(self.sites) + 1)
+        self.sites.append(site)
+        return site
+
+    def status(self, socket):
+        return json.loads(self.sealcast("status", "--json", "--socket", socket).stdout)
