@@ -1,0 +1,355 @@
+#include "controlplane/store/store.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+
+#include "controlplane/store/sqlite.h"
+
+namespace sealcast::store {
+namespace {
+
+constexpr std::int64_t application_id = 0x53454143;  // "SEAC", in SQLite's header
+constexpr std::int64_t schema_version = 1;
+constexpr std::int64_t keep_history_s = 90 * 86400;  // of expired epochs and their holders, for audits
+constexpr std::int64_t clock_slack_s = 60;           // a member's clock may run this much behind ours
+
+// groups never shrinks: highest_epoch is what keeps an epoch number from naming two epochs (H5).
+constexpr const char* schema = R"sql(
+CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
+CREATE TABLE groups (group_id TEXT PRIMARY KEY, highest_epoch INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE epochs (
+  group_id TEXT NOT NULL, epoch INTEGER NOT NULL, start INTEGER NOT NULL,
+  spi_prefix INTEGER NOT NULL, slot_bits INTEGER NOT NULL, next_slot INTEGER NOT NULL,
+  created INTEGER NOT NULL, expires INTEGER NOT NULL, retired INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (group_id, epoch)) WITHOUT ROWID;
+CREATE TABLE holders (
+  group_id TEXT NOT NULL, epoch INTEGER NOT NULL, member_id TEXT NOT NULL, certificate_serial TEXT NOT NULL,
+  address TEXT NOT NULL, roles INTEGER NOT NULL, first_slot INTEGER NOT NULL, slot_count INTEGER NOT NULL,
+  given INTEGER NOT NULL);
+CREATE INDEX holders_by_epoch ON holders (group_id, epoch, member_id);
+)sql";
+
+// Creates the file for its owner alone before SQLite sees it; journals inherit the mode.
+Result<void> create_private(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (fd < 0) return fail("state file " + path + ": can't open or create it: " + std::strerror(errno));
+  struct stat status {};
+  const bool regular = fstat(fd, &status) == 0 && S_ISREG(status.st_mode);
+  close(fd);
+  if (!regular) return fail("state file " + path + ": expected a regular file");
+  return {};
+}
+
+struct UsedBlock {
+  SpiBlock block;
+  bool retired = false;
+};
+
+bool free_of(const std::vector<UsedBlock>& used, const SpiBlock& candidate) {
+  return std::none_of(used.begin(), used.end(), [&](const UsedBlock& other) {
+    return candidate.prefix < other.block.end() && other.block.prefix < candidate.end();
+  });
+}
+
+// The first free aligned block after `last` (the block of the newest epoch), round and round: a block rests as long as
+// the range allows before it is used again.
+std::optional<SpiBlock> choose_block(const NewEpoch& wish, const std::vector<UsedBlock>& used, std::uint64_t last) {
+  const std::uint64_t size = std::uint64_t{1} << wish.slot_bits;
+  const std::uint64_t first = (wish.spi_first + size - 1) / size;
+  const std::uint64_t end = (std::uint64_t{wish.spi_last} + 1) / size;
+  if (end <= first) return std::nullopt;
+  const std::uint64_t blocks = end - first;
+  const std::uint64_t start = last / size + 1 > first && last / size + 1 < end ? last / size + 1 - first : 0;
+  for (std::uint64_t i = 0; i < blocks; ++i) {
+    const SpiBlock candidate{static_cast<std::uint32_t>((first + (start + i) % blocks) * size), wish.slot_bits};
+    if (free_of(used, candidate)) return candidate;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+struct Store::Data {
+  Database database;
+  std::int64_t start = 0;  // number of this start
+  std::int64_t previous_start = 0;
+
+  Result<std::int64_t> meta(const std::string& name, std::int64_t otherwise) const {
+    Statement query(database, "SELECT value FROM meta WHERE name = ?");
+    const auto row = query.bind(name).step();
+    if (!row) return tl::unexpected(row.error());
+    return *row ? query.integer(0) : otherwise;
+  }
+  Result<void> set_meta(const std::string& name, std::int64_t value) const {
+    return Statement(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)").bind(name).bind(value).finish();
+  }
+
+  Result<std::int64_t> pragma(const char* sql) const {
+    Statement query(database, sql);
+    const auto row = query.step();
+    if (!row) return tl::unexpected(row.error());
+    return *row ? query.integer(0) : 0;
+  }
+
+  Result<void> prepare(const std::string& key_server_id);
+  Result<void> check_owner(const std::string& key_server_id) const;
+  Result<void> note_start(std::int64_t unix_now);
+  Result<std::vector<UsedBlock>> used_blocks(std::int64_t unix_now) const;
+  Result<std::uint64_t> last_block() const;
+};
+
+// Locks the file, then makes or checks its schema. Nothing is written to a file that isn't ours.
+Result<void> Store::Data::prepare(const std::string& key_server_id) {
+  // Exclusive locking keeps every other process out until this one ends, however it ends.
+  auto ready = database.run("PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE;");
+  if (!ready) return ready;
+  const auto owner = pragma("PRAGMA application_id");
+  if (!owner) return tl::unexpected(owner.error());
+  const auto version = pragma("PRAGMA user_version");
+  if (!version) return tl::unexpected(version.error());
+  const auto tables = pragma("SELECT count(*) FROM sqlite_master");
+  if (!tables) return tl::unexpected(tables.error());
+  const bool fresh = *owner == 0 && *version == 0 && *tables == 0;
+  if (!fresh && *owner != application_id)
+    return fail("state file " + database.path() + ": expected a key server's state, got another program's database");
+  if (!fresh && *version != schema_version) {
+    return fail("state file " + database.path() + ": expected schema version " + std::to_string(schema_version) +
+                ", got " + std::to_string(*version) + ": written by another version of Sealcast");
+  }
+  ready = database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;");
+  if (!ready) return ready;
+  if (fresh) {
+    auto transaction = Transaction::begin(database);
+    if (!transaction) return tl::unexpected(transaction.error());
+    ready = database.run(std::string(schema) + "PRAGMA application_id = " + std::to_string(application_id) +
+                         "; PRAGMA user_version = " + std::to_string(schema_version) + ";");
+    if (!ready) return ready;
+    ready = Statement(database, "INSERT INTO meta VALUES ('key_server_id', ?)").bind(key_server_id).finish();
+    if (!ready) return ready;
+    return transaction->commit();
+  }
+  return check_owner(key_server_id);
+}
+
+Result<void> Store::Data::check_owner(const std::string& key_server_id) const {
+  Statement check(database, "PRAGMA quick_check(1)");
+  auto row = check.step();
+  if (!row) return tl::unexpected(row.error());
+  if (!*row || check.text(0) != "ok")
+    return fail("state file " + database.path() + ": damaged (" + check.text(0) +
+                "); restore it or give the key server a new id: its counters must never be used again");
+  Statement owner(database, "SELECT value FROM meta WHERE name = 'key_server_id'");
+  row = owner.step();
+  if (!row) return tl::unexpected(row.error());
+  const std::string id = *row ? owner.text(0) : "";
+  if (id != key_server_id)
+    return fail("state file " + database.path() + ": expected the state of key server \"" + key_server_id +
+                "\", got that of \"" + id + "\"");
+  return {};
+}
+
+Result<void> Store::Data::note_start(std::int64_t unix_now) {
+  auto transaction = Transaction::begin(database);
+  if (!transaction) return tl::unexpected(transaction.error());
+  const auto last = meta("starts", 0);
+  if (!last) return tl::unexpected(last.error());
+  const auto when = meta("last_start", 0);
+  if (!when) return tl::unexpected(when.error());
+  start = *last + 1;
+  previous_start = *when;
+  auto done = set_meta("starts", start);
+  if (done) done = set_meta("last_start", unix_now);
+  // Bounded growth: what expired long ago is of no use to an audit any more.
+  const std::int64_t horizon = unix_now - keep_history_s;
+  if (done) {
+    done = Statement(database,
+                     "DELETE FROM holders WHERE EXISTS (SELECT 1 FROM epochs e WHERE e.group_id = holders.group_id AND "
+                     "e.epoch = holders.epoch AND e.expires < ?)")
+               .bind(horizon)
+               .finish();
+  }
+  if (done) done = Statement(database, "DELETE FROM epochs WHERE expires < ?").bind(horizon).finish();
+  if (!done) return done;
+  return transaction->commit();
+}
+
+// Left out: epochs of an earlier start that nobody was given. Counted as retired, beside those that are: epochs with
+// two newer ones that were given out, since a member keeps three at most.
+Result<std::vector<UsedBlock>> Store::Data::used_blocks(std::int64_t unix_now) const {
+  Statement query(database, R"sql(
+SELECT e.spi_prefix, e.slot_bits, e.retired OR 2 <= (
+    SELECT count(*) FROM epochs n WHERE n.group_id = e.group_id AND n.epoch > e.epoch
+    AND EXISTS (SELECT 1 FROM holders h WHERE h.group_id = n.group_id AND h.epoch = n.epoch))
+FROM epochs e WHERE e.expires > ? AND (e.start = ?
+    OR EXISTS (SELECT 1 FROM holders h WHERE h.group_id = e.group_id AND h.epoch = e.epoch))
+ORDER BY e.epoch)sql");
+  query.bind(unix_now - clock_slack_s).bind(start);
+  std::vector<UsedBlock> used;
+  for (;;) {
+    const auto row = query.step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) return used;
+    used.push_back({{static_cast<std::uint32_t>(query.integer(0)), static_cast<std::uint8_t>(query.integer(1))},
+                    query.integer(2) != 0});
+  }
+}
+
+Result<std::uint64_t> Store::Data::last_block() const {
+  const auto last = meta("last_spi_prefix", 0);
+  if (!last) return tl::unexpected(last.error());
+  return static_cast<std::uint64_t>(*last);
+}
+
+Store::Store(std::unique_ptr<Data> data) : data_(std::move(data)) {}
+Store::~Store() = default;
+
+Result<std::unique_ptr<Store>> Store::open(const std::string& path, const std::string& key_server_id,
+                                           std::int64_t unix_now) {
+  if (auto created = create_private(path); !created) return tl::unexpected(created.error());
+  auto database = Database::open(path);
+  if (!database) return tl::unexpected(database.error());
+  auto data = std::make_unique<Data>();
+  data->database = std::move(*database);
+  if (auto ready = data->prepare(key_server_id); !ready) return tl::unexpected(ready.error());
+  if (auto noted = data->note_start(unix_now); !noted) return tl::unexpected(noted.error());
+  return std::unique_ptr<Store>(new Store(std::move(data)));
+}
+
+Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
+  // 2^42 seconds shifted by 20 bits still fit SQLite's signed integers with room to count on.
+  if (wish.unix_now < 0 || wish.unix_now >= std::int64_t{1} << 42)
+    return fail("expected a sane clock, got " + std::to_string(wish.unix_now) + " seconds since 1970");
+  const Database& database = data_->database;
+  auto transaction = Transaction::begin(database);
+  if (!transaction) return tl::unexpected(transaction.error());
+
+  Statement group(database, "SELECT highest_epoch FROM groups WHERE group_id = ?");
+  const auto known = group.bind(wish.group_id).step();
+  if (!known) return tl::unexpected(known.error());
+  const std::int64_t by_clock = wish.unix_now << 20;
+  const std::int64_t number = *known ? std::max(group.integer(0) + 1, by_clock) : std::max<std::int64_t>(by_clock, 1);
+
+  auto used = data_->used_blocks(wish.unix_now);
+  if (!used) return tl::unexpected(used.error());
+  const auto last = data_->last_block();
+  if (!last) return tl::unexpected(last.error());
+  auto block = choose_block(wish, *used, *last);
+  if (!block) {
+    // Retired blocks go back one by one, the oldest first, until one of the right size and place is free.
+    for (std::size_t i = 0; i < used->size() && !block;) {
+      if (!(*used)[i].retired) {
+        ++i;
+        continue;
+      }
+      used->erase(used->begin() + static_cast<std::ptrdiff_t>(i));
+      block = choose_block(wish, *used, *last);
+    }
+  }
+  if (!block)
+    return fail("group \"" + wish.group_id + "\": no block of 2^" + std::to_string(wish.slot_bits) +
+                " SPIs is free in spi_range until an epoch expires; widen spi_range");
+
+  Statement earlier(database,
+                    "SELECT count(*) FROM epochs e WHERE e.group_id = ? AND e.expires > ? AND EXISTS (SELECT 1 FROM "
+                    "holders h WHERE h.group_id = e.group_id AND h.epoch = e.epoch)");
+  const auto row = earlier.bind(wish.group_id).bind(wish.unix_now - clock_slack_s).step();
+  if (!row) return tl::unexpected(row.error());
+  const bool lives = *row && earlier.integer(0) > 0;
+
+  auto done =
+      Statement(database, "INSERT OR REPLACE INTO groups VALUES (?, ?)").bind(wish.group_id).bind(number).finish();
+  if (done) {
+    done = Statement(database,
+                     "INSERT INTO epochs (group_id, epoch, start, spi_prefix, slot_bits, next_slot, created, expires) "
+                     "VALUES (?, ?, ?, ?, ?, 0, ?, ?)")
+               .bind(wish.group_id)
+               .bind(number)
+               .bind(data_->start)
+               .bind(std::int64_t{block->prefix})
+               .bind(std::int64_t{block->slot_bits})
+               .bind(wish.unix_now)
+               .bind(wish.unix_expires)
+               .finish();
+  }
+  if (done) done = data_->set_meta("last_spi_prefix", block->prefix);
+  if (done) done = transaction->commit();
+  if (!done) return tl::unexpected(done.error());
+  return EpochRecord{static_cast<std::uint64_t>(number), *block, lives};
+}
+
+Result<Issue> Store::issue(const Holder& holder) {
+  const Database& database = data_->database;
+  auto transaction = Transaction::begin(database);
+  if (!transaction) return tl::unexpected(transaction.error());
+  const auto epoch = static_cast<std::int64_t>(holder.epoch);
+  Statement query(database, "SELECT start, slot_bits, next_slot FROM epochs WHERE group_id = ? AND epoch = ?");
+  const auto row = query.bind(holder.group_id).bind(epoch).step();
+  if (!row) return tl::unexpected(row.error());
+  const std::string which = "group \"" + holder.group_id + "\", epoch " + std::to_string(holder.epoch) + ": ";
+  if (!*row) return fail(which + "no such epoch");
+  if (query.integer(0) != data_->start) return fail(which + "begun before the last start: its slots stay burnt");
+  // The wire counts slots in 16 bits, so slot 65535 of a full block is left unused: slots_used must be able to say so.
+  const std::int64_t capacity = std::min<std::int64_t>((std::int64_t{1} << query.integer(1)), 65535);
+  const std::int64_t first = query.integer(2);
+  const std::int64_t next = first + holder.slot_count;
+  if (next > capacity)
+    return fail(which + "expected at least " + std::to_string(holder.slot_count) + " free slots, got " +
+                std::to_string(capacity - first));
+
+  auto done = Statement(database, "UPDATE epochs SET next_slot = ? WHERE group_id = ? AND epoch = ?")
+                  .bind(next)
+                  .bind(holder.group_id)
+                  .bind(epoch)
+                  .finish();
+  if (done) {
+    done = Statement(database, "INSERT INTO holders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+               .bind(holder.group_id)
+               .bind(epoch)
+               .bind(holder.member_id)
+               .bind(holder.certificate_serial)
+               .bind(holder.address)
+               .bind(std::int64_t{holder.roles})
+               .bind(first)
+               .bind(std::int64_t{holder.slot_count})
+               .bind(holder.unix_now)
+               .finish();
+  }
+  if (done) done = transaction->commit();
+  if (!done) return tl::unexpected(done.error());
+  return Issue{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(next)};
+}
+
+Result<void> Store::retire(const std::string& group_id, std::uint64_t epoch) {
+  return Statement(data_->database, "UPDATE epochs SET retired = 1 WHERE group_id = ? AND epoch = ?")
+      .bind(group_id)
+      .bind(static_cast<std::int64_t>(epoch))
+      .finish();
+}
+
+Result<std::uint32_t> Store::holder_count(const std::string& group_id, std::uint64_t epoch) const {
+  Statement query(data_->database, "SELECT count(DISTINCT member_id) FROM holders WHERE group_id = ? AND epoch = ?");
+  const auto row = query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).step();
+  if (!row) return tl::unexpected(row.error());
+  return static_cast<std::uint32_t>(query.integer(0));
+}
+
+Result<std::uint32_t> Store::slots_of(const std::string& group_id, std::uint64_t epoch,
+                                      const std::string& member_id) const {
+  Statement query(
+      data_->database,
+      "SELECT coalesce(sum(slot_count), 0) FROM holders WHERE group_id = ? AND epoch = ? AND member_id = ?");
+  const auto row = query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).bind(member_id).step();
+  if (!row) return tl::unexpected(row.error());
+  return static_cast<std::uint32_t>(query.integer(0));
+}
+
+std::int64_t Store::previous_start() const {
+  return data_->previous_start;
+}
+
+}  // namespace sealcast::store

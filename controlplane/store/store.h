@@ -1,0 +1,92 @@
+// What a key server must remember for ever, in SQLite: the highest epoch number of every group, how far each epoch's
+// slots have been handed out, and who holds which epoch. Every number is committed to disk before it is returned, so
+// that no crash, not even kill -9, makes it come out again (H9). No secret is ever written here.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace sealcast::store {
+
+// SPIs prefix .. prefix + 2^slot_bits - 1, aligned to their number: spi = prefix | slot.
+struct SpiBlock {
+  std::uint32_t prefix = 0;
+  std::uint8_t slot_bits = 16;
+  std::uint64_t end() const { return std::uint64_t{prefix} + (std::uint64_t{1} << slot_bits); }
+};
+
+struct NewEpoch {
+  std::string group_id;
+  std::uint32_t spi_first = 0;  // the key server's range, inclusive
+  std::uint32_t spi_last = 0;
+  std::uint8_t slot_bits = 16;
+  std::int64_t unix_now = 0;      // seconds
+  std::int64_t unix_expires = 0;  // seconds, rounded up: until then some member may hold the epoch
+};
+
+struct EpochRecord {
+  std::uint64_t epoch = 0;
+  SpiBlock block;
+  // Members that were given an earlier epoch of the group that has not expired: senders among them may still be running
+  // under it, so unless this is empty the new epoch must not begin as active.
+  std::vector<std::string> earlier_holders;
+};
+
+// A member that is given an epoch. It counts as a holder from here on, whatever happens to its connection (H3).
+struct Holder {
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::string member_id;
+  std::string certificate_serial;
+  std::string address;  // of its connection, for the audit
+  std::uint8_t roles = 0;
+  std::uint16_t slot_count = 0;  // 0 for a pure receiver
+  std::int64_t unix_now = 0;
+};
+
+struct Issue {
+  std::uint16_t first_slot = 0;  // meaningless for slot_count 0
+  std::uint16_t slots_used = 0;  // the epoch's high-water mark, this issue included (at most 65535)
+};
+
+class Store {
+ public:
+  // Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Notes
+  // this start; slots of epochs begun before it are never issued any more. Refuses a damaged file, another program's,
+  // another key server's, and one of a newer Sealcast.
+  static Result<std::unique_ptr<Store>> open(const std::string& path, const std::string& key_server_id,
+                                             std::int64_t unix_now);
+  ~Store();
+  Store(const Store&) = delete;
+  Store& operator=(const Store&) = delete;
+
+  // The group's next epoch: number = max(highest + 1, unix_now · 2^20), and a block of SPIs that no epoch which may
+  // still be held uses; if there is none, the block that was retired longest ago.
+  Result<EpochRecord> begin_epoch(const NewEpoch& wish);
+
+  // Notes the holder and hands out its slots, ascending. Fails, with nothing noted, when the epoch was begun before the
+  // last start, is unknown, or has not slot_count slots left.
+  Result<Issue> issue(const Holder& holder);
+
+  // Every connected member has been told to forget the epoch; its block is the first to be used again in need.
+  Result<void> retire(const std::string& group_id, std::uint64_t epoch);
+
+  // Distinct members given the epoch.
+  Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const;
+  // Slots the member has been given in the epoch so far, for its quota.
+  Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch, const std::string& member_id) const;
+
+  std::int64_t previous_start() const;  // unix seconds of the start before this one; 0: there was none
+
+ private:
+  struct Data;
+  explicit Store(std::unique_ptr<Data> data);
+  std::unique_ptr<Data> data_;
+};
+
+}  // namespace sealcast::store

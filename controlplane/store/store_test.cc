@@ -1,0 +1,369 @@
+#include "controlplane/store/store.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sqlite3.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <random>
+#include <set>
+
+namespace sealcast::store {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::int64_t now = 1'800'000'000;
+
+class StoreTest : public testing::Test {
+ protected:
+  StoreTest() {
+    char name[] = "/tmp/sealcast-store-XXXXXX";
+    folder_ = mkdtemp(name);
+    path_ = folder_ + "/ks.db";
+  }
+  ~StoreTest() override {
+    for (const char* end : {"", "-wal", "-shm", "-journal"})
+      unlink((path_ + end).c_str());
+    rmdir(folder_.c_str());
+  }
+  std::unique_ptr<Store> open(std::int64_t at = now) {
+    auto store = Store::open(path_, "ks", at);
+    EXPECT_TRUE(store.has_value()) << store.error().message;
+    return store ? std::move(*store) : nullptr;
+  }
+  std::string open_error(const std::string& id = "ks") {
+    auto store = Store::open(path_, id, now);
+    return store ? "no error" : store.error().message;
+  }
+  // A second connection's view, for what the interface does not show.
+  void sql(const std::string& text) {
+    sqlite3* handle = nullptr;
+    ASSERT_EQ(sqlite3_open(path_.c_str(), &handle), SQLITE_OK);
+    char* error = nullptr;
+    EXPECT_EQ(sqlite3_exec(handle, text.c_str(), nullptr, nullptr, &error), SQLITE_OK) << error;
+    sqlite3_free(error);
+    sqlite3_close(handle);
+  }
+  std::string folder_;
+  std::string path_;
+};
+
+NewEpoch wish(const std::string& group = "tv", std::int64_t at = now) {
+  return {group, 0x10000000, 0x1fffffff, 16, at, at + 86400};
+}
+Holder holder(std::uint64_t epoch, std::uint16_t slots, const std::string& member = "m",
+              const std::string& group = "tv") {
+  return {group, epoch, member, "01", "127.0.0.1", 1, slots, now};
+}
+
+TEST_F(StoreTest, H5_EpochNumbersFollowTheClockAndNeverFall) {
+  auto store = open();
+  const auto first = store->begin_epoch(wish());
+  ASSERT_TRUE(first.has_value()) << first.error().message;
+  EXPECT_EQ(first->epoch, static_cast<std::uint64_t>(now) << 20);
+  EXPECT_EQ(store->begin_epoch(wish())->epoch, first->epoch + 1);
+  EXPECT_EQ(store->begin_epoch(wish("tv", now - 1'000'000))->epoch, first->epoch + 2) << "the clock went back";
+  EXPECT_EQ(store->begin_epoch(wish("tv", now + 1))->epoch, static_cast<std::uint64_t>(now + 1) << 20);
+  EXPECT_EQ(store->begin_epoch(wish("radio"))->epoch, first->epoch) << "numbers are per group";
+  store.reset();
+  store = open(now - 5'000'000);
+  EXPECT_EQ(store->begin_epoch(wish("tv", now - 5'000'000))->epoch, (static_cast<std::uint64_t>(now + 1) << 20) + 1);
+  EXPECT_THAT(store->begin_epoch(wish("tv", -1)).error().message, HasSubstr("expected a sane clock"));
+}
+
+TEST_F(StoreTest, H9_SlotsAscendAndEndAtTheEndOfTheBlock) {
+  auto store = open();
+  NewEpoch small = wish();
+  small.slot_bits = 4;
+  const std::uint64_t epoch = store->begin_epoch(small)->epoch;
+  EXPECT_EQ(store->issue(holder(epoch, 3))->first_slot, 0);
+  const auto second = store->issue(holder(epoch, 2));
+  EXPECT_EQ(second->first_slot, 3);
+  EXPECT_EQ(second->slots_used, 5);
+  EXPECT_EQ(store->issue(holder(epoch, 0))->slots_used, 5) << "a receiver burns none";
+  EXPECT_THAT(store->issue(holder(epoch, 12)).error().message, HasSubstr("expected at least 12 free slots, got 11"));
+  EXPECT_EQ(store->issue(holder(epoch, 11))->first_slot, 5);
+  EXPECT_FALSE(store->issue(holder(epoch, 1)).has_value()) << "never wraps";
+  EXPECT_TRUE(store->issue(holder(epoch, 0)).has_value());
+  EXPECT_FALSE(store->issue(holder(epoch + 7, 1)).has_value());
+}
+
+TEST_F(StoreTest, H9_TheLastSlotOfAFullBlockStaysUnused) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  EXPECT_EQ(store->issue(holder(epoch, 65535))->slots_used, 65535);
+  EXPECT_FALSE(store->issue(holder(epoch, 1)).has_value());
+}
+
+TEST_F(StoreTest, H9_EpochsBegunBeforeTheLastStartAreNeverIssuedAgain) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  ASSERT_TRUE(store->issue(holder(epoch, 1)).has_value());
+  store.reset();
+  store = open(now + 10);
+  EXPECT_EQ(store->previous_start(), now);
+  EXPECT_THAT(store->issue(holder(epoch, 1)).error().message, HasSubstr("begun before the last start"));
+  EXPECT_FALSE(store->issue(holder(epoch, 0)).has_value());
+}
+
+TEST_F(StoreTest, H3_HoldersAndTheirSlotsAreRemembered) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  for (const char* member : {"a", "b", "a"})
+    ASSERT_TRUE(store->issue(holder(epoch, 2, member)).has_value());
+  EXPECT_EQ(store->holder_count("tv", epoch), 2u);
+  EXPECT_EQ(store->slots_of("tv", epoch, "a"), 4u);
+  EXPECT_EQ(store->slots_of("tv", epoch, "c"), 0u);
+}
+
+TEST_F(StoreTest, H12_BlocksOfLiveEpochsAreDisjoint) {
+  auto store = open();
+  std::vector<SpiBlock> blocks;
+  for (int i = 0; i < 200; ++i) {
+    NewEpoch next = wish(i % 2 ? "tv" : "radio", now + i);
+    next.slot_bits = static_cast<std::uint8_t>(i % 3 ? 16 : 12);
+    const auto epoch = store->begin_epoch(next);
+    ASSERT_TRUE(epoch.has_value()) << epoch.error().message;
+    EXPECT_GE(epoch->block.prefix, 0x10000000u);
+    EXPECT_LE(epoch->block.end() - 1, 0x1fffffffu);
+    EXPECT_EQ(epoch->block.prefix % (1u << epoch->block.slot_bits), 0u);
+    for (const SpiBlock& other : blocks)
+      ASSERT_TRUE(epoch->block.end() <= other.prefix || other.end() <= epoch->block.prefix);
+    blocks.push_back(epoch->block);
+  }
+}
+
+TEST_F(StoreTest, ABlockRestsUntilItsEpochExpiredOrWasRetired) {
+  auto store = open();
+  NewEpoch tight = wish();
+  tight.spi_last = 0x1003ffff;  // four blocks
+  std::vector<EpochRecord> epochs;
+  for (int i = 0; i < 4; ++i) {
+    tight.group_id = "g" + std::to_string(i);
+    tight.unix_now = now + i;
+    epochs.push_back(*store->begin_epoch(tight));
+  }
+  EXPECT_THAT(store->begin_epoch(tight).error().message, HasSubstr("widen spi_range"));
+  ASSERT_TRUE(store->retire("g2", epochs[2].epoch).has_value());
+  ASSERT_TRUE(store->retire("g1", epochs[1].epoch).has_value());
+  EXPECT_EQ(store->begin_epoch(tight)->block.prefix, epochs[1].block.prefix) << "the oldest retired one";
+  tight.unix_now = now + 2 * 86400;
+  tight.unix_expires = tight.unix_now + 86400;
+  EXPECT_EQ(store->begin_epoch(tight)->block.prefix, epochs[2].block.prefix) << "round and round after expiry";
+}
+
+TEST_F(StoreTest, ManyRestartsDoNotUseUpATightRange) {
+  NewEpoch tight = wish();
+  tight.spi_last = 0x1003ffff;
+  std::uint64_t highest = 0;
+  std::vector<std::uint32_t> prefixes;
+  for (int i = 0; i < 20; ++i) {
+    auto store = open();
+    const auto epoch = store->begin_epoch(tight);
+    ASSERT_TRUE(epoch.has_value()) << i << ": " << epoch.error().message;
+    EXPECT_GT(epoch->epoch, highest);
+    highest = epoch->epoch;
+    prefixes.push_back(epoch->block.prefix);
+    for (std::size_t back = 1; back <= 2 && back < prefixes.size(); ++back)
+      EXPECT_NE(epoch->block.prefix, prefixes[prefixes.size() - 1 - back]) << "a member may still hold it";
+    ASSERT_TRUE(store->issue(holder(epoch->epoch, 1)).has_value());
+  }
+}
+
+TEST_F(StoreTest, AnEarlierEpochLivesWhileSomebodyMayHoldIt) {
+  auto store = open();
+  const auto first = store->begin_epoch(wish());
+  EXPECT_FALSE(first->earlier_epoch_lives) << "the first ever";
+  EXPECT_FALSE(store->begin_epoch(wish())->earlier_epoch_lives) << "nobody was given the first";
+  ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
+  EXPECT_TRUE(store->begin_epoch(wish())->earlier_epoch_lives);
+  EXPECT_FALSE(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_epoch_lives) << "all expired";
+}
+
+TEST_F(StoreTest, HistoryIsBoundedButTheHighestNumberStays) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  ASSERT_TRUE(store->issue(holder(epoch, 1)).has_value());
+  store.reset();
+  store = open(now + 200 * 86400);
+  EXPECT_EQ(store->holder_count("tv", epoch), 0u);
+  EXPECT_EQ(store->begin_epoch(wish("tv", now))->epoch, epoch + 1);
+}
+
+TEST_F(StoreTest, H14_TheFileIsItsOwnersAlone) {
+  auto store = open();
+  ASSERT_TRUE(store->begin_epoch(wish()).has_value());
+  for (const char* end : {"", "-wal"}) {
+    struct stat status {};
+    ASSERT_EQ(stat((path_ + end).c_str(), &status), 0) << end;
+    EXPECT_EQ(status.st_mode & 0777, 0600u) << end;
+  }
+}
+
+TEST_F(StoreTest, H9_ASecondKeyServerOnTheSameFileIsRefused) {
+  auto store = open();
+  int pipes[2];
+  ASSERT_EQ(pipe(pipes), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    const std::string error = open_error();
+    const bool sent = write(pipes[1], error.data(), error.size()) == static_cast<ssize_t>(error.size());
+    _exit(sent ? 0 : 1);
+  }
+  close(pipes[1]);
+  char text[512] = {};
+  EXPECT_GT(read(pipes[0], text, sizeof text - 1), 0);
+  close(pipes[0]);
+  waitpid(child, nullptr, 0);
+  EXPECT_THAT(std::string(text), AllOf(HasSubstr(path_), HasSubstr("another process has it open")));
+  EXPECT_TRUE(store->begin_epoch(wish()).has_value()) << "the first is undisturbed";
+}
+
+TEST_F(StoreTest, ForeignAndDamagedFilesAreRefused) {
+  std::ofstream(path_) << "this is not a database, but long enough to be read as the header of one: "
+                       << std::string(200, 'x');
+  EXPECT_THAT(open_error(), AllOf(HasSubstr(path_), HasSubstr("file is not a database")));
+  unlink(path_.c_str());
+  sql("CREATE TABLE other (x)");
+  EXPECT_THAT(open_error(), HasSubstr("another program's database"));
+  unlink(path_.c_str());
+  open();
+  EXPECT_THAT(open_error("other"), HasSubstr("expected the state of key server \"other\", got that of \"ks\""));
+  sql("PRAGMA user_version = 2");
+  EXPECT_THAT(open_error(), HasSubstr("expected schema version 1, got 2"));
+  unlink(path_.c_str());
+  mkdir(path_.c_str(), 0700);
+  EXPECT_THAT(open_error(), HasSubstr(path_));
+  rmdir(path_.c_str());
+  path_ = folder_ + "/none/ks.db";
+  EXPECT_THAT(open_error(), HasSubstr("No such file or directory"));
+  path_ = folder_ + "/ks.db";
+}
+
+TEST_F(StoreTest, ADamagedPageIsRefused) {
+  {
+    auto store = open();
+    for (int i = 0; i < 50; ++i) {
+      const auto epoch = store->begin_epoch(wish("group number " + std::to_string(i)));
+      ASSERT_TRUE(store->issue(holder(epoch->epoch, 1, "m", "group number " + std::to_string(i))).has_value());
+    }
+  }
+  struct stat status {};
+  ASSERT_EQ(stat(path_.c_str(), &status), 0);
+  ASSERT_GT(status.st_size, 4 * 4096);
+  std::fstream file(path_, std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(4096);  // past the schema's page
+  file << std::string(3 * 4096, '\xff');
+  file.close();
+  EXPECT_THAT(open_error(), HasSubstr(path_));
+}
+
+TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
+  int pipes[2];
+  ASSERT_EQ(pipe(pipes), 0);
+  auto prepared = open();
+  const std::uint64_t epoch_before = prepared->begin_epoch(wish())->epoch;
+  prepared.reset();
+  const pid_t child = fork();
+  if (child == 0) {
+    // The disk ends where files may not grow: the write fails exactly as on a full one.
+    auto store = Store::open(path_, "ks", now);
+    if (!store) _exit(2);
+    const auto epoch = (*store)->begin_epoch(wish());
+    if (!epoch) _exit(3);
+    std::signal(SIGXFSZ, SIG_IGN);
+    struct rlimit limit {};
+    limit.rlim_cur = limit.rlim_max = 128 * 1024;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    for (int i = 0; i < 2000; ++i) {
+      const auto given = (*store)->issue(holder(epoch->epoch, 1));
+      if (!given) {
+        // The store stays usable as a value: a further wish is refused too, not answered with an old number.
+        const auto again = (*store)->issue(holder(epoch->epoch, 1));
+        const std::string text = given.error().message;
+        const bool sent = write(pipes[1], text.data(), text.size()) > 0;
+        _exit(sent && !again ? 0 : 4);
+      }
+      if (given->first_slot != i) _exit(5);
+    }
+    _exit(6);
+  }
+  close(pipes[1]);
+  char text[512] = {};
+  EXPECT_GT(read(pipes[0], text, sizeof text - 1), 0);
+  close(pipes[0]);
+  int status = 0;
+  waitpid(child, &status, 0);
+  EXPECT_EQ(WEXITSTATUS(status), 0);
+  EXPECT_THAT(std::string(text), HasSubstr(path_));
+  auto store = open();
+  EXPECT_GT(store->begin_epoch(wish())->epoch, epoch_before + 1);
+}
+
+// One number as it left the store, written to the parent only after the store returned it.
+struct Given {
+  std::uint64_t epoch;
+  std::uint32_t first_slot;
+  std::uint32_t count;
+};
+
+[[noreturn]] void give_until_killed(const std::string& path, int out, unsigned seed) {
+  std::minstd_rand random(seed);
+  auto store = Store::open(path, "ks", now);
+  if (!store) _exit(1);
+  for (;;) {
+    const auto epoch = (*store)->begin_epoch(wish());
+    if (!epoch) _exit(2);
+    for (unsigned i = random() % 20; i-- > 0;) {
+      const auto count = static_cast<std::uint16_t>(random() % 4);
+      const auto given = (*store)->issue(holder(epoch->epoch, count));
+      if (!given) _exit(3);
+      const Given line{epoch->epoch, given->first_slot, count};
+      if (write(out, &line, sizeof line) != sizeof line) _exit(4);
+    }
+  }
+}
+
+TEST_F(StoreTest, H9_KEY2_KillNineNeverMakesANumberComeTwice) {
+  open();
+  std::set<std::uint64_t> epochs;
+  std::set<std::pair<std::uint64_t, std::uint32_t>> slots;
+  std::uint64_t last_epoch = 0;
+  std::size_t given = 0;
+  for (unsigned round = 0; round < 40; ++round) {
+    int pipes[2];
+    ASSERT_EQ(pipe(pipes), 0);
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) give_until_killed(path_, pipes[1], round);
+    close(pipes[1]);
+    usleep(5000 + 1000 * (round * 7 % 31));
+    ASSERT_EQ(kill(child, SIGKILL), 0);
+    int status = 0;
+    waitpid(child, &status, 0);
+    ASSERT_TRUE(WIFSIGNALED(status)) << "the child gave up with code " << WEXITSTATUS(status);
+    Given line{};
+    std::uint64_t round_epoch = 0;
+    while (read(pipes[0], &line, sizeof line) == sizeof line) {
+      if (line.epoch != round_epoch) {
+        ASSERT_GT(line.epoch, last_epoch) << "an epoch number came twice";
+        last_epoch = round_epoch = line.epoch;
+      }
+      for (std::uint32_t i = 0; i < line.count; ++i)
+        ASSERT_TRUE(slots.emplace(line.epoch, line.first_slot + i).second) << "a slot came twice";
+      ++given;
+    }
+    close(pipes[0]);
+  }
+  EXPECT_GT(given, 40u) << "the test must have seen the store at work";
+}
+
+}  // namespace
+}  // namespace sealcast::store
