@@ -254,12 +254,17 @@ Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
     return fail("group \"" + wish.group_id + "\": no block of 2^" + std::to_string(wish.slot_bits) +
                 " SPIs is free in spi_range until an epoch expires; widen spi_range");
 
+  EpochRecord record{static_cast<std::uint64_t>(number), *block, {}};
   Statement earlier(database,
-                    "SELECT count(*) FROM epochs e WHERE e.group_id = ? AND e.expires > ? AND EXISTS (SELECT 1 FROM "
-                    "holders h WHERE h.group_id = e.group_id AND h.epoch = e.epoch)");
-  const auto row = earlier.bind(wish.group_id).bind(wish.unix_now - clock_slack_s).step();
-  if (!row) return tl::unexpected(row.error());
-  const bool lives = *row && earlier.integer(0) > 0;
+                    "SELECT DISTINCT h.member_id FROM epochs e JOIN holders h USING (group_id, epoch) "
+                    "WHERE e.group_id = ? AND e.expires > ?");
+  earlier.bind(wish.group_id).bind(wish.unix_now - clock_slack_s);
+  for (;;) {
+    const auto row = earlier.step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) break;
+    record.earlier_holders.push_back(earlier.text(0));
+  }
 
   auto done =
       Statement(database, "INSERT OR REPLACE INTO groups VALUES (?, ?)").bind(wish.group_id).bind(number).finish();
@@ -279,7 +284,7 @@ Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
   if (done) done = data_->set_meta("last_spi_prefix", block->prefix);
   if (done) done = transaction->commit();
   if (!done) return tl::unexpected(done.error());
-  return EpochRecord{static_cast<std::uint64_t>(number), *block, lives};
+  return record;
 }
 
 Result<Issue> Store::issue(const Holder& holder) {

@@ -180,11 +180,14 @@ TEST_F(StoreTest, ManyRestartsDoNotUseUpATightRange) {
 TEST_F(StoreTest, AnEarlierEpochLivesWhileSomebodyMayHoldIt) {
   auto store = open();
   const auto first = store->begin_epoch(wish());
-  EXPECT_FALSE(first->earlier_epoch_lives) << "the first ever";
-  EXPECT_FALSE(store->begin_epoch(wish())->earlier_epoch_lives) << "nobody was given the first";
+  EXPECT_THAT(first->earlier_holders, testing::IsEmpty()) << "the first ever";
+  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, testing::IsEmpty()) << "nobody was given the first";
   ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
-  EXPECT_TRUE(store->begin_epoch(wish())->earlier_epoch_lives);
-  EXPECT_FALSE(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_epoch_lives) << "all expired";
+  ASSERT_TRUE(store->issue(holder(first->epoch, 0, "n")).has_value());
+  ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
+  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, testing::UnorderedElementsAre("m", "n"));
+  EXPECT_THAT(store->begin_epoch(wish("radio"))->earlier_holders, testing::IsEmpty());
+  EXPECT_THAT(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_holders, testing::IsEmpty()) << "all expired";
 }
 
 TEST_F(StoreTest, HistoryIsBoundedButTheHighestNumberStays) {
