@@ -33,6 +33,7 @@ enum class DropReason : std::uint8_t {
   counter_exhausted,
   too_big,
   no_headroom,
+  engine_failed,
   // Opening
   esp_length,
   unknown_spi,
@@ -89,6 +90,7 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::counter_exhausted, "counter_exhausted", "the outbound SA sealed as much as one key may"},
     {DropReason::too_big, "too_big", "the sealed packet would exceed the black MTU"},
     {DropReason::no_headroom, "no_headroom", "the buffer has no room for the ESP header or trailer"},
+    {DropReason::engine_failed, "engine_failed", "the AEAD library refused to seal (a defect; please report it)"},
     {DropReason::esp_length, "esp_length", "the ESP packet is too short or not aligned to 4 bytes"},
     {DropReason::unknown_spi, "unknown_spi", "an SPI that belongs to no installed epoch"},
     {DropReason::own_spi, "own_spi", "a packet sealed by this gateway came back (a loop?)"},

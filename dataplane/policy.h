@@ -69,7 +69,8 @@ class Policy {
     std::uint32_t begin = 0, end = 0;  // rules; empty = unused
   };
   static std::uint32_t hash(std::uint32_t destination, std::uint32_t mask) noexcept {
-    return (destination * 2654435769U) ^ (mask * 2246822519U);
+    const std::uint32_t mixed = (destination ^ (mask >> 3)) * 2654435769U;
+    return mixed ^ (mixed >> 15);  // the low bits of a product know only the low bits of its factors
   }
 
   std::vector<Rule> rules_;           // by destination prefix

@@ -16,9 +16,10 @@ namespace sealcast::dataplane {
 class SpiTable {
  public:
   struct Entry {
-    std::uint32_t spi = 0;    // 0 = empty (SPI 0 never appears on the wire)
-    std::uint32_t own = 0;    // 1: an SPI this gateway seals under, or did in this epoch
-    OpeningSa* sa = nullptr;  // null when own
+    std::uint32_t spi = 0;     // 0 = empty (SPI 0 never appears on the wire)
+    std::uint16_t own = 0;     // 1: an SPI this gateway seals under, or did in this epoch
+    std::uint16_t worker = 0;  // the only one that may open under it
+    OpeningSa* sa = nullptr;   // null when own
   };
 
   void build(const std::vector<Entry>& entries);

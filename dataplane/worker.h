@@ -16,6 +16,8 @@
 
 namespace sealcast::dataplane {
 
+struct Ipv4Packet;
+
 // Frames processed together; longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
 
@@ -58,29 +60,50 @@ class Worker {
 
  private:
   struct Scratch;
+  // Credit in ticks: a message costs tsc_hz / igmp_per_second of them, a second's worth may be saved up.
   struct TokenBucket {
     std::uint64_t last_tsc = 0;
-    std::uint64_t tokens_ticks = 0;  // credit in ticks; one message costs tsc_hz / igmp_per_second
+    std::uint64_t credit = 0;
     bool started = false;
   };
+  struct AskedSlot {
+    std::uint32_t spi = 0;
+    std::uint64_t at_tsc = 0;
+  };
 
-  void red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
-  void black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
-  void drop(Frame& frame, DropReason reason) noexcept;
-  void want_slot(std::uint32_t spi, std::uint64_t now_tsc) noexcept;
+  // At most max_burst frames.
+  void red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  void black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  // Red: none = a seal item was added, or the frame bypasses and has its verdict already.
+  DropReason admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  DropReason check_outbound(const SealingSa& sa, std::uint64_t now_tsc) const noexcept;
+  void encapsulate(Frame& frame, std::uint32_t ip_offset, std::uint32_t inner_bytes, SealingSa& sa) noexcept;
+
+  // Black: likewise with an open item, a bypass or a hand-off.
+  DropReason admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  DropReason admit_clear(Frame& frame, const std::uint8_t* ip, const Ipv4Packet& packet, std::uint64_t now_tsc,
+                         const Snapshot& snapshot) noexcept;
+  DropReason unknown_spi(std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  DropReason decapsulate(Frame& frame, std::uint32_t item) noexcept;
+
+  DropReason bypass(Frame& frame, TokenBucket& bucket, std::uint64_t now_tsc) noexcept;
   bool take_token(TokenBucket& bucket, std::uint64_t now_tsc) const noexcept;
+  void drop(Frame& frame, DropReason reason) noexcept {
+    frame.verdict = Verdict::drop;
+    frame.reason = reason;
+    count(reason);
+  }
+  void count(DropReason reason) noexcept { counters_.drops[static_cast<std::size_t>(reason)].add(1); }
 
   const std::uint32_t index_;
   const PathSettings& settings_;
   const aead::Engine& engine_;
+  std::vector<Rule> local_red_;  // sources only
   std::unique_ptr<Scratch> scratch_;
   TokenBucket red_igmp_, black_igmp_;
-  // Which slots were asked for lately, so that a stream of one unknown slot asks a few times a second only.
-  struct Asked {
-    std::uint32_t spi = 0;
-    std::uint64_t at_tsc = 0;
-  };
-  std::array<Asked, 256> asked_{};
+  // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only.
+  std::array<AskedSlot, 256> asked_{};
   WorkerCounters counters_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;

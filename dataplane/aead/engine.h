@@ -36,6 +36,7 @@ struct SealItem {
   const std::uint8_t* aad = nullptr;
   std::uint8_t* tag = nullptr;  // 16 bytes out; may directly follow data
   std::array<std::uint8_t, nonce_bytes> nonce{};
+  bool ok = false;  // out; false: the library failed, data is zeros and must not be sent
 };
 
 struct OpenItem {
@@ -66,6 +67,7 @@ class Engine {
   virtual void release_key(Key& key) const = 0;
 
   // One call per burst, no allocation, lock, exception or system call. Items of one key should stand together.
+  // Sets ok of every item.
   virtual void seal(std::span<SealItem> items) const = 0;
   // Sets ok of every item. Nothing of a packet whose tag is wrong stays in its buffer.
   virtual void open(std::span<OpenItem> items) const = 0;

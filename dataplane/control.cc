@@ -1,0 +1,383 @@
+#include "dataplane/control.h"
+
+#include <algorithm>
+#include <optional>
+
+#include "dataplane/epoch.h"
+
+namespace sealcast::dataplane {
+namespace {
+
+constexpr std::uint32_t max_workers = 16;
+// Epochs per group whose own SPIs are remembered beyond their life, so that none ever seals twice (H9).
+constexpr std::size_t remembered_epochs = 64;
+
+struct Group {
+  std::string id;
+  std::uint32_t index = 0;
+  std::vector<Selector> selectors;
+  std::optional<std::uint64_t> active;  // epoch that seals
+  SteadyTime lease_until = SteadyTime::min();
+  std::map<std::uint64_t, std::shared_ptr<Epoch>> epochs;
+  std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
+};
+
+}  // namespace
+
+struct DataPlane::State {
+  State(DataPlaneOptions given, std::unique_ptr<aead::Engine> aead_engine, Publisher& where)
+      : options(std::move(given)), engine(std::move(aead_engine)), publisher(where), keys(*engine) {
+    if (!options.now) options.now = [] { return std::chrono::steady_clock::now(); };
+    for (std::uint32_t i = 0; i < options.workers; ++i)
+      workers.push_back(std::make_unique<Worker>(i, options.path, *engine));
+  }
+
+  // The end of a time span in ticks of the bursts' clock. The past is 0: over at any time.
+  std::uint64_t ticks(SteadyTime when) const {
+    const auto left = when - options.now();
+    if (left <= SteadyTime::duration::zero()) return 0;
+    const long double seconds = std::chrono::duration<long double>(left).count();
+    const long double ticks = seconds * static_cast<long double>(options.path.tsc_hz);
+    const std::uint64_t now = options.now_tsc();
+    const auto room = static_cast<long double>(~std::uint64_t{0} - now);
+    return ticks >= room ? ~std::uint64_t{0} : now + static_cast<std::uint64_t>(ticks);
+  }
+
+  void set_deadlines(const Group& group) {
+    const std::uint64_t lease = ticks(group.lease_until);
+    for (const auto& [number, epoch] : group.epochs) {
+      for (const auto& sa : epoch->outbound)
+        sa->seal_until_tsc.store(std::min(epoch->rules.expires_tsc, lease), std::memory_order_relaxed);
+    }
+  }
+
+  // Everything workers see, made anew: grows with what is installed in all groups (a few microseconds per thousand
+  // SPIs). Returns when no worker uses the former snapshot.
+  void publish() {
+    auto next = std::make_unique<Snapshot>();
+    next->policy = policy;
+    next->workers = options.workers;
+    next->outbound.assign(groups.size() * options.workers, nullptr);
+    std::vector<SpiTable::Entry> entries;
+    for (const auto& [id, group] : groups) {
+      for (const auto& [number, epoch] : group.epochs) {
+        epoch->update_window();
+        next->keepalive.push_back(epoch);
+        next->ranges.push_back(epoch->range);
+        for (const auto& [spi, sa] : epoch->inbound)
+          entries.push_back({spi, 0, static_cast<std::uint16_t>(sa->worker), sa.get()});
+        for (const std::uint32_t spi : epoch->own_spis)
+          entries.push_back({spi, 1, 0, nullptr});
+        if (group.active != number) continue;
+        for (std::size_t w = 0; w < epoch->outbound.size(); ++w)
+          next->outbound[group.index * options.workers + w] = epoch->outbound[w].get();
+      }
+    }
+    std::sort(next->ranges.begin(), next->ranges.end(),
+              [](const SpiRange& a, const SpiRange& b) { return a.first < b.first; });
+    next->spis.build(entries);
+    publisher.publish(next.get());
+    current = std::move(next);
+  }
+
+  Result<Group*> find_group(const std::string& id) {
+    const auto found = groups.find(id);
+    if (found == groups.end()) return fail("group " + id + " is not protected; expected protect() before any key");
+    return &found->second;
+  }
+
+  Result<Epoch*> find_epoch(const std::string& id, std::uint64_t number) {
+    auto group = find_group(id);
+    if (!group) return tl::unexpected<Error>(group.error());
+    const auto found = (*group)->epochs.find(number);
+    if (found == (*group)->epochs.end()) return fail("group " + id + " has no epoch " + std::to_string(number));
+    return found->second.get();
+  }
+
+  const Epoch* epoch_of(std::uint32_t spi) const {
+    for (const auto& [id, group] : groups) {
+      for (const auto& [number, epoch] : group.epochs) {
+        if (spi >= epoch->range.first && spi <= epoch->range.last) return epoch.get();
+      }
+    }
+    return nullptr;
+  }
+
+  void remember_own(Group& group, Epoch& epoch) {
+    for (const auto& sa : epoch.outbound)
+      epoch.own_spis.insert(sa->spi);
+    group.own_history[epoch.number] = epoch.own_spis;
+    while (group.own_history.size() > remembered_epochs)
+      group.own_history.erase(group.own_history.begin());
+  }
+
+  DataPlaneOptions options;
+  std::unique_ptr<aead::Engine> engine;
+  Publisher& publisher;
+  KeyStore keys;
+  std::vector<std::unique_ptr<Worker>> workers;
+  std::map<std::string, Group> groups;
+  std::vector<Rule> rules;  // of all groups
+  std::shared_ptr<const Policy> policy = std::make_shared<const Policy>(std::vector<Rule>{});
+  std::unique_ptr<const Snapshot> current;
+  std::function<std::vector<PortStatistics>()> ports;
+};
+
+Result<std::unique_ptr<DataPlane>> DataPlane::create(DataPlaneOptions options, std::unique_ptr<aead::Engine> engine,
+                                                     Publisher& publisher) {
+  if (options.workers == 0 || options.workers > max_workers)
+    return fail("expected 1 to 16 workers, got " + std::to_string(options.workers));
+  if (options.path.tsc_hz == 0 || !options.now_tsc) return fail("the data plane needs a clock: tsc_hz and now_tsc");
+  if (engine == nullptr) return fail("the data plane needs an AEAD engine");
+  auto state = std::make_unique<State>(std::move(options), std::move(engine), publisher);
+  state->publish();
+  return std::unique_ptr<DataPlane>(new DataPlane(std::move(state)));
+}
+
+DataPlane::DataPlane(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+DataPlane::~DataPlane() = default;
+
+Worker& DataPlane::worker(std::uint32_t index) {
+  return *state_->workers.at(index);
+}
+
+void DataPlane::set_port_statistics(std::function<std::vector<PortStatistics>()> source) {
+  state_->ports = std::move(source);
+}
+
+std::uint32_t DataPlane::workers() const {
+  return state_->options.workers;
+}
+
+Result<void> DataPlane::protect(const std::string& group_id, const std::vector<Selector>& selectors) {
+  State& state = *state_;
+  if (state.groups.count(group_id) != 0) return fail("group " + group_id + " is protected already");
+  if (selectors.empty()) return fail("group " + group_id + ": expected at least one selector, got none");
+  for (const Selector& selector : selectors) {
+    if (auto valid = validate(selector); !valid) return fail("group " + group_id + ": " + valid.error().message);
+    for (const auto& [other_id, other] : state.groups) {
+      for (const Selector& theirs : other.selectors) {
+        if (overlap(selector, theirs))
+          return fail("group " + group_id + ": selector " + selector.text() + " overlaps " + theirs.text() +
+                      " of group " + other_id + "; a packet must belong to one group only (H16)");
+      }
+    }
+  }
+  Group& group = state.groups[group_id];
+  group.id = group_id;
+  group.index = static_cast<std::uint32_t>(state.groups.size() - 1);
+  group.selectors = selectors;
+  for (const Selector& selector : selectors) {
+    // IPv6 needs no rule to be protected: none of it passes yet.
+    if (selector.destination.address.family == 4) state.rules.push_back(compile(selector, group.index));
+  }
+  state.policy = std::make_shared<const Policy>(state.rules);
+  state.publish();
+  return {};
+}
+
+Result<void> DataPlane::install(GroupEpoch given) {
+  State& state = *state_;
+  auto found = state.find_group(given.group_id);
+  if (!found) return tl::unexpected<Error>(found.error());
+  Group& group = **found;
+  if (auto ok = check_epoch(given, group.selectors, state.options.workers); !ok) return ok;
+  const std::string where = "group " + group.id + " epoch " + std::to_string(given.epoch) + ": ";
+  if (group.epochs.count(given.epoch) != 0) return fail(where + "is installed already");
+  if (given.active && group.active && *group.active > given.epoch)
+    return fail(where + "cannot be active: epoch " + std::to_string(*group.active) + " is, and epochs never fall (H5)");
+
+  auto epoch = std::make_shared<Epoch>();
+  epoch->group_id = given.group_id;
+  epoch->number = given.epoch;
+  epoch->replay_window = given.replay_window;
+  epoch->range.first = given.spi_prefix;
+  epoch->range.last = given.spi_prefix | ((1U << given.spi_slot_bits) - 1);
+  for (const auto& [other_id, other] : state.groups) {
+    for (const auto& [number, installed] : other.epochs) {
+      if (installed->range.first <= epoch->range.last && epoch->range.first <= installed->range.last)
+        return fail(where + "its SPIs overlap those of group " + other_id + " epoch " + std::to_string(number) +
+                    " (H12)");
+    }
+  }
+  for (const Selector& selector : given.selectors)
+    epoch->rules.rules.push_back(compile(selector, group.index));
+  epoch->rules.same_as_policy = std::all_of(group.selectors.begin(), group.selectors.end(), [&](const Selector& ours) {
+    return std::any_of(given.selectors.begin(), given.selectors.end(),
+                       [&](const Selector& theirs) { return theirs.covers(ours); });
+  });
+  epoch->rules.expires_tsc = state.ticks(given.expires);
+  if (const auto known = group.own_history.find(given.epoch); known != group.own_history.end())
+    epoch->own_spis = known->second;
+
+  auto outbound = make_outbound(state.keys, *epoch, std::move(given.outbound));
+  if (!outbound) return tl::unexpected<Error>(outbound.error());
+  epoch->outbound = std::move(*outbound);
+  for (const auto& sa : epoch->outbound)
+    epoch->own_spis.insert(sa->spi);
+  auto inbound = make_inbound(state.keys, *epoch, std::move(given.inbound), state.options.workers);
+  if (!inbound) return tl::unexpected<Error>(inbound.error());
+  epoch->inbound = std::move(*inbound);
+
+  state.remember_own(group, *epoch);
+  group.epochs.emplace(given.epoch, std::move(epoch));
+  group.lease_until = std::max(group.lease_until, given.lease_until);
+  state.set_deadlines(group);
+  if (given.active) group.active = given.epoch;
+  state.publish();
+  return {};
+}
+
+Result<void> DataPlane::add_inbound(const std::string& group_id, std::uint64_t number,
+                                    std::vector<sealcast::InboundSa> slots) {
+  State& state = *state_;
+  auto epoch = state.find_epoch(group_id, number);
+  if (!epoch) return tl::unexpected<Error>(epoch.error());
+  auto made = make_inbound(state.keys, **epoch, std::move(slots), state.options.workers);
+  if (!made) return tl::unexpected<Error>(made.error());
+  if (made->empty()) return {};
+  (*epoch)->inbound.merge(*made);
+  state.publish();
+  return {};
+}
+
+Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint64_t number,
+                                         std::vector<sealcast::OutboundSa> slots) {
+  State& state = *state_;
+  auto found = state.find_epoch(group_id, number);
+  if (!found) return tl::unexpected<Error>(found.error());
+  Epoch& epoch = **found;
+  if (!slots.empty() && slots.size() != state.options.workers)
+    return fail("group " + group_id + " epoch " + std::to_string(number) +
+                ": expected no outbound SA or one per worker (" + std::to_string(state.options.workers) + "), got " +
+                std::to_string(slots.size()));
+  auto made = make_outbound(state.keys, epoch, std::move(slots));
+  if (!made) return tl::unexpected<Error>(made.error());
+
+  // What workers may still hold lives until publish() returned.
+  SealingSas former = std::exchange(epoch.outbound, std::move(*made));
+  Group& group = **state.find_group(group_id);
+  state.remember_own(group, epoch);
+  std::vector<OpeningSas::node_type> ours_now;  // slots derived in advance that were then granted to us
+  for (const auto& sa : epoch.outbound)
+    ours_now.push_back(epoch.inbound.extract(sa->spi));
+  state.set_deadlines(group);
+  state.publish();
+  return {};
+}
+
+Result<void> DataPlane::activate(const std::string& group_id, std::uint64_t number) {
+  State& state = *state_;
+  auto epoch = state.find_epoch(group_id, number);
+  if (!epoch) return tl::unexpected<Error>(epoch.error());
+  Group& group = **state.find_group(group_id);
+  if (group.active == number) return {};
+  if (group.active && *group.active > number)
+    return fail("group " + group_id + " epoch " + std::to_string(number) + " cannot be activated: epoch " +
+                std::to_string(*group.active) + " is active, and epochs never fall (H5)");
+  group.active = number;
+  state.publish();
+  return {};
+}
+
+Result<void> DataPlane::extend_lease(const std::string& group_id, SteadyTime until) {
+  auto group = state_->find_group(group_id);
+  if (!group) return tl::unexpected<Error>(group.error());
+  (*group)->lease_until = until;
+  state_->set_deadlines(**group);
+  return {};
+}
+
+Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number) {
+  State& state = *state_;
+  if (auto epoch = state.find_epoch(group_id, number); !epoch) return tl::unexpected<Error>(epoch.error());
+  Group& group = **state.find_group(group_id);
+  // The epoch, and with it its keys, ends with the former snapshot inside publish(). active stays: epochs never fall.
+  group.epochs.erase(number);
+  state.publish();
+  return {};
+}
+
+void DataPlane::drop_all_outbound() {
+  State& state = *state_;
+  std::vector<SealingSas> former;
+  for (auto& [id, group] : state.groups) {
+    for (auto& [number, epoch] : group.epochs)
+      former.push_back(std::exchange(epoch->outbound, {}));
+  }
+  state.publish();
+}
+
+DataPlaneEvents DataPlane::take_events() {
+  DataPlaneEvents events;
+  std::set<std::uint32_t> slots;
+  std::set<std::uint32_t> limits;
+  std::uint32_t spi = 0;
+  for (const auto& worker : state_->workers) {
+    while (worker->slots_wanted().pop(spi))
+      slots.insert(spi);
+    while (worker->counter_limits().pop(spi))
+      limits.insert(spi);
+  }
+  for (const std::uint32_t wanted : slots) {
+    const Epoch* epoch = state_->epoch_of(wanted);
+    if (epoch == nullptr || epoch->inbound.count(wanted) != 0) continue;  // retired, or answered meanwhile
+    events.slots_wanted.push_back({epoch->group_id, epoch->number, wanted - epoch->range.first});
+  }
+  for (const std::uint32_t limited : limits) {
+    const Epoch* epoch = state_->epoch_of(limited);
+    if (epoch != nullptr) events.counter_limits.push_back({epoch->group_id, epoch->number, limited});
+  }
+  return events;
+}
+
+DataPlaneStatistics DataPlane::statistics() const {
+  const State& state = *state_;
+  DataPlaneStatistics all;
+  all.engine = state.engine->name();
+  std::array<std::uint64_t, drop_reason_count> drops{};
+  for (const auto& worker : state.workers) {
+    const WorkerCounters& counters = worker->counters();
+    all.sealed += counters.sealed.get();
+    all.opened += counters.opened.get();
+    all.bypassed += counters.bypassed.get();
+    for (std::size_t i = 0; i < drops.size(); ++i)
+      drops[i] += counters.drops[i].get();
+  }
+  for (std::size_t i = 1; i < drops.size(); ++i)  // 0 is "none"
+    all.drops.push_back({std::string(drop_reasons[i].name), drops[i]});
+  if (state.ports) all.ports = state.ports();
+
+  for (const auto& [id, group] : state.groups) {
+    for (const auto& [number, epoch] : group.epochs) {
+      const bool active = group.active == number;
+      SaStatistics entry;
+      entry.group_id = id;
+      entry.epoch = number;
+      for (const auto& sa : epoch->outbound) {
+        entry.spi = sa->spi;
+        entry.outbound = true;
+        entry.active = active;
+        entry.packets = sa->packets.get();
+        entry.bytes = sa->bytes.get();
+        entry.next_number = sa->next_number.get();
+        entry.replays = entry.bad_tags = 0;
+        all.sas.push_back(entry);
+      }
+      for (const auto& [spi, sa] : epoch->inbound) {
+        entry.spi = spi;
+        entry.outbound = entry.active = false;
+        entry.packets = sa->packets.get();
+        entry.bytes = sa->bytes.get();
+        entry.next_number = sa->replay.highest();
+        entry.replays = sa->replays.get();
+        entry.bad_tags = sa->bad_tags.get();
+        all.sas.push_back(entry);
+      }
+    }
+  }
+  return all;
+}
+
+}  // namespace sealcast::dataplane

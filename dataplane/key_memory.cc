@@ -1,0 +1,30 @@
+#include "dataplane/key_memory.h"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace sealcast::dataplane {
+
+Result<void*> KeyMemory::allocate() {
+  if (free_.empty()) {
+    auto arena = LockedArena::create(std::max(arena_bytes, slot_bytes_));
+    if (!arena) return tl::unexpected<Error>(arena.error());
+    auto* base = static_cast<std::uint8_t*>(arena->data());
+    // Backwards, so that slots are handed out in ascending order.
+    for (std::size_t n = arena->size() / slot_bytes_; n > 0; --n)
+      free_.push_back(base + (n - 1) * slot_bytes_);
+    arenas_.push_back(std::move(*arena));
+  }
+  void* slot = free_.back();
+  free_.pop_back();
+  ++in_use_;
+  return slot;
+}
+
+void KeyMemory::release(void* slot) noexcept {
+  wipe(slot, slot_bytes_);
+  free_.push_back(slot);  // never grows beyond the slots once listed: no allocation
+  --in_use_;
+}
+
+}  // namespace sealcast::dataplane
