@@ -78,18 +78,12 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const char* value) 
   return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
 }
 
+// Not critical: a plain TLS 1.2 server that knows nothing of it may still accept the certificate (P1).
 bool add_multicast_extension(X509* certificate, const std::vector<std::string>& groups) {
   handshake::MulticastExtension content;
   content.decrypt = true;
   if (!groups.empty()) content.groups = groups;
-  const Bytes der = handshake::encode_multicast_extension(content);
-  const Handle<ASN1_OBJECT> oid(OBJ_txt2obj(handshake::multicast_extension_oid, 1));
-  const Handle<ASN1_OCTET_STRING> octets(ASN1_OCTET_STRING_new());
-  if (!oid || !octets || ASN1_OCTET_STRING_set(octets.get(), der.data(), static_cast<int>(der.size())) != 1)
-    return false;
-  // Not critical: a plain TLS 1.2 server that knows nothing of it may still accept the certificate (P1).
-  const Handle<X509_EXTENSION> extension(X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), 0, octets.get()));
-  return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
+  return handshake::add_multicast_extension(certificate, content).has_value();
 }
 
 // What all certificates share; issuer_name nullptr: self-signed.

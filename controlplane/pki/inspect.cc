@@ -1,0 +1,148 @@
+#include "controlplane/pki/inspect.h"
+
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "controlplane/pki/openssl_handles.h"
+#include "handshake/certificate/multicast_extension.h"
+
+namespace sealcast::pki {
+namespace {
+
+constexpr std::int64_t soon = 30 * 86400;  // seconds before the end at which it is time to make a new one
+
+int no_password(char*, int, int, void*) {
+  return 0;
+}
+
+std::string text_of(const ASN1_TIME* time) {
+  const Handle<BIO> out(BIO_new(BIO_s_mem()));
+  if (!out || ASN1_TIME_print(out.get(), time) != 1) return "?";
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
+// Seconds from now until time; negative: past.
+std::int64_t until(const ASN1_TIME* time, std::int64_t unix_now) {
+  const Handle<ASN1_TIME> now(ASN1_TIME_set(nullptr, unix_now));
+  int days = 0, seconds = 0;
+  if (!now || ASN1_TIME_diff(&days, &seconds, now.get(), time) != 1) return 0;
+  return std::int64_t{days} * 86400 + seconds;
+}
+
+void check_life(X509* certificate, const std::string& what, std::int64_t unix_now, Findings& findings) {
+  if (until(X509_get0_notBefore(certificate), unix_now) > 0)
+    findings.errors.push_back(what + " is not valid before " + text_of(X509_get0_notBefore(certificate)) +
+                              "; is the clock right?");
+  const std::int64_t left = until(X509_get0_notAfter(certificate), unix_now);
+  if (left < 0)
+    findings.errors.push_back(what + " expired at " + text_of(X509_get0_notAfter(certificate)) + "; make a new one");
+  else if (left < soon)
+    findings.warnings.push_back(what + " expires at " + text_of(X509_get0_notAfter(certificate)) +
+                                "; make a new one before");
+}
+
+void check_multicast(X509* leaf, Purpose purpose, const std::vector<std::string>& groups, Findings& findings) {
+  const auto extension = handshake::find_multicast_extension(leaf);
+  if (!extension) {
+    findings.errors.push_back(extension.error().message);
+    return;
+  }
+  if (purpose == Purpose::key_server) {
+    if (*extension)
+      findings.errors.push_back(
+          "expected a key server's certificate, got a member's (it carries the multicast extension); make one with: "
+          "sealcast pki server NAME");
+    return;
+  }
+  if (!*extension) {
+    findings.errors.push_back(
+        "expected a member's certificate, but it has no multicast extension; make one with: sealcast pki member NAME "
+        "--group GROUP");
+    return;
+  }
+  if (!(*extension)->decrypt) findings.errors.push_back("its multicast extension does not permit decryption");
+  for (const std::string& group : groups)
+    if (!(*extension)->allows(group))
+      findings.errors.push_back("it is not for the group \"" + group +
+                                "\"; make one with: sealcast pki member NAME --group " + group);
+}
+
+void check_usage(X509* leaf, Purpose purpose, Findings& findings) {
+  const bool member = purpose == Purpose::member;
+  const std::uint32_t wanted = member ? XKU_SSL_CLIENT : XKU_SSL_SERVER;
+  const std::uint32_t usage = X509_get_extended_key_usage(leaf);
+  if (usage == UINT32_MAX || (usage & wanted) == 0)
+    findings.errors.push_back(std::string("its extended key usage is not ") + (member ? "clientAuth" : "serverAuth"));
+  else if (member && usage != wanted)
+    findings.errors.push_back("its extended key usage allows more than clientAuth");
+  const std::uint32_t key_usage = X509_get_key_usage(leaf);
+  if (key_usage == UINT32_MAX || (key_usage & KU_DIGITAL_SIGNATURE) == 0)
+    findings.errors.push_back("its key usage lacks digitalSignature");
+}
+
+}  // namespace
+
+Findings inspect_identity(std::string_view chain_pem, ByteView private_key_pem, Purpose purpose,
+                          const std::vector<std::string>& groups, std::int64_t unix_now) {
+  Findings findings;
+  const Handle<BIO> in(BIO_new_mem_buf(chain_pem.data(), static_cast<int>(chain_pem.size())));
+  const Handle<X509> leaf(in ? PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr) : nullptr);
+  if (!leaf) {
+    findings.errors.push_back(openssl_failure("expected a certificate in PEM").value().message);
+    return findings;
+  }
+  const Handle<BIO> key_in(BIO_new_mem_buf(private_key_pem.data(), static_cast<int>(private_key_pem.size())));
+  const Handle<EVP_PKEY> key(key_in ? PEM_read_bio_PrivateKey(key_in.get(), nullptr, no_password, nullptr) : nullptr);
+  if (!key)
+    findings.errors.push_back(openssl_failure("expected its private key unencrypted and in PEM").value().message);
+  else if (X509_check_private_key(leaf.get(), key.get()) != 1)
+    findings.errors.push_back("the private key does not belong to the certificate");
+  ERR_clear_error();
+  check_life(leaf.get(), "the certificate", unix_now, findings);
+  check_usage(leaf.get(), purpose, findings);
+  check_multicast(leaf.get(), purpose, groups, findings);
+  return findings;
+}
+
+Findings inspect_trust(std::string_view ca_pem, std::string_view crl_pem, std::int64_t unix_now) {
+  Findings findings;
+  std::vector<Handle<X509>> anchors;
+  const Handle<BIO> in(BIO_new_mem_buf(ca_pem.data(), static_cast<int>(ca_pem.size())));
+  while (X509* next = in ? PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr) : nullptr)
+    anchors.emplace_back(next);
+  ERR_clear_error();
+  if (anchors.empty()) findings.errors.push_back("expected at least one CA certificate in PEM");
+  for (const auto& anchor : anchors) {
+    if (X509_check_ca(anchor.get()) != 1) findings.errors.push_back("expected CA certificates, got one that is none");
+    check_life(anchor.get(), "the CA certificate", unix_now, findings);
+  }
+  if (crl_pem.empty()) return findings;
+  const Handle<BIO> lists(BIO_new_mem_buf(crl_pem.data(), static_cast<int>(crl_pem.size())));
+  std::size_t count = 0;
+  while (X509_CRL* next = lists ? PEM_read_bio_X509_CRL(lists.get(), nullptr, no_password, nullptr) : nullptr) {
+    const Handle<X509_CRL> list(next);
+    ++count;
+    if (std::none_of(anchors.begin(), anchors.end(), [&](const auto& anchor) {
+          return X509_CRL_verify(list.get(), X509_get0_pubkey(anchor.get())) == 1;
+        }))
+      findings.errors.push_back("the revocation list is not signed by any of the CAs");
+    const ASN1_TIME* end = X509_CRL_get0_nextUpdate(list.get());
+    const std::int64_t left = end != nullptr ? until(end, unix_now) : soon;
+    if (left < 0)
+      findings.errors.push_back("the revocation list expired at " + text_of(end) +
+                                "; sign it anew with: sealcast pki crl");
+    else if (left < soon)
+      findings.warnings.push_back("the revocation list expires at " + text_of(end) +
+                                  "; sign it anew before with: sealcast pki crl");
+  }
+  ERR_clear_error();
+  if (count == 0) findings.errors.push_back("expected a revocation list in PEM");
+  return findings;
+}
+
+}  // namespace sealcast::pki
