@@ -98,13 +98,17 @@ def summarize(path):
     return summary
 
 
+def sa_lines(keys):
+    """The SA lines of an exported key file, each once."""
+    with open(keys, encoding="ascii") as file:
+        return list(dict.fromkeys(line.strip() for line in file if line.startswith('"')))
+
+
 def tshark_arguments(pcap, keys):
     """The command with which tshark opens ESP and checks each ICV. `keys` is a file of SA lines as gateways export it."""
-    with open(keys, encoding="ascii") as file:
-        lines = [line.strip() for line in file if line.startswith('"')]
     arguments = ["tshark", "-r", str(pcap), "-o", "esp.enable_encryption_decode:TRUE",
                  "-o", "esp.enable_authentication_check:TRUE"]
-    for line in dict.fromkeys(lines):
+    for line in sa_lines(keys):
         arguments += ["-o", f"uat:esp_sa:{line}"]
     return arguments
 

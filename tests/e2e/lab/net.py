@@ -1,10 +1,13 @@
 """Network namespaces and veth pairs. Names carry our pid, so runs never meet and leftovers can be told and removed."""
+import contextlib
+import ctypes
 import os
 import re
 
 from .process import LabError, run
 
 _PREFIX = "sealcast"
+_CLONE_NEWNET = 0x40000000  # setns(2)
 
 
 def _alive(pid):
@@ -69,3 +72,22 @@ class Network:
         self._names = []
         if failed:
             raise LabError(f"namespaces not removed: {' '.join(failed)}")
+
+
+@contextlib.contextmanager
+def inside(namespace):
+    """This thread's new sockets are made in `namespace`; they stay there afterwards."""
+    target = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
+    own = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _set_network_namespace(target)
+        yield
+    finally:
+        _set_network_namespace(own)
+        os.close(target)
+        os.close(own)
+
+
+def _set_network_namespace(descriptor):
+    if ctypes.CDLL(None, use_errno=True).setns(descriptor, _CLONE_NEWNET) != 0:
+        raise OSError(ctypes.get_errno(), "setns")

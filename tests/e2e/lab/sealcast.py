@@ -1,13 +1,12 @@
 """Sealcast's own programs in the laboratory: PKI, configurations, key server, gateways and the black wire."""
 import json
-import os
 import pathlib
 import shutil
+import socket
 import tempfile
 
 from .net import Network
-from .process import LabError, Process, run, wait_until
-from .programs import GROUP
+from .process import LabError, Process, run
 
 KEYSERVER_PORT = 7400
 SPI_RANGE = '["0x10000000", "0x1fffffff"]'
@@ -37,8 +36,8 @@ class Site:
         self.log = lab.work / f"{name}.log"
 
     def configure(self, role, certificate=None, keyservers=None, embedded=False, group="tv", export_keys=False,
-                  member_overrides="", keyserver_options=None):
-        """Writes the gateway's configuration. `certificate` is the base name in the PKI folder."""
+                  black=None, keyserver_name="ks.example", keyserver_options=None):
+        """Writes the gateway's configuration. `certificate` is the base name in the PKI folder; `black` a port string."""
         certificate = certificate or self.name
         keyservers = keyservers or [f"{self.management}:{KEYSERVER_PORT}"]
         text = f'''[gateway]
@@ -55,7 +54,7 @@ device = "af_packet:red"
 mtu = 1500
 
 [black]
-device = "vhost-user:{self.black_socket}"
+device = "{black or f"vhost-user:{self.black_socket}"}"
 mtu = 1600
 
 [member]
@@ -68,13 +67,13 @@ local_address = "{self.management}"
 id = "{group}"
 role = "{role}"
 keyservers = {json.dumps(keyservers)}
-keyserver_name = "ks.example"
+keyserver_name = "{keyserver_name}"
 keyserver_id = "ks.example"
 selectors = {SELECTORS}
 suite = "{SUITE}"
 variant = 2
 spi_range = {SPI_RANGE}
-{member_overrides}'''
+'''
         if embedded:
             text += "\n" + keyserver_table(self.management, embedded=True, **(keyserver_options or {}))
         self.config.write_text(text)
@@ -94,7 +93,7 @@ spi_range = {SPI_RANGE}
         return self.status()["dataplane"]["opened"]
 
 
-def keyserver_table(address, embedded=False, port=KEYSERVER_PORT, admin_socket=None, group_options="", state=None):
+def keyserver_table(address, embedded=False, admin_socket=None, server_options="", group_options=""):
     """The [keyserver] table and its one group; the same text in a gateway's file and in the key server's own."""
     text = "[keyserver]\n"
     if embedded:
@@ -102,13 +101,13 @@ def keyserver_table(address, embedded=False, port=KEYSERVER_PORT, admin_socket=N
     if admin_socket:
         text += f'admin_socket = "{admin_socket}"\n'
     return text + f'''id = "ks.example"
-listen = "{address}:{port}"
+listen = "{address}:{KEYSERVER_PORT}"
 certificate = "pki/ks.example.pem"
 private_key = "pki/ks.example.key"
 ca = "pki/ca.pem"
-state = "{state or "keyserver.db"}"
+state = "keyserver.db"
 spi_range = {SPI_RANGE}
-
+{server_options}
 [[keyserver.group]]
 id = "tv"
 selectors = {SELECTORS}
@@ -170,6 +169,13 @@ class Lab:
         """Runs the operator's tool in the work folder."""
         return run([self.tool("sealcast"), *arguments], check=check, cwd=self.work, namespace=namespace)
 
+    def make_pki(self, members, days=1):
+        """CA, the key server's certificate and one for each member: name → group it may join."""
+        self.sealcast("pki", "init", "--dir", "pki", "--days", days)
+        self.sealcast("pki", "server", "ks.example", "--dir", "pki", "--days", days)
+        for name, group in members.items():
+            self.sealcast("pki", "member", name, "--group", group, "--dir", "pki", "--days", days)
+
     def plug_management(self, namespace, name, address):
         """Connects a namespace to the management network, a bridge with nothing else on it."""
         if self.management is None:
@@ -185,5 +191,61 @@ class Lab:
         self.sites.append(site)
         return site
 
-    def status(self, socket):
-        return json.loads(self.sealcast("status", "--json", "--socket", socket).stdout)
+    def capture(self, namespace, interface, path, expression=""):
+        """tcpdump on one interface, ready when this returns."""
+        process = self.adopt(Process("tcpdump", ["tcpdump", "-U", "-i", interface, "-w", path, expression],
+                                     f"{path}.log", namespace))
+        process.wait_for("listening on", 5)
+        return process
+
+    def status(self, admin_socket):
+        return json.loads(self.sealcast("status", "--json", "--socket", admin_socket).stdout)
+
+
+class KeyServer:
+    """sealcast-keyserver in a namespace of its own on the management network."""
+
+    def __init__(self, lab, address="10.9.0.100", **table):
+        self.lab = lab
+        self.address = address
+        self.outside = lab.network.namespace("ks")
+        lab.plug_management(self.outside, "ks", address)
+        self.admin_socket = lab.sockets / "ks.sock"
+        self.config = lab.work / "keyserver.toml"
+        self.config.write_text(keyserver_table(address, admin_socket=self.admin_socket, **table))
+        self.log = lab.work / "keyserver.log"
+
+    @property
+    def endpoint(self):
+        return f"{self.address}:{KEYSERVER_PORT}"
+
+    def start(self):
+        process = self.lab.start("key server", ["sealcast-keyserver", "-c", self.config], self.log, self.outside)
+        process.wait_for("is running", 10)
+        return process
+
+    def status(self):
+        return self.lab.status(self.admin_socket)
+
+
+class Wire:
+    """sealcast-wire, the black network: one virtio-user port for each socket, everything it receives in a capture."""
+
+    def __init__(self, lab, sockets, pcap, options=()):
+        self.pcap = pathlib.Path(pcap)
+        self._control = lab.sockets / "wire.sock"
+        ports = [word for path in sockets for word in ("--port", f"virtio-user:{path}")]
+        self.process = lab.start("wire", ["sealcast-wire", *ports, "--pcap", self.pcap, "--control", self._control,
+                                          "--memory", 64 * len(sockets) + 64, *options], lab.work / "wire.log")
+        self.process.wait_for("READY", 20)
+
+    def order(self, line):
+        """One command of the wire's control socket, e.g. "partition 0,1/2", "heal", "stats"; returns its answer."""
+        with socket.socket(socket.AF_UNIX) as client:
+            client.settimeout(5)
+            client.connect(str(self._control))
+            client.sendall(line.encode() + b"\n")
+            answer = client.makefile().readline().strip()
+        if answer.startswith("error"):
+            raise LabError(f"the wire refused '{line}': {answer}")
+        return answer

@@ -1,0 +1,83 @@
+"""What every end-to-end test shares: where the binaries are, a folder for each test, the usual laboratory."""
+import os
+import pathlib
+import shutil
+import sys
+import time
+import unittest
+
+from lab import net, programs
+from lab.process import wait_until
+from lab.sealcast import KeyServer, Lab, Wire
+
+BINARIES = pathlib.Path(os.environ.get("SEALCAST_BIN", "build/release/bin"))
+WORK = pathlib.Path(os.environ.get("SEALCAST_WORK", "build/release/e2e"))
+
+
+class EndToEnd(unittest.TestCase):
+    """Makes a laboratory for each test; its folder stays behind with logs and captures."""
+
+    members = {"studio": "tv", "home": "tv"}
+
+    def setUp(self):
+        work = WORK / self.id().removeprefix("__main__.")
+        shutil.rmtree(work, ignore_errors=True)
+        self.lab = Lab(work, BINARIES)
+        self.addCleanup(self.lab.close)
+        self.lab.make_pki(self.members)
+
+    def build(self, embedded=False, wire_options=(), group_options="", export_keys=False):
+        """Key server, studio (sender) and home (receiver) on one wire. Starts the key server and the wire only."""
+        self.studio, self.home = self.lab.site("studio"), self.lab.site("home")
+        if embedded:
+            self.keyserver = None
+            endpoint = f"{self.studio.management}:7400"
+        else:
+            self.keyserver = KeyServer(self.lab, group_options=group_options)
+            self.keyserver_process = self.keyserver.start()
+            endpoint = self.keyserver.endpoint
+        self.studio.configure("sender", keyservers=[endpoint], embedded=embedded, export_keys=export_keys,
+                              keyserver_options={"group_options": group_options})
+        self.home.configure("receiver", keyservers=[endpoint], export_keys=export_keys)
+        self.wire = Wire(self.lab, [site.black_socket for site in self.lab.sites], pcap=self.lab.work / "wire.pcap",
+                         options=wire_options)
+
+    def receiver(self, site, **options):
+        counting = programs.Counting(self.lab.tool("sealcast-traffic"), "receive", site.red, site.address,
+                                     self.lab.work / f"{site.name}-receiver.log", **options)
+        self.lab.adopt(counting.process)
+        return counting
+
+    def sender(self, site, **options):
+        counting = programs.Counting(self.lab.tool("sealcast-traffic"), "send", site.red, site.address,
+                                     self.lab.work / f"{site.name}-sender.log", **options)
+        self.lab.adopt(counting.process)
+        return counting
+
+    def wait_for_stream(self, seconds=15):
+        """Waits until home opens packets again; returns how long that took."""
+        started = time.monotonic()
+        before = None
+
+        def flowing():
+            nonlocal before
+            opened = self.home.opened()
+            grown = before is not None and opened > before
+            before = opened
+            return grown
+        wait_until(flowing, seconds, f"packets to be opened at home; logs are in {self.lab.work}")
+        return time.monotonic() - started
+
+    def assert_only_ciphertext(self, summary):
+        """H10 and KEY-2 over everything the wire saw."""
+        self.assertTrue(summary.esp, "the wire saw no ESP at all")
+        self.assertEqual(summary.others, [], "H10: only ESP and IGMP may be on the wire")
+        self.assertEqual(summary.repeated, [], "KEY-2: an (SPI, IV) pair was used twice")
+        self.assertEqual(summary.bad_numbers, [], "the sequence number must be the IV's low half")
+
+
+def main():
+    if os.geteuid() != 0:
+        sys.exit("the end-to-end tests make network namespaces and map hugepages: run as root")
+    net.remove_leftovers()
+    unittest.main(verbosity=2)

@@ -1,0 +1,64 @@
+"""kill -9 of every daemon while a stream runs: it resumes by itself, no nonce repeats, nothing leaves in clear."""
+import time
+
+import e2e
+from lab import capture
+
+_RATE = 500  # packets a second: enough to catch a gap, little enough for two busy CPUs
+_RESUMED = 15  # seconds a restarted daemon may take, its own start-up included
+
+
+class Restart(e2e.EndToEnd):
+    def stream(self):
+        """Starts the gateways and a long stream; returns its two ends."""
+        self.gateways = {"studio": self.studio.start(), "home": self.home.start()}
+        receiver = self.receiver(self.home)
+        sender = self.sender(self.studio, rate=_RATE, size=700, seconds=120)
+        self.wait_for_stream()
+        return sender, receiver
+
+    def kill_and_restart(self, what, process, start):
+        process.kill()
+        time.sleep(1)  # long enough for packets to run into the gap
+        process = start()
+        print(f"\n  {what} killed and restarted: stream flows {self.wait_for_stream(_RESUMED):.2f} s after it was up")
+        time.sleep(1)
+        return process
+
+    def finish(self, sender, receiver):
+        sent = sender.result()
+        time.sleep(0.5)
+        received = receiver.result()
+        self.lab.close()
+        self.assertEqual(received["corrupt"], 0)
+        self.assertEqual(received["duplicates"], 0)
+        self.assertGreater(received["last"], sent["sent"] - _RATE, "the stream must run to its end")
+        self.assert_only_ciphertext(capture.summarize(self.wire.pcap))
+
+    def test_H9_H10_KEY2_every_daemon_killed_once(self):
+        self.build()
+        sender, receiver = self.stream()
+        self.gateways["home"] = self.kill_and_restart("sink gateway", self.gateways["home"], self.home.start)
+        self.gateways["studio"] = self.kill_and_restart("source gateway", self.gateways["studio"], self.studio.start)
+        self.kill_and_restart("key server", self.keyserver_process, self.keyserver.start)
+        # Gateways must have come back to it, not merely live on their leases.
+        self.wait_for_members(2)
+        self.gateways["studio"] = self.kill_and_restart("source gateway after the key server's restart",
+                                                        self.gateways["studio"], self.studio.start)
+        self.finish(sender, receiver)
+
+    def test_H9_H10_KEY2_source_with_embedded_key_server_killed(self):
+        self.build(embedded=True)
+        sender, receiver = self.stream()
+        for attempt in ("first", "second"):
+            self.gateways["studio"] = self.kill_and_restart(f"source with key server, {attempt} time",
+                                                            self.gateways["studio"], self.studio.start)
+        self.finish(sender, receiver)
+
+    def wait_for_members(self, count):
+        e2e.wait_until(lambda: self.keyserver.status()["members"] >= count, 20,
+                       f"{count} members to be joined again; logs are in {self.lab.work}")
+
+
+if __name__ == "__main__":
+    e2e.main()
