@@ -11,21 +11,16 @@ def port(status, name):
 
 
 def drops(status):
-    return {drop["reason"]: drop["packets"] for drop in status["dataplane"]["drops"] if drop["packets"]}
-
-
-def epoch(status):
-    """The epoch the gateway seals or opens with; None without one."""
-    epochs = [sa["epoch"] for sa in status["dataplane"]["sas"]]
-    return max(epochs) if epochs else None
+    return {drop["reason"]: drop["packets"] for drop in status["dataplane"]["drops"]
+            if drop["packets"] and drop["reason"] not in ("none", "partial_checksum")}
 
 
 class LiveTable:
-    """Redraws itself in a terminal; elsewhere prints a table every five seconds."""
+    """Redraws itself in place where asked to (a terminal); else prints a table every five seconds."""
 
-    def __init__(self, out=sys.stdout):
+    def __init__(self, redraw, out=sys.stdout):
         self._out = out
-        self._terminal = out.isatty()
+        self._terminal = redraw
         self._lines = 0
         self._last = {}
         self._printed = float("-inf")

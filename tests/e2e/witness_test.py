@@ -71,7 +71,7 @@ class Witness(e2e.EndToEnd):
         for frame, packet in zip(capture.frames(pcap), by_tshark):
             outer = Ether(frame.data)[IP]
             association = SecurityAssociation(ESP, spi=outer[ESP].spi, crypt_algo="AES-GCM",
-                                              crypt_key=keys[outer[ESP].spi])
+                                              crypt_key=keys[outer[ESP].spi], tunnel_header=IP())
             inner = association.decrypt(outer)
             self.assertEqual((inner.src, inner.dst, inner.ttl, inner[UDP].dport),
                              ("10.1.0.1", "239.1.1.1", 1, programs.COUNT_PORT))

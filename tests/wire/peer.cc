@@ -124,9 +124,13 @@ int run(const std::string& device) {
     std::fprintf(stderr, "sealcast-wire-peer: %s\n", message.c_str());
     return 1;
   };
+  const auto show = [](dataplane::LogLevel level, std::string_view line) {
+    if (level >= dataplane::LogLevel::warning)
+      std::fprintf(stderr, "sealcast-wire-peer: %.*s\n", static_cast<int>(line.size()), line.data());
+  };
   auto spec = dataplane::parse_port(device);
   if (!spec) return complain(spec.error().message);
-  if (auto ok = dataplane::Eal::start({64, {}, {}}); !ok) return complain(ok.error().message);
+  if (auto ok = dataplane::Eal::start({64, {}, show}); !ok) return complain(ok.error().message);
   auto port = dataplane::Port::open({"peer", *spec, 1600, 1, 0});
   if (!port) return complain(port.error().message);
   rte_mempool* const pool = rte_pktmbuf_pool_create("peer_tx", 4095, 128, 0, 2176 + 128, SOCKET_ID_ANY);
