@@ -62,7 +62,7 @@ class TrustStore {
 struct PeerIdentity {
   std::string name;                                // first dNSName of subjectAltName, else commonName
   std::vector<std::string> names;                  // every dNSName
-  Bytes leaf_der;                                  // for the re-check at every rekey
+  Bytes leaf_der;                                  // for the re-check at every rekey; any intermediates follow the leaf
   bool may_decrypt = false;                        // P40
   std::optional<std::vector<std::string>> groups;  // groups named in the multicast extension; nullopt = not limited
   std::string serial_hex;
@@ -105,6 +105,8 @@ class GroupAuthority {
   virtual std::optional<GroupFlow> find_group(const std::string& group_id) = 0;
   // Authorises the member and issues the epoch; slots in the answer are burnt durably before this returns (H9).
   // From the moment SMKE is sent the member holds the epoch (H3), Finished or not.
+  // An error refuses the member (access_denied); its text is for our log only. The keying must pass check_keying()
+  // (messages/keying_codec.h): spi_prefix >= 256 with spi_slot_bits zero bits at its end, 1-64 valid selectors, …
   virtual Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) = 0;
 };
 
@@ -133,8 +135,9 @@ struct ClientConfig {
 
 // The closing Finished of both sides is verified (H3). Only the state machine can make one.
 struct Established {
-  Flow flow;
-  CipherSuite suite;
+  explicit Established(const class EstablishedProof&) {}
+  Flow flow{};
+  CipherSuite suite{};
   PeerIdentity peer;                        // server: the member; client: the key server
   std::string group_id;                     // empty in standard flows
   std::optional<GroupKeying> keying;        // client, multicast flows: what to install
@@ -163,6 +166,10 @@ class Endpoint {
   virtual std::vector<Event> take_events() = 0;
   virtual bool established() const = 0;
   virtual bool failed() const = 0;
+  // Why it failed; nullptr while it has not. A client whose configuration cannot work has failed from the start.
+  virtual const HandshakeError* failure() const = 0;
+  // Control messages of unknown types that were marked optional: ignored and counted.
+  virtual std::uint64_t ignored_messages() const = 0;
   // Multicast flows, established: one control message.
   virtual Outcome<void> send(const ControlMessage& message) = 0;
   // Standard flows, established: application data.

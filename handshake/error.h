@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <tl/expected.hpp>
@@ -38,19 +39,108 @@ std::string_view name(Alert alert);
 
 // One entry per failure the field knows apart: one counter each. The table (reason -> alert, name, meaning) is in
 // error.cc and in docs/protocol.md; a test holds the two together.
-enum class Reason : std::uint8_t;
+enum class Reason : std::uint8_t {
+  // records
+  not_tls,
+  record_overflow,
+  bad_record_mac,
+  empty_record,
+  warning_flood,
+  malformed_alert,
+  // order and form of messages
+  unexpected_message,
+  key_change_unaligned,
+  trailing_data,
+  handshake_too_large,
+  decode_error,
+  illegal_parameter,
+  renegotiation_refused,
+  // hellos
+  protocol_version,
+  inappropriate_fallback,
+  no_extended_master_secret,
+  no_secure_renegotiation,
+  unsupported_extension,
+  no_common_suite,
+  group_suite_not_offered,
+  no_common_curve,
+  no_common_signature,
+  key_share_refused,
+  // multicast or nothing (H4)
+  standard_client_refused,
+  standard_server_refused,
+  flag_missing,
+  flag_unexpected,
+  flow_unsupported,
+  // who the peer is (H8)
+  certificate_missing,
+  certificate_malformed,
+  certificate_unknown_ca,
+  certificate_invalid_chain,
+  certificate_expired,
+  certificate_not_yet_valid,
+  certificate_revoked,
+  revocation_unknown,
+  certificate_wrong_name,
+  certificate_wrong_usage,
+  certificate_weak_key,
+  certificate_wrong_key_type,
+  certificate_unknown_critical_extension,
+  certificate_not_multicast,
+  certificate_wrong_group,
+  certificate_is_member,
+  signature_invalid,
+  signature_algorithm_not_offered,
+  own_certificate_missing,
+  // proof of the shared transcript
+  finished_invalid,
+  server_verify_data_invalid,
+  // the group's keying (SMKE, GroupUpdate)
+  group_refused,
+  wrong_key_server,
+  wrong_group,
+  wrong_suite,
+  wrong_second_ccs,
+  smke_version_unknown,
+  zero_premaster,
+  selector_refused,
+  spi_refused,
+  policy_refused,
+  keying_refused,
+  // control channel
+  control_unknown_type,
+  control_wrong_direction,
+  control_too_large,
+  // ends of a connection
+  peer_alert,
+  connection_closed,
+  not_established,
+  internal_error,
+};
 std::string_view name(Reason reason);  // "unexpected_message", "certificate_wrong_group", …
+Alert alert_for(Reason reason);
+
+struct ReasonEntry {
+  Reason reason;
+  Alert alert;  // what the peer is told
+  std::string_view name;
+  std::string_view meaning;  // one sentence for the documentation
+};
+std::span<const ReasonEntry> reason_table();
 
 struct HandshakeError {
   Alert alert = Alert::internal_error;
   Reason reason{};
   std::string detail;           // "expected Finished, got ServerKeyExchange"
-  std::string_view place;       // "server, variant 2, waiting for Finished1"; static storage
+  std::string place;            // "server, variant 2 (claim 5), waiting for Finished from the client"
   bool from_peer = false;       // the peer sent the alert; nothing is sent back
   std::string message() const;  // one line of all of it
 };
 
 template <typename T>
 using Outcome = tl::expected<T, HandshakeError>;
+
+// The failure named reason, with the table's alert; the machine adds the place.
+tl::unexpected<HandshakeError> refuse(Reason reason, std::string detail);
 
 }  // namespace sealcast::handshake

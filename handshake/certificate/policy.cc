@@ -1,0 +1,277 @@
+#include "handshake/certificate/policy.h"
+
+#include <openssl/x509v3.h>
+
+#include <algorithm>
+
+#include "handshake/certificate/multicast_extension.h"
+
+namespace sealcast::handshake {
+namespace {
+
+struct StackDeleter {
+  void operator()(STACK_OF(X509) * stack) const { sk_X509_free(stack); }  // the certificates are owned elsewhere
+};
+using X509StackPtr = std::unique_ptr<STACK_OF(X509), StackDeleter>;
+struct NamesDeleter {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+using NamesPtr = std::unique_ptr<GENERAL_NAMES, NamesDeleter>;
+using BignumPtr = std::unique_ptr<BIGNUM, OpensslDeleter<BN_free>>;
+
+constexpr int kMinSecurityLevel = 2;  // OpenSSL's level: 112 bits, no SHA-1 in the chain
+
+Reason reason_for(int x509_error) {
+  switch (x509_error) {
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+      return Reason::certificate_expired;
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+      return Reason::certificate_not_yet_valid;
+    case X509_V_ERR_CERT_REVOKED:
+      return Reason::certificate_revoked;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_KEYUSAGE_NO_CRL_SIGN:
+    case X509_V_ERR_DIFFERENT_CRL_SCOPE:
+    case X509_V_ERR_UNHANDLED_CRITICAL_CRL_EXTENSION:
+      return Reason::revocation_unknown;
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_CERT_UNTRUSTED:
+      return Reason::certificate_unknown_ca;
+    case X509_V_ERR_INVALID_PURPOSE:
+      return Reason::certificate_wrong_usage;
+    case X509_V_ERR_UNHANDLED_CRITICAL_EXTENSION:
+      return Reason::certificate_unknown_critical_extension;
+    case X509_V_ERR_EE_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_KEY_TOO_SMALL:
+    case X509_V_ERR_CA_MD_TOO_WEAK:
+      return Reason::certificate_weak_key;
+    default:
+      return Reason::certificate_invalid_chain;
+  }
+}
+
+std::string subject(X509* certificate) {
+  char* line = X509_NAME_oneline(X509_get_subject_name(certificate), nullptr, 0);
+  std::string text = line != nullptr ? line : "?";
+  OPENSSL_free(line);
+  return text;
+}
+
+std::vector<std::string> dns_names(X509* leaf) {
+  std::vector<std::string> names;
+  const NamesPtr list(static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; list && i < sk_GENERAL_NAME_num(list.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(list.get(), i);
+    if (name->type != GEN_DNS) continue;
+    const unsigned char* data = ASN1_STRING_get0_data(name->d.dNSName);
+    names.emplace_back(data, data + ASN1_STRING_length(name->d.dNSName));
+  }
+  return names;
+}
+
+std::string common_name(X509* leaf) {
+  const X509_NAME* name = X509_get_subject_name(leaf);
+  const int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
+  if (index < 0) return {};
+  unsigned char* text = nullptr;
+  const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
+  if (size < 0) return {};
+  std::string value(text, text + size);
+  OPENSSL_free(text);
+  return value;
+}
+
+std::string serial_hex(X509* leaf) {
+  const BignumPtr number(ASN1_INTEGER_to_BN(X509_get0_serialNumber(leaf), nullptr));
+  char* text = number ? BN_bn2hex(number.get()) : nullptr;
+  std::string value = text != nullptr ? text : "";
+  OPENSSL_free(text);
+  std::transform(value.begin(), value.end(), value.begin(),
+                 [](char c) { return c >= 'A' && c <= 'F' ? static_cast<char>(c - 'A' + 'a') : c; });
+  return value;
+}
+
+}  // namespace
+
+// One verification: the parsed chain and what is being asked of it.
+class ChainVerifier {
+ public:
+  static Outcome<ChainVerifier> parse(std::span<const Bytes> chain_der) {
+    ChainVerifier self;
+    if (chain_der.empty()) return refuse(Reason::certificate_missing, "no certificate was sent, one is required");
+    for (const Bytes& der : chain_der) {
+      const unsigned char* next = der.data();
+      X509Ptr certificate(d2i_X509(nullptr, &next, static_cast<long>(der.size())));
+      const std::string why = certificate ? "trailing bytes" : take_openssl_error();
+      if (!certificate || next != der.data() + der.size())
+        return refuse(Reason::certificate_malformed,
+                      "certificate " + std::to_string(self.chain_.size() + 1) + " of the chain: " + why);
+      self.all_der_.insert(self.all_der_.end(), der.begin(), der.end());
+      self.chain_.push_back(std::move(certificate));
+    }
+    return self;
+  }
+
+  // Signatures, validity, constraints, revocation, strength (X.509 path validation by libcrypto).
+  Outcome<void> check_path(const TrustStore& trust, int purpose, std::int64_t unix_now) {
+    const X509StackPtr untrusted(sk_X509_new_null());
+    const X509StoreCtxPtr context(X509_STORE_CTX_new());
+    if (!trust || !untrusted || !context)
+      return refuse(Reason::certificate_unknown_ca, "no certificate authority is configured");
+    for (std::size_t i = 1; i < chain_.size(); ++i)
+      if (sk_X509_push(untrusted.get(), chain_[i].get()) == 0) return refuse(Reason::internal_error, "out of memory");
+    if (X509_STORE_CTX_init(context.get(), trust->store.get(), leaf(), untrusted.get()) != 1)
+      return refuse(Reason::internal_error, "certificate verification: " + take_openssl_error());
+    X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
+    X509_VERIFY_PARAM_set_auth_level(parameters, kMinSecurityLevel);
+    X509_VERIFY_PARAM_set_time(parameters, unix_now);
+    X509_STORE_CTX_set_purpose(context.get(), purpose);
+    const int verified = X509_verify_cert(context.get());
+    const int error = X509_STORE_CTX_get_error(context.get());
+    ERR_clear_error();
+    if (verified != 1) {
+      X509* culprit = X509_STORE_CTX_get_current_cert(context.get());
+      return refuse(reason_for(error), std::string(X509_verify_cert_error_string(error)) + " (" +
+                                           subject(culprit != nullptr ? culprit : leaf()) + ")");
+    }
+    const STACK_OF(X509)* path = X509_STORE_CTX_get0_chain(context.get());
+    for (int i = 0; i < sk_X509_num(path); ++i) {
+      X509* certificate = sk_X509_value(path, i);
+      EVP_PKEY* key = X509_get0_pubkey(certificate);
+      if (key == nullptr || !strong_enough(key))
+        return refuse(Reason::certificate_weak_key,
+                      "the key of " + subject(certificate) + " is " + (key != nullptr ? describe(key) : "unknown") +
+                          ", expected RSA of 2048 bits or more, P-256 or better, or Ed25519");
+    }
+    return {};
+  }
+
+  // digitalSignature and the extended usage; strict: both stated, and for members nothing beside clientAuth.
+  Outcome<void> check_usage(std::uint32_t extended, std::string_view extended_name, bool strict, bool exclusive) {
+    const std::uint32_t flags = X509_get_extension_flags(leaf());
+    if ((flags & EXFLAG_CA) != 0) return wrong_usage("a certificate authority's certificate is used as a leaf");
+    if (strict && ((flags & EXFLAG_KUSAGE) == 0 || (flags & EXFLAG_XKUSAGE) == 0))
+      return wrong_usage("key usage and extended key usage must both be stated");
+    if ((X509_get_key_usage(leaf()) & KU_DIGITAL_SIGNATURE) == 0)
+      return wrong_usage("key usage does not allow digitalSignature");
+    if ((flags & EXFLAG_XKUSAGE) != 0) {
+      const std::uint32_t usage = X509_get_extended_key_usage(leaf());
+      if ((usage & extended) == 0)
+        return wrong_usage("extended key usage does not allow " + std::string(extended_name));
+      if (exclusive && usage != extended)
+        return wrong_usage("extended key usage allows more than " + std::string(extended_name));
+    }
+    return {};
+  }
+
+  Outcome<void> check_name(const std::string& server_name) {
+    constexpr unsigned kFlags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
+    if (X509_check_host(leaf(), server_name.data(), server_name.size(), kFlags, nullptr) == 1) return {};
+    std::string shown;
+    for (const std::string& name : dns_names(leaf()))
+      shown += (shown.empty() ? "" : ", ") + name;
+    return refuse(Reason::certificate_wrong_name, "expected a certificate for " + server_name + ", got one for " +
+                                                      (shown.empty() ? "no dNSName" : shown));
+  }
+
+  Outcome<void> read_multicast() {
+    auto found = find_multicast_extension(leaf());
+    if (!found) return refuse(Reason::certificate_malformed, found.error().message);
+    multicast_ = std::move(*found);
+    return {};
+  }
+
+  Outcome<void> check_not_member() {
+    if (auto read = read_multicast(); !read) return read;
+    if (multicast_) return refuse(Reason::certificate_is_member, subject(leaf()) + " carries the multicast extension");
+    return {};
+  }
+
+  Outcome<void> check_member(const std::string& group_id) {
+    if (auto read = read_multicast(); !read) return read;
+    if (!multicast_)
+      return refuse(Reason::certificate_not_multicast, subject(leaf()) + " lacks the multicast extension");
+    if (!multicast_->decrypt)
+      return refuse(Reason::certificate_not_multicast, subject(leaf()) + " is not permitted to decrypt");
+    if (!multicast_->allows(group_id))
+      return refuse(Reason::certificate_wrong_group, subject(leaf()) + " is not made for group \"" + group_id + "\"");
+    return {};
+  }
+
+  VerifiedChain proof() {
+    PeerIdentity identity;
+    identity.names = dns_names(leaf());
+    identity.name = identity.names.empty() ? common_name(leaf()) : identity.names.front();
+    identity.leaf_der = std::move(all_der_);
+    identity.may_decrypt = multicast_ && multicast_->decrypt;
+    if (multicast_) identity.groups = multicast_->groups;
+    identity.serial_hex = serial_hex(leaf());
+    return {std::move(identity), PkeyPtr(X509_get_pubkey(leaf()))};
+  }
+
+ private:
+  X509* leaf() const { return chain_.front().get(); }
+  tl::unexpected<HandshakeError> wrong_usage(std::string detail) const {
+    return refuse(Reason::certificate_wrong_usage, std::move(detail) + " (" + subject(leaf()) + ")");
+  }
+
+  std::vector<X509Ptr> chain_;
+  Bytes all_der_;
+  std::optional<MulticastExtension> multicast_;
+};
+
+Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                           const std::string& server_name, bool multicast, std::int64_t unix_now) {
+  return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
+    return chain.check_path(trust, X509_PURPOSE_SSL_SERVER, unix_now)
+        .and_then([&] { return chain.check_usage(XKU_SSL_SERVER, "serverAuth", multicast, false); })
+        .and_then([&] { return chain.check_name(server_name); })
+        .and_then([&] { return chain.check_not_member(); })
+        .map([&] { return chain.proof(); });
+  });
+}
+
+Outcome<VerifiedChain> verify_member_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                           const std::string& group_id, std::int64_t unix_now) {
+  return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
+    return chain.check_path(trust, X509_PURPOSE_SSL_CLIENT, unix_now)
+        .and_then([&] { return chain.check_usage(XKU_SSL_CLIENT, "clientAuth", true, true); })
+        .and_then([&] { return chain.check_member(group_id); })
+        .map([&] { return chain.proof(); });
+  });
+}
+
+Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                                    std::int64_t unix_now) {
+  return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
+    return chain.check_path(trust, X509_PURPOSE_SSL_CLIENT, unix_now)
+        .and_then([&] { return chain.check_usage(XKU_SSL_CLIENT, "clientAuth", false, false); })
+        .and_then([&] { return chain.read_multicast(); })
+        .map([&] { return chain.proof(); });
+  });
+}
+
+Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                             std::int64_t unix_now) {
+  std::vector<Bytes> chain;  // PeerIdentity::leaf_der holds the leaf and the intermediates it came with
+  const unsigned char* next = leaf_der.data();
+  const unsigned char* const end = next + leaf_der.size();
+  while (next != end) {
+    const unsigned char* const start = next;
+    const X509Ptr certificate(d2i_X509(nullptr, &next, end - next));
+    if (!certificate) return refuse(Reason::certificate_malformed, "stored certificate: " + take_openssl_error());
+    chain.emplace_back(start, next);
+  }
+  return verify_member_chain(trust, chain, group_id, unix_now).map([](const VerifiedChain&) {});
+}
+
+}  // namespace sealcast::handshake

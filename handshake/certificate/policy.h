@@ -1,0 +1,39 @@
+// Which certificates prove what (H8, AUTH-3): chain, validity, name, key usage, extended key usage, key strength,
+// revocation, the multicast extension. Each refusal has its own reason.
+#pragma once
+
+#include <optional>
+#include <span>
+
+#include "handshake/certificate/credentials.h"
+
+namespace sealcast::handshake {
+
+// Proof that a chain was verified for its role. Only the functions below make one.
+class VerifiedChain {
+ public:
+  const PeerIdentity& identity() const { return identity_; }
+  EVP_PKEY* key() const { return key_.get(); }  // the leaf's public key
+
+ private:
+  friend class ChainVerifier;
+  VerifiedChain(PeerIdentity identity, PkeyPtr key) : identity_(std::move(identity)), key_(std::move(key)) {}
+  PeerIdentity identity_;
+  PkeyPtr key_;
+};
+
+// The server's chain: serverAuth, one of its dNSNames is server_name, no multicast extension (a member's certificate
+// never passes for the key server's). For a key server (multicast) key usage and extended key usage must be stated; for
+// a standard server what RFC 5280 says of absent ones holds: any use.
+Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                           const std::string& server_name, bool multicast, std::int64_t unix_now);
+
+// A member's chain: clientAuth only, digitalSignature, the multicast extension that permits group_id.
+Outcome<VerifiedChain> verify_member_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                           const std::string& group_id, std::int64_t unix_now);
+
+// A standard client's chain: clientAuth and digitalSignature where usage is stated.
+Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
+                                                    std::int64_t unix_now);
+
+}  // namespace sealcast::handshake

@@ -1,0 +1,232 @@
+#include "handshake/flows.h"
+
+namespace sealcast::handshake {
+namespace {
+
+// Flows may only part where the peer speaks, or a machine would not know what to send: any two lists that are the same
+// up to a place must both be the server's turn there. Which flow it is, the server decides and the client follows.
+constexpr bool server_decides() {
+  for (const FlowDefinition& a : kFlows)
+    for (const FlowDefinition& b : kFlows)
+      for (std::size_t i = 0; i < a.steps.size() && i < b.steps.size(); ++i) {
+        if (a.steps[i] == b.steps[i]) continue;
+        if (a.steps[i].from != Side::server || b.steps[i].from != Side::server) return false;
+        break;
+      }
+  return true;
+}
+static_assert(server_decides());
+
+constexpr bool both_finish() {
+  for (const FlowDefinition& flow : kFlows) {
+    bool client = false, server = false;
+    const Keys last = flow.steps.back().keys;
+    for (const Step& step : flow.steps)
+      if (step.message == Message::finished && step.keys == last) (step.from == Side::client ? client : server) = true;
+    if (!client || !server || last == Keys::none || (flow.multicast && last != Keys::channel)) return false;
+  }
+  return true;
+}
+static_assert(both_finish(), "H3: every flow has a closing Finished from both sides, under its last keys");
+
+}  // namespace
+
+std::string_view name(Message message) {
+  switch (message) {
+    case Message::client_hello:
+      return "ClientHello";
+    case Message::server_hello:
+      return "ServerHello";
+    case Message::certificate:
+      return "Certificate";
+    case Message::server_key_exchange:
+      return "ServerKeyExchange";
+    case Message::certificate_request:
+      return "CertificateRequest";
+    case Message::server_hello_done:
+      return "ServerHelloDone";
+    case Message::client_key_exchange:
+      return "ClientKeyExchange";
+    case Message::certificate_verify:
+      return "CertificateVerify";
+    case Message::change_cipher_spec:
+      return "ChangeCipherSpec";
+    case Message::server_master_key_exchange:
+      return "ServerMasterKeyExchange";
+    case Message::finished:
+      return "Finished";
+  }
+  return "unknown message";
+}
+
+std::optional<Message> message_of(std::uint8_t handshake_type) {
+  switch (HandshakeType{handshake_type}) {
+    case HandshakeType::client_hello:
+      return Message::client_hello;
+    case HandshakeType::server_hello:
+      return Message::server_hello;
+    case HandshakeType::certificate:
+      return Message::certificate;
+    case HandshakeType::server_key_exchange:
+      return Message::server_key_exchange;
+    case HandshakeType::certificate_request:
+      return Message::certificate_request;
+    case HandshakeType::server_hello_done:
+      return Message::server_hello_done;
+    case HandshakeType::client_key_exchange:
+      return Message::client_key_exchange;
+    case HandshakeType::certificate_verify:
+      return Message::certificate_verify;
+    case HandshakeType::server_master_key_exchange:
+      return Message::server_master_key_exchange;
+    case HandshakeType::finished:
+      return Message::finished;
+    case HandshakeType::hello_request:
+      break;
+  }
+  return std::nullopt;
+}
+
+HandshakeType type_of(Message message) {
+  switch (message) {
+    case Message::client_hello:
+      return HandshakeType::client_hello;
+    case Message::server_hello:
+      return HandshakeType::server_hello;
+    case Message::certificate:
+      return HandshakeType::certificate;
+    case Message::server_key_exchange:
+      return HandshakeType::server_key_exchange;
+    case Message::certificate_request:
+      return HandshakeType::certificate_request;
+    case Message::server_hello_done:
+      return HandshakeType::server_hello_done;
+    case Message::client_key_exchange:
+      return HandshakeType::client_key_exchange;
+    case Message::certificate_verify:
+      return HandshakeType::certificate_verify;
+    case Message::server_master_key_exchange:
+      return HandshakeType::server_master_key_exchange;
+    case Message::finished:
+      return HandshakeType::finished;
+    case Message::change_cipher_spec:
+      break;
+  }
+  return HandshakeType::hello_request;
+}
+
+std::string_view name(Flow flow) {
+  switch (flow) {
+    case Flow::standard:
+      return "standard";
+    case Flow::standard_mutual:
+      return "standard, mutual";
+    case Flow::variant2_claim5:
+      return "variant 2 (claim 5)";
+  }
+  return "unknown flow";
+}
+
+const FlowDefinition& definition(Flow flow) {
+  for (const FlowDefinition& candidate : kFlows)
+    if (candidate.flow == flow) return candidate;
+  return kFlows[0];  // unreachable: every value of Flow has its list
+}
+
+std::optional<Flow> flow_for(const GroupFlow& group) {
+  if (group.variant == 2 && group.second_ccs == SecondCcs::claim5 && is_ecdhe(group.suite))
+    return Flow::variant2_claim5;
+  return std::nullopt;
+}
+
+std::string flow_text(Flow flow) {
+  std::string text;
+  for (const Step& step : definition(flow).steps) {
+    text += step.from == Side::client ? "C " : "S ";
+    text += name(step.message);
+    if (step.message == Message::change_cipher_spec)
+      text += step.keys == Keys::first ? " -> first keys" : " -> channel keys";
+    if (step.message == Message::finished) text += step.keys == Keys::first ? " (first secret)" : " (channel secret)";
+    text += "\n";
+  }
+  return text;
+}
+
+FlowCursor::FlowCursor(std::span<const Flow> candidates) {
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    for (const Flow candidate : candidates)
+      if (kFlows[i].flow == candidate) possible_[i] = true;
+}
+
+void FlowCursor::pin(Flow flow) {
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    possible_[i] = possible_[i] && kFlows[i].flow == flow;
+}
+
+std::optional<Step> FlowCursor::next_of(std::size_t index) const {
+  if (!possible_[index] || position_ >= kFlows[index].steps.size()) return std::nullopt;
+  return kFlows[index].steps[position_];
+}
+
+std::optional<Step> FlowCursor::permits(Side side, Message message) const {
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    if (const auto step = next_of(i); step && step->from == side && step->message == message) return step;
+  return std::nullopt;
+}
+
+bool FlowCursor::advance(Side side, Message message) {
+  const auto taken = permits(side, message);
+  if (!taken) return false;
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    possible_[i] = next_of(i) == taken;
+  ++position_;
+  return true;
+}
+
+std::optional<Step> FlowCursor::own_next(Side self) const {
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    if (const auto step = next_of(i); step && step->from == self) return step;
+  return std::nullopt;
+}
+
+bool FlowCursor::at_end() const {
+  const auto decided = flow();
+  return decided && position_ == definition(*decided).steps.size();
+}
+
+std::optional<Flow> FlowCursor::flow() const {
+  std::optional<Flow> only;
+  for (std::size_t i = 0; i < kFlows.size(); ++i) {
+    if (!possible_[i]) continue;
+    if (only) return std::nullopt;
+    only = kFlows[i].flow;
+  }
+  return only;
+}
+
+std::string FlowCursor::expected() const {
+  std::string text;
+  for (std::size_t i = 0; i < kFlows.size(); ++i) {
+    const auto step = next_of(i);
+    if (!step) continue;
+    const std::string one =
+        std::string(name(step->message)) + (step->from == Side::client ? " from the client" : " from the server");
+    if (text.find(one) == std::string::npos) text += (text.empty() ? "" : " or ") + one;
+  }
+  return text.empty() ? "nothing more" : text;
+}
+
+std::string FlowCursor::place() const {
+  const auto decided = flow();
+  return (decided ? std::string(name(*decided)) : std::string("flow undecided")) + ", waiting for " + expected();
+}
+
+bool fits_standard(std::size_t position, Side side, Message message) {
+  for (const FlowDefinition& flow : kFlows)
+    if (!flow.multicast && position < flow.steps.size() && flow.steps[position].from == side &&
+        flow.steps[position].message == message)
+      return true;
+  return false;
+}
+
+}  // namespace sealcast::handshake

@@ -1,0 +1,309 @@
+// The client's end: a multicast member, or a standard client. Order and keys are machine.cc's business.
+#include <algorithm>
+
+#include "handshake/crypto/signature.h"
+#include "handshake/machine/machine.h"
+#include "handshake/messages/certificate.h"
+#include "handshake/messages/certificate_request.h"
+#include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/client_hello.h"
+#include "handshake/messages/client_key_exchange.h"
+#include "handshake/messages/server_hello.h"
+#include "handshake/messages/server_hello_done.h"
+#include "handshake/messages/server_key_exchange.h"
+#include "handshake/messages/server_master_key_exchange.h"
+
+namespace sealcast::handshake {
+namespace {
+
+constexpr std::array kGroups = {NamedGroup::x25519, NamedGroup::secp256r1};
+
+bool contains(const auto& list, auto value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+// A member's flow is pinned by its configuration; a standard client follows the server (H4: never the other way round).
+std::vector<Flow> candidate_flows(const ClientConfig& config) {
+  if (!config.multicast) return {Flow::standard, Flow::standard_mutual};
+  return {flow_for(config.multicast->flow).value_or(Flow::variant2_claim5)};
+}
+
+class Client final : public Machine {
+ public:
+  Client(std::shared_ptr<const ClientConfig> config, Random& random)
+      : Machine(Side::client, candidate_flows(*config), config->max_handshake_bytes, random),
+        config_(std::move(config)) {
+    auto started = check_configuration().and_then([this] { return drive(); });
+    if (!started) (void)fail_with(std::move(started.error()));
+  }
+
+ private:
+  Outcome<void> read_message(Message message, ByteView body) override;
+  Outcome<SensitiveBytes> make_message(Message message) override;
+  void fill(Established& established) override;
+  Outcome<void> check_control(const ControlMessage& message) const override;
+
+  Outcome<void> check_configuration() const;
+  Outcome<SensitiveBytes> make_client_hello();
+  Outcome<void> read_server_hello(ByteView body);
+  Outcome<void> read_certificate(ByteView body);
+  Outcome<void> read_server_key_exchange(ByteView body);
+  Outcome<void> read_certificate_request(ByteView body);
+  Outcome<SensitiveBytes> make_client_key_exchange();
+  Outcome<SensitiveBytes> make_certificate_verify();
+  Outcome<void> read_smke(ByteView body);
+  Outcome<void> use_smke(ByteView body, const ServerProofVerified& proof);
+  Outcome<void> check_origin(const GroupKeying& keying, CipherSuite suite) const;
+
+  bool multicast() const { return config_->multicast.has_value(); }
+  std::vector<CipherSuite> offered_suites() const;
+
+  std::shared_ptr<const ClientConfig> config_;
+  std::uint16_t curve_ = 0;
+  Bytes server_point_;
+  std::optional<SignatureScheme> scheme_;  // of our CertificateVerify
+  std::optional<GroupKeying> keying_;
+  CipherSuite established_suite_{};
+};
+
+Outcome<void> Client::read_message(Message message, ByteView body) {
+  switch (message) {
+    case Message::server_hello:
+      return read_server_hello(body);
+    case Message::certificate:
+      return read_certificate(body);
+    case Message::server_key_exchange:
+      return read_server_key_exchange(body);
+    case Message::certificate_request:
+      return read_certificate_request(body);
+    case Message::server_hello_done:
+      return decode_server_hello_done(body);
+    case Message::server_master_key_exchange:
+      return read_smke(body);
+    default:
+      return refuse(Reason::internal_error, "a flow expects a message no server sends: " + std::string(name(message)));
+  }
+}
+
+Outcome<SensitiveBytes> Client::make_message(Message message) {
+  switch (message) {
+    case Message::client_hello:
+      return make_client_hello();
+    case Message::certificate:
+      return encode(CertificateMessage{config_->credentials->chain_der});
+    case Message::client_key_exchange:
+      return make_client_key_exchange();
+    case Message::certificate_verify:
+      return make_certificate_verify();
+    default:
+      return refuse(Reason::internal_error, "a flow makes a client send " + std::string(name(message)));
+  }
+}
+
+// ---------------------------------------------------------------- the hellos
+
+Outcome<void> Client::check_configuration() const {
+  if (!config_->multicast) return {};
+  if (!flow_for(config_->multicast->flow))
+    return refuse(Reason::flow_unsupported,
+                  "group \"" + config_->multicast->group_id + "\" is configured for a flow this version does not run");
+  if (!config_->credentials)
+    return refuse(Reason::own_certificate_missing, "a multicast member needs a certificate, none is configured");
+  return {};
+}
+
+std::vector<CipherSuite> Client::offered_suites() const {
+  if (config_->multicast) return {config_->multicast->flow.suite};
+  if (!config_->standard_suites.empty()) return config_->standard_suites;
+  return {kEcdheSuites.begin(), kEcdheSuites.end()};
+}
+
+Outcome<SensitiveBytes> Client::make_client_hello() {
+  ClientHello hello;
+  random().fill(hello.random);
+  state().client_random = hello.random;
+  for (const CipherSuite suite : offered_suites())
+    hello.suites.push_back(static_cast<std::uint16_t>(suite));
+  if (!IpAddress::parse(config_->server_name)) hello.server_name = config_->server_name;  // RFC 6066: names only
+  for (const NamedGroup group : kGroups)
+    hello.groups.push_back(static_cast<std::uint16_t>(group));
+  for (const SignatureScheme scheme : kSignatureSchemes)
+    hello.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
+  hello.extended_master_secret = true;
+  hello.renegotiation_info = Bytes();
+  if (config_->multicast) hello.multicast_group = config_->multicast->group_id;
+  return encode(hello);
+}
+
+Outcome<void> Client::read_server_hello(ByteView body) {
+  auto decoded = decode_server_hello(body);
+  if (!decoded) return tl::unexpected<HandshakeError>(decoded.error());
+  const ServerHello& hello = *decoded;
+  if (hello.version != kTls12)
+    return refuse(Reason::protocol_version, "expected a server that speaks TLS 1.2 (3.3), got version " +
+                                                std::to_string(hello.version >> 8) + "." +
+                                                std::to_string(hello.version & 0xff));
+  const bool offered = known_suite(hello.suite) && contains(offered_suites(), CipherSuite{hello.suite});
+  if (!offered)
+    return refuse(Reason::illegal_parameter,
+                  "the server chose cipher suite " + std::to_string(hello.suite) + ", which was not offered");
+  if (hello.compression_method != 0)
+    return refuse(Reason::illegal_parameter, "the server chose compression, which was not offered");
+  if (hello.unknown_extension || (hello.server_name_acknowledged && IpAddress::parse(config_->server_name)))
+    return refuse(Reason::unsupported_extension, "ServerHello holds extension " +
+                                                     std::to_string(hello.unknown_extension.value_or(0)) +
+                                                     ", which was not offered");
+  if (!hello.extended_master_secret)
+    return refuse(Reason::no_extended_master_secret, "ServerHello lacks extended_master_secret");
+  if (!hello.renegotiation_info || !hello.renegotiation_info->empty())
+    return refuse(Reason::no_secure_renegotiation, "ServerHello lacks an empty renegotiation_info");
+  state().server_random = hello.random;
+  select_suite(CipherSuite{hello.suite});
+  return {};
+}
+
+// ---------------------------------------------------------------- the server's first flight
+
+Outcome<void> Client::read_certificate(ByteView body) {
+  auto message = decode_certificate(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  auto chain =
+      verify_server_chain(config_->server_trust, message->chain, config_->server_name, multicast(), unix_now());
+  if (!chain) return tl::unexpected<HandshakeError>(chain.error());
+  const int type = EVP_PKEY_get_base_id(chain->key());
+  const bool wants_rsa = server_authentication(state().suite) == ServerAuthentication::rsa;
+  const bool fits = wants_rsa ? type == EVP_PKEY_RSA : type == EVP_PKEY_EC || type == EVP_PKEY_ED25519;
+  if (!fits)
+    return refuse(Reason::certificate_wrong_key_type,
+                  "a " + describe(chain->key()) + " key under " + std::string(name(state().suite)));
+  state().peer_chain = std::move(*chain);
+  return {};
+}
+
+Outcome<void> Client::read_server_key_exchange(ByteView body) {
+  auto message = decode_server_key_exchange(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  if (!contains(kGroups, NamedGroup{message->group}))
+    return refuse(Reason::illegal_parameter,
+                  "the server chose curve " + std::to_string(message->group) + ", which was not offered");
+  auto proved = PossessionProved::check(
+      *state().peer_chain, message->signature_scheme,
+      signed_parameters(state().client_random, state().server_random, message->group, message->point),
+      message->signature);
+  if (!proved) return tl::unexpected<HandshakeError>(proved.error());
+  state().possession = *proved;
+  curve_ = message->group;
+  server_point_ = std::move(message->point);
+  return {};
+}
+
+Outcome<void> Client::read_certificate_request(ByteView body) {
+  auto message = decode_certificate_request(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  const bool flagged = message->names(config_->multicast_flag);
+  if (multicast() && !flagged)
+    return refuse(Reason::flag_missing, "CertificateRequest lacks the multicast flag " +
+                                            std::to_string(config_->multicast_flag) +
+                                            ": this server runs the standard handshake, or the flag was stripped; a "
+                                            "multicast member never falls back to it");
+  if (!multicast() && flagged)
+    return refuse(Reason::flag_unexpected, "CertificateRequest carries the multicast flag " +
+                                               std::to_string(config_->multicast_flag) + " in a standard handshake");
+  if (!config_->credentials)
+    return refuse(Reason::own_certificate_missing, "the server asks for a certificate, none is configured");
+  EVP_PKEY* key = config_->credentials->key.get();
+  const std::uint8_t type = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? kRsaSign : kEcdsaSign;
+  if (!message->names(type))
+    return refuse(Reason::certificate_wrong_key_type,
+                  "the server accepts no client certificate with a " + describe(key) + " key");
+  scheme_ = choose_scheme(key, message->signature_schemes);
+  if (!scheme_)
+    return refuse(Reason::no_common_signature,
+                  "CertificateRequest offers no signature algorithm for our " + describe(key) + " key");
+  return {};
+}
+
+// ---------------------------------------------------------------- our second flight
+
+Outcome<SensitiveBytes> Client::make_client_key_exchange() {
+  auto share = KeyShare::generate(NamedGroup{curve_}, random());
+  if (!share) return tl::unexpected<HandshakeError>(share.error());
+  auto premaster = share->agree(server_point_);
+  if (!premaster) return tl::unexpected<HandshakeError>(premaster.error());
+  state().premaster = std::move(*premaster);
+  return encode(ClientKeyExchange{share->point()});
+}
+
+Outcome<SensitiveBytes> Client::make_certificate_verify() {
+  auto signature = sign(config_->credentials->key.get(), *scheme_, state().transcript.messages());
+  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
+  return encode(CertificateVerify{static_cast<std::uint16_t>(*scheme_), std::move(*signature)});
+}
+
+// ---------------------------------------------------------------- the group's keying
+
+// H3: nothing of SMKE is looked at before its proof holds.
+Outcome<void> Client::read_smke(ByteView body) {
+  auto received = find_server_verify_data(body);
+  if (!received) return tl::unexpected<HandshakeError>(received.error());
+  auto proof = ServerProofVerified::check(server_verify_data(hash(), state().first_master, state().transcript.digest()),
+                                          *received);
+  if (!proof) return tl::unexpected<HandshakeError>(proof.error());
+  return use_smke(body, *proof);
+}
+
+Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified&) {
+  auto message = decode_server_master_key_exchange(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  if (message->flag != config_->multicast_flag)
+    return refuse(Reason::flag_unexpected, "SMKE carries flag " + std::to_string(message->flag) + ", expected " +
+                                               std::to_string(config_->multicast_flag));
+  if (message->second_ccs != config_->multicast->flow.second_ccs)
+    return refuse(Reason::wrong_second_ccs, "SMKE announces order " +
+                                                std::to_string(static_cast<int>(message->second_ccs)) +
+                                                " of the second ChangeCipherSpec, expected " +
+                                                std::to_string(static_cast<int>(config_->multicast->flow.second_ccs)));
+  if (auto sound = check_origin(message->keying, state().suite); !sound) return sound;
+  GroupMaster master = derive_group_master(state().suite, message->keying.premaster);
+  if (config_->accept_keying)
+    if (auto accepted = config_->accept_keying(message->keying, derive_epoch_id(state().suite, master)); !accepted)
+      return refuse(Reason::keying_refused, accepted.error().message);
+  state().group_master = std::move(master);
+  keying_ = std::move(message->keying);
+  return {};
+}
+
+Outcome<void> Client::check_origin(const GroupKeying& keying, CipherSuite suite) const {
+  const MulticastWish& wish = *config_->multicast;
+  if (keying.key_server_id != wish.key_server_id)
+    return refuse(Reason::wrong_key_server,
+                  "expected key server \"" + wish.key_server_id + "\", got \"" + keying.key_server_id + "\"");
+  if (keying.group_id != wish.group_id)
+    return refuse(Reason::wrong_group, "expected group \"" + wish.group_id + "\", got \"" + keying.group_id + "\"");
+  if (keying.policy.cipher_suite != suite)
+    return refuse(Reason::wrong_suite,
+                  "expected " + std::string(name(suite)) + ", got " + std::string(name(keying.policy.cipher_suite)));
+  return {};
+}
+
+void Client::fill(Established& established) {
+  established_suite_ = established.suite;
+  if (!multicast()) return;
+  established.group_id = config_->multicast->group_id;
+  established.keying = std::move(keying_);
+  established.group_master = std::move(state().group_master);
+  keying_.reset();
+}
+
+Outcome<void> Client::check_control(const ControlMessage& message) const {
+  if (const auto* update = std::get_if<GroupUpdate>(&message)) return check_origin(update->keying, established_suite_);
+  return {};
+}
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_client(std::shared_ptr<const ClientConfig> config, Random& random) {
+  return std::make_unique<Client>(std::move(config), random);
+}
+
+}  // namespace sealcast::handshake

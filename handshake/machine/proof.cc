@@ -1,0 +1,28 @@
+#include "handshake/machine/proof.h"
+
+#include "base/secret.h"
+#include "handshake/certificate/policy.h"
+#include "handshake/crypto/signature.h"
+
+namespace sealcast::handshake {
+
+Outcome<PeerFinishedVerified> PeerFinishedVerified::check(const VerifyData& expected, const VerifyData& received) {
+  if (!equal_constant_time(expected.data(), received.data(), expected.size()))
+    return refuse(Reason::finished_invalid, "the peer's Finished does not match this handshake");
+  return PeerFinishedVerified();
+}
+
+Outcome<ServerProofVerified> ServerProofVerified::check(const VerifyData& expected, const VerifyData& received) {
+  if (!equal_constant_time(expected.data(), received.data(), expected.size()))
+    return refuse(Reason::server_verify_data_invalid, "server_verify_data does not match this handshake");
+  return ServerProofVerified();
+}
+
+Outcome<PossessionProved> PossessionProved::check(const VerifiedChain& chain, std::uint16_t scheme, ByteView message,
+                                                  ByteView signature) {
+  if (auto valid = verify_signature(chain.key(), scheme, message, signature); !valid)
+    return tl::unexpected<HandshakeError>(valid.error());
+  return PossessionProved();
+}
+
+}  // namespace sealcast::handshake

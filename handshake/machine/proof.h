@@ -1,0 +1,53 @@
+// Small types that prove something happened. What needs the proof takes it as a parameter, so forgetting a check does
+// not compile: keys are installed only with RecordAligned, SMKE is looked into only with ServerProofVerified, and
+// Established is built only from PeerFinishedVerified.
+#pragma once
+
+#include <optional>
+
+#include "handshake/error.h"
+#include "handshake/messages/finished.h"
+
+namespace sealcast::handshake {
+
+// No handshake message is half read: the keys may change here. Made by MessageJoiner alone.
+class RecordAligned {
+  friend class MessageJoiner;
+  RecordAligned() = default;
+};
+
+// The peer's Finished matched what we computed.
+class PeerFinishedVerified {
+ public:
+  static Outcome<PeerFinishedVerified> check(const VerifyData& expected, const VerifyData& received);
+
+ private:
+  PeerFinishedVerified() = default;
+};
+
+// SMKE's server_verify_data matched: the server knows ms1 and saw the same messages (H3).
+class ServerProofVerified {
+ public:
+  static Outcome<ServerProofVerified> check(const VerifyData& expected, const VerifyData& received);
+
+ private:
+  ServerProofVerified() = default;
+};
+
+// The peer signed this handshake's transcript with the key of its verified chain.
+class PossessionProved {
+ public:
+  static Outcome<PossessionProved> check(const class VerifiedChain& chain, std::uint16_t scheme, ByteView message,
+                                         ByteView signature);
+
+ private:
+  PossessionProved() = default;
+};
+
+// The flow was walked to its end and the peer's closing Finished verified: Established may be told.
+class EstablishedProof {
+  friend class Machine;
+  explicit EstablishedProof(const PeerFinishedVerified&) {}
+};
+
+}  // namespace sealcast::handshake

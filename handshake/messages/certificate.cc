@@ -1,0 +1,30 @@
+#include "handshake/messages/certificate.h"
+
+namespace sealcast::handshake {
+
+Outcome<SensitiveBytes> encode(const CertificateMessage& message) {
+  Writer out;
+  out.vector(3, [&](Writer& list) {
+    for (const Bytes& certificate : message.chain)
+      list.vector24(certificate);
+  });
+  return out.finish("Certificate");
+}
+
+Outcome<CertificateMessage> decode_certificate(ByteView body) {
+  Reader reader("Certificate", body);
+  CertificateMessage message;
+  Reader list(reader.message(), reader.vector24(0, 0xffffff, "certificate_list"));
+  while (!list.at_end()) {
+    const ByteView der = list.vector24(1, 0xffffff, "certificate");
+    if (message.chain.size() == kMaxChainLength)
+      list.refuse(Reason::certificate_invalid_chain,
+                  "more than " + std::to_string(kMaxChainLength) + " certificates in the chain");
+    if (list.ok()) message.chain.emplace_back(der.begin(), der.end());
+  }
+  reader.absorb(list);
+  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  return message;
+}
+
+}  // namespace sealcast::handshake

@@ -1,0 +1,34 @@
+// Finished (RFC 5246 §7.4.9): 12 bytes of verify_data, first (Finished1) under the first exchange's secret, in the
+// multicast flows again (Finished2) under the channel's.
+#pragma once
+
+#include <array>
+
+#include "handshake/wire/constants.h"
+#include "handshake/wire/reader.h"
+#include "handshake/wire/writer.h"
+
+namespace sealcast::handshake {
+
+using VerifyData = std::array<std::uint8_t, kVerifyDataSize>;
+
+struct Finished {
+  VerifyData verify_data{};
+};
+
+inline Outcome<SensitiveBytes> encode(const Finished& message) {
+  Writer out;
+  out.bytes(message.verify_data);
+  return out.finish("Finished");
+}
+
+inline Outcome<Finished> decode_finished(ByteView body) {
+  Reader reader("Finished", body);
+  const ByteView data = reader.bytes(kVerifyDataSize, "verify_data");
+  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  Finished message;
+  std::copy(data.begin(), data.end(), message.verify_data.begin());
+  return message;
+}
+
+}  // namespace sealcast::handshake

@@ -1,0 +1,28 @@
+// ServerHello (RFC 5246 §7.4.1.3). Answers extended_master_secret and renegotiation_info, nothing else.
+#pragma once
+
+#include <array>
+#include <optional>
+
+#include "handshake/wire/constants.h"
+#include "handshake/wire/reader.h"
+#include "handshake/wire/writer.h"
+
+namespace sealcast::handshake {
+
+struct ServerHello {
+  std::uint16_t version = kTls12;
+  std::array<std::uint8_t, kRandomSize> random{};
+  Bytes session_id;  // ours is always empty: nothing is ever resumed
+  std::uint16_t suite = 0;
+  std::uint8_t compression_method = 0;
+  bool extended_master_secret = false;
+  std::optional<Bytes> renegotiation_info;
+  bool server_name_acknowledged = false;           // read only
+  std::optional<std::uint16_t> unknown_extension;  // read only: the first one never offered by us
+};
+
+Outcome<SensitiveBytes> encode(const ServerHello& hello);
+Outcome<ServerHello> decode_server_hello(ByteView body);
+
+}  // namespace sealcast::handshake

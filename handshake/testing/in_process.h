@@ -1,0 +1,66 @@
+// Two endpoints and what stands around them, in one process: a group authority with fixed answers, and a pump that
+// carries bytes between them. For tests, benchmarks and fuzzers.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "handshake/endpoint.h"
+#include "handshake/testing/test_pki.h"
+
+namespace sealcast::handshake::testing {
+
+// A keying that passes every check: group "tv", 239.1.1.0/24 UDP, one slot for the member.
+GroupKeying sample_keying(CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
+GroupKeying clone(const GroupKeying& keying);
+
+class TestAuthority : public GroupAuthority {
+ public:
+  explicit TestAuthority(CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384) {
+    flow.suite = suite;
+    keying = sample_keying(suite);
+  }
+  std::optional<GroupFlow> find_group(const std::string& group_id) override {
+    return group_id == keying.group_id ? std::optional(flow) : std::nullopt;
+  }
+  Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) override;
+
+  GroupFlow flow;
+  GroupKeying keying;
+  std::function<void(GroupKeying&)> tamper;  // applied to what issue() hands out
+  std::optional<std::string> refusal;
+  int issued = 0;
+};
+
+// Everything one handshake needs, with sound defaults that a test then bends.
+struct World {
+  explicit World(KeyKind server_key = KeyKind::p256, KeyKind client_key = KeyKind::p256,
+                 CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
+
+  TestPki pki;
+  TestAuthority authority;
+  ServerConfig server_config;
+  ClientConfig client_config;  // a member that wants "tv"
+
+  void make_standard(bool mutual);  // both ends run the standard flow
+  std::unique_ptr<Endpoint> server();
+  std::unique_ptr<Endpoint> client();
+};
+
+// Carries bytes both ways until nothing moves; chunk 0: all at once, else at most chunk bytes per receive().
+// Stops when an end failed and everything sent before was delivered.
+void pump(Endpoint& a, Endpoint& b, std::size_t chunk = 0, std::int64_t now = kNow);
+
+// The last event of this kind, taken out of events; fails with nullopt.
+template <typename T>
+std::optional<T> find_event(std::vector<Event>& events) {
+  for (auto it = events.rbegin(); it != events.rend(); ++it)
+    if (T* found = std::get_if<T>(&*it)) return std::move(*found);
+  return std::nullopt;
+}
+
+}  // namespace sealcast::handshake::testing
