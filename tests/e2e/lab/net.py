@@ -2,7 +2,10 @@
 import contextlib
 import ctypes
 import os
+import pathlib
 import re
+import shutil
+import tempfile
 
 from .process import LabError, run
 
@@ -14,8 +17,17 @@ def _alive(pid):
     return os.path.exists(f"/proc/{pid}")
 
 
+def socket_folder():
+    """A new folder for UNIX sockets, named after us, too."""
+    return pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-"))
+
+
 def remove_leftovers():
-    """Removes namespaces of runs that were killed before they could clean up."""
+    """Removes namespaces and socket folders of runs that were killed before they could clean up."""
+    for folder in pathlib.Path(tempfile.gettempdir()).glob(f"{_PREFIX}-*"):
+        match = re.fullmatch(rf"{_PREFIX}-(\d+)-\w+", folder.name)
+        if match and not _alive(int(match.group(1))):
+            shutil.rmtree(folder, ignore_errors=True)
     for line in run(["ip", "netns", "list"]).stdout.splitlines():
         match = re.match(rf"({_PREFIX}-(\d+)-[a-z0-9-]+)(\s|$)", line)
         if match and not _alive(int(match.group(2))):

@@ -3,9 +3,8 @@ import json
 import pathlib
 import shutil
 import socket
-import tempfile
 
-from .net import Network
+from .net import Network, socket_folder
 from .process import LabError, Process, run
 
 KEYSERVER_PORT = 7400
@@ -130,7 +129,7 @@ class Lab:
         self.work.mkdir(parents=True, exist_ok=True)
         self.binaries = pathlib.Path(binaries).resolve()
         # UNIX socket paths are short (107 bytes), build trees may lie deep.
-        self.sockets = pathlib.Path(tempfile.mkdtemp(prefix="sealcast-"))
+        self.sockets = socket_folder()
         self.network = Network()
         self.sites = []
         self._processes = []
