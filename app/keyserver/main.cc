@@ -1,0 +1,101 @@
+// sealcast-keyserver: makes the group keys and hands them to members by the modified TLS handshake.
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <asio/io_context.hpp>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "app/daemon/daemon.h"
+#include "controlplane/admin/admin_server.h"
+#include "controlplane/config/config.h"
+#include "controlplane/keyserver/key_server.h"
+
+namespace {
+
+using nlohmann::json;
+using sealcast::config::KeyserverConfig;
+using sealcast::daemon::ExitCode;
+
+// The configuration, or nothing after every problem was logged.
+std::optional<KeyserverConfig> load(const std::string& file, const std::string& context) {
+  auto loaded = sealcast::config::load_keyserver_config(file);
+  for (const auto& problem : loaded.errors)
+    spdlog::error("{}{}", context, problem.text());
+  for (const auto& warning : loaded.warnings)
+    spdlog::warn("{}{}", context, warning.text());
+  return std::move(loaded.value);
+}
+
+std::string error_json(const std::string& message) {
+  return json{{"error", message}}.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// {"daemon": "keyserver", "version": …, "keyserver": <KeyServer::status_json()>}
+std::string status(const sealcast::keyserver::KeyServer& server) {
+  return R"({"daemon":"keyserver","version":")" SEALCAST_VERSION R"(","keyserver":)" + server.status_json() + "}";
+}
+
+// {"command": "rekey", "group": "tv"}
+std::string rekey(sealcast::keyserver::KeyServer& server, const std::string& request) {
+  const json parsed = json::parse(request, nullptr, false);
+  const auto group = parsed.is_object() ? parsed.find("group") : parsed.end();
+  if (group == parsed.end() || !group->is_string()) return error_json("rekey: expected \"group\" with a group's id");
+  const auto begun = server.rekey(group->get<std::string>());
+  return begun ? json{{"ok", true}}.dump() : error_json(begun.error().message);
+}
+
+int run(const std::string& file) {
+  if (auto prepared = sealcast::daemon::prepare("sealcast-keyserver"); !prepared) {
+    spdlog::error("{}", prepared.error().message);
+    return ExitCode::failed;
+  }
+  auto config = load(file, "");
+  if (!config) return ExitCode::bad_configuration;
+
+  asio::io_context io(1);
+  sealcast::keyserver::KeyServer server(io, *config);
+  if (auto started = server.start(); !started) {
+    spdlog::error("{}", started.error().message);
+    return ExitCode::failed;
+  }
+  sealcast::admin::AdminServer admin(io, config->admin_socket.value_or(""));
+  admin.handle("status", [&server](const std::string&) { return status(server); });
+  admin.handle("rekey", [&server](const std::string& request) { return rekey(server, request); });
+  if (auto started = admin.start(); !started) {
+    spdlog::error("{}", started.error().message);
+    return ExitCode::failed;
+  }
+  const auto stop = [&] {
+    admin.stop();
+    server.stop();
+  };
+  const auto reload = [&] {
+    const auto again = load(file, "reload refused: ");
+    if (!again) return;
+    if (auto taken = server.reload(*again); !taken)
+      spdlog::error("reload refused: {}", taken.error().message);
+    else
+      spdlog::info("{} was read again", file);
+  };
+  sealcast::daemon::Lifecycle lifecycle(io, stop, reload);
+  spdlog::info("sealcast-keyserver {} is running, port {}", SEALCAST_VERSION, server.port());
+  lifecycle.run();
+  return ExitCode::ok;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Sealcast key server: hands group keys to members over a modified TLS handshake.", "sealcast-keyserver");
+  std::string file;
+  app.add_option("-c,--config", file, "configuration file (TOML); `sealcast check FILE` validates it")->required();
+  app.set_version_flag("--version", std::string("sealcast-keyserver ") + SEALCAST_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // the only exception here: CLI11 has no other way to report
+    const int code = app.exit(error);
+    return code == 0 ? ExitCode::ok : ExitCode::usage;
+  }
+  return run(file);
+}

@@ -1,0 +1,45 @@
+#include "controlplane/keyserver/audit.h"
+
+#include <spdlog/spdlog.h>
+
+namespace sealcast::keyserver {
+
+void audit(const std::string& line) {
+  spdlog::info("key server: {}", line);
+}
+void audit_warning(const std::string& line) {
+  spdlog::warn("key server: {}", line);
+}
+void audit_error(const std::string& line) {
+  spdlog::error("key server: {}", line);
+}
+
+std::string quoted(std::string_view text) {
+  constexpr char digits[] = "0123456789abcdef";
+  std::string out = "\"";
+  for (const char c : text.substr(0, 200)) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\')
+      out += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
+    else
+      out += c;
+  }
+  return out + (text.size() > 200 ? "…\"" : "\"");
+}
+
+bool LineLimit::pass(std::chrono::steady_clock::time_point now, std::uint64_t* held_back) {
+  if (now - second_ >= std::chrono::seconds(1)) {
+    second_ = now;
+    used_ = 0;
+  }
+  if (used_ >= limit_) {
+    ++held_back_;
+    return false;
+  }
+  ++used_;
+  *held_back = held_back_;
+  held_back_ = 0;
+  return true;
+}
+
+}  // namespace sealcast::keyserver

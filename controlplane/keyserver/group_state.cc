@@ -1,0 +1,533 @@
+#include "controlplane/keyserver/group_state.h"
+
+#include <algorithm>
+
+#include "controlplane/keyserver/audit.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using handshake::ControlMessage;
+using handshake::EpochState;
+using handshake::GroupKeying;
+using handshake::PeerIdentity;
+using std::chrono::milliseconds;
+
+constexpr std::size_t max_live_epochs = 4;             // spi_slot_bits() leaves room for as many blocks a group
+constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
+constexpr std::size_t max_member_id = 64;              // bytes (SMKE)
+constexpr std::chrono::seconds retry_after{5};         // a rekey that the store refused
+constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slot use alone asks for
+
+std::string number(std::uint64_t value) {
+  return std::to_string(value);
+}
+
+// Slots an epoch can hand out; the wire's slots_used counts them in 16 bits.
+std::uint32_t capacity(const Epoch& epoch) {
+  return std::min<std::uint32_t>(1U << epoch.policy.spi_slot_bits, 65535);
+}
+
+}  // namespace
+
+std::string_view name(Phase phase) {
+  switch (phase) {
+    case Phase::pending:
+      return "pending";
+    case Phase::active:
+      return "active";
+    case Phase::old:
+      return "old";
+  }
+  return "?";
+}
+
+std::uint32_t Member::slot_count(std::uint64_t epoch) const {
+  std::uint32_t count = 0;
+  for (const SlotRun& run : slots)
+    if (run.epoch == epoch) count += run.count;
+  return count;
+}
+
+GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
+    : config_(std::move(config)), context_(context) {}
+
+GroupState::~GroupState() = default;
+
+std::string GroupState::prefix() const {
+  return "group=" + quoted(config_.id) + " ";
+}
+
+Epoch* GroupState::find(std::uint64_t epoch) {
+  const auto found = std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; });
+  return found == epochs_.end() ? nullptr : &*found;
+}
+
+Epoch* GroupState::in_phase(Phase phase) {
+  const auto found = std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.phase == phase; });
+  return found == epochs_.end() ? nullptr : &*found;
+}
+
+Member* GroupState::member_of(const MemberLink& link) {
+  for (auto& [id, member] : members_)
+    if (member.link == &link) return &member;
+  return nullptr;
+}
+
+void GroupState::send_all(const ControlMessage& message) {
+  for (auto& [id, member] : members_)
+    member.link->deliver(message);
+}
+
+// ---------------------------------------------------------------- giving an epoch to a member
+
+// What the configuration says; the handshake has verified the chain, the extension and the certificate's groups before,
+// and they are looked at again because this is the one place where the group secret leaves.
+Result<void> GroupState::admit(const PeerIdentity& member) const {
+  const std::string who = "certificate " + quoted(member.name);
+  if (member.name.empty() || member.name.size() > max_member_id)
+    return fail(who + ": expected a name of 1 to 64 bytes, got " + number(member.name.size()));
+  if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
+  if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
+    return fail(who + ": does not name the group " + quoted(config_.id));
+  const std::vector<std::string> names = member.names.empty() ? std::vector<std::string>{member.name} : member.names;
+  if (!config_.admits(names)) return fail(who + ": not among the members of the group " + quoted(config_.id));
+  return {};
+}
+
+Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
+  if (auto admitted = admit(member); !admitted) return tl::unexpected(admitted.error());
+  on_time(now);
+  auto epoch = current(now);
+  if (!epoch) return tl::unexpected(epoch.error());
+  auto keying = give(**epoch, member, address, 1, now);
+  if (keying) rekey_when_nearly_used(**epoch, now);
+  return keying;
+}
+
+// The epoch a newcomer gets: the active one, the pending one while there is no active one, or a new one.
+Result<Epoch*> GroupState::current(Moment now) {
+  if (Epoch* active = in_phase(Phase::active)) return active;
+  if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  if (!members_.empty()) {
+    // The last epoch expired because no newer one could be begun. All must get the next one, not the newcomer alone.
+    if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
+    if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  }
+  std::vector<std::string> earlier;
+  auto begun = begin(now, &earlier);
+  if (!begun) return begun;
+  if (earlier.empty()) {
+    (*begun)->phase = Phase::active;
+    audit("epoch_active " + prefix() + "epoch=" + number((*begun)->number) + " why=\"first of the group\"");
+    return begun;
+  }
+  // Somebody may still send under an epoch that this process never knew (it restarted): senders go on until those
+  // members are back, or for activation_delay.
+  hand_over_ = HandOver{(*begun)->number, now.steady + config_.activation_delay, {earlier.begin(), earlier.end()}};
+  audit("epoch_pending " + prefix() + "epoch=" + number((*begun)->number) +
+        " why=restart awaited=" + number(earlier.size()));
+  return begun;
+}
+
+Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_holders) {
+  if (epochs_.size() >= max_live_epochs)
+    return fail(prefix() + "too many epochs are alive; wait for the oldest to retire");
+  auto premaster = context_.vault->take();
+  if (!premaster) return tl::unexpected(premaster.error());
+  const auto lifetime_s = std::chrono::ceil<std::chrono::seconds>(config_.epoch_lifetime).count();
+  auto record = context_.store->begin_epoch({config_.id, context_.spi_range.first, context_.spi_range.last,
+                                             context_.slot_bits, now.unix_seconds, now.unix_seconds + lifetime_s});
+  if (!record) return tl::unexpected(record.error());
+  if (earlier_holders) *earlier_holders = std::move(record->earlier_holders);
+
+  Epoch epoch;
+  epoch.number = record->epoch;
+  epoch.premaster = std::move(*premaster);
+  do {
+    context_.random->fill(epoch.premaster->span());
+  } while (epoch.premaster->is_zero());  // a member refuses an all-zero one
+  epoch.id = handshake::derive_epoch_id(config_.suite, handshake::derive_group_master(config_.suite, *epoch.premaster));
+  epoch.begun = now.steady;
+  epoch.expires = now.steady + config_.epoch_lifetime;
+  auto& policy = epoch.policy;
+  policy.selectors = config_.selectors;
+  policy.esp_mode = config_.mode;
+  policy.cipher_suite = config_.suite;
+  policy.replay_window = config_.replay_window;
+  policy.activation_delay_ms = static_cast<std::uint32_t>(config_.activation_delay.count());
+  policy.deactivation_delay_ms = static_cast<std::uint32_t>(config_.deactivation_delay.count());
+  policy.authority_lease_s = static_cast<std::uint32_t>(config_.authority_lease.count());
+  policy.spi_prefix = record->block.prefix;
+  policy.spi_slot_bits = record->block.slot_bits;
+  policy.slots_used = 0;
+  rekey_at_ = now.steady + config_.epoch_lifetime - config_.activation_delay - config_.deactivation_delay;
+  last_rekey_ = now.steady;
+  audit("epoch_begun " + prefix() + "epoch=" + number(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
+        " spi_prefix=" + number(policy.spi_prefix) + " slot_bits=" + number(policy.spi_slot_bits));
+  epochs_.push_back(std::move(epoch));
+  return &epochs_.back();
+}
+
+// Burns slots and notes the holder on disk, then makes the content of SMKE or GroupUpdate. A sender beyond its quota,
+// or beyond the end of the block, still receives.
+Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity, const std::string& address,
+                                     std::uint32_t slots_wanted, Moment now) {
+  const std::vector<std::string> names =
+      identity.names.empty() ? std::vector<std::string>{identity.name} : identity.names;
+  std::uint32_t slots = config_.may_send(names) ? slots_wanted : 0;
+  std::uint32_t& granted = epoch.granted[identity.name];
+  if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > capacity(epoch))) {
+    audit_warning("slots_refused " + prefix() + "member=" + quoted(identity.name) + " epoch=" + number(epoch.number) +
+                  " wanted=" + number(slots) + " granted=" + number(granted) + " quota=" +
+                  number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) + "; it may only receive");
+    slots = 0;
+  }
+  const handshake::Role roles = slots ? handshake::sender_and_receiver : handshake::receiver;
+  const auto given = context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
+                                            roles, static_cast<std::uint16_t>(slots), now.unix_seconds});
+  if (!given) return tl::unexpected(given.error());
+  granted += slots;
+  epoch.policy.slots_used = given->slots_used;
+
+  GroupKeying keying;
+  keying.key_server_id = context_.key_server_id;
+  keying.group_id = config_.id;
+  keying.epoch = epoch.number;
+  keying.state = epoch.phase == Phase::pending ? EpochState::pending : EpochState::active;
+  const auto remaining = std::chrono::duration_cast<milliseconds>(epoch.expires - now.steady);
+  keying.remaining_ms = static_cast<std::uint64_t>(std::max<milliseconds::rep>(remaining.count(), 0));
+  keying.policy = epoch.policy;
+  keying.assignment.member_id = identity.name;
+  keying.assignment.roles = roles;
+  keying.assignment.first_slot = slots ? given->first_slot : std::uint16_t{0};
+  keying.assignment.slot_count = static_cast<std::uint16_t>(slots);
+  for (const auto& [slot, next] : epoch.floors) {
+    if (keying.assignment.floors.size() == max_floors) break;
+    keying.assignment.floors.push_back({slot, next});
+  }
+  keying.premaster = epoch.premaster->clone();
+  return keying;
+}
+
+// GroupUpdate with as many slots as the member has had in its newest epoch: one for each of its sending cores.
+bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
+  std::uint32_t slots = 1;
+  if (!member.slots.empty()) slots = std::max<std::uint32_t>(1, member.slot_count(member.slots.back().epoch));
+  auto keying = give(epoch, member.identity, member.address, slots, now);
+  if (!keying) {
+    audit_error("update_failed " + prefix() + "member=" + quoted(member.identity.name) +
+                " epoch=" + number(epoch.number) + " why=" + quoted(keying.error().message));
+    return false;
+  }
+  member.roles = keying->assignment.roles;
+  if (keying->assignment.slot_count)
+    member.slots.push_back({epoch.number, keying->assignment.first_slot, keying->assignment.slot_count});
+  // Whatever its phase, Activate follows on its own: only Activate switches a sender.
+  keying->state = EpochState::pending;
+  member.link->deliver(handshake::GroupUpdate{std::move(*keying)});
+  return true;
+}
+
+// A nearly used block asks for a new epoch; not more often than the pause, or many senders would make it go round.
+void GroupState::rekey_when_nearly_used(const Epoch& epoch, Moment now) {
+  if (epoch.phase != Phase::active || hand_over_ || epoch.slots_used() * 4 < capacity(epoch) * 3) return;
+  const SteadyTime soonest = std::max(now.steady, last_rekey_ + least_rekey_pause);
+  if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
+}
+
+// ---------------------------------------------------------------- members
+
+void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
+                      Moment now) {
+  if (const auto older = members_.find(identity.name); older != members_.end()) {
+    MemberLink* old_link = older->second.link;
+    audit("member_replaced " + prefix() + "member=" + quoted(identity.name) + " old_address=" + older->second.address +
+          " address=" + address);
+    members_.erase(older);
+    old_link->dismiss("a newer connection of the same member");
+  }
+  Member& member = members_[identity.name];
+  member.link = &link;
+  member.identity = identity;
+  member.address = address;
+  member.roles = given.roles;
+  member.joined = now.steady;
+  member.acknowledged = given.epoch;
+  if (given.slots.count) member.slots.push_back(given.slots);
+  audit("member_joined " + prefix() + "member=" + quoted(identity.name) + " address=" + address +
+        " serial=" + identity.serial_hex + " epoch=" + number(given.epoch) +
+        (given.slots.count ? " slot=" + number(given.slots.first) : ""));
+  catch_up(member, given, now);
+  if (hand_over_ && hand_over_->epoch == given.epoch) {
+    hand_over_->awaited.erase(identity.name);
+    activate_if_all_acknowledged(now);
+  }
+}
+
+void GroupState::catch_up(Member& member, const Given& given, Moment now) {
+  if (Epoch* active = in_phase(Phase::active)) {
+    const bool missed = active->number != given.epoch;
+    if (missed && !update(member, *active, now)) return;
+    if (missed || given.state == EpochState::pending)
+      member.link->deliver(handshake::Activate{config_.id, active->number});
+  }
+  Epoch* pending = in_phase(Phase::pending);
+  if (pending && pending->number != given.epoch && update(member, *pending, now) && hand_over_)
+    hand_over_->awaited.insert(member.identity.name);
+}
+
+void GroupState::leave(const MemberLink& link, Moment now) {
+  const Member* member = member_of(link);
+  if (!member) return;
+  const std::string id = member->identity.name;
+  audit("member_left " + prefix() + "member=" + quoted(id) + " address=" + member->address);
+  members_.erase(id);
+  // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
+  if (hand_over_ && in_phase(Phase::active)) {
+    hand_over_->awaited.erase(id);
+    activate_if_all_acknowledged(now);
+  }
+}
+
+Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& message, Moment now) {
+  Member* member = member_of(link);
+  if (!member) return fail("not a member of the group any more");
+  const auto refuse = [&](const std::string& why) -> Result<void> {
+    audit_warning("member_dismissed " + prefix() + "member=" + quoted(member->identity.name) + " why=" + quoted(why));
+    leave(link, now);
+    return fail(why);
+  };
+  const auto other_group = [&](const std::string& id) { return id != config_.id; };
+  constexpr const char* wrong_group = "a control message for another group than the connection's";
+
+  if (const auto* ack = std::get_if<handshake::GroupUpdateAck>(&message)) {
+    if (other_group(ack->group_id)) return refuse(wrong_group);
+    if (!find(ack->epoch)) return {};  // retired meanwhile
+    member->acknowledged = std::max(member->acknowledged, ack->epoch);
+    if (hand_over_ && hand_over_->epoch == ack->epoch) {
+      hand_over_->awaited.erase(member->identity.name);
+      activate_if_all_acknowledged(now);
+    }
+  } else if (const auto* activated = std::get_if<handshake::ActivateAck>(&message)) {
+    if (other_group(activated->group_id)) return refuse(wrong_group);
+    if (const Epoch* epoch = find(activated->epoch); !epoch || epoch->phase == Phase::pending) return {};
+    member->activated = std::max(member->activated, activated->epoch);
+    const Epoch* active = in_phase(Phase::active);
+    const bool all = active && std::all_of(members_.begin(), members_.end(), [&](const auto& entry) {
+                       return !entry.second.sends() || entry.second.activated >= active->number;
+                     });
+    if (all && !senders_acknowledged_) {
+      senders_acknowledged_ = true;
+      audit("senders_switched " + prefix() + "epoch=" + number(active->number));
+    }
+  } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
+    if (other_group(request->group_id)) return refuse(wrong_group);
+    grant(*member, *request, now);
+  } else if (const auto* report = std::get_if<handshake::StatusReport>(&message)) {
+    if (other_group(report->group_id)) return refuse(wrong_group);
+    take_report(*member, *report, now);
+  } else if (std::holds_alternative<handshake::Keepalive>(message)) {
+    // Receiving it was all: the member is there.
+  } else if (const auto* goodbye = std::get_if<handshake::Leave>(&message)) {
+    if (other_group(goodbye->group_id)) return refuse(wrong_group);
+    leave(link, now);
+    return fail("it left the group");
+  } else {
+    return refuse("a control message that only a key server sends");
+  }
+  return {};
+}
+
+void GroupState::grant(Member& member, const handshake::SlotRequest& request, Moment now) {
+  handshake::SlotGrant answer{config_.id, request.epoch, 0, 0, 0};
+  Epoch* epoch = find(request.epoch);
+  std::string why;
+  if (!epoch || epoch->phase == Phase::old) {
+    why = "expected the active or the pending epoch";
+  } else {
+    answer.slots_used = epoch->policy.slots_used;
+    std::uint32_t& granted = epoch->granted[member.identity.name];
+    if (!member.sends()) {
+      why = "a receiver gets no slots";
+    } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
+      why = "expected 1 to " + number(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
+            " slots (quota)";
+    } else if (epoch->slots_used() + request.count > capacity(*epoch)) {
+      why = "the epoch's slots are used up";
+    } else {
+      const auto given =
+          context_.store->issue({config_.id, epoch->number, member.identity.name, member.identity.serial_hex,
+                                 member.address, member.roles, request.count, now.unix_seconds});
+      if (given) {
+        granted += request.count;
+        epoch->policy.slots_used = given->slots_used;
+        answer.first_slot = given->first_slot;
+        answer.count = request.count;
+        answer.slots_used = given->slots_used;
+        member.slots.push_back({epoch->number, given->first_slot, request.count});
+        audit("slots_granted " + prefix() + "member=" + quoted(member.identity.name) + " epoch=" +
+              number(epoch->number) + " first=" + number(given->first_slot) + " count=" + number(request.count));
+      } else {
+        why = given.error().message;
+      }
+    }
+  }
+  if (!answer.count) {
+    audit_warning("slots_refused " + prefix() + "member=" + quoted(member.identity.name) +
+                  " epoch=" + number(request.epoch) + " wanted=" + number(request.count) + " why=" + quoted(why));
+  }
+  member.link->deliver(answer);
+  if (epoch) rekey_when_nearly_used(*epoch, now);
+}
+
+// Counters of slots that are not the reporter's own are ignored: a floor near 2^64 would shut the true sender out.
+void GroupState::take_report(Member& member, const handshake::StatusReport& report, Moment now) {
+  Epoch* epoch = find(report.epoch);
+  if (!epoch) return;
+  for (const handshake::SlotCounter& counter : report.own_slots) {
+    const std::uint32_t slot = counter.spi - epoch->policy.spi_prefix;
+    const bool own = std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
+      return run.epoch == report.epoch && slot >= run.first && slot - run.first < run.count;
+    });
+    if (!own) {
+      audit_warning("report_ignored " + prefix() + "member=" + quoted(member.identity.name) +
+                    " why=\"it reports a slot that is not its own\" spi=" + number(counter.spi));
+      return;
+    }
+  }
+  for (const handshake::SlotCounter& counter : report.own_slots) {
+    auto& floor = epoch->floors[static_cast<std::uint16_t>(counter.spi - epoch->policy.spi_prefix)];
+    floor = std::max(floor, counter.next_number);
+  }
+  member.report = report;
+  member.report->own_slots.clear();
+  member.report->own_slots.shrink_to_fit();
+  member.reported = now.steady;
+}
+
+// ---------------------------------------------------------------- hand-over
+
+void GroupState::recheck_members(Moment now) {
+  std::vector<std::pair<MemberLink*, std::string>> out;
+  for (const auto& [id, member] : members_) {
+    auto stands = admit(member.identity);
+    if (stands) stands = context_.recheck(member.identity, config_.id, now.unix_seconds);
+    if (!stands) out.emplace_back(member.link, stands.error().message);
+  }
+  for (const auto& [link, why] : out) {
+    const Member* member = member_of(*link);
+    audit_warning("member_revoked " + prefix() + "member=" + quoted(member->identity.name) + " why=" + quoted(why));
+    const std::string id = member->identity.name;
+    members_.erase(id);
+    if (hand_over_) hand_over_->awaited.erase(id);
+    link->deliver(handshake::Revoked{config_.id, why.substr(0, 200)});
+    link->dismiss("revoked");
+  }
+}
+
+void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
+  config_ = std::move(config);
+  const std::size_t before = members_.size();
+  recheck_members(now);
+  if (members_.size() == before) return;
+  // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
+  if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady + config_.activation_delay;
+}
+
+Result<void> GroupState::rekey(const std::string& why, Moment now) {
+  on_time(now);
+  if (hand_over_)
+    return fail(prefix() + "expected no hand-over under way, got one to epoch " + number(hand_over_->epoch));
+  recheck_members(now);
+  if (members_.empty()) {
+    // Nobody to hand over to. The next member to come begins a new epoch.
+    while (!epochs_.empty())
+      forget(epochs_.front().number);
+    rekey_at_.reset();
+    audit("epochs_dropped " + prefix() + "why=" + quoted(why + ", no members"));
+    return {};
+  }
+  auto begun = begin(now, nullptr);
+  if (!begun) return tl::unexpected(begun.error());
+  const std::uint64_t epoch = (*begun)->number;
+  hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
+  for (auto& [id, member] : members_)
+    if (update(member, **begun, now)) hand_over_->awaited.insert(id);
+  audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + quoted(why) +
+        " members=" + number(hand_over_->awaited.size()));
+  return {};
+}
+
+void GroupState::activate_if_all_acknowledged(Moment now) {
+  if (hand_over_ && hand_over_->awaited.empty()) activate(now);
+}
+
+void GroupState::activate(Moment now) {
+  const std::uint64_t number_now = hand_over_->epoch;
+  const std::size_t missing = hand_over_->awaited.size();
+  hand_over_.reset();
+  for (Epoch& epoch : epochs_) {
+    if (epoch.phase == Phase::active) {
+      epoch.phase = Phase::old;
+      epoch.retire_at = now.steady + milliseconds(epoch.policy.deactivation_delay_ms);
+    } else if (epoch.number == number_now) {
+      epoch.phase = Phase::active;
+    }
+  }
+  senders_acknowledged_ = false;
+  audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing));
+  send_all(handshake::Activate{config_.id, number_now});
+}
+
+void GroupState::forget(std::uint64_t epoch) {
+  if (auto retired = context_.store->retire(config_.id, epoch); !retired)
+    audit_error("retire_failed " + prefix() + "epoch=" + number(epoch) + " why=" + quoted(retired.error().message));
+  for (auto& [id, member] : members_) {
+    auto& slots = member.slots;
+    // The last run stays: it tells how many slots the member's next epoch needs.
+    for (auto run = slots.begin(); run != slots.end() && slots.size() > 1;)
+      run = run->epoch == epoch ? slots.erase(run) : run + 1;
+  }
+  epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
+}
+
+void GroupState::on_time(Moment now) {
+  if (hand_over_ && hand_over_->deadline <= now.steady) activate(now);
+  std::vector<std::uint64_t> over;
+  for (const Epoch& epoch : epochs_) {
+    const bool retired = epoch.phase == Phase::old && epoch.retire_at <= now.steady;
+    if (retired || epoch.expires <= now.steady) over.push_back(epoch.number);
+  }
+  for (const std::uint64_t epoch : over) {
+    const Phase phase = find(epoch)->phase;
+    audit("epoch_retired " + prefix() + "epoch=" + number(epoch));
+    if (phase == Phase::active)
+      audit_error("epoch_expired " + prefix() + "epoch=" + number(epoch) + " why=\"no newer epoch took over in time\"");
+    send_all(handshake::Retire{config_.id, epoch});
+    if (hand_over_ && hand_over_->epoch == epoch) hand_over_.reset();
+    forget(epoch);
+  }
+  if (rekey_at_ && *rekey_at_ <= now.steady && !hand_over_) {
+    rekey_at_.reset();
+    if (epochs_.empty() && members_.empty()) return;
+    if (auto begun = rekey("lifetime or slots", now); !begun) {
+      audit_error("rekey_failed " + prefix() + "why=" + quoted(begun.error().message));
+      rekey_at_ = now.steady + retry_after;
+    }
+  }
+}
+
+std::optional<SteadyTime> GroupState::next_deadline() const {
+  std::optional<SteadyTime> next;
+  const auto at = [&](SteadyTime time) {
+    if (!next || time < *next) next = time;
+  };
+  if (hand_over_) at(hand_over_->deadline);
+  if (rekey_at_ && !hand_over_) at(*rekey_at_);
+  for (const Epoch& epoch : epochs_)
+    at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);
+  return next;
+}
+
+}  // namespace sealcast::keyserver

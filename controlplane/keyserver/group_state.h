@@ -1,0 +1,169 @@
+// One group's epochs, members and hand-overs: the rules of docs/key-server.md without a socket, a timer or a clock.
+// Time is handed in, messages go out through MemberLink, numbers come from the store.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/dataplane_control.h"
+#include "controlplane/config/config.h"
+#include "controlplane/keyserver/premaster_vault.h"
+#include "controlplane/store/store.h"
+#include "handshake/control_message.h"
+#include "handshake/endpoint.h"
+
+namespace sealcast::keyserver {
+
+struct Moment {
+  SteadyTime steady;
+  std::int64_t unix_seconds = 0;
+};
+
+// A joined member's connection as its group sees it. Neither call may call back into the group.
+class MemberLink {
+ public:
+  virtual ~MemberLink() = default;
+  virtual void deliver(const handshake::ControlMessage& message) = 0;
+  // Says goodbye and closes; the group has forgotten the link already.
+  virtual void dismiss(const std::string& why) = 0;
+};
+
+// What all groups of one key server share; outlives them.
+struct GroupContext {
+  std::string key_server_id;
+  config::SpiRange spi_range;
+  std::uint8_t slot_bits = 16;
+  store::Store* store = nullptr;
+  handshake::Random* random = nullptr;
+  PremasterVault* vault = nullptr;
+  // Whether the certificate still stands (H8); replaced when the trust store is read again.
+  std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
+      recheck;
+};
+
+enum class Phase : std::uint8_t { pending, active, old };
+std::string_view name(Phase phase);
+
+struct Epoch {
+  std::uint64_t number = 0;
+  Phase phase = Phase::pending;
+  handshake::EpochId id{};
+  handshake::GroupPolicy policy;  // as of its beginning; slots_used follows
+  PremasterVault::Handle premaster;
+  SteadyTime begun;
+  SteadyTime expires;
+  SteadyTime retire_at;                           // old: when Retire is due
+  std::map<std::string, std::uint32_t> granted;   // slots per member, for the quota
+  std::map<std::uint16_t, std::uint64_t> floors;  // slot -> next number its holder last reported
+  std::uint32_t slots_used() const { return policy.slots_used; }
+};
+
+struct SlotRun {
+  std::uint64_t epoch = 0;
+  std::uint16_t first = 0;
+  std::uint16_t count = 0;
+};
+
+// What one connection was given with SMKE; kept by the session until both Finished are verified (H3).
+struct Given {
+  std::uint64_t epoch = 0;
+  handshake::EpochState state = handshake::EpochState::active;
+  handshake::Role roles = handshake::receiver;
+  SlotRun slots;
+};
+
+struct Member {
+  MemberLink* link = nullptr;
+  handshake::PeerIdentity identity;
+  std::string address;
+  handshake::Role roles = handshake::receiver;
+  SteadyTime joined;
+  std::vector<SlotRun> slots;      // of live epochs, this connection's
+  std::uint64_t acknowledged = 0;  // highest epoch installed for receiving
+  std::uint64_t activated = 0;     // highest epoch it says it sends under
+  std::optional<handshake::StatusReport> report;
+  SteadyTime reported;
+  bool sends() const { return (roles & handshake::sender) != 0; }
+  std::uint32_t slot_count(std::uint64_t epoch) const;
+};
+
+class GroupState {
+ public:
+  GroupState(config::KeyserverGroup config, GroupContext& context);
+  ~GroupState();
+  GroupState(const GroupState&) = delete;
+  GroupState& operator=(const GroupState&) = delete;
+
+  const config::KeyserverGroup& config() const { return config_; }
+  // The new values hold from the next epoch on; who may no longer be a member is told so now, and a rekey begins.
+  void reconfigure(config::KeyserverGroup config, Moment now);
+
+  // For SMKE: authorises, begins the group's first epoch if there is none, burns slots durably. An error means that
+  // nothing was given; its text is for the log.
+  Result<handshake::GroupKeying> issue(const handshake::PeerIdentity& member, const std::string& address, Moment now);
+
+  // Both Finished are verified: the newest connection of a member wins. What happened since SMKE is caught up on.
+  void join(MemberLink& link, const handshake::PeerIdentity& identity, const std::string& address, const Given& given,
+            Moment now);
+  // The connection is gone. Unknown links are ignored.
+  void leave(const MemberLink& link, Moment now);
+  // An error means that the peer broke the protocol and must be dismissed; the group has forgotten it then.
+  Result<void> receive(const MemberLink& link, const handshake::ControlMessage& message, Moment now);
+
+  // Make-before-break: GroupUpdate to all, Activate when all acknowledged or activation_delay passed, Retire
+  // deactivation_delay later. Members whose certificate no longer stands are Revoked and neither sent to nor awaited.
+  Result<void> rekey(const std::string& why, Moment now);
+
+  // Does what is due. Call it at next_deadline().
+  void on_time(Moment now);
+  std::optional<SteadyTime> next_deadline() const;
+
+  const std::vector<Epoch>& epochs() const { return epochs_; }  // oldest first, four at most
+  const std::map<std::string, Member>& members() const { return members_; }
+  bool handing_over() const { return hand_over_.has_value(); }
+
+ private:
+  // A pending epoch on its way to being active.
+  struct HandOver {
+    std::uint64_t epoch = 0;
+    SteadyTime deadline;
+    std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
+  };
+
+  Result<Epoch*> current(Moment now);
+  Result<Epoch*> begin(Moment now, std::vector<std::string>* earlier_holders);
+  Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
+                                      std::uint32_t slots_wanted, Moment now);
+  bool update(Member& member, Epoch& epoch, Moment now);
+  void catch_up(Member& member, const Given& given, Moment now);
+  void grant(Member& member, const handshake::SlotRequest& request, Moment now);
+  void take_report(Member& member, const handshake::StatusReport& report, Moment now);
+  void recheck_members(Moment now);
+  void activate(Moment now);
+  void activate_if_all_acknowledged(Moment now);
+  void forget(std::uint64_t epoch);
+  void rekey_when_nearly_used(const Epoch& epoch, Moment now);
+  Result<void> admit(const handshake::PeerIdentity& member) const;
+  Epoch* find(std::uint64_t number);
+  Epoch* in_phase(Phase phase);
+  Member* member_of(const MemberLink& link);
+  void send_all(const handshake::ControlMessage& message);
+  std::string prefix() const;  // `group="tv" ` of audit lines
+
+  config::KeyserverGroup config_;
+  GroupContext& context_;
+  std::vector<Epoch> epochs_;
+  std::map<std::string, Member> members_;  // by member id: one connection each
+  std::optional<HandOver> hand_over_;
+  std::optional<SteadyTime> rekey_at_;
+  SteadyTime last_rekey_{};
+  bool senders_acknowledged_ = true;
+};
+
+}  // namespace sealcast::keyserver

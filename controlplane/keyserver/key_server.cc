@@ -1,0 +1,407 @@
+#include "controlplane/keyserver/key_server.h"
+
+#include <array>
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
+#include <ctime>
+#include <map>
+#include <optional>
+#include <unordered_map>
+
+#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/session.h"
+#include "controlplane/keyserver/status.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using asio::error_code;
+using asio::ip::tcp;
+using namespace std::chrono_literals;
+
+constexpr auto accept_pause = 100ms;              // when the system has no descriptor or memory left
+constexpr std::uint32_t log_lines_a_second = 20;  // of failures that anybody can cause (H13)
+constexpr int backlog = 512;
+
+Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config) {
+  const auto certificate = config::read_pem(config.certificate, "certificate");
+  if (!certificate) return tl::unexpected(certificate.error());
+  const auto key = config::read_private_key(config.private_key);
+  if (!key) return tl::unexpected(key.error());
+  const auto ca = config::read_pem(config.ca, "ca");
+  if (!ca) return tl::unexpected(ca.error());
+  std::string crl;
+  if (config.crl) {
+    auto text = config::read_pem(*config.crl, "crl");
+    if (!text) return tl::unexpected(text.error());
+    crl = std::move(*text);
+  }
+  auto credentials = handshake::Credentials::from_pem(
+      *certificate, std::string_view(reinterpret_cast<const char*>(key->data()), key->size()));
+  if (!credentials)
+    return fail(config.certificate + " with " + config.private_key + ": " + credentials.error().message);
+  auto trust = handshake::TrustStore::from_pem(*ca, crl);
+  if (!trust) return fail(config.ca + (config.crl ? " with " + *config.crl : "") + ": " + trust.error().message);
+  auto server = std::make_shared<handshake::ServerConfig>();
+  server->credentials = std::move(*credentials);
+  server->member_trust = std::move(*trust);
+  server->multicast_flag = config.multicast_flag;
+  server->allow_standard = config.allow_standard;
+  return server;
+}
+
+tcp::endpoint endpoint_of(const config::ListenAddress& listen) {
+  const IpAddress& address = listen.address;
+  if (address.family == 4) return {asio::ip::address_v4(load_be<std::uint32_t>(address.bytes.data())), listen.port};
+  asio::ip::address_v6::bytes_type bytes;
+  std::copy(address.bytes.begin(), address.bytes.end(), bytes.begin());
+  return {asio::ip::address_v6(bytes), listen.port};
+}
+
+// What must not change while running; empty: nothing did.
+std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b) {
+  if (a.id != b.id) return "keyserver.id";
+  if (!(a.listen == b.listen)) return "keyserver.listen";
+  if (a.state != b.state) return "keyserver.state";
+  if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
+  if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";
+  if (a.multicast_flag != b.multicast_flag) return "keyserver.multicast_flag";
+  for (const auto& group : a.groups) {
+    const auto same = std::find_if(b.groups.begin(), b.groups.end(), [&](const auto& g) { return g.id == group.id; });
+    if (same == b.groups.end()) return "the removal of group \"" + group.id + "\"";
+    if (same->suite != group.suite) return "the suite of group \"" + group.id + "\"";
+    if (same->variant != group.variant) return "the variant of group \"" + group.id + "\"";
+    if (same->mode != group.mode) return "the mode of group \"" + group.id + "\"";
+  }
+  return "";
+}
+
+}  // namespace
+
+class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
+ public:
+  Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
+      : io_(io), config_(std::move(config)), options_(std::move(options)), acceptor_(io), accept_timer_(io) {
+    standard_answer_ =
+        "sealcast key server " + config_.id + ": multicast members only; this connection carries no group state\n";
+  }
+
+  Result<void> start();
+  void stop();
+  std::uint16_t port() const { return port_; }
+  Result<void> rekey(const std::string& group_id);
+  Result<void> reload(const config::KeyserverConfig& config);
+  std::string status_json() const;
+
+  // SessionHost
+  Moment now() const override;
+  GroupState* find_group_state(const std::string& group_id) override;
+  void group_changed(GroupState& group) override;
+  void handshake_completed(handshake::Flow flow) override;
+  void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override;
+  void refused(const std::string& address, const std::string& why) override;
+  void session_over(Session& session) override;
+  std::shared_ptr<const handshake::ServerConfig> server_config() const override { return server_config_; }
+  handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
+  ByteSpan scratch() override { return scratch_; }
+  const std::string& standard_answer() const override { return standard_answer_; }
+  std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
+  std::chrono::milliseconds longest_keepalive() const override { return options_.longest_keepalive; }
+  std::size_t max_output_bytes() const override { return options_.max_output_bytes; }
+
+ private:
+  struct Group {
+    GroupState state;
+    asio::steady_timer timer;
+    std::optional<SteadyTime> armed;  // when the timer will fire
+    Group(config::KeyserverGroup config, GroupContext& context, asio::io_context& io)
+        : state(std::move(config), context), timer(io) {}
+  };
+
+  Result<void> listen();
+  void add_group(const config::KeyserverGroup& config);
+  void accept();
+  void accepted(tcp::socket socket);
+  void log_failure(const std::string& line);
+
+  asio::io_context& io_;
+  config::KeyserverConfig config_;
+  KeyServerOptions options_;
+  tcp::acceptor acceptor_;
+  asio::steady_timer accept_timer_;
+  std::string standard_answer_;
+  std::shared_ptr<const handshake::ServerConfig> server_config_;
+  std::unique_ptr<store::Store> store_;
+  PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
+  GroupContext context_;
+  std::map<std::string, std::unique_ptr<Group>> groups_;
+  std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
+  std::unordered_map<std::string, std::uint32_t> per_address_;
+  Counters counters_;
+  LineLimit failures_logged_{log_lines_a_second};
+  SteadyTime started_{};
+  std::uint16_t port_ = 0;
+  bool running_ = false;
+  std::array<std::uint8_t, 16 * 1024> scratch_{};
+};
+
+// ---------------------------------------------------------------- start and stop
+
+Result<void> KeyServer::Impl::start() {
+  auto credentials = load_credentials(config_);
+  if (!credentials) return tl::unexpected(credentials.error());
+  server_config_ = std::move(*credentials);
+  auto store = store::Store::open(config_.state, config_.id, now().unix_seconds);
+  if (!store) return tl::unexpected(store.error());
+  const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
+  if (!slot_bits)
+    return fail("keyserver.spi_range is too small for " + std::to_string(config_.groups.size()) + " groups");
+  if (auto listening = listen(); !listening) return listening;
+
+  store_ = std::move(*store);
+  context_.key_server_id = config_.id;
+  context_.spi_range = config_.spi_range;
+  context_.slot_bits = *slot_bits;
+  context_.store = store_.get();
+  context_.random = &random();
+  context_.vault = &vault_;
+  context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id,
+                            std::int64_t unix_now) -> Result<void> {
+    const auto stands = handshake::recheck_member(member.leaf_der, server_config_->member_trust, group_id, unix_now);
+    if (!stands) return fail(stands.error().message());
+    return {};
+  };
+  for (const auto& group : config_.groups)
+    add_group(group);
+  started_ = now().steady;
+  running_ = true;
+  audit("started id=" + quoted(config_.id) + " listen=" + config_.listen.address.text() +
+        " port=" + std::to_string(port_) + " groups=" + std::to_string(groups_.size()) +
+        " slot_bits=" + std::to_string(*slot_bits));
+  accept();
+  return {};
+}
+
+Result<void> KeyServer::Impl::listen() {
+  const tcp::endpoint place = endpoint_of(config_.listen);
+  error_code error;
+  acceptor_.open(place.protocol(), error);
+  if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor_.bind(place, error);
+  if (!error) acceptor_.listen(backlog, error);
+  if (!error) acceptor_.non_blocking(true, error);
+  if (!error) port_ = acceptor_.local_endpoint(error).port();
+  if (error) {
+    error_code ignored;
+    acceptor_.close(ignored);
+    std::string hint;
+    if (error == asio::error::address_in_use) hint = ": another program (another key server?) listens there";
+    if (error == std::errc::address_not_available) hint = ": this machine has no such address";
+    if (error == asio::error::access_denied) hint = ": ports below 1024 need the right to bind them";
+    return fail("can't listen at " + config_.listen.text() + ": " + error.message() + hint);
+  }
+  return {};
+}
+
+void KeyServer::Impl::stop() {
+  if (!running_) return;
+  running_ = false;
+  error_code ignored;
+  acceptor_.close(ignored);
+  accept_timer_.cancel();
+  for (auto& [session, owner] : sessions_)
+    session->detach();
+  sessions_.clear();
+  per_address_.clear();
+  groups_.clear();  // wipes every premaster
+  store_.reset();
+  audit("stopped id=" + quoted(config_.id));
+}
+
+void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {
+  groups_[config.id] = std::make_unique<Group>(config, context_, io_);
+}
+
+// ---------------------------------------------------------------- connections
+
+void KeyServer::Impl::accept() {
+  acceptor_.async_accept([weak = weak_from_this()](const error_code& error, tcp::socket socket) {
+    const auto self = weak.lock();
+    if (!self || !self->running_ || error == asio::error::operation_aborted) return;
+    if (!error) {
+      self->accepted(std::move(socket));
+      return self->accept();
+    }
+    // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
+    self->log_failure("accept_failed why=" + quoted(error.message()));
+    self->accept_timer_.expires_after(accept_pause);
+    self->accept_timer_.async_wait([weak](const error_code& cancelled) {
+      const auto again = weak.lock();
+      if (again && again->running_ && !cancelled) again->accept();
+    });
+  });
+}
+
+void KeyServer::Impl::accepted(tcp::socket socket) {
+  error_code error;
+  const tcp::endpoint peer = socket.remote_endpoint(error);
+  if (error) return;  // gone already
+  const std::string host = peer.address().to_string();
+  const char* full = nullptr;
+  if (sessions_.size() >= config_.max_connections) full = "max_connections";
+  std::uint32_t& from_here = per_address_[host];
+  if (!full && from_here >= config_.max_connections_per_address) full = "max_connections_per_address";
+  if (full) {
+    if (from_here == 0) per_address_.erase(host);
+    ++counters_.refused[full];
+    log_failure("connection_refused address=" + host + " why=" + full);
+    return;  // the socket closes
+  }
+  ++from_here;
+  const std::string address = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
+  auto session = std::make_shared<Session>(std::move(socket), address, host, *this);
+  sessions_.emplace(session.get(), session);
+  session->start();
+}
+
+void KeyServer::Impl::session_over(Session& session) {
+  const auto found = sessions_.find(&session);
+  if (found == sessions_.end()) return;
+  const auto counted = per_address_.find(session.host());
+  if (counted != per_address_.end() && --counted->second == 0) per_address_.erase(counted);
+  sessions_.erase(found);
+}
+
+void KeyServer::Impl::handshake_completed(handshake::Flow flow) {
+  if (flow == handshake::Flow::standard || flow == handshake::Flow::standard_mutual)
+    ++counters_.standard_clients;
+  else
+    ++counters_.handshakes_completed;
+}
+
+void KeyServer::Impl::handshake_failed(const std::string& reason, const std::string& address,
+                                       const std::string& detail) {
+  ++counters_.failed[reason];
+  log_failure("handshake_failed address=" + address + " reason=" + reason + " why=" + quoted(detail));
+}
+
+void KeyServer::Impl::refused(const std::string& address, const std::string& why) {
+  log_failure("join_refused address=" + address + " why=" + quoted(why));
+}
+
+void KeyServer::Impl::log_failure(const std::string& line) {
+  std::uint64_t held_back = 0;
+  if (!failures_logged_.pass(std::chrono::steady_clock::now(), &held_back)) return;
+  audit_warning(line + (held_back ? " not_logged_before=" + std::to_string(held_back) : ""));
+}
+
+// ---------------------------------------------------------------- groups
+
+Moment KeyServer::Impl::now() const {
+  return {std::chrono::steady_clock::now(), options_.unix_now ? options_.unix_now() : std::int64_t{std::time(nullptr)}};
+}
+
+GroupState* KeyServer::Impl::find_group_state(const std::string& group_id) {
+  const auto found = groups_.find(group_id);
+  return found == groups_.end() ? nullptr : &found->second->state;
+}
+
+void KeyServer::Impl::group_changed(GroupState& state) {
+  const auto found = groups_.find(state.config().id);
+  const auto next = state.next_deadline();
+  if (found == groups_.end()) return;
+  Group& group = *found->second;
+  if (group.armed == next) return;
+  group.armed = next;
+  if (!next) {
+    group.timer.cancel();
+    return;
+  }
+  group.timer.expires_at(*next);
+  group.timer.async_wait([weak = weak_from_this(), id = state.config().id](const error_code& error) {
+    const auto self = weak.lock();
+    if (!self || !self->running_ || error) return;
+    const auto due = self->groups_.find(id);
+    if (due == self->groups_.end()) return;
+    due->second->armed.reset();
+    due->second->state.on_time(self->now());
+    self->group_changed(due->second->state);
+  });
+}
+
+Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
+  GroupState* group = find_group_state(group_id);
+  if (!group) return fail("expected a group of this key server, got " + quoted(group_id));
+  auto begun = group->rekey("asked for", now());
+  group_changed(*group);
+  return begun;
+}
+
+Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
+  if (!running_) return fail("the key server is not running");
+  const std::string fixed = changed_for_good(config_, config);
+  if (!fixed.empty())
+    return fail(fixed + " can't change while the key server runs; restart it. Nothing was taken over");
+  const auto slot_bits = config::spi_slot_bits(config.spi_range, config.groups.size());
+  if (!slot_bits) return fail("keyserver.spi_range is too small for the new groups. Nothing was taken over");
+  auto credentials = load_credentials(config);
+  if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
+
+  server_config_ = std::move(*credentials);
+  config_ = config;
+  context_.slot_bits = *slot_bits;
+  for (const auto& group : config_.groups) {
+    if (GroupState* state = find_group_state(group.id)) {
+      state->reconfigure(group, now());
+      group_changed(*state);
+    } else {
+      add_group(group);
+    }
+  }
+  audit("reloaded id=" + quoted(config_.id) + " groups=" + std::to_string(groups_.size()));
+  return {};
+}
+
+std::string KeyServer::Impl::status_json() const {
+  config::ListenAddress listen = config_.listen;
+  listen.port = port_;
+  StatusInput input{config_.id, listen.text(), started_, sessions_.size(), counters_, {}};
+  for (const auto& [id, group] : groups_)
+    input.groups.push_back(&group->state);
+  return to_json(input, now().steady);
+}
+
+// ---------------------------------------------------------------- the public face
+
+KeyServer::KeyServer(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
+    : impl_(std::make_shared<Impl>(io, std::move(config), std::move(options))) {}
+
+KeyServer::~KeyServer() {
+  stop();
+}
+
+Result<void> KeyServer::start() {
+  return impl_->start();
+}
+
+void KeyServer::stop() {
+  impl_->stop();
+}
+
+std::uint16_t KeyServer::port() const {
+  return impl_->port();
+}
+
+Result<void> KeyServer::rekey(const std::string& group_id) {
+  return impl_->rekey(group_id);
+}
+
+Result<void> KeyServer::reload(const config::KeyserverConfig& config) {
+  return impl_->reload(config);
+}
+
+std::string KeyServer::status_json() const {
+  return impl_->status_json();
+}
+
+}  // namespace sealcast::keyserver

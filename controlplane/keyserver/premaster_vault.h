@@ -1,0 +1,36 @@
+// Group premaster secrets in memory that is locked into RAM, kept out of core dumps and wiped on release (H14). They
+// outlive every handshake and are never written to disk.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace sealcast::keyserver {
+
+class PremasterVault {
+ public:
+  using Premaster = Secret<48>;
+  struct GiveBack {
+    PremasterVault* vault;
+    void operator()(Premaster* premaster) const { vault->release(premaster); }
+  };
+  using Handle = std::unique_ptr<Premaster, GiveBack>;
+
+  PremasterVault() = default;
+  PremasterVault(const PremasterVault&) = delete;
+  PremasterVault& operator=(const PremasterVault&) = delete;
+
+  // An all-zero premaster; the vault must outlive the handle. Fails when no more memory can be locked.
+  Result<Handle> take();
+
+ private:
+  void release(Premaster* premaster);
+
+  std::vector<LockedArena> arenas_;  // a page each; grows with the number of live epochs
+  std::vector<Premaster*> free_;
+};
+
+}  // namespace sealcast::keyserver

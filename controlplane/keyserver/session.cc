@@ -1,0 +1,283 @@
+#include "controlplane/keyserver/session.h"
+
+#include <netinet/tcp.h>
+
+#include <algorithm>
+#include <asio/buffer.hpp>
+#include <asio/error.hpp>
+#include <asio/write.hpp>
+
+#include "controlplane/keyserver/audit.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using asio::error_code;
+using namespace std::chrono_literals;
+
+constexpr auto linger_for = 2s;                    // for a goodbye or an alert to leave
+constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
+constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone
+
+// The kernel finds out by itself that a peer has vanished: unacknowledged keepalives end the connection.
+void set_up(asio::ip::tcp::socket& socket) {
+  error_code ignored;  // none of these is needed for correctness
+  socket.set_option(asio::ip::tcp::no_delay(true), ignored);
+  socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &peer_silent_after_ms, sizeof peer_silent_after_ms);
+}
+
+}  // namespace
+
+Session::Session(asio::ip::tcp::socket socket, std::string address, std::string peer_host, SessionHost& host)
+    : socket_(std::move(socket)),
+      timer_(socket_.get_executor()),
+      address_(std::move(address)),
+      peer_host_(std::move(peer_host)),
+      host_(&host) {}
+
+Session::~Session() = default;
+
+void Session::start() {
+  error_code error;
+  socket_.non_blocking(true, error);
+  if (error) return end();
+  set_up(socket_);
+  endpoint_ = handshake::make_server(host_->server_config(), *this, host_->random());
+  wait_for(host_->handshake_timeout(), &Session::handshake_overdue);
+  wait_readable();
+}
+
+void Session::detach() {
+  in_group_ = false;
+  host_ = nullptr;
+  if (phase_ == State::handshaking || phase_ == State::joined) linger();
+}
+
+// ---------------------------------------------------------------- input
+
+void Session::wait_readable() {
+  socket_.async_wait(asio::ip::tcp::socket::wait_read, [self = shared_from_this()](const error_code& error) {
+    if (error || self->phase_ == State::dead) return;
+    self->readable();
+  });
+}
+
+void Session::readable() {
+  std::uint8_t discarded[2048];
+  for (int i = 0; i < reads_in_a_row; ++i) {
+    const bool listening = phase_ == State::handshaking || phase_ == State::joined;
+    const ByteSpan into = listening ? host_->scratch() : ByteSpan(discarded);
+    error_code error;
+    const std::size_t n = socket_.read_some(asio::buffer(into.data(), into.size()), error);
+    if (error == asio::error::would_block || error == asio::error::try_again) break;
+    if (error) {
+      if (listening) return lost(heard_ ? "the peer ended the connection: " + error.message() : "nothing came");
+      return end();
+    }
+    heard_ = true;
+    if (listening) consume(ByteView(into.data(), n));
+    if (phase_ == State::dead) return;
+  }
+  wait_readable();
+}
+
+void Session::consume(ByteView bytes) {
+  const auto received = endpoint_->receive(bytes, host_->now().unix_seconds);
+  handle_events();  // what was received before an error counts
+  if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
+    const std::string detail = received.error().message();
+    if (phase_ == State::handshaking) {
+      host_->handshake_failed(std::string(handshake::name(received.error().reason)), address_, detail);
+    } else {
+      audit_warning("connection_failed address=" + address_ + " why=" + quoted(detail));
+    }
+    leave_group();
+    return linger();  // the alert is among the output
+  }
+  flush();
+}
+
+void Session::handle_events() {
+  for (handshake::Event& event : endpoint_->take_events()) {
+    if (phase_ != State::handshaking && phase_ != State::joined) return;
+    if (auto* sent = std::get_if<handshake::KeyingSent>(&event)) {
+      audit("key_sent group=" + quoted(sent->group_id) + " member=" + quoted(sent->member_id) +
+            " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
+    } else if (auto* done = std::get_if<handshake::Established>(&event)) {
+      established(*done);
+    } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
+      GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
+      if (!group) continue;
+      const auto handled = group->receive(*this, control->message, host_->now());
+      if (!handled) in_group_ = false;
+      host_->group_changed(*group);
+      if (!handled) linger();
+    } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
+      if (phase_ == State::handshaking) host_->handshake_failed("disconnected", address_, "close_notify came first");
+      leave_group();
+      linger();
+    }
+    // Application data of a standard client is nothing we wait for.
+  }
+}
+
+void Session::established(handshake::Established& event) {
+  host_->handshake_completed(event.flow);
+  if (event.flow == handshake::Flow::standard || event.flow == handshake::Flow::standard_mutual) {
+    const auto sent = endpoint_->send_data(as_bytes(host_->standard_answer()));
+    audit("standard_client address=" + address_ + (sent ? "" : " why=" + quoted(sent.error().message())));
+    return linger();
+  }
+  GroupState* group = host_->find_group_state(group_id_);
+  if (!group || event.group_id != group_id_) return lost("established without a group");  // can't be; deny by default
+  phase_ = State::joined;
+  in_group_ = true;
+  const auto every =
+      std::min<std::chrono::milliseconds>(group->config().authority_lease / 4, host_->longest_keepalive());
+  wait_for(every, &Session::keepalive);
+  group->join(*this, event.peer, address_, given_, host_->now());
+  host_->group_changed(*group);
+}
+
+std::optional<handshake::GroupFlow> Session::find_group(const std::string& group_id) {
+  const GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
+  if (!group) return std::nullopt;
+  return handshake::GroupFlow{group->config().suite, group->config().variant, handshake::SecondCcs::claim5};
+}
+
+Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const handshake::PeerIdentity& member) {
+  GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
+  if (!group) return fail("no such group");
+  auto keying = group->issue(member, address_, host_->now());
+  host_->group_changed(*group);
+  if (!keying) {
+    host_->refused(address_, keying.error().message);
+    return keying;
+  }
+  group_id_ = group_id;
+  const auto& assignment = keying->assignment;
+  given_ = {
+      keying->epoch, keying->state, assignment.roles, {keying->epoch, assignment.first_slot, assignment.slot_count}};
+  return keying;
+}
+
+// ---------------------------------------------------------------- output
+
+void Session::deliver(const handshake::ControlMessage& message) {
+  if (phase_ != State::joined) return;
+  if (const auto sent = endpoint_->send(message); !sent) {
+    audit_error("send_failed address=" + address_ + " why=" + quoted(sent.error().message()));
+    // Called from inside the group: the connection ends in a turn of its own.
+    return wait_for(0ms, &Session::overflow);
+  }
+  flush();
+}
+
+void Session::dismiss(const std::string& why) {
+  in_group_ = false;
+  if (phase_ != State::joined) return;
+  audit("connection_closed address=" + address_ + " why=" + quoted(why));
+  linger();
+}
+
+void Session::flush() {
+  const Bytes fresh = endpoint_->take_output();
+  out_.insert(out_.end(), fresh.begin(), fresh.end());
+  if (host_ && out_.size() > host_->max_output_bytes() && phase_ != State::closing) wait_for(0ms, &Session::overflow);
+  write();
+}
+
+void Session::write() {
+  if (writing_ || phase_ == State::dead) return;
+  if (out_.empty()) {
+    if (phase_ == State::closing && !sent_eof_) {
+      sent_eof_ = true;
+      error_code ignored;
+      socket_.shutdown(asio::ip::tcp::socket::shutdown_send, ignored);
+    }
+    return;
+  }
+  in_flight_ = std::exchange(out_, {});
+  writing_ = true;
+  asio::async_write(socket_, asio::buffer(in_flight_),
+                    [self = shared_from_this()](const error_code& error, std::size_t) {
+                      self->writing_ = false;
+                      self->in_flight_ = {};
+                      if (self->phase_ == State::dead) return;
+                      if (error) return self->lost("writing: " + error.message());
+                      self->write();
+                    });
+}
+
+// ---------------------------------------------------------------- time
+
+void Session::wait_for(std::chrono::milliseconds delay, void (Session::*then)()) {
+  timer_.expires_after(delay);
+  const std::uint64_t round = ++timer_round_;
+  timer_.async_wait([self = shared_from_this(), round, then](const error_code& error) {
+    if (error || round != self->timer_round_ || self->phase_ == State::dead) return;
+    (self.get()->*then)();
+  });
+}
+
+void Session::handshake_overdue() {
+  if (phase_ != State::handshaking) return;
+  host_->handshake_failed("handshake_timeout", address_, "the handshake was not complete in time");
+  leave_group();
+  end();
+}
+
+void Session::keepalive() {
+  const GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
+  if (!group) return;
+  const auto every =
+      std::min<std::chrono::milliseconds>(group->config().authority_lease / 4, host_->longest_keepalive());
+  wait_for(every, &Session::keepalive);
+  deliver(handshake::Keepalive{++keepalives_});
+}
+
+void Session::overflow() {
+  audit_warning("connection_closed address=" + address_ + " why=\"it takes no data: " + std::to_string(out_.size()) +
+                " bytes wait\"");
+  leave_group();
+  end();
+}
+
+// ---------------------------------------------------------------- endings
+
+void Session::lost(const std::string& detail) {
+  if (phase_ == State::handshaking && host_) host_->handshake_failed("disconnected", address_, detail);
+  leave_group();
+  end();
+}
+
+void Session::leave_group() {
+  if (!in_group_ || !host_) return;
+  in_group_ = false;
+  if (GroupState* group = host_->find_group_state(group_id_)) {
+    group->leave(*this, host_->now());
+    host_->group_changed(*group);
+  }
+}
+
+void Session::linger() {
+  if (phase_ == State::closing || phase_ == State::dead) return;
+  phase_ = State::closing;
+  if (!endpoint_->failed()) endpoint_->close();
+  wait_for(linger_for, &Session::end);
+  flush();
+}
+
+void Session::end() {
+  if (phase_ == State::dead) return;
+  phase_ = State::dead;
+  ++timer_round_;
+  timer_.cancel();
+  error_code ignored;
+  socket_.close(ignored);
+  const auto self = shared_from_this();
+  if (host_) host_->session_over(*this);
+}
+
+}  // namespace sealcast::keyserver

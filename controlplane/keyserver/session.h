@@ -1,0 +1,97 @@
+// One TCP connection of the key server: drives a handshake endpoint, keeps its deadlines and bounds, and is the link
+// through which the group reaches the member (H13: no buffer per connection but what waits to be sent).
+#pragma once
+
+#include <asio/ip/tcp.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "controlplane/keyserver/group_state.h"
+#include "handshake/endpoint.h"
+
+namespace sealcast::keyserver {
+
+class Session;
+
+// What a session needs of its key server.
+class SessionHost {
+ public:
+  virtual ~SessionHost() = default;
+  virtual Moment now() const = 0;
+  virtual GroupState* find_group_state(const std::string& group_id) = 0;
+  virtual void group_changed(GroupState& group) = 0;  // its next deadline may be another
+  virtual void handshake_completed(handshake::Flow flow) = 0;
+  virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
+  virtual void refused(const std::string& address, const std::string& why) = 0;  // a join that the group turned down
+  virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
+  virtual std::shared_ptr<const handshake::ServerConfig> server_config() const = 0;
+  virtual handshake::Random& random() = 0;
+  virtual ByteSpan scratch() = 0;  // shared by all sessions, for one read at a time
+  virtual const std::string& standard_answer() const = 0;
+  virtual std::chrono::milliseconds handshake_timeout() const = 0;
+  virtual std::chrono::milliseconds longest_keepalive() const = 0;
+  virtual std::size_t max_output_bytes() const = 0;
+};
+
+class Session final : public std::enable_shared_from_this<Session>,
+                      public MemberLink,
+                      public handshake::GroupAuthority {
+ public:
+  Session(asio::ip::tcp::socket socket, std::string address, std::string peer_host, SessionHost& host);
+  ~Session() override;
+
+  void start();
+  // The host goes away: says close_notify, sends what is queued, and ends on its own soon after.
+  void detach();
+  const std::string& address() const { return address_; }
+  const std::string& host() const { return peer_host_; }  // the address without its port
+  bool joined() const { return phase_ == State::joined; }
+
+  // MemberLink
+  void deliver(const handshake::ControlMessage& message) override;
+  void dismiss(const std::string& why) override;
+  // GroupAuthority, called from inside the endpoint's receive()
+  std::optional<handshake::GroupFlow> find_group(const std::string& group_id) override;
+  Result<handshake::GroupKeying> issue(const std::string& group_id, const handshake::PeerIdentity& member) override;
+
+ private:
+  enum class State : std::uint8_t { handshaking, joined, closing, dead };
+
+  void wait_readable();
+  void readable();
+  void consume(ByteView bytes);
+  void handle_events();
+  void established(handshake::Established& event);
+  void flush();
+  void write();
+  void wait_for(std::chrono::milliseconds delay, void (Session::*then)());
+  void handshake_overdue();
+  void keepalive();
+  void overflow();
+  void lost(const std::string& detail);
+  void leave_group();
+  void linger();
+  void end();
+
+  asio::ip::tcp::socket socket_;
+  asio::steady_timer timer_;
+  std::uint64_t timer_round_ = 0;
+  std::string address_;    // "10.0.0.1:50000"
+  std::string peer_host_;  // "10.0.0.1"
+  SessionHost* host_;
+  std::unique_ptr<handshake::Endpoint> endpoint_;
+  State phase_ = State::handshaking;
+  std::string group_id_;  // set by issue()
+  Given given_;
+  bool in_group_ = false;
+  bool writing_ = false;
+  bool sent_eof_ = false;
+  bool heard_ = false;  // any byte came from the peer
+  Bytes out_;           // waits for the write under way
+  Bytes in_flight_;
+  std::uint64_t keepalives_ = 0;
+};
+
+}  // namespace sealcast::keyserver

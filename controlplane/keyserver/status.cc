@@ -1,0 +1,100 @@
+#include "controlplane/keyserver/status.h"
+
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+namespace sealcast::keyserver {
+namespace {
+
+using nlohmann::json;
+
+double seconds(SteadyTime::duration duration) {
+  return static_cast<double>(std::chrono::duration_cast<std::chrono::milliseconds>(duration).count()) / 1000;
+}
+
+std::string spi_text(std::uint32_t spi) {
+  char text[16];
+  std::snprintf(text, sizeof text, "0x%08x", static_cast<unsigned>(spi));
+  return text;
+}
+
+std::string_view roles_text(handshake::Role roles) {
+  if (roles == handshake::receiver) return "receiver";
+  return roles == handshake::sender ? "sender" : "both";
+}
+
+json epoch_json(const Epoch& epoch, SteadyTime now) {
+  return {{"epoch", epoch.number},
+          {"epoch_id", to_hex(epoch.id)},
+          {"state", name(epoch.phase)},
+          {"age_s", seconds(now - epoch.begun)},
+          {"remaining_s", seconds(epoch.expires - now)},
+          {"spi_prefix", spi_text(epoch.policy.spi_prefix)},
+          {"slots_used", epoch.slots_used()},
+          {"holders", epoch.granted.size()}};
+}
+
+json member_json(const Member& member, const GroupState& group, SteadyTime now) {
+  json spis = json::array();
+  for (const Epoch& epoch : group.epochs()) {
+    for (const SlotRun& run : member.slots)
+      for (std::uint32_t i = 0; run.epoch == epoch.number && i < run.count; ++i)
+        spis.push_back(spi_text(epoch.policy.spi_prefix + run.first + i));
+  }
+  json out = {{"member", member.identity.name},    {"address", member.address},
+              {"roles", roles_text(member.roles)}, {"joined_s", seconds(now - member.joined)},
+              {"slots", std::move(spis)},          {"acknowledged", member.acknowledged},
+              {"activated", member.activated}};
+  if (member.report) {
+    out["report"] = {{"epoch", member.report->epoch},
+                     {"sealed", member.report->sealed},
+                     {"opened", member.report->opened},
+                     {"dropped", member.report->dropped},
+                     {"age_s", seconds(now - member.reported)}};
+  }
+  return out;
+}
+
+json group_json(const GroupState& group, SteadyTime now) {
+  json out = {{"group", group.config().id},
+              {"suite", handshake::name(group.config().suite)},
+              {"variant", group.config().variant},
+              {"mode", "tunnel-preserve"},
+              {"handing_over", group.handing_over()},
+              {"selectors", json::array()},
+              {"epochs", json::array()},
+              {"members", json::array()}};
+  for (const Selector& selector : group.config().selectors)
+    out["selectors"].push_back(selector.text());
+  for (const Epoch& epoch : group.epochs())
+    out["epochs"].push_back(epoch_json(epoch, now));
+  for (const auto& [id, member] : group.members())
+    out["members"].push_back(member_json(member, group, now));
+  return out;
+}
+
+}  // namespace
+
+std::string to_json(const StatusInput& input, SteadyTime now) {
+  json groups = json::array();
+  std::size_t members = 0;
+  for (const GroupState* group : input.groups) {
+    groups.push_back(group_json(*group, now));
+    members += group->members().size();
+  }
+  const json out = {{"id", input.id},
+                    {"listen", input.listen},
+                    {"uptime_s", seconds(now - input.started)},
+                    {"connections", input.connections},
+                    {"members", members},
+                    {"handshakes",
+                     {{"completed", input.counters.handshakes_completed},
+                      {"standard", input.counters.standard_clients},
+                      {"failed", input.counters.failed}}},
+                    {"refused", input.counters.refused},
+                    {"groups", std::move(groups)}};
+  // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+}  // namespace sealcast::keyserver

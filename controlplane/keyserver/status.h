@@ -1,0 +1,31 @@
+// The key server's status as JSON text; the JSON library stays in status.cc.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "controlplane/keyserver/group_state.h"
+
+namespace sealcast::keyserver {
+
+struct Counters {
+  std::uint64_t handshakes_completed = 0;        // multicast
+  std::uint64_t standard_clients = 0;            // P1: answered with one line
+  std::map<std::string, std::uint64_t> failed;   // handshakes, by reason
+  std::map<std::string, std::uint64_t> refused;  // connections that were closed at once, by reason
+};
+
+struct StatusInput {
+  std::string id;
+  std::string listen;
+  SteadyTime started;
+  std::size_t connections = 0;
+  const Counters& counters;
+  std::vector<const GroupState*> groups;
+};
+
+std::string to_json(const StatusInput& input, SteadyTime now);
+
+}  // namespace sealcast::keyserver
