@@ -1,0 +1,283 @@
+#include "controlplane/member/group_epochs.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace sealcast::member {
+
+using namespace std::chrono_literals;
+using handshake::GroupKeying;
+
+GroupEpochs::GroupEpochs(const config::MemberGroup& group, DataPlaneControl& data_plane)
+    : group_(group), plane_(data_plane) {}
+
+SaKey GroupEpochs::derive(const Epoch& epoch, std::uint32_t slot) const {
+  return handshake::derive_sa_key(epoch.policy.cipher_suite, epoch.master, group_.id, epoch.number,
+                                  epoch.policy.spi_prefix | slot);
+}
+
+// The first slots of the run, one a worker. Slots ascend within an epoch, so one at or below an earlier own one was
+// handed out twice: sealing under it would repeat nonces (H9).
+Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const {
+  std::vector<OutboundSa> out;
+  if (!group_.sends() || count == 0) return out;
+  if (first + count > epoch.capacity())
+    return fail(
+        fmt::format("slots {}-{} do not fit into {} slot bits", first, first + count - 1, epoch.policy.spi_slot_bits));
+  if (epoch.own_max && first <= *epoch.own_max)
+    return fail(fmt::format("slot {} of epoch {} came after slot {}: expected slots never handed out before (H9)",
+                            first, epoch.number, *epoch.own_max));
+  epoch.own.clear();
+  for (std::uint32_t slot = first; slot < first + std::min(count, plane_.workers()); ++slot) {
+    epoch.own.push_back(slot);
+    out.push_back({derive(epoch, slot)});
+  }
+  for (std::uint32_t slot = first; slot < first + count; ++slot)
+    epoch.taken[slot] = true;
+  epoch.own_max = first + count - 1;
+  epoch.real_end = std::max(epoch.real_end, first + count);
+  return out;
+}
+
+// Keys of every slot below end that is not taken yet. A pure sender opens nothing.
+std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end) const {
+  std::vector<InboundSa> in;
+  if (group_.role == config::MemberRole::sender) return in;
+  end = std::min(end, epoch.capacity());
+  for (std::uint32_t slot = 0; slot < end; ++slot) {
+    if (epoch.taken[slot]) continue;
+    epoch.taken[slot] = true;
+    const auto floor = epoch.floors.find(slot);
+    in.push_back({derive(epoch, slot), floor == epoch.floors.end() ? 0 : floor->second});
+  }
+  return in;
+}
+
+GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch) const {
+  Own own;
+  own.slots = static_cast<std::uint32_t>(epoch.own.size());
+  // All of them new: handing an SA in use to the data plane again could restart its counter (H9).
+  if (group_.sends() && own.slots > 0 && own.slots < plane_.workers()) own.wanted = plane_.workers();
+  return own;
+}
+
+Result<GroupEpochs::Own> GroupEpochs::apply(const GroupKeying& keying, const handshake::GroupMaster& master,
+                                            const handshake::EpochId& epoch_id, SteadyTime now) {
+  lease_ = std::chrono::seconds(keying.policy.authority_lease_s);
+  lease_until_ = now + lease_;
+  const auto held = epochs_.find(keying.epoch);
+  auto own = held == epochs_.end() ? install(keying, master, epoch_id, now) : refresh(held->second, keying, now);
+  // The lease counts for every epoch of the group.
+  if (own) static_cast<void>(plane_.extend_lease(group_.id, lease_until_));
+  return own;
+}
+
+Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const handshake::GroupMaster& master,
+                                              const handshake::EpochId& epoch_id, SteadyTime now) {
+  Epoch epoch;
+  epoch.number = keying.epoch;
+  epoch.id = epoch_id;
+  epoch.master = master.clone();
+  epoch.policy = keying.policy;
+  epoch.expires = now + std::chrono::milliseconds(keying.remaining_ms);
+  epoch.taken.assign(epoch.capacity(), false);
+  epoch.real_end = keying.policy.slots_used;
+  for (const auto& floor : keying.assignment.floors)
+    epoch.floors[floor.slot] = floor.number;
+
+  GroupEpoch value;
+  auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
+  if (!own) return tl::unexpected(own.error());
+  value.outbound = std::move(*own);
+  value.inbound = take_inbound(epoch, epoch.real_end + look_ahead_slots);
+  value.group_id = group_.id;
+  value.epoch = epoch.number;
+  value.selectors = epoch.policy.selectors;
+  value.mode = epoch.policy.esp_mode;
+  value.replay_window = epoch.policy.replay_window;
+  value.spi_prefix = epoch.policy.spi_prefix;
+  value.spi_slot_bits = epoch.policy.spi_slot_bits;
+  value.active = false;  // activate() below tells old from new
+  value.expires = epoch.expires;
+  value.lease_until = lease_until_;
+  if (auto installed = plane_.install(std::move(value)); !installed) return tl::unexpected(installed.error());
+  Epoch& kept = epochs_.emplace(keying.epoch, std::move(epoch)).first->second;
+  if (keying.state == handshake::EpochState::active) {
+    if (auto active = activate(keying.epoch, now); !active) return tl::unexpected(active.error());
+  }
+  return own_of(kept);
+}
+
+Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& keying, SteadyTime now) {
+  epoch.real_end = std::max<std::uint32_t>(epoch.real_end, keying.policy.slots_used);
+  auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
+  if (!own) return tl::unexpected(own.error());
+  if (!own->empty()) {
+    if (auto done = plane_.replace_outbound(group_.id, epoch.number, std::move(*own)); !done)
+      return tl::unexpected(done.error());
+  }
+  auto in = take_inbound(epoch, epoch.real_end + look_ahead_slots);
+  if (!in.empty()) {
+    if (auto done = plane_.add_inbound(group_.id, epoch.number, std::move(in)); !done)
+      return tl::unexpected(done.error());
+  }
+  if (keying.state == handshake::EpochState::active && !epoch.active) {
+    if (auto active = activate(epoch.number, now); !active) return tl::unexpected(active.error());
+  }
+  return own_of(epoch);
+}
+
+Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t first_slot, std::uint32_t count,
+                                            SteadyTime) {
+  const auto found = epochs_.find(number);
+  if (found == epochs_.end()) return fail(fmt::format("SlotGrant: epoch {} is not held", number));
+  Epoch& epoch = found->second;
+  if (count < plane_.workers())  // fewer than asked for: keep the slots there are
+    return Own{static_cast<std::uint32_t>(epoch.own.size()), 0};
+  auto own = take_own(epoch, first_slot, count);
+  if (!own) return tl::unexpected(own.error());
+  if (auto done = plane_.replace_outbound(group_.id, number, std::move(*own)); !done)
+    return tl::unexpected(done.error());
+  return own_of(epoch);
+}
+
+Result<bool> GroupEpochs::activate(std::uint64_t number, SteadyTime now) {
+  const auto found = epochs_.find(number);
+  if (found == epochs_.end()) return fail(fmt::format("Activate: epoch {} is not held", number));
+  if (found->second.active) return false;
+  for (const auto& [other, epoch] : epochs_)
+    if (epoch.active && other > number)
+      return fail(fmt::format("Activate: expected an epoch above the active {}, got {} (H5)", other, number));
+  if (auto done = plane_.activate(group_.id, number); !done) return tl::unexpected(done.error());
+  become_active(found->second, now);
+  return true;
+}
+
+void GroupEpochs::become_active(Epoch& epoch, SteadyTime now) {
+  const auto leave_at = now + std::chrono::milliseconds(epoch.policy.deactivation_delay_ms);
+  for (auto& [number, other] : epochs_) {
+    if (number >= epoch.number) continue;
+    other.active = false;
+    other.own.clear();
+    if (!other.retire_at) other.retire_at = leave_at;
+  }
+  epoch.active = true;
+  epoch.retire_at.reset();
+}
+
+void GroupEpochs::drop(std::map<std::uint64_t, Epoch>::iterator epoch) {
+  static_cast<void>(plane_.retire(group_.id, epoch->first));
+  epochs_.erase(epoch);
+}
+
+Result<void> GroupEpochs::retire(std::uint64_t number) {
+  const auto found = epochs_.find(number);
+  if (found == epochs_.end()) return {};  // gone by itself
+  drop(found);
+  return {};
+}
+
+void GroupEpochs::retire_all() {
+  while (!epochs_.empty())
+    drop(epochs_.begin());
+}
+
+void GroupEpochs::heard(SteadyTime now) {
+  const auto until = now + lease_;
+  // The data plane need not hear of every record of a burst.
+  if (epochs_.empty() || until < lease_until_ + 100ms) return;
+  lease_until_ = until;
+  static_cast<void>(plane_.extend_lease(group_.id, until));
+}
+
+bool GroupEpochs::expire(SteadyTime now) {
+  bool active_expired = false;
+  for (auto it = epochs_.begin(); it != epochs_.end();) {
+    const auto here = it++;
+    const bool expired = here->second.expires <= now;
+    if (!expired && !(here->second.retire_at && *here->second.retire_at <= now)) continue;
+    active_expired = active_expired || (expired && here->second.active);
+    drop(here);
+  }
+  return active_expired;
+}
+
+// A slot under which something was opened is real. Only that moves the window: what anybody can forge does not.
+void GroupEpochs::learn_real_slots(Epoch& epoch, SteadyTime now) {
+  if (now < epoch.next_look) return;
+  epoch.next_look = now + 1s;
+  for (const SaStatistics& sa : plane_.statistics().sas) {
+    if (sa.outbound || sa.packets == 0 || sa.group_id != group_.id || sa.epoch != epoch.number) continue;
+    epoch.real_end = std::max(epoch.real_end, (sa.spi & (epoch.capacity() - 1)) + 1);
+  }
+}
+
+void GroupEpochs::look_ahead(SteadyTime now) {
+  for (auto& [number, epoch] : epochs_) {
+    const std::uint32_t before = epoch.real_end;
+    learn_real_slots(epoch, now);
+    if (epoch.real_end == before) continue;
+    auto in = take_inbound(epoch, epoch.real_end + look_ahead_slots);
+    if (!in.empty()) static_cast<void>(plane_.add_inbound(group_.id, number, std::move(in)));
+  }
+}
+
+void GroupEpochs::slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime now) {
+  std::uint32_t budget = derivations_per_poll;
+  std::map<std::uint64_t, std::vector<InboundSa>> found;
+  for (const SlotWanted& want : wanted) {
+    if (want.group_id != group_.id || group_.role == config::MemberRole::sender) continue;
+    const auto held = epochs_.find(want.epoch);
+    if (held == epochs_.end()) continue;
+    Epoch& epoch = held->second;
+    if (want.slot >= epoch.capacity() || epoch.taken[want.slot]) continue;
+    if (want.slot >= epoch.real_end + wanted_window) learn_real_slots(epoch, now);
+    if (want.slot >= epoch.real_end + wanted_window || budget == 0) continue;
+    --budget;
+    epoch.taken[want.slot] = true;
+    const auto floor = epoch.floors.find(want.slot);
+    found[want.epoch].push_back({derive(epoch, want.slot), floor == epoch.floors.end() ? 0 : floor->second});
+  }
+  for (auto& [number, slots] : found)
+    static_cast<void>(plane_.add_inbound(group_.id, number, std::move(slots)));
+}
+
+void GroupEpochs::forget_own_slots() {
+  for (auto& [number, epoch] : epochs_)
+    epoch.own.clear();
+}
+
+std::vector<GroupEpochs::View> GroupEpochs::views() const {
+  std::vector<View> out;
+  for (auto it = epochs_.rbegin(); it != epochs_.rend(); ++it) {
+    const Epoch& epoch = it->second;
+    View view;
+    view.epoch = epoch.number;
+    view.epoch_id = epoch.id;
+    view.active = epoch.active;
+    view.expires = epoch.expires;
+    for (const std::uint32_t slot : epoch.own)
+      view.own_spis.push_back(epoch.policy.spi_prefix | slot);
+    view.derived = static_cast<std::uint32_t>(std::count(epoch.taken.begin(), epoch.taken.end(), true));
+    view.slots_known = epoch.real_end;
+    out.push_back(std::move(view));
+  }
+  return out;
+}
+
+std::optional<GroupEpochs::View> GroupEpochs::active() const {
+  for (View& view : views())
+    if (view.active) return std::move(view);
+  return std::nullopt;
+}
+
+std::vector<LiveEpoch> GroupEpochs::live() const {
+  std::vector<LiveEpoch> out;
+  for (const auto& [number, epoch] : epochs_)
+    out.push_back({group_.id, number, epoch.id, epoch.active, epoch.policy.spi_prefix,
+                   epoch.policy.spi_prefix | (epoch.capacity() - 1)});
+  return out;
+}
+
+}  // namespace sealcast::member

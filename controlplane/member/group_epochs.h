@@ -1,0 +1,110 @@
+// The epochs of one group that this member holds, and what of them stands in the data plane: keys derived per slot
+// (dataplane "one SPI, one key per sending core and registration"), make-before-break, expiry, lease. No socket and no
+// clock: the time is passed in.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/dataplane_control.h"
+#include "base/result.h"
+#include "controlplane/config/config.h"
+#include "controlplane/member/keying_check.h"
+#include "handshake/group_keying.h"
+
+namespace sealcast::member {
+
+inline constexpr std::uint32_t look_ahead_slots = 64;      // derived before anybody asks: a new sender needs no message
+inline constexpr std::uint32_t wanted_window = 256;        // above the highest slot known to be real
+inline constexpr std::uint32_t derivations_per_poll = 64;  // for wanted slots: a flood costs bounded work
+
+class GroupEpochs {
+ public:
+  // Both must outlive it.
+  GroupEpochs(const config::MemberGroup& group, DataPlaneControl& data_plane);
+
+  struct Own {
+    std::uint32_t slots = 0;   // how many are in use
+    std::uint32_t wanted = 0;  // how many new ones to ask for; 0: none
+  };
+
+  // Takes over a keying that check_keying() passed: installs a new epoch, or gives a held one the new slots. An active
+  // one replaces what was active, the older ones follow deactivation_delay later. Fails if the data plane does, or if
+  // a slot comes a second time (H9); then nothing of the keying is in use.
+  Result<Own> apply(const handshake::GroupKeying& keying, const handshake::GroupMaster& master,
+                    const handshake::EpochId& epoch_id, SteadyTime now);
+  // A SlotGrant for a held epoch: only new slots are ever used, the old ones are left for good.
+  Result<Own> grant(std::uint64_t epoch, std::uint32_t first_slot, std::uint32_t count, SteadyTime now);
+  // Senders switch. False: it was active already. Fails for an epoch that is not held or below the active one.
+  Result<bool> activate(std::uint64_t epoch, SteadyTime now);
+  Result<void> retire(std::uint64_t epoch);
+  void retire_all();  // revoked
+
+  // An authenticated control record came.
+  void heard(SteadyTime now);
+  // What time does: ends epochs that expired or whose deactivation delay is over. True if the active one expired.
+  bool expire(SteadyTime now);
+  // Keeps look_ahead_slots derived above the highest slot that proved real. Looks at most once a second.
+  void look_ahead(SteadyTime now);
+  // Slots packets came for: derived if they lie in the window above the slots known to be real.
+  void slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime now);
+  // All outbound SAs were dropped (H9): the slots are burnt.
+  void forget_own_slots();
+
+  struct View {
+    std::uint64_t epoch = 0;
+    handshake::EpochId epoch_id{};
+    bool active = false;
+    SteadyTime expires;
+    std::vector<std::uint32_t> own_spis;
+    std::uint32_t derived = 0;  // inbound slots
+    std::uint32_t slots_known = 0;
+  };
+  std::vector<View> views() const;  // by epoch, highest first
+  std::optional<View> active() const;
+  std::vector<LiveEpoch> live() const;
+  bool holds(std::uint64_t epoch) const { return epochs_.count(epoch) != 0; }
+  SteadyTime lease_until() const { return lease_until_; }
+  std::chrono::seconds lease() const { return lease_; }
+
+ private:
+  struct Epoch {
+    std::uint64_t number = 0;
+    handshake::EpochId id{};
+    handshake::GroupMaster master;
+    handshake::GroupPolicy policy;
+    bool active = false;
+    SteadyTime expires;
+    std::optional<SteadyTime> retire_at;
+    std::vector<bool> taken;               // by slot: derived for receiving, or our own now or once
+    std::vector<std::uint32_t> own;        // slots in use, in worker order
+    std::optional<std::uint32_t> own_max;  // highest slot that ever was ours
+    std::uint32_t real_end = 0;            // one above the highest slot known to be granted
+    std::map<std::uint32_t, std::uint64_t> floors;
+    SteadyTime next_look{};  // at the statistics
+
+    std::uint32_t capacity() const { return 1u << policy.spi_slot_bits; }
+  };
+
+  SaKey derive(const Epoch& epoch, std::uint32_t slot) const;
+  Result<std::vector<OutboundSa>> take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const;
+  std::vector<InboundSa> take_inbound(Epoch& epoch, std::uint32_t end) const;
+  Result<Own> install(const handshake::GroupKeying& keying, const handshake::GroupMaster& master,
+                      const handshake::EpochId& epoch_id, SteadyTime now);
+  Result<Own> refresh(Epoch& epoch, const handshake::GroupKeying& keying, SteadyTime now);
+  Own own_of(const Epoch& epoch) const;
+  void learn_real_slots(Epoch& epoch, SteadyTime now);
+  void drop(std::map<std::uint64_t, Epoch>::iterator epoch);
+  void become_active(Epoch& epoch, SteadyTime now);
+
+  const config::MemberGroup& group_;
+  DataPlaneControl& plane_;
+  std::map<std::uint64_t, Epoch> epochs_;
+  SteadyTime lease_until_{};
+  std::chrono::seconds lease_{60};
+};
+
+}  // namespace sealcast::member

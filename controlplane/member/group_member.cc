@@ -1,0 +1,418 @@
+#include "controlplane/member/group_member.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+
+namespace sealcast::member {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+constexpr milliseconds steady_after{5000};      // a channel that held this long counts as good: back-off begins anew
+constexpr milliseconds longest_silence{35000};  // key servers send something every 10 s at least
+
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+std::uint64_t random_bits() {
+  std::array<std::uint8_t, 8> bytes{};
+  handshake::system_random().fill(bytes);
+  return load_be<std::uint64_t>(bytes.data());
+}
+
+// What to do about it, for the failures an operator can mend.
+std::string advice(const std::string& reason) {
+  struct Entry {
+    const char* what;
+    const char* then;
+  };
+  static constexpr Entry entries[] = {
+      {"certificate_wrong_name", "; is keyserver_name the name in the key server's certificate?"},
+      {"certificate_unknown_ca", "; do this gateway and the key server use the same CA (ca)?"},
+      {"certificate_expired", "; make new certificates: sealcast pki"},
+      {"certificate_not_yet_valid", "; are both clocks right?"},
+      {"revocation_unknown", "; sign the revocation list anew: sealcast pki crl"},
+      {"standard_server_refused", "; this is not a Sealcast key server"},
+      {"not_tls", "; this is not a Sealcast key server"},
+  };
+  for (const Entry& entry : entries)
+    if (reason.find(entry.what) != std::string::npos) return entry.then;
+  return "";
+}
+
+}  // namespace
+
+std::string_view name(MemberState state) {
+  switch (state) {
+    case MemberState::joining:
+      return "joining";
+    case MemberState::joined:
+      return "joined";
+    case MemberState::reconnecting:
+      return "reconnecting";
+    case MemberState::revoked:
+      return "revoked";
+    case MemberState::stopped:
+      return "stopped";
+  }
+  return "?";
+}
+
+Result<Credentials> load_credentials(const config::MemberConfig& member) {
+  const auto chain = config::read_pem(member.certificate, "certificate");
+  if (!chain) return tl::unexpected(chain.error());
+  const auto key = config::read_private_key(member.private_key);
+  if (!key) return tl::unexpected(key.error());
+  const auto ca = config::read_pem(member.ca, "ca");
+  if (!ca) return tl::unexpected(ca.error());
+  Result<std::string> crl;
+  if (member.crl) crl = config::read_pem(*member.crl, "crl");
+  if (!crl) return tl::unexpected(crl.error());
+  Credentials out;
+  auto identity = handshake::Credentials::from_pem(*chain, {reinterpret_cast<const char*>(key->data()), key->size()});
+  if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
+  out.identity = std::move(*identity);
+  auto trust = handshake::TrustStore::from_pem(*ca, *crl);
+  if (!trust) return fail(member.ca + (member.crl ? ", " + *member.crl : "") + ": " + trust.error().message);
+  out.trust = std::move(*trust);
+  return out;
+}
+
+GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& group)
+    : around_(std::move(surroundings)),
+      group_(group),
+      epochs_(group, around_.data_plane),
+      retry_(around_.io),
+      backoff_(timing().backoff_first, timing().backoff_max),
+      failures_(timing().repeat_log) {}
+
+void GroupMember::start() {
+  connect();
+}
+
+void GroupMember::stop() {
+  if (status_.state == MemberState::stopped) return;
+  retry_.cancel();
+  if (link_ && status_.state == MemberState::joined) link_->send(handshake::Leave{group_.id});
+  status_.state = MemberState::stopped;
+  status_.why.clear();
+  leave_link();
+}
+
+void GroupMember::leave_link() {
+  if (const auto link = std::exchange(link_, nullptr)) link->close();
+}
+
+// ---------------------------------------------------------------- connecting
+
+KeyingContext GroupMember::context(KeyingSource source) const {
+  return {source, around_.memory.find(group_.keyserver_name, group_.keyserver_id, group_.id), around_.live_epochs()};
+}
+
+void GroupMember::connect() {
+  if (status_.state == MemberState::stopped) return;
+  auto credentials = load_credentials(around_.settings.member);
+  if (!credentials) {
+    attempt_failed(credentials.error().message);
+    return;
+  }
+  const auto weak = weak_from_this();
+  auto client = std::make_shared<handshake::ClientConfig>();
+  client->credentials = std::move(credentials->identity);
+  client->server_trust = std::move(credentials->trust);
+  client->server_name = group_.keyserver_name;
+  client->multicast_flag = around_.settings.member.multicast_flag;
+  handshake::MulticastWish wish;
+  wish.group_id = group_.id;
+  wish.key_server_id = group_.keyserver_id;
+  wish.flow.suite = group_.suite;
+  wish.flow.variant = group_.variant;
+  client->multicast = std::move(wish);
+  client->accept_keying = [weak](const handshake::GroupKeying& keying, const handshake::EpochId& id) -> Result<void> {
+    const auto self = weak.lock();
+    if (!self) return fail("the agent has ended");
+    return check_keying(self->group_, keying, id, self->context(KeyingSource::smke));
+  };
+  Link::Callbacks callbacks;
+  callbacks.on_established = [weak](handshake::Established&& established) {
+    if (const auto self = weak.lock()) self->on_established(std::move(established));
+  };
+  callbacks.on_message = [weak](handshake::ControlMessage&& message) {
+    if (const auto self = weak.lock()) self->on_message(std::move(message));
+  };
+  callbacks.on_heard = [weak] {
+    const auto self = weak.lock();
+    if (!self) return;
+    self->heard_at_ = now();
+    self->epochs_.heard(self->heard_at_);
+  };
+  callbacks.on_end = [weak](std::string reason) {
+    if (const auto self = weak.lock()) self->on_end(std::move(reason));
+  };
+  LinkSettings settings;
+  settings.server = server();
+  settings.local_address = around_.settings.member.local_address;
+  settings.client = std::move(client);
+  settings.connect_timeout = timing().connect_timeout;
+  settings.handshake_timeout = timing().handshake_timeout;
+  link_ = Link::open(around_.io, std::move(settings), std::move(callbacks));
+}
+
+void GroupMember::connect_later(milliseconds wait) {
+  retry_.expires_after(wait);
+  retry_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+    const auto self = weak.lock();
+    if (!error && self && !self->link_) self->connect();
+  });
+}
+
+void GroupMember::log_failure(const std::string& text) {
+  if (const auto line = failures_.line(text, now())) spdlog::warn("group \"{}\": {}", group_.id, *line);
+}
+
+// An attempt came to nothing: the next server of the list at once, a wait before the list begins anew.
+void GroupMember::attempt_failed(std::string reason) {
+  ++status_.failures;
+  reason += advice(reason);
+  log_failure(reason);
+  status_.why = std::move(reason);
+  server_ = (server_ + 1) % group_.keyservers.size();
+  connect_later(server_ == 0 ? backoff_.next(random_bits()) : 0ms);
+}
+
+// The channel was there and is no more. What is held stays in use until it expires or the lease ends (H10).
+void GroupMember::lost(std::string reason) {
+  if (now() - joined_at_ >= steady_after) backoff_.reset();
+  const auto lease_left = std::max(0s, std::chrono::duration_cast<std::chrono::seconds>(epochs_.lease_until() - now()));
+  log_failure(fmt::format("lost the key server: {}; connecting again", reason));
+  if (group_.sends() && epochs_.active())
+    spdlog::info("group \"{}\": sending goes on for {} s without a key server (authority lease)", group_.id,
+                 lease_left.count());
+  status_.state = MemberState::reconnecting;
+  status_.why = std::move(reason);
+  connect_later(backoff_.next(random_bits()));
+}
+
+void GroupMember::on_end(std::string reason) {
+  link_.reset();
+  if (status_.state == MemberState::joined)
+    lost(std::move(reason));
+  else if (status_.state != MemberState::stopped)
+    attempt_failed(std::move(reason));
+}
+
+// ---------------------------------------------------------------- what the key server says
+
+void GroupMember::on_established(handshake::Established&& established) {
+  const auto refuse = [this](const std::string& reason) {
+    leave_link();
+    attempt_failed(server().text() + ": " + reason);
+  };
+  if (!established.keying || !established.group_master) {  // cannot be: H4
+    refuse("the handshake ended without keying");
+    return;
+  }
+  const handshake::GroupKeying& keying = *established.keying;
+  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, *established.group_master);
+  // Checked before the closing Finished; what other groups hold may have changed since.
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::smke)); !good) {
+    refuse(good.error().message);
+    return;
+  }
+  if (const auto kept = remember(keying.epoch, id); !kept) {
+    refuse(kept.error().message);
+    return;
+  }
+  const auto time = now();
+  const auto own = epochs_.apply(keying, *established.group_master, id, time);
+  if (!own) {
+    refuse(own.error().message);
+    return;
+  }
+  const bool again = status_.joins > 0;
+  status_.state = MemberState::joined;
+  status_.why.clear();
+  status_.keyserver = server().text();
+  status_.member_id = keying.assignment.member_id;
+  status_.granted = keying.assignment.roles;
+  ++status_.joins;
+  joined_at_ = heard_at_ = time;
+  keepalive_at_ = time;
+  report_at_ = time + timing().status_report;
+  failures_.clear();
+  spdlog::info("group \"{}\": {} at {} ({}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own", group_.id,
+               again ? "joined again" : "joined", server().text(), keying.key_server_id, keying.epoch,
+               keying.state == handshake::EpochState::active ? "active" : "pending", to_hex(id),
+               keying.remaining_ms / 1000, own->slots);
+  if (group_.sends() && (keying.assignment.roles & handshake::sender) == 0) {
+    status_.why = "the key server does not let this member send (senders)";
+    spdlog::warn("group \"{}\": {}; what red sends to it is dropped", group_.id, status_.why);
+  }
+  ask_for_slots(keying.epoch, *own);
+}
+
+void GroupMember::ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own) {
+  if (own.wanted == 0 || !link_) return;
+  const auto count = static_cast<std::uint16_t>(std::min<std::uint32_t>(own.wanted, 0xffff));
+  link_->send(handshake::SlotRequest{group_.id, epoch, count});
+}
+
+Result<void> GroupMember::remember(std::uint64_t epoch, const handshake::EpochId& id) {
+  return around_.memory.remember(group_.keyserver_name, group_.keyserver_id, group_.id, {epoch, id});
+}
+
+void GroupMember::on_message(handshake::ControlMessage&& message) {
+  const auto link = link_;  // a handler may leave it
+  const auto done = handle(std::move(message));
+  if (done || link_ != link) return;
+  leave_link();
+  lost(server().text() + ": refused what it said: " + done.error().message);
+}
+
+Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
+  const auto ours = [this](const std::string& group_id) -> Result<void> {
+    if (group_id == group_.id) return {};
+    return fail(fmt::format("expected a message for the group \"{}\", got one for \"{}\"", group_.id, group_id));
+  };
+  if (const auto* update = std::get_if<handshake::GroupUpdate>(&message)) return handle_update(update->keying);
+  if (const auto* activate = std::get_if<handshake::Activate>(&message))
+    return ours(activate->group_id).and_then([&] { return handle_activate(activate->epoch); });
+  if (const auto* retire = std::get_if<handshake::Retire>(&message))
+    return ours(retire->group_id).and_then([&] { return epochs_.retire(retire->epoch); });
+  if (const auto* grant = std::get_if<handshake::SlotGrant>(&message))
+    return ours(grant->group_id).and_then([&] { return handle_grant(*grant); });
+  if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
+    if (const auto good = ours(revoked->group_id); !good) return good;
+    handle_revoked(revoked->reason);
+    return {};
+  }
+  if (std::holds_alternative<handshake::Keepalive>(message)) return {};
+  return fail("a message that only members send");
+}
+
+Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
+  const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
+  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::group_update)); !good) return good;
+  if (keying.state == handshake::EpochState::active) {
+    if (const auto kept = remember(keying.epoch, id); !kept) return kept;
+  }
+  const auto own = epochs_.apply(keying, master, id, now());
+  if (!own) return tl::unexpected(own.error());
+  spdlog::info("group \"{}\": next epoch {}, id {}, {} slot(s) of our own", group_.id, keying.epoch, to_hex(id),
+               own->slots);
+  if (link_) link_->send(handshake::GroupUpdateAck{group_.id, keying.epoch});
+  ask_for_slots(keying.epoch, *own);
+  return {};
+}
+
+Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
+  // Remembered before it is used: after a crash no older one is accepted (H5).
+  const auto live = epochs_.live();
+  const auto held =
+      std::find_if(live.begin(), live.end(), [&](const LiveEpoch& candidate) { return candidate.epoch == epoch; });
+  if (held == live.end()) return fail(fmt::format("Activate: epoch {} is not held", epoch));
+  if (const auto kept = remember(epoch, held->epoch_id); !kept) return kept;
+  const auto switched = epochs_.activate(epoch, now());
+  if (!switched) return tl::unexpected(switched.error());
+  if (*switched) {
+    ++status_.rekeys;
+    spdlog::info("group \"{}\": epoch {} is active", group_.id, epoch);
+  }
+  if (link_) link_->send(handshake::ActivateAck{group_.id, epoch});
+  return {};
+}
+
+Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
+  if (!epochs_.holds(grant.epoch)) return {};  // retired while the answer was under way
+  if (grant.count < around_.data_plane.workers()) {
+    log_failure(
+        fmt::format("the key server grants {} of {} slots (slots_per_member): workers without a slot cannot send",
+                    grant.count, around_.data_plane.workers()));
+  }
+  const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, now());
+  if (!own) return tl::unexpected(own.error());
+  return {};
+}
+
+void GroupMember::handle_revoked(const std::string& reason) {
+  spdlog::error("group \"{}\": this member was revoked by {}: {}; its keys are wiped", group_.id, server().text(),
+                reason.empty() ? "no reason given" : reason);
+  epochs_.retire_all();
+  leave_link();
+  status_.state = MemberState::revoked;
+  status_.why = "revoked: " + reason;
+  connect_later(timing().backoff_max);  // it may be admitted again one day
+}
+
+// ---------------------------------------------------------------- time
+
+void GroupMember::poll(SteadyTime time) {
+  if (status_.state == MemberState::stopped) return;
+  if (epochs_.expire(time)) {
+    log_failure("the epoch expired before the key server made a new one; nothing is sent or received until it does");
+    if (status_.state == MemberState::joined) {
+      leave_link();
+      lost("the epoch expired without a successor");
+    }
+  }
+  epochs_.look_ahead(time);
+  if (status_.state != MemberState::joined) return;
+  const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
+  if (time - heard_at_ > std::min(lease * 3 / 4, longest_silence)) {
+    leave_link();
+    lost(fmt::format("{}: nothing heard for {} ms", server().text(),
+                     std::chrono::duration_cast<milliseconds>(time - heard_at_).count()));
+    return;
+  }
+  if (time >= keepalive_at_) {
+    keepalive_at_ = time + std::min(timing().keepalive, lease / 3);
+    if (link_) link_->send(handshake::Keepalive{++keepalives_});
+  }
+  if (status_.state == MemberState::joined && time >= report_at_) {
+    report_at_ = time + timing().status_report;
+    if (const auto active = epochs_.active()) report(active->epoch);
+  }
+}
+
+void GroupMember::report(std::uint64_t epoch) {
+  if (!link_) return;
+  handshake::StatusReport out;
+  out.group_id = group_.id;
+  out.epoch = epoch;
+  for (const SaStatistics& sa : around_.data_plane.statistics().sas) {
+    if (sa.group_id != group_.id || sa.epoch != epoch) continue;
+    if (sa.outbound) {
+      out.sealed += sa.packets;
+      out.own_slots.push_back({sa.spi, sa.next_number});
+    } else {
+      out.opened += sa.packets;
+      out.dropped += sa.replays + sa.bad_tags;
+    }
+  }
+  link_->send(out);
+}
+
+void GroupMember::take(const DataPlaneEvents& events, SteadyTime time) {
+  epochs_.slots_wanted(events.slots_wanted, time);
+  for (const CounterLimit& limit : events.counter_limits) {
+    if (limit.group_id != group_.id) continue;
+    spdlog::warn("group \"{}\": SPI 0x{:08x} of epoch {} is near its volume limit; asking for a rekey", group_.id,
+                 limit.spi, limit.epoch);
+    if (status_.state == MemberState::joined) report(limit.epoch);
+  }
+}
+
+void GroupMember::snapshot_resumed() {
+  epochs_.forget_own_slots();
+  if (!group_.sends() || !link_) return;
+  // A handshake under way may hold slots that a twin of this machine holds, too.
+  leave_link();
+  lost("this machine was resumed: new slots are needed");
+}
+
+}  // namespace sealcast::member

@@ -1,0 +1,95 @@
+// One group's membership: which key server is tried when, what is done with what it says, what it is told.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controlplane/member/backoff.h"
+#include "controlplane/member/failure_log.h"
+#include "controlplane/member/group_epochs.h"
+#include "controlplane/member/link.h"
+#include "controlplane/member/member_settings.h"
+
+namespace sealcast::member {
+
+// Everything a connection needs of the configured files.
+struct Credentials {
+  handshake::Credentials identity;
+  handshake::TrustStore trust;
+};
+Result<Credentials> load_credentials(const config::MemberConfig& member);
+
+enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped };
+std::string_view name(MemberState state);
+
+class GroupMember : public std::enable_shared_from_this<GroupMember> {
+ public:
+  struct Surroundings {
+    asio::io_context& io;
+    const MemberSettings& settings;
+    DataPlaneControl& data_plane;
+    EpochMemory& memory;
+    std::function<std::vector<LiveEpoch>()> live_epochs;  // of every group of this agent
+  };
+  GroupMember(Surroundings surroundings, const config::MemberGroup& group);
+
+  void start();
+  void stop();
+  // Every AgentTiming::poll: deadlines and reports.
+  void poll(SteadyTime now);
+  void take(const DataPlaneEvents& events, SteadyTime now);
+  // Outbound SAs are gone (H9): fetch new slots.
+  void snapshot_resumed();
+
+  struct Status {
+    MemberState state = MemberState::joining;
+    std::string why, keyserver, member_id;
+    handshake::Role granted = handshake::receiver;
+    std::uint64_t joins = 0, failures = 0, rekeys = 0;
+  };
+  const Status& status() const { return status_; }
+  const GroupEpochs& epochs() const { return epochs_; }
+  const config::MemberGroup& group() const { return group_; }
+
+ private:
+  const AgentTiming& timing() const { return around_.settings.timing; }
+  const config::HostPort& server() const { return group_.keyservers[server_]; }
+  KeyingContext context(KeyingSource source) const;
+
+  void connect();
+  void connect_later(std::chrono::milliseconds wait);
+  void attempt_failed(std::string reason);
+  void lost(std::string reason);
+  void leave_link();
+
+  void on_established(handshake::Established&& established);
+  void on_message(handshake::ControlMessage&& message);
+  void on_end(std::string reason);
+  Result<void> handle(handshake::ControlMessage&& message);
+  Result<void> handle_update(const handshake::GroupKeying& keying);
+  Result<void> handle_activate(std::uint64_t epoch);
+  Result<void> handle_grant(const handshake::SlotGrant& grant);
+  void handle_revoked(const std::string& reason);
+  Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
+  void ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own);
+  void report(std::uint64_t epoch);
+  void log_failure(const std::string& text);
+
+  Surroundings around_;
+  const config::MemberGroup& group_;
+  GroupEpochs epochs_;
+  Status status_;
+  std::shared_ptr<Link> link_;
+  asio::steady_timer retry_;
+  Backoff backoff_;
+  FailureLog failures_;
+  std::size_t server_ = 0;  // index into group_.keyservers
+  SteadyTime joined_at_{}, heard_at_{}, keepalive_at_{}, report_at_{};
+  std::uint64_t keepalives_ = 0;
+};
+
+}  // namespace sealcast::member

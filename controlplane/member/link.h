@@ -1,0 +1,47 @@
+// One attempt at one key server, and if it succeeds the control channel: TCP, the modified handshake, deadlines. It
+// tells its owner what happened and knows nothing of groups or epochs. Ends once, with one reason.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/address.h"
+#include "controlplane/config/config.h"
+#include "handshake/endpoint.h"
+
+namespace sealcast::member {
+
+struct LinkSettings {
+  config::HostPort server;
+  std::optional<IpAddress> local_address;
+  std::shared_ptr<const handshake::ClientConfig> client;
+  std::chrono::milliseconds connect_timeout{5000};
+  std::chrono::milliseconds handshake_timeout{10000};
+};
+
+inline constexpr std::size_t max_unsent_bytes = 1024 * 1024;  // to a key server that does not read
+
+class Link : public std::enable_shared_from_this<Link> {
+ public:
+  // Called on the loop's thread. A callback may close the link; none comes after on_end or close().
+  struct Callbacks {
+    std::function<void(handshake::Established&&)> on_established;
+    std::function<void(handshake::ControlMessage&&)> on_message;
+    std::function<void()> on_heard;  // an authenticated record came, after on_message of its messages
+    std::function<void(std::string reason)> on_end;
+  };
+
+  static std::shared_ptr<Link> open(asio::io_context& io, LinkSettings settings, Callbacks callbacks);
+  virtual ~Link() = default;
+
+  // Queues a message. False: the link has ended (on_end was called) or is not established.
+  virtual bool send(const handshake::ControlMessage& message) = 0;
+  // Says close_notify if there is a channel, lets what is queued leave, calls nobody any more.
+  virtual void close() = 0;
+};
+
+}  // namespace sealcast::member

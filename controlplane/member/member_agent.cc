@@ -1,0 +1,189 @@
+#include "controlplane/member/member_agent.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+#include <time.h>
+
+#include <asio/steady_timer.hpp>
+#include <nlohmann/json.hpp>
+
+#include "controlplane/member/clock_watch.h"
+#include "controlplane/member/group_member.h"
+
+namespace sealcast::member {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+std::chrono::nanoseconds read_clock(clockid_t clock) {
+  timespec time{};
+  ::clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
+
+double seconds_until(SteadyTime when, SteadyTime now) {
+  const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(when - now).count();
+  return static_cast<double>(std::max<std::int64_t>(left, 0)) / 1000.0;
+}
+
+Json status_of(const GroupMember& member, SteadyTime now) {
+  const GroupMember::Status& status = member.status();
+  const GroupEpochs& epochs = member.epochs();
+  Json out{{"group", member.group().id},
+           {"state", name(status.state)},
+           {"why", status.why},
+           {"role", config::name(member.group().role)},
+           {"keyserver", status.keyserver},
+           {"keyserver_id", member.group().keyserver_id},
+           {"member_id", status.member_id}};
+  const auto views = epochs.views();
+  // The epoch in use; before the first activation, the one that is waited with.
+  auto shown = epochs.active();
+  if (!shown && !views.empty()) shown = views.front();
+  if (shown) {
+    Json own = Json::array();
+    for (const std::uint32_t spi : shown->own_spis)
+      own.push_back(fmt::format("0x{:08x}", spi));
+    out["epoch"] = shown->epoch;
+    out["epoch_id"] = to_hex(shown->epoch_id);
+    out["epoch_state"] = shown->active ? "active" : "pending";
+    out["remaining_s"] = seconds_until(shown->expires, now);
+    out["lease_remaining_s"] = seconds_until(epochs.lease_until(), now);
+    out["slots_known"] = shown->slots_known;
+    out["own_slots"] = std::move(own);
+  }
+  out["joins"] = status.joins;
+  out["failures"] = status.failures;
+  out["rekeys"] = status.rekeys;
+  Json list = Json::array();
+  const std::uint64_t active = epochs.active() ? epochs.active()->epoch : 0;
+  for (const auto& view : views)
+    list.push_back({{"epoch", view.epoch},
+                    {"epoch_id", to_hex(view.epoch_id)},
+                    {"state", view.active           ? "active"
+                              : view.epoch < active ? "old"
+                                                    : "pending"},
+                    {"remaining_s", seconds_until(view.expires, now)},
+                    {"slots_derived", view.derived}});
+  out["epochs"] = std::move(list);
+  return out;
+}
+
+}  // namespace
+
+class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl> {
+ public:
+  Impl(asio::io_context& io, MemberSettings settings, DataPlaneControl& data_plane)
+      : io_(io), settings_(std::move(settings)), plane_(data_plane), timer_(io), clocks_(settings_.timing.clock_jump) {}
+
+  Result<void> start() {
+    if (auto credentials = load_credentials(settings_.member); !credentials) return tl::unexpected(credentials.error());
+    auto memory = EpochMemory::load(settings_.state_file);
+    if (!memory) return tl::unexpected(memory.error());
+    memory_ = std::move(*memory);
+    // Every group's policy stands before anything else happens (H10).
+    for (const config::MemberGroup& group : settings_.member.groups)
+      if (auto done = plane_.protect(group.id, group.selectors); !done) return done;
+    const auto weak = weak_from_this();
+    for (const config::MemberGroup& group : settings_.member.groups) {
+      GroupMember::Surroundings around{io_, settings_, plane_, memory_, [weak] {
+                                         const auto self = weak.lock();
+                                         return self ? self->live_epochs() : std::vector<LiveEpoch>();
+                                       }};
+      groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
+    }
+    for (const auto& group : groups_)
+      group->start();
+    running_ = true;
+    tick();
+    return {};
+  }
+
+  void stop() {
+    if (!std::exchange(running_, false)) return;
+    timer_.cancel();
+    for (const auto& group : groups_)
+      group->stop();
+  }
+
+  std::string status_json() const {
+    const auto now = std::chrono::steady_clock::now();
+    Json list = Json::array();
+    std::size_t joined = 0;
+    for (const auto& group : groups_) {
+      list.push_back(status_of(*group, now));
+      if (group->status().state == MemberState::joined) ++joined;
+    }
+    return Json{{"groups", std::move(list)}, {"joined", joined}, {"snapshot_resumes", resumes_}}.dump(
+        -1, ' ', false, Json::error_handler_t::replace);
+  }
+
+ private:
+  std::vector<LiveEpoch> live_epochs() const {
+    std::vector<LiveEpoch> out;
+    for (const auto& group : groups_) {
+      auto live = group->epochs().live();
+      out.insert(out.end(), std::make_move_iterator(live.begin()), std::make_move_iterator(live.end()));
+    }
+    return out;
+  }
+
+  void tick() {
+    timer_.expires_after(settings_.timing.poll);
+    timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+      const auto self = weak.lock();
+      if (error || !self || !self->running_) return;
+      self->poll();
+      self->tick();
+    });
+  }
+
+  void poll() {
+    if (clocks_.jumped(read_clock(CLOCK_BOOTTIME), read_clock(CLOCK_REALTIME))) {
+      ++resumes_;
+      spdlog::warn(
+          "the boot-time and real-time clocks moved against each other: this machine may have been resumed from a "
+          "snapshot; sending stops until the key servers gave new slots (H9)");
+      plane_.drop_all_outbound();
+      for (const auto& group : groups_)
+        group->snapshot_resumed();
+    }
+    const auto now = std::chrono::steady_clock::now();
+    const DataPlaneEvents events = plane_.take_events();
+    for (const auto& group : groups_) {
+      group->take(events, now);
+      group->poll(now);
+    }
+  }
+
+  asio::io_context& io_;
+  const MemberSettings settings_;
+  DataPlaneControl& plane_;
+  EpochMemory memory_;
+  std::vector<std::shared_ptr<GroupMember>> groups_;
+  asio::steady_timer timer_;
+  ClockWatch clocks_;
+  std::uint64_t resumes_ = 0;
+  bool running_ = false;
+};
+
+MemberAgent::MemberAgent(asio::io_context& io, MemberSettings settings, DataPlaneControl& data_plane)
+    : impl_(std::make_shared<Impl>(io, std::move(settings), data_plane)) {}
+
+MemberAgent::~MemberAgent() {
+  impl_->stop();
+}
+
+Result<void> MemberAgent::start() {
+  return impl_->start();
+}
+
+void MemberAgent::stop() {
+  impl_->stop();
+}
+
+std::string MemberAgent::status_json() const {
+  return impl_->status_json();
+}
+
+}  // namespace sealcast::member
