@@ -1,0 +1,146 @@
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <ctime>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/cli/commands.h"
+#include "app/cli/exit_code.h"
+#include "controlplane/config/config.h"
+#include "controlplane/pki/inspect.h"
+
+namespace sealcast::cli {
+namespace {
+
+struct Report {
+  std::string file;
+  std::vector<config::Diagnostic> errors;
+  std::vector<config::Diagnostic> warnings;
+
+  void error(const std::string& key, std::string message) { errors.push_back({file, 0, 0, key, std::move(message)}); }
+  void warning(const std::string& key, std::string message) {
+    warnings.push_back({file, 0, 0, key, std::move(message)});
+  }
+};
+
+// Reading a configuration only warns of a file that isn't there yet. Here that is an error, at the same place.
+// True if there was such a warning.
+bool promote(Report& report, const std::string& key) {
+  const auto found =
+      std::find_if(report.warnings.begin(), report.warnings.end(), [&](const auto& w) { return w.key == key; });
+  if (found == report.warnings.end()) return false;
+  report.errors.push_back(*found);
+  report.warnings.erase(found);
+  return true;
+}
+
+void take(Report& report, const std::string& key, const std::string& path, const pki::Findings& findings) {
+  for (const std::string& text : findings.errors)
+    report.error(key, path + ": " + text);
+  for (const std::string& text : findings.warnings)
+    report.warning(key, path + ": " + text);
+}
+
+struct Files {
+  std::string certificate, private_key, ca;
+  std::optional<std::string> crl;
+};
+
+void check_files(Report& report, const std::string& table, const Files& files, pki::Purpose purpose,
+                 const std::vector<std::string>& groups) {
+  const auto read = [&](const std::string& name, const std::string& path) {
+    auto text = config::read_pem(path, name);
+    if (!text && !promote(report, table + "." + name)) report.error(table + "." + name, text.error().message);
+    return text;
+  };
+  const std::int64_t now = std::time(nullptr);
+  const auto chain = read("certificate", files.certificate);
+  const auto key = config::read_private_key(files.private_key);
+  if (!key && !promote(report, table + ".private_key")) report.error(table + ".private_key", key.error().message);
+  if (chain && key)
+    take(report, table + ".certificate", files.certificate,
+         pki::inspect_identity(*chain, key->view(), purpose, groups, now));
+  const auto ca = read("ca", files.ca);
+  Result<std::string> crl;
+  if (files.crl) crl = read("crl", *files.crl);
+  if (ca && crl)
+    take(report, table + ".ca", files.crl ? files.ca + ", " + *files.crl : files.ca,
+         pki::inspect_trust(*ca, *crl, now));
+}
+
+void check_keyserver(Report& report, const config::KeyserverConfig& keyserver) {
+  check_files(report, "keyserver", {keyserver.certificate, keyserver.private_key, keyserver.ca, keyserver.crl},
+              pki::Purpose::key_server, {});
+}
+
+bool begins_with(const std::string& text, std::string_view head) {
+  return text.compare(0, head.size(), head) == 0;
+}
+
+void check_gateway(Report& report, const config::GatewayConfig& gateway) {
+  std::vector<std::string> groups;
+  for (const auto& group : gateway.member.groups)
+    groups.push_back(group.id);
+  const auto& member = gateway.member;
+  check_files(report, "member", {member.certificate, member.private_key, member.ca, member.crl}, pki::Purpose::member,
+              groups);
+  for (const auto& [name, port] : {std::pair("black", &gateway.black), std::pair("red", &gateway.red)})
+    if (begins_with(port->device, "virtio-user"))
+      report.warning(std::string(name) + ".device",
+                     "a virtio-user port maps this gateway's whole packet memory, plain packets included, read-write "
+                     "into the process behind its socket; use it only where that process is trusted as much as the "
+                     "gateway, else vhost-user");
+  if (gateway.keyserver) check_keyserver(report, *gateway.keyserver);
+}
+
+int run(const std::string& file, bool verbose) {
+  Report report;
+  report.file = file;
+  const auto kind = config::detect_kind(file);
+  report.errors = kind.errors;
+  std::string needs;
+  if (kind.ok() && *kind.value == config::FileKind::gateway) {
+    auto loaded = config::load_gateway_config(file);
+    report.errors = std::move(loaded.errors);
+    report.warnings = std::move(loaded.warnings);
+    if (loaded.value) {
+      check_gateway(report, *loaded.value);
+      needs = "a gateway's file; needs " + std::to_string(loaded.value->memory_mb) +
+              " MB of hugepages and, for red packets of " + std::to_string(loaded.value->red.mtu) +
+              " bytes, a black MTU of " + std::to_string(config::needed_black_mtu(loaded.value->red.mtu)) +
+              " (IPv6: " + std::to_string(config::needed_black_mtu(loaded.value->red.mtu, 6)) + ")";
+    }
+  } else if (kind.ok()) {
+    auto loaded = config::load_keyserver_config(file);
+    report.errors = std::move(loaded.errors);
+    report.warnings = std::move(loaded.warnings);
+    if (loaded.value) {
+      check_keyserver(report, *loaded.value);
+      needs = "a key server's file; listens at TCP " + loaded.value->listen.text();
+    }
+  }
+  for (const auto& problem : report.errors)
+    std::fprintf(stderr, "error: %s\n", problem.text().c_str());
+  for (const auto& problem : report.warnings)
+    std::fprintf(stderr, "warning: %s\n", problem.text().c_str());
+  if (verbose && !needs.empty()) std::printf("%s: %s\n", file.c_str(), needs.c_str());
+  return report.errors.empty() ? ExitCode::ok : ExitCode::bad_configuration;
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, const Choose& choose) {
+  struct Arguments {
+    std::string file;
+    bool verbose = false;
+  };
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* check = app.add_subcommand("check", "Validate a configuration file and the certificates it names");
+  check->add_option("FILE", arguments->file, "a gateway's or key server's TOML file")->required();
+  check->add_flag("-v,--verbose", arguments->verbose, "also say what the file is and what it needs");
+  check->callback([=] { choose([=] { return run(arguments->file, arguments->verbose); }); });
+}
+
+}  // namespace sealcast::cli

@@ -1,0 +1,20 @@
+// The tool's commands: each registers itself, with its options, and returns its exit code when it was chosen.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace sealcast::cli {
+
+using Command = std::function<int()>;
+// Called with what to run when the command line named the command.
+using Choose = std::function<void(Command)>;
+
+void add_pki(CLI::App& app, const Choose& choose);
+void add_check(CLI::App& app, const Choose& choose);
+void add_status(CLI::App& app, const Choose& choose);
+
+}  // namespace sealcast::cli

@@ -1,0 +1,15 @@
+// Exit codes of the tool and the daemons (docs/operator.md).
+#pragma once
+
+namespace sealcast::cli {
+
+enum ExitCode : int {
+  ok = 0,
+  failed = 1,
+  usage = 2,
+  unreachable = 3,         // no daemon behind the admin socket
+  partial = 4,             // several things were asked for and not all of them worked
+  bad_configuration = 78,  // EX_CONFIG of sysexits.h
+};
+
+}  // namespace sealcast::cli

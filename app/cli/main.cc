@@ -1,0 +1,32 @@
+// sealcast: the operator's tool.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <string>
+
+#include "app/cli/commands.h"
+#include "app/cli/exit_code.h"
+
+int main(int argc, char** argv) {
+  using namespace sealcast::cli;
+  CLI::App app("Operates Sealcast: makes certificates, checks configuration files, shows what the daemons do.",
+               "sealcast");
+  app.require_subcommand(1);
+  app.set_version_flag("--version", std::string("sealcast ") + SEALCAST_VERSION);
+  Command chosen;
+  const Choose choose = [&chosen](Command command) { chosen = std::move(command); };
+  add_pki(app, choose);
+  add_check(app, choose);
+  add_status(app, choose);
+  app.add_subcommand("version", "Say which version this is")->callback([&chosen] {
+    chosen = [] {
+      std::printf("sealcast %s\n", SEALCAST_VERSION);
+      return ExitCode::ok;
+    };
+  });
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {  // CLI11 has no other way to report
+    return app.exit(error) == 0 ? ExitCode::ok : ExitCode::usage;
+  }
+  return chosen ? chosen() : ExitCode::usage;
+}

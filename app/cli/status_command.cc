@@ -1,0 +1,86 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "app/cli/commands.h"
+#include "app/cli/exit_code.h"
+#include "app/cli/status_text.h"
+#include "controlplane/admin/admin_client.h"
+
+namespace sealcast::cli {
+namespace {
+
+// Where docs/configuration.md puts the daemons' sockets.
+const std::vector<std::string> usual_sockets{"/run/sealcast/gateway.sock", "/run/sealcast/keyserver.sock"};
+
+struct Arguments {
+  std::vector<std::string> sockets;
+  bool json = false;
+  StatusView view;
+  double timeout_s = 3;
+};
+
+// One daemon: 0, 1 (it answers, but not with a status) or 3.
+int show(const std::string& socket, const Arguments& arguments, bool first) {
+  const std::chrono::milliseconds deadline(static_cast<std::int64_t>(arguments.timeout_s * 1000));
+  const auto answer = admin::ask(socket, R"({"command": "status"})", deadline);
+  if (!answer) {
+    std::fprintf(stderr, "sealcast status: %s\n", answer.error().message.c_str());
+    return ExitCode::unreachable;
+  }
+  const auto text = status_text(*answer, arguments.view);  // also tells whether it is a status at all
+  if (!text) {
+    std::fprintf(stderr, "sealcast status: %s: %s\n", socket.c_str(), text.error().message.c_str());
+    return ExitCode::failed;
+  }
+  if (arguments.json)
+    std::printf("%s\n", answer->c_str());
+  else
+    std::printf("%s%s", first ? "" : "\n", text->c_str());
+  return ExitCode::ok;
+}
+
+int run(Arguments arguments) {
+  if (arguments.sockets.empty()) {
+    for (const std::string& path : usual_sockets)
+      if (::access(path.c_str(), F_OK) == 0) arguments.sockets.push_back(path);
+    if (arguments.sockets.empty()) {
+      std::fprintf(stderr,
+                   "sealcast status: no daemon here: neither %s nor %s exists; start one, or give --socket with its "
+                   "admin_socket\n",
+                   usual_sockets[0].c_str(), usual_sockets[1].c_str());
+      return ExitCode::unreachable;
+    }
+  }
+  std::vector<int> codes;
+  for (const std::string& socket : arguments.sockets) {
+    const bool first = std::none_of(codes.begin(), codes.end(), [](int code) { return code == ExitCode::ok; });
+    codes.push_back(show(socket, arguments, first));
+  }
+  const auto good = std::count(codes.begin(), codes.end(), ExitCode::ok);
+  if (good == static_cast<std::ptrdiff_t>(codes.size())) return ExitCode::ok;
+  return good > 0 ? ExitCode::partial : *std::min_element(codes.begin(), codes.end());
+}
+
+}  // namespace
+
+void add_status(CLI::App& app, const Choose& choose) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* status = app.add_subcommand("status", "Show groups, epochs, members or SAs, and packet counters");
+  status->add_option("--socket", arguments->sockets, "a daemon's admin_socket; give it once for each")
+      ->expected(1)
+      ->take_all();
+  status->add_flag("--json", arguments->json, "one JSON object a line and daemon, for programs");
+  status->add_flag("--all", arguments->view.all, "also SAs without packets and drop reasons that never occurred");
+  status->add_option("--timeout", arguments->timeout_s, "seconds to wait for a daemon")
+      ->check(CLI::Range(0.05, 3600.0))
+      ->capture_default_str();
+  status->callback([=] { choose([=] { return run(*arguments); }); });
+}
+
+}  // namespace sealcast::cli

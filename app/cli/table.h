@@ -1,0 +1,38 @@
+// Text for people: aligned columns, sizes of time and number as one reads them. Whatever a peer may have chosen (names,
+// reasons) loses its control characters here, so that it can't play with the operator's terminal.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace sealcast::cli {
+
+enum class Align : std::uint8_t { left, right };
+
+class Table {
+ public:
+  struct Column {
+    std::string title;
+    Align align = Align::left;
+  };
+  explicit Table(std::vector<Column> columns);
+
+  // Missing cells are blank; further ones are dropped.
+  void row(std::vector<std::string> cells);
+  bool empty() const { return rows_.empty(); }
+  // Every line begins with indent blanks and has no trailing ones.
+  std::string text(std::size_t indent = 0) const;
+
+ private:
+  std::vector<Column> columns_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+std::string clean(std::string_view text);     // control characters become '?'
+std::string count(std::uint64_t value);       // 1234567 -> "1,234,567"
+std::string duration(std::int64_t seconds);   // "23 h 59 min", "1 min 5 s", "0 s"
+std::string bytes_text(std::uint64_t bytes);  // "999 B", "1.21 MB"
+
+}  // namespace sealcast::cli
