@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <csignal>
 #include <cstdio>
 #include <deque>
 #include <filesystem>
@@ -70,7 +71,8 @@ ssize_t write_log(void*, const char* text, std::size_t size) {
     State& s = state();
     const std::lock_guard lock(s.log_mutex);
     s.partial.append(text, size);
-    if (s.partial.back() != '\n' && s.partial.size() < longest_line) return static_cast<ssize_t>(size);
+    if (!s.partial.empty() && s.partial.back() != '\n' && s.partial.size() < longest_line)
+      return static_cast<ssize_t>(size);
     line.swap(s.partial);
   }
   take_line(level, std::move(line));
@@ -176,6 +178,8 @@ Result<void> Eal::start(const EalOptions& options) {
     arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
+  // The vhost and virtio drivers write to sockets whose peer may have died.
+  std::signal(SIGPIPE, SIG_IGN);
   int result = 0;
   int error = 0;
   std::thread([&] {

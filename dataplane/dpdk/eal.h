@@ -21,7 +21,7 @@ class Eal {
   // Starts the environment on a thread of its own, because rte_eal_init binds its caller to one CPU and every thread
   // started later would inherit that. The environment lives until the process ends and cannot be started anew: a later
   // call succeeds if it needs nothing more than the first one brought (memory, PCI devices), takes over the log, and
-  // fails otherwise. Thread-safe.
+  // fails otherwise. Thread-safe. SIGPIPE is ignored from then on, process-wide: the socket drivers need it.
   static Result<void> start(const EalOptions& options);
   static bool started();
 

@@ -9,22 +9,32 @@ namespace sealcast::dataplane {
 
 // DPDK's virtio-user in server mode waits inside its device probe, without end and holding the device list, until a
 // vhost-user client has connected and negotiated. A port must not wait for its peer, so this object connects to the
-// socket from the same process with DPDK's own vhost library, lets the probe finish, and hangs up on destruction; from
-// then on the driver accepts real peers in the background. Should a real peer connect first, that one is served and
-// this one is never accepted.
+// socket from the same process with DPDK's own vhost library, lets the probe finish, and hangs up; from then on the
+// driver accepts real peers in the background. Should a real peer connect first, that one is served and this one is
+// never accepted.
 class FirstPeer {
  public:
-  explicit FirstPeer(std::string socket_path);  // starts waiting for the socket to appear
-  ~FirstPeer();                                 // hangs up
+  explicit FirstPeer(std::string socket_path);  // waits for the socket to appear, in the background
+  ~FirstPeer();                                 // hangs up, which takes up to a second, unless that is done
   FirstPeer(const FirstPeer&) = delete;
   FirstPeer& operator=(const FirstPeer&) = delete;
 
+  // Asks to hang up; the device is started. The vhost library needs up to a second, in the background.
+  void hang_up() { leave_ = true; }
+
+  enum class Outcome : std::uint8_t {
+    connected,   // not gone yet
+    served,      // gone; the driver had been talking to it and will notice that its link went down
+    not_served,  // gone; the driver never knew it
+  };
+  Outcome outcome() const { return outcome_; }
+
  private:
-  void connect();
+  void run();
 
   std::string path_;
-  std::atomic<bool> stop_{false};
-  bool registered_ = false;  // written by the thread, read after join
+  std::atomic<bool> leave_{false};
+  std::atomic<Outcome> outcome_{Outcome::connected};
   std::thread thread_;
 };
 

@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <thread>
 
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/first_peer.h"
@@ -51,11 +52,20 @@ std::string unique_number() {
   return std::to_string(next++);
 }
 
-int on_link_change(std::uint16_t port, rte_eth_event_type, void* role, void*) {
+struct LinkWatch {
+  std::string role;
+  bool stand_in = false;  // the first change is a stand-in peer's leave: no news
+  std::atomic<int> changes{0};
+};
+
+// Called by DPDK's background threads.
+int on_link_change(std::uint16_t port, rte_eth_event_type, void* watch, void*) {
+  auto* const w = static_cast<LinkWatch*>(watch);
   rte_eth_link link{};
   rte_eth_link_get_nowait(port, &link);
-  Eal::log(LogLevel::info, *static_cast<const std::string*>(role) + ": link is " +
-                               (link.link_status == RTE_ETH_LINK_UP ? "up" : "down"));
+  const bool up = link.link_status == RTE_ETH_LINK_UP;
+  const bool first = w->changes++ == 0;
+  if (!(first && w->stand_in && !up)) Eal::log(LogLevel::info, w->role + ": link is " + (up ? "up" : "down"));
   return 0;
 }
 
@@ -68,8 +78,9 @@ struct Port::State {
   std::uint32_t framesz = 0;            // af_packet ring frame, bytes
   rte_mempool* pool = nullptr;
   int ring_end = -1;
-  std::optional<FirstPeer> first_peer;  // until the port is started
+  std::optional<FirstPeer> first_peer;
   bool started = false;
+  LinkWatch watch;
   bool watching = false;
   PortStatistics last;
   std::uint64_t last_missed = 0;
@@ -87,6 +98,12 @@ struct Port::State {
   Result<void> make_pool();
   Result<void> configure();
   Result<void> hear_multicast();
+  // The driver may take the stand-in for a peer until it has noticed its leave.
+  bool stand_in_present() const {
+    if (!first_peer) return false;
+    const FirstPeer::Outcome outcome = first_peer->outcome();
+    return outcome == FirstPeer::Outcome::connected || (outcome == FirstPeer::Outcome::served && watch.changes == 0);
+  }
   void close();
   void read_counters(PortStatistics& out, std::uint64_t& missed) const;
 };
@@ -99,7 +116,7 @@ std::pair<std::string, std::string> driver_arguments(const PortSpec& spec, std::
   switch (spec.kind) {
     case PortKind::virtio_user:
       return {"net_virtio_user",
-              "path=" + spec.target + ",server=" + (spec.socket_server ? "1" : "0") + ",queues=" + queues +
+              "path=" + spec.target + ",server=" + (spec.socket_server ? "1" : "0") + ",in_order=0,queues=" + queues +
                   ",queue_size=" + std::to_string(spec.descriptors == 0 ? default_descriptors : spec.descriptors)};
     case PortKind::vhost_user:
       return {"net_vhost",
@@ -237,11 +254,13 @@ Result<void> Port::State::configure() {
     if (const int result = rte_eth_tx_queue_setup(id, queue, tx, SOCKET_ID_ANY, nullptr); result != 0)
       return driver_problem("setting up transmit queue " + std::to_string(queue), result);
   }
+  watch.role = config.role;
+  watch.stand_in = first_peer.has_value();
   if (conf.intr_conf.lsc != 0 || config.spec.kind == PortKind::vhost_user)
-    watching = rte_eth_dev_callback_register(id, RTE_ETH_EVENT_INTR_LSC, on_link_change, &config.role) == 0;
+    watching = rte_eth_dev_callback_register(id, RTE_ETH_EVENT_INTR_LSC, on_link_change, &watch) == 0;
   if (const int result = rte_eth_dev_start(id); result != 0) return driver_problem("starting the device", result);
   started = true;
-  first_peer.reset();
+  if (first_peer) first_peer->hang_up();
   return {};
 }
 
@@ -278,7 +297,9 @@ void Port::State::close() {
     rte_eth_dev_stop(id);
     started = false;
   }
-  if (watching) rte_eth_dev_callback_unregister(id, RTE_ETH_EVENT_INTR_LSC, on_link_change, &config.role);
+  // Refused while a callback runs.
+  while (watching && rte_eth_dev_callback_unregister(id, RTE_ETH_EVENT_INTR_LSC, on_link_change, &watch) == -EAGAIN)
+    std::this_thread::yield();
   watching = false;
   if (config.spec.kind == PortKind::ring || config.spec.kind == PortKind::pci) {
     rte_eth_dev_close(id);
@@ -364,8 +385,9 @@ const PortConfig& Port::config() const {
 }
 
 bool Port::link_up() const {
+  if (!state_->started || state_->stand_in_present()) return false;
   rte_eth_link link{};
-  return state_->started && rte_eth_link_get_nowait(state_->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+  return rte_eth_link_get_nowait(state_->id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
 PortStatistics Port::statistics() const {
