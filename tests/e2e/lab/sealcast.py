@@ -168,12 +168,12 @@ class Lab:
         """Runs the operator's tool in the work folder."""
         return run([self.tool("sealcast"), *arguments], check=check, cwd=self.work, namespace=namespace)
 
-    def make_pki(self, members, days=1):
+    def make_pki(self, members):
         """CA, the key server's certificate and one for each member: name → group it may join."""
-        self.sealcast("pki", "init", "--dir", "pki", "--days", days)
-        self.sealcast("pki", "server", "ks.example", "--dir", "pki", "--days", days)
+        self.sealcast("pki", "init", "--dir", "pki")
+        self.sealcast("pki", "server", "ks.example", "--dir", "pki")
         for name, group in members.items():
-            self.sealcast("pki", "member", name, "--group", group, "--dir", "pki", "--days", days)
+            self.sealcast("pki", "member", name, "--group", group, "--dir", "pki")
 
     def plug_management(self, namespace, name, address):
         """Connects a namespace to the management network, a bridge with nothing else on it."""
