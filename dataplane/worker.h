@@ -28,7 +28,7 @@ struct PathSettings {
   std::uint32_t igmp_per_second = 256;  // IGMP messages bypassed per worker and direction; as many may come at once
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
   std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
-  std::vector<Prefix> local_red_sources;                    // IPv4; an opened packet from one of these is a loop
+  std::vector<Prefix> local_red_sources = {};               // IPv4; an opened packet from one of these is a loop
 };
 
 // Written by the worker alone.

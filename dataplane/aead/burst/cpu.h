@@ -1,0 +1,9 @@
+// Which kernels this CPU and operating system can run.
+#pragma once
+
+namespace sealcast::dataplane::aead::burst {
+
+// AVX-512 F/DQ/BW/VL, VAES, VPCLMULQDQ, AES, BMI2, and an operating system that keeps 512-bit registers.
+bool cpu_runs_vaes512() noexcept;
+
+}  // namespace sealcast::dataplane::aead::burst

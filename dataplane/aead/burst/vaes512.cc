@@ -1,0 +1,216 @@
+// The 512-bit kernel: key expansion, long packets' leading segments, and the dispatch to groups. Compiled with its own
+// -m flags; see packet.h for why no C++ library header may be included here.
+#include "dataplane/aead/burst/vaes512_group.h"
+#include "dataplane/aead/burst/vaes512_math.h"
+
+namespace sealcast::dataplane::aead::burst {
+namespace {
+
+V multiply_reduced(V a, V b) {
+  return reduce(multiply(a, b));
+}
+
+SEALCAST_INLINE __m128i expand_xor(__m128i key, __m128i word) {
+  key = _mm_xor_si128(key, _mm_slli_si128(key, 4));
+  key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
+  return _mm_xor_si128(key, word);
+}
+template <int kRcon>
+SEALCAST_INLINE __m128i next_even(__m128i previous, __m128i source) {
+  return expand_xor(previous, _mm_shuffle_epi32(_mm_aeskeygenassist_si128(source, kRcon), 0xff));
+}
+SEALCAST_INLINE __m128i next_odd(__m128i previous, __m128i source) {
+  return expand_xor(previous, _mm_shuffle_epi32(_mm_aeskeygenassist_si128(source, 0), 0xaa));
+}
+
+// FIPS 197 §5.2.
+void expand_round_keys(KeyContext& c, const uint8_t* key, int rounds) {
+  __m128i k = load16(key);
+  store16(c.round_key[0], k);
+  if (rounds == 10) {
+    store16(c.round_key[1], k = next_even<0x01>(k, k));
+    store16(c.round_key[2], k = next_even<0x02>(k, k));
+    store16(c.round_key[3], k = next_even<0x04>(k, k));
+    store16(c.round_key[4], k = next_even<0x08>(k, k));
+    store16(c.round_key[5], k = next_even<0x10>(k, k));
+    store16(c.round_key[6], k = next_even<0x20>(k, k));
+    store16(c.round_key[7], k = next_even<0x40>(k, k));
+    store16(c.round_key[8], k = next_even<0x80>(k, k));
+    store16(c.round_key[9], k = next_even<0x1b>(k, k));
+    store16(c.round_key[10], next_even<0x36>(k, k));
+    return;
+  }
+  __m128i j = load16(key + 16);
+  store16(c.round_key[1], j);
+  store16(c.round_key[2], k = next_even<0x01>(k, j));
+  store16(c.round_key[3], j = next_odd(j, k));
+  store16(c.round_key[4], k = next_even<0x02>(k, j));
+  store16(c.round_key[5], j = next_odd(j, k));
+  store16(c.round_key[6], k = next_even<0x04>(k, j));
+  store16(c.round_key[7], j = next_odd(j, k));
+  store16(c.round_key[8], k = next_even<0x08>(k, j));
+  store16(c.round_key[9], j = next_odd(j, k));
+  store16(c.round_key[10], k = next_even<0x10>(k, j));
+  store16(c.round_key[11], j = next_odd(j, k));
+  store16(c.round_key[12], k = next_even<0x20>(k, j));
+  store16(c.round_key[13], j = next_odd(j, k));
+  store16(c.round_key[14], next_even<0x40>(k, j));
+}
+
+void expand_key(KeyContext& c, const uint8_t* key, int rounds) {
+  __builtin_memset(&c, 0, sizeof(c));
+  expand_round_keys(c, key, rounds);
+  __m128i h = load16(c.round_key[0]);
+  for (int r = 1; r < rounds; r++)
+    h = _mm_aesenc_si128(h, load16(c.round_key[r]));
+  h = _mm512_castsi512_si128(
+      reverse_bytes(_mm512_zextsi128_si512(_mm_aesenclast_si128(h, load16(c.round_key[rounds])))));
+  // Times x, so that products need no shift: one bit to the left, and the polynomial if a bit falls out.
+  const __m128i carries = _mm_srli_epi64(h, 63);
+  const __m128i fell_out = _mm_sub_epi64(_mm_setzero_si128(), _mm_unpackhi_epi64(carries, carries));
+  h = _mm_or_si128(_mm_slli_epi64(h, 1), _mm_slli_si128(carries, 8));
+  h = _mm_xor_si128(h, _mm_and_si128(fell_out, _mm_set_epi64x(static_cast<long long>(0xC200000000000000ull), 1)));
+
+  const V h1 = _mm512_zextsi128_si512(h);
+  V power = h1;
+  for (int k = 1; k <= power_count; k++) {
+    store16(c.power[power_count - k], _mm512_castsi512_si128(power));
+    power = multiply_reduced(power, h1);
+  }
+  const V aad_bits = _mm512_zextsi128_si512(_mm_set_epi64x(8 * esp_aad_bytes, 0));
+  store16(c.aad_length_term, _mm512_castsi512_si128(multiply_reduced(aad_bits, h1)));
+}
+
+void absorb_aad(Packet& p, const uint8_t* aad, size_t length) {
+  const V h1 = _mm512_zextsi128_si512(load16(power_at(*p.key, 1)));
+  V state = _mm512_zextsi128_si512(load16(p.state));
+  for (size_t i = 0; i < length; i += 16) {
+    const unsigned bytes = length - i < 16 ? static_cast<unsigned>(length - i) : 16;
+    const __m128i block = _mm_maskz_loadu_epi8(static_cast<__mmask16>(_bzhi_u32(0xffff, bytes)), aad + i);
+    state = multiply_reduced(_mm512_xor_si512(state, reverse_bytes(_mm512_zextsi128_si512(block))), h1);
+  }
+  store16(p.state, _mm512_castsi512_si128(state));
+}
+
+// One packet, eight chunks at a time: a long packet alone has chains enough to fill the AES units. Sealing hashes a
+// segment while the next is encrypted; opening hashes and decrypts the same one.
+template <int kRounds, bool kSeal>
+class Segments {
+ public:
+  static void run(Packet& p, size_t count) {
+    Segments now(p);
+    if constexpr (kSeal) {
+      now.template step<true, false>(p.data, nullptr);
+      for (size_t s = 1; s < count; s++)
+        now.template step<true, true>(p.data + s * part_bytes, p.data + (s - 1) * part_bytes);
+      now.template step<false, true>(nullptr, p.data + (count - 1) * part_bytes);
+    } else {
+      for (size_t s = 0; s < count; s++)
+        now.template step<true, true>(p.data + s * part_bytes, p.data + s * part_bytes);
+    }
+    p.data += count * part_bytes;
+    store16(p.counter, _mm512_castsi512_si128(now.counter_));
+    store16(p.state, _mm512_castsi512_si128(now.state_));
+  }
+
+ private:
+  SEALCAST_INLINE explicit Segments(const Packet& p)
+      : key_(*p.key),
+        counter_(_mm512_add_epi32(broadcast16(p.counter), little_endian_numbers(0))),
+        state_(_mm512_zextsi128_si512(load16(p.state))) {}
+
+  // En- or decrypts the segment at `data` and hashes the ciphertext of the one at `hashed`, which may be the same.
+  template <bool kCrypt, bool kHash>
+  SEALCAST_INLINE void step(uint8_t* data, const uint8_t* hashed) {
+    V x[part_chunks];
+    Product sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+    if constexpr (kCrypt) {
+      const V next = four_times(_mm_set_epi32(4, 0, 0, 0));
+      const V first = broadcast16(key_.round_key[0]);
+#pragma GCC unroll 8
+      for (int i = 0; i < part_chunks; i++) {
+        x[i] = _mm512_xor_si512(swap_counter(counter_), first);
+        counter_ = _mm512_add_epi32(counter_, next);
+      }
+    }
+#pragma GCC unroll 16
+    for (int r = 1; r < kRounds; r++) {
+      if constexpr (kCrypt) {
+        const V round_key = broadcast16(key_.round_key[r]);
+#pragma GCC unroll 8
+        for (int i = 0; i < part_chunks; i++)
+          x[i] = _mm512_aesenc_epi128(x[i], round_key);
+      }
+      // The first chunk waits for the state of the segment before, so it comes last.
+      if constexpr (kHash) {
+        if (r <= part_chunks) hash(sum, hashed, r % part_chunks);
+      }
+    }
+    if constexpr (kCrypt) {
+      const V last = broadcast16(key_.round_key[kRounds]);
+#pragma GCC unroll 8
+      for (int i = 0; i < part_chunks; i++) {
+        // aesenclast(x, k) ^ data = aesenclast(x, k ^ data): one operation less on the way to memory.
+        const V mixed = _mm512_xor_si512(last, _mm512_loadu_si512(data + 64 * i));
+        _mm512_storeu_si512(data + 64 * i, _mm512_aesenclast_epi128(x[i], mixed));
+      }
+    }
+    if constexpr (kHash) {
+      state_ = reduce({sum_lanes_to_first(sum.lo), sum_lanes_to_first(sum.mid), sum_lanes_to_first(sum.hi)});
+    }
+  }
+
+  SEALCAST_INLINE void hash(Product& sum, const uint8_t* hashed, int i) {
+    V x = reverse_bytes(_mm512_loadu_si512(hashed + 64 * i));
+    if (i == 0) x = _mm512_xor_si512(x, state_);
+    multiply_add(sum, x, _mm512_loadu_si512(power_at(key_, part_blocks - 4 * i)));
+  }
+
+  const KeyContext& key_;
+  V counter_;  // counter blocks of the next chunk
+  V state_;    // GHASH so far, lane 0
+};
+
+template <bool kSeal>
+void any_segments(Packet& p, size_t count, int rounds) {
+  if (rounds == 10)
+    Segments<10, kSeal>::run(p, count);
+  else
+    Segments<14, kSeal>::run(p, count);
+}
+
+inline bool one_key(const Packet* p) {
+  return p[0].key == p[1].key && p[0].key == p[2].key && p[0].key == p[3].key;
+}
+
+// Cuts the groups into stretches with one key per group and stretches with several.
+template <int kRounds, bool kSeal, bool kEsp>
+void groups(Packet* p, size_t count) {
+  while (count != 0) {
+    const bool one = one_key(p);
+    size_t same = 1;
+    while (same < count && one_key(p + same * packets_per_group) == one)
+      same++;
+    if (one)
+      Pipeline<kRounds, true, kSeal, kEsp>::run(p, same);
+    else
+      Pipeline<kRounds, false, kSeal, kEsp>::run(p, same);
+    p += same * packets_per_group;
+    count -= same;
+  }
+}
+
+template <bool kSeal>
+void any_groups(Packet* p, size_t count, int rounds, bool esp) {
+  if (rounds == 10)
+    esp ? groups<10, kSeal, true>(p, count) : groups<10, kSeal, false>(p, count);
+  else
+    esp ? groups<14, kSeal, true>(p, count) : groups<14, kSeal, false>(p, count);
+}
+
+}  // namespace
+
+extern const Kernel vaes512_kernel = {"vaes512",           expand_key,       absorb_aad,       any_segments<true>,
+                                      any_segments<false>, any_groups<true>, any_groups<false>};
+
+}  // namespace sealcast::dataplane::aead::burst

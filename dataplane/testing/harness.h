@@ -1,0 +1,105 @@
+// A data plane with one worker and a clock the test turns by hand; and an epoch with keys as a key server's members
+// would hold it.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "dataplane/control.h"
+#include "dataplane/testing/packets.h"
+
+namespace sealcast::dataplane::testing {
+
+// One thread runs both sides: nothing to wait for.
+class ImmediatePublisher : public Publisher {
+ public:
+  void publish(const Snapshot* next) override { current = next; }
+  const Snapshot* current = nullptr;
+};
+
+// What became of one frame.
+struct Outcome {
+  Verdict verdict = Verdict::drop;
+  DropReason reason = DropReason::none;
+  std::uint32_t target = 0;
+  Bytes frame;  // as it would be sent
+};
+
+// The key of an SPI, the same at every member: a fixed function stands in for the derivation from the group master.
+SaKey key_of(std::uint32_t spi, std::uint8_t key_size = 16);
+
+Selector selector(const std::string& destination, std::optional<PortRange> ports = std::nullopt,
+                  const std::string& source = "");
+
+class Harness {
+ public:
+  struct Options {
+    std::string engine = "auto";
+    std::uint32_t workers = 1;
+    PathSettings path = {};
+    std::size_t headroom = 128;
+    std::size_t tailroom = 128;
+  };
+  static constexpr std::uint64_t tsc_hz = 1'000'000'000;
+
+  Harness() : Harness(Options{}) {}
+  explicit Harness(Options options);
+
+  // An epoch of group over selectors: lives an hour, lease a minute.
+  GroupEpoch epoch(const std::string& group, std::uint64_t number, std::uint32_t spi_prefix,
+                   const std::vector<Selector>& selectors, bool active = true) const;
+
+  // protect() and install(): group "tv" = 239.1.1.0/24, prefix 0x10000000, epoch 1, active; sealing under slot
+  // 0 (a worker), opening slots 8 and 9.
+  void install_tv();
+
+  std::vector<Outcome> red(const std::vector<Bytes>& frames, std::uint32_t worker = 0);
+  std::vector<Outcome> black(const std::vector<Bytes>& frames, std::uint32_t worker = 0);
+  Outcome red(const Bytes& frame) { return red(std::vector<Bytes>{frame})[0]; }
+  Outcome black(const Bytes& frame) { return black(std::vector<Bytes>{frame})[0]; }
+
+  void advance(std::chrono::nanoseconds time) { clock_ += static_cast<std::uint64_t>(time.count()); }
+  SteadyTime now() const { return SteadyTime(std::chrono::nanoseconds(clock_)); }
+  std::uint64_t now_tsc() const { return clock_; }
+
+  std::uint64_t dropped(DropReason reason) const;
+  DataPlaneStatistics statistics() const { return plane_->statistics(); }
+  const SaStatistics* sa(std::uint32_t spi);
+
+  DataPlane& plane() { return *plane_; }
+  const Snapshot& snapshot() const { return *publisher_.current; }
+
+ private:
+  std::vector<Outcome> run(const std::vector<Bytes>& frames, bool red, std::uint32_t worker);
+
+  Options options_;
+  std::uint64_t clock_ = 1'000'000'000'000;
+  ImmediatePublisher publisher_;
+  std::unique_ptr<DataPlane> plane_;
+  DataPlaneStatistics last_;
+};
+
+// Another member that seals under slot of the same epoch, so that Harness opens it.
+class Sender {
+ public:
+  explicit Sender(std::uint32_t spi, std::vector<Selector> selectors, const std::string& engine = "auto");
+  Bytes seal(const Bytes& frame);
+  Harness& harness() { return harness_; }
+
+ private:
+  Harness harness_;
+};
+
+// An ESP frame made by hand, lies included: everything is as told, only the ICV is right.
+struct EspFields {
+  std::uint32_t spi = 0x10000008;
+  std::uint64_t number = 1;
+  std::optional<std::uint32_t> sequence;  // else the number's low half
+  std::uint8_t next_header = 4;
+  std::optional<Bytes> trailer;  // padding, pad length and next header, in place of the right ones
+  Ipv4Fields outer;
+  std::uint8_t key_size = 16;
+};
+Bytes esp_frame(const EspFields& fields, const Bytes& inner);
+
+}  // namespace sealcast::dataplane::testing

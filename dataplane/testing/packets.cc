@@ -1,0 +1,96 @@
+#include "dataplane/testing/packets.h"
+
+#include "base/address.h"
+#include "dataplane/packet.h"
+
+namespace sealcast::dataplane::testing {
+namespace {
+
+void put_checksum(std::uint8_t* at, const std::uint8_t* from, std::size_t bytes) {
+  at[0] = at[1] = 0;
+  std::uint32_t sum = sum16(from, static_cast<std::uint32_t>(bytes & ~std::size_t{1}));
+  if ((bytes & 1) != 0) {
+    const std::uint8_t last[2] = {from[bytes - 1], 0};
+    sum += sum16(last, 2);
+  }
+  const std::uint16_t checksum = static_cast<std::uint16_t>(~fold16(sum));
+  std::memcpy(at, &checksum, 2);
+}
+
+Bytes address(const std::string& text) {
+  const auto parsed = IpAddress::parse(text).value();
+  return Bytes(parsed.bytes.begin(), parsed.bytes.begin() + 4);
+}
+
+}  // namespace
+
+Bytes operator+(Bytes a, const Bytes& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+Bytes pattern(std::size_t bytes, std::uint8_t seed) {
+  Bytes out(bytes);
+  for (std::size_t i = 0; i < bytes; ++i)
+    out[i] = static_cast<std::uint8_t>(i * 7 + seed);
+  return out;
+}
+
+Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload) {
+  Bytes packet(20);
+  const std::size_t header = 20 + fields.options.size();
+  packet[0] = static_cast<std::uint8_t>(0x40 | (header / 4));
+  packet[1] = fields.tos;
+  store_be(&packet[2], static_cast<std::uint16_t>(header + payload.size()));
+  store_be(&packet[4], fields.id);
+  store_be(&packet[6], fields.fragment);
+  packet[8] = fields.ttl;
+  packet[9] = fields.protocol;
+  const Bytes addresses = address(fields.source) + address(fields.destination);
+  std::copy(addresses.begin(), addresses.end(), packet.begin() + 12);
+  packet = packet + fields.options;
+  put_checksum(&packet[10], packet.data(), header);
+  return packet + payload;
+}
+
+Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes& payload, std::uint16_t checksum) {
+  Bytes header(8);
+  store_be(&header[0], source_port);
+  store_be(&header[2], destination_port);
+  store_be(&header[4], static_cast<std::uint16_t>(8 + payload.size()));
+  store_be(&header[6], checksum);
+  return header + payload;
+}
+
+Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans, std::uint16_t type) {
+  Bytes frame = {0x01, 0x00, 0x5e, 0, 0, 0, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01};
+  if (packet.size() >= 20) {
+    frame[3] = packet[17] & 0x7f;
+    frame[4] = packet[18];
+    frame[5] = packet[19];
+  }
+  for (std::size_t i = 0; i < vlans.size(); ++i) {
+    const bool service = i == 0 && vlans.size() > 1;
+    const Bytes tag = {static_cast<std::uint8_t>(service ? 0x88 : 0x81),
+                       static_cast<std::uint8_t>(service ? 0xa8 : 0x00), static_cast<std::uint8_t>(vlans[i] >> 8),
+                       static_cast<std::uint8_t>(vlans[i])};
+    frame = frame + tag;
+  }
+  return frame + Bytes{static_cast<std::uint8_t>(type >> 8), static_cast<std::uint8_t>(type)} + packet;
+}
+
+Bytes udp_frame(std::size_t payload_bytes, const Ipv4Fields& fields, std::uint16_t port) {
+  return ethernet(ipv4(fields, udp(4000, port, pattern(payload_bytes))));
+}
+
+void mend_checksum(Bytes& frame, std::size_t ip_offset) {
+  put_checksum(&frame[ip_offset + 10], &frame[ip_offset], (frame[ip_offset] & 0x0fU) * 4);
+}
+
+Bytes igmp(std::uint8_t type, std::uint8_t code, const std::string& group, const Bytes& rest) {
+  Bytes message = Bytes{type, code, 0, 0} + address(group) + rest;
+  put_checksum(&message[2], message.data(), message.size());
+  return message;
+}
+
+}  // namespace sealcast::dataplane::testing
