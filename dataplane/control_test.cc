@@ -1,0 +1,299 @@
+// The control side: fail closed, activation without a gap, what is refused, what is told.
+#include "dataplane/control.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "dataplane/testing/harness.h"
+
+namespace sealcast::dataplane::testing {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Control : public ::testing::Test {
+ protected:
+  const std::vector<Selector> tv_ = {selector("239.1.1.0/24")};
+  Harness path_;
+
+  std::string reason() { return std::string(name(path_.red(udp_frame(20)).reason)); }
+  GroupEpoch sending(std::uint64_t number, std::uint32_t prefix, bool active) {
+    GroupEpoch epoch = path_.epoch("tv", number, prefix, tv_, active);
+    epoch.outbound.push_back({key_of(prefix)});
+    return epoch;
+  }
+  static std::uint32_t spi_of(const Outcome& outcome) { return load_be<std::uint32_t>(&outcome.frame[34]); }
+};
+
+TEST_F(Control, H10_FailClosedFromProtectToRetire) {
+  EXPECT_EQ(reason(), "no_policy");  // not even configured: dropped all the same
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  EXPECT_EQ(reason(), "no_sa");
+  GroupEpoch receiver = path_.epoch("tv", 1, 0x10000000, tv_);
+  ASSERT_TRUE(path_.plane().install(std::move(receiver)));
+  EXPECT_EQ(reason(), "no_sa");  // a pure receiver
+  ASSERT_TRUE(path_.plane().retire("tv", 1));
+  ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
+  EXPECT_EQ(reason(), "no_sa");  // pending: receives only
+  ASSERT_TRUE(path_.plane().activate("tv", 2));
+  EXPECT_EQ(reason(), "none");
+  ASSERT_TRUE(path_.plane().retire("tv", 2));
+  EXPECT_EQ(reason(), "no_sa");
+}
+
+TEST_F(Control, H10_ExpiryStopsSealingAndOpeningWithoutTheControlThread) {
+  path_.install_tv();
+  Sender sender(0x10000008, tv_);
+  ASSERT_TRUE(path_.plane().extend_lease("tv", path_.now() + 10h));
+  path_.advance(1h - 1ns);
+  EXPECT_EQ(reason(), "none");
+  EXPECT_EQ(path_.black(sender.seal(udp_frame(1))).verdict, Verdict::forward);
+  path_.advance(1ns);
+  EXPECT_EQ(reason(), "sa_expired");
+  EXPECT_EQ(name(path_.black(sender.seal(udp_frame(1))).reason), "sa_expired");
+  // A later lease does not bring a dead epoch back.
+  ASSERT_TRUE(path_.plane().extend_lease("tv", path_.now() + 10h));
+  EXPECT_EQ(reason(), "sa_expired");
+}
+
+TEST_F(Control, H11_LeaseStopsSealingOnly) {
+  path_.install_tv();
+  Sender sender(0x10000008, tv_);
+  path_.advance(1min - 1ns);
+  EXPECT_EQ(reason(), "none");
+  path_.advance(1ns);
+  EXPECT_EQ(reason(), "lease_expired");
+  EXPECT_EQ(path_.black(sender.seal(udp_frame(1))).verdict, Verdict::forward);
+  const std::uint64_t next = path_.sa(0x10000000)->next_number;
+  ASSERT_TRUE(path_.plane().extend_lease("tv", path_.now() + 1s));
+  EXPECT_EQ(reason(), "none");
+  EXPECT_EQ(path_.sa(0x10000000)->next_number, next + 1);  // the same counter goes on
+  path_.advance(1s);
+  EXPECT_EQ(reason(), "lease_expired");
+}
+
+TEST_F(Control, MakeBeforeBreak) {
+  path_.install_tv();
+  Sender old_sender(0x10000008, tv_), new_sender(0x20000005, tv_);
+  EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x10000000U);
+  GroupEpoch next = sending(2, 0x20000000, false);
+  next.inbound.push_back({key_of(0x20000005), 0});
+  ASSERT_TRUE(path_.plane().install(std::move(next)));
+  // Both epochs are heard, the old one seals.
+  EXPECT_EQ(path_.black(old_sender.seal(udp_frame(5))).verdict, Verdict::forward);
+  EXPECT_EQ(path_.black(new_sender.seal(udp_frame(5))).verdict, Verdict::forward);
+  EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x10000000U);
+  ASSERT_TRUE(path_.plane().activate("tv", 2));
+  EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x20000000U);
+  EXPECT_TRUE(path_.sa(0x20000000)->active);
+  EXPECT_FALSE(path_.sa(0x10000000)->active);
+  EXPECT_EQ(path_.black(old_sender.seal(udp_frame(5))).verdict, Verdict::forward);
+  ASSERT_TRUE(path_.plane().retire("tv", 1));
+  EXPECT_EQ(name(path_.black(old_sender.seal(udp_frame(5))).reason), "unknown_spi");
+  EXPECT_EQ(path_.black(new_sender.seal(udp_frame(5))).verdict, Verdict::forward);
+  EXPECT_EQ(path_.sa(0x10000000), nullptr);
+}
+
+TEST_F(Control, H5_ActiveEpochsNeverFall) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
+  ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, true)));
+  EXPECT_TRUE(path_.plane().activate("tv", 2));
+  const auto back = path_.plane().activate("tv", 1);
+  ASSERT_FALSE(back);
+  EXPECT_NE(back.error().message.find("epochs never fall"), std::string::npos);
+  EXPECT_FALSE(path_.plane().install(sending(0, 0x30000000, true)));
+  EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x20000000U);
+}
+
+TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwice) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
+  path_.red(udp_frame(5));
+  const auto slots = [](std::uint32_t spi) {
+    std::vector<sealcast::OutboundSa> made;
+    made.push_back({key_of(spi)});
+    return made;
+  };
+  EXPECT_FALSE(path_.plane().replace_outbound("tv", 1, slots(0x10000000)));
+  ASSERT_TRUE(path_.plane().replace_outbound("tv", 1, slots(0x10000003)));
+  EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x10000003U);
+  EXPECT_FALSE(path_.plane().replace_outbound("tv", 1, slots(0x10000000)));
+  // Not even after the epoch was forgotten and came again.
+  ASSERT_TRUE(path_.plane().retire("tv", 1));
+  const auto again = path_.plane().install(sending(1, 0x10000000, true));
+  ASSERT_FALSE(again);
+  EXPECT_NE(again.error().message.find("never used"), std::string::npos);
+}
+
+TEST_F(Control, ASlotDerivedInAdvanceAndThenGrantedToUsIsOwn) {
+  path_.install_tv();
+  std::vector<sealcast::OutboundSa> granted;
+  granted.push_back({key_of(0x10000008)});
+  ASSERT_TRUE(path_.plane().replace_outbound("tv", 1, std::move(granted)));
+  const Outcome sealed = path_.red(udp_frame(5));
+  EXPECT_EQ(spi_of(sealed), 0x10000008U);
+  EXPECT_EQ(name(path_.black(sealed.frame).reason), "own_spi");
+}
+
+TEST_F(Control, H9_DropAllOutboundKeepsReceiving) {
+  path_.install_tv();
+  Sender sender(0x10000008, tv_);
+  const Bytes own = path_.red(udp_frame(5)).frame;
+  path_.plane().drop_all_outbound();
+  EXPECT_EQ(reason(), "no_sa");
+  EXPECT_EQ(path_.black(sender.seal(udp_frame(5))).verdict, Verdict::forward);
+  EXPECT_EQ(name(path_.black(own).reason), "own_spi");
+}
+
+TEST_F(Control, H16_SelectorsOfTwoGroupsMayNotOverlap) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  const auto clash = path_.plane().protect("news", {selector("239.1.0.0/16")});
+  ASSERT_FALSE(clash);
+  EXPECT_NE(clash.error().message.find("239.1.1.0/24 of group tv"), std::string::npos) << clash.error().message;
+  EXPECT_TRUE(path_.plane().protect("radio", {selector("239.1.2.0/24")}));
+  EXPECT_FALSE(path_.plane().protect("tv", {selector("239.7.0.0/16")}));
+  EXPECT_FALSE(path_.plane().protect("empty", {}));
+}
+
+TEST_F(Control, H12_InstallRefusesWhatItCannotCarry) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
+  const auto refused = [&](const std::string& part, auto change) {
+    GroupEpoch epoch = sending(2, 0x20000000, false);
+    change(epoch);
+    const auto result = path_.plane().install(std::move(epoch));
+    ASSERT_FALSE(result) << part;
+    EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
+  };
+  refused("not protected", [](GroupEpoch& e) { e.group_id = "other"; });
+  refused("installed already", [](GroupEpoch& e) { e.epoch = 1; });
+  refused("tunnel-preserve", [](GroupEpoch& e) { e.mode = EspMode::transport; });
+  refused("tunnel-preserve", [](GroupEpoch& e) { e.mode = EspMode::tunnel_fixed; });
+  refused("at least one selector", [](GroupEpoch& e) { e.selectors.clear(); });
+  refused("outside what the configuration protects", [](GroupEpoch& e) { e.selectors = {selector("239.1.0.0/16")}; });
+  refused("outside what the configuration protects",
+          [](GroupEpoch& e) { e.selectors.push_back(selector("239.2.2.2")); });
+  refused("IPv6", [](GroupEpoch& e) { e.selectors = {selector("ff1e::/64")}; });
+  refused("power of two", [](GroupEpoch& e) { e.replay_window = 1000; });
+  refused("power of two", [](GroupEpoch& e) { e.replay_window = 512; });
+  refused("power of two", [](GroupEpoch& e) { e.replay_window = 1U << 30; });
+  refused("slot bits", [](GroupEpoch& e) { e.spi_slot_bits = 32; });
+  refused("slot bits", [](GroupEpoch& e) { e.spi_prefix |= 7; });
+  refused("0x00000100", [](GroupEpoch& e) { e.spi_prefix = 0; });
+  refused("overlap", [](GroupEpoch& e) { e.spi_prefix = 0x10000000; });
+  refused("expected an SPI in", [](GroupEpoch& e) { e.outbound[0].key.spi = 0x20010000; });
+  refused("expected an SPI in", [](GroupEpoch& e) { e.inbound.push_back({key_of(0x10000001), 0}); });
+  refused("16 or 32", [](GroupEpoch& e) { e.outbound[0].key.key_size = 24; });
+  refused("one per worker", [](GroupEpoch& e) { e.outbound.push_back({key_of(0x20000001)}); });
+  // Nothing of all that stayed: the same epoch installs, with the same slot.
+  EXPECT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
+  EXPECT_FALSE(path_.plane().activate("tv", 3));
+  EXPECT_FALSE(path_.plane().retire("tv", 3));
+  EXPECT_FALSE(path_.plane().extend_lease("other", path_.now()));
+  EXPECT_FALSE(path_.plane().add_inbound("tv", 3, {}));
+  EXPECT_FALSE(path_.plane().replace_outbound("tv", 3, {}));
+}
+
+TEST_F(Control, NarrowerEpochSelectorsBindBothWays) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  const std::vector<Selector> narrow = {selector("239.1.1.0/25")};
+  GroupEpoch epoch = path_.epoch("tv", 1, 0x10000000, narrow);
+  epoch.outbound.push_back({key_of(0x10000000)});
+  epoch.inbound.push_back({key_of(0x10000008), 0});
+  ASSERT_TRUE(path_.plane().install(std::move(epoch)));
+  Sender sender(0x10000008, tv_);
+  Ipv4Fields upper;
+  upper.destination = "239.1.1.200";
+  EXPECT_EQ(reason(), "none");
+  EXPECT_EQ(name(path_.red(udp_frame(5, upper)).reason), "selector_mismatch");
+  EXPECT_EQ(name(path_.black(sender.seal(udp_frame(5, upper))).reason), "selector_mismatch");
+  EXPECT_EQ(path_.black(sender.seal(udp_frame(5))).verdict, Verdict::forward);
+}
+
+TEST_F(Control, AddInboundLeavesWindowsUntouched) {
+  path_.install_tv();
+  Sender sender(0x10000008, tv_);
+  const Bytes sealed = sender.seal(udp_frame(5));
+  ASSERT_EQ(path_.black(sealed).verdict, Verdict::forward);
+  std::vector<sealcast::InboundSa> again;
+  again.push_back({key_of(0x10000008), 0});
+  again.push_back({key_of(0x10000020), 0});
+  ASSERT_TRUE(path_.plane().add_inbound("tv", 1, std::move(again)));
+  EXPECT_EQ(name(path_.black(sealed).reason), "replay");
+  EXPECT_NE(path_.sa(0x10000020), nullptr);
+}
+
+TEST_F(Control, StatisticsListEveryReasonOnceAndSumWorkers) {
+  Harness path(Harness::Options{.workers = 3});
+  path.install_tv();
+  for (std::uint32_t w = 0; w < 3; ++w)
+    path.red(std::vector<Bytes>{udp_frame(1), udp_frame(2), ethernet({}, {}, 0x0806)}, w);
+  path.plane().set_port_statistics([] { return std::vector<PortStatistics>{{.name = "red", .device = "null"}}; });
+  const DataPlaneStatistics all = path.statistics();
+  EXPECT_EQ(all.sealed, 6U);
+  EXPECT_EQ(all.drops.size(), drop_reason_count - 1);
+  EXPECT_EQ(path.dropped(DropReason::not_ip), 3U);
+  ASSERT_EQ(all.ports.size(), 1U);
+  ASSERT_EQ(all.sas.size(), 5U);
+  for (std::size_t w = 0; w < 3; ++w) {
+    EXPECT_TRUE(all.sas[w].outbound);
+    EXPECT_EQ(all.sas[w].packets, 2U);
+    EXPECT_EQ(all.sas[w].next_number, 3U);
+  }
+}
+
+TEST_F(Control, KEY2_NoNonceTwiceOverRekeysReplacementsAndWorkers) {
+  Harness path(Harness::Options{.workers = 2});
+  ASSERT_TRUE(path.plane().protect("tv", tv_));
+  std::set<std::pair<std::uint32_t, std::uint64_t>> nonces;
+  std::size_t sealed = 0;
+  const auto send = [&] {
+    for (std::uint32_t w = 0; w < 2; ++w) {
+      for (const Outcome& outcome : path.red(std::vector<Bytes>(40, udp_frame(30)), w)) {
+        ASSERT_EQ(outcome.verdict, Verdict::forward) << name(outcome.reason);
+        ++sealed;
+        ASSERT_TRUE(nonces.emplace(spi_of(outcome), load_be<std::uint64_t>(&outcome.frame[42])).second);
+      }
+    }
+  };
+  for (std::uint32_t n = 1; n <= 20; ++n) {
+    const std::uint32_t prefix = 0x10000000 + (n << 16);
+    GroupEpoch epoch = path.epoch("tv", n, prefix, tv_, false);
+    epoch.outbound.push_back({key_of(prefix)});
+    epoch.outbound.push_back({key_of(prefix + 1)});
+    ASSERT_TRUE(path.plane().install(std::move(epoch)));
+    if (n > 1) send();  // still the former epoch
+    ASSERT_TRUE(path.plane().activate("tv", n));
+    send();
+    std::vector<sealcast::OutboundSa> fresh;
+    fresh.push_back({key_of(prefix + 2)});
+    fresh.push_back({key_of(prefix + 3)});
+    ASSERT_TRUE(path.plane().replace_outbound("tv", n, std::move(fresh)));
+    send();
+    if (n > 1) {
+      ASSERT_TRUE(path.plane().retire("tv", n - 1));
+    }
+    send();
+  }
+  EXPECT_EQ(nonces.size(), sealed);
+}
+
+TEST(Create, NeedsWorkersAndAClock) {
+  ImmediatePublisher publisher;
+  const auto attempt = [&](std::uint32_t workers, std::uint64_t hz) {
+    DataPlaneOptions options;
+    options.workers = workers;
+    options.path.tsc_hz = hz;
+    options.now_tsc = [] { return std::uint64_t{1}; };
+    return DataPlane::create(std::move(options), std::move(*aead::create_engine("openssl")), publisher);
+  };
+  EXPECT_FALSE(attempt(0, 1));
+  EXPECT_FALSE(attempt(17, 1));
+  EXPECT_FALSE(attempt(1, 0));
+  EXPECT_TRUE(attempt(16, 1));
+}
+
+}  // namespace
+}  // namespace sealcast::dataplane::testing

@@ -1,0 +1,134 @@
+// Workers on threads of their own while the control thread rekeys: meant for ThreadSanitizer, true without it too.
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <set>
+#include <thread>
+
+#include "dataplane/testing/harness.h"
+
+namespace sealcast::dataplane::testing {
+namespace {
+
+// A small RCU: every worker says which version it has seen after each burst.
+class CountingPublisher : public Publisher {
+ public:
+  explicit CountingPublisher(std::size_t workers) : seen_(workers) {
+    for (auto& seen : seen_)
+      seen.store(offline);
+  }
+  void publish(const Snapshot* next) override {
+    current_.store(next, std::memory_order_release);
+    const std::uint64_t version = version_.fetch_add(1) + 1;
+    for (auto& seen : seen_) {
+      while (seen.load(std::memory_order_acquire) < version)
+        std::this_thread::yield();
+    }
+  }
+  const Snapshot& quiescent(std::size_t worker) {
+    seen_[worker].store(version_.load(), std::memory_order_release);
+    return *current_.load(std::memory_order_acquire);
+  }
+  void leave(std::size_t worker) { seen_[worker].store(offline, std::memory_order_release); }
+
+ private:
+  static constexpr std::uint64_t offline = ~std::uint64_t{0};
+  std::atomic<const Snapshot*> current_{nullptr};
+  std::atomic<std::uint64_t> version_{0};
+  std::vector<std::atomic<std::uint64_t>> seen_;
+};
+
+TEST(Threads, RekeysUnderTrafficLoseNothingAndReuseNothing) {
+  constexpr std::uint32_t workers = 2;
+  constexpr std::uint32_t epochs = 25;
+  CountingPublisher publisher(workers);
+  DataPlaneOptions options;
+  options.workers = workers;
+  options.path.tsc_hz = 1'000'000'000;
+  options.now_tsc = [] { return std::uint64_t{1}; };
+  options.now = [] { return SteadyTime(std::chrono::nanoseconds(1)); };
+  auto made = DataPlane::create(std::move(options), std::move(*aead::create_engine("auto")), publisher);
+  ASSERT_TRUE(made);
+  DataPlane& plane = **made;
+  const std::vector<Selector> tv = {selector("239.1.1.0/24")};
+  ASSERT_TRUE(plane.protect("tv", tv));
+  const auto install = [&](std::uint32_t n) {
+    GroupEpoch epoch;
+    epoch.group_id = "tv";
+    epoch.epoch = n;
+    epoch.selectors = tv;
+    epoch.replay_window = 1024;
+    epoch.spi_prefix = 0x10000000 + (n << 16);
+    epoch.active = n == 1;
+    epoch.expires = epoch.lease_until = SteadyTime(std::chrono::hours(1));
+    for (std::uint32_t w = 0; w < workers; ++w)
+      epoch.outbound.push_back({key_of(epoch.spi_prefix + w)});
+    epoch.inbound.push_back({key_of(epoch.spi_prefix + 8), 0});
+    return plane.install(std::move(epoch));
+  };
+  ASSERT_TRUE(install(1));
+
+  std::atomic<bool> stop{false};
+  std::atomic<std::uint64_t> lost{0};
+  std::array<std::set<std::pair<std::uint32_t, std::uint64_t>>, workers> nonces;
+  std::array<std::uint64_t, workers> sealed{};
+  std::vector<std::thread> threads;
+  for (std::uint32_t w = 0; w < workers; ++w) {
+    threads.emplace_back([&, w] {
+      const Bytes frame = udp_frame(100);
+      std::vector<Bytes> buffers(8, Bytes(frame.size() + 128));
+      while (!stop.load(std::memory_order_relaxed)) {
+        std::array<Frame, 8> burst;
+        for (std::size_t i = 0; i < burst.size(); ++i) {
+          std::memcpy(buffers[i].data() + 64, frame.data(), frame.size());
+          burst[i].data = buffers[i].data() + 64;
+          burst[i].length = static_cast<std::uint32_t>(frame.size());
+          burst[i].headroom = burst[i].tailroom = 64;
+        }
+        const Snapshot& snapshot = publisher.quiescent(w);
+        plane.worker(w).red_burst(burst, 1, snapshot);
+        for (const Frame& out : burst) {
+          if (out.verdict != Verdict::forward) {
+            ++lost;
+            continue;
+          }
+          ++sealed[w];
+          nonces[w].emplace(load_be<std::uint32_t>(out.data + 34), load_be<std::uint64_t>(out.data + 42));
+        }
+        // What comes back is our own, or under a slot nobody derived: both ends of the black side's look-ups.
+        plane.worker(w).black_burst(burst, 1, snapshot);
+      }
+      publisher.leave(w);
+    });
+  }
+  std::uint64_t watched = 0;
+  for (std::uint32_t n = 2; n <= epochs; ++n) {
+    ASSERT_TRUE(install(n));
+    ASSERT_TRUE(plane.extend_lease("tv", SteadyTime(std::chrono::hours(1) - std::chrono::seconds(n))));
+    ASSERT_TRUE(plane.activate("tv", n));
+    ASSERT_TRUE(plane.retire("tv", n - 1));
+    std::vector<sealcast::InboundSa> more;
+    more.push_back({key_of(0x10000000 + (n << 16) + 9), 0});
+    ASSERT_TRUE(plane.add_inbound("tv", n, std::move(more)));
+    watched = plane.statistics().sealed;
+    plane.take_events();
+  }
+  stop = true;
+  for (auto& thread : threads)
+    thread.join();
+  EXPECT_EQ(lost.load(), 0U);
+  EXPECT_GT(watched, 0U);
+  std::set<std::uint32_t> spis;
+  for (std::uint32_t w = 0; w < workers; ++w) {
+    EXPECT_EQ(nonces[w].size(), sealed[w]);  // KEY-2, within a worker
+    for (const auto& [spi, number] : nonces[w])
+      EXPECT_EQ(spi & 0xffff, w);  // and between them: each its own slots
+    for (const auto& [spi, number] : nonces[w])
+      spis.insert(spi);
+  }
+  EXPECT_GT(spis.size(), 4U);
+}
+
+}  // namespace
+}  // namespace sealcast::dataplane::testing
