@@ -36,8 +36,9 @@ struct GatewayOptions {
 };
 
 // Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.
-// create() starts DPDK's environment, which a process can have once only: a second create() while one lives, or with
-// another amount of memory after one died, is an error. create(), start() and stop() belong to the control thread.
+// create() starts DPDK's environment, which a process has once: gateways made later in the same process share it, and
+// need no more memory and no other PCI device than the first. create(), start() and stop() belong to the control
+// thread.
 class GatewayDataPlane {
  public:
   // Checks the port strings and options, starts the environment, chooses the engine. Opens no port: nothing is received

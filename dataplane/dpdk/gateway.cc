@@ -1,0 +1,211 @@
+#include "dataplane/dpdk/gateway.h"
+
+#include <rte_cycles.h>
+
+#include <algorithm>
+
+#include "dataplane/aead/engine.h"
+#include "dataplane/control.h"
+#include "dataplane/dpdk/eal.h"
+#include "dataplane/dpdk/port.h"
+#include "dataplane/dpdk/rcu_publisher.h"
+#include "dataplane/dpdk/worker_thread.h"
+
+namespace sealcast::dataplane {
+namespace {
+
+WorkerThreadCounters operator+(WorkerThreadCounters a, const WorkerThreadCounters& b) {
+  a.red_tx_full += b.red_tx_full;
+  a.black_tx_full += b.black_tx_full;
+  a.not_contiguous += b.not_contiguous;
+  a.hand_off_full += b.hand_off_full;
+  a.naps += b.naps;
+  return a;
+}
+
+}  // namespace
+
+// The plane's own control, with what only this layer counts added to its statistics.
+class GatewayControl final : public DataPlaneControl {
+ public:
+  GatewayControl(DataPlane& plane, std::function<void(DataPlaneStatistics&)> add)
+      : plane_(plane), add_(std::move(add)) {}
+
+  std::uint32_t workers() const override { return plane_.workers(); }
+  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override {
+    return plane_.protect(group_id, selectors);
+  }
+  Result<void> install(GroupEpoch epoch) override { return plane_.install(std::move(epoch)); }
+  Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
+                           std::vector<sealcast::InboundSa> slots) override {
+    return plane_.add_inbound(group_id, epoch, std::move(slots));
+  }
+  Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
+                                std::vector<sealcast::OutboundSa> slots) override {
+    return plane_.replace_outbound(group_id, epoch, std::move(slots));
+  }
+  Result<void> activate(const std::string& group_id, std::uint64_t epoch) override {
+    return plane_.activate(group_id, epoch);
+  }
+  Result<void> extend_lease(const std::string& group_id, SteadyTime until) override {
+    return plane_.extend_lease(group_id, until);
+  }
+  Result<void> retire(const std::string& group_id, std::uint64_t epoch) override {
+    return plane_.retire(group_id, epoch);
+  }
+  void drop_all_outbound() override { plane_.drop_all_outbound(); }
+  DataPlaneEvents take_events() override { return plane_.take_events(); }
+  DataPlaneStatistics statistics() const override {
+    DataPlaneStatistics all = plane_.statistics();
+    add_(all);
+    return all;
+  }
+
+ private:
+  DataPlane& plane_;
+  std::function<void(DataPlaneStatistics&)> add_;
+};
+
+// Destroyed in reverse: threads, ports, plane, publisher.
+struct GatewayDataPlane::State {
+  GatewayOptions options;
+  PortSpec red_spec, black_spec;
+  std::unique_ptr<RcuPublisher> publisher;
+  std::unique_ptr<DataPlane> plane;
+  std::unique_ptr<GatewayControl> control;
+  std::unique_ptr<Port> red, black;
+  std::unique_ptr<WorkerThreads> threads;
+  WorkerThreadCounters before;  // of threads that have ended
+
+  WorkerThreadCounters counters() const { return threads ? before + threads->counters() : before; }
+  std::vector<PortStatistics> port_statistics() const;
+  void add_to(DataPlaneStatistics& all) const;
+  Result<std::unique_ptr<Port>> open(const char* role, const PortSpec& spec, std::uint16_t mtu) const;
+  void stop();
+};
+
+std::vector<PortStatistics> GatewayDataPlane::State::port_statistics() const {
+  const auto of = [](const std::unique_ptr<Port>& port, const char* role, const GatewayPort& configured) {
+    if (port) return port->statistics();
+    PortStatistics none;
+    none.name = role;
+    none.device = configured.device;
+    return none;
+  };
+  const WorkerThreadCounters mine = counters();
+  std::vector<PortStatistics> both{of(red, "red", options.red), of(black, "black", options.black)};
+  both[0].tx_dropped += mine.red_tx_full;
+  both[1].tx_dropped += mine.black_tx_full;
+  return both;
+}
+
+void GatewayDataPlane::State::add_to(DataPlaneStatistics& all) const {
+  const WorkerThreadCounters mine = counters();
+  all.drops.push_back({"not_contiguous", mine.not_contiguous});
+  all.drops.push_back({"hand_off_full", mine.hand_off_full});
+  all.drops.push_back({"red_rx_missed", red ? red->rx_missed() : 0});
+  all.drops.push_back({"black_rx_missed", black ? black->rx_missed() : 0});
+}
+
+Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, const PortSpec& spec,
+                                                            std::uint16_t mtu) const {
+  return Port::open({role, spec, mtu, static_cast<std::uint16_t>(options.workers), 0});
+}
+
+void GatewayDataPlane::State::stop() {
+  if (threads) before = counters();
+  threads.reset();
+  // The objects stay for their last figures, and until both devices have let go of each other's buffers.
+  if (red) red->close();
+  if (black) black->close();
+}
+
+Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOptions options) {
+  auto state = std::make_unique<State>();
+  if (options.workers < 1 || options.workers > 16)
+    return fail("workers: expected 1 to 16, got " + std::to_string(options.workers));
+  if (options.idle_nap_us > 10'000)
+    return fail("idle_nap_us: expected at most 10000, got " + std::to_string(options.idle_nap_us));
+  EalOptions eal;
+  eal.memory_mb = options.memory_mb;
+  eal.log = options.log;
+  for (const auto& [role, port, spec] :
+       {std::tuple{"red", &options.red, &state->red_spec}, std::tuple{"black", &options.black, &state->black_spec}}) {
+    auto parsed = parse_port(port->device);
+    if (!parsed) return fail(std::string(role) + ": " + parsed.error().message);
+    if (port->mtu < 68 || port->mtu > 9000)
+      return fail(std::string(role) + ": mtu: expected 68 to 9000, got " + std::to_string(port->mtu));
+    if (!supported(parsed->kind))
+      return fail(std::string(role) + ": port \"" + port->device + "\": " + std::string(name(parsed->kind)) +
+                  " is not yet supported");
+    if (parsed->kind == PortKind::pci) eal.pci_devices.push_back(parsed->target);
+    *spec = *parsed;
+  }
+  if (auto ok = check_cores(options.cores, options.workers); !ok) return tl::unexpected(ok.error());
+  auto engine = aead::create_engine(options.engine);
+  if (!engine) return tl::unexpected(engine.error());
+  if (auto ok = Eal::start(eal); !ok) return tl::unexpected(ok.error());
+
+  DataPlaneOptions plane;
+  plane.workers = options.workers;
+  plane.path.black_mtu = options.black.mtu;
+  plane.path.tsc_hz = rte_get_tsc_hz();
+  plane.now_tsc = [] { return rte_rdtsc(); };
+  state->publisher = std::make_unique<RcuPublisher>(options.workers);
+  auto made = DataPlane::create(std::move(plane), std::move(*engine), *state->publisher);
+  if (!made) return tl::unexpected(made.error());
+  state->plane = std::move(*made);
+  state->options = std::move(options);
+  State* const raw = state.get();
+  state->plane->set_port_statistics([raw] { return raw->port_statistics(); });
+  state->control =
+      std::make_unique<GatewayControl>(*state->plane, [raw](DataPlaneStatistics& all) { raw->add_to(all); });
+  return std::unique_ptr<GatewayDataPlane>(new GatewayDataPlane(std::move(state)));
+}
+
+GatewayDataPlane::GatewayDataPlane(std::unique_ptr<State> state) : state_(std::move(state)) {}
+GatewayDataPlane::~GatewayDataPlane() {
+  stop();
+}
+
+DataPlaneControl& GatewayDataPlane::control() {
+  return *state_->control;
+}
+
+Result<void> GatewayDataPlane::start() {
+  State& s = *state_;
+  if (s.threads) return fail("the data plane is running already");
+  s.red.reset();
+  s.black.reset();
+  auto red = s.open("red", s.red_spec, s.options.red.mtu);
+  if (!red) return tl::unexpected(red.error());
+  s.red = std::move(*red);
+  auto black = s.open("black", s.black_spec, s.options.black.mtu);
+  if (!black) {
+    s.stop();
+    return tl::unexpected(black.error());
+  }
+  s.black = std::move(*black);
+
+  WorkerThreads::Settings settings;
+  settings.red_port = s.red->id();
+  settings.black_port = s.black->id();
+  for (std::uint32_t i = 0; i < s.options.workers; ++i)
+    settings.workers.push_back(&s.plane->worker(i));
+  settings.cores = s.options.cores;
+  settings.idle_nap_us = s.options.idle_nap_us;
+  settings.publisher = s.publisher.get();
+  auto threads = WorkerThreads::start(std::move(settings));
+  if (!threads) {
+    s.stop();
+    return tl::unexpected(threads.error());
+  }
+  s.threads = std::move(*threads);
+  return {};
+}
+
+void GatewayDataPlane::stop() {
+  state_->stop();
+}
+
+}  // namespace sealcast::dataplane

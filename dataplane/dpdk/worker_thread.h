@@ -1,0 +1,48 @@
+// The thread that runs one worker between the two ports. No DPDK type in this header.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "base/result.h"
+#include "dataplane/counter.h"
+#include "dataplane/dpdk/port.h"
+#include "dataplane/dpdk/rcu_publisher.h"
+#include "dataplane/worker.h"
+
+namespace sealcast::dataplane {
+
+// What a worker thread counts besides its Worker; read by the control thread.
+struct WorkerThreadCounters {
+  std::uint64_t red_tx_full = 0, black_tx_full = 0, not_contiguous = 0, hand_off_full = 0, naps = 0;
+};
+
+// All workers of one gateway, and the rings by which they hand frames to each other.
+class WorkerThreads {
+ public:
+  struct Settings {
+    std::uint16_t red_port = 0, black_port = 0;  // DPDK numbers; worker i uses queue i of both
+    std::vector<Worker*> workers;
+    std::vector<std::uint32_t> cores;  // empty: not bound
+    std::uint32_t idle_nap_us = 50;
+    RcuPublisher* publisher = nullptr;  // outlives this object
+  };
+  static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);
+  ~WorkerThreads();  // stops and joins; frames on their way between workers are freed
+  WorkerThreads(const WorkerThreads&) = delete;
+  WorkerThreads& operator=(const WorkerThreads&) = delete;
+
+  WorkerThreadCounters counters() const;  // sum over the workers
+
+ private:
+  struct State;
+  explicit WorkerThreads(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+// Refuses a CPU this process may not run on.
+Result<void> check_cores(const std::vector<std::uint32_t>& cores, std::uint32_t workers);
+
+}  // namespace sealcast::dataplane
