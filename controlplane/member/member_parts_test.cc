@@ -1,0 +1,157 @@
+// The agent's small parts: the state file, back-off, the log of failures, the watch over the clocks.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "controlplane/member/backoff.h"
+#include "controlplane/member/clock_watch.h"
+#include "controlplane/member/epoch_memory.h"
+#include "controlplane/member/failure_log.h"
+
+namespace sealcast::member {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::HasSubstr;
+
+class Memory : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "sealcast-memory-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+    path_ = folder_ + "/state";
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  EpochMemory load() {
+    auto memory = EpochMemory::load(path_);
+    EXPECT_TRUE(memory) << memory.error().message;
+    return memory ? std::move(*memory) : EpochMemory();
+  }
+  static RememberedEpoch epoch(std::uint64_t number, std::uint8_t fill = 1) {
+    RememberedEpoch out{number, {}};
+    out.epoch_id.fill(fill);
+    return out;
+  }
+  std::string folder_, path_;
+};
+
+TEST_F(Memory, H5_OutlivesTheProcess) {
+  {
+    EpochMemory memory = load();
+    EXPECT_FALSE(memory.find("ks.example", "cluster", "tv"));
+    ASSERT_TRUE(memory.remember("ks.example", "cluster", "tv", epoch(~0ull, 0xfe)));
+    ASSERT_TRUE(memory.remember("ks.example", "cluster", "radio", epoch(7)));
+  }
+  const EpochMemory again = load();
+  EXPECT_EQ(again.find("ks.example", "cluster", "tv"), epoch(~0ull, 0xfe));
+  EXPECT_EQ(again.find("ks.example", "cluster", "radio"), epoch(7));
+  EXPECT_FALSE(again.find("ks.example", "other", "tv")) << "another cluster is another memory";
+  EXPECT_FALSE(again.find("other.example", "cluster", "tv"));
+  struct stat found {};
+  ASSERT_EQ(::stat(path_.c_str(), &found), 0);
+  EXPECT_EQ(found.st_mode & 0777, 0600u);
+}
+
+TEST_F(Memory, H5_NeverFallsAndNeverRenames) {
+  EpochMemory memory = load();
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  EXPECT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  EXPECT_FALSE(memory.remember("s", "k", "g", epoch(9)));
+  EXPECT_FALSE(memory.remember("s", "k", "g", epoch(10, 2)));
+  EXPECT_TRUE(memory.remember("s", "k", "g", epoch(11, 2)));
+  EXPECT_EQ(load().find("s", "k", "g"), epoch(11, 2));
+}
+
+TEST_F(Memory, H5_AFileThatCannotBeWrittenIsAnErrorAndChangesNothing) {
+  EpochMemory memory = load();
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  std::filesystem::remove_all(folder_);
+  const auto failed = memory.remember("s", "k", "g", epoch(11));
+  ASSERT_FALSE(failed);
+  EXPECT_THAT(failed.error().message, HasSubstr("state file " + path_));
+  EXPECT_EQ(memory.find("s", "k", "g"), epoch(10)) << "what is not on disk is not remembered";
+}
+
+TEST_F(Memory, H5_ADamagedFileIsNeverTakenForAnEmptyOne) {
+  EpochMemory memory = load();
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  std::ifstream in(path_);
+  const std::string whole{std::istreambuf_iterator<char>(in), {}};
+  // Cut anywhere, and with each of its parts spoilt.
+  for (std::size_t size = 0; size + 2 < whole.size(); ++size) {
+    std::ofstream(path_, std::ios::trunc) << whole.substr(0, size);
+    const auto loaded = EpochMemory::load(path_);
+    ASSERT_FALSE(loaded) << "cut to " << size << " bytes";
+    EXPECT_THAT(loaded.error().message, HasSubstr("is damaged"));
+  }
+  for (const auto& [from, to] : {std::pair("\"version\": 1", "\"version\": 2"), std::pair("\"epoch\"", "\"epoche\""),
+                                 std::pair(": 10", ": -10"), std::pair(": 10", ": \"10\""), std::pair("0101", "01x1"),
+                                 std::pair("0101", "01"), std::pair("\"g\"", "7"), std::pair("[", "{")}) {
+    std::string bent = whole;
+    ASSERT_NE(bent.find(from), std::string::npos) << from;
+    bent.replace(bent.find(from), std::string(from).size(), to);
+    std::ofstream(path_, std::ios::trunc) << bent;
+    EXPECT_FALSE(EpochMemory::load(path_)) << bent;
+  }
+  std::filesystem::remove(path_);
+  std::filesystem::create_directory(path_);
+  EXPECT_FALSE(EpochMemory::load(path_)) << "a folder in its place";
+}
+
+TEST(Backoff, GrowsToItsBoundAndJittersOverAllOfIt) {
+  Backoff backoff(100ms, 10s);
+  std::chrono::milliseconds expected = 100ms;
+  for (int i = 0; i < 100; ++i) {
+    EXPECT_EQ(backoff.upper_bound(), std::min<std::chrono::milliseconds>(expected, 10s));
+    EXPECT_EQ(backoff.next(static_cast<std::uint64_t>(backoff.upper_bound().count())), backoff.upper_bound());
+    expected = std::min<std::chrono::milliseconds>(expected * 2, 20s);
+  }
+  backoff.reset();
+  EXPECT_EQ(backoff.upper_bound(), 100ms);
+  std::mt19937_64 random(1);
+  Backoff last(10s, 10s);
+  std::chrono::milliseconds least = 10s, most = 0ms;
+  for (int i = 0; i < 1000; ++i) {
+    const auto wait = last.next(random());
+    least = std::min(least, wait);
+    most = std::max(most, wait);
+  }
+  EXPECT_LT(least, 200ms);
+  EXPECT_GT(most, 9800ms);
+  EXPECT_LE(most, 10s);
+}
+
+TEST(FailureLog, SaysEachFailureOnceAndHowOftenItCameBack) {
+  FailureLog log(60s);
+  const SteadyTime start{1h};
+  EXPECT_EQ(log.line("refused", start), "refused");
+  EXPECT_EQ(log.line("no route", start + 1s), "no route");
+  for (int i = 0; i < 57; ++i)
+    EXPECT_FALSE(log.line("refused", start + 2s));
+  EXPECT_EQ(log.line("refused", start + 60s), "refused (57 times more since the last such line)");
+  EXPECT_FALSE(log.line("refused", start + 61s));
+  log.clear();
+  EXPECT_EQ(log.line("refused", start + 62s), "refused");
+  for (int i = 0; i < 1000; ++i)
+    EXPECT_TRUE(log.line(std::to_string(i), start));
+}
+
+TEST(ClockWatch, H9_NoticesWhatAResumedMachineSees) {
+  ClockWatch watch(2s);
+  EXPECT_FALSE(watch.jumped(100s, 1'800'000'000s)) << "the first look knows nothing";
+  EXPECT_FALSE(watch.jumped(101s, 1'800'000'001s));
+  EXPECT_FALSE(watch.jumped(102s, 1'800'000'003s)) << "slewing by an NTP client";
+  EXPECT_TRUE(watch.jumped(103s, 1'800'003'600s)) << "resumed an hour later";
+  EXPECT_FALSE(watch.jumped(104s, 1'800'003'601s));
+  EXPECT_TRUE(watch.jumped(105s, 1'800'000'000s)) << "and backwards";
+  EXPECT_FALSE(watch.jumped(106s + 5min, 1'800'000'001s + 5min)) << "asleep: both clocks count that";
+}
+
+}  // namespace
+}  // namespace sealcast::member
