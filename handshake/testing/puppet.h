@@ -1,0 +1,97 @@
+// A TLS end that does what it is told: sends any message at any time, with the contents a real one would have as far as
+// it can be known, and reads whatever comes. It shares the library's encodings and key schedule, but neither its flows
+// nor its machines, so it can play every wrong order (SEQ-1, CCS-1, FIN-1, FIN-2, FLAG-1 …).
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "handshake/crypto/key_exchange.h"
+#include "handshake/flows.h"
+#include "handshake/machine/message_joiner.h"
+#include "handshake/messages/server_master_key_exchange.h"
+#include "handshake/record/record_layer.h"
+#include "handshake/testing/in_process.h"
+
+namespace sealcast::handshake::testing {
+
+class Puppet {
+ public:
+  // Speaks for side, with the identity, group and suite that world gives that side.
+  Puppet(Side side, World& world, bool multicast);
+
+  // Sends this message (or ChangeCipherSpec) now, whatever came before.
+  void send(const Step& step);
+  // A handshake message of any type and body; hashed like every other.
+  void send_handshake(std::uint8_t type, ByteView body);
+  // One record under the current protection.
+  void send_record(ContentType type, ByteView payload) { writer_.write(type, payload, output_); }
+  Bytes take_output() { return std::exchange(output_, {}); }
+
+  // Takes in what the real end sent.
+  void receive(ByteView bytes);
+
+  // Changes a message's body before it is framed, hashed and sent.
+  std::function<void(const Step&, SensitiveBytes&)> bend;
+  // Certificate types sent in CertificateRequest; default: the flag only for multicast.
+  std::optional<Bytes> certificate_types;
+  // The curve of the server's ServerKeyExchange.
+  NamedGroup curve = NamedGroup::x25519;
+
+  // What was seen from the real end.
+  int alert_records() const { return alert_records_; }
+  std::optional<std::uint8_t> alert_code() const { return alert_code_; }
+  const std::vector<std::string>& seen() const { return seen_; }
+  const Bytes& application_data() const { return application_data_; }
+  bool peer_finished_valid() const { return peer_finished_valid_; }
+
+  // For witnesses that decrypt a capture; this is a test end, its secrets protect nothing.
+  const HelloRandom& client_random() const { return client_random_; }
+  const MasterSecret& first_master() const { return first_master_; }
+
+ private:
+  SensitiveBytes body_of(const Step& step);
+  SensitiveBytes smke();
+  SensitiveBytes client_hello();
+  SensitiveBytes server_hello();
+  SensitiveBytes server_key_exchange();
+  void absorb(std::uint8_t type, ByteView body);
+  void after(Message message, std::uint8_t type);
+  void derive_first();
+  HashKind hash() const { return prf_hash(suite_); }
+  Digest transcript() const;
+  const Credentials& credentials() const;
+  Side peer() const { return side_ == Side::client ? Side::server : Side::client; }
+
+  Side side_;
+  World& world_;
+  bool multicast_;
+  CipherSuite suite_;
+  Bytes messages_;  // the transcript, whole
+  HelloRandom client_random_{};
+  HelloRandom server_random_{};
+  std::optional<KeyShare> share_;
+  std::uint16_t peer_group_ = static_cast<std::uint16_t>(NamedGroup::x25519);
+  Bytes peer_point_;
+  MasterSecret first_master_;
+  MasterSecret channel_secret_;
+  std::optional<KeyBlock> first_keys_;
+  std::optional<KeyBlock> channel_keys_;
+  std::optional<GroupMaster> group_master_;
+  RecordReader reader_;
+  RecordWriter writer_;
+  MessageJoiner joiner_;
+  int ccs_received_ = 0;
+  bool deaf_ = false;  // the peer switched to keys this puppet cannot know
+  Bytes scan_;         // of the incoming stream, for counting alert records by their headers
+  int alert_records_ = 0;
+  std::optional<std::uint8_t> alert_code_;
+  bool peer_finished_valid_ = false;
+  std::vector<std::string> seen_;
+  Bytes application_data_;
+  Bytes output_;
+};
+
+}  // namespace sealcast::handshake::testing
