@@ -23,6 +23,7 @@
 #define NO_SERVER_FINISHED  5 /* variants 2, 3: the client's second Finished ends the handshake (H3) */
 #define ANY_CERTIFICATE     6 /* the client takes a member's certificate for a server's (H8) */
 #define NO_EPOCH_MEMORY     7 /* the member forgets which epoch it has had (H5) */
+#define FALLBACK            8 /* a member that cannot join tries again as an ordinary client (H4) */
 
 byte flow;           /* of group 1, the one that the honest member wants */
 byte other;          /* of group 2, which the same server offers and both members may join */
@@ -32,23 +33,21 @@ bit bare;            /* without the extended master secret and without the serve
                         what server_verify_data has to carry alone */
 
 c_decl {
-#include <stdio.h>
-#include <stdlib.h>
 static int setting(const char *name) {
   const char *text = getenv(name);
   if (!text) { fprintf(stderr, "%s is not set; run tests/model/model_test.py\n", name); exit(2); }
   return atoi(text);
 }
 /* Not part of the state: what the search has come by, printed once each. */
-static unsigned char seen[64];
-static void reached(int number, const char *what) {
-  if (!seen[number]) { seen[number] = 1; printf("reached: %s\n", what); fflush(stdout); }
+static unsigned char noted[64];
+static void note_reached(int number, const char *what) {
+  if (!noted[number]) { noted[number] = 1; printf("reached: %s\n", what); fflush(stdout); }
 }
-static void violated(const char *what) { printf("violated: %s\n", what); fflush(stdout); }
+static void note_violated(const char *what) { printf("violated: %s\n", what); fflush(stdout); }
 }
 
-#define REACHED(number, what)      c_code { reached(number, what); }
-#define PROPERTY(condition, what)  if :: (condition) :: else -> c_code { violated(what); }; assert(false) fi
+#define REACHED(number, what)      c_code { note_reached(number, what); }
+#define PROPERTY(condition, what)  if :: (condition) :: else -> c_code { note_violated(what); }; assert(false) fi
 
 /* ---------------------------------------------------------------- who and what */
 #define NOBODY 0
@@ -145,16 +144,22 @@ inline learn(k) {
 
 /* ---------------------------------------------------------------- the member A */
 inline client_installs(i) {
-  PROPERTY(C[i].smke != EVIL && C[i].key == C[i].epoch, "key from the server alone: a member installed a key that the key server did not make (H1)");
-  PROPERTY(SAME_SMKE(i, C[i].smke) && S[C[i].smke].group == 1 && WHO(C[i].smke) == A, "agreement: a member installed what no run of the server gave to it (group, epoch, key, identity)");
-  PROPERTY(C[i].flag == SERVER_FLAG(C[i].smke) && FLOW(C[i].smke) == flow, "flag agreement: the two ends disagree about flag or variant (H4)");
-  PROPERTY(S[C[i].smke].at >= IN_USE || (flow == V1 && S[C[i].smke].at >= KEYED), "closing Finished: a member installed before the server verified its Finished (H3)");
+  PROPERTY(C[i].smke != EVIL && C[i].key == C[i].epoch,
+           "key from the server alone: a member installed a key that the key server did not make (H1)");
+  PROPERTY(SAME_SMKE(i, C[i].smke) && S[C[i].smke].group == 1 && WHO(C[i].smke) == A,
+           "agreement: a member installed what no run of the server gave to it (group, epoch, key, identity)");
+  PROPERTY(C[i].flag == SERVER_FLAG(C[i].smke) && FLOW(C[i].smke) == flow,
+           "flag agreement: the two ends disagree about flag or variant (H4)");
+  PROPERTY(S[C[i].smke].at >= IN_USE || (flow == V1 && S[C[i].smke].at >= KEYED),
+           "closing Finished: a member installed before the server verified its Finished (H3)");
   PROPERTY(!CLIENT_CHANNEL_KNOWN(i), "control channel: another member can read and forge it (H2)");
   PROPERTY(C[i].epoch >= remembered, "epochs never fall: a member went back to an older epoch (H5)");
   C[i].at = IN_USE;
   remembered = (C[i].epoch > remembered -> (C[i].epoch) : (remembered));
   if
-  :: C[i].epoch == 1 -> REACHED(1, "a member joins in epoch 1"); if :: knows_key[1] -> REACHED(2, "a member joins while the attacker holds the same group key") :: else fi
+  :: C[i].epoch == 1 ->
+       REACHED(1, "a member joins in epoch 1");
+       if :: knows_key[1] -> REACHED(2, "a member joins while the attacker holds the same group key") :: else fi
   :: else -> REACHED(3, "a member joins in epoch 2")
   fi;
   if
@@ -179,7 +184,7 @@ proctype Client(byte i) {
   do
   /* ClientHello. Run 0 is always a member's. */
   :: atomic { C[i].at == IDLE ->
-       if :: C[i].member = 1 :: i == 1 -> C[i].member = 0 fi;
+       if :: C[i].member = 1 :: i == 1 || broken == FALLBACK -> C[i].member = 0 fi;
        C[i].at = HELLO }
 
   /* The server's first flight. Under ECDHE the ServerKeyExchange is signed over both randoms and the ephemeral key, under
@@ -201,12 +206,13 @@ proctype Client(byte i) {
        :: else -> if :: C[i].request = 0
                      :: C[i].request = 1; if :: C[i].flag = 0 :: C[i].flag = 1 fi fi
        fi;
-       if :: C[i].altered = 0 :: C[i].altered = 1; REACHED(6, "a client goes on after an altered first flight"); fi;
+       if :: C[i].altered = 0 :: C[i].server != EVIL -> C[i].altered = 1; REACHED(6, "a client goes on after an altered first flight"); fi;
        C[i].at = FLIGHT2 }
 
   /* An ordinary client: the server's Finished. */
-  :: atomic { C[i].at == FLIGHT2 && !C[i].member && C[i].server != EVIL && S[C[i].server].at == PLAIN && SAME_MS1(i, C[i].server)
-              && SAME_FIRST(i, C[i].server) ->
+  :: atomic { C[i].at == FLIGHT2 && !C[i].member && C[i].server != EVIL && S[C[i].server].at == PLAIN && SAME_MS1(i, C[i].server) &&
+              SAME_FIRST(i, C[i].server) ->
+       PROPERTY(i == 1, "no fallback: a run configured for multicast completed a plain handshake (H4)");
        C[i].at = PLAIN; REACHED(7, "a standard handshake between the same two ends completes") }
 
   /* Variant 1: SMKE, its signature over the transcript and the body verified before anything is decrypted. */
@@ -219,8 +225,10 @@ proctype Client(byte i) {
             if :: C[i].epoch = 1 :: C[i].epoch = 2 fi;
             if :: C[i].key = EVIL_KEY :: knows_key[1] -> C[i].key = 1 fi;
             C[i].at = KEYED
-       :: broken == NO_SMKE_SIGNATURE && S[1 - i].at >= KEYED && FLOW(1 - i) == V1 && S[1 - i].cert == A -> /* or replay */
-            C[i].smke = 1 - i; C[i].secret = 1 - i; C[i].epoch = S[1 - i].epoch; C[i].key = S[1 - i].epoch; C[i].at = KEYED
+       :: broken == NO_SMKE_SIGNATURE && S[1 - i].at >= KEYED && FLOW(1 - i) == V1 && S[1 - i].cert == A ->
+            /* ... or replay what the server encrypted to A in another run */
+            C[i].smke = 1 - i; C[i].secret = 1 - i; C[i].epoch = S[1 - i].epoch; C[i].key = S[1 - i].epoch;
+            C[i].at = KEYED
        fi }
   /* ... the server's Finished; then the client's own, which ends the handshake (P19). */
   :: atomic { C[i].at == KEYED && flow == V1 && (broken == NO_CLOSING_FINISHED || CLIENT_CHANNEL_KNOWN(i) ||
@@ -228,9 +236,10 @@ proctype Client(byte i) {
        client_installs(i) }
 
   /* Variant 3: ClientAuthRequest under ms1, with the server's verify_data; only then the password. */
-  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(flow) && C[i].server != EVIL && S[C[i].server].at >= REQUEST
-              && SAME_MS1(i, C[i].server) && (broken == NO_VERIFY_DATA || SAME_FIRST(i, C[i].server)) ->
-       PROPERTY(SAME_FIRST(i, C[i].server), "proof before password: a password left although the server saw another handshake (H7)");
+  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(flow) && C[i].server != EVIL && S[C[i].server].at >= REQUEST &&
+              SAME_MS1(i, C[i].server) && (broken == NO_VERIFY_DATA || SAME_FIRST(i, C[i].server)) ->
+       PROPERTY(SAME_FIRST(i, C[i].server),
+                "proof before password: a password left although the server saw another handshake (H7)");
        C[i].at = RESPONSE; REACHED(8, "a member sends its password") }
   :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(flow) && C[i].server == EVIL ->
        knows_password = 1;
@@ -252,8 +261,8 @@ proctype Client(byte i) {
        :: else -> C[i].at = FINISHED
        fi }
   /* ... the server's second Finished (H3). */
-  :: atomic { C[i].at == FINISHED && flow != V1 && (CLIENT_CHANNEL_KNOWN(i) || (S[C[i].smke].at >= IN_USE && SAME_SMKE(i, C[i].smke)))
-              && EPOCH_ACCEPTABLE(C[i].epoch) ->
+  :: atomic { C[i].at == FINISHED && flow != V1 && (CLIENT_CHANNEL_KNOWN(i) || (S[C[i].smke].at >= IN_USE && SAME_SMKE(i, C[i].smke))) &&
+              EPOCH_ACCEPTABLE(C[i].epoch) ->
        client_installs(i) }
 
   /* After the handshake: GroupUpdate with the next epoch, under the channel's keys. */
@@ -263,7 +272,8 @@ proctype Client(byte i) {
        :: CLIENT_CHANNEL_KNOWN(i) -> C[i].key = EVIL_KEY
        fi;
        C[i].epoch = 2;
-       PROPERTY(C[i].key == 2, "key from the server alone: a member took an update that the key server did not send (H2)");
+       PROPERTY(C[i].key == 2,
+                "key from the server alone: a member took an update that the key server did not send (H2)");
        remembered = 2;
        C[i].at = UPDATED; REACHED(9, "a member takes epoch 2 by GroupUpdate") }
   od
@@ -277,8 +287,9 @@ inline server_counts(j) {
   PROPERTY(S[j].group != 0, "no fallback: group state for a peer that ran a standard handshake (H4)");
   if
   :: WHO(j) == A ->
-       PROPERTY(FINISHED_BY(0, j) || FINISHED_BY(1, j), "agreement: the server counts a member that has not finished with the same group, epoch and key (H3)");
        PROPERTY(!SERVER_CHANNEL_KNOWN(j), "control channel: another member can read and forge it (H2)");
+       PROPERTY(FINISHED_BY(0, j) || FINISHED_BY(1, j),
+                "agreement: the server counts a member that has not finished with the same group, epoch and key (H3)");
        REACHED(10, "the server counts the member")
   :: else -> REACHED(11, "the server counts the attacker's member")
   fi;
@@ -303,7 +314,11 @@ proctype Server(byte j) {
        :: S[j].group == 0 -> if :: S[j].request = 0 :: S[j].request = 1 fi
        :: else -> S[j].request = (FLOW(j) != V3_PASSWORD)
        fi;
-       if :: S[j].group == 0 && S[j].hello != EVIL && C[S[j].hello].member -> REACHED(12, "the group is stripped from a member's hello") :: else fi;
+       if
+       :: S[j].group == 0 && S[j].hello != EVIL && C[S[j].hello].member ->
+            REACHED(12, "the group is stripped from a member's hello")
+       :: else
+       fi;
        S[j].at = FLIGHT1 }
 
   /* The client's second flight. */
@@ -345,7 +360,12 @@ proctype Server(byte j) {
             S[j].epoch = epoch;
             if :: SERVER_SECRET_KNOWN(j) -> learn(S[j].epoch) :: else fi;
             S[j].at = KEYED;
-            if :: bare && S[j].share < 2 && SAME_MS1(S[j].share, j) && !SAME_FIRST(S[j].share, j) && C[S[j].share].member && S[j].group == 1 -> REACHED(14, "SMKE to a client that saw another handshake") :: else fi;
+            if
+            :: bare && S[j].share < 2 && SAME_MS1(S[j].share, j) && !SAME_FIRST(S[j].share, j) &&
+               C[S[j].share].member && S[j].group == 1 ->
+                 REACHED(14, "SMKE to a client that saw another handshake")
+            :: else
+            fi;
             if :: broken == NO_CLOSING_FINISHED -> server_counts(j) :: else fi
        fi }
   :: atomic { S[j].at == KEYED && ORDER_CLAIM5(FLOW(j)) -> S[j].at = SWITCHED }
