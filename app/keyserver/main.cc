@@ -31,9 +31,11 @@ std::string error_json(const std::string& message) {
   return json{{"error", message}}.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
-// {"daemon": "keyserver", "version": …, "keyserver": <KeyServer::status_json()>}
+// {"daemon": "keyserver", "version": …} and KeyServer::status_json()'s own values beside them.
 std::string status(const sealcast::keyserver::KeyServer& server) {
-  return R"({"daemon":"keyserver","version":")" SEALCAST_VERSION R"(","keyserver":)" + server.status_json() + "}";
+  json out = {{"daemon", "keyserver"}, {"version", SEALCAST_VERSION}};
+  out.update(json::parse(server.status_json(), nullptr, false));
+  return out.dump();
 }
 
 // {"command": "rekey", "group": "tv"}

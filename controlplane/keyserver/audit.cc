@@ -14,7 +14,7 @@ void audit_error(const std::string& line) {
   spdlog::error("key server: {}", line);
 }
 
-std::string quoted(std::string_view text) {
+std::string escaped(std::string_view text) {
   constexpr char digits[] = "0123456789abcdef";
   std::string out = "\"";
   for (const char c : text.substr(0, 200)) {

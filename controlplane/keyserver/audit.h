@@ -14,7 +14,7 @@ void audit_warning(const std::string& line);  // what an operator should look at
 void audit_error(const std::string& line);    // what keeps members from being served
 
 // Quoted, control and non-ASCII bytes escaped, cut at 200 bytes.
-std::string quoted(std::string_view text);
+std::string escaped(std::string_view text);
 
 // At most so many lines a second pass; how many were held back is told with the next one that passes, so that a flood
 // of bad connections fills no disk (H13).

@@ -2,8 +2,6 @@
 
 #include <algorithm>
 
-#include "controlplane/keyserver/audit.h"
-
 namespace sealcast::keyserver {
 namespace {
 
@@ -13,11 +11,14 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_live_epochs = 4;             // spi_slot_bits() leaves room for as many blocks a group
-constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
-constexpr std::size_t max_member_id = 64;              // bytes (SMKE)
-constexpr std::chrono::seconds retry_after{5};         // a rekey that the store refused
-constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slot use alone asks for
+constexpr std::size_t max_live_epochs = 4;      // spi_slot_bits() leaves room for as many blocks a group
+constexpr std::size_t max_floors = 256;         // floors told to a member; 10 bytes each on the wire
+constexpr std::size_t max_member_id = 64;       // bytes (SMKE)
+constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
+// A slot's number from which on a new epoch is due: even if every packet had 2^10 AES blocks (16 KiB), the 2^42 blocks
+// at which a key must be changed (docs/dataplane.md) would be just reached.
+constexpr std::uint64_t rekey_number = std::uint64_t{1} << 32;
+constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -42,20 +43,13 @@ std::string_view name(Phase phase) {
   return "?";
 }
 
-std::uint32_t Member::slot_count(std::uint64_t epoch) const {
-  std::uint32_t count = 0;
-  for (const SlotRun& run : slots)
-    if (run.epoch == epoch) count += run.count;
-  return count;
-}
-
 GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
     : config_(std::move(config)), context_(context) {}
 
 GroupState::~GroupState() = default;
 
 std::string GroupState::prefix() const {
-  return "group=" + quoted(config_.id) + " ";
+  return "group=" + escaped(config_.id) + " ";
 }
 
 Epoch* GroupState::find(std::uint64_t epoch) {
@@ -79,19 +73,25 @@ void GroupState::send_all(const ControlMessage& message) {
     member.link->deliver(message);
 }
 
+void GroupState::warn_of_member(const std::string& line, Moment now) {
+  std::uint64_t held_back = 0;
+  if (member_lines_.pass(now.steady, &held_back))
+    audit_warning(line + (held_back ? " not_logged_before=" + number(held_back) : ""));
+}
+
 // ---------------------------------------------------------------- giving an epoch to a member
 
 // What the configuration says; the handshake has verified the chain, the extension and the certificate's groups before,
 // and they are looked at again because this is the one place where the group secret leaves.
 Result<void> GroupState::admit(const PeerIdentity& member) const {
-  const std::string who = "certificate " + quoted(member.name);
+  const std::string who = "certificate " + escaped(member.name);
   if (member.name.empty() || member.name.size() > max_member_id)
     return fail(who + ": expected a name of 1 to 64 bytes, got " + number(member.name.size()));
   if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
   if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
-    return fail(who + ": does not name the group " + quoted(config_.id));
+    return fail(who + ": does not name the group " + escaped(config_.id));
   const std::vector<std::string> names = member.names.empty() ? std::vector<std::string>{member.name} : member.names;
-  if (!config_.admits(names)) return fail(who + ": not among the members of the group " + quoted(config_.id));
+  if (!config_.admits(names)) return fail(who + ": not among the members of the group " + escaped(config_.id));
   return {};
 }
 
@@ -178,9 +178,11 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   std::uint32_t slots = config_.may_send(names) ? slots_wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > capacity(epoch))) {
-    audit_warning("slots_refused " + prefix() + "member=" + quoted(identity.name) + " epoch=" + number(epoch.number) +
-                  " wanted=" + number(slots) + " granted=" + number(granted) + " quota=" +
-                  number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) + "; it may only receive");
+    warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) + " epoch=" + number(epoch.number) +
+                       " wanted=" + number(slots) + " granted=" + number(granted) +
+                       " quota=" + number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) +
+                       "; it may only receive",
+                   now);
     slots = 0;
   }
   const handshake::Role roles = slots ? handshake::sender_and_receiver : handshake::receiver;
@@ -210,14 +212,14 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   return keying;
 }
 
-// GroupUpdate with as many slots as the member has had in its newest epoch: one for each of its sending cores.
+// GroupUpdate with as many slots as the member was last given at once: one for each of its sending cores.
 bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
   std::uint32_t slots = 1;
-  if (!member.slots.empty()) slots = std::max<std::uint32_t>(1, member.slot_count(member.slots.back().epoch));
+  if (!member.slots.empty()) slots = member.slots.back().count;
   auto keying = give(epoch, member.identity, member.address, slots, now);
   if (!keying) {
-    audit_error("update_failed " + prefix() + "member=" + quoted(member.identity.name) +
-                " epoch=" + number(epoch.number) + " why=" + quoted(keying.error().message));
+    audit_error("update_failed " + prefix() + "member=" + escaped(member.identity.name) +
+                " epoch=" + number(epoch.number) + " why=" + escaped(keying.error().message));
     return false;
   }
   member.roles = keying->assignment.roles;
@@ -229,9 +231,14 @@ bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
   return true;
 }
 
-// A nearly used block asks for a new epoch; not more often than the pause, or many senders would make it go round.
+// A nearly used block asks for a new epoch.
 void GroupState::rekey_when_nearly_used(const Epoch& epoch, Moment now) {
-  if (epoch.phase != Phase::active || hand_over_ || epoch.slots_used() * 4 < capacity(epoch) * 3) return;
+  if (epoch.phase == Phase::active && epoch.slots_used() * 4 >= capacity(epoch) * 3) rekey_soon(now);
+}
+
+// Not more often than the pause: many senders in a small block, or one that lies, must not make it go round.
+void GroupState::rekey_soon(Moment now) {
+  if (hand_over_) return;
   const SteadyTime soonest = std::max(now.steady, last_rekey_ + least_rekey_pause);
   if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
 }
@@ -242,7 +249,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
                       Moment now) {
   if (const auto older = members_.find(identity.name); older != members_.end()) {
     MemberLink* old_link = older->second.link;
-    audit("member_replaced " + prefix() + "member=" + quoted(identity.name) + " old_address=" + older->second.address +
+    audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->second.address +
           " address=" + address);
     members_.erase(older);
     old_link->dismiss("a newer connection of the same member");
@@ -255,7 +262,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   member.joined = now.steady;
   member.acknowledged = given.epoch;
   if (given.slots.count) member.slots.push_back(given.slots);
-  audit("member_joined " + prefix() + "member=" + quoted(identity.name) + " address=" + address +
+  audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
         " serial=" + identity.serial_hex + " epoch=" + number(given.epoch) +
         (given.slots.count ? " slot=" + number(given.slots.first) : ""));
   catch_up(member, given, now);
@@ -281,7 +288,7 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   const Member* member = member_of(link);
   if (!member) return;
   const std::string id = member->identity.name;
-  audit("member_left " + prefix() + "member=" + quoted(id) + " address=" + member->address);
+  audit("member_left " + prefix() + "member=" + escaped(id) + " address=" + member->address);
   members_.erase(id);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
   if (hand_over_ && in_phase(Phase::active)) {
@@ -294,7 +301,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
   Member* member = member_of(link);
   if (!member) return fail("not a member of the group any more");
   const auto refuse = [&](const std::string& why) -> Result<void> {
-    audit_warning("member_dismissed " + prefix() + "member=" + quoted(member->identity.name) + " why=" + quoted(why));
+    audit_warning("member_dismissed " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
     leave(link, now);
     return fail(why);
   };
@@ -366,7 +373,7 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
         answer.count = request.count;
         answer.slots_used = given->slots_used;
         member.slots.push_back({epoch->number, given->first_slot, request.count});
-        audit("slots_granted " + prefix() + "member=" + quoted(member.identity.name) + " epoch=" +
+        audit("slots_granted " + prefix() + "member=" + escaped(member.identity.name) + " epoch=" +
               number(epoch->number) + " first=" + number(given->first_slot) + " count=" + number(request.count));
       } else {
         why = given.error().message;
@@ -374,8 +381,9 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
     }
   }
   if (!answer.count) {
-    audit_warning("slots_refused " + prefix() + "member=" + quoted(member.identity.name) +
-                  " epoch=" + number(request.epoch) + " wanted=" + number(request.count) + " why=" + quoted(why));
+    warn_of_member("slots_refused " + prefix() + "member=" + escaped(member.identity.name) +
+                       " epoch=" + number(request.epoch) + " wanted=" + number(request.count) + " why=" + escaped(why),
+                   now);
   }
   member.link->deliver(answer);
   if (epoch) rekey_when_nearly_used(*epoch, now);
@@ -391,14 +399,16 @@ void GroupState::take_report(Member& member, const handshake::StatusReport& repo
       return run.epoch == report.epoch && slot >= run.first && slot - run.first < run.count;
     });
     if (!own) {
-      audit_warning("report_ignored " + prefix() + "member=" + quoted(member.identity.name) +
-                    " why=\"it reports a slot that is not its own\" spi=" + number(counter.spi));
+      warn_of_member("report_ignored " + prefix() + "member=" + escaped(member.identity.name) +
+                         " why=\"it reports a slot that is not its own\" spi=" + number(counter.spi),
+                     now);
       return;
     }
   }
   for (const handshake::SlotCounter& counter : report.own_slots) {
     auto& floor = epoch->floors[static_cast<std::uint16_t>(counter.spi - epoch->policy.spi_prefix)];
     floor = std::max(floor, counter.next_number);
+    if (epoch->phase == Phase::active && counter.next_number >= rekey_number) rekey_soon(now);
   }
   member.report = report;
   member.report->own_slots.clear();
@@ -417,7 +427,7 @@ void GroupState::recheck_members(Moment now) {
   }
   for (const auto& [link, why] : out) {
     const Member* member = member_of(*link);
-    audit_warning("member_revoked " + prefix() + "member=" + quoted(member->identity.name) + " why=" + quoted(why));
+    audit_warning("member_revoked " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
     const std::string id = member->identity.name;
     members_.erase(id);
     if (hand_over_) hand_over_->awaited.erase(id);
@@ -445,7 +455,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     while (!epochs_.empty())
       forget(epochs_.front().number);
     rekey_at_.reset();
-    audit("epochs_dropped " + prefix() + "why=" + quoted(why + ", no members"));
+    audit("epochs_dropped " + prefix() + "why=" + escaped(why + ", no members"));
     return {};
   }
   auto begun = begin(now, nullptr);
@@ -454,7 +464,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
   for (auto& [id, member] : members_)
     if (update(member, **begun, now)) hand_over_->awaited.insert(id);
-  audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + quoted(why) +
+  audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
         " members=" + number(hand_over_->awaited.size()));
   return {};
 }
@@ -482,7 +492,7 @@ void GroupState::activate(Moment now) {
 
 void GroupState::forget(std::uint64_t epoch) {
   if (auto retired = context_.store->retire(config_.id, epoch); !retired)
-    audit_error("retire_failed " + prefix() + "epoch=" + number(epoch) + " why=" + quoted(retired.error().message));
+    audit_error("retire_failed " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(retired.error().message));
   for (auto& [id, member] : members_) {
     auto& slots = member.slots;
     // The last run stays: it tells how many slots the member's next epoch needs.
@@ -512,7 +522,7 @@ void GroupState::on_time(Moment now) {
     rekey_at_.reset();
     if (epochs_.empty() && members_.empty()) return;
     if (auto begun = rekey("lifetime or slots", now); !begun) {
-      audit_error("rekey_failed " + prefix() + "why=" + quoted(begun.error().message));
+      audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
       rekey_at_ = now.steady + retry_after;
     }
   }

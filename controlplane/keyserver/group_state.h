@@ -13,6 +13,7 @@
 
 #include "base/dataplane_control.h"
 #include "controlplane/config/config.h"
+#include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/premaster_vault.h"
 #include "controlplane/store/store.h"
 #include "handshake/control_message.h"
@@ -90,7 +91,6 @@ struct Member {
   std::optional<handshake::StatusReport> report;
   SteadyTime reported;
   bool sends() const { return (roles & handshake::sender) != 0; }
-  std::uint32_t slot_count(std::uint64_t epoch) const;
 };
 
 class GroupState {
@@ -149,12 +149,15 @@ class GroupState {
   void activate_if_all_acknowledged(Moment now);
   void forget(std::uint64_t epoch);
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
+  void rekey_soon(Moment now);
   Result<void> admit(const handshake::PeerIdentity& member) const;
   Epoch* find(std::uint64_t number);
   Epoch* in_phase(Phase phase);
   Member* member_of(const MemberLink& link);
   void send_all(const handshake::ControlMessage& message);
   std::string prefix() const;  // `group="tv" ` of audit lines
+  // A line that a member can cause as often as it likes (H13).
+  void warn_of_member(const std::string& line, Moment now);
 
   config::KeyserverGroup config_;
   GroupContext& context_;
@@ -164,6 +167,7 @@ class GroupState {
   std::optional<SteadyTime> rekey_at_;
   SteadyTime last_rekey_{};
   bool senders_acknowledged_ = true;
+  LineLimit member_lines_{10};
 };
 
 }  // namespace sealcast::keyserver

@@ -99,7 +99,6 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void group_changed(GroupState& group) override;
   void handshake_completed(handshake::Flow flow) override;
   void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override;
-  void refused(const std::string& address, const std::string& why) override;
   void session_over(Session& session) override;
   std::shared_ptr<const handshake::ServerConfig> server_config() const override { return server_config_; }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
@@ -175,7 +174,7 @@ Result<void> KeyServer::Impl::start() {
     add_group(group);
   started_ = now().steady;
   running_ = true;
-  audit("started id=" + quoted(config_.id) + " listen=" + config_.listen.address.text() +
+  audit("started id=" + escaped(config_.id) + " listen=" + config_.listen.address.text() +
         " port=" + std::to_string(port_) + " groups=" + std::to_string(groups_.size()) +
         " slot_bits=" + std::to_string(*slot_bits));
   accept();
@@ -215,7 +214,7 @@ void KeyServer::Impl::stop() {
   per_address_.clear();
   groups_.clear();  // wipes every premaster
   store_.reset();
-  audit("stopped id=" + quoted(config_.id));
+  audit("stopped id=" + escaped(config_.id));
 }
 
 void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {
@@ -233,7 +232,7 @@ void KeyServer::Impl::accept() {
       return self->accept();
     }
     // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
-    self->log_failure("accept_failed why=" + quoted(error.message()));
+    self->log_failure("accept_failed why=" + escaped(error.message()));
     self->accept_timer_.expires_after(accept_pause);
     self->accept_timer_.async_wait([weak](const error_code& cancelled) {
       const auto again = weak.lock();
@@ -282,11 +281,7 @@ void KeyServer::Impl::handshake_completed(handshake::Flow flow) {
 void KeyServer::Impl::handshake_failed(const std::string& reason, const std::string& address,
                                        const std::string& detail) {
   ++counters_.failed[reason];
-  log_failure("handshake_failed address=" + address + " reason=" + reason + " why=" + quoted(detail));
-}
-
-void KeyServer::Impl::refused(const std::string& address, const std::string& why) {
-  log_failure("join_refused address=" + address + " why=" + quoted(why));
+  log_failure("handshake_failed address=" + address + " reason=" + reason + " why=" + escaped(detail));
 }
 
 void KeyServer::Impl::log_failure(const std::string& line) {
@@ -331,7 +326,7 @@ void KeyServer::Impl::group_changed(GroupState& state) {
 
 Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
   GroupState* group = find_group_state(group_id);
-  if (!group) return fail("expected a group of this key server, got " + quoted(group_id));
+  if (!group) return fail("expected a group of this key server, got " + escaped(group_id));
   auto begun = group->rekey("asked for", now());
   group_changed(*group);
   return begun;
@@ -358,7 +353,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
       add_group(group);
     }
   }
-  audit("reloaded id=" + quoted(config_.id) + " groups=" + std::to_string(groups_.size()));
+  audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
   return {};
 }
 

@@ -88,9 +88,9 @@ void Session::consume(ByteView bytes) {
   if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
     const std::string detail = received.error().message();
     if (phase_ == State::handshaking) {
-      host_->handshake_failed(std::string(handshake::name(received.error().reason)), address_, detail);
+      failed(std::string(handshake::name(received.error().reason)), detail);
     } else {
-      audit_warning("connection_failed address=" + address_ + " why=" + quoted(detail));
+      audit_warning("connection_failed address=" + address_ + " why=" + escaped(detail));
     }
     leave_group();
     return linger();  // the alert is among the output
@@ -102,7 +102,7 @@ void Session::handle_events() {
   for (handshake::Event& event : endpoint_->take_events()) {
     if (phase_ != State::handshaking && phase_ != State::joined) return;
     if (auto* sent = std::get_if<handshake::KeyingSent>(&event)) {
-      audit("key_sent group=" + quoted(sent->group_id) + " member=" + quoted(sent->member_id) +
+      audit("key_sent group=" + escaped(sent->group_id) + " member=" + escaped(sent->member_id) +
             " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
     } else if (auto* done = std::get_if<handshake::Established>(&event)) {
       established(*done);
@@ -114,7 +114,7 @@ void Session::handle_events() {
       host_->group_changed(*group);
       if (!handled) linger();
     } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
-      if (phase_ == State::handshaking) host_->handshake_failed("disconnected", address_, "close_notify came first");
+      if (phase_ == State::handshaking) failed("disconnected", "close_notify came first");
       leave_group();
       linger();
     }
@@ -126,7 +126,7 @@ void Session::established(handshake::Established& event) {
   host_->handshake_completed(event.flow);
   if (event.flow == handshake::Flow::standard || event.flow == handshake::Flow::standard_mutual) {
     const auto sent = endpoint_->send_data(as_bytes(host_->standard_answer()));
-    audit("standard_client address=" + address_ + (sent ? "" : " why=" + quoted(sent.error().message())));
+    audit("standard_client address=" + address_ + (sent ? "" : " why=" + escaped(sent.error().message())));
     return linger();
   }
   GroupState* group = host_->find_group_state(group_id_);
@@ -152,7 +152,7 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
   auto keying = group->issue(member, address_, host_->now());
   host_->group_changed(*group);
   if (!keying) {
-    host_->refused(address_, keying.error().message);
+    refusal_ = keying.error().message;
     return keying;
   }
   group_id_ = group_id;
@@ -167,7 +167,7 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
 void Session::deliver(const handshake::ControlMessage& message) {
   if (phase_ != State::joined) return;
   if (const auto sent = endpoint_->send(message); !sent) {
-    audit_error("send_failed address=" + address_ + " why=" + quoted(sent.error().message()));
+    audit_error("send_failed address=" + address_ + " why=" + escaped(sent.error().message()));
     // Called from inside the group: the connection ends in a turn of its own.
     return wait_for(0ms, &Session::overflow);
   }
@@ -177,7 +177,7 @@ void Session::deliver(const handshake::ControlMessage& message) {
 void Session::dismiss(const std::string& why) {
   in_group_ = false;
   if (phase_ != State::joined) return;
-  audit("connection_closed address=" + address_ + " why=" + quoted(why));
+  audit("connection_closed address=" + address_ + " why=" + escaped(why));
   linger();
 }
 
@@ -223,7 +223,7 @@ void Session::wait_for(std::chrono::milliseconds delay, void (Session::*then)())
 
 void Session::handshake_overdue() {
   if (phase_ != State::handshaking) return;
-  host_->handshake_failed("handshake_timeout", address_, "the handshake was not complete in time");
+  failed("handshake_timeout", heard_ ? "the handshake was not complete in time" : "nothing came in time");
   leave_group();
   end();
 }
@@ -246,8 +246,14 @@ void Session::overflow() {
 
 // ---------------------------------------------------------------- endings
 
+// One line a failed handshake: what the endpoint says and, where the group turned the member down, why.
+void Session::failed(const std::string& reason, const std::string& detail) {
+  const bool told = refusal_.empty() || detail.find(refusal_) != std::string::npos;
+  host_->handshake_failed(reason, address_, told ? detail : detail + ": " + refusal_);
+}
+
 void Session::lost(const std::string& detail) {
-  if (phase_ == State::handshaking && host_) host_->handshake_failed("disconnected", address_, detail);
+  if (phase_ == State::handshaking && host_) failed("disconnected", detail);
   leave_group();
   end();
 }

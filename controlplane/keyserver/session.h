@@ -24,7 +24,6 @@ class SessionHost {
   virtual void group_changed(GroupState& group) = 0;  // its next deadline may be another
   virtual void handshake_completed(handshake::Flow flow) = 0;
   virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
-  virtual void refused(const std::string& address, const std::string& why) = 0;  // a join that the group turned down
   virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
   virtual std::shared_ptr<const handshake::ServerConfig> server_config() const = 0;
   virtual handshake::Random& random() = 0;
@@ -70,6 +69,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void handshake_overdue();
   void keepalive();
   void overflow();
+  void failed(const std::string& reason, const std::string& detail);
   void lost(const std::string& detail);
   void leave_group();
   void linger();
@@ -83,6 +83,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   SessionHost* host_;
   std::unique_ptr<handshake::Endpoint> endpoint_;
   State phase_ = State::handshaking;
+  std::string refusal_;   // why issue() gave nothing; for the log
   std::string group_id_;  // set by issue()
   Given given_;
   bool in_group_ = false;
