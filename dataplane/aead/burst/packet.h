@@ -25,45 +25,43 @@ struct alignas(64) KeyContext {
 };
 static_assert(sizeof(KeyContext) == 832, "13 cache lines; see README.md before growing it");
 
-// A part of n bytes is ceil(n/16) blocks; its first block meets H^(blocks+1), its last H^2, the length block H^1.
-inline const uint8_t* first_power(const KeyContext& key, uint32_t length) {
-  return key.power[power_count - 1 - (length + 15) / 16];
-}
+// Four packets for a kernel to work on in lockstep, ordered so that what it needs of all four is one load. A packet's
+// *part* is the whole packet if that is short, else what is left after the 512-byte segments before it.
+struct alignas(64) Group {
+  uint8_t first_counter[4][16];  // nonce ‖ 1, big-endian: the block behind the tag
+  uint64_t state[4][2];          // ESP: {bits of data, AAD byte-reversed}; else the GHASH state before the part
+  // Not read for ESP:
+  uint8_t counter[4][16];       // nonce ‖ counter of the block before the part's first, little-endian
+  uint64_t length_block[4][2];  // {bits of data, bits of AAD}
 
-// One packet's *part*: the whole packet if it is short, else what is left after the 512-byte segments before it.
-// Sorted by kind and number of chunks, four neighbours make a group.
-struct alignas(32) Packet {
-  uint8_t counter[16];       // nonce ‖ counter of the part's first block (big-endian for ESP, else little-endian)
-  uint64_t state[2];         // ESP: {bits of data, AAD byte-reversed}; else the GHASH state before the part
-  uint64_t length_block[2];  // {bits of data, bits of AAD}; not read for ESP
-  uint8_t* data;             // first byte of the part
-  union {
-    uint8_t* tag_out;       // seal: 16 bytes
-    const uint8_t* tag_in;  // open: 16 bytes
-  };
-  const KeyContext* key;
-  const uint8_t* power;  // the power of H that the part's first block is multiplied with
-  uint32_t length;       // bytes of the part: 0..512
-  uint8_t slot;          // index in the caller's items
-  uint8_t ok;            // open: 1 if the tag is right
-  uint8_t unused[2];
+  uint8_t* data[4];  // first byte of the part
+  const KeyContext* key[4];
+  union Tag {
+    uint8_t* out;       // seal: 16 bytes
+    const uint8_t* in;  // open: 16 bytes
+  } tag[4];
+  uint32_t length[4];  // bytes of the part: 0..512
+  uint8_t ok[4];       // open: 1 if the tag is right
+
+  // Filled by the kernel:
+  const uint8_t* power[4];  // the power of H that the part's first block is multiplied with
+  uint64_t last_mask[4];    // bytes of the last chunk that exist
 };
-static_assert(sizeof(Packet) == 96);
+static_assert(sizeof(Group) == 448);
 
-// One compiled kernel. All functions take keys of one size: rounds is 10 (AES-128) or 14 (AES-256).
+// One compiled kernel. All keys of a call are of one size: rounds is 10 (AES-128) or 14 (AES-256).
 struct Kernel {
   const char* name;
   void (*expand_key)(KeyContext& context, const uint8_t* key, int rounds);
-  // Hashes length bytes of AAD into packet.state.
-  void (*absorb_aad)(Packet& packet, const uint8_t* aad, size_t length);
-  // Encrypts or decrypts and hashes `segments` × 512 bytes at packet.data, and moves counter, state and data behind
-  // them.
-  void (*seal_segments)(Packet& packet, size_t segments, int rounds);
-  void (*open_segments)(Packet& packet, size_t segments, int rounds);
-  // groups × 4 packets. esp: every packet has 8 bytes of AAD and no segments before its part.
+  // Hashes length bytes of AAD into state[q].
+  void (*absorb_aad)(Group& group, unsigned q, const uint8_t* aad, size_t length);
+  // Encrypts or decrypts and hashes `segments` × 512 bytes at data[q]; moves data[q], counter[q], state[q] behind them.
+  void (*seal_segments)(Group& group, unsigned q, size_t segments, int rounds);
+  void (*open_segments)(Group& group, unsigned q, size_t segments, int rounds);
+  // esp: every packet has 8 bytes of AAD and no segments before its part.
   // open: decrypts in the same pass and sets ok; the caller wipes what was forged before anyone sees it.
-  void (*seal_groups)(Packet* packets, size_t groups, int rounds, bool esp);
-  void (*open_groups)(Packet* packets, size_t groups, int rounds, bool esp);
+  void (*seal_groups)(Group* groups, size_t count, int rounds, bool esp);
+  void (*open_groups)(Group* groups, size_t count, int rounds, bool esp);
 };
 
 // AVX-512 F/BW/VL/DQ, VAES and VPCLMULQDQ on 512-bit registers.

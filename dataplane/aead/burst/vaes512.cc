@@ -81,15 +81,15 @@ void expand_key(KeyContext& c, const uint8_t* key, int rounds) {
   store16(c.aad_length_term, _mm512_castsi512_si128(multiply_reduced(aad_bits, h1)));
 }
 
-void absorb_aad(Packet& p, const uint8_t* aad, size_t length) {
-  const V h1 = _mm512_zextsi128_si512(load16(power_at(*p.key, 1)));
-  V state = _mm512_zextsi128_si512(load16(p.state));
+void absorb_aad(Group& g, unsigned q, const uint8_t* aad, size_t length) {
+  const V h1 = _mm512_zextsi128_si512(load16(power_at(*g.key[q], 1)));
+  V state = _mm512_zextsi128_si512(load16(g.state[q]));
   for (size_t i = 0; i < length; i += 16) {
     const unsigned bytes = length - i < 16 ? static_cast<unsigned>(length - i) : 16;
     const __m128i block = _mm_maskz_loadu_epi8(static_cast<__mmask16>(_bzhi_u32(0xffff, bytes)), aad + i);
     state = multiply_reduced(_mm512_xor_si512(state, reverse_bytes(_mm512_zextsi128_si512(block))), h1);
   }
-  store16(p.state, _mm512_castsi512_si128(state));
+  store16(g.state[q], _mm512_castsi512_si128(state));
 }
 
 // One packet, eight chunks at a time: a long packet alone has chains enough to fill the AES units. Sealing hashes a
@@ -97,27 +97,26 @@ void absorb_aad(Packet& p, const uint8_t* aad, size_t length) {
 template <int kRounds, bool kSeal>
 class Segments {
  public:
-  static void run(Packet& p, size_t count) {
-    Segments now(p);
+  static void run(Group& g, unsigned q, size_t count) {
+    Segments now(g, q);
+    uint8_t* const data = g.data[q];
     if constexpr (kSeal) {
-      now.template step<true, false>(p.data, nullptr);
+      now.template step<true, false>(data, nullptr);
       for (size_t s = 1; s < count; s++)
-        now.template step<true, true>(p.data + s * part_bytes, p.data + (s - 1) * part_bytes);
-      now.template step<false, true>(nullptr, p.data + (count - 1) * part_bytes);
+        now.template step<true, true>(data + s * part_bytes, data + (s - 1) * part_bytes);
+      now.template step<false, true>(nullptr, data + (count - 1) * part_bytes);
     } else {
       for (size_t s = 0; s < count; s++)
-        now.template step<true, true>(p.data + s * part_bytes, p.data + s * part_bytes);
+        now.template step<true, true>(data + s * part_bytes, data + s * part_bytes);
     }
-    p.data += count * part_bytes;
-    store16(p.counter, _mm512_castsi512_si128(now.counter_));
-    store16(p.state, _mm512_castsi512_si128(now.state_));
+    g.data[q] += count * part_bytes;
+    store16(g.counter[q], _mm512_castsi512_si128(now.counter_));
+    store16(g.state[q], _mm512_castsi512_si128(now.state_));
   }
 
  private:
-  SEALCAST_INLINE explicit Segments(const Packet& p)
-      : key_(*p.key),
-        counter_(_mm512_add_epi32(broadcast16(p.counter), little_endian_numbers(0))),
-        state_(_mm512_zextsi128_si512(load16(p.state))) {}
+  SEALCAST_INLINE Segments(const Group& g, unsigned q)
+      : key_(*g.key[q]), counter_(broadcast16(g.counter[q])), state_(_mm512_zextsi128_si512(load16(g.state[q]))) {}
 
   // En- or decrypts the segment at `data` and hashes the ciphertext of the one at `hashed`, which may be the same.
   template <bool kCrypt, bool kHash>
@@ -129,7 +128,7 @@ class Segments {
       const V first = broadcast16(key_.round_key[0]);
 #pragma GCC unroll 8
       for (int i = 0; i < part_chunks; i++) {
-        x[i] = _mm512_xor_si512(swap_counter(counter_), first);
+        x[i] = _mm512_xor_si512(swap_counter(_mm512_add_epi32(counter_, little_endian_numbers(0))), first);
         counter_ = _mm512_add_epi32(counter_, next);
       }
     }
@@ -167,45 +166,61 @@ class Segments {
   }
 
   const KeyContext& key_;
-  V counter_;  // counter blocks of the next chunk
+  V counter_;  // of the block before the next chunk, in all lanes
   V state_;    // GHASH so far, lane 0
 };
 
 template <bool kSeal>
-void any_segments(Packet& p, size_t count, int rounds) {
+void any_segments(Group& g, unsigned q, size_t count, int rounds) {
   if (rounds == 10)
-    Segments<10, kSeal>::run(p, count);
+    Segments<10, kSeal>::run(g, q, count);
   else
-    Segments<14, kSeal>::run(p, count);
+    Segments<14, kSeal>::run(g, q, count);
 }
 
-inline bool one_key(const Packet* p) {
-  return p[0].key == p[1].key && p[0].key == p[2].key && p[0].key == p[3].key;
+// A part of n bytes is ceil(n/16) blocks; its first block meets H^(blocks+1), its last H^2, the length block H^1.
+SEALCAST_INLINE void locate(Group& g) {
+  const __m256i length = _mm256_cvtepu32_epi64(load16(g.length));
+  const __m256i blocks = _mm256_srli_epi64(_mm256_add_epi64(length, _mm256_set1_epi64x(15)), 4);
+  const __m256i key = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(g.key));
+  const __m256i power =
+      _mm256_add_epi64(key, _mm256_sub_epi64(_mm256_set1_epi64x(16 * (power_count - 1)), _mm256_slli_epi64(blocks, 4)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(g.power), power);
+  const __m256i unused = _mm256_and_si256(_mm256_sub_epi64(_mm256_setzero_si256(), length), _mm256_set1_epi64x(63));
+  const __mmask8 any = _mm256_test_epi64_mask(length, length);
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(g.last_mask),
+                      _mm256_maskz_srlv_epi64(any, _mm256_set1_epi64x(-1), unused));
+}
+
+inline bool one_key(const Group& g) {
+  return g.key[0] == g.key[1] && g.key[0] == g.key[2] && g.key[0] == g.key[3];
 }
 
 // Cuts the groups into stretches with one key per group and stretches with several.
 template <int kRounds, bool kSeal, bool kEsp>
-void groups(Packet* p, size_t count) {
+void groups(Group* g, size_t count) {
+  for (size_t i = 0; i < count; i++)
+    locate(g[i]);
   while (count != 0) {
-    const bool one = one_key(p);
+    const bool one = one_key(*g);
     size_t same = 1;
-    while (same < count && one_key(p + same * packets_per_group) == one)
+    while (same < count && one_key(g[same]) == one)
       same++;
     if (one)
-      Pipeline<kRounds, true, kSeal, kEsp>::run(p, same);
+      Pipeline<kRounds, true, kSeal, kEsp>::run(g, same);
     else
-      Pipeline<kRounds, false, kSeal, kEsp>::run(p, same);
-    p += same * packets_per_group;
+      Pipeline<kRounds, false, kSeal, kEsp>::run(g, same);
+    g += same;
     count -= same;
   }
 }
 
 template <bool kSeal>
-void any_groups(Packet* p, size_t count, int rounds, bool esp) {
+void any_groups(Group* g, size_t count, int rounds, bool esp) {
   if (rounds == 10)
-    esp ? groups<10, kSeal, true>(p, count) : groups<10, kSeal, false>(p, count);
+    esp ? groups<10, kSeal, true>(g, count) : groups<10, kSeal, false>(g, count);
   else
-    esp ? groups<14, kSeal, true>(p, count) : groups<14, kSeal, false>(p, count);
+    esp ? groups<14, kSeal, true>(g, count) : groups<14, kSeal, false>(g, count);
 }
 
 }  // namespace

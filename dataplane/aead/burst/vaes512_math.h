@@ -34,9 +34,9 @@ SEALCAST_INLINE V gather_lanes(const void* p0, const void* p1, const void* p2, c
 }
 // Lane q of x[q].
 SEALCAST_INLINE V pick_lanes(V x0, V x1, V x2, V x3) {
-  V x = _mm512_mask_mov_epi64(x0, 0x0c, x1);
-  x = _mm512_mask_mov_epi64(x, 0x30, x2);
-  return _mm512_mask_mov_epi64(x, 0xc0, x3);
+  V x = _mm512_mask_mov_epi32(x0, 0x00f0, x1);
+  x = _mm512_mask_mov_epi32(x, 0x0f00, x2);
+  return _mm512_mask_mov_epi32(x, 0xf000, x3);
 }
 
 // GHASH counts bits from the other end: every block is byte-reversed before it is multiplied (SP 800-38D §6.3).
@@ -94,15 +94,16 @@ SEALCAST_INLINE const uint8_t* power_at(const KeyContext& key, int k) {
   return key.power[power_count - k];
 }
 
-// What is added to the counter in each lane: 4·chunk + lane. Short packets' counters stay below 256, so that adding to
-// the last byte of a big-endian counter is enough; others are kept little-endian and turned round by a shuffle.
+// What is added to the counter before the first block, in each lane: 4·chunk + lane + 1. Short packets' counters stay
+// below 256, so that adding to the last byte of a big-endian counter is enough; others are kept little-endian and
+// turned round by a shuffle.
 SEALCAST_INLINE V little_endian_numbers(int chunk) {
-  return _mm512_add_epi32(_mm512_set_epi32(3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0),
-                          _mm512_maskz_set1_epi32(0x8888, 4 * chunk));
+  return _mm512_add_epi32(_mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0),
+                          four_times(_mm_set_epi32(4 * chunk, 0, 0, 0)));
 }
 SEALCAST_INLINE V big_endian_numbers(int chunk) {
-  return _mm512_add_epi32(_mm512_set_epi32(3 << 24, 0, 0, 0, 2 << 24, 0, 0, 0, 1 << 24, 0, 0, 0, 0, 0, 0, 0),
-                          _mm512_maskz_set1_epi32(0x8888, chunk << 26));
+  return _mm512_add_epi32(_mm512_set_epi32(4 << 24, 0, 0, 0, 3 << 24, 0, 0, 0, 2 << 24, 0, 0, 0, 1 << 24, 0, 0, 0),
+                          four_times(_mm_set_epi32(chunk << 26, 0, 0, 0)));
 }
 SEALCAST_INLINE V swap_counter(V x) {
   return _mm512_shuffle_epi8(x, four_times(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)));
