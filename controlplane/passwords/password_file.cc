@@ -1,0 +1,277 @@
+#include "controlplane/passwords/password_file.h"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <map>
+#include <optional>
+
+#include "base/atomic_file.h"
+
+namespace sealcast::passwords {
+namespace {
+
+constexpr std::string_view kHashPrefix = "$argon2id$v=19$";
+constexpr std::size_t kSaltCharacters = 22;  // 16 bytes in base64 without padding: libsodium's
+constexpr std::size_t kHashCharacters = 43;  // 32 bytes likewise
+
+class Descriptor {
+ public:
+  explicit Descriptor(int fd) : fd_(fd) {}
+  ~Descriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  int get() const { return fd_; }
+
+ private:
+  int fd_;
+};
+
+Result<void> libsodium_ready() {
+  if (sodium_init() < 0) return fail("libsodium cannot start: no source of randomness");
+  return {};
+}
+
+bool is_base64(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' || c == '/';
+  });
+}
+
+// Takes "m=65536" and the like off the front: the number, without sign, leading zero or blank.
+std::optional<std::uint32_t> take_number(std::string_view& text, std::string_view before, char after) {
+  if (!text.starts_with(before)) return std::nullopt;
+  const char* begin = text.data() + before.size();
+  const char* end = text.data() + text.size();
+  if (begin == end || *begin < '1' || *begin > '9') return std::nullopt;
+  std::uint32_t value = 0;
+  const auto [next, error] = std::from_chars(begin, end, value);
+  if (error != std::errc{} || next == end || *next != after) return std::nullopt;
+  text.remove_prefix(static_cast<std::size_t>(next - text.data()) + 1);
+  return value;
+}
+
+// The cost of a hash in exactly the form crypto_pwhash_str() writes; nullopt for anything else.
+std::optional<HashCost> cost_of(std::string_view hash) {
+  if (hash.size() >= crypto_pwhash_STRBYTES || !hash.starts_with(kHashPrefix)) return std::nullopt;
+  hash.remove_prefix(kHashPrefix.size());
+  const auto memory = take_number(hash, "m=", ',');
+  if (!memory) return std::nullopt;
+  const auto passes = take_number(hash, "t=", ',');
+  if (!passes) return std::nullopt;
+  const auto lanes = take_number(hash, "p=", '$');
+  if (!lanes || *lanes != 1) return std::nullopt;
+  if (hash.size() != kSaltCharacters + 1 + kHashCharacters || hash[kSaltCharacters] != '$') return std::nullopt;
+  if (!is_base64(hash.substr(0, kSaltCharacters)) || !is_base64(hash.substr(kSaltCharacters + 1))) return std::nullopt;
+  return HashCost{*memory, *passes};
+}
+
+Result<std::string> make_hash(const SecretBytes& password, const HashCost& cost) {
+  std::array<char, crypto_pwhash_STRBYTES> out{};
+  if (crypto_pwhash_str(out.data(), reinterpret_cast<const char*>(password.data()), password.size(), cost.passes,
+                        std::size_t{cost.memory_kib} * 1024) != 0) {
+    return fail("cannot compute a password hash of cost " + cost.text() + ": not enough memory");
+  }
+  return std::string(out.data());
+}
+
+Result<std::string> hash_of_nobody(const HashCost& cost) {
+  SecretBytes random(32);
+  randombytes_buf(random.data(), random.size());
+  return make_hash(random, cost);
+}
+
+std::string folder_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  if (slash == std::string::npos) return ".";
+  return slash == 0 ? "/" : path.substr(0, slash);
+}
+
+Result<std::string> read_private_file(const std::string& path) {
+  const auto problem = [&](const std::string& what) { return fail(path + ": " + what); };
+  // Non-blocking, so that a pipe in the file's place cannot hang the daemon.
+  const Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (file.get() < 0) return problem(std::string("cannot open the password file: ") + std::strerror(errno));
+  struct stat status {};
+  if (::fstat(file.get(), &status) != 0) return problem(std::string("fstat: ") + std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) return problem("expected a regular file for passwords");
+  if ((status.st_mode & 077) != 0)
+    return problem("others may access this password file; expected mode 0600: chmod 600");
+  std::string text;
+  std::array<char, 16384> part{};
+  for (;;) {
+    const ssize_t n = ::read(file.get(), part.data(), part.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return problem(std::string("read: ") + std::strerror(errno));
+    if (n == 0) return text;
+    text.append(part.data(), static_cast<std::size_t>(n));
+    if (text.size() > kMaxFileBytes) return problem("expected at most " + std::to_string(kMaxFileBytes) + " bytes");
+  }
+}
+
+}  // namespace
+
+std::string HashCost::text() const {
+  return "m=" + std::to_string(memory_kib) + ",t=" + std::to_string(passes) + ",p=1";
+}
+
+bool valid_user(std::string_view user) {
+  if (user.empty() || user.size() > kMaxUserBytes) return false;
+  return std::all_of(user.begin(), user.end(), [](char c) {
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
+           c == '-' || c == '@';
+  });
+}
+
+Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::string& name, const HashPolicy& policy) {
+  if (auto ready = libsodium_ready(); !ready) return tl::unexpected(ready.error());
+  PasswordFile file;
+  file.cost_ = policy.preferred;
+  std::map<std::string_view, std::size_t> line_of_user;  // views into text
+  std::size_t cost_line = 0;
+  std::size_t number = 0;
+  while (!text.empty()) {
+    ++number;
+    const auto end = std::min(text.find('\n'), text.size());
+    const std::string_view line = text.substr(0, end);
+    text.remove_prefix(std::min(end + 1, text.size()));
+    const auto problem = [&](const std::string& what) {
+      return fail(name + ":" + std::to_string(number) + ": " + what);
+    };
+
+    if (line.empty() || line.front() == '#') {
+      file.lines_.push_back({"", std::string(line)});
+      continue;
+    }
+    // A line is never quoted in an error: whoever mistook the format may have written a password there.
+    const auto colon = line.find(':');
+    if (colon == std::string_view::npos) return problem("expected USER:HASH, a comment (#) or an empty line");
+    const std::string_view user = line.substr(0, colon);
+    const std::string_view hash = line.substr(colon + 1);
+    if (!valid_user(user)) return problem("expected a user name of 1 to 64 characters A-Z a-z 0-9 . _ - @ before ':'");
+    if (const auto [before, fresh] = line_of_user.emplace(user, number); !fresh)
+      return problem("user " + std::string(user) + " stands in line " + std::to_string(before->second) + " already");
+    if (line_of_user.size() > kMaxUsers) return problem("expected at most " + std::to_string(kMaxUsers) + " users");
+    const auto cost = cost_of(hash);
+    // libsodium has the last word, so that what is taken here can be verified later: 0 says well-formed and of this
+    // cost.
+    if (!cost || crypto_pwhash_str_needs_rehash(std::string(hash).c_str(), cost->passes,
+                                                std::size_t{cost->memory_kib} * 1024) != 0)
+      return problem("expected a hash $argon2id$v=19$m=…,t=…,p=1$SALT$HASH of 16 and 32 bytes; set the password again");
+    const auto& least = policy.least;
+    const auto& most = policy.most;
+    if (cost->memory_kib < least.memory_kib || cost->passes < least.passes)
+      return problem("hash of cost " + cost->text() + " is guessed too easily; expected at least " + least.text());
+    if (cost->memory_kib > most.memory_kib || cost->passes > most.passes)
+      return problem("hash of cost " + cost->text() + " takes too long; expected at most " + most.text());
+    if (cost_line != 0 && *cost != file.cost_) {
+      return problem("hash of cost " + cost->text() + ", expected " + file.cost_.text() + " as in line " +
+                     std::to_string(cost_line) + ": different delays would tell users apart; set the password again");
+    }
+    if (cost_line == 0) cost_line = number;
+    file.cost_ = *cost;
+    file.lines_.push_back({std::string(user), std::string(hash)});
+  }
+  auto nobody = hash_of_nobody(file.cost_);
+  if (!nobody) return fail(name + ": " + nobody.error().message);
+  file.nobody_ = std::move(*nobody);
+  return file;
+}
+
+Result<PasswordFile> PasswordFile::load(const std::string& path, const HashPolicy& policy) {
+  const auto text = read_private_file(path);
+  if (!text) return tl::unexpected(text.error());
+  return parse(*text, path, policy);
+}
+
+const PasswordFile::Line* PasswordFile::find(std::string_view user) const {
+  if (user.empty()) return nullptr;  // comments bear no user
+  const Line* found = nullptr;
+  for (const Line& line : lines_)  // to the end even when found: the delay tells nothing of the place
+    found = line.user == user ? &line : found;
+  return found;
+}
+
+Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& password) const {
+  const Line* line = find(user);
+  const std::string& hash = line != nullptr ? line->rest : nobody_;
+  // Lengths beyond the protocol's cost the same, too, and are never right.
+  const bool length_ok = !password.empty() && password.size() <= kMaxPasswordBytes;
+  const std::size_t length = std::min(password.size(), kMaxPasswordBytes);
+  const char nothing = 0;
+  const char* bytes = password.empty() ? &nothing : reinterpret_cast<const char*>(password.data());
+  errno = 0;
+  const bool matches = crypto_pwhash_str_verify(hash.c_str(), bytes, length) == 0;
+  // libsodium says EINVAL for a wrong password and something else when it could not compute at all.
+  if (!matches && errno != EINVAL) return fail("cannot compute a password hash of cost " + cost_.text());
+  return matches && length_ok && line != nullptr;
+}
+
+Result<void> PasswordFile::set(std::string_view user, const SecretBytes& password) {
+  if (!valid_user(user)) return fail("expected a user name of 1 to 64 characters A-Z a-z 0-9 . _ - @");
+  if (password.empty() || password.size() > kMaxPasswordBytes)
+    return fail("expected a password of 1 to 128 bytes, got " + std::to_string(password.size()));
+  const Line* known = find(user);
+  if (known == nullptr && users().size() >= kMaxUsers)
+    return fail("expected at most " + std::to_string(kMaxUsers) + " users");
+  auto hash = make_hash(password, cost_);
+  if (!hash) return tl::unexpected(hash.error());
+  if (known != nullptr)
+    lines_[static_cast<std::size_t>(known - lines_.data())].rest = std::move(*hash);
+  else
+    lines_.push_back({std::string(user), std::move(*hash)});
+  return {};
+}
+
+bool PasswordFile::remove(std::string_view user) {
+  const Line* line = find(user);
+  if (line == nullptr) return false;
+  lines_.erase(lines_.begin() + (line - lines_.data()));
+  return true;
+}
+
+std::vector<std::string> PasswordFile::users() const {
+  std::vector<std::string> names;
+  for (const Line& line : lines_)
+    if (!line.user.empty()) names.push_back(line.user);
+  return names;
+}
+
+std::string PasswordFile::text() const {
+  std::string out;
+  for (const Line& line : lines_)
+    out += (line.user.empty() ? line.rest : line.user + ":" + line.rest) + "\n";
+  return out;
+}
+
+Result<void> PasswordFile::save(const std::string& path) const {
+  return write_file_atomically(path, as_bytes(text()), 0600, IfExists::replace);
+}
+
+Result<void> update(const std::string& path, const HashPolicy& policy,
+                    const std::function<Result<void>(PasswordFile&)>& change) {
+  // The folder is what is locked: the file itself is replaced at each update.
+  const std::string folder = folder_of(path);
+  const Descriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (lock.get() < 0) return fail(folder + ": cannot open the password file's folder: " + std::strerror(errno));
+  while (::flock(lock.get(), LOCK_EX) != 0)
+    if (errno != EINTR) return fail(folder + ": flock: " + std::strerror(errno));
+
+  const bool missing = ::access(path.c_str(), F_OK) != 0 && errno == ENOENT;
+  auto file = missing ? PasswordFile::parse("", path, policy) : PasswordFile::load(path, policy);
+  if (!file) return tl::unexpected(file.error());
+  if (auto changed = change(*file); !changed) return changed;
+  return file->save(path);
+}
+
+}  // namespace sealcast::passwords

@@ -1,0 +1,89 @@
+// The passwords of a key server's users, as Argon2id hashes in a text file (H7).
+//
+//   # a comment; empty lines are fine
+//   anna:$argon2id$v=19$m=65536,t=3,p=1$c29tZXNhbHQ…$aGFzaA…
+//
+// One line per user, mode 0600. All hashes of a file have the same cost, so that no answer's delay tells one user, or
+// no user, from another (AUTH-2).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/secret.h"
+
+namespace sealcast::passwords {
+
+inline constexpr std::size_t kMaxUserBytes = 64;       // as ClientAuthResponse carries it
+inline constexpr std::size_t kMaxPasswordBytes = 128;  // likewise
+inline constexpr std::size_t kMaxUsers = 10'000;
+inline constexpr std::size_t kMaxFileBytes = 4 * 1024 * 1024;
+
+// What one Argon2id (one lane, RFC 9106) takes.
+struct HashCost {
+  std::uint32_t memory_kib = 64 * 1024;
+  std::uint32_t passes = 3;
+  std::string text() const;  // "m=65536,t=3,p=1", as in the file
+  friend bool operator==(const HashCost&, const HashCost&) = default;
+};
+
+// The cost of new files, and the bounds within which a file's own cost is taken: cheap hashes are guessed, dear ones
+// let a stranger's attempts stop the server.
+struct HashPolicy {
+  HashCost preferred{};
+  HashCost least{19 * 1024, 2};
+  HashCost most{1024 * 1024, 16};
+};
+
+class PasswordFile {
+ public:
+  // Every problem is one line that begins with "NAME:LINE: ". Computes one hash (for unknown users), so takes as long
+  // as a verification.
+  static Result<PasswordFile> parse(std::string_view text, const std::string& name, const HashPolicy& policy = {});
+
+  // Refuses what others may read or write, what is no regular file, and what is larger than kMaxFileBytes.
+  static Result<PasswordFile> load(const std::string& path, const HashPolicy& policy = {});
+
+  // True if the user exists and this is the password. Runs exactly one Argon2id of the file's cost whoever is asked for
+  // and whatever the lengths, and never says which of the two was wrong. An Error is the machine's fault (no memory),
+  // never the user's; it names nobody. Blocks; may be called from several threads at once.
+  Result<bool> verify(std::string_view user, const SecretBytes& password) const;
+
+  // Adds the user or replaces the hash; a fresh salt each time. Other lines and comments stay as they are.
+  Result<void> set(std::string_view user, const SecretBytes& password);
+  // False if there is no such user.
+  bool remove(std::string_view user);
+
+  std::vector<std::string> users() const;  // in the file's order
+  const HashCost& cost() const { return cost_; }
+  std::string text() const;  // what save() writes
+
+  // Whole or not at all, mode 0600.
+  Result<void> save(const std::string& path) const;
+
+ private:
+  struct Line {
+    std::string user;  // empty: a comment or an empty line, whole in rest
+    std::string rest;  // the hash
+  };
+  PasswordFile() = default;
+  const Line* find(std::string_view user) const;
+
+  std::vector<Line> lines_;
+  HashCost cost_;
+  std::string nobody_;  // the hash of a random password nobody knows, of the same cost
+};
+
+// Reads the file (a missing one counts as empty), lets change() work on it and writes it back, while every other update
+// of a file in the same folder waits. change() refusing leaves the file alone.
+Result<void> update(const std::string& path, const HashPolicy& policy,
+                    const std::function<Result<void>(PasswordFile&)>& change);
+
+// 1..64 of A-Z a-z 0-9 . _ - @, so that a user's name can stand in logs and in the file as it is.
+bool valid_user(std::string_view user);
+
+}  // namespace sealcast::passwords
