@@ -1,0 +1,294 @@
+// AUTH-3, H8: every way a certificate can be wrong, each with its own reason and one alert, in a whole handshake.
+#include "handshake/certificate/policy.h"
+
+#include <gtest/gtest.h>
+
+#include "handshake/testing/puppet.h"
+
+namespace sealcast::handshake {
+namespace {
+
+using namespace testing;  // NOLINT: the fixtures
+
+CertificateOptions member_options() {
+  CertificateOptions options;
+  options.multicast = MulticastExtension{true, std::vector<std::string>{"tv"}};
+  return options;
+}
+CertificateOptions server_options() {
+  CertificateOptions options;
+  options.name = "ks.example";
+  options.server_auth = true;
+  options.client_auth = false;
+  return options;
+}
+
+struct Case {
+  const char* name;
+  Reason reason;
+  std::function<void(CertificateOptions&)> bend;
+};
+
+// Runs variant 2 with the bent certificate; the end that checks it must fail with the reason, and tell the peer once.
+void expect_refused(World& world, Side checker, Reason reason, const std::string& what) {
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  const Endpoint& checking = checker == Side::server ? *server : *client;
+  const Endpoint& told = checker == Side::server ? *client : *server;
+  ASSERT_TRUE(checking.failed()) << what;
+  EXPECT_EQ(checking.failure()->reason, reason) << what << ": " << checking.failure()->message();
+  EXPECT_FALSE(checking.failure()->from_peer);
+  ASSERT_TRUE(told.failed()) << what;
+  EXPECT_TRUE(told.failure()->from_peer) << what;
+  EXPECT_EQ(told.failure()->alert, checking.failure()->alert) << what;
+  EXPECT_EQ(world.authority.issued, 0) << what;
+}
+
+TEST(Auth3, MemberCertificates) {
+  const std::vector<Case> cases = {
+      {"without the multicast extension", Reason::certificate_not_multicast,
+       [](CertificateOptions& o) { o.multicast.reset(); }},
+      {"not permitted to decrypt", Reason::certificate_not_multicast,
+       [](CertificateOptions& o) { o.multicast->decrypt = false; }},
+      {"for another group", Reason::certificate_wrong_group,
+       [](CertificateOptions& o) { o.multicast->groups = std::vector<std::string>{"radio"}; }},
+      {"for no group", Reason::certificate_wrong_group,
+       [](CertificateOptions& o) { o.multicast->groups = std::vector<std::string>(); }},
+      {"expired", Reason::certificate_expired, [](CertificateOptions& o) { o.valid_until = -1; }},
+      {"not yet valid", Reason::certificate_not_yet_valid, [](CertificateOptions& o) { o.valid_from = 60; }},
+      {"serverAuth instead of clientAuth", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) {
+         o.client_auth = false;
+         o.server_auth = true;
+       }},
+      {"serverAuth beside clientAuth", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) { o.server_auth = true; }},
+      {"no usage stated", Reason::certificate_wrong_usage, [](CertificateOptions& o) { o.stated_usage = false; }},
+      {"no digitalSignature", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) { o.digital_signature = false; }},
+      {"unknown critical extension", Reason::certificate_unknown_critical_extension,
+       [](CertificateOptions& o) { o.unknown_critical_extension = true; }},
+      {"a certificate authority", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) {
+         o.authority = true;
+         o.stated_usage = false;
+       }},
+  };
+  for (const Case& one : cases) {
+    World world;
+    CertificateOptions options = member_options();
+    one.bend(options);
+    world.client_config.credentials = world.pki.issue(options).credentials;
+    ASSERT_TRUE(world.client_config.credentials) << one.name;
+    expect_refused(world, Side::server, one.reason, one.name);
+  }
+}
+
+TEST(Auth3, KeyServerCertificates) {
+  const std::vector<Case> cases = {
+      {"with the multicast extension", Reason::certificate_is_member,
+       [](CertificateOptions& o) { o.multicast = MulticastExtension{}; }},
+      {"for another name", Reason::certificate_wrong_name, [](CertificateOptions& o) { o.name = "ks.elsewhere"; }},
+      {"the name only as commonName", Reason::certificate_wrong_name,
+       [](CertificateOptions& o) { o.dns_names = std::vector<std::string>(); }},
+      {"a wildcard", Reason::certificate_wrong_name,
+       [](CertificateOptions& o) { o.dns_names = std::vector<std::string>{"*.example"}; }},
+      {"expired", Reason::certificate_expired, [](CertificateOptions& o) { o.valid_until = -1; }},
+      {"not yet valid", Reason::certificate_not_yet_valid, [](CertificateOptions& o) { o.valid_from = 60; }},
+      {"clientAuth only", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) {
+         o.client_auth = true;
+         o.server_auth = false;
+       }},
+      {"no usage stated", Reason::certificate_wrong_usage, [](CertificateOptions& o) { o.stated_usage = false; }},
+      {"no digitalSignature", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) { o.digital_signature = false; }},
+      {"unknown critical extension", Reason::certificate_unknown_critical_extension,
+       [](CertificateOptions& o) { o.unknown_critical_extension = true; }},
+  };
+  for (const Case& one : cases) {
+    World world;
+    CertificateOptions options = server_options();
+    one.bend(options);
+    world.server_config.credentials = world.pki.issue(options).credentials;
+    ASSERT_TRUE(world.server_config.credentials) << one.name;
+    expect_refused(world, Side::client, one.reason, one.name);
+  }
+}
+
+TEST(Auth3, ForeignAuthority) {
+  TestPki other(kNow, KeyKind::p256, "other CA");
+  World member;
+  member.client_config.credentials = other.member("member-a", {"tv"}).credentials;
+  expect_refused(member, Side::server, Reason::certificate_unknown_ca, "a member of another authority");
+  World server;
+  server.server_config.credentials = other.server("ks.example").credentials;
+  expect_refused(server, Side::client, Reason::certificate_unknown_ca, "a key server of another authority");
+  TestPki same_name;  // the same subject, another key
+  World twin;
+  twin.client_config.credentials = same_name.member("member-a", {"tv"}).credentials;
+  const auto ends = std::pair(twin.server(), twin.client());
+  pump(*ends.second, *ends.first);
+  EXPECT_TRUE(ends.first->failed());
+  EXPECT_EQ(twin.authority.issued, 0);
+}
+
+TEST(Auth3, RevokedMember) {
+  World world;
+  const TestIdentity good = world.pki.member("good", {"tv"});
+  const TestIdentity bad = world.pki.member("bad", {"tv"});
+  world.pki.revoke(bad);
+  world.server_config.member_trust = world.pki.trust_with_crl();
+  world.client_config.credentials = bad.credentials;
+  expect_refused(world, Side::server, Reason::certificate_revoked, "revoked");
+  world.client_config.credentials = good.credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  EXPECT_TRUE(client->established()) << "one revocation does not shut the others out";
+}
+
+TEST(Auth3, RevokedKeyServer) {
+  World world;
+  const TestIdentity server = world.pki.server("ks.example");
+  world.pki.revoke(server);
+  world.server_config.credentials = server.credentials;
+  world.client_config.server_trust = world.pki.trust_with_crl();
+  expect_refused(world, Side::client, Reason::certificate_revoked, "revoked");
+}
+
+TEST(Auth3, H8_AnOutdatedRevocationListIsNoConsent) {
+  World world;
+  auto trust = TrustStore::from_pem(world.pki.ca_pem(), world.pki.crl_pem(-60));
+  ASSERT_TRUE(trust);
+  world.server_config.member_trust = *trust;
+  expect_refused(world, Side::server, Reason::revocation_unknown, "expired list");
+}
+
+TEST(Auth3, SEQ2_ACertificateWithoutItsKey) {
+  World world;
+  // A puppet that shows member-a's certificate and signs with another key.
+  const TestIdentity other = world.pki.member("member-b", {"tv"});
+  Puppet puppet(Side::client, world, true);
+  const Credentials shown = world.client_config.credentials;
+  const auto server = world.server();
+  for (const Step& step : flow_list::variant2_claim5) {
+    if (step.from != Side::client || server->failed()) continue;
+    world.client_config.credentials = step.message == Message::certificate_verify ? other.credentials : shown;
+    puppet.send(step);
+    (void)server->receive(puppet.take_output(), kNow);
+    puppet.receive(server->take_output());
+  }
+  ASSERT_TRUE(server->failed());
+  EXPECT_EQ(server->failure()->reason, Reason::signature_invalid);
+  EXPECT_EQ(world.authority.issued, 0);
+}
+
+TEST(Auth3, SEQ2_NoCertificateWhereOneIsRequired) {
+  World world;
+  Puppet puppet(Side::client, world, true);
+  const auto server = world.server();
+  puppet.send({Side::client, Message::client_hello});
+  (void)server->receive(puppet.take_output(), kNow);
+  puppet.receive(server->take_output());
+  world.client_config.credentials = Credentials();
+  puppet.send({Side::client, Message::certificate});
+  (void)server->receive(puppet.take_output(), kNow);
+  ASSERT_TRUE(server->failed());
+  EXPECT_EQ(server->failure()->reason, Reason::certificate_missing);
+}
+
+TEST(Down1, WeakKeysAreRefusedAtLoadingAndInChains) {
+  TestPki pki;
+  for (const KeyKind weak : {KeyKind::rsa1024, KeyKind::p224}) {
+    CertificateOptions options = member_options();
+    options.key = weak;
+    const TestIdentity identity = pki.issue(options);
+    EXPECT_FALSE(identity.credentials);
+    EXPECT_NE(Credentials::from_pem(identity.chain_pem, identity.key_pem).error().message.find("too weak"),
+              std::string::npos);
+  }
+  // Below a weak authority even a strong key does not help.
+  World world;
+  TestPki weak(kNow, KeyKind::rsa1024, "weak CA");
+  auto trust = TrustStore::from_pem(weak.ca_pem(), "");
+  ASSERT_TRUE(trust);
+  world.server_config.member_trust = *trust;
+  world.client_config.credentials = weak.member("member-a", {"tv"}).credentials;
+  expect_refused(world, Side::server, Reason::certificate_weak_key, "weak authority");
+}
+
+TEST(H8, ChainsThroughAnIntermediateAreVerifiedAndRechecked) {
+  World world;
+  const auto department = world.pki.intermediate("department CA");
+  world.client_config.credentials = department->member("member-a", {"tv"}).credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  ASSERT_TRUE(client->established()) << server->failure()->message();
+  auto events = server->take_events();
+  const auto established = find_event<Established>(events);
+  ASSERT_TRUE(established);
+  EXPECT_TRUE(recheck_member(established->peer.leaf_der, world.pki.trust(), "tv", kNow));
+}
+
+TEST(H8, RecheckAtEveryRekey) {
+  World world;
+  const TestIdentity identity = world.pki.member("member-a", {"tv"});
+  world.client_config.credentials = identity.credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  auto events = server->take_events();
+  const Bytes leaf = find_event<Established>(events)->peer.leaf_der;
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", kNow));
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "radio", kNow).error().reason, Reason::certificate_wrong_group);
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "tv", kNow + 400 * 86400).error().reason,
+            Reason::certificate_expired);
+  world.pki.revoke(identity);
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust_with_crl(), "tv", kNow).error().reason, Reason::certificate_revoked);
+  EXPECT_EQ(recheck_member({}, world.pki.trust(), "tv", kNow).error().reason, Reason::certificate_missing);
+  EXPECT_EQ(recheck_member({1, 2, 3}, world.pki.trust(), "tv", kNow).error().reason, Reason::certificate_malformed);
+}
+
+TEST(P40, MulticastExtensionRoundTrip) {
+  for (const auto& groups : std::vector<std::optional<std::vector<std::string>>>{
+           std::nullopt, std::vector<std::string>{}, std::vector<std::string>{"tv"},
+           std::vector<std::string>{"tv",
+                                    "Fernsehen \xc3\xbc"
+                                    "ber Land"}})
+    for (const bool decrypt : {false, true}) {
+      const auto der = encode_multicast_extension({decrypt, groups});
+      ASSERT_TRUE(der);
+      const auto back = decode_multicast_extension(*der);
+      ASSERT_TRUE(back) << back.error().message;
+      EXPECT_EQ(back->decrypt, decrypt);
+      EXPECT_EQ(back->groups, groups);
+      for (std::size_t size = 0; size < der->size(); ++size)
+        EXPECT_FALSE(decode_multicast_extension(ByteView(*der).first(size))) << size;
+      Bytes longer = *der;
+      longer.push_back(0);
+      EXPECT_FALSE(decode_multicast_extension(longer));
+    }
+  // SEQUENCE { BOOLEAN TRUE, SEQUENCE { UTF8String "tv" } }
+  EXPECT_EQ(to_hex(*encode_multicast_extension({true, std::vector<std::string>{"tv"}})), "30090101ff30040c027476");
+}
+
+TEST(Credentials, BrokenFilesAreRefusedInOneLine) {
+  TestPki pki;
+  const TestIdentity a = pki.member("a");
+  const TestIdentity b = pki.member("b");
+  EXPECT_FALSE(Credentials::from_pem("", a.key_pem));
+  EXPECT_FALSE(Credentials::from_pem("nonsense", a.key_pem));
+  EXPECT_FALSE(Credentials::from_pem(a.chain_pem, ""));
+  EXPECT_FALSE(Credentials::from_pem(a.chain_pem.substr(0, a.chain_pem.size() / 2), a.key_pem));
+  const auto crossed = Credentials::from_pem(a.chain_pem, b.key_pem);
+  ASSERT_FALSE(crossed);
+  EXPECT_NE(crossed.error().message.find("does not belong"), std::string::npos);
+  EXPECT_FALSE(TrustStore::from_pem("", ""));
+  EXPECT_FALSE(TrustStore::from_pem(pki.ca_pem(), "nonsense"));
+}
+
+}  // namespace
+}  // namespace sealcast::handshake
