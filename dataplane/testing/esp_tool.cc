@@ -1,0 +1,65 @@
+// One member of a group on a pipe, for other ESP implementations to check us against.
+//   esp_tool ENGINE KEYBYTES
+// First prints "own SPI KEYSALT" and "peer SPI KEYSALT" (hexadecimal): what it seals under and what it opens. Then
+// answers each line "seal FRAME" or "open FRAME" (an Ethernet frame, hexadecimal) with "ok FRAME" or "drop REASON".
+#include <cstdio>
+#include <iostream>
+#include <string>
+
+#include "dataplane/testing/harness.h"
+
+namespace {
+
+using namespace sealcast;
+using namespace sealcast::dataplane;
+using namespace sealcast::dataplane::testing;
+
+constexpr std::uint32_t own_spi = 0x10000001;
+constexpr std::uint32_t peer_spi = 0x10000002;
+
+void print_key(const char* whose, const SaKey& key) {
+  const ByteView bytes(key.key.data(), key.key_size);
+  std::printf("%s %08x %s%s\n", whose, key.spi, to_hex(bytes).c_str(), to_hex(key.salt).c_str());
+}
+
+bool from_hex(const std::string& text, Bytes& out) {
+  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
+  for (std::size_t i = 0; i < text.size(); i += 2)
+    out.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  return true;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fprintf(stderr, "usage: esp_tool ENGINE KEYBYTES\n");
+    return 2;
+  }
+  const auto key_bytes = static_cast<std::uint8_t>(std::stoi(argv[2]));
+  Harness path(Harness::Options{.engine = argv[1]});
+  const std::vector<Selector> selectors = {selector("239.1.1.0/24")};
+  GroupEpoch epoch = path.epoch("tv", 1, own_spi & 0xffff0000, selectors);
+  epoch.outbound.push_back({key_of(own_spi, key_bytes)});
+  epoch.inbound.push_back({key_of(peer_spi, key_bytes), 0});
+  if (!path.plane().protect("tv", selectors) || !path.plane().install(std::move(epoch))) return 1;
+  print_key("own", key_of(own_spi, key_bytes));
+  print_key("peer", key_of(peer_spi, key_bytes));
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) {
+    const std::string command = line.substr(0, line.find(' '));
+    Bytes frame;
+    if ((command != "seal" && command != "open") || !from_hex(line.substr(command.size() + 1), frame)) {
+      std::fprintf(stderr, "esp_tool: expected \"seal HEX\" or \"open HEX\"\n");
+      return 2;
+    }
+    const Outcome outcome = command == "seal" ? path.red(frame) : path.black(frame);
+    if (outcome.verdict == Verdict::forward) {
+      std::printf("ok %s\n", to_hex(outcome.frame).c_str());
+    } else {
+      std::printf("drop %s\n", std::string(name(outcome.reason)).c_str());
+    }
+    std::fflush(stdout);
+  }
+  return 0;
+}
