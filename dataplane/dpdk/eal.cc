@@ -38,11 +38,24 @@ State& state() {
 constexpr std::size_t kept_warnings = 8;
 constexpr std::size_t longest_line = 512;
 
+// What DPDK says at every start or reconnection and nobody has to act on.
+bool is_routine(const std::string& line) {
+  for (const char* text : {"no mounted hugetlbfs found",                 // --in-memory needs none
+                           "hugepages reported on node",                 // a page size this machine does not use
+                           "No valid MAC in devargs or device",          // a random one does
+                           "waiting for client connection",              // our own stand-in comes
+                           "Expected valid Vhost FD",                    // one hang-up, noticed more than once
+                           "mismatches;", "some packets maybe resent"})  // how a ring is taken over after a kill
+    if (line.find(text) != std::string::npos) return true;
+  return false;
+}
+
 void take_line(LogLevel level, std::string line) {
   while (!line.empty() && (line.back() == '\n' || line.back() == '\r' || line.back() == ' '))
     line.pop_back();
   if (line.empty()) return;
   std::replace(line.begin(), line.end(), '\n', ' ');
+  if (is_routine(line)) level = LogLevel::debug;
   State& s = state();
   LogSink sink;
   {

@@ -1,0 +1,30 @@
+// A network namespace with one veth pair into it, for tests: the near end stays in the namespace of the test and is a
+// gateway's red port, the far end has an address and is where ordinary programs run.
+#pragma once
+
+#include <string>
+
+namespace sealcast::wire {
+
+class Namespace {
+ public:
+  // name: at most 8 characters, made unique with the process number. address: of the far end, "10.77.1.2/24".
+  Namespace(const std::string& name, const std::string& address);
+  ~Namespace();
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
+
+  bool ready() const { return ready_; }
+  const std::string& near() const { return near_; }  // interface name
+  // A UDP socket made inside; -1 on failure. Closing it is the caller's.
+  int udp_socket() const;
+
+ private:
+  std::string name_, near_, far_;
+  bool ready_ = false;
+};
+
+// Runs a command without a shell; true if it exits with 0. Its output is discarded.
+bool command(const std::string& words);
+
+}  // namespace sealcast::wire
