@@ -1,0 +1,377 @@
+// The tool as its users run it: a process with a command line, two streams and an exit code (docs/operator.md).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "app/cli/exit_code.h"
+#include "controlplane/admin/admin_server.h"
+
+namespace sealcast::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
+
+struct Ran {
+  int code = -1;
+  std::string out, err;
+};
+
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "sealcast-cli-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static std::string content(const std::string& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  Ran run(const std::string& arguments) {
+    const std::string command =
+        "cd " + folder_ + " && " SEALCAST_TOOL " " + arguments + " </dev/null >out.txt 2>err.txt";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(folder_ + "/out.txt"), content(folder_ + "/err.txt")};
+  }
+  void make_pki() {
+    ASSERT_EQ(run("pki init").code, 0);
+    ASSERT_EQ(run("pki server ks.example").code, 0);
+    ASSERT_EQ(run("pki member studio --group tv").code, 0);
+  }
+  std::string gateway_file(const std::string& from = "", const std::string& to = "") {
+    std::string text = R"([gateway]
+admin_socket = "gateway.sock"
+state = "gateway.state"
+
+[red]
+device = "af_packet:veth-red"
+mtu = 1500
+
+[black]
+device = "vhost-user:black.sock"
+mtu = 1600
+
+[member]
+certificate = "pki/studio.pem"
+private_key = "pki/studio.key"
+ca = "pki/ca.pem"
+crl = "pki/crl.pem"
+
+[[member.group]]
+id = "tv"
+role = "sender"
+keyservers = ["127.0.0.1:7400"]
+keyserver_name = "ks.example"
+keyserver_id = "ks.example"
+selectors = [ { destination = "239.1.1.0/24" } ]
+suite = "ECDHE_ECDSA_AES_256_GCM_SHA384"
+variant = 2
+spi_range = ["0x10000000", "0x1fffffff"]
+)";
+    if (!from.empty()) {
+      EXPECT_NE(text.find(from), std::string::npos) << from;
+      text.replace(text.find(from), from.size(), to);
+    }
+    std::ofstream(folder_ + "/gateway.toml") << text;
+    return "gateway.toml";
+  }
+
+  std::string folder_;
+};
+
+TEST_F(Cli, UsageErrorsAre2) {
+  for (const char* bad : {"", "nonsense", "check", "pki", "pki server", "pki member studio", "status --frobnicate",
+                          "pki init --days 0", "pki init --days x", "pki member a --group tv --all-groups"}) {
+    const Ran ran = run(bad);
+    EXPECT_EQ(ran.code, ExitCode::usage) << bad;
+    EXPECT_NE(ran.err, "") << bad;
+    EXPECT_EQ(ran.out, "") << bad;
+  }
+  EXPECT_EQ(run("--help").code, 0);
+  EXPECT_THAT(run("version").out, StartsWith("sealcast "));
+  EXPECT_THAT(run("--version").out, StartsWith("sealcast "));
+}
+
+TEST_F(Cli, P39_MakesAWholePki) {
+  make_pki();
+  for (const char* file :
+       {"ca.pem", "ca.key", "crl.pem", "ks.example.pem", "ks.example.key", "studio.pem", "studio.key"})
+    EXPECT_TRUE(std::filesystem::exists(folder_ + "/pki/" + file)) << file;
+  const Ran again = run("pki member studio --group tv");
+  EXPECT_EQ(again.code, ExitCode::failed);
+  EXPECT_THAT(again.err, AllOf(HasSubstr("pki/studio.key exists"), HasSubstr("--force")));
+  const Ran forced = run("pki member studio --group tv --group radio --force --days 3");
+  EXPECT_EQ(forced.code, 0) << forced.err;
+  EXPECT_THAT(forced.out, AllOf(StartsWith("pki/studio.key pki/studio.pem: valid until "), Not(HasSubstr("PRIVATE"))));
+  EXPECT_EQ(run("pki revoke studio").code, 0);
+  EXPECT_EQ(run("pki crl --days 30").code, 0);
+  EXPECT_EQ(run("pki revoke nobody").code, ExitCode::failed);
+  EXPECT_EQ(run("pki server other.example --dir elsewhere").code, ExitCode::failed);
+}
+
+TEST_F(Cli, CheckIsSilentWhenAllIsWell) {
+  make_pki();
+  const Ran ran = run("check " + gateway_file());
+  EXPECT_EQ(ran.code, 0);
+  EXPECT_EQ(ran.out, "");
+  EXPECT_EQ(ran.err, "");
+  const Ran verbose = run("check -v " + gateway_file());
+  EXPECT_EQ(verbose.code, 0);
+  EXPECT_THAT(verbose.out, AllOf(HasSubstr("a gateway's file"), HasSubstr("256 MB of hugepages"), HasSubstr("1556")));
+}
+
+TEST_F(Cli, CheckNamesThePlaceOfBadTomlAndIs78) {
+  make_pki();
+  const Ran syntax = run("check " + gateway_file("variant = 2", "this is = = not TOML"));
+  EXPECT_EQ(syntax.code, ExitCode::bad_configuration);
+  EXPECT_THAT(syntax.err, StartsWith("error: gateway.toml:27:"));
+  EXPECT_EQ(std::count(syntax.err.begin(), syntax.err.end(), '\n'), 1) << syntax.err;
+  const Ran value = run("check " + gateway_file("variant = 2", "varient = 2\nreplay = 3"));
+  EXPECT_EQ(value.code, ExitCode::bad_configuration);
+  EXPECT_THAT(value.err, AllOf(HasSubstr("gateway.toml:27:1: "), HasSubstr("gateway.toml:28:1: ")));
+  const Ran missing = run("check nowhere.toml");
+  EXPECT_EQ(missing.code, ExitCode::bad_configuration);
+  EXPECT_THAT(missing.err, HasSubstr("nowhere.toml"));
+}
+
+TEST_F(Cli, H8_CheckLooksIntoTheCertificates) {
+  const auto says = [&](const std::string& expected) {
+    const Ran ran = run("check " + gateway_file());
+    EXPECT_EQ(ran.code, ExitCode::bad_configuration);
+    EXPECT_THAT(ran.err, HasSubstr(expected));
+    EXPECT_THAT(ran.err, Not(HasSubstr("warning")));
+  };
+  make_pki();
+  ASSERT_EQ(run("pki member studio --group radio --force").code, 0);
+  says("error: gateway.toml: member.certificate: " + folder_.substr(0, 0) +
+       "pki/studio.pem: it is not for the group \"tv\"");
+  std::filesystem::copy_file(folder_ + "/pki/ks.example.pem", folder_ + "/pki/studio.pem",
+                             std::filesystem::copy_options::overwrite_existing);
+  says("the private key does not belong to the certificate");
+  says("has no multicast extension");
+  std::filesystem::remove(folder_ + "/pki/studio.pem");
+  says("gateway.toml:14:15: member.certificate: can't read pki/studio.pem");
+  ASSERT_EQ(run("pki member studio --group tv --force").code, 0);
+  ASSERT_EQ(run("check " + gateway_file()).code, 0);
+  ::chmod((folder_ + "/pki/studio.key").c_str(), 0640);
+  says("chmod 600");
+  ::chmod((folder_ + "/pki/studio.key").c_str(), 0600);
+  std::ofstream(folder_ + "/pki/crl.pem") << "nonsense";
+  says("expected a revocation list in PEM");
+}
+
+TEST_F(Cli, CheckWarnsOfWhatWillHurtLater) {
+  make_pki();
+  const Ran mtu = run("check " + gateway_file("mtu = 1600", "mtu = 1500"));
+  EXPECT_EQ(mtu.code, 0);
+  EXPECT_THAT(mtu.err, AllOf(StartsWith("warning: gateway.toml:11:7: black.mtu"), HasSubstr("too_big")));
+  const Ran trust = run("check " + gateway_file("vhost-user:black.sock", "virtio-user:black.sock"));
+  EXPECT_EQ(trust.code, 0);
+  EXPECT_THAT(trust.err, AllOf(StartsWith("warning: gateway.toml: black.device"), HasSubstr("packet memory")));
+  ASSERT_EQ(run("pki member studio --group tv --force --days 7").code, 0);
+  const Ran life = run("check " + gateway_file());
+  EXPECT_EQ(life.code, 0);
+  EXPECT_THAT(life.err, AllOf(StartsWith("warning: "), HasSubstr("expires at")));
+}
+
+TEST_F(Cli, CheckReadsAKeyServersFile) {
+  make_pki();
+  const std::string text = R"([keyserver]
+id = "ks.example"
+listen = "127.0.0.1:7400"
+certificate = "pki/ks.example.pem"
+private_key = "pki/ks.example.key"
+ca = "pki/ca.pem"
+state = "keyserver.db"
+admin_socket = "ks.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+
+[[keyserver.group]]
+id = "tv"
+selectors = [ { destination = "239.1.1.0/24" } ]
+senders = ["studio"]
+)";
+  std::ofstream(folder_ + "/ks.toml") << text;
+  const Ran good = run("check ks.toml");
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_EQ(good.err, "");
+  std::string wrong = text;
+  for (const char* kind : {"pem", "key"})
+    wrong.replace(wrong.find(std::string("pki/ks.example.") + kind), std::string("pki/ks.example.").size(),
+                  "pki/studio.");
+  std::ofstream(folder_ + "/ks.toml") << wrong;
+  const Ran member = run("check ks.toml");
+  EXPECT_EQ(member.code, ExitCode::bad_configuration);
+  EXPECT_THAT(member.err, HasSubstr("expected a key server's certificate, got a member's"));
+}
+
+// ---------------------------------------------------------------- status
+
+constexpr const char* gateway_answer =
+    R"({"daemon":"gateway","version":"0.1.0","agent":{"groups":[{"group":"tv","state":"joined","why":"","role":"both",)"
+    R"("keyserver":"10.9.0.1:7400","keyserver_id":"ks.example","member_id":"studio","epoch":1887436800001,"epoch_id":)"
+    R"("00112233445566778899aabbccddeeff","epoch_state":"active","remaining_s":86340.7,"lease_remaining_s":57.2,)"
+    R"("slots_known":3,"own_slots":["0x10000002"],"joins":1,"failures":2,"rekeys":3,"epochs":[]}],"joined":1},)"
+    R"("dataplane":{"engine":"ipsec_mb","sealed":1234567,"opened":89,"bypassed":4,"ports":[{"name":"red","device":)"
+    R"("af_packet:veth-red","link_up":true,"rx_packets":1234571,"rx_bytes":1632000000,"tx_packets":89,"tx_bytes":950,)"
+    R"("tx_dropped":0}],"sas":[{"group":"tv","epoch":1887436800001,"spi":"0x10000002","direction":"out","active":true,)"
+    R"("packets":1234567,"bytes":1624689892,"next_number":1234568,"replays":0,"bad_tags":0},{"group":"tv","epoch":)"
+    R"(1887436800001,"spi":"0x10000000","direction":"in","active":false,"packets":89,"bytes":950,"next_number":89,)"
+    R"("replays":1,"bad_tags":0},{"group":"tv","epoch":1887436800001,"spi":"0x10000003","direction":"in","active":false,)"
+    R"("packets":0,"bytes":0,"next_number":0,"replays":0,"bad_tags":0}],"drops":[{"reason":"no_sa","packets":0},)"
+    R"({"reason":"too_big","packets":17}]}})";
+constexpr const char* keyserver_answer =
+    R"({"daemon":"keyserver","id":"ks.example","listen":"10.9.0.1:7400","uptime_s":65,"connections":2,"members":2,)"
+    R"("handshakes":{"completed":3,"failed":{"certificate_expired":1}},"refused":{},"groups":[{"group":"tv","suite":)"
+    R"("ECDHE_ECDSA_AES_256_GCM_SHA384","variant":2,"mode":"tunnel-preserve","selectors":["239.1.1.0/24"],"epochs":[)"
+    R"({"epoch":1887436800001,"epoch_id":"0011","state":"active","age_s":60,"remaining_s":86340,"spi_prefix":"0x10000000",)"
+    R"("slots_used":3,"holders":2}],"members":[{"member":"ho\u001b[31mme","address":"10.9.0.3:40000","roles":"receiver",)"
+    R"("joined_s":59,"slots":[],"acknowledged":true,"activated":true,"report":{"epoch":1,"sealed":0,"opened":89,)"
+    R"("dropped":1,"age_s":2}}]}]})";
+
+class CliStatus : public Cli {
+ protected:
+  void TearDown() override {
+    io_.stop();
+    if (thread_.joinable()) thread_.join();
+    servers_.clear();
+    Cli::TearDown();
+  }
+  void serve(const std::string& name, const std::string& answer) {
+    auto server = std::make_unique<admin::AdminServer>(io_, folder_ + "/" + name);
+    server->handle("status", [answer](const std::string&) { return answer; });
+    ASSERT_TRUE(server->start());
+    servers_.push_back(std::move(server));
+  }
+  void go() {
+    thread_ = std::thread([this] {
+      const auto work = asio::make_work_guard(io_);
+      io_.run();
+    });
+  }
+  asio::io_context io_;
+  std::vector<std::unique_ptr<admin::AdminServer>> servers_;
+  std::thread thread_;
+};
+
+TEST_F(CliStatus, AnUnreachableDaemonIs3) {
+  const Ran missing = run("status --socket nowhere.sock");
+  EXPECT_EQ(missing.code, ExitCode::unreachable);
+  EXPECT_THAT(missing.err, AllOf(HasSubstr("nowhere.sock"), HasSubstr("is the daemon running")));
+  EXPECT_EQ(missing.out, "");
+  EXPECT_EQ(run("status --json --socket nowhere.sock").code, ExitCode::unreachable);
+  // One that hangs: accepts, never answers.
+  serve("hung.sock", gateway_answer);
+  const Ran hung = run("status --timeout 0.2 --socket hung.sock");
+  EXPECT_EQ(hung.code, ExitCode::unreachable);
+  EXPECT_THAT(hung.err, HasSubstr("did not answer within 200 ms"));
+}
+
+TEST_F(CliStatus, JsonIsTheDaemonsOwnAnswer) {
+  serve("gw.sock", gateway_answer);
+  go();
+  const Ran ran = run("status --json --socket gw.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, std::string(gateway_answer) + "\n");
+}
+
+TEST_F(CliStatus, ShowsAGatewayOnOneScreen) {
+  serve("gw.sock", gateway_answer);
+  go();
+  const Ran ran = run("status --socket gw.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, R"(gateway: version 0.1.0
+  engine: ipsec_mb
+  packets: sealed 1,234,567, opened 89, bypassed 4
+
+  port  device              link  rx packets  rx bytes  tx packets  tx bytes  tx dropped
+  red   af_packet:veth-red  up     1,234,571   1.63 GB          89     950 B           0
+
+  dropped because  packets
+  too_big               17
+
+group: tv
+  state: joined
+  role: both
+  key server: 10.9.0.1:7400 (ks.example)
+  member: studio
+  epoch: 1887436800001 (active), id 00112233445566778899aabbccddeeff
+  remaining: 23 h 59 min
+  lease: 57 s
+  own SPIs: 0x10000002
+  joins: 1, failures 2, rekeys 3
+
+  SPI         direction  epoch          active    packets    bytes     number  replays  bad tags
+  0x10000002  out        1887436800001  yes     1,234,567  1.62 GB  1,234,568        0         0
+  0x10000000  in         1887436800001                 89    950 B         89        1         0
+)");
+  EXPECT_THAT(run("status --all --socket gw.sock").out, AllOf(HasSubstr("no_sa"), HasSubstr("0x10000003")));
+}
+
+TEST_F(CliStatus, ShowsAKeyServerAndLetsNobodyPlayWithTheTerminal) {
+  serve("ks.sock", keyserver_answer);
+  go();
+  const Ran ran = run("status --socket ks.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, R"(key server: ks.example
+  listening: 10.9.0.1:7400
+  running for: 1 min 5 s
+  members: 2, connections 2
+  handshakes: 3 completed; failed: certificate_expired 1
+
+group: tv
+  selectors: 239.1.1.0/24
+  suite: ECDHE_ECDSA_AES_256_GCM_SHA384, variant 2, tunnel-preserve
+
+  epoch          state   id      age    remaining  SPI prefix  slots used  holders
+  1887436800001  active  0011  1 min  23 h 59 min  0x10000000           3        2
+
+  member     address         role      joined for  slots  acknowledged  sealed  opened  dropped
+  ho?[31mme  10.9.0.3:40000  receiver        59 s         yes                0      89        1
+)");
+}
+
+TEST_F(CliStatus, SomeOfSeveralIs4) {
+  serve("gw.sock", gateway_answer);
+  go();
+  const Ran both = run("status --socket gw.sock --socket nowhere.sock");
+  EXPECT_EQ(both.code, ExitCode::partial);
+  EXPECT_THAT(both.out, StartsWith("gateway: "));
+  EXPECT_THAT(both.err, HasSubstr("nowhere.sock"));
+}
+
+TEST_F(CliStatus, StrangeAnswersAreAnErrorNotACrash) {
+  const char* answers[] = {
+      "no JSON",
+      "[]",
+      "{}",
+      R"({"daemon":"toaster"})",
+      R"({"error":"no"})",
+      R"({"daemon":"gateway","agent":7,"dataplane":[1,{"ports":3}]})",
+      R"({"daemon":"keyserver","groups":{"a":1},"handshakes":"x","uptime_s":"y"})",
+      R"({"daemon":"gateway","dataplane":{"ports":[7],"sas":[[]],"drops":["x"]},"agent":{"groups":[3]}})"};
+  int i = 0;
+  for (const char* answer : answers)
+    serve("s" + std::to_string(i++) + ".sock", answer);
+  go();
+  for (int j = 0; j < i; ++j) {
+    const Ran ran = run("status --socket s" + std::to_string(j) + ".sock");
+    EXPECT_EQ(ran.code, j < 5 ? ExitCode::failed : ExitCode::ok) << answers[j] << ran.err;
+  }
+}
+
+}  // namespace
+}  // namespace sealcast::cli
