@@ -149,6 +149,10 @@ Result<void> Port::State::probe_virtual(const std::string& driver, const std::st
   const int result = rte_vdev_init(device.c_str(), arguments.c_str());
   if (result != 0) {
     device.clear();
+    if (Eal::recent_log().find("PACKET_FANOUT") != std::string::npos)
+      return problem(
+          "another process' af_packet port has the same fanout number (process id xor interface index) in this "
+          "network namespace; start this process again, or give each gateway a namespace of its own");
     return driver_problem("opening the device", result);
   }
   if (rte_eth_dev_get_port_by_name(device.c_str(), &id) != 0) {
