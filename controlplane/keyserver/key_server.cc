@@ -3,6 +3,7 @@
 #include <array>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
+#include <cerrno>
 #include <ctime>
 #include <map>
 #include <optional>
@@ -195,7 +196,7 @@ Result<void> KeyServer::Impl::listen() {
     acceptor_.close(ignored);
     std::string hint;
     if (error == asio::error::address_in_use) hint = ": another program (another key server?) listens there";
-    if (error == std::errc::address_not_available) hint = ": this machine has no such address";
+    if (error.value() == EADDRNOTAVAIL) hint = ": this machine has no such address";
     if (error == asio::error::access_denied) hint = ": ports below 1024 need the right to bind them";
     return fail("can't listen at " + config_.listen.text() + ": " + error.message() + hint);
   }

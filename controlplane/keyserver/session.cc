@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
+#include <asio/post.hpp>
 #include <asio/write.hpp>
 
 #include "controlplane/keyserver/audit.h"
@@ -15,8 +16,9 @@ namespace {
 using asio::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto linger_for = 2s;                    // for a goodbye or an alert to leave
+constexpr auto linger_for = 1s;                    // for a goodbye or an alert to leave
 constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
+constexpr int kernel_send_buffer = 64 * 1024;      // bytes a member may leave untaken in the kernel (H13)
 constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone
 
 // The kernel finds out by itself that a peer has vanished: unacknowledged keepalives end the connection.
@@ -24,6 +26,7 @@ void set_up(asio::ip::tcp::socket& socket) {
   error_code ignored;  // none of these is needed for correctness
   socket.set_option(asio::ip::tcp::no_delay(true), ignored);
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
+  socket.set_option(asio::socket_base::send_buffer_size(kernel_send_buffer), ignored);
   setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &peer_silent_after_ms, sizeof peer_silent_after_ms);
 }
 
@@ -77,7 +80,7 @@ void Session::readable() {
     }
     heard_ = true;
     if (listening) consume(ByteView(into.data(), n));
-    if (phase_ == State::dead) return;
+    if (phase_ == State::dead || doomed_) return;
   }
   wait_readable();
 }
@@ -100,7 +103,7 @@ void Session::consume(ByteView bytes) {
 
 void Session::handle_events() {
   for (handshake::Event& event : endpoint_->take_events()) {
-    if (phase_ != State::handshaking && phase_ != State::joined) return;
+    if ((phase_ != State::handshaking && phase_ != State::joined) || doomed_) return;
     if (auto* sent = std::get_if<handshake::KeyingSent>(&event)) {
       audit("key_sent group=" + escaped(sent->group_id) + " member=" + escaped(sent->member_id) +
             " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
@@ -165,11 +168,10 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
 // ---------------------------------------------------------------- output
 
 void Session::deliver(const handshake::ControlMessage& message) {
-  if (phase_ != State::joined) return;
+  if (phase_ != State::joined || doomed_) return;
   if (const auto sent = endpoint_->send(message); !sent) {
     audit_error("send_failed address=" + address_ + " why=" + escaped(sent.error().message()));
-    // Called from inside the group: the connection ends in a turn of its own.
-    return wait_for(0ms, &Session::overflow);
+    return doom();
   }
   flush();
 }
@@ -184,7 +186,7 @@ void Session::dismiss(const std::string& why) {
 void Session::flush() {
   const Bytes fresh = endpoint_->take_output();
   out_.insert(out_.end(), fresh.begin(), fresh.end());
-  if (host_ && out_.size() > host_->max_output_bytes() && phase_ != State::closing) wait_for(0ms, &Session::overflow);
+  if (host_ && phase_ != State::closing && out_.size() > host_->max_output_bytes()) return doom();
   write();
 }
 
@@ -208,6 +210,16 @@ void Session::write() {
                       if (error) return self->lost("writing: " + error.message());
                       self->write();
                     });
+}
+
+// Called from inside the group, too: the connection ends in a turn of its own, and until then nothing more is read,
+// sent or queued.
+void Session::doom() {
+  if (doomed_) return;
+  doomed_ = true;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    if (self->phase_ != State::dead) self->overflow();
+  });
 }
 
 // ---------------------------------------------------------------- time

@@ -68,6 +68,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void wait_for(std::chrono::milliseconds delay, void (Session::*then)());
   void handshake_overdue();
   void keepalive();
+  void doom();
   void overflow();
   void failed(const std::string& reason, const std::string& detail);
   void lost(const std::string& detail);
@@ -89,8 +90,9 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool in_group_ = false;
   bool writing_ = false;
   bool sent_eof_ = false;
-  bool heard_ = false;  // any byte came from the peer
-  Bytes out_;           // waits for the write under way
+  bool doomed_ = false;  // too much output waits; overflow() is on its way
+  bool heard_ = false;   // any byte came from the peer
+  Bytes out_;            // waits for the write under way
   Bytes in_flight_;
   std::uint64_t keepalives_ = 0;
 };
