@@ -116,7 +116,7 @@ std::pair<std::string, std::string> driver_arguments(const PortSpec& spec, std::
   switch (spec.kind) {
     case PortKind::virtio_user:
       return {"net_virtio_user",
-              "path=" + spec.target + ",server=" + (spec.socket_server ? "1" : "0") + ",in_order=0,queues=" + queues +
+              "path=" + spec.target + ",server=" + (spec.socket_server ? "1" : "0") + ",queues=" + queues +
                   ",queue_size=" + std::to_string(spec.descriptors == 0 ? default_descriptors : spec.descriptors)};
     case PortKind::vhost_user:
       return {"net_vhost",

@@ -173,14 +173,16 @@ TEST_F(Wire, AKilledPeerComesBackOnTheSamePort) {
   auto a = start_peer(0);
   auto b = start_peer(1);
   ASSERT_TRUE(attached({0, 1})) << error_text();
-  for (int round = 1; round <= 3; ++round) {
+  for (int round = 1; round <= 5; ++round) {
     EXPECT_EQ(a->ask("send " + std::to_string(round) + " 1000 100"), "sent 1000");
     EXPECT_TRUE(receives(*b, round, 1000)) << "round " << round;
-    b->say("send 90 100000 100");  // killed in the middle of its traffic
-    std::this_thread::sleep_for(20ms);
+    // Killed in the middle of traffic both ways: rings are left half processed.
+    a->say("send 50 20000 100");
+    b->say("send 90 100000 100");
+    std::this_thread::sleep_for(std::chrono::milliseconds(10 * round));
     EXPECT_EQ(b->end(SIGKILL), -SIGKILL);
+    EXPECT_EQ(a->line(), "sent 20000");
     EXPECT_TRUE(eventually([&] { return stats()["ports"][1]["link_up"] == false; }));
-    EXPECT_EQ(a->ask("send 50 500 100"), "sent 500");
     b = start_peer(1);
     ASSERT_TRUE(attached({1})) << error_text();
   }
