@@ -1,0 +1,227 @@
+#include "handshake/isakmp/carriage.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace sealcast::isakmp {
+namespace {
+
+using handshake::ControlMessage;
+using handshake::Endpoint;
+using handshake::Event;
+using handshake::HandshakeError;
+using handshake::Reason;
+using handshake::refuse;
+
+class Carriage : public Endpoint {
+ public:
+  Outcome<void> receive(ByteView bytes, std::int64_t unix_now) override {
+    if (failed()) return located(refuse(Reason::connection_closed, "bytes after a fatal failure"));
+    while (!bytes.empty()) {
+      auto message = reader_.take(bytes, [&](const Header& header) { return judge(header, unix_now); });
+      if (!message) return give_up(message.error());
+      if (!*message) break;
+      if (auto taken = take(**message, unix_now); !taken) return taken;
+    }
+    return {};
+  }
+
+  Bytes take_output() override {
+    frame_flight();
+    return std::exchange(output_, {});
+  }
+  std::vector<Event> take_events() override {
+    collect_events();
+    return std::exchange(events_, {});
+  }
+  bool established() const override { return inner_ != nullptr && inner_->established(); }
+  bool failed() const override { return failed_ || (inner_ != nullptr && inner_->failed()); }
+  Outcome<void> send(const ControlMessage& message) override {
+    if (!open_) return located(refuse(Reason::not_established, "a control message before the handshake"));
+    return inner_->send(message);
+  }
+  Outcome<void> send_data(ByteView data) override {
+    if (!open_) return located(refuse(Reason::not_established, "data before the handshake"));
+    return inner_->send_data(data);
+  }
+  void close() override {
+    if (open_) inner_->close();
+  }
+
+ protected:
+  explicit Carriage(std::unique_ptr<Endpoint> inner) : inner_(std::move(inner)) {}
+
+  // The header of a message before the cookies are exchanged.
+  virtual Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) = 0;
+  // The message whose header passed, of a peer that is to be answered or heard for the first time.
+  virtual Outcome<void> exchange_cookies(const Message& message, std::int64_t unix_now) = 0;
+  virtual std::string_view role() const = 0;
+
+  void put(ByteView content, std::uint32_t message_id) {
+    const Bytes message = encode(initiator_, responder_, message_id, content);
+    output_.insert(output_.end(), message.begin(), message.end());
+  }
+
+  std::unique_ptr<Endpoint> inner_;  // a responder has none before the cookies are exchanged
+  Cookie initiator_{};
+  Cookie responder_{};
+  bool open_ = false;  // both cookies are known and inner_ is there
+
+ private:
+  Outcome<void> judge(const Header& header, std::int64_t unix_now) {
+    // 2^32 messages: the connection has lived long enough.
+    if (counting_ && next_received_ == 0)
+      return refuse(Reason::unexpected_message, "the ISAKMP message ids are used up");
+    const std::uint32_t wanted = counting_ ? next_received_ : 0;
+    if (header.message_id != wanted) {
+      return refuse(Reason::unexpected_message, "expected ISAKMP message id " + std::to_string(wanted) + ", got " +
+                                                    std::to_string(header.message_id));
+    }
+    if (!open_) return judge_cookies(header, unix_now);
+    if (header.initiator != initiator_ || header.responder != responder_)
+      return refuse(Reason::illegal_parameter, "the ISAKMP cookies changed");
+    if (!header.has_payload)
+      return refuse(Reason::unexpected_message, "expected TLS records, got an ISAKMP message without a payload");
+    return {};
+  }
+
+  Outcome<void> take(const Message& message, std::int64_t unix_now) {
+    if (!open_) {
+      if (auto exchanged = exchange_cookies(message, unix_now); !exchanged) return give_up(exchanged.error());
+    }
+    if (message.content.empty()) return {};
+    if (counting_) ++next_received_;
+    frame_flight();  // what waits from before is a flight of its own
+    auto received = inner_->receive(ByteView(message.content.data(), message.content.size()), unix_now);
+    frame_flight();
+    // The closing Finished bears 0 still, on its way in as on its way out; what comes after it is counted.
+    counting_ = counting_ || established();
+    return received;
+  }
+
+  // All that the wrapped endpoint has to send: one message, or several if one would be larger than a peer takes.
+  void frame_flight() {
+    if (!open_) return;
+    const Bytes records = inner_->take_output();
+    ByteView rest = records;
+    while (!rest.empty()) {
+      if (counting_ && next_sent_ == 0) return drop();
+      const ByteView part = rest.first(std::min(rest.size(), kMaxContentBytes));
+      rest = rest.subspan(part.size());
+      put(part, counting_ ? next_sent_++ : 0);
+    }
+  }
+
+  void collect_events() {
+    if (inner_ == nullptr) return;
+    for (Event& event : inner_->take_events())
+      events_.push_back(std::move(event));
+  }
+  void drop() {
+    collect_events();  // that SMKE left is true whatever came after it
+    failed_ = true;
+    open_ = false;
+    inner_.reset();  // and with it every key
+  }
+  tl::unexpected<HandshakeError> located(tl::unexpected<HandshakeError> problem) const {
+    problem.value().place = "ISAKMP carriage, " + std::string(role());
+    return problem;
+  }
+  tl::unexpected<HandshakeError> give_up(HandshakeError error) {
+    drop();
+    output_.clear();
+    return located(tl::unexpected(std::move(error)));
+  }
+
+  MessageReader reader_;
+  Bytes output_;
+  std::vector<Event> events_;
+  bool failed_ = false;
+  bool counting_ = false;            // the closing Finished has passed
+  std::uint32_t next_sent_ = 1;      // 0 after 2^32 - 1
+  std::uint32_t next_received_ = 1;  // likewise
+};
+
+class Initiator final : public Carriage {
+ public:
+  Initiator(std::unique_ptr<Endpoint> inner, handshake::Random& random) : Carriage(std::move(inner)) {
+    random.fill(initiator_);
+    if (initiator_ == kNoCookie) initiator_.back() = 1;
+    put({}, 0);
+  }
+
+ private:
+  std::string_view role() const override { return "initiator"; }
+
+  Outcome<void> judge_cookies(const Header& header, std::int64_t) override {
+    if (header.initiator != initiator_)
+      return refuse(Reason::illegal_parameter, "the initiator cookie came back changed");
+    if (header.responder == kNoCookie) return refuse(Reason::illegal_parameter, "expected a responder cookie, got 0");
+    if (header.has_payload)
+      return refuse(Reason::unexpected_message, "expected both cookies without a payload, got one");
+    return {};
+  }
+  Outcome<void> exchange_cookies(const Message& message, std::int64_t) override {
+    responder_ = message.header.responder;
+    open_ = true;
+    return {};
+  }
+};
+
+class Responder final : public Carriage {
+ public:
+  Responder(std::function<std::unique_ptr<Endpoint>()> make_inner, const CookieKeys& keys, const PeerAddress& peer)
+      : Carriage(nullptr), make_inner_(std::move(make_inner)), keys_(&keys), peer_(peer) {}
+
+ private:
+  std::string_view role() const override { return "responder"; }
+
+  Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) override {
+    if (!asked_) {
+      if (header.responder != kNoCookie || header.has_payload)
+        return refuse(Reason::unexpected_message, "expected a request for a cookie: responder cookie 0, no payload");
+      return {};
+    }
+    if (!header.has_payload)
+      return refuse(Reason::unexpected_message, "expected the first TLS records with both cookies, got no payload");
+    const auto good = keys_->check(peer_, header.initiator, header.responder, unix_now);
+    if (!good) return tl::unexpected(good.error());
+    if (!*good) return refuse(Reason::illegal_parameter, "the ISAKMP cookies are not those of the answer, or too old");
+    return {};
+  }
+  Outcome<void> exchange_cookies(const Message& message, std::int64_t unix_now) override {
+    initiator_ = message.header.initiator;
+    if (asked_) {
+      responder_ = message.header.responder;
+      inner_ = make_inner_();
+      if (inner_ == nullptr) return refuse(Reason::internal_error, "no TLS endpoint to hand the records to");
+      open_ = true;
+      return {};
+    }
+    const auto cookie = keys_->make(peer_, initiator_, unix_now);
+    if (!cookie) return tl::unexpected(cookie.error());
+    asked_ = true;
+    responder_ = *cookie;
+    put({}, 0);
+    return {};
+  }
+
+  std::function<std::unique_ptr<Endpoint>()> make_inner_;
+  const CookieKeys* keys_;
+  PeerAddress peer_;
+  bool asked_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Endpoint> make_initiator(std::unique_ptr<Endpoint> inner, handshake::Random& random) {
+  return std::make_unique<Initiator>(std::move(inner), random);
+}
+
+std::unique_ptr<Endpoint> make_responder(std::function<std::unique_ptr<Endpoint>()> make_inner, const CookieKeys& keys,
+                                         const PeerAddress& peer) {
+  return std::make_unique<Responder>(std::move(make_inner), keys, peer);
+}
+
+}  // namespace sealcast::isakmp

@@ -1,0 +1,32 @@
+// An Endpoint whose bytes travel as ISAKMP messages (P34): it wraps another Endpoint, whose TLS records become
+// payloads, one message per flight. Used in place of the wrapped one; what is said of Endpoint holds here too.
+//
+//   initiator                                   responder
+//   cookie I, cookie 0, no payload   ────────▶                       nothing is kept, nothing computed but one HMAC
+//                                    ◀────────  cookies I and R, no payload
+//   cookies I and R, ClientHello     ────────▶                       only now a TLS endpoint is made
+//                                    ◀───────▶  flights, Message ID 0, up to and with the closing Finished
+//                                    ◀───────▶  control channel, Message IDs 1, 2, 3 … in each direction
+//
+// What is wrong with the carriage itself (cookies, order, form) is fatal like a broken handshake, but is answered with
+// nothing: there is no peer yet, or no longer, to whom a TLS alert could be said.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "handshake/endpoint.h"
+#include "handshake/isakmp/cookie.h"
+
+namespace sealcast::isakmp {
+
+// The initiator's cookie is drawn from random. Sends the cookie request at once, and what inner has to send after the
+// answer.
+std::unique_ptr<handshake::Endpoint> make_initiator(std::unique_ptr<handshake::Endpoint> inner,
+                                                    handshake::Random& random);
+
+// make_inner is called once, when the peer has shown its cookie. keys must outlive the endpoint.
+std::unique_ptr<handshake::Endpoint> make_responder(std::function<std::unique_ptr<handshake::Endpoint>()> make_inner,
+                                                    const CookieKeys& keys, const PeerAddress& peer);
+
+}  // namespace sealcast::isakmp

@@ -1,0 +1,103 @@
+// Every parser: the first byte says which, the rest is the message's body.
+#include <algorithm>
+#include <cstdlib>
+
+#include "handshake/certificate/multicast_extension.h"
+#include "handshake/messages/alert.h"
+#include "handshake/messages/certificate.h"
+#include "handshake/messages/certificate_request.h"
+#include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/change_cipher_spec.h"
+#include "handshake/messages/client_hello.h"
+#include "handshake/messages/client_key_exchange.h"
+#include "handshake/messages/control_codec.h"
+#include "handshake/messages/server_hello.h"
+#include "handshake/messages/server_hello_done.h"
+#include "handshake/messages/server_key_exchange.h"
+#include "handshake/messages/server_master_key_exchange.h"
+
+namespace {
+
+using namespace sealcast;             // NOLINT: a fuzzer of it
+using namespace sealcast::handshake;  // NOLINT
+
+void require(bool holds) {
+  if (!holds) std::abort();
+}
+
+// For messages whose encoding is unique: decoding and encoding again must give the same bytes.
+template <typename Decode>
+void canonical(ByteView body, Decode decode) {
+  const auto message = decode(body);
+  if (!message) return;
+  const auto again = encode(*message);
+  require(again && std::equal(again->begin(), again->end(), body.begin(), body.end()));
+}
+
+// For messages with ignored parts: what was understood must survive a round trip unchanged.
+template <typename Decode>
+void stable(ByteView body, Decode decode) {
+  const auto message = decode(body);
+  if (!message) return;
+  const auto once = encode(*message);
+  if (!once) return;
+  const auto back = decode(*once);
+  require(back.has_value());
+  const auto twice = encode(*back);
+  require(twice && *once == *twice);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const ByteView body(data + 1, size - 1);
+  switch (data[0]) {
+    case 1:
+      stable(body, decode_client_hello);
+      break;
+    case 2:
+      stable(body, decode_server_hello);
+      break;
+    case 11:
+      canonical(body, decode_certificate);
+      break;
+    case 12:
+      canonical(body, decode_server_key_exchange);
+      break;
+    case 13:
+      stable(body, decode_certificate_request);
+      break;
+    case 14:
+      (void)decode_server_hello_done(body);
+      break;
+    case 15:
+      canonical(body, decode_certificate_verify);
+      break;
+    case 16:
+      canonical(body, decode_client_key_exchange);
+      break;
+    case 20:
+      canonical(body, decode_finished);
+      break;
+    case 21:
+      (void)decode_alert(body);
+      (void)decode_change_cipher_spec(body);
+      break;
+    case 22:
+      (void)decode_multicast_extension(body);
+      break;
+    case 240:
+      (void)find_server_verify_data(body);
+      canonical(body, decode_server_master_key_exchange);
+      break;
+    default:
+      // 128 + control type, the high bit of the type itself in 192 and up
+      if (data[0] >= 128) {
+        const auto type = static_cast<std::uint8_t>(data[0] - 128);
+        const auto message = decode_control(type, body);
+        if (message && *message) require(type_of(**message) == ControlType{type} && encode(**message).has_value());
+      }
+  }
+  return 0;
+}
