@@ -187,7 +187,8 @@ class Responder final : public Carriage {
       return refuse(Reason::unexpected_message, "expected the first TLS records with both cookies, got no payload");
     const auto good = keys_->check(peer_, header.initiator, header.responder, unix_now);
     if (!good) return tl::unexpected(good.error());
-    if (!*good) return refuse(Reason::illegal_parameter, "the ISAKMP cookies are not those of the answer, or too old");
+    if (!*good || header.initiator != initiator_)
+      return refuse(Reason::illegal_parameter, "the ISAKMP cookies are not those of the answer, or too old");
     return {};
   }
   Outcome<void> exchange_cookies(const Message& message, std::int64_t unix_now) override {

@@ -1,5 +1,5 @@
 // ISAKMP messages as Sealcast uses them (RFC 2408 §3.1, §3.2): the fixed header, then generic payloads of one private
-// type whose bodies, joined, are TLS records. docs/isakmp.md shows the bytes.
+// type whose bodies, joined, are TLS records. README.md shows the bytes.
 #pragma once
 
 #include <array>

@@ -1,0 +1,409 @@
+#include "handshake/isakmp/carriage.h"
+
+#include <gtest/gtest.h>
+
+#include "handshake/testing/in_process.h"
+
+namespace sealcast::isakmp {
+namespace {
+
+using handshake::ControlMessage;
+using handshake::Endpoint;
+using handshake::Event;
+using handshake::Keepalive;
+using handshake::Reason;
+using handshake::testing::find_event;
+using handshake::testing::kNow;
+using handshake::testing::pump;
+using handshake::testing::World;
+
+// Stands for a TLS endpoint: notes what comes in, says what the test puts in.
+struct Fake : Endpoint {
+  Outcome<void> receive(ByteView bytes, std::int64_t) override {
+    received.emplace_back(bytes.begin(), bytes.end());
+    if (fail_next) {
+      dead = true;
+      to_send = Bytes{0x15};
+      return handshake::refuse(Reason::bad_record_mac, "as the test wants it");
+    }
+    if (!answers.empty()) {
+      to_send = answers.front();
+      answers.erase(answers.begin());
+    }
+    if (establish_on == received.size()) is_established = true;
+    return {};
+  }
+  Bytes take_output() override { return std::exchange(to_send, {}); }
+  std::vector<Event> take_events() override { return std::exchange(events, {}); }
+  bool established() const override { return is_established && !dead; }
+  bool failed() const override { return dead; }
+  Outcome<void> send(const ControlMessage&) override {
+    to_send.push_back(0x17);
+    return {};
+  }
+  Outcome<void> send_data(ByteView data) override {
+    to_send.insert(to_send.end(), data.begin(), data.end());
+    return {};
+  }
+  void close() override { to_send.push_back(0x15); }
+
+  std::vector<Bytes> received;
+  std::vector<Bytes> answers;
+  std::vector<Event> events;
+  Bytes to_send;
+  std::size_t establish_on = 0;  // the receive() that completes the handshake
+  bool is_established = false, dead = false, fail_next = false;
+};
+
+struct CountingRandom : handshake::Random {
+  void fill(ByteSpan out) override {
+    for (std::uint8_t& byte : out)
+      byte = ++last;
+  }
+  std::uint8_t last = 0;
+};
+
+constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};  // what CountingRandom draws first
+const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
+
+CookieKeys keys_for_tests() {
+  Secret<32> key;
+  key.data()[0] = 1;
+  return CookieKeys(std::move(key));
+}
+
+// The messages in bytes, which must be whole.
+std::vector<Message> messages(const Bytes& bytes) {
+  std::vector<Message> out;
+  MessageReader reader;
+  ByteView rest = bytes;
+  while (!rest.empty()) {
+    auto message = reader.take(rest, [](const Header&) { return Outcome<void>(); });
+    EXPECT_TRUE(message && *message);
+    if (!message || !*message) break;
+    out.push_back(std::move(**message));
+  }
+  return out;
+}
+Bytes content(const Message& message) {
+  return Bytes(message.content.begin(), message.content.end());
+}
+
+struct ResponderCase : testing::Test {
+  ResponderCase() {
+    responder = make_responder(
+        [this]() -> std::unique_ptr<Endpoint> {
+          ++made;
+          auto endpoint = std::make_unique<Fake>(std::move(prepared));
+          fake = endpoint.get();
+          return endpoint;
+        },
+        keys, kPeer);
+  }
+  // Up to and with the message that brings the first records.
+  void exchange(const Bytes& first_records = {0x16}) {
+    ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    cookie = messages(responder->take_output()).at(0).header.responder;
+    ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, first_records), kNow).has_value());
+  }
+  Reason refusal(const Bytes& bytes, std::int64_t now = kNow) {
+    const auto received = responder->receive(bytes, now);
+    return received ? Reason::internal_error : received.error().reason;
+  }
+  void expect_dead() {
+    EXPECT_TRUE(responder->failed());
+    EXPECT_FALSE(responder->established());
+    EXPECT_TRUE(responder->take_output().empty());
+    EXPECT_EQ(refusal(encode(kI, cookie, 0, Bytes{1})), Reason::connection_closed);
+  }
+
+  CookieKeys keys = keys_for_tests();
+  std::unique_ptr<Endpoint> responder;
+  Fake prepared;
+  Fake* fake = nullptr;  // owned by responder
+  int made = 0;
+  Cookie cookie{};
+};
+
+TEST_F(ResponderCase, H13_NoTlsEndpointBeforeThePeerShowedItsCookie) {
+  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  EXPECT_EQ(made, 0);
+  const auto answer = messages(responder->take_output());
+  ASSERT_EQ(answer.size(), 1u);
+  EXPECT_EQ(answer[0].header.initiator, kI);
+  EXPECT_NE(answer[0].header.responder, kNoCookie);
+  EXPECT_FALSE(answer[0].header.has_payload);
+  const Bytes first = encode(kI, answer[0].header.responder, 0, Bytes{0x16, 0x03});
+  ASSERT_TRUE(responder->receive(ByteView(first).first(first.size() - 1), kNow).has_value());
+  EXPECT_EQ(made, 0);
+  ASSERT_TRUE(responder->receive(ByteView(first).last(1), kNow).has_value());
+  EXPECT_EQ(made, 1);
+  EXPECT_EQ(fake->received, (std::vector<Bytes>{{0x16, 0x03}}));
+}
+
+TEST_F(ResponderCase, P34_TheFirstMessageIsARequestForACookieAndNothingElse) {
+  for (const Bytes& first :
+       {encode(kI, kNoCookie, 0, Bytes{0x16}), encode(kI, Cookie{1}, 0, {}), encode(kI, Cookie{1}, 0, Bytes{0x16})}) {
+    auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return nullptr; }, keys, kPeer);
+    // The header alone decides; the payload need not come.
+    const auto received = fresh->receive(ByteView(first).first(kHeaderBytes), kNow);
+    ASSERT_FALSE(received.has_value());
+    EXPECT_EQ(received.error().reason, Reason::unexpected_message);
+    EXPECT_TRUE(fresh->failed());
+    EXPECT_TRUE(fresh->take_output().empty());
+  }
+  EXPECT_EQ(refusal(encode(kI, kNoCookie, 1, {})), Reason::unexpected_message) << "message id";
+}
+
+TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
+  const auto answer_to = [&](Endpoint& endpoint) {
+    EXPECT_TRUE(endpoint.receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    return messages(endpoint.take_output()).at(0).header.responder;
+  };
+  struct Try {
+    const char* what;
+    Cookie initiator, responder;
+    std::int64_t now;
+    bool taken;
+  };
+  const Cookie good = answer_to(*responder);
+  Cookie wrong = good;
+  wrong[0] ^= 1;
+  const Cookie other_i{9};
+  const Cookie others = keys.make(kPeer, other_i, kNow).value();
+  const Cookie elsewhere = keys.make({kPeer.address, 4001}, kI, kNow).value();
+  for (const Try& t : {Try{"right", kI, good, kNow, true}, Try{"in time", kI, good, kNow + 9, true},
+                       Try{"late", kI, good, kNow + 10, false}, Try{"changed", kI, wrong, kNow, false},
+                       Try{"none", kI, kNoCookie, kNow, false}, Try{"another run's", other_i, others, kNow, false},
+                       Try{"another port's", kI, elsewhere, kNow, false}}) {
+    int endpoints = 0;
+    auto fresh = make_responder(
+        [&]() -> std::unique_ptr<Endpoint> {
+          ++endpoints;
+          return std::make_unique<Fake>();
+        },
+        keys, kPeer);
+    ASSERT_EQ(answer_to(*fresh), good);
+    EXPECT_EQ(fresh->receive(encode(t.initiator, t.responder, 0, Bytes{0x16}), t.now).has_value(), t.taken) << t.what;
+    EXPECT_EQ(endpoints, t.taken ? 1 : 0) << t.what;
+    EXPECT_EQ(fresh->failed(), !t.taken) << t.what;
+  }
+}
+
+TEST_F(ResponderCase, P34_CookiesThatChangeLaterAreFatal) {
+  for (const bool initiators : {true, false}) {
+    ResponderCase::SetUp();
+    int endpoints = 0;
+    auto fresh = make_responder(
+        [&]() -> std::unique_ptr<Endpoint> {
+          ++endpoints;
+          return std::make_unique<Fake>();
+        },
+        keys, kPeer);
+    ASSERT_TRUE(fresh->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    const Cookie good = messages(fresh->take_output()).at(0).header.responder;
+    ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{1}), kNow).has_value());
+    // After the exchange no cookie grows old.
+    ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{2}), kNow + 100'000).has_value());
+    Cookie i = kI, r = good;
+    (initiators ? i : r)[7] ^= 0x80;
+    const auto received = fresh->receive(encode(i, r, 0, Bytes{3}), kNow);
+    ASSERT_FALSE(received.has_value());
+    EXPECT_EQ(received.error().reason, Reason::illegal_parameter);
+    EXPECT_TRUE(fresh->failed());
+  }
+}
+
+TEST_F(ResponderCase, P34_OneMessagePerFlight) {
+  prepared.answers = {Bytes(3000, 0x16), {}, Bytes(10, 0x14)};
+  exchange();
+  auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(content(sent[0]), Bytes(3000, 0x16));
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  EXPECT_TRUE(responder->take_output().empty());
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  EXPECT_EQ(messages(responder->take_output()).size(), 1u);
+}
+
+TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
+  prepared.establish_on = 2;
+  prepared.answers = {{0x16}, {0x14}};  // the second answer: the server's own closing Finished
+  exchange();
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->established());
+  // A control message at once, in the same turn: a flight of its own, and counted.
+  ASSERT_TRUE(responder->send(Keepalive{1}).has_value());
+  auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 3u);
+  EXPECT_EQ(content(sent[1]), Bytes{0x14});
+  for (const std::uint32_t i : {0u, 1u, 2u})
+    EXPECT_EQ(sent[i].header.message_id, i == 2 ? 1u : 0u) << i;
+  ASSERT_TRUE(responder->send(Keepalive{2}).has_value());
+  EXPECT_EQ(messages(responder->take_output()).at(0).header.message_id, 2u);
+  EXPECT_TRUE(responder->take_output().empty()) << "nothing to say takes no number";
+
+  // Inwards likewise; a repeated, skipped or zero one is fatal.
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 2, Bytes{1}), kNow).has_value());
+  EXPECT_EQ(refusal(encode(kI, cookie, 2, Bytes{1})), Reason::unexpected_message);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, P34_ACountedMessageBeforeTheClosingFinishedIsFatal) {
+  exchange();
+  EXPECT_EQ(refusal(encode(kI, cookie, 1, Bytes{1})), Reason::unexpected_message);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, P34_AMessageWithoutPayloadAfterTheCookiesIsFatal) {
+  exchange();
+  EXPECT_EQ(refusal(encode(kI, cookie, 0, {})), Reason::unexpected_message);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, P34_AFlightThatIsTooLargeForOneMessageTakesSeveral) {
+  prepared.establish_on = 1;
+  exchange();
+  (void)responder->take_output();
+  const Bytes much(kMaxContentBytes + 5, 0x17);
+  ASSERT_TRUE(responder->send_data(much).has_value());
+  const auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(sent[0].header.message_id, 1u);
+  EXPECT_EQ(sent[1].header.message_id, 2u);
+  EXPECT_EQ(content(sent[0]).size() + content(sent[1]).size(), much.size());
+}
+
+TEST_F(ResponderCase, P34_AFailureInsideIsAnsweredByItsAlertInAMessage) {
+  prepared.fail_next = true;
+  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  cookie = messages(responder->take_output()).at(0).header.responder;
+  EXPECT_EQ(refusal(encode(kI, cookie, 0, Bytes{1})), Reason::bad_record_mac);
+  EXPECT_TRUE(responder->failed());
+  const auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(content(sent[0]), Bytes{0x15});
+}
+
+TEST_F(ResponderCase, H3_WhoGotTheKeysIsKnownEvenIfTheCarriageBreaksAtOnce) {
+  prepared.events.emplace_back(handshake::KeyingSent{"tv", 1, "member-a"});
+  exchange();
+  EXPECT_EQ(refusal(Bytes(kHeaderBytes, 0xff)), Reason::decode_error);
+  auto events = responder->take_events();
+  EXPECT_TRUE(find_event<handshake::KeyingSent>(events).has_value());
+}
+
+TEST_F(ResponderCase, H13_GarbageIsRefusedFromTheFirstHeaderOn) {
+  EXPECT_EQ(refusal(Bytes(kHeaderBytes, 0x16)), Reason::decode_error);
+  EXPECT_EQ(made, 0);
+  expect_dead();
+}
+
+TEST(IsakmpInitiator, P34_AsksForACookieAndOnlyThenSaysHello) {
+  CountingRandom random;
+  auto inner = std::make_unique<Fake>();
+  inner->to_send = Bytes{0x16, 0x01};
+  auto initiator = make_initiator(std::move(inner), random);
+  const auto first = messages(initiator->take_output());
+  ASSERT_EQ(first.size(), 1u);
+  EXPECT_EQ(first[0].header.initiator, kI);
+  EXPECT_EQ(first[0].header.responder, kNoCookie);
+  EXPECT_FALSE(first[0].header.has_payload);
+  EXPECT_TRUE(initiator->take_output().empty());
+  const Cookie r{42};
+  ASSERT_TRUE(initiator->receive(encode(kI, r, 0, {}), kNow).has_value());
+  const auto hello = messages(initiator->take_output());
+  ASSERT_EQ(hello.size(), 1u);
+  EXPECT_EQ(hello[0].header.responder, r);
+  EXPECT_EQ(hello[0].header.message_id, 0u);
+  EXPECT_EQ(content(hello[0]), (Bytes{0x16, 0x01}));
+}
+
+TEST(IsakmpInitiator, P34_AnyOtherAnswerIsFatal) {
+  const Cookie r{42};
+  for (const Bytes& answer : {encode(Cookie{9}, r, 0, {}), encode(kI, kNoCookie, 0, {}), encode(kI, r, 1, {}),
+                              encode(kI, r, 0, Bytes{0x16})}) {
+    CountingRandom random;
+    auto inner = std::make_unique<Fake>();
+    inner->to_send = Bytes{0x16};
+    auto initiator = make_initiator(std::move(inner), random);
+    (void)initiator->take_output();
+    const auto received = initiator->receive(answer, kNow);
+    ASSERT_FALSE(received.has_value());
+    EXPECT_NE(received.error().place.find("initiator"), std::string::npos);
+    EXPECT_TRUE(initiator->failed());
+    EXPECT_TRUE(initiator->take_output().empty()) << "no ClientHello";
+  }
+}
+
+// The real handshake inside.
+struct Carried {
+  Carried()
+      : client(make_initiator(world.client(), handshake::system_random())),
+        server(make_responder([this] { return world.server(); }, keys, kPeer)) {}
+  World world;
+  CookieKeys keys = keys_for_tests();
+  std::unique_ptr<Endpoint> client;
+  std::unique_ptr<Endpoint> server;
+};
+
+TEST(IsakmpCarriage, P34_AMemberJoinsOverIsakmpInAnyPortions) {
+  for (const std::size_t portion : {0, 1, 7, 1000}) {
+    Carried pair;
+    pump(*pair.client, *pair.server, portion);
+    ASSERT_TRUE(pair.client->established()) << portion;
+    ASSERT_TRUE(pair.server->established()) << portion;
+    auto events = pair.client->take_events();
+    const auto joined = find_event<handshake::Established>(events);
+    ASSERT_TRUE(joined.has_value());
+    EXPECT_EQ(joined->group_id, "tv");
+    EXPECT_TRUE(joined->group_master.has_value());
+    for (std::uint64_t i = 1; i <= 3; ++i) {
+      ASSERT_TRUE(pair.client->send(Keepalive{i}).has_value());
+      ASSERT_TRUE(pair.server->send(Keepalive{100 + i}).has_value());
+      pump(*pair.client, *pair.server, portion);
+    }
+    auto at_server = pair.server->take_events();
+    const auto heard = find_event<handshake::ControlReceived>(at_server);
+    ASSERT_TRUE(heard.has_value());
+    EXPECT_EQ(std::get<Keepalive>(heard->message).sequence, 3u);
+  }
+}
+
+TEST(IsakmpCarriage, P34_TheFlightsOfTheJoinAreTheMessages) {
+  Carried pair;
+  std::vector<std::string> seen;
+  Endpoint* from = pair.client.get();
+  Endpoint* to = pair.server.get();
+  for (int quiet = 0; quiet < 2;) {
+    const Bytes bytes = from->take_output();
+    quiet = bytes.empty() ? quiet + 1 : 0;
+    for (const Message& message : messages(bytes))
+      seen.push_back((from == pair.client.get() ? "C " : "S ") + std::to_string(message.header.message_id) +
+                     (message.content.empty() ? " cookies" : " records"));
+    ASSERT_TRUE(to->receive(bytes, kNow).has_value());
+    std::swap(from, to);
+  }
+  EXPECT_EQ(seen, (std::vector<std::string>{"C 0 cookies", "S 0 cookies", "C 0 records", "S 0 records", "C 0 records",
+                                            "S 0 records", "C 0 records", "S 0 records"}));
+  EXPECT_TRUE(pair.client->established() && pair.server->established());
+}
+
+TEST(IsakmpCarriage, H13_EveryByteOfTheCookieExchangeMattersAndNoChangeReachesTheServersTls) {
+  for (std::size_t at = 0; at < 2 * kHeaderBytes; ++at) {
+    Carried pair;
+    Bytes request = pair.client->take_output();
+    ASSERT_EQ(request.size(), kHeaderBytes);
+    if (at < kHeaderBytes) request[at] ^= 1;
+    Bytes answer = pair.server->receive(request, kNow) ? pair.server->take_output() : Bytes{};
+    if (at >= kHeaderBytes) answer.at(at - kHeaderBytes) ^= 1;
+    const bool told = pair.client->receive(answer, kNow).has_value();
+    if (told) (void)pair.server->receive(pair.client->take_output(), kNow);
+    EXPECT_FALSE(pair.server->take_output().size() > 2 * kHeaderBytes) << "a server's first flight, byte " << at;
+    EXPECT_FALSE(pair.client->established() || pair.server->established()) << at;
+  }
+}
+
+}  // namespace
+}  // namespace sealcast::isakmp

@@ -1,0 +1,342 @@
+// PARSE-1: for every message each truncation, a trailing byte, and every length field one off; round trips; and the
+// selectors and SPI arithmetic that SMKE-4 refuses.
+#include <gtest/gtest.h>
+
+#include <functional>
+
+#include "handshake/messages/certificate.h"
+#include "handshake/messages/certificate_request.h"
+#include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/client_hello.h"
+#include "handshake/messages/client_key_exchange.h"
+#include "handshake/messages/control_codec.h"
+#include "handshake/messages/server_hello.h"
+#include "handshake/messages/server_hello_done.h"
+#include "handshake/messages/server_key_exchange.h"
+#include "handshake/messages/server_master_key_exchange.h"
+#include "handshake/testing/in_process.h"
+
+namespace sealcast::handshake {
+namespace {
+
+using testing::clone;
+using testing::sample_keying;
+
+struct Sample {
+  std::string name;
+  Bytes body;
+  std::function<std::optional<HandshakeError>(ByteView)> decode;  // nullopt: accepted
+  std::vector<std::size_t> length_fields;                         // offsets of their last bytes
+  std::optional<std::size_t> valid_prefix;                        // a shorter message that is whole too
+};
+
+template <typename Decode>
+std::function<std::optional<HandshakeError>(ByteView)> verdict(Decode decode) {
+  return [decode](ByteView body) -> std::optional<HandshakeError> {
+    const auto done = decode(body);
+    if (done) return std::nullopt;
+    return done.error();
+  };
+}
+
+Bytes plain(const Outcome<SensitiveBytes>& bytes) {
+  return {bytes->begin(), bytes->end()};
+}
+
+Sample smke_sample() {
+  ServerMasterKeyExchange message;
+  message.flag = 30;
+  message.second_ccs = SecondCcs::claim5;
+  message.keying = sample_keying();
+  message.server_verify_data = VerifyData{1, 2, 3};
+  Sample sample{"ServerMasterKeyExchange", plain(encode(message)), verdict(decode_server_master_key_exchange), {}, {}};
+  // version flag order | id len @3 | "ks.example" | group len @14 | "tv" | epoch 8, state 1, remaining 8 | selectors
+  const std::size_t selectors = 3 + 1 + 10 + 1 + 2 + 8 + 1 + 8;
+  const std::size_t selector_bytes = 2 + 5 + 1 + 4;
+  const std::size_t member = selectors + 2 + selector_bytes + 1 + 2 + 4 * 5 + 1 + 2;
+  const std::size_t floors = member + 1 + 8 + 1 + 2 + 2;
+  const std::size_t material = floors + 2 + 2 * 10;
+  const std::size_t extensions = material + 2 + 48;
+  sample.length_fields = {
+      3, 14, selectors + 1, member, floors + 1, material + 1, extensions + 1, extensions + 2, extensions + 2 + 13 + 1};
+  return sample;
+}
+
+std::vector<Sample> samples() {
+  std::vector<Sample> list;
+  ClientHello client;
+  client.suites = {0xc02c};
+  client.session_id = {1, 2};
+  client.server_name = "a.b";
+  client.groups = {29};
+  client.signature_schemes = {0x0403};
+  client.extended_master_secret = true;
+  client.renegotiation_info = Bytes();
+  client.multicast_group = "tv";
+  const Bytes client_body = plain(encode(client));
+  const std::size_t fixed = 2 + 32 + 1 + 2 + 2 + 2 + 2;
+  list.push_back({"ClientHello",
+                  client_body,
+                  verdict(decode_client_hello),
+                  {34, 38, 41, fixed + 1, client_body.size() - 3, client_body.size() - 4},
+                  fixed});
+  ServerHello server;
+  server.extended_master_secret = true;
+  server.renegotiation_info = Bytes();
+  server.suite = 0xc02c;
+  list.push_back({"ServerHello", plain(encode(server)), verdict(decode_server_hello), {34, 39, 43, 44, 48}, 38});
+  list.push_back({"Certificate",
+                  plain(encode(CertificateMessage{{Bytes(5, 1), Bytes(6, 2)}})),
+                  verdict(decode_certificate),
+                  {2, 5, 13},
+                  {}});
+  ServerKeyExchange exchange;
+  exchange.group = 29;
+  exchange.point = Bytes(32, 4);
+  exchange.signature_scheme = 0x0403;
+  exchange.signature = Bytes(70, 5);
+  list.push_back({"ServerKeyExchange", plain(encode(exchange)), verdict(decode_server_key_exchange), {3, 39}, {}});
+  CertificateRequest request;
+  request.certificate_types = {64, 1, 30};
+  request.signature_schemes = {0x0403, 0x0804};
+  list.push_back({"CertificateRequest", plain(encode(request)), verdict(decode_certificate_request), {0, 5, 11}, {}});
+  list.push_back({"ServerHelloDone", {}, verdict(decode_server_hello_done), {}, {}});
+  list.push_back({"ClientKeyExchange",
+                  plain(encode(ClientKeyExchange{Bytes(32, 6)})),
+                  verdict(decode_client_key_exchange),
+                  {0},
+                  {}});
+  list.push_back({"CertificateVerify",
+                  plain(encode(CertificateVerify{0x0403, Bytes(70, 7)})),
+                  verdict(decode_certificate_verify),
+                  {3},
+                  {}});
+  list.push_back({"Finished", Bytes(12, 8), verdict(decode_finished), {}, {}});
+  list.push_back(smke_sample());
+  const auto control = [&list](const ControlMessage& message, std::vector<std::size_t> fields) {
+    const Bytes whole = plain(encode(message));
+    const std::uint8_t type = whole[0];
+    list.push_back({std::string(name(type_of(message))),
+                    Bytes(whole.begin() + 4, whole.end()),
+                    verdict([type](ByteView body) { return decode_control(type, body); }),
+                    std::move(fields),
+                    {}});
+  };
+  control(GroupUpdate{sample_keying()}, {1, 12});
+  control(GroupUpdateAck{"tv", 1}, {0});
+  control(Activate{"tv", 1}, {0});
+  control(ActivateAck{"tv", 1}, {0});
+  control(Retire{"tv", 1}, {0});
+  control(SlotRequest{"tv", 1, 2}, {0});
+  control(SlotGrant{"tv", 1, 2, 3, 4}, {0});
+  control(StatusReport{"tv", 1, 2, 3, 4, {{5, 6}, {7, 8}}}, {0, 36});
+  control(Leave{"tv"}, {0});
+  control(Revoked{"tv", "why"}, {0, 3});
+  control(Keepalive{1}, {});
+  return list;
+}
+
+TEST(Parse1, EverySampleIsAccepted) {
+  for (const Sample& sample : samples()) {
+    const auto error = sample.decode(sample.body);
+    EXPECT_FALSE(error) << sample.name << ": " << error->message();
+  }
+}
+
+TEST(Parse1, EveryTruncationIsADecodeError) {
+  for (const Sample& sample : samples())
+    for (std::size_t size = 0; size < sample.body.size(); ++size) {
+      if (sample.valid_prefix == size) continue;  // a hello without any extension
+      const auto error = sample.decode(ByteView(sample.body).first(size));
+      ASSERT_TRUE(error) << sample.name << " cut to " << size;
+      EXPECT_EQ(error->alert, Alert::decode_error) << sample.name << " cut to " << size << ": " << error->message();
+    }
+}
+
+TEST(Parse1, ATrailingByteIsADecodeError) {
+  for (const Sample& sample : samples()) {
+    Bytes longer = sample.body;
+    longer.push_back(0);
+    const auto error = sample.decode(longer);
+    ASSERT_TRUE(error) << sample.name;
+    EXPECT_EQ(error->alert, Alert::decode_error) << sample.name;
+  }
+}
+
+TEST(Parse1, EveryLengthFieldOneOffIsRefused) {
+  for (const Sample& sample : samples())
+    for (const std::size_t offset : sample.length_fields)
+      for (const int change : {-1, 1}) {
+        Bytes bent = sample.body;
+        ASSERT_LT(offset, bent.size()) << sample.name;
+        bent[offset] = static_cast<std::uint8_t>(bent[offset] + change);
+        const auto error = sample.decode(bent);
+        ASSERT_TRUE(error) << sample.name << ", length at " << offset << (change < 0 ? " - 1" : " + 1");
+      }
+}
+
+TEST(Parse1, EverySingleByteChangeIsSurvived) {
+  for (const Sample& sample : samples())
+    for (std::size_t offset = 0; offset < sample.body.size(); ++offset)
+      for (const std::uint8_t value : {0, 1, 127, 128, 255}) {
+        Bytes bent = sample.body;
+        bent[offset] = value;
+        (void)sample.decode(bent);
+      }
+}
+
+TEST(Parse1, VectorBounds) {
+  EXPECT_TRUE(decode_client_key_exchange(Bytes{1, 4}));
+  EXPECT_FALSE(decode_client_key_exchange(Bytes{0}));
+  ClientHello hello;
+  hello.suites = {0xc02c};
+  hello.session_id = Bytes(32, 1);
+  EXPECT_TRUE(decode_client_hello(plain(encode(hello))));
+  hello.session_id = Bytes(33, 1);
+  EXPECT_FALSE(decode_client_hello(plain(encode(hello))));
+  hello.session_id.clear();
+  hello.multicast_group = std::string(64, 'g');
+  EXPECT_TRUE(decode_client_hello(plain(encode(hello))));
+  hello.multicast_group = std::string(65, 'g');
+  EXPECT_FALSE(decode_client_hello(plain(encode(hello))));
+  CertificateMessage chain;
+  chain.chain.assign(kMaxChainLength, Bytes{1});
+  EXPECT_TRUE(decode_certificate(plain(encode(chain))));
+  chain.chain.emplace_back(Bytes{1});
+  EXPECT_FALSE(decode_certificate(plain(encode(chain))));
+}
+
+TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
+  for (int type = 0; type < 256; ++type) {
+    if (type >= 1 && type <= 11) continue;
+    const auto decoded = decode_control(static_cast<std::uint8_t>(type), Bytes{1, 2, 3});
+    if ((type & 0x80) != 0) {
+      ASSERT_TRUE(decoded) << type;
+      EXPECT_FALSE(*decoded);
+    } else {
+      ASSERT_FALSE(decoded) << type;
+      EXPECT_EQ(decoded.error().reason, Reason::control_unknown_type);
+    }
+  }
+}
+
+TEST(Smke, RoundTripOfEveryKindOfSelector) {
+  const auto prefix = [](const char* text) { return *Prefix::parse(text); };
+  ServerMasterKeyExchange message;
+  message.flag = 30;
+  message.second_ccs = SecondCcs::claim5;
+  message.keying = sample_keying();
+  message.keying.policy.selectors = {
+      {prefix("239.1.2.3"), {}, {}, {}},
+      {prefix("232.0.0.0/8"), prefix("10.1.0.0/16"), 17, PortRange{1, 65535}},
+      {prefix("ff3e::/32"), prefix("2001:db8::/48"), 58, {}},
+      {prefix("ff15::1"), {}, 17, PortRange{5000, 5000}},
+  };
+  message.server_verify_data = VerifyData{9};
+  const auto back = decode_server_master_key_exchange(plain(encode(message)));
+  ASSERT_TRUE(back) << back.error().message();
+  EXPECT_EQ(back->keying.policy.selectors, message.keying.policy.selectors);
+  EXPECT_EQ(back->keying.assignment.floors.size(), 2u);
+  EXPECT_EQ(back->keying.assignment.floors[0].number, 17u);
+  EXPECT_EQ(back->keying.remaining_ms, message.keying.remaining_ms);
+  EXPECT_EQ(*back->server_verify_data, *message.server_verify_data);
+}
+
+TEST(Smke, SMKE4_WhatNoMemberAccepts) {
+  struct Case {
+    Reason reason;
+    std::function<void(GroupKeying&)> bend;
+  };
+  const auto destination = [](const char* text) {
+    return [text](GroupKeying& k) { k.policy.selectors[0].destination = *Prefix::parse(text); };
+  };
+  const std::vector<Case> cases = {
+      {Reason::selector_refused, destination("10.0.0.1")},
+      {Reason::selector_refused, destination("224.0.0.5")},
+      {Reason::selector_refused, destination("224.0.0.0/4")},
+      {Reason::selector_refused, destination("0.0.0.0/0")},
+      {Reason::selector_refused, destination("ff02::1")},
+      {Reason::selector_refused, destination("2001:db8::1")},
+      {Reason::selector_refused, [](GroupKeying& k) { k.policy.selectors[0].protocol.reset(); }},  // ports without UDP
+      {Reason::spi_refused, [](GroupKeying& k) { k.policy.spi_prefix = 0; }},
+      {Reason::spi_refused,
+       [](GroupKeying& k) {
+         k.policy.spi_prefix = 128;
+         k.policy.spi_slot_bits = 7;
+         k.policy.slots_used = 3;
+       }},
+      {Reason::spi_refused, [](GroupKeying& k) { k.policy.spi_prefix = 0x10000100; }},
+      {Reason::spi_refused, [](GroupKeying& k) { k.policy.spi_slot_bits = 0; }},
+      {Reason::spi_refused, [](GroupKeying& k) { k.policy.spi_slot_bits = 17; }},
+      {Reason::spi_refused,
+       [](GroupKeying& k) {
+         k.assignment.first_slot = 65535;
+         k.assignment.slot_count = 2;
+       }},
+      {Reason::spi_refused,
+       [](GroupKeying& k) {
+         k.policy.spi_slot_bits = 4;
+         k.policy.slots_used = 17;
+       }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.policy.replay_window = 512; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.policy.replay_window = 4095; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.policy.replay_window = 1u << 21; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.policy.authority_lease_s = 0; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.policy.esp_mode = EspMode{9}; }},
+      {Reason::wrong_suite, [](GroupKeying& k) { k.policy.cipher_suite = CipherSuite{0x1301}; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.state = EpochState{3}; }},
+      {Reason::policy_refused, [](GroupKeying& k) { k.assignment.roles = Role{0}; }},
+      {Reason::zero_premaster, [](GroupKeying& k) { k.premaster = Secret<48>(); }},
+  };
+  int index = 0;
+  for (const Case& one : cases) {
+    GroupKeying keying = sample_keying();
+    one.bend(keying);
+    Writer out;
+    write_keying(out, keying);  // without the sender's own check
+    Reader reader("keying", out.view());
+    (void)read_keying(reader);
+    const auto done = reader.finish();
+    ASSERT_FALSE(done) << index;
+    EXPECT_EQ(done.error().reason, one.reason) << index << ": " << done.error().message();
+    ++index;
+  }
+}
+
+TEST(Smke, P37_HostBitsBeyondAPrefixAreRefused) {
+  GroupKeying keying = sample_keying();
+  keying.policy.selectors[0].destination.address = IpAddress::v4(0xef010101);  // 239.1.1.1/24
+  Writer out;
+  write_keying(out, keying);
+  Reader reader("keying", out.view());
+  (void)read_keying(reader);
+  EXPECT_EQ(reader.finish().error().reason, Reason::selector_refused);
+}
+
+TEST(Smke, H3_VerifyDataIsFoundWithoutReadingTheRest) {
+  const Bytes body = smke_sample().body;
+  const auto found = find_server_verify_data(body);
+  ASSERT_TRUE(found);
+  EXPECT_EQ((*found)[2], 3);
+  Bytes garbage(100, 0xee);
+  garbage[100 - 15] = 12;
+  garbage[98] = garbage[99] = 0;
+  EXPECT_TRUE(find_server_verify_data(garbage)) << "the rest is not looked at yet";
+  EXPECT_FALSE(find_server_verify_data(Bytes(14, 0)));
+  EXPECT_FALSE(find_server_verify_data(Bytes(15, 0)));
+}
+
+TEST(Writer, AVectorThatOutgrowsItsLengthIsAnError) {
+  Writer out;
+  out.vector8(Bytes(255, 1));
+  EXPECT_TRUE(Writer(out).finish("test"));
+  out.vector8(Bytes(256, 1));
+  EXPECT_FALSE(out.finish("test"));
+  GroupUpdate update{sample_keying()};
+  for (int i = 0; i < 7000; ++i)
+    update.keying.assignment.floors.push_back({1, 1});
+  EXPECT_FALSE(encode(ControlMessage(std::move(update))));
+}
+
+}  // namespace
+}  // namespace sealcast::handshake
