@@ -21,10 +21,10 @@ bool is_multicast(std::uint32_t address) {
 }
 
 bool checksum_ok(const std::uint8_t* message, std::uint32_t bytes) {
-  std::uint32_t sum = sum16(message, bytes & ~1U);
+  std::uint64_t sum = sum_words(message, bytes & ~1U);
   if ((bytes & 1) != 0) {
     const std::uint8_t last[2] = {message[bytes - 1], 0};
-    sum += sum16(last, 2);
+    sum += sum_words(last, 2);
   }
   return fold16(sum) == 0xffff;
 }
@@ -51,13 +51,12 @@ bool has_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
 bool v3_report_ok(const std::uint8_t* message, std::uint32_t bytes) {
   if (bytes < v2_message_bytes) return false;
   std::uint32_t offset = v2_message_bytes;
-  for (std::uint32_t left = load_be<std::uint16_t>(message + 6); left != 0; --left) {
+  for (std::uint32_t left = load16(message + 6); left != 0; --left) {
     if (bytes - offset < v3_record_bytes) return false;
     const std::uint8_t kind = message[offset];
     const std::uint8_t auxiliary_words = message[offset + 1];
-    const std::uint32_t sources = load_be<std::uint16_t>(message + offset + 2);
-    if (kind < 1 || kind > 6 || auxiliary_words != 0 || !is_multicast(load_be<std::uint32_t>(message + offset + 4)))
-      return false;
+    const std::uint32_t sources = load16(message + offset + 2);
+    if (kind < 1 || kind > 6 || auxiliary_words != 0 || !is_multicast(load32(message + offset + 4))) return false;
     offset += v3_record_bytes;
     if (bytes - offset < sources * 4) return false;
     offset += sources * 4;
@@ -80,7 +79,7 @@ DropReason check_igmp_report(const std::uint8_t* ip, const Ipv4Packet& packet) n
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = ip + packet.header_bytes;
   const std::uint32_t bytes = packet.total_bytes - packet.header_bytes;
-  const std::uint32_t group = load_be<std::uint32_t>(message + 4);
+  const std::uint32_t group = load32(message + 4);
   bool allowed = false;
   switch (message[0]) {
     case report_v1:
@@ -105,7 +104,7 @@ DropReason check_igmp_query(const std::uint8_t* ip, const Ipv4Packet& packet) no
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = ip + packet.header_bytes;
   const std::uint32_t bytes = packet.total_bytes - packet.header_bytes;
-  const std::uint32_t group = load_be<std::uint32_t>(message + 4);
+  const std::uint32_t group = load32(message + 4);
   if (message[0] != membership_query) return DropReason::igmp_not_allowed;
   // RFC 3376 §4.1.9, §4.1.12: general queries go to all systems, the others to the group they ask about.
   const bool addressed =
@@ -113,7 +112,7 @@ DropReason check_igmp_query(const std::uint8_t* ip, const Ipv4Packet& packet) no
   // RFC 3376 §7.1: length and Max Resp Code tell the versions apart.
   const bool version1 = bytes == v2_message_bytes && message[1] == 0;
   const bool version2 = bytes == v2_message_bytes && message[1] != 0;
-  const bool version3 = bytes >= v3_query_bytes && bytes == v3_query_bytes + 4U * load_be<std::uint16_t>(message + 10);
+  const bool version3 = bytes >= v3_query_bytes && bytes == v3_query_bytes + 4U * load16(message + 10);
   const bool form = version1 || ((version2 || version3) && has_router_alert(ip, packet));
   return addressed && form ? DropReason::none : DropReason::igmp_not_allowed;
 }

@@ -1,10 +1,10 @@
 // Reading an Ethernet/IPv4 frame with every length checked. What passes here may be indexed up to its announced sizes.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <cstring>
 
-#include "base/bytes.h"
 #include "dataplane/frame.h"
 #include "dataplane/policy.h"
 
@@ -34,20 +34,65 @@ struct Ipv4Packet {
   bool later_fragment = false;  // offset > 0: no transport header inside
 };
 
-// Unfolded sum of n bytes (even) as 16-bit words in memory order (RFC 1071: the order does not matter).
-inline std::uint32_t sum16(const std::uint8_t* p, std::uint32_t n) noexcept {
-  std::uint32_t sum = 0;
-  for (std::uint32_t i = 0; i < n; i += 2) {
+// Network byte order at any alignment, as single loads and stores: GCC 12 leaves the portable loops of base/bytes.h as
+// loops at -O2, which cost a third of the path.
+inline std::uint16_t load16(const std::uint8_t* p) noexcept {
+  std::uint16_t value;
+  std::memcpy(&value, p, sizeof value);
+  return std::endian::native == std::endian::little ? __builtin_bswap16(value) : value;
+}
+inline std::uint32_t load32(const std::uint8_t* p) noexcept {
+  std::uint32_t value;
+  std::memcpy(&value, p, sizeof value);
+  return std::endian::native == std::endian::little ? __builtin_bswap32(value) : value;
+}
+inline std::uint64_t load64(const std::uint8_t* p) noexcept {
+  std::uint64_t value;
+  std::memcpy(&value, p, sizeof value);
+  return std::endian::native == std::endian::little ? __builtin_bswap64(value) : value;
+}
+inline void store16(std::uint8_t* p, std::uint16_t value) noexcept {
+  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap16(value);
+  std::memcpy(p, &value, sizeof value);
+}
+inline void store32(std::uint8_t* p, std::uint32_t value) noexcept {
+  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap32(value);
+  std::memcpy(p, &value, sizeof value);
+}
+inline void store64(std::uint8_t* p, std::uint64_t value) noexcept {
+  if constexpr (std::endian::native == std::endian::little) value = __builtin_bswap64(value);
+  std::memcpy(p, &value, sizeof value);
+}
+
+// Sum of n bytes (a multiple of 2) as words in memory order, to be folded (RFC 1071: neither the order nor the width of
+// the words matters).
+inline std::uint64_t sum_words(const std::uint8_t* p, std::uint32_t n) noexcept {
+  std::uint64_t sum = 0;
+  for (; n >= 4; n -= 4, p += 4) {
+    std::uint32_t word;
+    std::memcpy(&word, p, 4);
+    sum += word;
+  }
+  if (n != 0) {
     std::uint16_t word;
-    std::memcpy(&word, p + i, 2);
+    std::memcpy(&word, p, 2);
     sum += word;
   }
   return sum;
 }
-inline std::uint16_t fold16(std::uint32_t sum) noexcept {
+// To 16 bits with end-around carry; sum is below 2^48.
+inline std::uint16_t fold16(std::uint64_t sum) noexcept {
+  sum = (sum & 0xffffffff) + (sum >> 32);
+  sum = (sum & 0xffff) + ((sum >> 16) & 0xffff) + (sum >> 32);
   sum = (sum & 0xffff) + (sum >> 16);
   sum = (sum & 0xffff) + (sum >> 16);
   return static_cast<std::uint16_t>(sum);
+}
+// Of a 20-byte IPv4 header: no loop.
+inline std::uint64_t sum_ipv4_header(const std::uint8_t* p) noexcept {
+  std::uint32_t word[5];
+  std::memcpy(word, p, sizeof word);
+  return std::uint64_t{word[0]} + word[1] + word[2] + word[3] + word[4];
 }
 
 // Checks the IPv4 header at p, of which available bytes may be read, and fills packet (ip_offset excepted).
@@ -55,19 +100,20 @@ inline std::uint16_t fold16(std::uint32_t sum) noexcept {
 inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Ipv4Packet& packet) noexcept {
   if (available < min_ipv4_bytes) return DropReason::short_frame;
   packet.header_bytes = (p[0] & 0x0fU) * 4;
-  packet.total_bytes = load_be<std::uint16_t>(p + 2);
+  packet.total_bytes = load16(p + 2);
   if ((p[0] >> 4) != 4 || packet.header_bytes < min_ipv4_bytes || packet.total_bytes < packet.header_bytes)
     return DropReason::bad_ip_header;
   if (packet.total_bytes > available) return DropReason::truncated;
-  if (fold16(sum16(p, packet.header_bytes)) != 0xffff) return DropReason::bad_ip_header;
+  if (fold16(packet.header_bytes == min_ipv4_bytes ? sum_ipv4_header(p) : sum_words(p, packet.header_bytes)) != 0xffff)
+    return DropReason::bad_ip_header;
   packet.ttl = p[8];
   if (packet.ttl == 0) return DropReason::bad_ip_header;
-  const std::uint16_t fragment = load_be<std::uint16_t>(p + 6);
+  const std::uint16_t fragment = load16(p + 6);
   packet.fragment = (fragment & 0x3fff) != 0;  // MF or an offset
   packet.later_fragment = (fragment & 0x1fff) != 0;
   packet.protocol = p[9];
-  packet.source = load_be<std::uint32_t>(p + 12);
-  packet.destination = load_be<std::uint32_t>(p + 16);
+  packet.source = load32(p + 12);
+  packet.destination = load32(p + 16);
   return DropReason::none;
 }
 
@@ -76,10 +122,10 @@ inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Ipv
 inline DropReason parse_frame(Frame& frame, Ipv4Packet& packet) noexcept {
   if (frame.length < ethernet_bytes) return DropReason::short_frame;
   std::uint32_t offset = ethernet_bytes;
-  std::uint16_t type = load_be<std::uint16_t>(frame.data + 12);
+  std::uint16_t type = load16(frame.data + 12);
   for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
     if (frame.length < offset + vlan_tag_bytes) return DropReason::short_frame;
-    type = load_be<std::uint16_t>(frame.data + offset + 2);
+    type = load16(frame.data + offset + 2);
     offset += vlan_tag_bytes;
   }
   if (type != 0x0800) return type == 0x86dd ? DropReason::ipv6 : DropReason::not_ip;
@@ -101,7 +147,7 @@ inline bool packet_key(const std::uint8_t* ip, const Ipv4Packet& packet, PacketK
   key.has_ports = packet.protocol == protocol_udp && !packet.later_fragment;
   if (!key.has_ports) return true;
   if (packet.total_bytes < packet.header_bytes + udp_header_bytes) return false;
-  key.destination_port = load_be<std::uint16_t>(ip + packet.header_bytes + 2);
+  key.destination_port = load16(ip + packet.header_bytes + 2);
   return true;
 }
 
@@ -109,8 +155,8 @@ inline bool packet_key(const std::uint8_t* ip, const Ipv4Packet& packet, PacketK
 // finished. True by chance once in 65,536 packets.
 inline bool has_partial_checksum(const std::uint8_t* ip, const Ipv4Packet& packet) noexcept {
   const std::uint8_t* udp = ip + packet.header_bytes;
-  std::uint8_t protocol_word[2] = {0, protocol_udp};
-  const std::uint32_t sum = sum16(ip + 12, 8) + sum16(protocol_word, 2) + sum16(udp + 4, 2);
+  const std::uint8_t protocol_word[2] = {0, protocol_udp};
+  const std::uint64_t sum = sum_words(ip + 12, 8) + sum_words(protocol_word, 2) + sum_words(udp + 4, 2);
   std::uint16_t field;
   std::memcpy(&field, udp + 6, 2);
   return field != 0 && field == fold16(sum);

@@ -39,12 +39,12 @@ constexpr std::uint8_t ecn_combined[4][4] = {
 
 // Sets the ECN bits and mends the header checksum (RFC 1624).
 void set_ecn(std::uint8_t* ip, std::uint8_t ecn) {
-  const std::uint16_t before = load_be<std::uint16_t>(ip);
+  const std::uint16_t before = load16(ip);
   ip[1] = static_cast<std::uint8_t>((ip[1] & 0xfc) | ecn);
-  const std::uint16_t after = load_be<std::uint16_t>(ip);
-  const std::uint32_t sum = static_cast<std::uint16_t>(~load_be<std::uint16_t>(ip + 10)) +
-                            std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
-  store_be(ip + 10, static_cast<std::uint16_t>(~fold16(sum)));
+  const std::uint16_t after = load16(ip);
+  const std::uint32_t sum =
+      static_cast<std::uint16_t>(~load16(ip + 10)) + std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
+  store16(ip + 10, static_cast<std::uint16_t>(~fold16(sum)));
 }
 
 void move_link_header(std::uint8_t* to, const std::uint8_t* from, std::uint32_t bytes) {
@@ -98,7 +98,7 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   constexpr std::uint32_t fixed = esp_header_bytes + iv_bytes + tag_bytes;
   if (esp_bytes < fixed + min_sealed_text || (esp_bytes - fixed) % 4 != 0) return DropReason::esp_length;
   std::uint8_t* const esp = ip + packet.header_bytes;
-  const std::uint32_t spi = load_be<std::uint32_t>(esp);
+  const std::uint32_t spi = load32(esp);
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
   if (entry == nullptr) return unknown_spi(spi, now_tsc, snapshot);
   if (entry->own != 0) return DropReason::own_spi;
@@ -111,8 +111,8 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   OpeningSa& sa = *entry->sa;
   if (now_tsc >= sa.epoch->expires_tsc) return DropReason::sa_expired;
   if (!addresses_allowed(sa.epoch->rules, packet)) return DropReason::selector_mismatch;
-  const std::uint64_t number = load_be<std::uint64_t>(esp + esp_header_bytes);
-  if (static_cast<std::uint32_t>(number) != load_be<std::uint32_t>(esp + 4)) return DropReason::iv_sequence_mismatch;
+  const std::uint64_t number = load64(esp + esp_header_bytes);
+  if (static_cast<std::uint32_t>(number) != load32(esp + 4)) return DropReason::iv_sequence_mismatch;
   if (!sa.replay.check(number)) {
     sa.replays.add(1);
     return DropReason::replay;

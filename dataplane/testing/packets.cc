@@ -8,10 +8,10 @@ namespace {
 
 void put_checksum(std::uint8_t* at, const std::uint8_t* from, std::size_t bytes) {
   at[0] = at[1] = 0;
-  std::uint32_t sum = sum16(from, static_cast<std::uint32_t>(bytes & ~std::size_t{1}));
+  std::uint64_t sum = sum_words(from, static_cast<std::uint32_t>(bytes & ~std::size_t{1}));
   if ((bytes & 1) != 0) {
     const std::uint8_t last[2] = {from[bytes - 1], 0};
-    sum += sum16(last, 2);
+    sum += sum_words(last, 2);
   }
   const std::uint16_t checksum = static_cast<std::uint16_t>(~fold16(sum));
   std::memcpy(at, &checksum, 2);
