@@ -57,10 +57,6 @@ def prepare_output(path):
     return lock
 
 
-def joined(site):
-    return site.status()["agent"]["groups"][0]["state"] == "joined"
-
-
 class Demo:
     def __init__(self, lab, out, seconds, redraw):
         self.lab, self.out, self.seconds = lab, out, seconds
@@ -80,7 +76,7 @@ class Demo:
         for site in self.lab.sites:
             site.start()
         started = time.monotonic()
-        wait_until(lambda: joined(self.studio) and joined(self.home), 30,
+        wait_until(lambda: self.studio.ready() and self.home.ready(), 30,
                    f"both gateways to join group tv; their logs are in {self.out}")
         print(f"studio and home have joined group tv ({time.monotonic() - started:.1f} s after start-up); "
               "intruder asks, too, and is refused")

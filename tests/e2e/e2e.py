@@ -42,6 +42,13 @@ class EndToEnd(unittest.TestCase):
         self.wire = Wire(self.lab, [site.black_socket for site in self.lab.sites], pcap=self.lab.work / "wire.pcap",
                          options=wire_options)
 
+    def start_gateways(self):
+        """Starts studio and home and waits until packets can flow; returns name → Process."""
+        processes = {site.name: site.start() for site in (self.studio, self.home)}
+        wait_until(lambda: self.studio.ready() and self.home.ready(), 15,
+                   f"both gateways to be joined and linked; logs are in {self.lab.work}")
+        return processes
+
     def receiver(self, site, **options):
         counting = programs.Counting(self.lab.tool("sealcast-traffic"), "receive", site.red, site.address,
                                      self.lab.work / f"{site.name}-receiver.log", **options)

@@ -9,9 +9,7 @@ class Impaired(e2e.EndToEnd):
     def stream_over(self, *options):
         """Sends a stream over a wire with these impairments; returns (sent, what the receiver counted)."""
         self.build(wire_options=options)
-        self.studio.start()
-        self.home.start()
-        e2e.wait_until(lambda: self.home.status()["dataplane"]["sas"], 15, "home to join")
+        self.start_gateways()
         receiver = self.receiver(self.home, quiet_ms=1000)
         sent = self.sender(self.studio, rate=_RATE, size=1000, seconds=_SECONDS).wait(20)["sent"]
         received = receiver.wait(10)

@@ -46,8 +46,7 @@ class Stream(e2e.EndToEnd):
 
     def test_H10_sender_stops_when_its_lease_ends(self):
         self.build(group_options='authority_lease = "3s"\n')
-        self.studio.start()
-        self.home.start()
+        self.start_gateways()
         receiver = self.receiver(self.home)
         sender = self.sender(self.studio, rate=500, size=700, seconds=60)
         self.wait_for_stream()
@@ -65,10 +64,8 @@ class Stream(e2e.EndToEnd):
 
     def test_wire_carries_esp_as_address_preserving_tunnel(self):
         self.build()
-        self.studio.start()
-        self.home.start()
+        self.start_gateways()
         receiver = self.receiver(self.home, quiet_ms=1000)
-        e2e.wait_until(lambda: self.home.status()["dataplane"]["sas"], 15, "home to join")
         sent = self.sender(self.studio, rate=1000, size=1316, seconds=2).wait(10)
         received = receiver.wait(10)
         self.assertEqual((received["received"], received["corrupt"], received["duplicates"]), (sent["sent"], 0, 0))

@@ -37,16 +37,13 @@ class Witness(e2e.EndToEnd):
         self.keyserver.start()
         self.black = self.lab.network.namespace("black")
         self.lab.network.bridge(self.black, "br0")
-        self.gateways = {}
         for name, role in (("studio", "sender"), ("home", "receiver")):
             site = self.lab.site(name)
             setattr(self, name, site)
             self.lab.network.link(site.outside, "black", self.black, f"to-{name}", mtu=1600)
             self.lab.network.plug(self.black, "br0", f"to-{name}")
             site.configure(role, keyservers=[self.keyserver.endpoint], black="af_packet:black", export_keys=True)
-            self.gateways[name] = site.start()
-        e2e.wait_until(lambda: self.home.status()["dataplane"]["sas"] and self.studio.status()["dataplane"]["sas"], 15,
-                       "both gateways to join")
+        self.gateways = self.start_gateways()
 
     def stream(self):
         """Sends packets through and returns the capture of what was on black."""

@@ -91,6 +91,17 @@ spi_range = {SPI_RANGE}
     def opened(self):
         return self.status()["dataplane"]["opened"]
 
+    def membership(self):
+        """What the member agent says of its one group."""
+        return self.status()["agent"]["groups"][0]
+
+    def ready(self):
+        """Joined, both links up, and, for a sender, an SA that seals."""
+        status = self.status()
+        group, plane = status["agent"]["groups"][0], status["dataplane"]
+        sealing = group["role"] == "receiver" or any(sa["direction"] == "out" and sa["active"] for sa in plane["sas"])
+        return group["state"] == "joined" and sealing and all(port["link_up"] for port in plane["ports"])
+
 
 def keyserver_table(address, embedded=False, admin_socket=None, server_options="", group_options=""):
     """The [keyserver] table and its one group; the same text in a gateway's file and in the key server's own."""
@@ -192,7 +203,7 @@ class Lab:
 
     def capture(self, namespace, interface, path, expression=""):
         """tcpdump on one interface, ready when this returns."""
-        process = self.adopt(Process("tcpdump", ["tcpdump", "-U", "-i", interface, "-w", path, expression],
+        process = self.adopt(Process("tcpdump", ["tcpdump", "--immediate-mode", "-U", "-i", interface, "-w", path, expression],
                                      f"{path}.log", namespace))
         process.wait_for("listening on", 5)
         return process
