@@ -61,6 +61,10 @@ class EndToEnd(unittest.TestCase):
         self.lab.adopt(counting.process)
         return counting
 
+    def drops(self, site):
+        """Reason → packets, those that occurred."""
+        return {drop["reason"]: drop["packets"] for drop in site.status()["dataplane"]["drops"] if drop["packets"]}
+
     def wait_for_stream(self, seconds=15):
         """Waits until home opens packets again; returns how long that took."""
         started = time.monotonic()

@@ -13,7 +13,7 @@ class Impaired(e2e.EndToEnd):
         receiver = self.receiver(self.home, quiet_ms=1000)
         sent = self.sender(self.studio, rate=_RATE, size=1000, seconds=_SECONDS).wait(20)["sent"]
         received = receiver.wait(10)
-        self.drops = {drop["reason"]: drop["packets"] for drop in self.home.status()["dataplane"]["drops"]}
+        self.dropped = self.drops(self.home)
         self.lab.close()
         summary = capture.summarize(self.wire.pcap)
         self.assert_only_ciphertext(summary)
@@ -25,7 +25,7 @@ class Impaired(e2e.EndToEnd):
     def test_duplicates_are_never_delivered_twice(self):
         sent, received = self.stream_over("--duplicate", 0.3, "--seed", 11)
         self.assertEqual(received["received"], sent)
-        self.assertGreater(self.drops.get("replay", 0), sent * 0.2, self.drops)
+        self.assertGreater(self.dropped.get("replay", 0), sent * 0.2, self.dropped)
 
     def test_reordering_within_the_window_loses_nothing(self):
         sent, received = self.stream_over("--reorder", 0.2, "--reorder-depth", 32, "--seed", 12)

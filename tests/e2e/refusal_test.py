@@ -55,6 +55,37 @@ class Files(e2e.EndToEnd):
         self.assertIn("home.pem", gateway.output())
 
 
+class Missing(e2e.EndToEnd):
+    """A gateway that lacks something says what to do about it, in one line, and ends with exit code 1."""
+
+    members = {"home": "tv"}
+
+    def refused_without(self, before, after, *expected):
+        site = self.lab.site("home").configure("receiver")
+        text = site.config.read_text()
+        self.assertIn(before, text)
+        site.config.write_text(text.replace(before, after))
+        gateway = site.start(wait=False)
+        self.assertEqual(gateway.wait(10), 1)
+        errors = [line for line in gateway.output().splitlines() if " error " in line]
+        self.assertEqual(len(errors), 1, errors)
+        for text in expected:
+            self.assertIn(text, errors[0])
+
+    def test_missing_hugepages(self):
+        self.refused_without("memory_mb = ", "memory_mb = 90", "hugepages", "sysctl vm.nr_hugepages=")
+
+    def test_missing_interface(self):
+        self.refused_without("af_packet:red", "af_packet:nosuch", "no interface nosuch", "ip link")
+
+    def test_key_server_address_of_another_machine(self):
+        site = self.lab.site("home").configure("receiver", embedded=True)
+        site.config.write_text(site.config.read_text().replace('listen = "10.9.0.1', 'listen = "10.9.0.77'))
+        gateway = site.start(wait=False)
+        self.assertEqual(gateway.wait(10), 1)
+        self.assertIn("10.9.0.77", gateway.tail())
+
+
 class Members(e2e.EndToEnd):
     """A member with the wrong credentials is refused with its own reason; it keeps running, keyless, and tries again."""
 

@@ -35,7 +35,7 @@ class Stream(e2e.EndToEnd):
         self.home.start()
         receiver = self.receiver(self.home)
         sent = self.sender(self.studio, rate=1000, size=700, seconds=2).wait(10)["sent"]
-        dropped = {drop["reason"]: drop["packets"] for drop in self.studio.status()["dataplane"]["drops"]}
+        dropped = self.drops(self.studio)
         self.assertEqual(receiver.result()["received"], 0)
         self.lab.close()
         summary = capture.summarize(self.wire.pcap)
@@ -73,6 +73,17 @@ class Stream(e2e.EndToEnd):
         addresses = run(["tshark", "-r", self.wire.pcap, "-Y", "esp", "-T", "fields", "-e", "ip.src", "-e", "ip.dst",
                          "-e", "eth.dst", "-e", "ip.ttl"]).stdout.split("\n")
         self.assertEqual(set(filter(None, addresses)), {"10.1.0.1\t239.1.1.1\t01:00:5e:01:01:01\t1"})
+
+    def test_packets_too_big_for_black_are_dropped_and_said_so(self):
+        self.build()
+        endpoint = [self.keyserver.endpoint]
+        self.studio.configure("sender", keyservers=endpoint, black_mtu=1500)
+        self.assertIn("too_big", self.lab.sealcast("check", self.studio.config).stderr)
+        self.start_gateways()
+        receiver = self.receiver(self.home)
+        whole = self.sender(self.studio, rate=200, size=1472, seconds=1).wait(10)["sent"]  # 1500-byte IP packets
+        self.assertEqual(self.drops(self.studio).get("too_big"), whole)
+        self.assertEqual(receiver.result()["received"], 0)
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ class Site:
         self.log = lab.work / f"{name}.log"
 
     def configure(self, role, certificate=None, keyservers=None, embedded=False, group="tv", export_keys=False,
-                  black=None, keyserver_name="ks.example", keyserver_options=None):
+                  black=None, black_mtu=1600, keyserver_name="ks.example", keyserver_options=None):
         """Writes the gateway's configuration. `certificate` is the base name in the PKI folder; `black` a port string."""
         certificate = certificate or self.name
         keyservers = keyservers or [f"{self.management}:{KEYSERVER_PORT}"]
@@ -54,7 +54,7 @@ mtu = 1500
 
 [black]
 device = "{black or f"vhost-user:{self.black_socket}"}"
-mtu = 1600
+mtu = {black_mtu}
 
 [member]
 certificate = "pki/{certificate}.pem"
