@@ -43,8 +43,8 @@ class Network:
     def namespace(self, short):
         """Makes a namespace and returns its full name."""
         name = f"{_PREFIX}-{os.getpid()}-{short}"
+        self._names.append(name)  # first, so that a signal in between leaves nothing behind
         run(["ip", "netns", "add", name])
-        self._names.append(name)
         for key in ("all", "default"):
             run(["sysctl", "-q", "-w", f"net.ipv6.conf.{key}.disable_ipv6=1"], namespace=name, check=False)
             run(["sysctl", "-q", "-w", f"net.ipv4.conf.{key}.rp_filter=0"], namespace=name)
@@ -79,7 +79,8 @@ class Network:
     def close(self):
         failed = []
         for name in reversed(self._names):
-            if run(["ip", "netns", "delete", name], check=False).returncode != 0:
+            run(["ip", "netns", "delete", name], check=False)
+            if os.path.exists(f"/run/netns/{name}"):
                 failed.append(name)
         self._names = []
         if failed:
