@@ -1,6 +1,7 @@
 #include "handshake/isakmp/carriage.h"
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -36,7 +37,14 @@ class Carriage : public Endpoint {
     return std::exchange(events_, {});
   }
   bool established() const override { return inner_ != nullptr && inner_->established(); }
-  bool failed() const override { return failed_ || (inner_ != nullptr && inner_->failed()); }
+  bool failed() const override { return failure() != nullptr; }
+  const HandshakeError* failure() const override {
+    if (failure_) return &*failure_;
+    return inner_ != nullptr ? inner_->failure() : nullptr;
+  }
+  std::uint64_t ignored_messages() const override {
+    return ignored_messages_ + (inner_ != nullptr ? inner_->ignored_messages() : 0);
+  }
   Outcome<void> send(const ControlMessage& message) override {
     if (!open_) return located(refuse(Reason::not_established, "a control message before the handshake"));
     return inner_->send(message);
@@ -106,7 +114,10 @@ class Carriage : public Endpoint {
     const Bytes records = inner_->take_output();
     ByteView rest = records;
     while (!rest.empty()) {
-      if (counting_ && next_sent_ == 0) return drop();
+      if (counting_ && next_sent_ == 0) {
+        (void)give_up(refuse(Reason::unexpected_message, "the ISAKMP message ids are used up").value());
+        return;
+      }
       const ByteView part = rest.first(std::min(rest.size(), kMaxContentBytes));
       rest = rest.subspan(part.size());
       put(part, counting_ ? next_sent_++ : 0);
@@ -118,29 +129,28 @@ class Carriage : public Endpoint {
     for (Event& event : inner_->take_events())
       events_.push_back(std::move(event));
   }
-  void drop() {
-    collect_events();  // that SMKE left is true whatever came after it
-    failed_ = true;
-    open_ = false;
-    inner_.reset();  // and with it every key
-  }
   tl::unexpected<HandshakeError> located(tl::unexpected<HandshakeError> problem) const {
     problem.value().place = "ISAKMP carriage, " + std::string(role());
     return problem;
   }
   tl::unexpected<HandshakeError> give_up(HandshakeError error) {
-    drop();
+    collect_events();  // that SMKE left is true whatever came after it
+    ignored_messages_ = ignored_messages();
+    open_ = false;
+    inner_.reset();  // and with it every key
     output_.clear();
-    return located(tl::unexpected(std::move(error)));
+    failure_ = located(tl::unexpected(std::move(error))).value();
+    return tl::unexpected(*failure_);
   }
 
   MessageReader reader_;
   Bytes output_;
   std::vector<Event> events_;
-  bool failed_ = false;
-  bool counting_ = false;            // the closing Finished has passed
-  std::uint32_t next_sent_ = 1;      // 0 after 2^32 - 1
-  std::uint32_t next_received_ = 1;  // likewise
+  std::optional<HandshakeError> failure_;  // of the carriage's own
+  std::uint64_t ignored_messages_ = 0;     // of an inner_ that is no more
+  bool counting_ = false;                  // the closing Finished has passed
+  std::uint32_t next_sent_ = 1;            // 0 after 2^32 - 1
+  std::uint32_t next_received_ = 1;        // likewise
 };
 
 class Initiator final : public Carriage {
@@ -148,7 +158,7 @@ class Initiator final : public Carriage {
   Initiator(std::unique_ptr<Endpoint> inner, handshake::Random& random) : Carriage(std::move(inner)) {
     random.fill(initiator_);
     if (initiator_ == kNoCookie) initiator_.back() = 1;
-    put({}, 0);
+    if (!failed()) put({}, 0);
   }
 
  private:

@@ -24,7 +24,8 @@ struct Fake : Endpoint {
     if (fail_next) {
       dead = true;
       to_send = Bytes{0x15};
-      return handshake::refuse(Reason::bad_record_mac, "as the test wants it");
+      why = handshake::refuse(Reason::bad_record_mac, "as the test wants it").value();
+      return tl::unexpected(why);
     }
     if (!answers.empty()) {
       to_send = answers.front();
@@ -37,6 +38,8 @@ struct Fake : Endpoint {
   std::vector<Event> take_events() override { return std::exchange(events, {}); }
   bool established() const override { return is_established && !dead; }
   bool failed() const override { return dead; }
+  const handshake::HandshakeError* failure() const override { return dead ? &why : nullptr; }
+  std::uint64_t ignored_messages() const override { return 5; }
   Outcome<void> send(const ControlMessage&) override {
     to_send.push_back(0x17);
     return {};
@@ -51,6 +54,7 @@ struct Fake : Endpoint {
   std::vector<Bytes> answers;
   std::vector<Event> events;
   Bytes to_send;
+  handshake::HandshakeError why;
   std::size_t establish_on = 0;  // the receive() that completes the handshake
   bool is_established = false, dead = false, fail_next = false;
 };
@@ -111,9 +115,12 @@ struct ResponderCase : testing::Test {
     return received ? Reason::internal_error : received.error().reason;
   }
   void expect_dead() {
+    ASSERT_NE(responder->failure(), nullptr);
+    EXPECT_EQ(responder->failure()->place, "ISAKMP carriage, responder");
     EXPECT_TRUE(responder->failed());
     EXPECT_FALSE(responder->established());
     EXPECT_TRUE(responder->take_output().empty());
+    EXPECT_EQ(responder->ignored_messages(), made == 0 ? 0u : 5u) << "a count outlives what it counted";
     EXPECT_EQ(refusal(encode(kI, cookie, 0, Bytes{1})), Reason::connection_closed);
   }
 
@@ -192,14 +199,7 @@ TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
 
 TEST_F(ResponderCase, P34_CookiesThatChangeLaterAreFatal) {
   for (const bool initiators : {true, false}) {
-    ResponderCase::SetUp();
-    int endpoints = 0;
-    auto fresh = make_responder(
-        [&]() -> std::unique_ptr<Endpoint> {
-          ++endpoints;
-          return std::make_unique<Fake>();
-        },
-        keys, kPeer);
+    auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return std::make_unique<Fake>(); }, keys, kPeer);
     ASSERT_TRUE(fresh->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
     const Cookie good = messages(fresh->take_output()).at(0).header.responder;
     ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{1}), kNow).has_value());
