@@ -16,16 +16,13 @@ inline constexpr std::size_t kGcmExplicitNonceSize = 8;
 // The write key and salt of one direction (RFC 5246 §6.3 with RFC 5288 §3).
 struct DirectionKeys {
   SecretBytes key;  // 16 or 32 bytes
-  std::array<std::uint8_t, 4> salt{};
+  Secret<4> salt;
 };
 
 class AesGcm {
  public:
   enum class Direction { seal, open };
   AesGcm(const DirectionKeys& keys, Direction direction);
-  ~AesGcm();
-  AesGcm(AesGcm&&) noexcept = default;
-  AesGcm& operator=(AesGcm&&) noexcept = default;
 
   // out has plaintext.size() + kGcmTagSize bytes; in place allowed.
   void seal(std::uint64_t explicit_nonce, ByteView aad, ByteView plaintext, ByteSpan out);
@@ -37,7 +34,7 @@ class AesGcm {
   void set_nonce(std::uint64_t explicit_nonce);
 
   CipherCtxPtr context_;
-  std::array<std::uint8_t, 4> salt_;
+  Secret<4> salt_;
   bool sealing_;
 };
 

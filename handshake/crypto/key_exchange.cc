@@ -28,7 +28,8 @@ PkeyPtr peer_key(NamedGroup group, EVP_PKEY* own, ByteView point) {
 }  // namespace
 
 Outcome<KeyShare> KeyShare::generate(NamedGroup group, Random& random) {
-  PkeyPtr key = group == NamedGroup::x25519 ? make_x25519(random) : PkeyPtr(EVP_EC_gen("P-256"));
+  PkeyPtr key =
+      group == NamedGroup::x25519 ? make_x25519(random) : PkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
   unsigned char* encoded = nullptr;
   const std::size_t size = key ? EVP_PKEY_get1_encoded_public_key(key.get(), &encoded) : 0;
   if (size == 0) return refuse(Reason::internal_error, "generating an ephemeral key: " + take_openssl_error());

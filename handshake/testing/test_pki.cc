@@ -23,13 +23,13 @@ PkeyPtr make_key(KeyKind kind) {
   EVP_PKEY* key = nullptr;
   switch (kind) {
     case KeyKind::p256:
-      key = EVP_EC_gen("P-256");
+      key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256");
       break;
     case KeyKind::p384:
-      key = EVP_EC_gen("P-384");
+      key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-384");
       break;
     case KeyKind::p224:
-      key = EVP_EC_gen("P-224");
+      key = EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-224");
       break;
     case KeyKind::ed25519:
       key = EVP_PKEY_Q_keygen(nullptr, nullptr, "ED25519");

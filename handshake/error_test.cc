@@ -1,0 +1,81 @@
+// One error table in code and documentation, and the documented flows are the ones in the code.
+#include "handshake/error.h"
+
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <set>
+#include <sstream>
+
+#include "handshake/certificate/multicast_extension.h"
+#include "handshake/flows.h"
+
+namespace sealcast::handshake {
+namespace {
+
+std::string documentation() {
+  std::ifstream file(SEALCAST_SOURCE_DIR "/docs/protocol.md");
+  std::ostringstream text;
+  text << file.rdbuf();
+  return text.str();
+}
+
+TEST(ErrorTable, TheDocumentationHoldsTheSameLines) {
+  const std::string text = documentation();
+  ASSERT_FALSE(text.empty());
+  std::set<std::string> documented;
+  std::istringstream lines(text.substr(text.find("| reason | alert | meaning |")));
+  std::string line;
+  std::getline(lines, line);
+  std::getline(lines, line);
+  while (std::getline(lines, line) && line.starts_with("| "))
+    documented.insert(line);
+  for (const ReasonEntry& entry : reason_table()) {
+    const std::string alert = entry.alert == Alert::close_notify ? "none" : std::string(name(entry.alert));
+    const std::string expected =
+        "| " + std::string(entry.name) + " | " + alert + " | " + std::string(entry.meaning) + " |";
+    EXPECT_EQ(documented.erase(expected), 1u) << "docs/protocol.md lacks: " << expected;
+  }
+  EXPECT_TRUE(documented.empty()) << "docs/protocol.md has a line the code has not: " << *documented.begin();
+}
+
+TEST(ErrorTable, NamesAreUnique) {
+  std::set<std::string_view> names;
+  for (const ReasonEntry& entry : reason_table())
+    EXPECT_TRUE(names.insert(entry.name).second) << entry.name;
+}
+
+TEST(ErrorTable, OneLineSaysEverything) {
+  HandshakeError error = refuse(Reason::unexpected_message, "expected Finished, got Certificate").value();
+  error.place = "server, variant 2";
+  EXPECT_EQ(
+      error.message(),
+      "unexpected_message: expected Finished, got Certificate (server, variant 2); alert sent: unexpected_message");
+  error.from_peer = true;
+  EXPECT_NE(error.message().find("alert from the peer"), std::string::npos);
+}
+
+TEST(Flows, TheDocumentationHoldsTheSameLists) {
+  const std::string text = documentation();
+  for (const FlowDefinition& flow : kFlows) {
+    const std::string block = "Flow `" + std::string(name(flow.flow)) + "`:\n\n```\n" + flow_text(flow.flow) + "```\n";
+    EXPECT_NE(text.find(block), std::string::npos) << "docs/protocol.md lacks:\n" << block;
+  }
+}
+
+TEST(Flows, P3_P22_P25_WhatTheFlagChanges) {
+  const auto steps = definition(Flow::variant2_claim5).steps;
+  const auto plain = definition(Flow::standard_mutual).steps;
+  // The same up to the server's first ChangeCipherSpec (P21), there SMKE instead of Finished (P22).
+  for (std::size_t i = 0; i + 1 < plain.size(); ++i)
+    EXPECT_EQ(steps[i], plain[i]) << i;
+  EXPECT_EQ(plain.back().message, Message::finished);
+  EXPECT_EQ(steps[plain.size() - 1].message, Message::server_master_key_exchange);
+}
+
+TEST(Flows, TheExtensionsNumberIsDocumented) {
+  EXPECT_NE(documentation().find(kMulticastExtensionOid), std::string::npos);
+}
+
+}  // namespace
+}  // namespace sealcast::handshake
