@@ -7,19 +7,15 @@
 namespace sealcast::handshake {
 
 AesGcm::AesGcm(const DirectionKeys& keys, Direction direction)
-    : context_(EVP_CIPHER_CTX_new()), salt_(keys.salt), sealing_(direction == Direction::seal) {
+    : context_(EVP_CIPHER_CTX_new()), salt_(keys.salt.clone()), sealing_(direction == Direction::seal) {
   const EVP_CIPHER* cipher = keys.key.size() == 32 ? EVP_aes_256_gcm() : EVP_aes_128_gcm();
   if (!context_ || EVP_CipherInit_ex(context_.get(), cipher, nullptr, keys.key.data(), nullptr, sealing_ ? 1 : 0) != 1)
     crypto_unusable("AES-GCM");
 }
 
-AesGcm::~AesGcm() {
-  wipe(salt_.data(), salt_.size());
-}
-
 void AesGcm::set_nonce(std::uint64_t explicit_nonce) {
   std::array<std::uint8_t, 12> nonce{};
-  std::copy(salt_.begin(), salt_.end(), nonce.begin());
+  std::copy_n(salt_.data(), salt_.size(), nonce.begin());
   store_be<std::uint64_t>(nonce.data() + 4, explicit_nonce);
   if (EVP_CipherInit_ex(context_.get(), nullptr, nullptr, nullptr, nonce.data(), -1) != 1) crypto_unusable("AES-GCM");
 }

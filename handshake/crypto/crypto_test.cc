@@ -151,7 +151,7 @@ TEST_P(Schedule, KeyBlockIsSplitAsRfc5246) {
   const Bytes block = reference_prf(hash, bytes_of(master.view()), "key expansion",
                                     join({bytes_of(server), bytes_of(client)}), 2 * key_size + 8);
   EXPECT_EQ(join({bytes_of(keys.client_write.key.view()), bytes_of(keys.server_write.key.view()),
-                  bytes_of(keys.client_write.salt), bytes_of(keys.server_write.salt)}),
+                  bytes_of(keys.client_write.salt.view()), bytes_of(keys.server_write.salt.view())}),
             block);
 }
 
@@ -247,7 +247,7 @@ TEST(Wycheproof, AesGcm) {
       const Bytes iv = from_hex(test["iv"].get<std::string>());
       keys.key = SecretBytes(key.size());
       std::copy(key.begin(), key.end(), keys.key.data());
-      std::copy_n(iv.begin(), 4, keys.salt.begin());
+      std::copy_n(iv.begin(), 4, keys.salt.data());
       const auto nonce = load_be<std::uint64_t>(iv.data() + 4);
       const Bytes aad = from_hex(test["aad"].get<std::string>());
       const Bytes message = from_hex(test["msg"].get<std::string>());

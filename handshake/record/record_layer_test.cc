@@ -15,7 +15,7 @@ DirectionKeys keys(std::uint8_t seed, std::size_t size = 32) {
   made.key = SecretBytes(size);
   for (std::size_t i = 0; i < size; ++i)
     made.key.data()[i] = static_cast<std::uint8_t>(seed + i);
-  made.salt = {seed, 1, 2, 3};
+  made.salt.span()[0] = seed;
   return made;
 }
 
