@@ -29,7 +29,9 @@ sealcast_pkg(sqlite sqlite3 libsqlite3-dev)
 sealcast_pkg(sodium libsodium libsodium-dev)
 sealcast_header(expected tl/expected.hpp libexpected-dev)
 sealcast_header(asio asio.hpp libasio-dev)
-target_compile_definitions(dep_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED)
+# Asio 1.22 decides how it allocates by a libstdc++ macro that is only there if a standard header came before it: files
+# that differ in that would free each other's memory the wrong way. Every file gets the same answer.
+target_compile_definitions(dep_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_DISABLE_STD_ALIGNED_ALLOC)
 sealcast_header(toml toml++/toml.h libtomlplusplus-dev)
 sealcast_header(cli11 CLI/CLI.hpp libcli11-dev)
 sealcast_header(json nlohmann/json.hpp nlohmann-json3-dev)
