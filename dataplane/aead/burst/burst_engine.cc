@@ -44,63 +44,48 @@ inline std::uint32_t part_length(std::uint32_t length) {
   return length <= burst::part_bytes ? length : (length - 1) % burst::part_bytes + 1;
 }
 
-// Eight counters of a byte each, one for each number of chunks a part can have: packets of a number stand together.
-inline unsigned class_shift(std::uint32_t part) {
-  return (part - (part != 0)) / 64 * 8;
+// A part has 1 to 8 chunks (an empty one counts as 1); packets of a number stand together.
+inline unsigned chunk_class(std::uint32_t part) {
+  return (part - (part != 0)) / 64;
 }
+constexpr unsigned classes = burst::part_chunks;
 
-// What is known of at most packets_per_run items before they are sorted.
-struct Survey {
-  std::uint64_t counts[Kind::kinds] = {};  // byte c of counts[k]: how many of kind k are in chunk class c
-  unsigned first_kind = 0;
-  unsigned differing = 0;  // bits in which any kind differs from the first
+// Sorts at most packets_per_run items into one bucket for each number of chunks; within one, arrival order stays.
+class Buckets {
+ public:
+  void add(std::uint32_t part, std::size_t index) {
+    const unsigned c = chunk_class(part);
+    bucket_[c][(counts_ >> (8 * c)) & 0xff] = static_cast<std::uint8_t>(index);
+    counts_ += std::uint64_t{1} << (8 * c);  // byte c; none exceeds packets_per_run
+  }
+  // All indices, by number of chunks.
+  std::size_t write(std::uint8_t* order) const {
+    std::size_t n = 0;
+    for (std::uint64_t counts = counts_, c = 0; counts != 0; counts >>= 8, c++) {
+      if ((counts & 0xff) == 0) continue;
+      std::memcpy(order + n, bucket_[c], burst::packets_per_run);  // what is too much is written over by the next
+      n += counts & 0xff;
+    }
+    return n;
+  }
+  static constexpr std::size_t order_bytes = 2 * burst::packets_per_run;
+
+ private:
+  std::uint8_t bucket_[classes][burst::packets_per_run];
+  std::uint64_t counts_ = 0;
 };
 
-template <class Item>
-inline Survey survey(std::span<const Item> items) {
-  Survey s;
-  s.first_kind = kind_of(items[0]);
-  const unsigned first_long = s.first_kind & Kind::general;
-  const Key* key = nullptr;
-  std::uint64_t counts = 0;
-  for (const Item& item : items) {
-    if (item.key != key) {
-      key = item.key;
-      prefetch_key(context_of(key));
-      s.differing |= kind_of(item) ^ s.first_kind;
-    }
-    const bool esp = item.aad_length == burst::esp_aad_bytes && item.length <= burst::part_bytes;
-    s.differing |= (esp ? 0u : Kind::general) ^ first_long;
-    counts += std::uint64_t{1} << class_shift(part_length(item.length));
-  }
-  if (s.differing == 0) {
-    s.counts[s.first_kind] = counts;
-  } else {
-    for (const Item& item : items)
-      s.counts[kind_of(item)] += std::uint64_t{1} << class_shift(part_length(item.length));
-  }
-  return s;
-}
-
-// Writes the indices of one kind's items, by number of chunks; the order of arrival otherwise stays. Returns how many.
-template <class Item>
-inline std::size_t sort_kind(std::span<const Item> items, const Survey& s, unsigned kind, std::uint8_t* order) {
-  // A multiplication is a running sum over bytes; no sum exceeds packets_per_run.
-  const std::uint64_t sums = s.counts[kind] * 0x0101010101010101ull;
-  std::uint64_t place = sums << 8;
-  for (std::size_t i = 0; i < items.size(); i++) {
-    if (s.differing != 0 && kind_of(items[i]) != kind) continue;
-    const unsigned shift = class_shift(part_length(items[i].length));
-    order[(place >> shift) & 0xff] = static_cast<std::uint8_t>(i);
-    place += std::uint64_t{1} << shift;
-  }
-  return sums >> 56;
-}
-
+// In one store each: the kernel reads them back as one, sometimes at once.
 inline void put_counter(std::uint8_t* counter, const std::uint8_t* nonce, std::uint32_t last) {
-  std::memcpy(counter, nonce, nonce_bytes);
-  std::memcpy(counter + nonce_bytes, &last, 4);
+  std::uint64_t low;
+  std::uint32_t high;
+  std::memcpy(&low, nonce, 8);
+  std::memcpy(&high, nonce + 8, 4);
+  const auto top = static_cast<long long>((std::uint64_t{last} << 32) | high);
+  _mm_store_si128(reinterpret_cast<__m128i*>(counter), _mm_set_epi64x(top, static_cast<long long>(low)));
 }
+inline void put_zero(std::uint64_t* pair) { _mm_store_si128(reinterpret_cast<__m128i*>(pair), _mm_setzero_si128()); }
+
 inline void point_at_tag(Group::Tag& tag, const SealItem& item) {
   tag.out = item.tag;
 }
@@ -133,7 +118,7 @@ void describe_general(Group& g, unsigned q, const Item& item, const Kernel& kern
   put_counter(g.counter[q], item.nonce.data(), 1);
   g.length_block[q][0] = std::uint64_t{item.length} * 8;
   g.length_block[q][1] = std::uint64_t{item.aad_length} * 8;
-  g.state[q][0] = g.state[q][1] = 0;
+  put_zero(g.state[q]);
   kernel.absorb_aad(g, q, item.aad, item.aad_length);
   if (const std::uint32_t before = item.length - g.length[q]; before != 0)
     (seal ? kernel.seal_segments : kernel.open_segments)(g, q, before / burst::part_bytes, rounds);
@@ -153,37 +138,43 @@ inline void pad(Group& g, unsigned used, std::uint8_t* sink) {
   }
 }
 
+// Items of one kind, in the given order.
 template <class Item>
-void run_kind(std::span<Item> items, const Survey& s, unsigned kind, const Kernel& kernel, Group* groups) {
+void run_kind(std::span<Item> items, const std::uint8_t* order, std::size_t count, unsigned kind, const Kernel& kernel,
+              Group* groups) {
   constexpr bool seal = std::is_same_v<Item, SealItem>;
   const int rounds = (kind & Kind::aes256) != 0 ? 14 : 10;
   const bool esp = (kind & Kind::general) == 0;
-  std::uint8_t order[burst::packets_per_run];
+  const std::size_t whole = count / 4;
   std::uint8_t sink[tag_bytes];
-  const std::size_t count = sort_kind<Item>(items, s, kind, order);
-  const std::size_t group_count = (count + 3) / 4;
-  for (std::size_t at = 0; at < count; at += 4) {
-    Group& g = groups[at / 4];
-    const unsigned used = static_cast<unsigned>(std::min<std::size_t>(4, count - at));
-    if (esp && used == 4) {
+  Group* g = groups;
+  if (esp) {
+    for (; g != groups + whole; g++, order += 4) {
 #pragma GCC unroll 4
       for (unsigned q = 0; q < 4; q++)
-        describe_esp(g, q, items[order[at + q]]);
-    } else {
-      for (unsigned q = 0; q < used; q++) {
-        if (esp)
-          describe_esp(g, q, items[order[at + q]]);
-        else
-          describe_general(g, q, items[order[at + q]], kernel, rounds);
-      }
-      pad(g, used, sink);
+        describe_esp(*g, q, items[order[q]]);
     }
+    for (unsigned q = 0; q < count % 4; q++)
+      describe_esp(*g, q, items[order[q]]);
+  } else {
+    for (std::size_t at = 0; at < count; at++, order++)
+      describe_general(groups[at / 4], at % 4, items[*order], kernel, rounds);
   }
-  (seal ? kernel.seal_groups : kernel.open_groups)(groups, group_count, rounds, esp);
-  for (std::size_t at = 0; at < count; at++) {
-    Item& item = items[order[at]];
-    item.ok = seal || groups[at / 4].ok[at % 4] != 0;
-    if (!item.ok) wipe(item.data, item.length);
+  if (count % 4 != 0) pad(groups[whole], count % 4, sink);
+  (seal ? kernel.seal_groups : kernel.open_groups)(groups, (count + 3) / 4, rounds, esp);
+}
+
+// The items say ok already; says otherwise of those that are not, and wipes them.
+void refuse_forged(std::span<OpenItem> items, const std::uint8_t* order, std::size_t count, const Group* groups) {
+  for (std::size_t at = 0; at < count; at += 4) {
+    std::uint32_t ok;
+    std::memcpy(&ok, groups[at / 4].ok, 4);
+    if (ok == 0x01010101) continue;
+    for (std::size_t i = at; i < std::min(at + 4, count); i++) {
+      OpenItem& item = items[order[i]];
+      item.ok = groups[at / 4].ok[i % 4] != 0;
+      if (!item.ok) wipe(item.data, item.length);
+    }
   }
 }
 
@@ -191,19 +182,45 @@ template <class Item>
 void run(std::span<Item> items, const Kernel& kernel) {
   // Not initialised: every field that is read is written first.
   Group groups[burst::packets_per_run / burst::packets_per_group];
+  std::uint8_t order[Buckets::order_bytes];
   while (!items.empty()) {
     const std::span<Item> now = items.first(std::min<std::size_t>(items.size(), burst::packets_per_run));
     items = items.subspan(now.size());
-    const Survey s = survey<Item>(now);
-    if (s.differing == 0) {
-      run_kind(now, s, s.first_kind, kernel, groups);
+    const unsigned first_kind = kind_of(now[0]);
+    const Key* key = nullptr;
+    unsigned differing = 0;
+    Buckets all;
+    for (std::size_t i = 0; i < now.size(); i++) {
+      Item& item = now[i];
+      const bool esp = item.aad_length == burst::esp_aad_bytes && item.length <= burst::part_bytes;
+      differing |= (esp ? 0u : Kind::general) ^ (first_kind & Kind::general);
+      if (item.key != key) {
+        key = item.key;
+        prefetch_key(context_of(key));
+        differing |= kind_of(item) ^ first_kind;
+      }
+      all.add(part_length(item.length), i);
+      item.ok = true;
+    }
+    const auto run_sorted = [&](unsigned kind, const Buckets& buckets) {
+      const std::size_t count = buckets.write(order);
+      if (count == 0) return;
+      run_kind(now, order, count, kind, kernel, groups);
+      if constexpr (std::is_same_v<Item, OpenItem>) refuse_forged(now, order, count, groups);
+    };
+    if (differing == 0) {
+      run_sorted(first_kind, all);
     } else {
       for (unsigned kind = 0; kind < Kind::kinds; kind++) {
-        if (s.counts[kind] != 0) run_kind(now, s, kind, kernel, groups);
+        Buckets of_kind;
+        for (std::size_t i = 0; i < now.size(); i++) {
+          if (kind_of(now[i]) == kind) of_kind.add(part_length(now[i].length), i);
+        }
+        run_sorted(kind, of_kind);
       }
     }
     // A GHASH state tells the hash key to whoever knows the packet; everything else in the descriptors is public.
-    if (((s.first_kind | s.differing) & Kind::general) != 0) wipe(groups, sizeof groups);
+    if (((first_kind | differing) & Kind::general) != 0) wipe(groups, sizeof groups);
   }
 }
 
