@@ -74,6 +74,10 @@ TEST(ClientHelloRules, DOWN1_OldVersionsAndMissingProtections) {
       {Reason::no_common_signature, Alert::handshake_failure, [](ClientHello& h) { h.signature_schemes = {0x0201}; }},
       {Reason::no_common_signature, Alert::handshake_failure, [](ClientHello& h) { h.signature_schemes.clear(); }},
       {Reason::illegal_parameter, Alert::illegal_parameter, [](ClientHello& h) { h.compression_methods = {1}; }},
+      {Reason::illegal_parameter, Alert::illegal_parameter,
+       [](ClientHello& h) {
+         h.point_formats = Bytes{1, 2};
+       }},
       {Reason::group_suite_not_offered, Alert::handshake_failure, [](ClientHello& h) { h.suites = {0xc02b}; }},
       {Reason::group_refused, Alert::access_denied, [](ClientHello& h) { h.multicast_group = "radio"; }},
       {Reason::no_common_suite, Alert::handshake_failure,
@@ -103,7 +107,7 @@ TEST(ClientHelloRules, ToleratedThings) {
       [](ClientHello& h) { h.renegotiation_info.reset(); },
       [](ClientHello& h) { h.groups.clear(); },
       [](ClientHello& h) { h.groups = {23}; },
-      [](ClientHello& h) { h.uncompressed_points = false; },  // ec_point_formats absent
+      [](ClientHello& h) { h.point_formats.reset(); },
       [](ClientHello& h) { h.server_name = "anything.example"; },
       [](ClientHello& h) {
         h.compression_methods = {1, 0};

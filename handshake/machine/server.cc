@@ -129,7 +129,7 @@ Outcome<void> Server::read_client_hello(ByteView body) {
     return refuse(Reason::no_extended_master_secret, "ClientHello lacks extended_master_secret");
   if (hello.renegotiation_info && !hello.renegotiation_info->empty())
     return refuse(Reason::no_secure_renegotiation, "renegotiation_info in a first ClientHello is not empty");
-  if (!hello.uncompressed_points)
+  if (!hello.allows_uncompressed_points())
     return refuse(Reason::illegal_parameter, "ec_point_formats leaves uncompressed points out");
   answer_renegotiation_info_ = hello.renegotiation_info.has_value() || hello.offers(kRenegotiationScsv);
   if (!config_->credentials) return refuse(Reason::own_certificate_missing, "this server has no certificate");

@@ -40,7 +40,7 @@ void read_known(const RawExtension& raw, Reader& reader, ClientHello& hello) {
       break;
     case extension::ec_point_formats: {
       const ByteView formats = reader.vector8(1, 255, "ec_point_formats");
-      hello.uncompressed_points = std::find(formats.begin(), formats.end(), 0) != formats.end();
+      hello.point_formats = Bytes(formats.begin(), formats.end());
       break;
     }
     case extension::signature_algorithms:
@@ -72,6 +72,10 @@ bool ClientHello::offers(std::uint16_t suite) const {
   return std::find(suites.begin(), suites.end(), suite) != suites.end();
 }
 
+bool ClientHello::allows_uncompressed_points() const {
+  return !point_formats || std::find(point_formats->begin(), point_formats->end(), 0) != point_formats->end();
+}
+
 Outcome<SensitiveBytes> encode(const ClientHello& hello) {
   Writer out;
   out.u16(hello.version);
@@ -89,9 +93,8 @@ Outcome<SensitiveBytes> encode(const ClientHello& hello) {
       });
     if (!hello.groups.empty())
       write_extension(block, extension::supported_groups, [&](Writer& w) { write_codes(w, hello.groups); });
-    if (hello.uncompressed_points)
-      write_extension(block, extension::ec_point_formats,
-                      [](Writer& w) { w.vector(1, [](Writer& list) { list.u8(0); }); });
+    if (hello.point_formats)
+      write_extension(block, extension::ec_point_formats, [&](Writer& w) { w.vector8(*hello.point_formats); });
     if (!hello.signature_schemes.empty())
       write_extension(block, extension::signature_algorithms,
                       [&](Writer& w) { write_codes(w, hello.signature_schemes); });
@@ -114,7 +117,7 @@ Outcome<SensitiveBytes> encode(const ClientHello& hello) {
 Outcome<ClientHello> decode_client_hello(ByteView body) {
   Reader reader("ClientHello", body);
   ClientHello hello;
-  hello.uncompressed_points = true;
+  hello.point_formats.reset();
   hello.version = reader.u16("client_version");
   const ByteView random = reader.bytes(kRandomSize, "random");
   std::copy(random.begin(), random.end(), hello.random.begin());

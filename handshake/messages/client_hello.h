@@ -20,7 +20,7 @@ struct ClientHello {
   Bytes compression_methods{0};       // must contain null
   std::optional<std::string> server_name;
   std::vector<std::uint16_t> groups;              // supported_groups; empty: extension absent
-  bool uncompressed_points = true;                // ec_point_formats absent, or naming uncompressed
+  std::optional<Bytes> point_formats = Bytes{0};  // ec_point_formats, as sent; absent means uncompressed
   std::vector<std::uint16_t> signature_schemes;   // empty: extension absent
   std::vector<std::uint16_t> supported_versions;  // empty: extension absent
   bool extended_master_secret = false;
@@ -28,6 +28,7 @@ struct ClientHello {
   std::optional<std::string> multicast_group;  // 1..64 bytes
 
   bool offers(std::uint16_t suite) const;
+  bool allows_uncompressed_points() const;
 };
 
 Outcome<SensitiveBytes> encode(const ClientHello& hello);
