@@ -139,7 +139,7 @@ class GatewayOnWire : public ::testing::Test {
 
   std::unique_ptr<Process> wire() {
     auto made = std::make_unique<Process>(std::vector<std::string>{
-        WIRE_PROGRAM, "--memory", "192", "--port", "virtio-user:" + at("a"), "--port", "virtio-user:" + at("b"),
+        WIRE_PROGRAM, "--memory", "256", "--port", "virtio-user:" + at("a"), "--port", "virtio-user:" + at("b"),
         "--pcap", at("black" + std::to_string(captures_++) + ".pcap")});
     EXPECT_EQ(made->line(), "READY");
     return made;
@@ -215,6 +215,21 @@ TEST_F(GatewayOnWire, OrdinaryMulticastArrivesWhole) {
   EXPECT_EQ(receiver.damaged(), 0U);
   EXPECT_EQ(black->end(SIGTERM), 0);
   nothing_in_clear();
+}
+
+TEST_F(GatewayOnWire, TenThousandPacketsASecondLoseNone) {
+  auto black = wire();
+  auto studio = studio_gateway();
+  auto home = home_gateway();
+  ASSERT_TRUE(attached(*studio) && attached(*home));
+  Receiver receiver(home_, "10.77.2.2");
+  Sender sender(studio_, "10.77.1.2", 100us);
+  std::this_thread::sleep_for(3s);
+  const std::uint64_t sent = sender.stop();
+  EXPECT_GT(sent, 20'000U) << "the sender did not get the CPU time it needs";
+  EXPECT_TRUE(eventually([&] { return receiver.distinct() == sent; }))
+      << "sent " << sent << ", received " << receiver.distinct() << "; studio: " << studio->ask("stats") << ", "
+      << studio->ask("drops") << "; home: " << home->ask("stats") << ", " << home->ask("drops");
 }
 
 TEST_F(GatewayOnWire, H10_TheStreamResumesAfterKillingAnyPartAndNothingLeavesInClear) {

@@ -39,6 +39,8 @@ Result<std::vector<std::unique_ptr<dataplane::Port>>> open_ports(const Options& 
   for (const std::string& text : options.ports) {
     auto spec = dataplane::parse_port(text);
     if (!spec) return tl::unexpected(spec.error());
+    // The wire shares its CPU with the gateways it joins; long rings bridge the time it has to wait.
+    if (spec->kind == dataplane::PortKind::virtio_user && spec->descriptors == 0) spec->descriptors = 4096;
     if (spec->kind == dataplane::PortKind::pci) eal.pci_devices.push_back(spec->target);
     specs.push_back(*spec);
   }
@@ -46,7 +48,7 @@ Result<std::vector<std::unique_ptr<dataplane::Port>>> open_ports(const Options& 
   std::vector<std::unique_ptr<dataplane::Port>> ports;
   for (std::size_t i = 0; i < specs.size(); ++i) {
     // Enough for every frame that may wait on this port's links and lie in the others' rings.
-    auto port = dataplane::Port::open({"port " + std::to_string(i), specs[i], options.mtu, 1, 16384});
+    auto port = dataplane::Port::open({"port " + std::to_string(i), specs[i], options.mtu, 1, 24576});
     if (!port) return tl::unexpected(port.error());
     ports.push_back(std::move(*port));
   }

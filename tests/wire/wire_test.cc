@@ -37,7 +37,7 @@ class Wire : public ::testing::Test {
   }
 
   std::unique_ptr<Process> start_wire(int ports, std::vector<std::string> more = {}) {
-    std::vector<std::string> command{WIRE_PROGRAM, "--memory", "192", "--control", at("control")};
+    std::vector<std::string> command{WIRE_PROGRAM, "--memory", "256", "--control", at("control")};
     for (int i = 0; i < ports; ++i)
       command.insert(command.end(), {"--port", "virtio-user:" + at(std::to_string(i))});
     command.insert(command.end(), more.begin(), more.end());
