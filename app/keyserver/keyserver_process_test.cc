@@ -1,0 +1,269 @@
+// sealcast-keyserver as a process: what it says and how it ends, and kill -9.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <set>
+#include <thread>
+
+#include "controlplane/admin/admin_client.h"
+#include "controlplane/keyserver/test_client.h"
+#include "handshake/testing/test_pki.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::in;
+using ::testing::Not;
+using testing::TestClient;
+namespace pki = handshake::testing;
+
+class KeyserverProcess : public ::testing::Test {
+ protected:
+  KeyserverProcess() : pki_(std::time(nullptr)) {
+    char folder[] = "/tmp/sealcast-ksp-XXXXXX";
+    folder_ = mkdtemp(folder);
+    const auto server = pki_.server("ks.example");
+    write_file("server.pem", server.chain_pem);
+    write_file("server.key", server.key_pem);
+    write_file("ca.pem", pki_.ca_pem());
+    write_file("ks.toml", toml());
+  }
+  ~KeyserverProcess() override {
+    if (child_ > 0) {
+      kill(child_, SIGKILL);
+      waitpid(child_, nullptr, 0);
+    }
+    const std::string command = "rm -rf " + folder_;
+    EXPECT_EQ(std::system(command.c_str()), 0);
+  }
+
+  std::string toml(const std::string& listen = "127.0.0.1:0") const {
+    return "[keyserver]\nid = \"ks\"\nlisten = \"" + listen +
+           "\"\ncertificate = \"server.pem\"\nprivate_key = \"server.key\"\nca = \"ca.pem\"\nstate = \"ks.db\"\n"
+           "admin_socket = \"admin.sock\"\nspi_range = [\"0x10000000\", \"0x1fffffff\"]\n"
+           "[[keyserver.group]]\nid = \"tv\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nsenders = \"*\"\n";
+  }
+  std::string write_file(const std::string& name, const std::string& text) const {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    chmod(path.c_str(), 0600);
+    return path;
+  }
+  std::string log() const {
+    std::ifstream file(folder_ + "/log");
+    return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  }
+
+  void launch(const std::vector<std::string>& arguments) {
+    unlink((folder_ + "/log").c_str());  // what an earlier run said must not be taken for this one's
+    child_ = fork();
+    ASSERT_GE(child_, 0);
+    if (child_ > 0) return;
+    const int out = open((folder_ + "/log").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    dup2(out, 1);
+    dup2(out, 2);
+    std::vector<std::string> words = {SEALCAST_KEYSERVER};
+    words.insert(words.end(), arguments.begin(), arguments.end());
+    std::vector<char*> argv;
+    for (std::string& word : words)
+      argv.push_back(word.data());
+    argv.push_back(nullptr);
+    execv(SEALCAST_KEYSERVER, argv.data());
+    _exit(127);
+  }
+  // The exit code; -1: a signal ended it; -2: it still runs after 10 s.
+  int ended() {
+    for (const auto deadline = in(10s); std::chrono::steady_clock::now() < deadline;) {
+      int status = 0;
+      if (waitpid(child_, &status, WNOHANG) == child_) {
+        child_ = 0;
+        return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+      }
+      std::this_thread::sleep_for(5ms);
+    }
+    return -2;
+  }
+  int run(const std::vector<std::string>& arguments) {
+    launch(arguments);
+    return ended();
+  }
+  bool says(const std::string& text) const {
+    for (const auto deadline = in(10s); std::chrono::steady_clock::now() < deadline;) {
+      if (log().find(text) != std::string::npos) return true;
+      std::this_thread::sleep_for(5ms);
+    }
+    return false;
+  }
+  std::string config() const { return folder_ + "/ks.toml"; }
+  // Starts it and returns its port.
+  std::uint16_t start() {
+    launch({"--config", config()});
+    const std::string mark = "is running, port ";
+    EXPECT_TRUE(says(mark)) << log();
+    const std::string text = log();
+    return static_cast<std::uint16_t>(std::atoi(text.c_str() + text.find(mark) + mark.size()));
+  }
+  std::unique_ptr<TestClient> member(std::uint16_t port, const std::string& name) {
+    auto client = std::make_shared<handshake::ClientConfig>();
+    client->credentials = pki_.member(name, {"tv"}).credentials;
+    client->server_trust = pki_.trust();
+    client->server_name = "ks.example";
+    client->multicast = handshake::MulticastWish{"tv", "ks", {}};
+    client->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
+    return std::make_unique<TestClient>(port, client);
+  }
+  std::size_t lines() const {
+    const std::string text = log();
+    return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
+  }
+
+  pki::TestPki pki_;
+  std::string folder_;
+  pid_t child_ = 0;
+};
+
+TEST_F(KeyserverProcess, BadConfigurationIsExitCode78AndOneLineWithItsPlace) {
+  write_file("bad.toml", "[keyserver]\nid = = 1\n");
+  EXPECT_EQ(run({"--config", folder_ + "/bad.toml"}), 78);
+  EXPECT_THAT(log(), HasSubstr("bad.toml:2:"));
+  EXPECT_EQ(lines(), 1u) << log();
+  EXPECT_EQ(run({"--config", folder_ + "/none.toml"}), 78);
+  EXPECT_THAT(log(), AllOf(HasSubstr("none.toml"), HasSubstr("No such file")));
+  write_file("bad.toml", toml() + "replay_window = 1000\n");
+  EXPECT_EQ(run({"--config", folder_ + "/bad.toml"}), 78);
+  EXPECT_THAT(log(), HasSubstr("keyserver.group[0].replay_window: expected"));
+}
+
+TEST_F(KeyserverProcess, WrongUsageIsExitCode2) {
+  EXPECT_EQ(run({}), 2);
+  EXPECT_EQ(run({"--no-such-option"}), 2);
+  EXPECT_EQ(run({"--version"}), 0);
+  EXPECT_THAT(log(), HasSubstr("sealcast-keyserver "));
+}
+
+TEST_F(KeyserverProcess, WhatIsMissingIsExitCode1AndNamed) {
+  unlink((folder_ + "/server.key").c_str());
+  EXPECT_EQ(run({"--config", config()}), 1);
+  EXPECT_THAT(log(), HasSubstr("can't read the private key " + folder_ + "/server.key"));
+}
+
+TEST_F(KeyserverProcess, H14_APrivateKeyThatOthersMayReadIsRefused) {
+  chmod((folder_ + "/server.key").c_str(), 0644);
+  EXPECT_EQ(run({"--config", config()}), 1);
+  EXPECT_THAT(log(), HasSubstr("chmod 600"));
+}
+
+TEST_F(KeyserverProcess, APortInUseIsExitCode1AndOneLine) {
+  const std::uint16_t port = start();
+  const pid_t first = std::exchange(child_, 0);
+  std::string second = toml("127.0.0.1:" + std::to_string(port));
+  second.replace(second.find("ks.db"), 5, "k2.db").replace(second.find("admin.sock"), 10, "other.sock");
+  write_file("second.toml", second);
+  EXPECT_EQ(run({"--config", folder_ + "/second.toml"}), 1);
+  EXPECT_THAT(log(), HasSubstr("can't listen at 127.0.0.1:" + std::to_string(port)));
+  EXPECT_EQ(lines(), 1u) << log();
+  child_ = first;
+}
+
+TEST_F(KeyserverProcess, SigtermEndsItCleanlyAndMembersAreToldSo) {
+  const std::uint16_t port = start();
+  auto a = member(port, "studio");
+  ASSERT_TRUE(a->join());
+  ASSERT_EQ(kill(child_, SIGTERM), 0);
+  EXPECT_TRUE(a->ended());
+  EXPECT_TRUE(a->close_notified());
+  a.reset();
+  EXPECT_EQ(ended(), 0);
+  EXPECT_THAT(log(), HasSubstr("stopped"));
+}
+
+TEST_F(KeyserverProcess, SighupTakesOverAGoodFileAndRefusesABadOneAsAWhole) {
+  const std::uint16_t port = start();
+  write_file("ks.toml", toml() + "epoch_lifetime = \"forever\"\n");
+  ASSERT_EQ(kill(child_, SIGHUP), 0);
+  EXPECT_TRUE(says("reload refused: "));
+  EXPECT_THAT(log(), HasSubstr("epoch_lifetime"));
+  auto a = member(port, "studio");
+  EXPECT_TRUE(a->join()) << "it goes on as it was";
+  std::string changed = toml();
+  changed.replace(changed.find("senders = \"*\""), 13, "members = [\"home\"]\nsenders = [\"home\"]");
+  write_file("ks.toml", changed);
+  ASSERT_EQ(kill(child_, SIGHUP), 0);
+  EXPECT_TRUE(a->expect<handshake::Revoked>().has_value()) << "no longer a member";
+  write_file("ks.toml", toml("127.0.0.1:1"));
+  ASSERT_EQ(kill(child_, SIGHUP), 0);
+  EXPECT_TRUE(says("keyserver.listen can't change while the key server runs"));
+}
+
+TEST_F(KeyserverProcess, AdminSocketAnswersStatusAndRekey) {
+  const std::uint16_t port = start();
+  auto a = member(port, "studio");
+  ASSERT_TRUE(a->join());
+  const std::string socket = folder_ + "/admin.sock";
+  const auto status = admin::ask(socket, R"({"command": "status"})", 5s);
+  ASSERT_TRUE(status.has_value()) << status.error().message;
+  EXPECT_THAT(*status, AllOf(HasSubstr(R"("daemon":"keyserver")"), HasSubstr(R"("member":"studio")")));
+  const auto rekeyed = admin::ask(socket, R"({"command": "rekey", "group": "tv"})", 5s);
+  ASSERT_TRUE(rekeyed.has_value());
+  EXPECT_EQ(*rekeyed, R"({"ok":true})");
+  EXPECT_TRUE(a->expect<handshake::GroupUpdate>().has_value());
+  EXPECT_THAT(*admin::ask(socket, R"({"command": "rekey", "group": "radio"})", 5s), HasSubstr("error"));
+  EXPECT_THAT(*admin::ask(socket, R"({"command": "rekey"})", 5s), HasSubstr("expected"));
+}
+
+TEST_F(KeyserverProcess, ItTellsTheServiceManagerWhenItIsReady) {
+  const std::string path = folder_ + "/notify";
+  const int notify = socket(AF_UNIX, SOCK_DGRAM, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  path.copy(address.sun_path, sizeof address.sun_path - 1);
+  const void* raw = &address;
+  ASSERT_EQ(bind(notify, static_cast<const sockaddr*>(raw), sizeof address), 0);
+  setenv("NOTIFY_SOCKET", path.c_str(), 1);
+  start();
+  unsetenv("NOTIFY_SOCKET");
+  timeval patience{10, 0};
+  setsockopt(notify, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+  char text[256] = {};
+  EXPECT_GT(recv(notify, text, sizeof text - 1, 0), 0);
+  EXPECT_STREQ(text, "READY=1");
+  close(notify);
+}
+
+// The daemon is killed at moments it did not choose; what it handed out before is compared over all its lives.
+TEST_F(KeyserverProcess, H5_H9_KEY2_KillNineNeverMakesAnEpochOrASlotComeTwice) {
+  std::uint64_t last_epoch = 0;
+  std::set<std::pair<std::uint64_t, std::uint32_t>> slots;
+  for (int life = 0; life < 4; ++life) {
+    const std::uint16_t port = start();
+    std::uint64_t epoch = 0;
+    for (int i = 0; i < 3; ++i) {
+      auto a = member(port, "studio");
+      ASSERT_TRUE(a->join()) << log();
+      const auto& assignment = a->keying().assignment;
+      ASSERT_EQ(assignment.slot_count, 1);
+      EXPECT_TRUE(slots.emplace(a->keying().epoch, assignment.first_slot).second) << "a slot came twice";
+      EXPECT_GT(a->keying().epoch, last_epoch) << "an epoch of an earlier life came again";
+      epoch = a->keying().epoch;
+      if (i == 2) a->say(handshake::SlotRequest{"tv", epoch, 5});  // on its way when the end comes
+    }
+    last_epoch = epoch;
+    ASSERT_EQ(kill(child_, SIGKILL), 0);
+    EXPECT_EQ(ended(), -1);
+  }
+}
+
+}  // namespace
+}  // namespace sealcast::keyserver
