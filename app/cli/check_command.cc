@@ -10,6 +10,7 @@
 #include "app/cli/exit_code.h"
 #include "controlplane/config/config.h"
 #include "controlplane/pki/inspect.h"
+#include "dataplane/dpdk/port_spec.h"
 
 namespace sealcast::cli {
 namespace {
@@ -86,12 +87,18 @@ void check_gateway(Report& report, const config::GatewayConfig& gateway) {
   const auto& member = gateway.member;
   check_files(report, "member", {member.certificate, member.private_key, member.ca, member.crl}, pki::Purpose::member,
               groups);
-  for (const auto& [name, port] : {std::pair("black", &gateway.black), std::pair("red", &gateway.red)})
+  for (const auto& [name, port] : {std::pair("black", &gateway.black), std::pair("red", &gateway.red)}) {
+    const auto spec = dataplane::parse_port(port->device);
+    if (!spec)
+      report.error(std::string(name) + ".device", spec.error().message);
+    else if (!dataplane::supported(spec->kind))
+      report.error(std::string(name) + ".device", port->device + ": this kind of port is not yet supported");
     if (begins_with(port->device, "virtio-user"))
       report.warning(std::string(name) + ".device",
                      "a virtio-user port maps this gateway's whole packet memory, plain packets included, read-write "
                      "into the process behind its socket; use it only where that process is trusted as much as the "
                      "gateway, else vhost-user");
+  }
   if (gateway.keyserver) check_keyserver(report, *gateway.keyserver);
 }
 
