@@ -250,6 +250,19 @@ TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
   expect_dead();
 }
 
+TEST_F(ResponderCase, P34_WhatWaitsAndWhatIsAnsweredAreTwoFlights) {
+  prepared.establish_on = 1;
+  prepared.answers = {{}, {0x18}};
+  exchange();
+  ASSERT_TRUE(responder->send(Keepalive{1}).has_value());
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes{1}), kNow).has_value());
+  const auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 2u);
+  EXPECT_EQ(content(sent[0]), Bytes{0x17});
+  EXPECT_EQ(content(sent[1]), Bytes{0x18});
+  EXPECT_EQ(sent[1].header.message_id, 2u);
+}
+
 TEST_F(ResponderCase, P34_ACountedMessageBeforeTheClosingFinishedIsFatal) {
   exchange();
   EXPECT_EQ(refusal(encode(kI, cookie, 1, Bytes{1})), Reason::unexpected_message);
