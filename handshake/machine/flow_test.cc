@@ -1,7 +1,9 @@
 // The flows from end to end, in one process: variant 2 in the order of claim 5, and standard TLS 1.2.
 #include <gtest/gtest.h>
+#include <malloc.h>
 
-#include "handshake/testing/in_process.h"
+#include "handshake/record/record_layer.h"
+#include "handshake/testing/puppet.h"
 
 namespace sealcast::handshake {
 namespace {
@@ -99,6 +101,52 @@ TEST(Delivery, REC1_AnySplitOfTheByteStreamIsTheSame) {
   }
 }
 
+// The payloads of a flight in clear, in records of this many bytes each.
+Bytes rerecord(const Bytes& flight, std::size_t size) {
+  Bytes payload, out;
+  for (std::size_t at = 0; at < flight.size();) {
+    const std::size_t length = load_be<std::uint16_t>(flight.data() + at + 3);
+    const auto begin = flight.begin() + static_cast<std::ptrdiff_t>(at + kRecordHeaderSize);
+    payload.insert(payload.end(), begin, begin + static_cast<std::ptrdiff_t>(length));
+    at += kRecordHeaderSize + length;
+  }
+  RecordWriter writer;
+  for (ByteView rest = payload; !rest.empty(); rest = rest.subspan(std::min(size, rest.size())))
+    writer.write(ContentType::handshake, rest.first(std::min(size, rest.size())), out);
+  return out;
+}
+
+TEST(Delivery, REC1_AnyDivisionOfMessagesIntoRecordsIsTheSame) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{3}, std::size_t{100}, kMaxPlaintext}) {
+    World world;
+    const auto server = world.server();
+    const auto client = world.client();
+    ASSERT_TRUE(server->receive(rerecord(client->take_output(), size), kNow));
+    ASSERT_TRUE(client->receive(rerecord(server->take_output(), size), kNow)) << size << ": " << why(*client);
+    pump(*client, *server);
+    EXPECT_TRUE(client->established() && server->established()) << size;
+  }
+}
+
+TEST(Memory, H13_AnEstablishedConnectionIsSmall) {
+  World world;
+  const auto config = std::make_shared<ServerConfig>(world.server_config);
+  constexpr std::size_t kMembers = 200;
+  std::vector<std::unique_ptr<Endpoint>> members(kMembers);
+  std::size_t before = 0;
+  for (std::size_t i = 0; i < kMembers; ++i) {
+    if (i == 20) before = mallinfo2().uordblks;  // what is allocated once has been by now
+    const auto client = world.client();
+    members[i] = make_server(config, world.authority, system_random());
+    pump(*client, *members[i]);
+    (void)members[i]->take_events();
+    ASSERT_TRUE(members[i]->established());
+  }
+  if (before == 0) GTEST_SKIP() << "this build's allocator does not tell how much is in use";
+  const std::size_t each = (mallinfo2().uordblks - before) / (kMembers - 20);
+  EXPECT_LT(each, 8u * 1024) << "bytes of heap per established connection";
+}
+
 TEST(Keys, KEY1_SaKeysAreEqualAndChannelKeysDiffer) {
   World world;
   std::vector<Bytes> first_records;
@@ -186,6 +234,58 @@ TEST(Control, EveryMessageArrivesAsItWasSent) {
   const auto& status = std::get<StatusReport>(std::get<ControlReceived>(to_server[3]).message);
   ASSERT_EQ(status.own_slots.size(), 1u);
   EXPECT_EQ(status.own_slots[0].next_number, 99u);
+}
+
+TEST(Control, CHAN2_SeveralInOneRecordUnknownOnesIgnoredOrFatal) {
+  World world;
+  const auto server = world.server();
+  Puppet puppet(Side::client, world, true);
+  for (const Step& step : flow_list::variant2_claim5) {
+    if (step.from != Side::client) continue;
+    puppet.send(step);
+    ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+    puppet.receive(server->take_output());
+  }
+  ASSERT_TRUE(server->established());
+  (void)server->take_events();
+  const Bytes keepalive = {11, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 5};
+  const Bytes optional = {0xc0, 0, 0, 2, 1, 2};
+  Bytes record = keepalive;
+  record.insert(record.end(), optional.begin(), optional.end());
+  record.insert(record.end(), keepalive.begin(), keepalive.end() - 4);  // the rest comes in the next record
+  puppet.send_record(ContentType::application_data, record);
+  ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+  EXPECT_EQ(server->take_events().size(), 1u);
+  EXPECT_EQ(server->ignored_messages(), 1u);
+  puppet.send_record(ContentType::application_data, Bytes{0, 0, 0, 6});
+  ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+  const auto events = server->take_events();
+  ASSERT_EQ(events.size(), 1u);
+  EXPECT_EQ(std::get<Keepalive>(std::get<ControlReceived>(events[0]).message).sequence, 6u);
+  puppet.send_record(ContentType::application_data, Bytes{0x40, 0, 0, 0});
+  EXPECT_EQ(server->receive(puppet.take_output(), kNow).error().reason, Reason::control_unknown_type);
+}
+
+TEST(Control, CHAN2_TooLongOrNotThePeersToSend) {
+  for (const auto& [reason, bytes] : std::vector<std::pair<Reason, Bytes>>{
+           {Reason::control_too_large, {11, 2, 0, 1}},
+           {Reason::control_wrong_direction, {3, 0, 0, 11, 2, 't', 'v', 0, 0, 0, 0, 0, 0, 0, 1}},
+           {Reason::decode_error, {3, 0, 0, 1, 9}},
+       }) {
+    World world;
+    const auto server = world.server();
+    Puppet puppet(Side::client, world, true);
+    for (const Step& step : flow_list::variant2_claim5) {
+      if (step.from != Side::client) continue;
+      puppet.send(step);
+      (void)server->receive(puppet.take_output(), kNow);
+      puppet.receive(server->take_output());
+    }
+    puppet.send_record(ContentType::application_data, bytes);
+    const auto done = server->receive(puppet.take_output(), kNow);
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error().reason, reason) << done.error().message();
+  }
 }
 
 TEST(Control, CHAN2_OnlyTheRightEndMaySend) {
