@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sqlite3.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -347,7 +348,13 @@ TEST_F(StoreTest, H9_KEY2_KillNineNeverMakesANumberComeTwice) {
     ASSERT_GE(child, 0);
     if (child == 0) give_until_killed(path_, pipes[1], round);
     close(pipes[1]);
-    usleep(5000 + 1000 * (round * 7 % 31));
+    // Every fourth one dies at a moment counted from its birth, perhaps while it opens the file; the others while they
+    // hand out numbers, however slow the machine is.
+    pollfd first{pipes[0], POLLIN, 0};
+    if (round % 4 != 0) {
+      ASSERT_EQ(poll(&first, 1, 10'000), 1) << "the child hands out nothing";
+    }
+    usleep(1000 * (round * 7 % 31));
     ASSERT_EQ(kill(child, SIGKILL), 0);
     int status = 0;
     waitpid(child, &status, 0);
@@ -365,7 +372,7 @@ TEST_F(StoreTest, H9_KEY2_KillNineNeverMakesANumberComeTwice) {
     }
     close(pipes[0]);
   }
-  EXPECT_GT(given, 40u) << "the test must have seen the store at work";
+  EXPECT_GE(given, 30u) << "the test must have seen the store at work in every life that was waited for";
 }
 
 }  // namespace
