@@ -35,7 +35,7 @@ inline const KeyContext* context_of(const Key* key) {
 // The lines of a context that every packet needs: low powers and round keys.
 inline void prefetch_key(const KeyContext* key) {
   const auto* bytes = reinterpret_cast<const char*>(key);
-  for (std::size_t line = 448; line < sizeof(KeyContext); line += 64)
+  for (std::size_t line = 512; line < sizeof(KeyContext); line += 64)
     _mm_prefetch(bytes + line, _MM_HINT_T0);
 }
 
@@ -84,7 +84,9 @@ inline void put_counter(std::uint8_t* counter, const std::uint8_t* nonce, std::u
   const auto top = static_cast<long long>((std::uint64_t{last} << 32) | high);
   _mm_store_si128(reinterpret_cast<__m128i*>(counter), _mm_set_epi64x(top, static_cast<long long>(low)));
 }
-inline void put_zero(std::uint64_t* pair) { _mm_store_si128(reinterpret_cast<__m128i*>(pair), _mm_setzero_si128()); }
+inline void put_zero(std::uint64_t* pair) {
+  _mm_store_si128(reinterpret_cast<__m128i*>(pair), _mm_setzero_si128());
+}
 
 inline void point_at_tag(Group::Tag& tag, const SealItem& item) {
   tag.out = item.tag;

@@ -7,7 +7,7 @@
 
 namespace sealcast::dataplane::aead {
 
-// Names the missing instruction sets if this CPU cannot run it. Keys' contexts are 832 bytes.
+// Names the missing instruction sets if this CPU cannot run it. Keys' contexts are 896 bytes.
 Result<std::unique_ptr<Engine>> create_burst();
 
 }  // namespace sealcast::dataplane::aead

@@ -18,12 +18,13 @@ inline constexpr int packets_per_run = 64;           // packets sorted and proce
 
 // Everything derived from one key. Short packets touch the middle only: low powers and round keys are neighbours.
 struct alignas(64) KeyContext {
-  uint8_t power[power_count][16];  // H^34 … H^1, each ·x and byte-reversed (the form the multiplier wants)
-  uint8_t aad_length_term[16];     // what "64 bits of AAD" in the length block adds to every ESP tag, reduced
-  uint8_t round_key[15][16];       // AES-128 uses 11, AES-256 all
+  uint64_t folded_power[part_chunks];  // halves of H^4, H^8 … H^32 added up: for the segments of long packets
+  uint8_t power[power_count][16];      // H^34 … H^1, each ·x and byte-reversed (the form the multiplier wants)
+  uint8_t aad_length_term[16];         // what "64 bits of AAD" in the length block adds to every ESP tag, reduced
+  uint8_t round_key[15][16];           // AES-128 uses 11, AES-256 all
   uint8_t reserved[32];
 };
-static_assert(sizeof(KeyContext) == 832, "13 cache lines; see README.md before growing it");
+static_assert(sizeof(KeyContext) == 896, "14 cache lines; see README.md before growing it");
 
 // Four packets for a kernel to work on in lockstep, ordered so that what it needs of all four is one load. A packet's
 // *part* is the whole packet if that is short, else what is left after the 512-byte segments before it.

@@ -77,6 +77,10 @@ void expand_key(KeyContext& c, const uint8_t* key, int rounds) {
     store16(c.power[power_count - k], _mm512_castsi512_si128(power));
     power = multiply_reduced(power, h1);
   }
+  for (int m = 1; m <= part_chunks; m++) {
+    const __m128i p = load16(power_at(c, 4 * m));
+    c.folded_power[m - 1] = static_cast<uint64_t>(_mm_cvtsi128_si64(_mm_xor_si128(p, _mm_unpackhi_epi64(p, p))));
+  }
   const V aad_bits = _mm512_zextsi128_si512(_mm_set_epi64x(8 * esp_aad_bytes, 0));
   store16(c.aad_length_term, _mm512_castsi512_si128(multiply_reduced(aad_bits, h1)));
 }
@@ -92,6 +96,10 @@ void absorb_aad(Group& g, unsigned q, const uint8_t* aad, size_t length) {
   store16(g.state[q], _mm512_castsi512_si128(state));
 }
 
+// What a step of a long packet does with GHASH. In every segment but the last, each lane is hashed by itself with
+// powers of H^4, which needs no sum over lanes; the last brings the lanes together.
+enum class Hash { none, lanes, last };
+
 // One packet, eight chunks at a time: a long packet alone has chains enough to fill the AES units. Sealing hashes a
 // segment while the next is encrypted; opening hashes and decrypts the same one.
 template <int kRounds, bool kSeal>
@@ -99,17 +107,19 @@ class Segments {
  public:
   static void run(Group& g, unsigned q, size_t count) {
     Segments now(g, q);
-    uint8_t* const data = g.data[q];
+    uint8_t* data = g.data[q];
+    uint8_t* const last = data + (count - 1) * part_bytes;
     if constexpr (kSeal) {
-      now.template step<true, false>(data, nullptr);
-      for (size_t s = 1; s < count; s++)
-        now.template step<true, true>(data + s * part_bytes, data + (s - 1) * part_bytes);
-      now.template step<false, true>(nullptr, data + (count - 1) * part_bytes);
+      now.template step<true, Hash::none>(data, nullptr);
+      for (; data != last; data += part_bytes)
+        now.template step<true, Hash::lanes>(data + part_bytes, data);
+      now.template step<false, Hash::last>(nullptr, last);
     } else {
-      for (size_t s = 0; s < count; s++)
-        now.template step<true, true>(data + s * part_bytes, data + s * part_bytes);
+      for (; data != last; data += part_bytes)
+        now.template step<true, Hash::lanes>(data, data);
+      now.template step<true, Hash::last>(last, last);
     }
-    g.data[q] += count * part_bytes;
+    g.data[q] = last + part_bytes;
     store16(g.counter[q], _mm512_castsi512_si128(now.counter_));
     store16(g.state[q], _mm512_castsi512_si128(now.state_));
   }
@@ -119,18 +129,16 @@ class Segments {
       : key_(*g.key[q]), counter_(broadcast16(g.counter[q])), state_(_mm512_zextsi128_si512(load16(g.state[q]))) {}
 
   // En- or decrypts the segment at `data` and hashes the ciphertext of the one at `hashed`, which may be the same.
-  template <bool kCrypt, bool kHash>
+  template <bool kCrypt, Hash kHash>
   SEALCAST_INLINE void step(uint8_t* data, const uint8_t* hashed) {
     V x[part_chunks];
     Product sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
     if constexpr (kCrypt) {
-      const V next = four_times(_mm_set_epi32(4, 0, 0, 0));
       const V first = broadcast16(key_.round_key[0]);
 #pragma GCC unroll 8
-      for (int i = 0; i < part_chunks; i++) {
-        x[i] = _mm512_xor_si512(swap_counter(_mm512_add_epi32(counter_, little_endian_numbers(0))), first);
-        counter_ = _mm512_add_epi32(counter_, next);
-      }
+      for (int i = 0; i < part_chunks; i++)
+        x[i] = _mm512_xor_si512(swap_counter(_mm512_add_epi32(counter_, little_endian_numbers(i))), first);
+      counter_ = _mm512_add_epi32(counter_, four_times(_mm_set_epi32(part_blocks, 0, 0, 0)));
     }
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; r++) {
@@ -141,9 +149,7 @@ class Segments {
           x[i] = _mm512_aesenc_epi128(x[i], round_key);
       }
       // The first chunk waits for the state of the segment before, so it comes last.
-      if constexpr (kHash) {
-        if (r <= part_chunks) hash(sum, hashed, r % part_chunks);
-      }
+      if (kHash != Hash::none && r <= part_chunks) hash<kHash>(sum, hashed, r % part_chunks);
     }
     if constexpr (kCrypt) {
       const V last = broadcast16(key_.round_key[kRounds]);
@@ -154,20 +160,26 @@ class Segments {
         _mm512_storeu_si512(data + 64 * i, _mm512_aesenclast_epi128(x[i], mixed));
       }
     }
-    if constexpr (kHash) {
+    if constexpr (kHash == Hash::lanes) state_ = reduce(from_karatsuba(sum));
+    if constexpr (kHash == Hash::last)
       state_ = reduce({sum_lanes_to_first(sum.lo), sum_lanes_to_first(sum.mid), sum_lanes_to_first(sum.hi)});
-    }
   }
 
+  template <Hash kHash>
   SEALCAST_INLINE void hash(Product& sum, const uint8_t* hashed, int i) {
+    const int k = part_blocks - 4 * i;
     V x = reverse_bytes(_mm512_loadu_si512(hashed + 64 * i));
     if (i == 0) x = _mm512_xor_si512(x, state_);
-    multiply_add(sum, x, _mm512_loadu_si512(power_at(key_, part_blocks - 4 * i)));
+    if constexpr (kHash == Hash::lanes)
+      karatsuba_add(sum, x, broadcast16(power_at(key_, k)),
+                    _mm512_set1_epi64(static_cast<long long>(key_.folded_power[k / 4 - 1])));
+    else
+      multiply_add(sum, x, _mm512_loadu_si512(power_at(key_, k)));
   }
 
   const KeyContext& key_;
   V counter_;  // of the block before the next chunk, in all lanes
-  V state_;    // GHASH so far, lane 0
+  V state_;    // GHASH so far: lanes apart until the last segment, then in lane 0
 };
 
 template <bool kSeal>
@@ -184,7 +196,8 @@ SEALCAST_INLINE void locate(Group& g) {
   const __m256i blocks = _mm256_srli_epi64(_mm256_add_epi64(length, _mm256_set1_epi64x(15)), 4);
   const __m256i key = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(g.key));
   const __m256i power =
-      _mm256_add_epi64(key, _mm256_sub_epi64(_mm256_set1_epi64x(16 * (power_count - 1)), _mm256_slli_epi64(blocks, 4)));
+      _mm256_add_epi64(key, _mm256_sub_epi64(_mm256_set1_epi64x(offsetof(KeyContext, power) + 16 * (power_count - 1)),
+                                             _mm256_slli_epi64(blocks, 4)));
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(g.power), power);
   const __m256i unused = _mm256_and_si256(_mm256_sub_epi64(_mm256_setzero_si256(), length), _mm256_set1_epi64x(63));
   const __mmask8 any = _mm256_test_epi64_mask(length, length);

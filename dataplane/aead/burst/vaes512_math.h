@@ -53,8 +53,8 @@ struct Product {
   V lo, mid, hi;
 };
 
-// The middle term is made of two multiplications, not of one and two sums (Karatsuba): the multiplier is not the
-// bottleneck by enough to pay for the sums and for the second table of powers.
+// The middle term is made of two multiplications here, not of one and two sums (Karatsuba): with a power of its own for
+// every packet the sums cost more than the multiplication they save.
 SEALCAST_INLINE Product multiply(V data, V power) {
   return {_mm512_clmulepi64_epi128(data, power, 0x00),
           _mm512_xor_si512(_mm512_clmulepi64_epi128(data, power, 0x01), _mm512_clmulepi64_epi128(data, power, 0x10)),
@@ -66,14 +66,28 @@ SEALCAST_INLINE void multiply_add(Product& sum, V data, V power) {
   sum.mid = xor3(sum.mid, _mm512_clmulepi64_epi128(data, power, 0x01), _mm512_clmulepi64_epi128(data, power, 0x10));
 }
 
+SEALCAST_INLINE V swap_halves(V x) {
+  return _mm512_shuffle_epi32(x, static_cast<_MM_PERM_ENUM>(0x4e));
+}
+
+// Karatsuba: three multiplications, for a power whose halves are added up already. The sums become products at the end.
+SEALCAST_INLINE void karatsuba_add(Product& sum, V data, V power, V folded_power) {
+  const V folded = _mm512_xor_si512(data, swap_halves(data));
+  sum.lo = _mm512_xor_si512(sum.lo, _mm512_clmulepi64_epi128(data, power, 0x00));
+  sum.hi = _mm512_xor_si512(sum.hi, _mm512_clmulepi64_epi128(data, power, 0x11));
+  sum.mid = _mm512_xor_si512(sum.mid, _mm512_clmulepi64_epi128(folded, folded_power, 0x00));
+}
+SEALCAST_INLINE Product from_karatsuba(const Product& sum) {
+  return {sum.lo, xor3(sum.mid, sum.lo, sum.hi), sum.hi};
+}
+
 // Modulo x^128 + x^127 + x^126 + x^121 + 1 (the GCM polynomial seen from the other end), two folds of 64 bits.
 SEALCAST_INLINE V reduce(const Product& p) {
   const V fold = _mm512_set1_epi64(static_cast<long long>(0xC200000000000000ull));
   const V lo = _mm512_xor_si512(p.lo, _mm512_bslli_epi128(p.mid, 8));
   const V hi = _mm512_xor_si512(p.hi, _mm512_bsrli_epi128(p.mid, 8));
-  const V a = _mm512_xor_si512(_mm512_shuffle_epi32(lo, static_cast<_MM_PERM_ENUM>(0x4e)),
-                               _mm512_clmulepi64_epi128(lo, fold, 0x00));
-  return xor3(hi, _mm512_shuffle_epi32(a, static_cast<_MM_PERM_ENUM>(0x4e)), _mm512_clmulepi64_epi128(a, fold, 0x00));
+  const V a = _mm512_xor_si512(swap_halves(lo), _mm512_clmulepi64_epi128(lo, fold, 0x00));
+  return xor3(hi, swap_halves(a), _mm512_clmulepi64_epi128(a, fold, 0x00));
 }
 
 // Lane q: the sum of the four lanes of x[q]. Six shuffles for four packets, then one reduction serves all.
