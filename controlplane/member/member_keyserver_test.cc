@@ -74,14 +74,7 @@ class Together : public ::testing::Test {
     ASSERT_TRUE(started) << started.error().message;
     server_config_.listen.port = server_->port();  // the same after a restart
   }
-  Member& join(const std::string& name, config::MemberRole role, std::uint32_t workers = 1) {
-    auto& member = *members_.emplace_back(std::make_unique<Member>(workers));
-    MemberSettings settings;
-    settings.member.certificate = folder_ + "/" + name + ".pem";
-    settings.member.private_key = folder_ + "/" + name + ".key";
-    settings.member.ca = folder_ + "/ca.pem";
-    settings.member.crl = folder_ + "/crl.pem";
-    settings.state_file = folder_ + "/" + name + ".state";
+  config::MemberGroup member_group(config::MemberRole role) const {
     config::MemberGroup group;
     group.id = "tv";
     group.role = role;
@@ -89,7 +82,19 @@ class Together : public ::testing::Test {
     group.keyserver_name = "ks.example";
     group.keyserver_id = "cluster-1";
     group.selectors = {{*Prefix::parse("239.1.0.0/16"), {}, {}, {}}};
-    settings.member.groups.push_back(group);
+    return group;
+  }
+  Member& join(const std::string& name, config::MemberRole role, std::uint32_t workers = 1,
+               const std::vector<config::MemberGroup>& more = {}) {
+    auto& member = *members_.emplace_back(std::make_unique<Member>(workers));
+    MemberSettings settings;
+    settings.member.certificate = folder_ + "/" + name + ".pem";
+    settings.member.private_key = folder_ + "/" + name + ".key";
+    settings.member.ca = folder_ + "/ca.pem";
+    settings.member.crl = folder_ + "/crl.pem";
+    settings.state_file = folder_ + "/" + name + ".state";
+    settings.member.groups = {member_group(role)};
+    settings.member.groups.insert(settings.member.groups.end(), more.begin(), more.end());
     settings.timing.poll = 10ms;
     settings.timing.backoff_first = 20ms;
     settings.timing.backoff_max = 200ms;
@@ -198,6 +203,31 @@ TEST_F(Together, H9_ARestartedSenderGetsAnotherSlot) {
   for (const std::uint32_t spi : again.plane.find(epoch)->outbound)
     EXPECT_EQ(before.count(spi), 0u);
   expect_heard(again, home, epoch);
+}
+
+TEST_F(Together, H16_OneMemberHoldsSeveralGroupsOfOneKeyServer) {
+  server_.reset();
+  config::KeyserverGroup radio = server_config_.groups[0];
+  radio.id = "radio";
+  radio.selectors = {{*Prefix::parse("239.2.2.0/24"), {}, {}, {}}};
+  server_config_.groups.push_back(radio);
+  serve();
+  pki::FolderOptions options;
+  options.folder = folder_;
+  options.now = std::time(nullptr);
+  options.force = true;
+  ASSERT_TRUE(pki::make_member(options, "home", {"tv", "radio"}));
+  config::MemberGroup second = member_group(config::MemberRole::receiver);
+  second.id = "radio";
+  second.selectors = radio.selectors;
+  Member& home = join("home", config::MemberRole::receiver, 1, {second});
+  const auto joined = [&] { return Json::parse(home.agent->status_json())["joined"] == 2; };
+  ASSERT_TRUE(until(joined)) << home.agent->status_json();
+  until([] { return false; }, 300ms);
+  EXPECT_TRUE(joined()) << "one connection pushes the other out: " << home.agent->status_json();
+  for (const Json& group : Json::parse(home.agent->status_json())["groups"])
+    EXPECT_EQ(group["joins"], 1);
+  EXPECT_EQ(home.plane.held.size(), 2u);
 }
 
 TEST_F(Together, StatusReportsReachTheKeyServer) {

@@ -1,0 +1,303 @@
+// A joined member: rekeys, loss and return of the key server, leases, slots, reports.
+#include <fstream>
+
+#include "controlplane/member/testing/agent_fixture.h"
+
+namespace sealcast::member {
+namespace {
+
+using namespace std::chrono_literals;
+using handshake::GroupKeying;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using Json = nlohmann::json;
+
+class Channel : public testing::AgentFixture {};
+
+// ---------------------------------------------------------------- rekey
+
+TEST_F(Channel, MakeBeforeBreakOverTheControlChannel) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_TRUE(update(next()));
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::GroupUpdateAck>().empty(); }));
+  EXPECT_EQ(server_->all<handshake::GroupUpdateAck>()[0].epoch, epoch_ + 1);
+  ASSERT_NE(plane_.find(epoch_ + 1), nullptr) << "acknowledged before it was installed";
+  EXPECT_TRUE(plane_.find(epoch_)->active);
+  EXPECT_FALSE(plane_.find(epoch_ + 1)->active) << "only Activate switches a sender";
+  pass(100ms);
+  EXPECT_FALSE(plane_.find(epoch_ + 1)->active);
+  server_->say(handshake::Activate{"tv", epoch_ + 1});
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::ActivateAck>().empty(); }));
+  EXPECT_TRUE(plane_.find(epoch_ + 1)->active);
+  EXPECT_NE(plane_.find(epoch_), nullptr);
+  EXPECT_EQ(group()["rekeys"], 1);
+  EXPECT_EQ(group()["epoch"], epoch_ + 1);
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_) == nullptr; })) << "deactivation_delay is over";
+  EXPECT_EQ(group()["epochs"].size(), 1u);
+  EXPECT_THAT(Json::parse(std::ifstream(settings_.state_file))["epochs"][0]["epoch"], epoch_ + 1);
+}
+
+TEST_F(Channel, RetireEndsAnEpochAtOnce) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  GroupKeying slow = next();
+  slow.policy.deactivation_delay_ms = 3600 * 1000;  // so that Retire alone can end the old one
+  update(slow);
+  server_->say(handshake::Activate{"tv", epoch_ + 1});
+  server_->say(handshake::Retire{"tv", epoch_});
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_ + 1) && plane_.find(epoch_) == nullptr; }));
+  EXPECT_TRUE(plane_.find(epoch_ + 1)->active);
+}
+
+TEST_F(Channel, H12_AForgedGroupUpdateIsRefusedAndWhatIsHeldStays) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  GroupKeying wide = next();
+  wide.policy.selectors[0].destination = *Prefix::parse("239.0.0.0/8");
+  update(wide);
+  ASSERT_TRUE(until([&] { return group()["joins"] == 2; })) << "it joins again";
+  EXPECT_THAT(log_->str(), HasSubstr("not within the configured ones"));
+  EXPECT_EQ(plane_.find(epoch_ + 1), nullptr);
+  EXPECT_TRUE(plane_.find(epoch_)->active);
+  EXPECT_TRUE(server_->all<handshake::GroupUpdateAck>().empty());
+}
+
+TEST_F(Channel, H12_AGroupUpdateThatOverlapsALiveRangeIsRefused) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  GroupKeying same_range = next();
+  same_range.policy.spi_prefix = 0x10000000;
+  update(same_range);
+  ASSERT_TRUE(until([&] { return group()["joins"] == 2; }));
+  EXPECT_THAT(log_->str(), HasSubstr("overlaps that of epoch"));
+  EXPECT_EQ(plane_.find(epoch_ + 1), nullptr);
+}
+
+TEST_F(Channel, H5_AGroupUpdateMustRise) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  GroupKeying old = next();
+  old.epoch = epoch_ - 1;
+  update(old);
+  ASSERT_TRUE(until([&] { return group()["joins"] == 2; }));
+  EXPECT_EQ(plane_.find(epoch_ - 1), nullptr);
+}
+
+TEST_F(Channel, JoiningDuringARekeyTakesThePendingEpochAgain) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  update(next());
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_ + 1) != nullptr; }));
+  server_->say_goodbye();
+  ASSERT_TRUE(joined(2)) << agent_->status_json();  // SMKE: the active epoch again
+  GroupKeying again = next();
+  again.assignment.first_slot = 9;
+  update(again);
+  ASSERT_TRUE(until([&] { return server_->all<handshake::GroupUpdateAck>().size() == 2; })) << log_->str();
+  EXPECT_EQ(plane_.count("install " + std::to_string(epoch_ + 1)), 1);
+  EXPECT_THAT(plane_.find(epoch_ + 1)->outbound, ElementsAre(0x10010009u));
+}
+
+// ---------------------------------------------------------------- loss and return
+
+TEST_F(Channel, H9_AfterAServersDeathItReturnsWithNewSlotsAndKeepsReceiving) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  const auto inbound = plane_.find(epoch_)->inbound;
+  const std::uint16_t port = server_->port();
+  server_->die();
+  ASSERT_TRUE(until([&] { return group()["state"] == "reconnecting"; }));
+  EXPECT_NE(plane_.find(epoch_), nullptr);
+  EXPECT_TRUE(plane_.find(epoch_)->active) << "it goes on with what it has";
+  pass(100ms);
+  serve(port);
+  ASSERT_TRUE(joined(2));
+  EXPECT_EQ(plane_.count("install " + std::to_string(epoch_)), 1);
+  EXPECT_THAT(plane_.find(epoch_)->outbound, ElementsAre(0x10000003u));
+  for (const std::uint32_t spi : inbound)
+    EXPECT_EQ(plane_.find(epoch_)->inbound.count(spi), 1u);
+}
+
+TEST_F(Channel, AfterAServersDeathANewerPendingEpochWaitsForActivate) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  const std::uint16_t port = server_->port();
+  server_->die();
+  // A restarted key server hands out its first epoch as pending, so that running senders go on until all are back.
+  serve(port);
+  server_->authority.keying = next();
+  ASSERT_TRUE(joined(2));
+  EXPECT_TRUE(plane_.find(epoch_)->active);
+  ASSERT_NE(plane_.find(epoch_ + 1), nullptr);
+  EXPECT_FALSE(plane_.find(epoch_ + 1)->active);
+  server_->say(handshake::Activate{"tv", epoch_ + 1});
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_ + 1)->active; }));
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_) == nullptr; }));
+}
+
+TEST_F(Channel, H10_AnEpochEndsWhenNobodyRenewsIt) {
+  serve();
+  server_->authority.keying.remaining_ms = 1500;
+  start();
+  ASSERT_TRUE(joined());
+  server_->die();
+  ASSERT_TRUE(until([&] { return plane_.held.empty(); }));
+  EXPECT_THAT(log_->str(), HasSubstr("the epoch expired before the key server made a new one"));
+  EXPECT_EQ(group().count("epoch"), 0u);
+}
+
+TEST_F(Channel, H11_TheLeaseIsExtendedByRecordsAndByNothingElse) {
+  serve();
+  server_->authority.keying.policy.authority_lease_s = 2;
+  start();
+  ASSERT_TRUE(joined());
+  const auto first = plane_.lease["tv"];
+  pass(300ms);
+  EXPECT_EQ(plane_.lease["tv"], first) << "our own keepalives must not renew our lease";
+  server_->say(handshake::Keepalive{1});
+  ASSERT_TRUE(until([&] { return plane_.lease["tv"] > first + 200ms; }));
+  server_->die();
+  const auto last = plane_.lease["tv"];
+  pass(300ms);
+  EXPECT_EQ(plane_.lease["tv"], last);
+}
+
+TEST_F(Channel, ASilentKeyServerIsLeft) {
+  serve();
+  server_->authority.keying.policy.authority_lease_s = 1;
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_TRUE(until([&] { return group()["joins"] == 2; }));
+  EXPECT_THAT(log_->str(), HasSubstr("nothing heard for"));
+}
+
+TEST_F(Channel, RevokedMeansKeysAreGoneAtOnce) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  server_->say(handshake::Revoked{"tv", "lost laptop"});
+  ASSERT_TRUE(until([&] { return group()["state"] == "revoked"; }));
+  EXPECT_TRUE(plane_.held.empty());
+  EXPECT_THAT(log_->str(), HasSubstr("lost laptop"));
+}
+
+TEST_F(Channel, LeavesWithAWord) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  agent_->stop();
+  EXPECT_EQ(group()["state"], "stopped");
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::Leave>().empty(); }));
+  pass(50ms);
+  EXPECT_EQ(server_->established(), 0u);
+  EXPECT_NE(plane_.find(epoch_), nullptr) << "what is held ends by itself";
+  server_.reset();
+  io_.restart();
+  EXPECT_LE(io_.run_for(500ms), 20u);
+  EXPECT_TRUE(io_.stopped()) << "a stopped agent must leave the loop without work";
+}
+
+// ---------------------------------------------------------------- slots and reports
+
+TEST_F(Channel, DATA2_DerivesSlotsTheDataPlaneAsksFor) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  plane_.events.slots_wanted = {{"tv", epoch_, 200}, {"tv", epoch_, 5000}, {"radio", epoch_, 201}};
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_)->inbound.count(0x10000000u + 200) == 1; }));
+  EXPECT_EQ(plane_.find(epoch_)->inbound.count(0x10000000u + 5000), 0u);
+}
+
+TEST_F(Channel, ReportsItsOwnSlotsAndNoOthers) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  SaStatistics out, in;
+  out.group_id = in.group_id = "tv";
+  out.epoch = in.epoch = epoch_;
+  out.outbound = true;
+  out.spi = 0x10000002;
+  out.packets = 100;
+  out.next_number = 101;
+  in.spi = 0x10000000;
+  in.packets = 7;
+  in.bad_tags = 2;
+  in.replays = 1;
+  in.next_number = 1ull << 60;
+  plane_.stats.sas = {out, in};
+  server_->received.clear();
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::StatusReport>().empty(); }));
+  const auto report = server_->all<handshake::StatusReport>().back();
+  EXPECT_EQ(report.sealed, 100u);
+  EXPECT_EQ(report.opened, 7u);
+  EXPECT_EQ(report.dropped, 3u);
+  ASSERT_EQ(report.own_slots.size(), 1u);
+  EXPECT_EQ(report.own_slots[0].spi, 0x10000002u);
+  EXPECT_EQ(report.own_slots[0].next_number, 101u);
+  EXPECT_FALSE(server_->all<handshake::Keepalive>().empty() &&
+               !until([&] { return !server_->all<handshake::Keepalive>().empty(); }));
+}
+
+TEST_F(Channel, CounterLimitIsReportedAtOnce) {
+  serve();
+  settings_.timing.status_report = 1h;
+  start();
+  ASSERT_TRUE(joined());
+  plane_.events.counter_limits = {{"tv", epoch_, 0x10000002}};
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::StatusReport>().empty(); }));
+}
+
+class ThreeWorkers : public testing::AgentFixture {
+ protected:
+  ThreeWorkers() : AgentFixture(3) {}
+};
+
+TEST_F(ThreeWorkers, H9_EveryWorkerGetsASlotOfItsOwn) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::SlotRequest>().empty(); }));
+  EXPECT_EQ(server_->all<handshake::SlotRequest>()[0].count, 3);
+  server_->say(handshake::SlotGrant{"tv", epoch_, 10, 3, 13});
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_)->outbound.size() == 3; }));
+  EXPECT_THAT(plane_.find(epoch_)->outbound, ElementsAre(0x1000000au, 0x1000000bu, 0x1000000cu));
+  // A grant of slots that were ours already is a key server's grave error: nothing of it is used.
+  server_->say(handshake::SlotGrant{"tv", epoch_, 10, 3, 13});
+  ASSERT_TRUE(until([&] { return log_->str().find("H9") != std::string::npos; }));
+}
+
+TEST_F(ThreeWorkers, ARefusedSlotRequestIsSaid) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  server_->say(handshake::SlotGrant{"tv", epoch_, 0, 0, 3});
+  ASSERT_TRUE(until([&] { return log_->str().find("slots_per_member") != std::string::npos; }));
+  EXPECT_EQ(group()["state"], "joined");
+  EXPECT_EQ(plane_.find(epoch_)->outbound.size(), 1u);
+}
+
+TEST_F(Channel, SaysWhenItMayNotSend) {
+  serve();
+  tamper_ = [](GroupKeying& k) {
+    k.assignment.roles = handshake::receiver;
+    k.assignment.slot_count = 0;
+    k.assignment.first_slot = 0;
+  };
+  start();
+  ASSERT_TRUE(joined());
+  EXPECT_THAT(why(), HasSubstr("does not let this member send"));
+  EXPECT_TRUE(plane_.find(epoch_)->outbound.empty());
+  EXPECT_FALSE(plane_.find(epoch_)->inbound.empty());
+}
+
+}  // namespace
+}  // namespace sealcast::member
