@@ -34,6 +34,7 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.engine = std::string(config::name(config.engine));
   out.memory_mb = config.memory_mb;
   out.idle_nap_us = config.idle_nap_us;
+  out.local_red_sources = config.red.local_sources;
   out.log = log_line;
   return out;
 }

@@ -151,8 +151,9 @@ struct MemberConfig {
 
 // [red], [black]
 struct PortConfig {
-  std::string device;        // port string (docs/ports.md); relative paths in it already resolved
-  std::uint32_t mtu = 1500;  // bytes of IP packet
+  std::string device;                 // port string (docs/ports.md); relative paths in it already resolved
+  std::uint32_t mtu = 1500;           // bytes of IP packet
+  std::vector<Prefix> local_sources;  // red only: an opened packet from one of these is a loop and dropped
 };
 
 enum class EngineChoice : std::uint8_t { automatic, ipsec_mb, openssl };

@@ -319,6 +319,23 @@ TEST(GatewayConfig, EveryValueArrives) {
   EXPECT_FALSE(config.keyserver.has_value());
 }
 
+TEST(GatewayConfig, LocalSourcesOfRed) {
+  const auto with = [](const std::string& line) {
+    return parse_gateway_config(replaced(gateway_toml, "mtu = 1500", "mtu = 1500\n" + line), "gw.toml");
+  };
+  const auto loaded = with("local_sources = [\"10.1.0.0/24\", \"10.2.0.7\"]");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  EXPECT_THAT(loaded.value->red.local_sources,
+              ElementsAre(*Prefix::parse("10.1.0.0/24"), *Prefix::parse("10.2.0.7/32")));
+  for (const char* wrong : {"[\"10.1.0.1/24\"]", "[\"239.1.1.1\"]", "[\"2001:db8::/64\"]", "[7]", "[]"})
+    EXPECT_THAT(texts(with(std::string("local_sources = ") + wrong).errors),
+                testing::Contains(HasSubstr("red.local_sources")))
+        << wrong;
+  const auto on_black = parse_gateway_config(
+      replaced(gateway_toml, "mtu = 1600", "mtu = 1600\nlocal_sources = [\"10.1.0.0/24\"]"), "gw.toml");
+  EXPECT_THAT(texts(on_black.errors), testing::Contains(HasSubstr("black.local_sources: unknown key")));
+}
+
 TEST(GatewayConfig, PcapPortsResolveBothPaths) {
   const auto loaded = parse_gateway_config(
       replaced(gateway_toml, "af_packet:veth-red?framesz=4096", "pcap:in.pcap,/tmp/out.pcap?infinite=1"), "/d/gw.toml");
@@ -330,12 +347,12 @@ TEST(GatewayConfig, RefusesWrongValues) {
   for (const Wrong& wrong :
        {Wrong{"cores = [0, 1]", "cores = [0]", "expected one core for each of 2 workers, got an array of 1 value"},
         Wrong{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
-        Wrong{"workers = 2", "workers = 0", "from 1 to 64, got 0"},
+        Wrong{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
         Wrong{"\"ipsec_mb\"", "\"fast\"", "expected \"auto\" or \"ipsec_mb\" or \"openssl\", got \"fast\""},
         Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0", "expected a port string of one of the kinds"},
         Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected \"af_packet:…\""},
         Wrong{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},
-        Wrong{"mtu = 1500", "mtu = 100", "from 576 to 9216"}, Wrong{"\"sender\"", "\"master\"", "expected \"sender\""},
+        Wrong{"mtu = 1500", "mtu = 100", "from 576 to 9000"}, Wrong{"\"sender\"", "\"master\"", "expected \"sender\""},
         Wrong{"10.9.0.1:7400", "10.9.0.1:0", "expected a host and port"},
         Wrong{"10.9.0.1:7400", "10.9.0.256:7400", "expected a host and port"},
         Wrong{"10.9.0.1:7400", "2001:db8::1:7400", "expected a host and port"},

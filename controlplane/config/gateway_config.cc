@@ -49,11 +49,32 @@ Result<std::string> parse_device(std::string_view text, const Report& report) {
   return fail("expected a port string of one of the kinds " + kinds + ", got \"" + std::string(text) + "\"");
 }
 
+// Whose packets are at home on this red side, so that one coming back decrypted is a loop.
+void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
+  const Node* list = table.array("local_sources", Need::optional, 1, 64, "an array of IPv4 prefixes");
+  for (std::size_t i = 0; list && i < list->items.size(); ++i) {
+    const Node& item = list->items[i];
+    const std::string key = "local_sources[" + std::to_string(i) + "]";
+    if (item.kind != Node::Kind::string) {
+      table.note(item, key, "expected a prefix such as \"10.1.0.0/24\", got " + item.describe());
+      continue;
+    }
+    auto prefix = Prefix::parse(item.text);
+    if (!prefix)
+      table.note(item, key, prefix.error().message);
+    else if (prefix->address.family != 4 || prefix->address.is_multicast())
+      table.note(item, key, "expected a unicast IPv4 prefix, got " + prefix->text());
+    else
+      out.push_back(*prefix);
+  }
+}
+
 void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
                [&](std::string_view text) { return parse_device(text, report); });
-  table.integer("mtu", out.mtu, 576, 9216);
+  table.integer("mtu", out.mtu, 576, 9000);
+  if (name == "red") read_local_sources(table, out.local_sources);
   table.finish();
 }
 
@@ -61,9 +82,9 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   TableReader table(node, "gateway", report);
   table.path("admin_socket", out.admin_socket, Need::required);
   table.path("state", out.state, Need::required);
-  const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, 1, 64);
+  const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, 1, 16);
   table.any("workers");
-  if (const Node* cores = table.array("cores", Need::optional, 1, 64, "an array of core numbers")) {
+  if (const Node* cores = table.array("cores", Need::optional, 1, 16, "an array of core numbers")) {
     for (std::size_t i = 0; i < cores->items.size(); ++i) {
       const Node& item = cores->items[i];
       const auto core = static_cast<std::uint32_t>(item.integer);
@@ -82,7 +103,7 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   table.choice<EngineChoice>(
       "engine", out.engine, Need::optional,
       {{"auto", EngineChoice::automatic}, {"ipsec_mb", EngineChoice::ipsec_mb}, {"openssl", EngineChoice::openssl}});
-  table.integer("memory_mb", out.memory_mb, 32, 65536);
+  table.integer("memory_mb", out.memory_mb, 64, 65536);
   table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
   std::string keys;
   if (const Node* key = table.path("export_keys", keys, Need::optional)) {

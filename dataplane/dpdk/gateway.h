@@ -32,7 +32,8 @@ struct GatewayOptions {
   std::string engine = "auto";       // AEAD engine: auto | ipsec_mb | openssl
   std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
   std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
-  LogSink log;                       // empty: silence
+  std::vector<Prefix> local_red_sources;  // IPv4; an opened packet from one of these is a loop and dropped
+  LogSink log;                            // empty: silence
 };
 
 // Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.
