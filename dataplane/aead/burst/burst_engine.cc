@@ -44,36 +44,62 @@ inline std::uint32_t part_length(std::uint32_t length) {
   return length <= burst::part_bytes ? length : (length - 1) % burst::part_bytes + 1;
 }
 
-// A part has 1 to 8 chunks (an empty one counts as 1); packets of a number stand together.
+// A part has 1 to 8 chunks (an empty one counts as 1); packets of one class stand together.
 inline unsigned chunk_class(std::uint32_t part) {
   return (part - (part != 0)) / 64;
 }
-constexpr unsigned classes = burst::part_chunks;
 
-// Sorts at most packets_per_run items into one bucket for each number of chunks; within one, arrival order stays.
-class Buckets {
- public:
-  void add(std::uint32_t part, std::size_t index) {
-    const unsigned c = chunk_class(part);
-    bucket_[c][(counts_ >> (8 * c)) & 0xff] = static_cast<std::uint8_t>(index);
-    counts_ += std::uint64_t{1} << (8 * c);  // byte c; none exceeds packets_per_run
-  }
-  // All indices, by number of chunks.
-  std::size_t write(std::uint8_t* order) const {
-    std::size_t n = 0;
-    for (std::uint64_t counts = counts_, c = 0; counts != 0; counts >>= 8, c++) {
-      if ((counts & 0xff) == 0) continue;
-      std::memcpy(order + n, bucket_[c], burst::packets_per_run);  // what is too much is written over by the next
-      n += counts & 0xff;
-    }
-    return n;
-  }
-  static constexpr std::size_t order_bytes = 2 * burst::packets_per_run;
-
- private:
-  std::uint8_t bucket_[classes][burst::packets_per_run];
-  std::uint64_t counts_ = 0;
+// What one look at every item of a burst (packets_per_run at most) finds out.
+struct Survey {
+  std::uint64_t counts = 0;  // byte c: how many packets are in class c
+  unsigned first_kind = 0;
+  unsigned differing = 0;  // bits in which any kind differs from the first
+  bool one_class = false;
+  std::uint8_t class_of[burst::packets_per_run];
 };
+
+template <class Item>
+inline void survey(std::span<Item> items, Survey& s) {
+  const Key* key = nullptr;
+  std::uint64_t counts = 0;
+  unsigned differing = 0;
+  const unsigned first_kind = kind_of(items[0]);
+  const unsigned first_general = first_kind & Kind::general;
+  for (std::size_t i = 0; i < items.size(); i++) {
+    Item& item = items[i];
+    const std::uint32_t length = item.length;
+    unsigned general = item.aad_length == burst::esp_aad_bytes ? 0u : Kind::general;
+    std::uint32_t part = length;
+    if (length > burst::part_bytes) {
+      general = Kind::general;
+      part = part_length(length);
+    }
+    differing |= general ^ first_general;
+    if (item.key != key) {
+      key = item.key;
+      prefetch_key(context_of(key));
+      differing |= kind_of(item) ^ first_kind;
+    }
+    const unsigned c = chunk_class(part);
+    s.class_of[i] = static_cast<std::uint8_t>(c);
+    counts += std::uint64_t{1} << (8 * c);  // no count exceeds packets_per_run
+    item.ok = true;                         // open: until the kernel says otherwise
+  }
+  s.counts = counts;
+  s.first_kind = first_kind;
+  s.differing = differing;
+  s.one_class = ((counts >> (8 * s.class_of[0])) & 0xff) == items.size();
+}
+
+// Writes the indices of all items by class; within one, the order of arrival stays.
+inline void sort(const Survey& s, std::size_t count, std::uint8_t* order) {
+  std::uint64_t place = (s.counts * 0x0101010101010101ull) << 8;  // the product is a running sum over the bytes
+  for (std::size_t i = 0; i < count; i++) {
+    const unsigned shift = 8u * s.class_of[i];
+    order[(place >> shift) & 0xff] = static_cast<std::uint8_t>(i);
+    place += std::uint64_t{1} << shift;
+  }
+}
 
 // In one store each: the kernel reads them back as one, sometimes at once.
 inline void put_counter(std::uint8_t* counter, const std::uint8_t* nonce, std::uint32_t last) {
@@ -140,42 +166,41 @@ inline void pad(Group& g, unsigned used, std::uint8_t* sink) {
   }
 }
 
-// Items of one kind, in the given order.
-template <class Item>
+// `count` items of one kind: items[order[0]], items[order[1]] …, or items[0], items[1] … where kInOrder.
+template <bool kInOrder, class Item>
 void run_kind(std::span<Item> items, const std::uint8_t* order, std::size_t count, unsigned kind, const Kernel& kernel,
               Group* groups) {
   constexpr bool seal = std::is_same_v<Item, SealItem>;
+  const auto item = [&](std::size_t at) -> Item& { return items[kInOrder ? at : order[at]]; };
   const int rounds = (kind & Kind::aes256) != 0 ? 14 : 10;
   const bool esp = (kind & Kind::general) == 0;
-  const std::size_t whole = count / 4;
-  std::uint8_t sink[tag_bytes];
-  Group* g = groups;
   if (esp) {
-    for (; g != groups + whole; g++, order += 4) {
+    std::size_t at = 0;
+    for (; at + 4 <= count; at += 4) {
 #pragma GCC unroll 4
       for (unsigned q = 0; q < 4; q++)
-        describe_esp(*g, q, items[order[q]]);
+        describe_esp(groups[at / 4], q, item(at + q));
     }
-    for (unsigned q = 0; q < count % 4; q++)
-      describe_esp(*g, q, items[order[q]]);
+    for (; at < count; at++)
+      describe_esp(groups[at / 4], at % 4, item(at));
   } else {
-    for (std::size_t at = 0; at < count; at++, order++)
-      describe_general(groups[at / 4], at % 4, items[*order], kernel, rounds);
+    for (std::size_t at = 0; at < count; at++)
+      describe_general(groups[at / 4], at % 4, item(at), kernel, rounds);
   }
-  if (count % 4 != 0) pad(groups[whole], count % 4, sink);
+  std::uint8_t sink[tag_bytes];
+  if (count % 4 != 0) pad(groups[count / 4], count % 4, sink);
   (seal ? kernel.seal_groups : kernel.open_groups)(groups, (count + 3) / 4, rounds, esp);
-}
 
-// The items say ok already; says otherwise of those that are not, and wipes them.
-void refuse_forged(std::span<OpenItem> items, const std::uint8_t* order, std::size_t count, const Group* groups) {
-  for (std::size_t at = 0; at < count; at += 4) {
-    std::uint32_t ok;
-    std::memcpy(&ok, groups[at / 4].ok, 4);
-    if (ok == 0x01010101) continue;
-    for (std::size_t i = at; i < std::min(at + 4, count); i++) {
-      OpenItem& item = items[order[i]];
-      item.ok = groups[at / 4].ok[i % 4] != 0;
-      if (!item.ok) wipe(item.data, item.length);
+  // What was forged was decrypted on the way (README.md says why): it goes before anyone sees it.
+  if constexpr (!seal) {
+    for (std::size_t at = 0; at < count; at += 4) {
+      std::uint32_t ok;
+      std::memcpy(&ok, groups[at / 4].ok, 4);
+      if (ok == 0x01010101) continue;
+      for (std::size_t i = at; i < std::min(at + 4, count); i++) {
+        item(i).ok = groups[at / 4].ok[i % 4] != 0;
+        if (!item(i).ok) wipe(item(i).data, item(i).length);
+      }
     }
   }
 }
@@ -184,45 +209,31 @@ template <class Item>
 void run(std::span<Item> items, const Kernel& kernel) {
   // Not initialised: every field that is read is written first.
   Group groups[burst::packets_per_run / burst::packets_per_group];
-  std::uint8_t order[Buckets::order_bytes];
+  std::uint8_t order[burst::packets_per_run];
   while (!items.empty()) {
     const std::span<Item> now = items.first(std::min<std::size_t>(items.size(), burst::packets_per_run));
     items = items.subspan(now.size());
-    const unsigned first_kind = kind_of(now[0]);
-    const Key* key = nullptr;
-    unsigned differing = 0;
-    Buckets all;
-    for (std::size_t i = 0; i < now.size(); i++) {
-      Item& item = now[i];
-      const bool esp = item.aad_length == burst::esp_aad_bytes && item.length <= burst::part_bytes;
-      differing |= (esp ? 0u : Kind::general) ^ (first_kind & Kind::general);
-      if (item.key != key) {
-        key = item.key;
-        prefetch_key(context_of(key));
-        differing |= kind_of(item) ^ first_kind;
-      }
-      all.add(part_length(item.length), i);
-      item.ok = true;
-    }
-    const auto run_sorted = [&](unsigned kind, const Buckets& buckets) {
-      const std::size_t count = buckets.write(order);
-      if (count == 0) return;
-      run_kind(now, order, count, kind, kernel, groups);
-      if constexpr (std::is_same_v<Item, OpenItem>) refuse_forged(now, order, count, groups);
-    };
-    if (differing == 0) {
-      run_sorted(first_kind, all);
+    Survey s;
+    survey(now, s);
+    if (s.one_class && s.differing == 0) {
+      run_kind<true>(now, nullptr, now.size(), s.first_kind, kernel, groups);
     } else {
-      for (unsigned kind = 0; kind < Kind::kinds; kind++) {
-        Buckets of_kind;
-        for (std::size_t i = 0; i < now.size(); i++) {
-          if (kind_of(now[i]) == kind) of_kind.add(part_length(now[i].length), i);
+      sort(s, now.size(), order);
+      if (s.differing == 0) {
+        run_kind<false>(now, order, now.size(), s.first_kind, kernel, groups);
+      } else {
+        for (unsigned kind = 0; kind < Kind::kinds; kind++) {
+          std::uint8_t chosen[burst::packets_per_run];
+          std::size_t count = 0;
+          for (std::size_t i = 0; i < now.size(); i++) {
+            if (kind_of(now[order[i]]) == kind) chosen[count++] = order[i];
+          }
+          if (count != 0) run_kind<false>(now, chosen, count, kind, kernel, groups);
         }
-        run_sorted(kind, of_kind);
       }
     }
     // A GHASH state tells the hash key to whoever knows the packet; everything else in the descriptors is public.
-    if (((first_kind | differing) & Kind::general) != 0) wipe(groups, sizeof groups);
+    if (((s.first_kind | s.differing) & Kind::general) != 0) wipe(groups, sizeof groups);
   }
 }
 
