@@ -323,7 +323,7 @@ TEST_P(Scripted, FIN2_FinishedOfAnotherLengthIsFatal) {
   }
 }
 
-TEST_P(Scripted, FIN2_FinishedOfTheOtherSideOrOfTheOtherSecretIsFatal) {
+TEST_P(Scripted, FIN2_FIN4_FinishedOfTheOtherSideOrOfTheOtherSecretIsFatal) {
   const auto list = steps();
   for (std::size_t i = 0; i < list.size(); ++i) {
     if (!own(list[i]) || list[i].message != Message::finished) continue;
@@ -331,6 +331,14 @@ TEST_P(Scripted, FIN2_FinishedOfTheOtherSideOrOfTheOtherSecretIsFatal) {
     const Keys other = list[i].keys == Keys::first ? Keys::channel : Keys::first;
     script[i].instead = [other](Puppet& puppet) { puppet.send({GetParam().puppet, Message::finished, other}); };
     expect_fatal(play(script), "Finished of the other secret");
+    // FIN-4: what the real end itself would send, reflected
+    script[i].instead = [&list, i](Puppet& puppet) {
+      puppet.finished_label = list[i].from == Side::client ? Side::server : Side::client;
+      puppet.send(list[i]);
+    };
+    const Result reflected = play(script);
+    expect_fatal(reflected, "Finished with the other side's label");
+    EXPECT_NE(reflected.why.find("finished_invalid"), std::string::npos) << reflected.why;
   }
 }
 

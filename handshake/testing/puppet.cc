@@ -90,8 +90,8 @@ SensitiveBytes Puppet::body_of(const Step& step) {
     case Message::server_master_key_exchange:
       return smke();
     case Message::finished:
-      return *encode(Finished{
-          finished_data(hash(), step.keys == Keys::channel ? channel_secret_ : first_master_, side_, transcript())});
+      return *encode(Finished{finished_data(hash(), step.keys == Keys::channel ? channel_secret_ : first_master_,
+                                            finished_label.value_or(side_), transcript())});
     case Message::change_cipher_spec:
       break;
   }

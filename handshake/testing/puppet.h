@@ -37,6 +37,8 @@ class Puppet {
   std::function<void(const Step&, SensitiveBytes&)> bend;
   // Certificate types sent in CertificateRequest; default: the flag only for multicast.
   std::optional<Bytes> certificate_types;
+  // Whose label its Finished are made with; default: its own.
+  std::optional<Side> finished_label;
   // The curve of the server's ServerKeyExchange.
   NamedGroup curve = NamedGroup::x25519;
 
