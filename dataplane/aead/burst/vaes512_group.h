@@ -63,56 +63,87 @@ class Pipeline {
     return differing >= 64;
   }
 
-  // The tag mask is the key stream of the block nonce ‖ 1. One key: lane q for packet q, one chain; else one each.
-  static constexpr int mask_chains = kOneKey ? 1 : 4;
+  // Round key r of the four packets; one register if they are the same.
+  struct RoundKeys {
+    SEALCAST_INLINE RoundKeys(const Group& g, int r) {
+#pragma GCC unroll 4
+      for (int q = 0; q < (kOneKey ? 1 : 4); q++)
+        of_[q] = broadcast16(g.key[q]->round_key[r]);
+    }
+    SEALCAST_INLINE V of(int q) const {
+      return of_[kOneKey ? 0 : q];
+    }
+    // Packet q's in lane q.
+    SEALCAST_INLINE V in_lanes() const {
+      return kOneKey ? of_[0] : pick_lanes(of_[0], of_[1], of_[2], of_[3]);
+    }
+
+   private:
+    V of_[kOneKey ? 1 : 4];
+  };
 
   // kHash: en- or decrypts and hashes chunk j of the four packets with the key stream made a step ago.
   // Always: makes the key stream of chunk next_j of the packets of `next`; kFirst: and their tag masks.
   template <bool kHash, bool kFirst, Extent kExtent>
   SEALCAST_INLINE void step(const Group& g, int j, const Group& next, int next_j) {
-    constexpr int chains = 4 + (kFirst ? mask_chains : 0);
     constexpr int rounds_per_chunk = (kRounds - 1) / 4;
-    V x[chains];
+    const RoundKeys first(next, 0);
     const V numbers = kEsp ? big_endian_numbers(next_j) : little_endian_numbers(next_j);
+    V x[4], mask;
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) {
-      x[q] = _mm512_add_epi32(broadcast16(kEsp ? next.first_counter[q] : next.counter[q]), numbers);
-      if constexpr (!kEsp) x[q] = swap_counter(x[q]);
+      V counter = _mm512_add_epi32(broadcast16(kEsp ? next.first_counter[q] : next.counter[q]), numbers);
+      if constexpr (!kEsp) counter = swap_counter(counter);
+      x[q] = _mm512_xor_si512(counter, first.of(q));
     }
-    if constexpr (kFirst) {
-#pragma GCC unroll 4
-      for (int m = 0; m < mask_chains; m++)
-        x[4 + m] = _mm512_load_si512(next.first_counter);
-    }
-#pragma GCC unroll 8
-    for (int i = 0; i < chains; i++)
-      x[i] = _mm512_xor_si512(x[i], round_key(next, i, 0));
+    // The tag mask is the key stream of the block nonce ‖ 1, lane q for packet q.
+    if constexpr (kFirst) mask = _mm512_xor_si512(_mm512_load_si512(next.first_counter), first.in_lanes());
+    const Place place = Place::template make < kHash ? kExtent : Extent::whole > (g, j);
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; r++) {
-#pragma GCC unroll 8
-      for (int i = 0; i < chains; i++)
-        x[i] = _mm512_aesenc_epi128(x[i], round_key(next, i, r));
+      const RoundKeys round_key(next, r);
+#pragma GCC unroll 4
+      for (int q = 0; q < 4; q++)
+        x[q] = _mm512_aesenc_epi128(x[q], round_key.of(q));
+      if constexpr (kFirst) mask = _mm512_aesenc_epi128(mask, round_key.in_lanes());
       if constexpr (kHash) {
-        if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4) chunk<kExtent>(g, r / rounds_per_chunk, j);
+        if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4) chunk<kExtent>(g, r / rounds_per_chunk, j, place);
       }
     }
-#pragma GCC unroll 8
-    for (int i = 0; i < chains; i++)
-      x[i] = _mm512_aesenclast_epi128(x[i], round_key(next, i, kRounds));
-    if constexpr (kFirst) tag_mask_ = kOneKey ? x[4] : pick_lanes(x[4], x[chains - 3], x[chains - 2], x[chains - 1]);
+    const RoundKeys last(next, kRounds);
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++)
-      key_stream_[q] = x[q];
+      key_stream_[q] = _mm512_aesenclast_epi128(x[q], last.of(q));
+    if constexpr (kFirst) tag_mask_ = _mm512_aesenclast_epi128(mask, last.in_lanes());
   }
 
-  static SEALCAST_INLINE V round_key(const Group& g, int chain, int round) {
-    return broadcast16(g.key[kOneKey ? 0 : chain % 4]->round_key[round]);
-  }
+  // Where packets end at different chunks: what exists of each one's chunk j, and the power it meets. Behind a packet's
+  // end the data are zero and any power will do, but it must lie in the context.
+  struct Place {
+    alignas(32) uint64_t mask[4];
+    alignas(32) const uint8_t* power[4];
+
+    template <Extent kExtent>
+    static SEALCAST_INLINE Place make(const Group& g, int j) {
+      Place p;
+      if constexpr (kExtent == Extent::mixed) {
+        const __m256i beyond =
+            _mm256_sub_epi64(_mm256_set1_epi64x(64 * (j + 1)), _mm256_cvtepu32_epi64(load16(g.length)));
+        const __m256i mask =
+            _mm256_srlv_epi64(_mm256_set1_epi64x(-1), _mm256_max_epi64(beyond, _mm256_setzero_si256()));
+        const __m256i power = _mm256_add_epi64(load32(g.power), _mm256_set1_epi64x(64 * j));
+        const __m256i end = _mm256_add_epi64(load32(g.key), _mm256_set1_epi64x(sizeof(KeyContext) - 64));
+        _mm256_store_si256(reinterpret_cast<__m256i*>(p.mask), mask);
+        _mm256_store_si256(reinterpret_cast<__m256i*>(p.power), _mm256_min_epi64(power, end));
+      }
+      return p;
+    }
+  };
 
   template <Extent kExtent>
-  SEALCAST_INLINE void chunk(const Group& g, int q, int j) {
+  SEALCAST_INLINE void chunk(const Group& g, int q, int j, const Place& place) {
     uint8_t* const data = g.data[q] + 64 * j;
-    const uint8_t* power = g.power[q] + 64 * j;
+    const uint8_t* const power = kExtent == Extent::mixed ? place.power[q] : g.power[q] + 64 * j;
     V cipher;
     if constexpr (kExtent == Extent::whole) {
       const V in = _mm512_loadu_si512(data);
@@ -120,15 +151,7 @@ class Pipeline {
       _mm512_storeu_si512(data, out);
       cipher = kSeal ? out : in;
     } else {
-      uint64_t bytes = g.last_mask[q];
-      if constexpr (kExtent == Extent::mixed) {
-        const int left = static_cast<int>(g.length[q]) - 64 * j;
-        bytes = left > 64 ? ~0ull : (left > 0 ? bytes : 0);
-        // Behind a packet's end the data are zero and any power will do, but it must lie in the context.
-        const uint8_t* const end = reinterpret_cast<const uint8_t*>(g.key[q] + 1) - 64;
-        power = power < end ? power : end;
-      }
-      const __mmask64 mask = bytes;
+      const __mmask64 mask = kExtent == Extent::mixed ? place.mask[q] : g.last_mask[q];
       const V in = _mm512_maskz_loadu_epi8(mask, data);
       const V out = _mm512_xor_si512(in, kSeal ? _mm512_maskz_mov_epi8(mask, key_stream_[q]) : key_stream_[q]);
       _mm512_mask_storeu_epi8(data, mask, out);

@@ -18,6 +18,9 @@ SEALCAST_INLINE V four_times(__m128i x) {
 SEALCAST_INLINE __m128i load16(const void* p) {
   return _mm_loadu_si128(static_cast<const __m128i*>(p));
 }
+SEALCAST_INLINE __m256i load32(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
 SEALCAST_INLINE void store16(void* p, __m128i x) {
   _mm_storeu_si128(static_cast<__m128i*>(p), x);
 }
