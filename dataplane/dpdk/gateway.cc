@@ -113,8 +113,11 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
 }
 
 void GatewayDataPlane::State::stop() {
-  if (threads) before = counters();
-  threads.reset();
+  if (threads) {
+    threads->stop();
+    before = counters();
+    threads.reset();
+  }
   // The objects stay for their last figures, and until both devices have let go of each other's buffers.
   if (red) red->close();
   if (black) black->close();

@@ -11,13 +11,12 @@
 
 #include <algorithm>
 #include <atomic>
-#include <map>
-#include <mutex>
 #include <optional>
 #include <thread>
 
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/first_peer.h"
+#include "dataplane/dpdk/ring_end.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -37,17 +36,6 @@ std::uint16_t next_power_of_two(std::uint32_t value) {
   while (power < value)
     power *= 2;
   return static_cast<std::uint16_t>(std::min<std::uint32_t>(power, 65535));
-}
-
-// Two rings, crossed between the two ports that name them.
-struct RingPair {
-  rte_ring* rings[2] = {nullptr, nullptr};
-  bool taken[2] = {false, false};
-};
-std::mutex ring_mutex;
-std::map<std::string, RingPair>& ring_pairs() {
-  static auto* const pairs = new std::map<std::string, RingPair>;
-  return *pairs;
 }
 
 std::string unique_number() {
@@ -80,7 +68,7 @@ struct Port::State {
   std::uint16_t id = RTE_MAX_ETHPORTS;  // RTE_MAX_ETHPORTS: no device
   std::uint32_t framesz = 0;            // af_packet ring frame, bytes
   rte_mempool* pool = nullptr;
-  int ring_end = -1;
+  std::unique_ptr<RingEnd> ring_end;
   std::optional<FirstPeer> first_peer;
   bool started = false;
   LinkWatch watch;
@@ -166,33 +154,14 @@ Result<void> Port::State::probe_virtual(const std::string& driver, const std::st
 }
 
 Result<void> Port::State::probe_ring() {
-  const std::lock_guard lock(ring_mutex);
-  RingPair& pair = ring_pairs()[config.spec.target];
-  ring_end = !pair.taken[0] ? 0 : !pair.taken[1] ? 1 : -1;
-  if (ring_end < 0) return problem("both ends of this ring are in use");
-  for (int i = 0; i < 2; ++i) {
-    if (pair.rings[i] != nullptr) continue;
-    const std::string ring_name = "sc_" + config.spec.target + (i == 0 ? "_a" : "_b");
-    pair.rings[i] =
-        rte_ring_create(ring_name.c_str(), config.spec.descriptors == 0 ? default_descriptors : config.spec.descriptors,
-                        SOCKET_ID_ANY, 0);
-    if (pair.rings[i] == nullptr) {
-      const int error = rte_errno;
-      ring_end = -1;
-      return driver_problem("making the ring", error);
-    }
-  }
+  const PortSpec& spec = config.spec;
+  auto end = RingEnd::open(spec.target, spec.queues, spec.descriptors == 0 ? default_descriptors : spec.descriptors);
+  if (!end) return problem(end.error().message);
   device = "sc_ring" + unique_number();
-  const int port =
-      rte_eth_from_rings(device.c_str(), &pair.rings[ring_end], 1, &pair.rings[1 - ring_end], 1, SOCKET_ID_ANY);
-  if (port < 0) {
-    const int error = rte_errno;
-    ring_end = -1;
-    device.clear();
-    return driver_problem("opening the ring", error);
-  }
-  pair.taken[ring_end] = true;
-  device = "net_ring_" + device;  // the name the driver gave its device
+  const int port = rte_eth_from_rings(device.c_str(), (*end)->receive().data(), spec.queues, (*end)->transmit().data(),
+                                      spec.queues, SOCKET_ID_ANY);
+  if (port < 0) return driver_problem("opening the ring", rte_errno);
+  ring_end = std::move(*end);
   id = static_cast<std::uint16_t>(port);
   return {};
 }
@@ -292,7 +261,8 @@ void Port::State::read_counters(PortStatistics& out, std::uint64_t& missed) cons
   out.rx_bytes = stats.ibytes;
   out.tx_packets = stats.opackets;
   out.tx_bytes = stats.obytes;
-  out.tx_dropped = stats.oerrors;
+  // The vhost driver also counts what it leaves to its caller, who counts that itself.
+  out.tx_dropped = config.spec.kind == PortKind::vhost_user ? 0 : stats.oerrors;
   missed = stats.imissed + stats.rx_nombuf;
 }
 
@@ -315,23 +285,7 @@ void Port::State::close() {
   }
   id = RTE_MAX_ETHPORTS;
   if (config.spec.socket_server) ::unlink(config.spec.target.c_str());
-  if (ring_end < 0) return;
-  const std::lock_guard lock(ring_mutex);
-  RingPair& pair = ring_pairs()[config.spec.target];
-  pair.taken[ring_end] = false;
-  if (pair.taken[1 - ring_end]) {  // what waits for this end finds no reader any more
-    void* frame = nullptr;
-    while (rte_ring_dequeue(pair.rings[ring_end], &frame) == 0)
-      rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
-  } else {
-    for (rte_ring* ring : pair.rings) {
-      void* frame = nullptr;
-      while (rte_ring_dequeue(ring, &frame) == 0)
-        rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
-      rte_ring_free(ring);
-    }
-    ring_pairs().erase(config.spec.target);
-  }
+  ring_end.reset();
 }
 
 Port::State::~State() {

@@ -25,7 +25,7 @@ constexpr std::array<KindRow, 10> kinds{{
     {PortKind::tap, "tap", false, "tap:name", "queues"},
     {PortKind::memif, "memif", false, "memif:/run/x.sock", "server"},
     {PortKind::pcap, "pcap", true, "pcap:in.pcap,out.pcap", "infinite"},
-    {PortKind::ring, "ring", true, "ring:name", "descriptors"},
+    {PortKind::ring, "ring", true, "ring:name", "queues descriptors"},
     {PortKind::null, "null", true, "null", "size"},
 }};
 

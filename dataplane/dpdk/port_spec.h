@@ -38,7 +38,7 @@ struct PortSpec {
   std::string output;  // pcap: the file to write; empty = frames are discarded
 
   // Options ("?name=value&name=value"); every kind takes only those that mean something to it.
-  std::uint16_t queues = 1;       // pci, virtio-user, vhost-user, af_packet: rx/tx queue pairs, 1..16
+  std::uint16_t queues = 1;       // all but pcap and null: rx/tx queue pairs, 1..16
   std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, power of two; 0 = fits the MTU
   std::uint32_t framecnt = 0;     // af_packet: frames in each ring; 0 = 4096
   bool socket_server = false;     // virtio-user, vhost-user: this end makes the socket and listens (?server=0|1)

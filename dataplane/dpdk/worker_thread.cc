@@ -166,10 +166,14 @@ Result<std::unique_ptr<WorkerThreads>> WorkerThreads::start(Settings settings) {
 
 WorkerThreads::WorkerThreads(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
-WorkerThreads::~WorkerThreads() {
+void WorkerThreads::stop() {
   state_->stop = true;
   for (auto& run : state_->runs)
     if (run->thread.joinable()) run->thread.join();
+}
+
+WorkerThreads::~WorkerThreads() {
+  stop();
   for (auto& run : state_->runs) {
     void* frame = nullptr;
     while (run->inbox != nullptr && rte_ring_dequeue(run->inbox, &frame) == 0)

@@ -30,10 +30,11 @@ class WorkerThreads {
     RcuPublisher* publisher = nullptr;  // outlives this object
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);
-  ~WorkerThreads();  // stops and joins; frames on their way between workers are freed
+  ~WorkerThreads();  // stops; frames on their way between workers are freed
   WorkerThreads(const WorkerThreads&) = delete;
   WorkerThreads& operator=(const WorkerThreads&) = delete;
 
+  void stop();                            // joins: afterwards no frame moves and the counters are final
   WorkerThreadCounters counters() const;  // sum over the workers
 
  private:
