@@ -46,11 +46,12 @@ bool is_served(const std::string& path) {
 }  // namespace
 
 struct AdminServer::State : std::enable_shared_from_this<AdminServer::State> {
-  State(asio::io_context& context, std::string socket_path)
-      : io(context), path(std::move(socket_path)), acceptor(context), accept_timer(context) {}
+  State(asio::io_context& context, std::string socket_path, std::chrono::milliseconds client_limit)
+      : io(context), path(std::move(socket_path)), limit(client_limit), acceptor(context), accept_timer(context) {}
 
   asio::io_context& io;
   std::string path;
+  std::chrono::milliseconds limit;  // per request or response
   std::map<std::string, Handler> handlers;
   Protocol::acceptor acceptor;
   asio::steady_timer accept_timer;
@@ -85,7 +86,7 @@ struct AdminServer::State::Session : std::enable_shared_from_this<Session> {
   }
 
   void arm() {
-    deadline.expires_after(client_deadline);
+    deadline.expires_after(state->limit);
     deadline.async_wait([self = weak_from_this()](const asio::error_code& error) {
       if (error) return;
       if (const auto session = self.lock()) session->close();
@@ -213,8 +214,8 @@ void AdminServer::State::accept() {
   });
 }
 
-AdminServer::AdminServer(asio::io_context& io, std::string path)
-    : state_(std::make_shared<State>(io, std::move(path))) {}
+AdminServer::AdminServer(asio::io_context& io, std::string path, std::chrono::milliseconds deadline)
+    : state_(std::make_shared<State>(io, std::move(path), deadline)) {}
 
 AdminServer::~AdminServer() {
   stop();

@@ -31,7 +31,7 @@ class AdminServer {
   using Handler = std::function<std::string(const std::string& request_json)>;
 
   // path: the socket's; an empty path makes a server that start()s without listening (an embedded daemon).
-  AdminServer(asio::io_context& io, std::string path);
+  AdminServer(asio::io_context& io, std::string path, std::chrono::milliseconds deadline = client_deadline);
   ~AdminServer();  // stops
   AdminServer(const AdminServer&) = delete;
   AdminServer& operator=(const AdminServer&) = delete;

@@ -180,6 +180,26 @@ TEST_F(AdminTest, BoundsTheClients) {
   stop_loop();
 }
 
+TEST_F(AdminTest, ASilentOrSlowClientIsClosed) {
+  AdminServer server(io_, path_, 100ms);
+  server.handle("big", [](const std::string&) { return Json{{"fill", std::string(8'000'000, 'x')}}.dump(); });
+  ASSERT_TRUE(server.start());
+  run_loop();
+  const int silent = raw_connection();
+  EXPECT_EQ(::send(silent, "{", 1, MSG_NOSIGNAL), 1);
+  char byte = 0;
+  EXPECT_EQ(::recv(silent, &byte, 1, 0), 0) << "closed after the deadline, not after the test's 3 s";
+  ::close(silent);
+  // Asks for much and does not read it: the answer must not wait in memory for ever.
+  const int slow = raw_connection();
+  const std::string request = "{\"command\": \"big\"}\n";
+  EXPECT_GT(::send(slow, request.data(), request.size(), MSG_NOSIGNAL), 0);
+  std::this_thread::sleep_for(400ms);
+  EXPECT_LT(read_until_closed(slow).size(), 8'000'000u);
+  ::close(slow);
+  stop_loop();
+}
+
 TEST_F(AdminTest, ServesSeveralRequestsOfOneClientAndLargeAnswers) {
   AdminServer server(io_, path_);
   server.handle("big", [](const std::string&) { return Json{{"fill", std::string(2'000'000, 'x')}}.dump(); });

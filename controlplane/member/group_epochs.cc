@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <new>
 
 namespace sealcast::member {
 
@@ -13,7 +14,7 @@ GroupEpochs::GroupEpochs(const config::MemberGroup& group, DataPlaneControl& dat
     : group_(group), plane_(data_plane) {}
 
 SaKey GroupEpochs::derive(const Epoch& epoch, std::uint32_t slot) const {
-  return handshake::derive_sa_key(epoch.policy.cipher_suite, epoch.master, group_.id, epoch.number,
+  return handshake::derive_sa_key(epoch.policy.cipher_suite, *epoch.master, group_.id, epoch.number,
                                   epoch.policy.spi_prefix | slot);
 }
 
@@ -78,7 +79,11 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   Epoch epoch;
   epoch.number = keying.epoch;
   epoch.id = epoch_id;
-  epoch.master = master.clone();
+  auto vault = LockedArena::create(sizeof(handshake::GroupMaster));
+  if (!vault) return tl::unexpected(vault.error());
+  epoch.vault = std::move(*vault);
+  // Never destroyed by name: the arena wipes what it holds.
+  epoch.master = new (epoch.vault.data()) handshake::GroupMaster(master.clone());
   epoch.policy = keying.policy;
   epoch.expires = now + std::chrono::milliseconds(keying.remaining_ms);
   epoch.taken.assign(epoch.capacity(), false);

@@ -74,7 +74,8 @@ class GroupEpochs {
   struct Epoch {
     std::uint64_t number = 0;
     handshake::EpochId id{};
-    handshake::GroupMaster master;
+    LockedArena vault;                               // locked into RAM, out of core dumps, wiped on release (H14)
+    const handshake::GroupMaster* master = nullptr;  // in it
     handshake::GroupPolicy policy;
     bool active = false;
     SteadyTime expires;

@@ -339,9 +339,12 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   return {};
 }
 
-void GroupMember::handle_revoked(const std::string& reason) {
+void GroupMember::handle_revoked(const std::string& words) {
+  std::string reason = words.empty() ? "no reason given" : words;
+  std::replace_if(  // it goes into the log
+      reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
   spdlog::error("group \"{}\": this member was revoked by {}: {}; its keys are wiped", group_.id, server().text(),
-                reason.empty() ? "no reason given" : reason);
+                reason);
   epochs_.retire_all();
   leave_link();
   status_.state = MemberState::revoked;

@@ -73,7 +73,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<void> handle_update(const handshake::GroupKeying& keying);
   Result<void> handle_activate(std::uint64_t epoch);
   Result<void> handle_grant(const handshake::SlotGrant& grant);
-  void handle_revoked(const std::string& reason);
+  void handle_revoked(const std::string& words);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
   void ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own);
   void report(std::uint64_t epoch);
