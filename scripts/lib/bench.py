@@ -159,7 +159,7 @@ def main():
     print_aead(aead, rivals)
     print_gateway(gateway, both_ways, one_way)
     table("handshake, in process, one core", ["flow", "joins a second"],
-          [[name, f"{entry.get('joins_per_second', entry.get('items_per_second', 0)):.0f}"]
+          [[name, f"{entry['joins/s']:.0f}"]
            for name, entry in sorted(handshake.items())])
     print(f"\nJSON: {out}/")
 

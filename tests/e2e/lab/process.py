@@ -42,7 +42,8 @@ def run(argv, namespace=None, check=True, timeout=60, **options):
 
 def _within(namespace, argv):
     argv = [str(word) for word in argv]
-    return ["ip", "netns", "exec", namespace, *argv] if namespace else argv
+    # nsenter, not "ip netns exec": that one also makes a mount namespace, which fails in a plain chroot.
+    return ["nsenter", f"--net=/run/netns/{namespace}", *argv] if namespace else argv
 
 
 class Process:
@@ -57,7 +58,7 @@ class Process:
             self._log_start = errors.tell()
             output = open(stdout, "wb") if stdout else errors
             try:
-                # "ip netns exec" becomes the program itself, so its pid is the program's.
+                # nsenter becomes the program itself, so its pid is the program's.
                 self.child = subprocess.Popen(_within(namespace, argv), stdin=subprocess.DEVNULL, stdout=output,
                                               stderr=errors, preexec_fn=_die_with_parent, start_new_session=True)
             finally:
