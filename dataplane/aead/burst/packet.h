@@ -45,10 +45,11 @@ struct alignas(64) Group {
   uint8_t ok[4];       // open: 1 if the tag is right
 
   // Filled by the kernel:
-  const uint8_t* power[4];  // the power of H that the part's first block is multiplied with
-  uint64_t last_mask[4];    // bytes of the last chunk that exist
+  const uint8_t* power[4];                 // the power of H that the part's first block is multiplied with
+  uint64_t last_mask[4];                   // bytes of the last chunk that exist
+  alignas(64) uint8_t state_power[4][16];  // what `state` is multiplied with
 };
-static_assert(sizeof(Group) == 448);
+static_assert(sizeof(Group) == 512);
 
 // One compiled kernel. All keys of a call are of one size: rounds is 10 (AES-128) or 14 (AES-256).
 struct Kernel {

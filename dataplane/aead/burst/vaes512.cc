@@ -191,6 +191,7 @@ void any_segments(Group& g, unsigned q, size_t count, int rounds) {
 }
 
 // A part of n bytes is ceil(n/16) blocks; its first block meets H^(blocks+1), its last H^2, the length block H^1.
+template <bool kEsp>
 SEALCAST_INLINE void locate(Group& g) {
   const __m256i length = _mm256_cvtepu32_epi64(load16(g.length));
   const __m256i blocks = _mm256_srli_epi64(_mm256_add_epi64(length, _mm256_set1_epi64x(15)), 4);
@@ -203,6 +204,10 @@ SEALCAST_INLINE void locate(Group& g) {
   const __mmask8 any = _mm256_test_epi64_mask(length, length);
   _mm256_storeu_si256(reinterpret_cast<__m256i*>(g.last_mask),
                       _mm256_maskz_srlv_epi64(any, _mm256_set1_epi64x(-1), unused));
+  // ESP: the AAD is the block before the part's first; else the state belongs to the part's first block.
+#pragma GCC unroll 4
+  for (int q = 0; q < 4; q++)
+    store16(g.state_power[q], load16(g.power[q] - (kEsp ? 16 : 0)));
 }
 
 inline bool one_key(const Group& g) {
@@ -213,7 +218,7 @@ inline bool one_key(const Group& g) {
 template <int kRounds, bool kSeal, bool kEsp>
 void groups(Group* g, size_t count) {
   for (size_t i = 0; i < count; i++)
-    locate(g[i]);
+    locate<kEsp>(g[i]);
   while (count != 0) {
     const bool one = one_key(*g);
     size_t same = 1;

@@ -16,33 +16,76 @@ enum class Extent {
   mixed,  // packets of different numbers of chunks
 };
 
+// What a group under one key needs of it in all four lanes. On this generation of CPUs a broadcast from memory takes a
+// slot of the units that also shuffle and encrypt; a plain load does not.
+struct WideKey {
+  const KeyContext* key = nullptr;
+  V round_key[15];
+  V last_power;
+  V aad_length_term;
+
+  template <int kRounds>
+  SEALCAST_INLINE void set(const KeyContext* k) {
+    key = k;
+#pragma GCC unroll 16
+    for (int r = 0; r <= kRounds; r++)
+      round_key[r] = broadcast16(k->round_key[r]);
+    last_power = broadcast16(power_at(*k, 1));
+    aad_length_term = broadcast16(k->aad_length_term);
+  }
+  template <int kRounds>
+  SEALCAST_INLINE void wipe() {
+#pragma GCC unroll 16
+    for (int r = 0; r <= kRounds; r++)
+      round_key[r] = _mm512_setzero_si512();
+    last_power = aad_length_term = _mm512_setzero_si512();
+    asm volatile("" : : "r"(this) : "memory");
+  }
+};
+
 // kOneKey: all four packets of each group have one key. kEsp: see Kernel::seal_groups.
 template <int kRounds, bool kOneKey, bool kSeal, bool kEsp>
 class Pipeline {
  public:
   static SEALCAST_INLINE void run(Group* group, size_t count) {
     Pipeline now;
-    now.template step<false, true, Extent::whole>(*group, 0, *group, 0);
+    // The pipeline works on two groups at a time, so on two keys at most.
+    WideKey keys[2];
+    WideKey* wide = keys;
+    if constexpr (kOneKey) wide->template set<kRounds>(group->key[0]);
+    now.template step<false, true, Extent::whole>(*group, 0, *group, 0, *wide);
     for (; count != 0; count--, group++) {
       Group& following = count > 1 ? group[1] : *group;
       const V tag_mask = now.tag_mask_;
       uint32_t longest = 0;
       const bool mixed = now.start(*group, longest);
+      const WideKey& own = *wide;
+      if constexpr (kOneKey) {
+        if (own.key != following.key[0]) {
+          wide = wide == keys ? keys + 1 : keys;
+          wide->template set<kRounds>(following.key[0]);
+        }
+      }
       // Even a group of empty packets takes one step: it makes the next group's tag masks.
       const int last = static_cast<int>((longest + (longest == 0) - 1) / 64);
       if (!mixed) {
         for (int j = 0; j < last; j++)
-          now.template step<true, false, Extent::whole>(*group, j, *group, j + 1);
+          now.template step<true, false, Extent::whole>(*group, j, *group, j + 1, own);
         if (now.whole_)
-          now.template step<true, true, Extent::whole>(*group, last, following, 0);
+          now.template step<true, true, Extent::whole>(*group, last, following, 0, *wide);
         else
-          now.template step<true, true, Extent::last>(*group, last, following, 0);
+          now.template step<true, true, Extent::last>(*group, last, following, 0, *wide);
       } else {
         for (int j = 0; j < last; j++)
-          now.template step<true, false, Extent::mixed>(*group, j, *group, j + 1);
-        now.template step<true, true, Extent::mixed>(*group, last, following, 0);
+          now.template step<true, false, Extent::mixed>(*group, j, *group, j + 1, own);
+        now.template step<true, true, Extent::mixed>(*group, last, following, 0, *wide);
       }
-      now.finish(*group, tag_mask);
+      now.finish(*group, tag_mask, own);
+    }
+    if constexpr (kOneKey) {
+      for (WideKey& w : keys) {
+        if (w.key != nullptr) w.template wipe<kRounds>();
+      }
     }
   }
 
@@ -65,10 +108,14 @@ class Pipeline {
 
   // Round key r of the four packets; one register if they are the same.
   struct RoundKeys {
-    SEALCAST_INLINE RoundKeys(const Group& g, int r) {
+    SEALCAST_INLINE RoundKeys(const Group& g, const WideKey& wide, int r) {
+      if constexpr (kOneKey) {
+        of_[0] = wide.round_key[r];
+      } else {
 #pragma GCC unroll 4
-      for (int q = 0; q < (kOneKey ? 1 : 4); q++)
-        of_[q] = broadcast16(g.key[q]->round_key[r]);
+        for (int q = 0; q < 4; q++)
+          of_[q] = broadcast16(g.key[q]->round_key[r]);
+      }
     }
     SEALCAST_INLINE V of(int q) const {
       return of_[kOneKey ? 0 : q];
@@ -85,9 +132,9 @@ class Pipeline {
   // kHash: en- or decrypts and hashes chunk j of the four packets with the key stream made a step ago.
   // Always: makes the key stream of chunk next_j of the packets of `next`; kFirst: and their tag masks.
   template <bool kHash, bool kFirst, Extent kExtent>
-  SEALCAST_INLINE void step(const Group& g, int j, const Group& next, int next_j) {
+  SEALCAST_INLINE void step(const Group& g, int j, const Group& next, int next_j, const WideKey& wide) {
     constexpr int rounds_per_chunk = (kRounds - 1) / 4;
-    const RoundKeys first(next, 0);
+    const RoundKeys first(next, wide, 0);
     const V numbers = kEsp ? big_endian_numbers(next_j) : little_endian_numbers(next_j);
     V x[4], mask;
 #pragma GCC unroll 4
@@ -101,7 +148,7 @@ class Pipeline {
     const Place place = Place::template make < kHash ? kExtent : Extent::whole > (g, j);
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; r++) {
-      const RoundKeys round_key(next, r);
+      const RoundKeys round_key(next, wide, r);
 #pragma GCC unroll 4
       for (int q = 0; q < 4; q++)
         x[q] = _mm512_aesenc_epi128(x[q], round_key.of(q));
@@ -110,7 +157,7 @@ class Pipeline {
         if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4) chunk<kExtent>(g, r / rounds_per_chunk, j, place);
       }
     }
-    const RoundKeys last(next, kRounds);
+    const RoundKeys last(next, wide, kRounds);
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++)
       key_stream_[q] = _mm512_aesenclast_epi128(x[q], last.of(q));
@@ -161,12 +208,14 @@ class Pipeline {
   }
 
   // One block before the part and one after it, lane q for packet q.
-  static SEALCAST_INLINE void add_ends(Product& sum, const Group& g) {
-    constexpr int before = kEsp ? 16 : 0;
+  static SEALCAST_INLINE void add_ends(Product& sum, const Group& g, const WideKey& wide) {
     const V state = _mm512_load_si512(g.state);
-    const V state_power =
-        gather_lanes(g.power[0] - before, g.power[1] - before, g.power[2] - before, g.power[3] - before);
-    const V last_power = from_keys(g, offsetof(KeyContext, power) + 16 * (power_count - 1));
+    const V state_power = _mm512_load_si512(g.state_power);
+    V last_power;
+    if constexpr (kOneKey)
+      last_power = wide.last_power;
+    else
+      last_power = from_keys(g, offsetof(KeyContext, power) + 16 * (power_count - 1));
     if constexpr (kEsp) {
       // The AAD fills the high half of its block and the length of the data the low half of the length block, so both
       // fit into one lane if each half meets the power it belongs to. The rest of the length block is a constant.
@@ -184,17 +233,17 @@ class Pipeline {
 
   static SEALCAST_INLINE V from_keys(const Group& g, size_t offset) {
     const auto at = [&](int q) { return reinterpret_cast<const uint8_t*>(g.key[q]) + offset; };
-    if constexpr (kOneKey) return broadcast16(at(0));
     return gather_lanes(at(0), at(1), at(2), at(3));
   }
 
-  SEALCAST_INLINE void finish(Group& g, V tag_mask) {
+  SEALCAST_INLINE void finish(Group& g, V tag_mask, const WideKey& wide) {
     Product sum = {sum_lanes(sum_[0].lo, sum_[1].lo, sum_[2].lo, sum_[3].lo),
                    sum_lanes(sum_[0].mid, sum_[1].mid, sum_[2].mid, sum_[3].mid),
                    sum_lanes(sum_[0].hi, sum_[1].hi, sum_[2].hi, sum_[3].hi)};
-    add_ends(sum, g);
+    add_ends(sum, g, wide);
     V hash = reduce(sum);
-    if constexpr (kEsp) hash = _mm512_xor_si512(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
+    if constexpr (kEsp && kOneKey) hash = _mm512_xor_si512(hash, wide.aad_length_term);
+    if constexpr (kEsp && !kOneKey) hash = _mm512_xor_si512(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
     const V tag = _mm512_xor_si512(reverse_bytes(hash), tag_mask);
     if constexpr (kSeal) {
       store16(g.tag[0].out, _mm512_castsi512_si128(tag));
