@@ -2,6 +2,9 @@
 
 #include <spdlog/spdlog.h>
 
+#include <asio/steady_timer.hpp>
+
+#include "app/gateway/drop_watch.h"
 #include "app/gateway/key_export.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/admin/status_json.h"
@@ -42,6 +45,9 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
 }  // namespace
 
 struct Gateway::State {
+  State(asio::io_context& loop, config::GatewayConfig file, std::string name)
+      : io(loop), config(std::move(file)), version(std::move(name)) {}
+
   asio::io_context& io;
   config::GatewayConfig config;
   std::string version;
@@ -51,8 +57,21 @@ struct Gateway::State {
   std::unique_ptr<keyserver::KeyServer> key_server;
   std::unique_ptr<member::MemberAgent> agent;
   std::unique_ptr<admin::AdminServer> admin;
+  DropWatch drop_watch{config.red.device, config.black.mtu};
+  asio::steady_timer drop_timer{io};
+  bool stopping = false;
 
   DataPlaneControl& control() { return key_export ? *key_export : data_plane->control(); }
+
+  void watch_drops() {
+    if (stopping) return;
+    for (const auto& line : drop_watch.look(data_plane->control().statistics()))
+      spdlog::warn("{}", line);
+    drop_timer.expires_after(std::chrono::seconds(1));
+    drop_timer.async_wait([this](const asio::error_code& error) {
+      if (!error) watch_drops();
+    });
+  }
 
   std::string status() {
     return admin::gateway_status(version, agent->status_json(), control().statistics(),
@@ -61,7 +80,7 @@ struct Gateway::State {
 };
 
 Gateway::Gateway(asio::io_context& io, config::GatewayConfig config, std::string version)
-    : state_(new State{io, std::move(config), std::move(version), {}, {}, {}, {}, {}}) {}
+    : state_(std::make_unique<State>(io, std::move(config), std::move(version))) {}
 
 Gateway::~Gateway() = default;
 
@@ -91,6 +110,8 @@ Result<void> Gateway::start() {
 
   if (auto started = s.data_plane->start(); !started) return started;
 
+  s.watch_drops();
+
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
   s.admin->handle("status", [this](const std::string&) { return state_->status(); });
   return s.admin->start();
@@ -98,6 +119,8 @@ Result<void> Gateway::start() {
 
 void Gateway::stop() {
   auto& s = *state_;
+  s.stopping = true;
+  s.drop_timer.cancel();
   if (s.admin) s.admin->stop();
   if (s.agent) s.agent->stop();
   if (s.key_server) s.key_server->stop();

@@ -1,0 +1,46 @@
+// Drops that a wrong set-up causes are told once, with the remedy, and again only after a quiet spell.
+#include "app/gateway/drop_watch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace sealcast::gateway {
+namespace {
+
+using testing::HasSubstr;
+
+DataPlaneStatistics drops(std::uint64_t partial, std::uint64_t too_big, std::uint64_t replay = 0) {
+  DataPlaneStatistics statistics;
+  statistics.drops = {{"partial_checksum", partial}, {"too_big", too_big}, {"replay", replay}};
+  return statistics;
+}
+
+TEST(DropWatch, TellsOnceWithTheRemedy) {
+  DropWatch watch("af_packet:veth-red?queues=1", 1500);
+  EXPECT_THAT(watch.look(drops(0, 0)), testing::IsEmpty());
+  const auto lines = watch.look(drops(3, 2));
+  ASSERT_EQ(lines.size(), 2u);
+  EXPECT_THAT(lines, testing::Contains(AllOf(HasSubstr("partial_checksum: 3 packets"), HasSubstr("link to veth-red"),
+                                             HasSubstr("ethtool -K INTERFACE tx off"))));
+  EXPECT_THAT(lines, testing::Contains(AllOf(HasSubstr("too_big: 2 packets"), HasSubstr("black MTU of 1500"))));
+  EXPECT_THAT(watch.look(drops(9, 9)), testing::IsEmpty());
+}
+
+TEST(DropWatch, TellsAgainAfterAQuietSpellOnly) {
+  DropWatch watch("virtio-user:/run/x.sock", 1500);
+  EXPECT_EQ(watch.look(drops(1, 0)).size(), 1u);
+  for (unsigned i = 0; i + 1 < DropWatch::quiet_looks; ++i)
+    EXPECT_THAT(watch.look(drops(1, 0)), testing::IsEmpty());
+  EXPECT_THAT(watch.look(drops(2, 0)), testing::IsEmpty()) << "one look too early";
+  for (unsigned i = 0; i < DropWatch::quiet_looks; ++i)
+    EXPECT_THAT(watch.look(drops(2, 0)), testing::IsEmpty());
+  EXPECT_THAT(watch.look(drops(7, 0)), testing::ElementsAre(HasSubstr("partial_checksum: 5 packets")));
+}
+
+TEST(DropWatch, OtherReasonsAreNotItsBusiness) {
+  DropWatch watch("null", 1500);
+  EXPECT_THAT(watch.look(drops(0, 0, 1000)), testing::IsEmpty());
+}
+
+}  // namespace
+}  // namespace sealcast::gateway
