@@ -225,7 +225,8 @@ TEST_F(Together, H16_OneMemberHoldsSeveralGroupsOfOneKeyServer) {
   ASSERT_TRUE(until(joined)) << home.agent->status_json();
   until([] { return false; }, 300ms);
   EXPECT_TRUE(joined()) << "one connection pushes the other out: " << home.agent->status_json();
-  for (const Json& group : Json::parse(home.agent->status_json())["groups"])
+  const Json status = Json::parse(home.agent->status_json());
+  for (const Json& group : status["groups"])
     EXPECT_EQ(group["joins"], 1);
   EXPECT_EQ(home.plane.held.size(), 2u);
 }
