@@ -62,6 +62,19 @@ class Stream(e2e.EndToEnd):
         print(f"\n  last sealed packet {last:.1f} s after the key server died (lease 3 s)")
         self.assertLess(last, 3.5)
 
+    def test_KEY2_rekeys_while_the_stream_runs_lose_nothing(self):
+        self.build(group_options='epoch_lifetime = "5s"\nactivation_delay = "300ms"\ndeactivation_delay = "1s"\n')
+        self.start_gateways()
+        receiver = self.receiver(self.home, quiet_ms=1500)
+        sent = self.sender(self.studio, rate=500, size=700, seconds=11).wait(20)["sent"]
+        received = receiver.wait(10)
+        self.lab.close()
+        self.assertEqual((received["received"], received["corrupt"], received["duplicates"]), (sent, 0, 0))
+        summary = capture.summarize(self.wire.pcap)
+        self.assert_only_ciphertext(summary)
+        self.assertGreaterEqual(len(summary.spis()), 3, "each epoch has SPIs of its own")
+        print(f"\n  {sent} packets over {len(summary.spis())} epochs, longest gap {received['longest_gap_ms']:.0f} ms")
+
     def test_wire_carries_esp_as_address_preserving_tunnel(self):
         self.build()
         self.start_gateways()
