@@ -369,6 +369,29 @@ TEST_F(Black, RFC6040_CongestionMarks) {
   }
 }
 
+TEST_F(Black, DATA2_AFloodOfEverySlotOfSeveralEpochsLeavesRoomForANewcomer) {
+  const Bytes inner = inner_of(udp_frame(10));
+  ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 2, 0x20000000, {selector("239.1.1.0/24")}, false)));
+  ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 3, 0x20010000, {selector("239.1.1.0/24")}, false)));
+  std::vector<Bytes> flood;
+  for (std::uint32_t slot = 0; slot < 63; ++slot) {
+    for (const std::uint32_t base : {0x1000000aU, 0x20000000U, 0x20010000U}) {
+      EspFields fields;
+      fields.spi = base + slot;
+      flood.push_back(esp_frame(fields, inner));
+    }
+  }
+  EspFields newcomer;
+  newcomer.spi = 0x2000003f;
+  for (int round = 0; round < 20; ++round)
+    path_.black(flood);
+  path_.black(esp_frame(newcomer, inner));
+  bool heard = false;
+  for (const SlotWanted& wanted : path_.plane().take_events().slots_wanted)
+    heard = heard || (wanted.epoch == 2 && wanted.slot == 63);
+  EXPECT_TRUE(heard);
+}
+
 TEST_F(Black, DATA2_UnknownSpisAndSlots) {
   const Bytes inner = inner_of(udp_frame(10));
   const auto frame = [&](std::uint32_t spi) {

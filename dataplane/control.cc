@@ -16,10 +16,14 @@ struct Group {
   std::string id;
   std::uint32_t index = 0;
   std::vector<Selector> selectors;
-  std::optional<std::uint64_t> active;  // epoch that seals
+  std::optional<std::uint64_t> active;   // epoch that seals; none after it was retired
+  std::optional<std::uint64_t> highest;  // ever active; never falls (H5)
   SteadyTime lease_until = SteadyTime::min();
   std::map<std::uint64_t, std::shared_ptr<Epoch>> epochs;
   std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
+  std::optional<std::uint64_t> forgotten;  // highest epoch no longer in own_history: nothing seals in it or below again
+
+  void make_active(std::uint64_t number) { active = highest = number; }
 };
 
 }  // namespace
@@ -106,9 +110,21 @@ struct DataPlane::State {
   void remember_own(Group& group, Epoch& epoch) {
     for (const auto& sa : epoch.outbound)
       epoch.own_spis.insert(sa->spi);
+    if (epoch.own_spis.empty()) return;
     group.own_history[epoch.number] = epoch.own_spis;
-    while (group.own_history.size() > remembered_epochs)
-      group.own_history.erase(group.own_history.begin());
+    while (group.own_history.size() > remembered_epochs) {
+      const auto lowest = group.own_history.begin();
+      group.forgotten = std::max(group.forgotten.value_or(0), lowest->first);
+      group.own_history.erase(lowest);
+    }
+  }
+
+  // Whether SPIs offered for sealing in this epoch can still be told from those used before (H9).
+  static Result<void> check_remembered(const Group& group, std::uint64_t number) {
+    if (!group.forgotten || number > *group.forgotten) return {};
+    return fail("group " + group.id + " epoch " + std::to_string(number) +
+                ": which SPIs were in use is known above epoch " + std::to_string(*group.forgotten) +
+                " only; expected a newer epoch to seal in (H9)");
   }
 
   DataPlaneOptions options;
@@ -185,8 +201,11 @@ Result<void> DataPlane::install(GroupEpoch given) {
   if (auto ok = check_epoch(given, group.selectors, state.options.workers); !ok) return ok;
   const std::string where = "group " + group.id + " epoch " + std::to_string(given.epoch) + ": ";
   if (group.epochs.count(given.epoch) != 0) return fail(where + "is installed already");
-  if (given.active && group.active && *group.active > given.epoch)
-    return fail(where + "cannot be active: epoch " + std::to_string(*group.active) + " is, and epochs never fall (H5)");
+  if (given.active && group.highest && *group.highest > given.epoch)
+    return fail(where + "cannot be active: epoch " + std::to_string(*group.highest) +
+                " is or was, and epochs never fall (H5)");
+  if (!given.outbound.empty())
+    if (auto ok = State::check_remembered(group, given.epoch); !ok) return ok;
 
   auto epoch = std::make_shared<Epoch>();
   epoch->group_id = given.group_id;
@@ -224,7 +243,7 @@ Result<void> DataPlane::install(GroupEpoch given) {
   group.epochs.emplace(given.epoch, std::move(epoch));
   group.lease_until = std::max(group.lease_until, given.lease_until);
   state.set_deadlines(group);
-  if (given.active) group.active = given.epoch;
+  if (given.active) group.make_active(given.epoch);
   state.publish();
   return {};
 }
@@ -252,12 +271,14 @@ Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint6
     return fail("group " + group_id + " epoch " + std::to_string(number) +
                 ": expected no outbound SA or one per worker (" + std::to_string(state.options.workers) + "), got " +
                 std::to_string(slots.size()));
+  Group& group = **state.find_group(group_id);
+  if (!slots.empty())
+    if (auto ok = State::check_remembered(group, number); !ok) return ok;
   auto made = make_outbound(state.keys, epoch, std::move(slots));
   if (!made) return tl::unexpected<Error>(made.error());
 
   // What workers may still hold lives until publish() returned.
   SealingSas former = std::exchange(epoch.outbound, std::move(*made));
-  Group& group = **state.find_group(group_id);
   state.remember_own(group, epoch);
   std::vector<OpeningSas::node_type> ours_now;  // slots derived in advance that were then granted to us
   for (const auto& sa : epoch.outbound)
@@ -273,10 +294,10 @@ Result<void> DataPlane::activate(const std::string& group_id, std::uint64_t numb
   if (!epoch) return tl::unexpected<Error>(epoch.error());
   Group& group = **state.find_group(group_id);
   if (group.active == number) return {};
-  if (group.active && *group.active > number)
+  if (group.highest && *group.highest > number)
     return fail("group " + group_id + " epoch " + std::to_string(number) + " cannot be activated: epoch " +
-                std::to_string(*group.active) + " is active, and epochs never fall (H5)");
-  group.active = number;
+                std::to_string(*group.highest) + " is or was active, and epochs never fall (H5)");
+  group.make_active(number);
   state.publish();
   return {};
 }
@@ -293,8 +314,10 @@ Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number
   State& state = *state_;
   if (auto epoch = state.find_epoch(group_id, number); !epoch) return tl::unexpected<Error>(epoch.error());
   Group& group = **state.find_group(group_id);
-  // The epoch, and with it its keys, ends with the former snapshot inside publish(). active stays: epochs never fall.
+  // The epoch, and with it its keys, ends with the former snapshot inside publish(). Should the same epoch come again,
+  // it waits for its activation like any other.
   group.epochs.erase(number);
+  if (group.active == number) group.active.reset();
   state.publish();
   return {};
 }

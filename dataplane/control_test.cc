@@ -127,6 +127,40 @@ TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwice) {
   EXPECT_NE(again.error().message.find("never used"), std::string::npos);
 }
 
+TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwiceHoweverManyEpochsPassed) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
+  ASSERT_TRUE(path_.plane().retire("tv", 1));
+  for (std::uint32_t n = 2; n <= 100; ++n) {
+    ASSERT_TRUE(path_.plane().install(sending(n, 0x10000000 + (n << 16), true))) << n;
+    ASSERT_TRUE(path_.plane().retire("tv", n));
+  }
+  for (const std::uint32_t n : {1U, 2U, 50U, 100U})
+    EXPECT_FALSE(path_.plane().install(sending(n, 0x10000000 + ((n == 1 ? 0 : n) << 16), false))) << n;
+  // Nor through the back door: installed to receive, given slots later.
+  ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 1, 0x10000000, tv_, false)));
+  std::vector<sealcast::OutboundSa> slots;
+  slots.push_back({key_of(0x10000000)});
+  EXPECT_FALSE(path_.plane().replace_outbound("tv", 1, std::move(slots)));
+}
+
+TEST_F(Control, H11_AnEpochThatComesAgainWaitsForItsActivation) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().install(sending(3, 0x10000000, true)));
+  ASSERT_TRUE(path_.plane().retire("tv", 3));
+  GroupEpoch again = path_.epoch("tv", 3, 0x10000000, tv_, false);
+  again.outbound.push_back({key_of(0x10000001)});
+  ASSERT_TRUE(path_.plane().install(std::move(again)));
+  EXPECT_EQ(reason(), "no_sa");
+  EXPECT_FALSE(path_.sa(0x10000001)->active);
+  ASSERT_TRUE(path_.plane().activate("tv", 3));
+  EXPECT_EQ(reason(), "none");
+  // What was active once still counts: nothing below it.
+  ASSERT_TRUE(path_.plane().retire("tv", 3));
+  ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
+  EXPECT_FALSE(path_.plane().activate("tv", 2));
+}
+
 TEST_F(Control, ASlotDerivedInAdvanceAndThenGrantedToUsIsOwn) {
   path_.install_tv();
   std::vector<sealcast::OutboundSa> granted;

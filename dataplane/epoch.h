@@ -16,9 +16,6 @@
 
 namespace sealcast::dataplane {
 
-// Slots above the highest one in use that are still asked for: newcomers of a few seconds, not an attacker's choice.
-inline constexpr std::uint32_t slot_window = 64;
-
 // Where keys and SA objects live; outlives every epoch.
 struct KeyStore {
   explicit KeyStore(const aead::Engine& aead_engine)

@@ -1,5 +1,7 @@
 #include "dataplane/igmp.h"
 
+#include <algorithm>
+
 namespace sealcast::dataplane {
 namespace {
 
@@ -45,6 +47,20 @@ bool has_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
     i += length;
   }
   return false;
+}
+
+// IP options fit for a report: Router Alert and filling, so that nothing else rides along in clear (H10).
+bool only_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
+  for (std::uint32_t i = min_ipv4_bytes; i < packet.header_bytes;) {
+    if (ip[i] == 0) return std::all_of(ip + i, ip + packet.header_bytes, [](std::uint8_t byte) { return byte == 0; });
+    if (ip[i] == 1) {
+      ++i;
+      continue;
+    }
+    if (ip[i] != 148 || packet.header_bytes - i < 4 || ip[i + 1] != 4 || ip[i + 2] != 0 || ip[i + 3] != 0) return false;
+    i += 4;
+  }
+  return true;
 }
 
 // RFC 3376 §4.2: the records must fill the message exactly, so that nothing else rides along.
@@ -96,7 +112,7 @@ DropReason check_igmp_report(const std::uint8_t* ip, const Ipv4Packet& packet) n
     default:
       break;
   }
-  return allowed ? DropReason::none : DropReason::igmp_not_allowed;
+  return allowed && only_router_alert(ip, packet) ? DropReason::none : DropReason::igmp_not_allowed;
 }
 
 DropReason check_igmp_query(const std::uint8_t* ip, const Ipv4Packet& packet) noexcept {

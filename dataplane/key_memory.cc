@@ -10,8 +10,10 @@ Result<void*> KeyMemory::allocate() {
     auto arena = LockedArena::create(std::max(arena_bytes, slot_bytes_));
     if (!arena) return tl::unexpected<Error>(arena.error());
     auto* base = static_cast<std::uint8_t*>(arena->data());
+    const std::size_t slots = arena->size() / slot_bytes_;
+    free_.reserve(in_use_ + slots);  // every slot there is: release() allocates nothing
     // Backwards, so that slots are handed out in ascending order.
-    for (std::size_t n = arena->size() / slot_bytes_; n > 0; --n)
+    for (std::size_t n = slots; n > 0; --n)
       free_.push_back(base + (n - 1) * slot_bytes_);
     arenas_.push_back(std::move(*arena));
   }
@@ -23,7 +25,7 @@ Result<void*> KeyMemory::allocate() {
 
 void KeyMemory::release(void* slot) noexcept {
   wipe(slot, slot_bytes_);
-  free_.push_back(slot);  // never grows beyond the slots once listed: no allocation
+  free_.push_back(slot);
   --in_use_;
 }
 

@@ -259,6 +259,44 @@ TEST_F(Red, ReportsBypassQueriesDoNot) {
   expect_drop(frame("239.1.1.5", igmp(0x16, 0, "239.1.1.5"), 1, router_alert, 0x2000), DropReason::fragment);
 }
 
+TEST_F(Red, H10_NothingRidesInClearInAReportsIpOptions) {
+  const auto with = [](const Bytes& options) {
+    Ipv4Fields fields;
+    fields.protocol = 2;
+    fields.ttl = 1;
+    fields.options = options;
+    return ethernet(ipv4(fields, igmp(0x16, 0, "239.1.1.5")));
+  };
+  for (const Bytes& harmless : {Bytes{}, router_alert, Bytes{1, 1, 1, 1} + router_alert,
+                                router_alert + Bytes{0, 0, 0, 0}, Bytes{1, 148, 4, 0, 0, 0, 0, 0}})
+    EXPECT_EQ(path_.red(with(harmless)).verdict, Verdict::forward);
+  for (const Bytes& payload :
+       {Bytes{68, 12, 5, 0} + pattern(8),                                                // a timestamp's room
+        router_alert + Bytes{0, 's', 'e', 'c'},                                          // behind the end of the list
+        Bytes{148, 4, 's', 'e'}, Bytes{148, 8, 0, 0} + pattern(4), Bytes{1, 1, 148, 4},  // cut off
+        Bytes{94, 40} + pattern(38)})
+    expect_drop(with(payload), DropReason::igmp_not_allowed);
+}
+
+TEST_F(Red, H10_LongReportsTakeTheirShareOfTheLimit) {
+  Harness path(Harness::Options{.path = {.igmp_per_second = 256}});
+  path.install_tv();
+  Ipv4Fields fields;
+  fields.destination = "224.0.0.22";
+  fields.protocol = 2;
+  fields.ttl = 1;
+  fields.options = router_alert;
+  // One record that names 360 sources: 1440 bytes of the sender's choice.
+  const Bytes record = Bytes{4, 0, 360 >> 8, 360 & 255, 239, 1, 1, 5} + pattern(1440);
+  const std::vector<Bytes> flood(256, ethernet(ipv4(fields, igmp(0x22, 0, "0.0.0.1", record))));
+  std::size_t bytes = 0;
+  for (const Outcome& outcome : path.red(flood)) {
+    if (outcome.verdict == Verdict::forward) bytes += outcome.frame.size();
+  }
+  EXPECT_GT(bytes, 0U);
+  EXPECT_LE(bytes, 256 * bypass_unit_bytes);
+}
+
 TEST_F(Red, BypassIsRateLimited) {
   Harness path(Harness::Options{.path = {.igmp_per_second = 10}});
   path.install_tv();

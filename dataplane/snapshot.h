@@ -41,6 +41,9 @@ class SpiTable {
   std::uint32_t shift_ = 31;
 };
 
+// Slots above the highest one in use that are still asked for: newcomers of a few seconds, not an attacker's choice.
+inline constexpr std::uint32_t slot_window = 64;
+
 // SPIs of one installed epoch. Ranges of installed epochs are disjoint.
 struct SpiRange {
   std::uint32_t first = 0;

@@ -21,11 +21,17 @@ struct Ipv4Packet;
 // Frames processed together; longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
 
+// Of a bypassed frame, Ethernet header included: holds a report on one group. What is longer takes as much of the limit
+// as several, so that the limit bounds the bytes that can leave in clear as well.
+inline constexpr std::uint32_t bypass_unit_bytes = 64;
+
 // Fixed at start-up; the same for all workers.
 struct PathSettings {
-  std::uint32_t black_mtu = 1500;       // largest IP packet on black, bytes
-  std::uint64_t tsc_hz = 0;             // ticks per second of now_tsc
-  std::uint32_t igmp_per_second = 256;  // IGMP messages bypassed per worker and direction; as many may come at once
+  std::uint32_t black_mtu = 1500;  // largest IP packet on black, bytes
+  std::uint64_t tsc_hz = 0;        // ticks per second of now_tsc
+  // IGMP messages bypassed per worker and direction, those longer than bypass_unit_bytes counting for several; as many
+  // may come at once.
+  std::uint32_t igmp_per_second = 256;
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
   std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
   std::vector<Prefix> local_red_sources = {};               // IPv4; an opened packet from one of these is a loop
@@ -88,7 +94,7 @@ class Worker {
   DropReason decapsulate(Frame& frame, std::uint32_t item) noexcept;
 
   DropReason bypass(Frame& frame, TokenBucket& bucket, std::uint64_t now_tsc) noexcept;
-  bool take_token(TokenBucket& bucket, std::uint64_t now_tsc) const noexcept;
+  bool take_tokens(TokenBucket& bucket, std::uint32_t tokens, std::uint64_t now_tsc) const noexcept;
   void drop(Frame& frame, DropReason reason) noexcept {
     frame.verdict = Verdict::drop;
     frame.reason = reason;
@@ -102,8 +108,11 @@ class Worker {
   std::vector<Rule> local_red_;  // sources only
   std::unique_ptr<Scratch> scratch_;
   TokenBucket red_igmp_, black_igmp_;
-  // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only.
-  std::array<AskedSlot, 256> asked_{};
+  // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
+  // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and
+  // fill the ring (DATA-2).
+  static constexpr std::uint32_t asked_epochs = 16;
+  std::array<AskedSlot, asked_epochs * slot_window> asked_{};
   WorkerCounters counters_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;

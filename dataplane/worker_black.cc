@@ -155,7 +155,8 @@ DropReason Worker::unknown_spi(std::uint32_t spi, std::uint64_t now_tsc, const S
   const SpiRange* range = snapshot.range_of(spi);
   if (range == nullptr) return DropReason::unknown_spi;
   if (spi > range->window_last) return DropReason::slot_out_of_window;
-  AskedSlot& asked = asked_[(spi * 2654435769U) >> 24];
+  const auto epoch = static_cast<std::uint32_t>(range - snapshot.ranges.data());
+  AskedSlot& asked = asked_[(epoch % asked_epochs) * slot_window + spi % slot_window];
   const bool lately = asked.spi == spi && now_tsc - asked.at_tsc < settings_.tsc_hz / asks_per_second;
   if (!lately && slots_wanted_.push(spi)) asked = {spi, now_tsc};
   return DropReason::slot_pending;
