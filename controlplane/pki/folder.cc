@@ -1,12 +1,14 @@
 #include "controlplane/pki/folder.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "base/atomic_file.h"
 
@@ -27,6 +29,35 @@ Paths paths_of(const FolderOptions& options, const std::string& name) {
 std::string list_path(const FolderOptions& options) {
   return options.folder + "/crl.pem";
 }
+
+// One command at a time in a folder: two that read, extend and replace the revocation list side by side would lose one
+// of the two revocations (H8), two that replace a pair would mix certificate and key.
+class FolderLock {
+ public:
+  static Result<FolderLock> take(const std::string& folder) {
+    FolderLock lock;
+    lock.fd_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (lock.fd_ < 0)
+      return fail(folder + ": cannot open the folder: " + std::strerror(errno) +
+                  (errno == ENOENT ? "; make the CA first: sealcast pki init" : ""));
+    int rc = 0;
+    do {
+      rc = ::flock(lock.fd_, LOCK_EX);
+    } while (rc != 0 && errno == EINTR);
+    if (rc != 0) return fail(folder + ": cannot lock the folder: " + std::strerror(errno));
+    return lock;
+  }
+  FolderLock(FolderLock&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+
+ private:
+  FolderLock() = default;
+  int fd_ = -1;
+};
 
 Result<SecretBytes> read_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
@@ -101,6 +132,8 @@ template <typename Request>
 Result<Made> make_leaf(const FolderOptions& options, Request request) {
   if (request.name == "ca" || request.name == "crl")
     return fail("name \"" + request.name + "\": taken by the CA's own files; choose another");
+  const auto lock = FolderLock::take(options.folder);
+  if (!lock) return tl::unexpected(lock.error());
   const auto authority = load_authority(options);
   if (!authority) return tl::unexpected(authority.error());
   const auto validity = validity_of(options, default_leaf_days);
@@ -150,6 +183,8 @@ Result<Made> write_list(const FolderOptions& options, const Authority& authority
 Result<Made> init(const FolderOptions& options, const std::string& ca_name) {
   if (::mkdir(options.folder.c_str(), 0700) != 0 && errno != EEXIST)
     return fail(options.folder + ": cannot make the folder: " + std::strerror(errno));
+  const auto lock = FolderLock::take(options.folder);
+  if (!lock) return tl::unexpected(lock.error());
   const Paths paths = paths_of(options, "ca");
   if (const auto free = check_free(options, paths); !free) return tl::unexpected(free.error());
   const auto validity = validity_of(options, default_ca_days);
@@ -187,6 +222,8 @@ Result<Made> make_member(const FolderOptions& options, const std::string& name,
 }
 
 Result<Made> renew_revocation_list(const FolderOptions& options) {
+  const auto lock = FolderLock::take(options.folder);
+  if (!lock) return tl::unexpected(lock.error());
   const auto authority = load_authority(options);
   if (!authority) return tl::unexpected(authority.error());
   return write_list(options, *authority, "");
@@ -195,6 +232,8 @@ Result<Made> renew_revocation_list(const FolderOptions& options) {
 Result<Made> revoke(const FolderOptions& options, const std::string& name) {
   if (const auto good = check_name(name); !good) return tl::unexpected(good.error());
   if (name == "ca" || name == "crl") return fail("name \"" + name + "\": expected a key server's or member's name");
+  const auto lock = FolderLock::take(options.folder);
+  if (!lock) return tl::unexpected(lock.error());
   const auto authority = load_authority(options);
   if (!authority) return tl::unexpected(authority.error());
   const std::string path = paths_of(options, name).certificate;

@@ -3,12 +3,14 @@
 #include <sys/stat.h>
 #include <sys/wait.h>
 
+#include <array>
 #include <cstdio>
 #include <cstdlib>
 #include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "base/atomic_file.h"
 #include "controlplane/pki/folder.h"
@@ -192,6 +194,28 @@ TEST_F(PkiTest, H8_RevokesAndRenewsTheList) {
   EXPECT_NE(number.find("\n                5\n"), std::string::npos) << number;
   const Outcome signature = run("openssl crl -noout -verify -CAfile " + at("ca.pem") + " -in " + at("crl.pem"));
   EXPECT_NE(signature.text.find("verify OK"), std::string::npos) << signature.text;
+}
+
+TEST_F(PkiTest, H8_RevocationsSideBySideAreAllOnTheList) {
+  ASSERT_TRUE(init(options_, "Test CA"));
+  std::vector<std::string> serials;
+  constexpr std::size_t members = 12;
+  for (std::size_t i = 0; i < members; ++i) {
+    const auto made = make_member(options_, "m" + std::to_string(i), {"tv"});
+    ASSERT_TRUE(made) << made.error().message;
+    serials.push_back(made->serial_hex);
+  }
+  std::vector<std::thread> commands;
+  std::array<bool, members> good{};
+  for (std::size_t i = 0; i < members; ++i)
+    commands.emplace_back([&, i] { good[i] = revoke(options_, "m" + std::to_string(i)).has_value(); });
+  for (std::thread& command : commands)
+    command.join();
+  const std::string list = run("openssl crl -noout -text -in " + at("crl.pem")).text;
+  for (std::size_t i = 0; i < members; ++i) {
+    EXPECT_TRUE(good[i]);
+    EXPECT_NE(list.find(serials[i]), std::string::npos) << "m" << i;
+  }
 }
 
 TEST_F(PkiTest, H8_RefusesAnotherCasCertificateAndList) {
