@@ -19,8 +19,13 @@ std::string esp_sa_line(const SaKey& key) {
 }
 
 Result<std::unique_ptr<KeyExport>> KeyExport::open(const std::string& path, DataPlaneControl& next) {
-  // Emptied, not appended: keys of an earlier run open nothing that is sent from now on.
-  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
+  // Made anew, not emptied: whoever has an old file open, or has another name for it, reads nothing of what comes.
+  struct stat found {};
+  if (lstat(path.c_str(), &found) == 0) {
+    if (!S_ISREG(found.st_mode)) return fail("export_keys file " + path + " exists and is no regular file");
+    if (unlink(path.c_str()) != 0) return fail("cannot replace export_keys file " + path + ": " + strerror(errno));
+  }
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600);
   if (file < 0) return fail("cannot open export_keys file " + path + ": " + strerror(errno));
   if (fchmod(file, 0600) != 0) {
     const std::string why = strerror(errno);

@@ -11,7 +11,7 @@
 namespace sealcast::gateway {
 
 // A DataPlaneControl that passes every call on to next and appends each SA key that goes by to the file at path
-// (created mode 0600, emptied at start). One line per SPI, written before the key is used. A key that cannot be written
+// (made anew at start, mode 0600). One line per SPI, written before the key is used. A key that cannot be written
 // is logged and used all the same: an analyser's file must not stop traffic.
 class KeyExport final : public DataPlaneControl {
  public:

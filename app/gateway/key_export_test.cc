@@ -86,6 +86,31 @@ TEST_F(KeyExportTest, H14_FileIsPrivateAndEmptiedAtStart) {
   EXPECT_EQ(content(), "");
 }
 
+TEST_F(KeyExportTest, H14_WhoHeldAnOldFileOpenReadsNoKeyOfTheNewOne) {
+  {
+    std::ofstream old(path);
+    old << "keys of an earlier run\n";
+  }
+  chmod(path.c_str(), 0644);
+  std::ifstream held(path);
+  auto exporter = KeyExport::open(path, plane);
+  ASSERT_TRUE(exporter.has_value()) << exporter.error().message;
+  std::vector<InboundSa> slots;
+  slots.push_back({key(0x10000003, 32), 0});
+  EXPECT_TRUE((*exporter)->add_inbound("tv", 1, std::move(slots)));
+  std::ostringstream seen;
+  seen << held.rdbuf();
+  EXPECT_THAT(seen.str(), testing::Not(testing::HasSubstr("0x10000003")));
+  EXPECT_THAT(content(), testing::HasSubstr("0x10000003"));
+}
+
+TEST_F(KeyExportTest, H14_RefusesWhatIsNoRegularFileAtOnce) {
+  ASSERT_EQ(mkfifo(path.c_str(), 0644), 0);
+  const auto exporter = KeyExport::open(path, plane);  // a plain open() would wait for a reader
+  ASSERT_FALSE(exporter.has_value());
+  EXPECT_THAT(exporter.error().message, testing::HasSubstr("regular file"));
+}
+
 TEST_F(KeyExportTest, EveryKeyThatGoesByIsWrittenAndPassedOn) {
   auto exporter = KeyExport::open(path, plane);
   ASSERT_TRUE(exporter.has_value());
