@@ -140,16 +140,14 @@ inline void describe_esp(Group& g, unsigned q, const Item& item) {
 }
 
 template <class Item>
-void describe_general(Group& g, unsigned q, const Item& item, const Kernel& kernel, int rounds) {
-  constexpr bool seal = std::is_same_v<Item, SealItem>;
+void describe_general(Group& g, unsigned q, const Item& item, const Kernel& kernel) {
   describe(g, q, item);
   put_counter(g.counter[q], item.nonce.data(), 1);
   g.length_block[q][0] = std::uint64_t{item.length} * 8;
   g.length_block[q][1] = std::uint64_t{item.aad_length} * 8;
   put_zero(g.state[q]);
   kernel.absorb_aad(g, q, item.aad, item.aad_length);
-  if (const std::uint32_t before = item.length - g.length[q]; before != 0)
-    (seal ? kernel.seal_segments : kernel.open_segments)(g, q, before / burst::part_bytes, rounds);
+  g.segments[q] = (item.length - g.length[q]) / burst::part_bytes;
 }
 
 // Fills a group with empty packets under the last packet's key, whose tags go to `sink`.
@@ -185,7 +183,8 @@ void run_kind(std::span<Item> items, const std::uint8_t* order, std::size_t coun
       describe_esp(groups[at / 4], at % 4, item(at));
   } else {
     for (std::size_t at = 0; at < count; at++)
-      describe_general(groups[at / 4], at % 4, item(at), kernel, rounds);
+      describe_general(groups[at / 4], at % 4, item(at), kernel);
+    (seal ? kernel.seal_segments : kernel.open_segments)(groups, count, rounds);
   }
   std::uint8_t sink[tag_bytes];
   if (count % 4 != 0) pad(groups[count / 4], count % 4, sink);

@@ -41,15 +41,16 @@ struct alignas(64) Group {
     uint8_t* out;       // seal: 16 bytes
     const uint8_t* in;  // open: 16 bytes
   } tag[4];
-  uint32_t length[4];  // bytes of the part: 0..512
-  uint8_t ok[4];       // open: 1 if the tag is right
+  uint32_t length[4];    // bytes of the part: 0..512
+  uint8_t ok[4];         // open: 1 if the tag is right
+  uint32_t segments[4];  // before the part; not read for ESP
 
   // Filled by the kernel:
   const uint8_t* power[4];                 // the power of H that the part's first block is multiplied with
   uint64_t last_mask[4];                   // bytes of the last chunk that exist
   alignas(64) uint8_t state_power[4][16];  // what `state` is multiplied with
 };
-static_assert(sizeof(Group) == 512);
+static_assert(sizeof(Group) == 576);
 
 // One compiled kernel. All keys of a call are of one size: rounds is 10 (AES-128) or 14 (AES-256).
 struct Kernel {
@@ -57,9 +58,9 @@ struct Kernel {
   void (*expand_key)(KeyContext& context, const uint8_t* key, int rounds);
   // Hashes length bytes of AAD into state[q].
   void (*absorb_aad)(Group& group, unsigned q, const uint8_t* aad, size_t length);
-  // Encrypts or decrypts and hashes `segments` × 512 bytes at data[q]; moves data[q], counter[q], state[q] behind them.
-  void (*seal_segments)(Group& group, unsigned q, size_t segments, int rounds);
-  void (*open_segments)(Group& group, unsigned q, size_t segments, int rounds);
+  // Encrypts or decrypts and hashes the segments of so many packets; moves data, counter and state behind them.
+  void (*seal_segments)(Group* groups, size_t packets, int rounds);
+  void (*open_segments)(Group* groups, size_t packets, int rounds);
   // esp: every packet has 8 bytes of AAD and no segments before its part.
   // open: decrypts in the same pass and sets ok; the caller wipes what was forged before anyone sees it.
   void (*seal_groups)(Group* groups, size_t count, int rounds, bool esp);

@@ -100,41 +100,70 @@ void absorb_aad(Group& g, unsigned q, const uint8_t* aad, size_t length) {
 // powers of H^4, which needs no sum over lanes; the last brings the lanes together.
 enum class Hash { none, lanes, last };
 
-// One packet, eight chunks at a time: a long packet alone has chains enough to fill the AES units. Sealing hashes a
-// segment while the next is encrypted; opening hashes and decrypts the same one.
+// One packet's segment at a time: its eight chunks are chains enough to fill the AES units. Sealing hashes a segment
+// while the next one is encrypted, be it the next packet's; opening hashes and decrypts the same one.
 template <int kRounds, bool kSeal>
 class Segments {
  public:
-  static void run(Group& g, unsigned q, size_t count) {
-    Segments now(g, q);
-    uint8_t* data = g.data[q];
-    uint8_t* const last = data + (count - 1) * part_bytes;
-    if constexpr (kSeal) {
-      now.template step<true, Hash::none>(data, nullptr);
-      for (; data != last; data += part_bytes)
-        now.template step<true, Hash::lanes>(data + part_bytes, data);
-      now.template step<false, Hash::last>(nullptr, last);
-    } else {
-      for (; data != last; data += part_bytes)
-        now.template step<true, Hash::lanes>(data, data);
-      now.template step<true, Hash::last>(last, last);
+  static void run(Group* groups, size_t packets) {
+    Segments now;
+    for (size_t i = 0; i < packets; i++) {
+      if (groups[i / 4].segments[i % 4] != 0) now.packet(groups[i / 4], i % 4);
     }
-    g.data[q] = last + part_bytes;
-    store16(g.counter[q], _mm512_castsi512_si128(now.counter_));
-    store16(g.state[q], _mm512_castsi512_si128(now.state_));
+    if (now.unhashed_ != nullptr) now.template step<false, Hash::last>(nullptr);
+    now.leave();
   }
 
  private:
-  SEALCAST_INLINE Segments(const Group& g, unsigned q)
-      : key_(*g.key[q]), counter_(broadcast16(g.counter[q])), state_(_mm512_zextsi128_si512(load16(g.state[q]))) {}
+  void packet(Group& g, size_t q) {
+    uint8_t* data = g.data[q];
+    uint8_t* const last = data + (g.segments[q] - 1) * part_bytes;
+    crypt_key_ = g.key[q];
+    counter_ = broadcast16(g.counter[q]);
+    if constexpr (kSeal) {
+      if (unhashed_ != nullptr)
+        step<true, Hash::last>(data);
+      else
+        step<true, Hash::none>(data);
+      leave();
+      enter(g, q);
+      for (; data != last; data += part_bytes) {
+        unhashed_ = data;
+        step<true, Hash::lanes>(data + part_bytes);
+      }
+      unhashed_ = last;
+    } else {
+      leave();
+      enter(g, q);
+      for (; data != last; data += part_bytes) {
+        unhashed_ = data;
+        step<true, Hash::lanes>(data);
+      }
+      unhashed_ = last;
+      step<true, Hash::last>(last);
+      unhashed_ = nullptr;
+    }
+    g.data[q] = last + part_bytes;
+    store16(g.counter[q], _mm512_castsi512_si128(counter_));
+  }
 
-  // En- or decrypts the segment at `data` and hashes the ciphertext of the one at `hashed`, which may be the same.
+  // The packet that is hashed changes.
+  SEALCAST_INLINE void enter(Group& g, size_t q) {
+    hash_key_ = g.key[q];
+    state_ = _mm512_zextsi128_si512(load16(g.state[q]));
+    state_at_ = g.state[q];
+  }
+  SEALCAST_INLINE void leave() {
+    if (state_at_ != nullptr) store16(state_at_, _mm512_castsi512_si128(state_));
+  }
+
+  // En- or decrypts the segment at `data` and hashes the ciphertext of unhashed_, which may be the same.
   template <bool kCrypt, Hash kHash>
-  SEALCAST_INLINE void step(uint8_t* data, const uint8_t* hashed) {
+  SEALCAST_INLINE void step(uint8_t* data) {
     V x[part_chunks];
     Product sum = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
     if constexpr (kCrypt) {
-      const V first = broadcast16(key_.round_key[0]);
+      const V first = broadcast16(crypt_key_->round_key[0]);
 #pragma GCC unroll 8
       for (int i = 0; i < part_chunks; i++)
         x[i] = _mm512_xor_si512(swap_counter(_mm512_add_epi32(counter_, little_endian_numbers(i))), first);
@@ -143,16 +172,16 @@ class Segments {
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; r++) {
       if constexpr (kCrypt) {
-        const V round_key = broadcast16(key_.round_key[r]);
+        const V round_key = broadcast16(crypt_key_->round_key[r]);
 #pragma GCC unroll 8
         for (int i = 0; i < part_chunks; i++)
           x[i] = _mm512_aesenc_epi128(x[i], round_key);
       }
       // The first chunk waits for the state of the segment before, so it comes last.
-      if (kHash != Hash::none && r <= part_chunks) hash<kHash>(sum, hashed, r % part_chunks);
+      if (kHash != Hash::none && r <= part_chunks) hash<kHash>(sum, r % part_chunks);
     }
     if constexpr (kCrypt) {
-      const V last = broadcast16(key_.round_key[kRounds]);
+      const V last = broadcast16(crypt_key_->round_key[kRounds]);
 #pragma GCC unroll 8
       for (int i = 0; i < part_chunks; i++) {
         // aesenclast(x, k) ^ data = aesenclast(x, k ^ data): one operation less on the way to memory.
@@ -166,28 +195,31 @@ class Segments {
   }
 
   template <Hash kHash>
-  SEALCAST_INLINE void hash(Product& sum, const uint8_t* hashed, int i) {
+  SEALCAST_INLINE void hash(Product& sum, int i) {
     const int k = part_blocks - 4 * i;
-    V x = reverse_bytes(_mm512_loadu_si512(hashed + 64 * i));
+    V x = reverse_bytes(_mm512_loadu_si512(unhashed_ + 64 * i));
     if (i == 0) x = _mm512_xor_si512(x, state_);
     if constexpr (kHash == Hash::lanes)
-      karatsuba_add(sum, x, broadcast16(power_at(key_, k)),
-                    _mm512_set1_epi64(static_cast<long long>(key_.folded_power[k / 4 - 1])));
+      karatsuba_add(sum, x, broadcast16(power_at(*hash_key_, k)),
+                    _mm512_set1_epi64(static_cast<long long>(hash_key_->folded_power[k / 4 - 1])));
     else
-      multiply_add(sum, x, _mm512_loadu_si512(power_at(key_, k)));
+      multiply_add(sum, x, _mm512_loadu_si512(power_at(*hash_key_, k)));
   }
 
-  const KeyContext& key_;
-  V counter_;  // of the block before the next chunk, in all lanes
-  V state_;    // GHASH so far: lanes apart until the last segment, then in lane 0
+  const KeyContext* crypt_key_ = nullptr;
+  V counter_{};  // of the block before the next chunk, in all lanes
+  const KeyContext* hash_key_ = nullptr;
+  const uint8_t* unhashed_ = nullptr;  // segment to be hashed
+  V state_{};                          // GHASH so far: lanes apart until the last segment, then in lane 0
+  uint64_t* state_at_ = nullptr;       // where it belongs
 };
 
 template <bool kSeal>
-void any_segments(Group& g, unsigned q, size_t count, int rounds) {
+void any_segments(Group* groups, size_t packets, int rounds) {
   if (rounds == 10)
-    Segments<10, kSeal>::run(g, q, count);
+    Segments<10, kSeal>::run(groups, packets);
   else
-    Segments<14, kSeal>::run(g, q, count);
+    Segments<14, kSeal>::run(groups, packets);
 }
 
 // A part of n bytes is ceil(n/16) blocks; its first block meets H^(blocks+1), its last H^2, the length block H^1.
