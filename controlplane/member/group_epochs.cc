@@ -18,8 +18,9 @@ SaKey GroupEpochs::derive(const Epoch& epoch, std::uint32_t slot) const {
                                   epoch.policy.spi_prefix | slot);
 }
 
-// The first slots of the run, one a worker. Slots ascend within an epoch, so one at or below an earlier own one was
-// handed out twice: sealing under it would repeat nonces (H9).
+// The first slots of the run, one a worker; none where they are too few, since the data plane takes one for every
+// worker or none at all: what is in use stays, and these are left for good. Slots ascend within an epoch, so one at or
+// below an earlier own one was handed out twice: sealing under it would repeat nonces (H9).
 Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const {
   std::vector<OutboundSa> out;
   if (!group_.sends() || count == 0) return out;
@@ -29,10 +30,12 @@ Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_
   if (epoch.own_max && first <= *epoch.own_max)
     return fail(fmt::format("slot {} of epoch {} came after slot {}: expected slots never handed out before (H9)",
                             first, epoch.number, *epoch.own_max));
-  epoch.own.clear();
-  for (std::uint32_t slot = first; slot < first + std::min(count, plane_.workers()); ++slot) {
-    epoch.own.push_back(slot);
-    out.push_back({derive(epoch, slot)});
+  if (count >= plane_.workers()) {
+    epoch.own.clear();
+    for (std::uint32_t slot = first; slot < first + plane_.workers(); ++slot) {
+      epoch.own.push_back(slot);
+      out.push_back({derive(epoch, slot)});
+    }
   }
   for (std::uint32_t slot = first; slot < first + count; ++slot)
     epoch.taken[slot] = true;
@@ -55,11 +58,12 @@ std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end
   return in;
 }
 
-GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch) const {
+// given: slots that came with the keying; 0 where the key server lets this member only receive.
+GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch, std::uint32_t given) const {
   Own own;
   own.slots = static_cast<std::uint32_t>(epoch.own.size());
   // All of them new: handing an SA in use to the data plane again could restart its counter (H9).
-  if (group_.sends() && own.slots > 0 && own.slots < plane_.workers()) own.wanted = plane_.workers();
+  if (group_.sends() && given > 0 && given < plane_.workers()) own.wanted = plane_.workers();
   return own;
 }
 
@@ -111,7 +115,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   if (keying.state == handshake::EpochState::active) {
     if (auto active = activate(keying.epoch, now); !active) return tl::unexpected(active.error());
   }
-  return own_of(kept);
+  return own_of(kept, keying.assignment.slot_count);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& keying, SteadyTime now) {
@@ -130,7 +134,7 @@ Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& k
   if (keying.state == handshake::EpochState::active && !epoch.active) {
     if (auto active = activate(epoch.number, now); !active) return tl::unexpected(active.error());
   }
-  return own_of(epoch);
+  return own_of(epoch, keying.assignment.slot_count);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t first_slot, std::uint32_t count,
@@ -144,7 +148,7 @@ Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t 
   if (!own) return tl::unexpected(own.error());
   if (auto done = plane_.replace_outbound(group_.id, number, std::move(*own)); !done)
     return tl::unexpected(done.error());
-  return own_of(epoch);
+  return own_of(epoch, count);
 }
 
 Result<bool> GroupEpochs::activate(std::uint64_t number, SteadyTime now) {

@@ -27,8 +27,8 @@ class GroupEpochs {
   GroupEpochs(const config::MemberGroup& group, DataPlaneControl& data_plane);
 
   struct Own {
-    std::uint32_t slots = 0;   // how many are in use
-    std::uint32_t wanted = 0;  // how many new ones to ask for; 0: none
+    std::uint32_t slots = 0;   // how many are in use: one a worker, or none
+    std::uint32_t wanted = 0;  // how many new ones to ask for, where fewer than one a worker came; 0: none
   };
 
   // Takes over a keying that check_keying() passed: installs a new epoch, or gives a held one the new slots. An active
@@ -96,7 +96,7 @@ class GroupEpochs {
   Result<Own> install(const handshake::GroupKeying& keying, const handshake::GroupMaster& master,
                       const handshake::EpochId& epoch_id, SteadyTime now);
   Result<Own> refresh(Epoch& epoch, const handshake::GroupKeying& keying, SteadyTime now);
-  Own own_of(const Epoch& epoch) const;
+  Own own_of(const Epoch& epoch, std::uint32_t given) const;
   void learn_real_slots(Epoch& epoch, SteadyTime now);
   void drop(std::map<std::uint64_t, Epoch>::iterator epoch);
   void become_active(Epoch& epoch, SteadyTime now);

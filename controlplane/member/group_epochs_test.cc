@@ -171,9 +171,10 @@ class FourWorkers : public Epochs {
 
 TEST_F(FourWorkers, H9_AsksForOneNewSlotAWorkerAndNeverReusesTheFirst) {
   const auto own = apply(keying(1));
-  ASSERT_TRUE(own);
-  EXPECT_EQ(own->slots, 1u);
+  ASSERT_TRUE(own) << own.error().message;
+  EXPECT_EQ(own->slots, 0u) << "one is too few: no worker could tell which of them may seal";
   EXPECT_EQ(own->wanted, 4u);
+  EXPECT_TRUE(plane_.find(1)->outbound.empty());
   const auto granted = epochs_.grant(1, 3, 4, time_);
   ASSERT_TRUE(granted);
   EXPECT_EQ(granted->wanted, 0u);
@@ -181,6 +182,21 @@ TEST_F(FourWorkers, H9_AsksForOneNewSlotAWorkerAndNeverReusesTheFirst) {
   const auto refused = epochs_.grant(1, 0, 0, time_);
   ASSERT_TRUE(refused);
   EXPECT_EQ(refused->slots, 4u) << "a refusal leaves what there is";
+}
+
+TEST_F(FourWorkers, H9_ARejoinGoesOnSealingUntilEveryWorkerHasANewSlot) {
+  ASSERT_TRUE(apply(keying(1)));
+  ASSERT_TRUE(epochs_.grant(1, 3, 4, time_));
+  GroupKeying again = keying(1);
+  again.assignment.first_slot = 9;
+  again.policy.slots_used = 10;
+  const auto own = apply(again);
+  ASSERT_TRUE(own) << own.error().message;
+  EXPECT_EQ(own->wanted, 4u) << "a registration has slots of its own";
+  EXPECT_THAT(plane_.find(1)->outbound, ElementsAre(0x10010003u, 0x10010004u, 0x10010005u, 0x10010006u));
+  EXPECT_FALSE(epochs_.grant(1, 9, 4, time_)) << "slot 9 was ours already";
+  ASSERT_TRUE(epochs_.grant(1, 10, 4, time_));
+  EXPECT_THAT(plane_.find(1)->outbound, ElementsAre(0x1001000au, 0x1001000bu, 0x1001000cu, 0x1001000du));
 }
 
 TEST_F(Epochs, AReceiverNeverSendsAndASenderNeverOpens) {

@@ -330,9 +330,9 @@ Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
 Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   if (!epochs_.holds(grant.epoch)) return {};  // retired while the answer was under way
   if (grant.count < around_.data_plane.workers()) {
-    log_failure(
-        fmt::format("the key server grants {} of {} slots (slots_per_member): workers without a slot cannot send",
-                    grant.count, around_.data_plane.workers()));
+    log_failure(fmt::format(
+        "the key server grants {} of {} slots (slots_per_member): new ones are used only if every worker gets one",
+        grant.count, around_.data_plane.workers()));
   }
   const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, now());
   if (!own) return tl::unexpected(own.error());

@@ -39,6 +39,7 @@ class FakeDataPlane : public DataPlaneControl {
       return fail("no memory for another epoch");
     }
     EXPECT_TRUE(protected_.count(epoch.group_id)) << "H10: installed before protect()";
+    if (auto ok = one_a_worker(epoch.outbound); !ok) return ok;
     const Key key{epoch.group_id, epoch.epoch};
     EXPECT_FALSE(held.count(key)) << "epoch installed twice";
     Held entry;
@@ -60,6 +61,7 @@ class FakeDataPlane : public DataPlaneControl {
   Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
                                 std::vector<OutboundSa> slots) override {
     calls.push_back("replace_outbound " + std::to_string(epoch) + " x" + std::to_string(slots.size()));
+    if (auto ok = one_a_worker(slots); !ok) return ok;
     Held& entry = held.at({group_id, epoch});
     entry.outbound.clear();
     for (const OutboundSa& sa : slots)
@@ -107,6 +109,12 @@ class FakeDataPlane : public DataPlaneControl {
   DataPlaneStatistics stats;
 
  private:
+  // As the true one: every worker has a slot of its own, or nobody seals (H9).
+  Result<void> one_a_worker(const std::vector<OutboundSa>& slots) const {
+    if (slots.empty() || slots.size() == workers_) return {};
+    return fail("expected no outbound SA or one per worker (" + std::to_string(workers_) + "), got " +
+                std::to_string(slots.size()));
+  }
   void note_inbound(Held& entry, const InboundSa& sa) {
     EXPECT_TRUE(entry.inbound.insert(sa.key.spi).second) << "inbound SPI given twice";
     entry.floors[sa.key.spi] = sa.floor;
