@@ -95,8 +95,14 @@ Result<void> GroupState::admit(const PeerIdentity& member) const {
   return {};
 }
 
+Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
+  if (auto admitted = admit(member); !admitted) return admitted;
+  return context_.recheck(member, config_.id, now.unix_seconds);
+}
+
+// The handshake may have begun before the trust store was read again, so the certificate is looked at once more.
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
-  if (auto admitted = admit(member); !admitted) return tl::unexpected(admitted.error());
+  if (auto good = stands(member, now); !good) return tl::unexpected(good.error());
   on_time(now);
   auto epoch = current(now);
   if (!epoch) return tl::unexpected(epoch.error());
@@ -183,6 +189,8 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
                        " quota=" + number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) +
                        "; it may only receive",
                    now);
+    // Used up by earlier registrations: in a new epoch there are slots for it again.
+    if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) rekey_soon(now);
     slots = 0;
   }
   const handshake::Role roles = slots ? handshake::sender_and_receiver : handshake::receiver;
@@ -191,6 +199,9 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   if (!given) return tl::unexpected(given.error());
   granted += slots;
   epoch.policy.slots_used = given->slots_used;
+  Holder& holder = holders_[{identity.name, identity.serial_hex}];
+  holder.identity = identity;
+  holder.epoch = std::max(holder.epoch, epoch.number);
 
   GroupKeying keying;
   keying.key_server_id = context_.key_server_id;
@@ -247,6 +258,7 @@ void GroupState::rekey_soon(Moment now) {
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
                       Moment now) {
+  if (auto good = stands(identity, now); !good) return turn_out(link, identity, good.error().message);
   if (const auto older = members_.find(identity.name); older != members_.end()) {
     MemberLink* old_link = older->second.link;
     audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->second.address +
@@ -261,6 +273,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   member.roles = given.roles;
   member.joined = now.steady;
   member.acknowledged = given.epoch;
+  if (given.state == EpochState::active) member.activated = given.epoch;
   if (given.slots.count) member.slots.push_back(given.slots);
   audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
         " serial=" + identity.serial_hex + " epoch=" + number(given.epoch) +
@@ -269,6 +282,13 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (hand_over_ && hand_over_->epoch == given.epoch) {
     hand_over_->awaited.erase(identity.name);
     activate_if_all_acknowledged(now);
+  }
+  if (!in_phase(Phase::active) && !in_phase(Phase::pending)) {
+    // What it was given is over: everybody else had left meanwhile.
+    if (auto begun = rekey("no epoch left", now); !begun) {
+      audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
+      rekey_at_ = now.steady + retry_after;
+    }
   }
 }
 
@@ -360,6 +380,9 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
     } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
       why = "expected 1 to " + number(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
             " slots (quota)";
+      // As for a newcomer, unless no epoch's quota holds the slot of its registration and these.
+      const bool another_would_do = request.count != 0 && request.count < config_.slots_per_member;
+      if (epoch->phase == Phase::active && another_would_do) rekey_soon(now);
     } else if (epoch->slots_used() + request.count > capacity(*epoch)) {
       why = "the epoch's slots are used up";
     } else {
@@ -420,27 +443,54 @@ void GroupState::take_report(Member& member, const handshake::StatusReport& repo
 
 void GroupState::recheck_members(Moment now) {
   std::vector<std::pair<MemberLink*, std::string>> out;
-  for (const auto& [id, member] : members_) {
-    auto stands = admit(member.identity);
-    if (stands) stands = context_.recheck(member.identity, config_.id, now.unix_seconds);
-    if (!stands) out.emplace_back(member.link, stands.error().message);
-  }
+  for (const auto& [id, member] : members_)
+    if (auto good = stands(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
   for (const auto& [link, why] : out) {
-    const Member* member = member_of(*link);
-    audit_warning("member_revoked " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
-    const std::string id = member->identity.name;
-    members_.erase(id);
-    if (hand_over_) hand_over_->awaited.erase(id);
-    link->deliver(handshake::Revoked{config_.id, why.substr(0, 200)});
-    link->dismiss("revoked");
+    const PeerIdentity identity = member_of(*link)->identity;
+    members_.erase(identity.name);
+    if (hand_over_) hand_over_->awaited.erase(identity.name);
+    turn_out(*link, identity, why);
   }
+}
+
+// link is no member's (any more).
+void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
+  audit_warning("member_revoked " + prefix() + "member=" + escaped(member.name) + " why=" + escaped(why));
+  link.deliver(handshake::Revoked{config_.id, why.substr(0, 200)});
+  link.dismiss("revoked");
+}
+
+// True if somebody who holds a live epoch, but is not connected, may no longer be a member.
+bool GroupState::shut_out_holders(Moment now) {
+  bool any = false;
+  for (auto holder = holders_.begin(); holder != holders_.end();) {
+    const PeerIdentity& identity = holder->second.identity;
+    const auto connected = members_.find(identity.name);
+    const bool checked = connected != members_.end() && connected->second.identity.serial_hex == identity.serial_hex;
+    const auto good = checked ? Result<void>() : stands(identity, now);
+    if (!good) {
+      any = true;
+      audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
+                    " epoch=" + number(holder->second.epoch) + " why=" + escaped(good.error().message));
+    }
+    holder = good ? std::next(holder) : holders_.erase(holder);
+  }
+  return any;
+}
+
+std::chrono::seconds GroupState::shortest_lease() const {
+  auto shortest = config_.authority_lease;
+  for (const Epoch& epoch : epochs_)
+    shortest = std::min(shortest, std::chrono::seconds(epoch.policy.authority_lease_s));
+  return shortest;
 }
 
 void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   config_ = std::move(config);
   const std::size_t before = members_.size();
   recheck_members(now);
-  if (members_.size() == before) return;
+  const bool holders_left = shut_out_holders(now);
+  if (members_.size() == before && !holders_left) return;
   // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
   if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady + config_.activation_delay;
 }
@@ -499,6 +549,7 @@ void GroupState::forget(std::uint64_t epoch) {
     for (auto run = slots.begin(); run != slots.end() && slots.size() > 1;)
       run = run->epoch == epoch ? slots.erase(run) : run + 1;
   }
+  std::erase_if(holders_, [&](const auto& entry) { return entry.second.epoch == epoch; });
   epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
 }
 

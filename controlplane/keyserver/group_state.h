@@ -127,6 +127,9 @@ class GroupState {
   const std::vector<Epoch>& epochs() const { return epochs_; }  // oldest first, four at most
   const std::map<std::string, Member>& members() const { return members_; }
   bool handing_over() const { return hand_over_.has_value(); }
+  // The shortest of the configured authority lease and those that live epochs were given out with: senders must hear
+  // from the key server within it.
+  std::chrono::seconds shortest_lease() const;
 
  private:
   // A pending epoch on its way to being active.
@@ -134,6 +137,12 @@ class GroupState {
     std::uint64_t epoch = 0;
     SteadyTime deadline;
     std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
+  };
+
+  // Who was given a live epoch, whatever became of its connection (H3).
+  struct Holder {
+    handshake::PeerIdentity identity;
+    std::uint64_t epoch = 0;  // the newest
   };
 
   Result<Epoch*> current(Moment now);
@@ -145,12 +154,16 @@ class GroupState {
   void grant(Member& member, const handshake::SlotRequest& request, Moment now);
   void take_report(Member& member, const handshake::StatusReport& report, Moment now);
   void recheck_members(Moment now);
+  bool shut_out_holders(Moment now);
   void activate(Moment now);
   void activate_if_all_acknowledged(Moment now);
   void forget(std::uint64_t epoch);
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
   void rekey_soon(Moment now);
   Result<void> admit(const handshake::PeerIdentity& member) const;
+  // admit(), and the certificate against the trust store of now (H8).
+  Result<void> stands(const handshake::PeerIdentity& member, Moment now) const;
+  void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
   Epoch* find(std::uint64_t number);
   Epoch* in_phase(Phase phase);
   Member* member_of(const MemberLink& link);
@@ -162,7 +175,8 @@ class GroupState {
   config::KeyserverGroup config_;
   GroupContext& context_;
   std::vector<Epoch> epochs_;
-  std::map<std::string, Member> members_;  // by member id: one connection each
+  std::map<std::string, Member> members_;                          // by member id: one connection each
+  std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;
   SteadyTime last_rekey_{};

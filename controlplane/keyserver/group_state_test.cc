@@ -409,6 +409,108 @@ TEST_F(GroupStateTest, H11_ReconfigurationShutsOutAndRekeysAtOnce) {
   EXPECT_THAT(a.link->take(), ElementsAre(word("update", pending())));
 }
 
+// Whoever SMKE was sent to holds the epoch, connected or not: it must not escape by being away during the reload.
+TEST_F(GroupStateTest, H3_H11_AHolderThatIsNotConnectedIsShutOutToo) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  group_->leave(*b.link, now_);
+  group_->reconfigure(config_, now_);
+  EXPECT_EQ(pending(), 0u) << "nobody was shut out";
+  revoked_ = "home";
+  group_->reconfigure(config_, now_);
+  const std::uint64_t next = pending();
+  ASSERT_NE(next, 0u) << "what is sent from now on must not be readable for it";
+  EXPECT_THAT(a.link->take(), ElementsAre(word("update", next)));
+  ASSERT_TRUE(say(a, GroupUpdateAck{"tv", next}));
+  group_->reconfigure(config_, now_);
+  EXPECT_EQ(pending(), 0u) << "the new epoch it never got: one rekey is enough";
+}
+
+TEST_F(GroupStateTest, H8_H11_AHandshakeUnderWayDuringARevocationEndsWithoutMembership) {
+  const auto a = join("sender");
+  const auto late = issue("home");  // SMKE left, its Finished is held back
+  revoked_ = "home";
+  group_->reconfigure(config_, now_);
+  const std::uint64_t next = pending();
+  ASSERT_NE(next, 0u) << "it holds the epoch (H3)";
+  FakeLink link;
+  group_->join(link, identity("home"), "10.0.0.1:5", given_of(late), now_);
+  EXPECT_THAT(link.take(), ElementsAre("revoked", "dismissed: revoked"));
+  EXPECT_TRUE(link.premaster.is_zero()) << "the next epoch's secret must not go to it";
+  EXPECT_EQ(group_->members().count("home"), 0u);
+  EXPECT_EQ(group_->members().count("sender"), 1u);
+}
+
+// A connection opened before a reload runs its handshake with the trust store of then.
+TEST_F(GroupStateTest, H8_H11_NothingIsIssuedToWhoIsRevokedByNow) {
+  const auto a = join("sender");
+  revoked_ = "home";
+  const auto refused = group_->issue(identity("home"), "10.0.0.1:5", now_);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message, HasSubstr("certificate revoked"));
+}
+
+TEST_F(GroupStateTest, LEASE1_ALongerLeaseCountsOnlyWhenNoEpochHasTheShorterOne) {
+  const auto a = join("sender");
+  EXPECT_EQ(group_->shortest_lease(), 60s);
+  config_.authority_lease = 600s;
+  group_->reconfigure(config_, now_);
+  EXPECT_EQ(group_->shortest_lease(), 60s) << "senders of the present epoch stop after 60 s of silence";
+  ASSERT_TRUE(group_->rekey("test", now_));
+  ASSERT_TRUE(say(a, GroupUpdateAck{"tv", pending()}));
+  pass(config_.deactivation_delay);
+  EXPECT_EQ(group_->shortest_lease(), 600s);
+  config_.authority_lease = 20s;
+  group_->reconfigure(config_, now_);
+  EXPECT_EQ(group_->shortest_lease(), 20s);
+}
+
+TEST_F(GroupStateTest, WhoseEpochEndedBeforeItsFinishedGetsANewOne) {
+  const auto late = issue("sender");
+  ASSERT_TRUE(group_->rekey("test", now_));
+  EXPECT_THAT(group_->epochs(), IsEmpty()) << "nobody was a member";
+  FakeLink link;
+  group_->join(link, identity("sender"), "10.0.0.1:5", given_of(late), now_);
+  const std::uint64_t next = pending();
+  ASSERT_GT(next, late.epoch);
+  EXPECT_THAT(link.take(), ElementsAre(word("update", next)));
+  pass(config_.activation_delay);
+  EXPECT_EQ(active(), next);
+}
+
+// H9 burns a slot at every registration; a sender whose connection comes and goes must not fall silent for the rest of
+// a long epoch.
+TEST_F(GroupStateTest, H9_AQuotaUsedUpByManyRegistrationsBringsANewEpoch) {
+  config_.slots_per_member = 6;
+  start();
+  std::vector<Joined> earlier;
+  for (int i = 0; i < 6; ++i) {
+    earlier.push_back(join("sender"));
+    EXPECT_EQ(earlier.back().keying.assignment.slot_count, 1);
+  }
+  const std::uint64_t first = active();
+  const auto silent = join("sender");
+  EXPECT_EQ(silent.keying.assignment.slot_count, 0);
+  pass(10s);
+  EXPECT_GT(pending(), first);
+  EXPECT_EQ(silent.link->slots, 1) << "and may send again";
+  ASSERT_TRUE(say(silent, GroupUpdateAck{"tv", pending()}));
+  const std::uint64_t second = active();
+  ASSERT_TRUE(say(silent, SlotRequest{"tv", second, 6}));
+  pass(1min);
+  EXPECT_EQ(active(), second) << "what no epoch's quota allows brings none";
+}
+
+TEST_F(GroupStateTest, H11_WhoJoinsTheActiveEpochCountsAsSwitched) {
+  const auto a = join("sender");
+  EXPECT_EQ(group_->members().at("sender").activated, a.keying.epoch);
+  now_.unix_seconds += 5;
+  start();
+  const auto again = join("sender");
+  EXPECT_EQ(again.keying.state, EpochState::pending);
+  EXPECT_EQ(group_->members().at("sender").activated, 0u) << "it goes on under the older epoch until Activate";
+}
+
 TEST_F(GroupStateTest, NewestConnectionOfAMemberWins) {
   const auto older = join("home");
   const auto newer = join("home");

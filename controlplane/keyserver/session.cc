@@ -136,8 +136,7 @@ void Session::established(handshake::Established& event) {
   if (!group || event.group_id != group_id_) return lost("established without a group");  // can't be; deny by default
   phase_ = State::joined;
   in_group_ = true;
-  const auto every =
-      std::min<std::chrono::milliseconds>(group->config().authority_lease / 4, host_->longest_keepalive());
+  const auto every = std::min<std::chrono::milliseconds>(group->shortest_lease() / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
   group->join(*this, event.peer, address_, given_, host_->now());
   host_->group_changed(*group);
@@ -243,8 +242,7 @@ void Session::handshake_overdue() {
 void Session::keepalive() {
   const GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
   if (!group) return;
-  const auto every =
-      std::min<std::chrono::milliseconds>(group->config().authority_lease / 4, host_->longest_keepalive());
+  const auto every = std::min<std::chrono::milliseconds>(group->shortest_lease() / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
   deliver(handshake::Keepalive{++keepalives_});
 }
