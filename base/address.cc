@@ -26,6 +26,22 @@ bool same_bits(const IpAddress& a, const IpAddress& b, unsigned bits) {
   return (a.bytes[whole] & mask) == (b.bytes[whole] & mask);
 }
 
+// True if any address of a multicast prefix is of link-local scope. In IPv6 the scope is the second byte's low half,
+// whatever the flags in its high half (RFC 4291 §2.7): ff12::/16 and ff32::/16 are link-local, too.
+bool reaches_link_local_scope(const Prefix& prefix) {
+  if (prefix.address.family == 4) {
+    const Prefix local{IpAddress::v4(0xe0000000u), 24};
+    return local.contains(prefix) || prefix.contains(local);
+  }
+  const std::uint8_t flags_and_scope = prefix.address.bytes[1];
+  for (const unsigned scope : {1u, 2u}) {
+    IpAddress local = prefix.address;
+    local.bytes[1] = static_cast<std::uint8_t>((flags_and_scope & 0xf0u) | scope);
+    if (prefix.length <= 12 || same_bits(prefix.address, local, std::min<unsigned>(prefix.length, 16))) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
 bool IpAddress::is_multicast() const {
@@ -131,12 +147,10 @@ Result<void> validate(const Selector& selector) {
     return fail("expected a multicast destination, got " + destination.text());
   }
   // A prefix that merely contains the link-local scope is refused too: its packets must never be encrypted (H12).
-  for (const char* scope : {"224.0.0.0/24", "ff01::/16", "ff02::/16"}) {
-    const Prefix local = *Prefix::parse(scope);
-    if (local.contains(destination) || destination.contains(local)) {
-      return fail("destination " + destination.text() + " reaches into the link-local scope " + local.text() +
-                  ", which is never encrypted");
-    }
+  if (reaches_link_local_scope(destination)) {
+    return fail("destination " + destination.text() + " reaches into the link-local scope (" +
+                (destination.address.family == 4 ? "224.0.0.0/24" : "ffx1::/16 and ffx2::/16 with any flags x") +
+                "), which is never encrypted");
   }
   if (selector.source) {
     if (selector.source->address.family != destination.address.family) {

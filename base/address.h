@@ -20,7 +20,7 @@ struct IpAddress {
 
   std::size_t size() const { return family == 4 ? 4 : 16; }
   bool is_multicast() const;         // 224.0.0.0/4, ff00::/8
-  bool is_link_local_scope() const;  // 224.0.0.0/24, ff01::/16, ff02::/16: never a group's destination (H12)
+  bool is_link_local_scope() const;  // 224.0.0.0/24, ffx1::/16, ffx2::/16: never a group's destination (H12)
   std::string text() const;
   static Result<IpAddress> parse(std::string_view text);
   static IpAddress v4(std::uint32_t host_order);
