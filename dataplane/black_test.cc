@@ -392,6 +392,17 @@ TEST_F(Black, DATA2_AFloodOfEverySlotOfSeveralEpochsLeavesRoomForANewcomer) {
   EXPECT_TRUE(heard);
 }
 
+TEST(BlackLimits, AnOpenedPacketLargerThanTheRedMtuIsNamed) {
+  Harness path(Harness::Options{.path = {.black_mtu = 9000, .red_mtu = 1400}});
+  path.install_tv();
+  Sender sender(0x10000008, {selector("239.1.1.0/24")});
+  const Bytes fits = udp_frame(1400 - 28);
+  EXPECT_EQ(path.black(sender.seal(fits)).frame, fits);
+  const Outcome outcome = path.black(sender.seal(udp_frame(1401 - 28)));
+  EXPECT_EQ(outcome.verdict, Verdict::drop);
+  EXPECT_EQ(name(outcome.reason), "too_big_for_red");
+}
+
 TEST_F(Black, DATA2_UnknownSpisAndSlots) {
   const Bytes inner = inner_of(udp_frame(10));
   const auto frame = [&](std::uint32_t spi) {

@@ -49,6 +49,7 @@ enum class DropReason : std::uint8_t {
   outer_inner_mismatch,
   nested_esp,
   ecn_illegal,
+  too_big_for_red,
   // Counted, never dropped
   partial_checksum,
   count_,
@@ -107,6 +108,7 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::nested_esp, "nested_esp", "authenticated, but the inner packet is ESP again"},
     {DropReason::ecn_illegal, "ecn_illegal",
      "congestion marked on a packet that does not take part (RFC 6040 section 4.2)"},
+    {DropReason::too_big_for_red, "too_big_for_red", "the opened packet exceeds the red MTU"},
     {DropReason::partial_checksum, "partial_checksum",
      "forwarded, but the UDP checksum was never finished; on the sending host: ethtool -K IFACE tx off"},
 }};

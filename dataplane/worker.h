@@ -28,6 +28,7 @@ inline constexpr std::uint32_t bypass_unit_bytes = 64;
 // Fixed at start-up; the same for all workers.
 struct PathSettings {
   std::uint32_t black_mtu = 1500;  // largest IP packet on black, bytes
+  std::uint32_t red_mtu = 65535;   // ... on red
   std::uint64_t tsc_hz = 0;        // ticks per second of now_tsc
   // IGMP messages bypassed per worker and direction, those longer than bypass_unit_bytes counting for several; as many
   // may come at once.

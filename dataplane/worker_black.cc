@@ -206,6 +206,7 @@ DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   for (const Rule& rule : local_red_) {
     if (((packet.source ^ rule.source) & rule.source_mask) == 0) return DropReason::local_red_source;
   }
+  if (packet.total_bytes > settings_.red_mtu) return DropReason::too_big_for_red;
   const std::uint8_t ecn = ecn_combined[inner[1] & 3][outer[1] & 3];
   if (ecn == ecn_drop) return DropReason::ecn_illegal;
   if (ecn != (inner[1] & 3)) set_ecn(inner, ecn);

@@ -152,6 +152,7 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   DataPlaneOptions plane;
   plane.workers = options.workers;
   plane.path.black_mtu = options.black.mtu;
+  plane.path.red_mtu = options.red.mtu;
   plane.path.local_red_sources = options.local_red_sources;
   plane.path.tsc_hz = rte_get_tsc_hz();
   plane.now_tsc = [] { return rte_rdtsc(); };
