@@ -7,6 +7,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <deque>
@@ -14,6 +15,8 @@
 #include <fstream>
 #include <mutex>
 #include <thread>
+
+#include "dataplane/dpdk/log_limit.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -28,6 +31,7 @@ struct State {
   LogSink sink;
   std::string partial;               // a line whose end has not come yet
   std::deque<std::string> warnings;  // newest last, bounded
+  LogLimit limit;
 };
 
 State& state() {
@@ -58,15 +62,23 @@ void take_line(LogLevel level, std::string line) {
   if (is_routine(line)) level = LogLevel::debug;
   State& s = state();
   LogSink sink;
+  std::uint64_t held_back = 0;
   {
     const std::lock_guard lock(s.log_mutex);
     if (level >= LogLevel::warning) {
       s.warnings.push_back(line);
       if (s.warnings.size() > kept_warnings) s.warnings.pop_front();
     }
+    const auto now = std::chrono::steady_clock::now().time_since_epoch();
+    if (level >= LogLevel::info &&
+        !s.limit.pass(static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::seconds>(now).count())))
+      return;
+    held_back = s.limit.take_held_back();
     sink = s.sink;
   }
-  if (sink) sink(level, "dpdk: " + line);
+  if (!sink) return;
+  if (held_back != 0) sink(LogLevel::warning, "dpdk: " + std::to_string(held_back) + " lines were held back");
+  sink(level, "dpdk: " + line);
 }
 
 // rte_log flushes after each message, so that one call is one message and its level is still at hand.
