@@ -2,7 +2,12 @@
 #include "dataplane/control.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <fstream>
 #include <set>
 
 #include "dataplane/testing/harness.h"
@@ -179,6 +184,62 @@ TEST_F(Control, H9_DropAllOutboundKeepsReceiving) {
   EXPECT_EQ(reason(), "no_sa");
   EXPECT_EQ(path_.black(sender.seal(udp_frame(5))).verdict, Verdict::forward);
   EXPECT_EQ(name(path_.black(own).reason), "own_spi");
+}
+
+// The kernel's flags of the mapping that address lies in ("lo" locked, "dd" not dumped, "wf" wiped in children).
+std::string mapping_flags(const void* address) {
+  const auto wanted = reinterpret_cast<std::uintptr_t>(address);
+  std::ifstream maps("/proc/self/smaps");
+  bool inside = false;
+  for (std::string line; std::getline(maps, line);) {
+    unsigned long first = 0, last = 0;
+    if (std::sscanf(line.c_str(), "%lx-%lx ", &first, &last) == 2) inside = first <= wanted && wanted < last;
+    if (inside && line.rfind("VmFlags:", 0) == 0) return line + " ";
+  }
+  return "";
+}
+
+TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
+  path_.install_tv();
+  const SealingSa* const sealing = path_.snapshot().outbound[0];
+  const OpeningSa* const opening = path_.snapshot().spis.find(0x10000008)->sa;
+  // The arenas outlive the epoch, so that what is left in them can be looked at.
+  struct Place {
+    const void* at;
+    std::size_t bytes;
+    bool is_wiped() const {
+      const auto* p = static_cast<const std::uint8_t*>(at);
+      return std::all_of(p, p + bytes, [](std::uint8_t byte) { return byte == 0; });
+    }
+  };
+  for (const Place& place : {Place{sealing->key.context, 64}, Place{opening->key.context, 64},
+                             Place{sealing, sizeof *sealing}, Place{opening, sizeof *opening}}) {
+    EXPECT_FALSE(place.is_wiped());
+    const std::string flags = mapping_flags(place.at);
+    for (const char* flag : {" lo ", " dd ", " wf "})
+      EXPECT_NE(flags.find(flag), std::string::npos) << flag << "in " << flags;
+  }
+  const Place places[] = {
+      {sealing->key.context, 64}, {opening->key.context, 64}, {sealing, sizeof *sealing}, {opening, sizeof *opening}};
+  ASSERT_TRUE(path_.plane().retire("tv", 1));
+  for (const Place& place : places)
+    EXPECT_TRUE(place.is_wiped());
+}
+
+TEST_F(Control, H14_WithoutLockedMemoryThereAreNoKeysAndNothingLeaves) {
+  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const rlimit none{0, 0};
+    const bool bound = ::setrlimit(RLIMIT_MEMLOCK, &none) == 0 && (::geteuid() != 0 || ::seteuid(65534) == 0);
+    const auto installed = path_.plane().install(sending(1, 0x10000000, true));
+    const bool said = !installed && installed.error().message.find("RLIMIT_MEMLOCK") != std::string::npos;
+    ::_exit(!bound ? 1 : !said ? 2 : reason() != "no_sa" ? 3 : 0);  // H10
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "1: cannot set the limit, 2: not refused with the remedy, 3: not dropped";
 }
 
 TEST_F(Control, H16_SelectorsOfTwoGroupsMayNotOverlap) {
