@@ -107,7 +107,9 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
   auto epoch = current(now);
   if (!epoch) return tl::unexpected(epoch.error());
   auto keying = give(**epoch, member, address, 1, now);
-  if (keying) rekey_when_nearly_used(**epoch, now);
+  if (!keying) return keying;
+  note_holder(member, keying->epoch);
+  rekey_when_nearly_used(**epoch, now);
   return keying;
 }
 
@@ -199,9 +201,6 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   if (!given) return tl::unexpected(given.error());
   granted += slots;
   epoch.policy.slots_used = given->slots_used;
-  Holder& holder = holders_[{identity.name, identity.serial_hex}];
-  holder.identity = identity;
-  holder.epoch = std::max(holder.epoch, epoch.number);
 
   GroupKeying keying;
   keying.key_server_id = context_.key_server_id;
@@ -223,22 +222,37 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   return keying;
 }
 
-// GroupUpdate with as many slots as the member was last given at once: one for each of its sending cores.
-bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
-  std::uint32_t slots = 1;
-  if (!member.slots.empty()) slots = member.slots.back().count;
+void GroupState::note_holder(const PeerIdentity& identity, std::uint64_t epoch) {
+  Holder& holder = holders_[{identity.name, identity.serial_hex}];
+  holder.identity = identity;
+  holder.epoch = std::max(holder.epoch, epoch);
+}
+
+// For a GroupUpdate, with as many slots as the member was last given at once: one for each of its sending cores.
+Result<GroupKeying> GroupState::keying_for(const Member& member, Epoch& epoch, Moment now) {
+  const std::uint32_t slots = member.slots.empty() ? 1 : member.slots.back().count;
   auto keying = give(epoch, member.identity, member.address, slots, now);
-  if (!keying) {
+  if (!keying)
     audit_error("update_failed " + prefix() + "member=" + escaped(member.identity.name) +
                 " epoch=" + number(epoch.number) + " why=" + escaped(keying.error().message));
-    return false;
-  }
-  member.roles = keying->assignment.roles;
-  if (keying->assignment.slot_count)
-    member.slots.push_back({epoch.number, keying->assignment.first_slot, keying->assignment.slot_count});
+  return keying;
+}
+
+// What keying_for() made, once it is on disk.
+void GroupState::tell(Member& member, GroupKeying keying) {
+  const auto& assignment = keying.assignment;
+  member.roles = assignment.roles;
+  if (assignment.slot_count) member.slots.push_back({keying.epoch, assignment.first_slot, assignment.slot_count});
+  note_holder(member.identity, keying.epoch);
   // Whatever its phase, Activate follows on its own: only Activate switches a sender.
-  keying->state = EpochState::pending;
-  member.link->deliver(handshake::GroupUpdate{std::move(*keying)});
+  keying.state = EpochState::pending;
+  member.link->deliver(handshake::GroupUpdate{std::move(keying)});
+}
+
+bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
+  auto keying = keying_for(member, epoch, now);
+  if (!keying) return false;
+  tell(member, std::move(*keying));
   return true;
 }
 
@@ -508,12 +522,28 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     audit("epochs_dropped " + prefix() + "why=" + escaped(why + ", no members"));
     return {};
   }
+  const auto due = rekey_at_;
   auto begun = begin(now, nullptr);
   if (!begun) return tl::unexpected(begun.error());
   const std::uint64_t epoch = (*begun)->number;
+  // One commit for all, not one each: this thread serves everybody else, too (H13). Nobody is told before it is done.
+  std::vector<std::pair<Member*, GroupKeying>> updates;
+  auto noted = context_.store->begin_batch();
+  if (noted) {
+    for (auto& [id, member] : members_)
+      if (auto keying = keying_for(member, **begun, now)) updates.emplace_back(&member, std::move(*keying));
+    noted = context_.store->end_batch();
+  }
+  if (!noted) {
+    forget(epoch);
+    rekey_at_ = due;
+    return noted;
+  }
   hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
-  for (auto& [id, member] : members_)
-    if (update(member, **begun, now)) hand_over_->awaited.insert(id);
+  for (auto& [member, keying] : updates) {
+    hand_over_->awaited.insert(member->identity.name);
+    tell(*member, std::move(keying));
+  }
   audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
         " members=" + number(hand_over_->awaited.size()));
   return {};

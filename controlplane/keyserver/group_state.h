@@ -149,6 +149,9 @@ class GroupState {
   Result<Epoch*> begin(Moment now, std::vector<std::string>* earlier_holders);
   Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
                                       std::uint32_t slots_wanted, Moment now);
+  void note_holder(const handshake::PeerIdentity& identity, std::uint64_t epoch);
+  Result<handshake::GroupKeying> keying_for(const Member& member, Epoch& epoch, Moment now);
+  void tell(Member& member, handshake::GroupKeying keying);
   bool update(Member& member, Epoch& epoch, Moment now);
   void catch_up(Member& member, const Given& given, Moment now);
   void grant(Member& member, const handshake::SlotRequest& request, Moment now);

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <fstream>
 
 #include "controlplane/keyserver/audit.h"
 
@@ -33,10 +34,12 @@ class CountingRandom : public handshake::Random {
  public:
   void fill(ByteSpan out) override {
     ++calls_;
+    if (on_fill) on_fill();
     for (std::size_t i = 0; i < out.size(); ++i)
       out[i] = zeros-- > 0 ? std::uint8_t{0} : static_cast<std::uint8_t>(calls_ * 31 + i);
   }
   int zeros = 0;  // so many zero bytes come first
+  std::function<void()> on_fill;
 
  private:
   std::size_t calls_ = 0;
@@ -334,6 +337,47 @@ TEST_F(GroupStateTest, ActivationDoesNotWaitForTheSilentLongerThanItsDelay) {
   EXPECT_THAT(a.link->take(), IsEmpty());
   pass(1ms);
   EXPECT_THAT(a.link->take(), ElementsAre(word("activate", next)));
+}
+
+// The key server has one thread: a rekey of all members must not keep it from everything else (keepalives, joins).
+TEST_F(GroupStateTest, H13_DOS1_ARekeyOfManyMembersTakesOneCommit) {
+  std::vector<Joined> members;
+  for (int i = 0; i < 50; ++i)
+    members.push_back(join("member " + std::to_string(i)));
+  const auto write_calls = [] {  // of this process, so far
+    std::ifstream io("/proc/self/io");
+    std::string word;
+    std::uint64_t count = 0;
+    while (io >> word)
+      if (word == "syscw:") io >> count;
+    return count;
+  };
+  const std::uint64_t before = write_calls();
+  ASSERT_GT(before, 0u);
+  ASSERT_TRUE(group_->rekey("test", now_));
+  EXPECT_LT(write_calls() - before, 100u) << "one commit each would be several writes a member";
+  for (const Joined& member : members)
+    EXPECT_THAT(member.link->said, ElementsAre(word("update", pending())));
+}
+
+TEST_F(GroupStateTest, H9_ARekeyThatCannotBeNotedTellsNobodyAndIsTriedAgain) {
+  const auto a = join("sender");
+  // The epoch is noted, its slots are not: the premaster is drawn in between, and then the rekey finds no batch to
+  // open.
+  random_.on_fill = [this] { EXPECT_TRUE(store_->begin_batch()); };
+  const auto refused = group_->rekey("test", now_);
+  EXPECT_FALSE(refused.has_value());
+  EXPECT_THAT(a.link->take(), IsEmpty());
+  EXPECT_EQ(pending(), 0u);
+  EXPECT_EQ(active(), a.keying.epoch);
+  EXPECT_FALSE(group_->handing_over());
+  random_.on_fill = nullptr;
+  ASSERT_TRUE(store_->end_batch());
+  pass(config_.epoch_lifetime - config_.activation_delay - config_.deactivation_delay);
+  EXPECT_GT(pending(), a.keying.epoch) << "in time before the present epoch ends";
+  revoked_ = "sender";
+  group_->reconfigure(config_, now_);
+  EXPECT_THAT(a.link->take(), testing::Contains("revoked"));
 }
 
 TEST_F(GroupStateTest, AMemberThatLeavesIsNotAwaited) {

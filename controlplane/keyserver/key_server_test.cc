@@ -482,6 +482,21 @@ TEST_F(KeyServerTest, H8_H11_ReloadWithARevocationListShutsOutAndRekeys) {
   EXPECT_EQ(failed("certificate_revoked"), 1u) << status()["handshakes"].dump();
 }
 
+TEST_F(KeyServerTest, H8_H11_AConnectionOpenedBeforeTheReloadGetsNothingAfterIt) {
+  config_.crl = write_file("crl.pem", pki_.crl_pem());
+  start();
+  const auto lost = pki_.member("home", {"tv"});
+  auto a = join("sender");
+  auto late = connect(member_config(lost));
+  ASSERT_TRUE(eventually([this] { return status()["connections"] == 2; }));
+  pki_.revoke(lost);
+  write_file("crl.pem", pki_.crl_pem());
+  ASSERT_TRUE(on_loop([this] { return server_->reload(config_); }).has_value());
+  EXPECT_FALSE(late->join());
+  EXPECT_EQ(failed("group_refused"), 1u) << status()["handshakes"].dump();
+  EXPECT_TRUE(members_are(1));
+}
+
 TEST_F(KeyServerTest, ReloadIsAtomicAndSaysWhatNeedsARestart) {
   start();
   auto changed = config_;

@@ -78,6 +78,7 @@ struct Store::Data {
   Database database;
   std::int64_t start = 0;  // number of this start
   std::int64_t previous_start = 0;
+  std::optional<Transaction> batch;  // after database: it rolls back first
 
   Result<std::int64_t> meta(const std::string& name, std::int64_t otherwise) const {
     Statement query(database, "SELECT value FROM meta WHERE name = ?");
@@ -289,8 +290,12 @@ Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
 
 Result<Issue> Store::issue(const Holder& holder) {
   const Database& database = data_->database;
-  auto transaction = Transaction::begin(database);
-  if (!transaction) return tl::unexpected(transaction.error());
+  std::optional<Transaction> own;
+  if (!data_->batch) {
+    auto transaction = Transaction::begin(database);
+    if (!transaction) return tl::unexpected(transaction.error());
+    own.emplace(std::move(*transaction));
+  }
   const auto epoch = static_cast<std::int64_t>(holder.epoch);
   Statement query(database, "SELECT start, slot_bits, next_slot FROM epochs WHERE group_id = ? AND epoch = ?");
   const auto row = query.bind(holder.group_id).bind(epoch).step();
@@ -324,9 +329,24 @@ Result<Issue> Store::issue(const Holder& holder) {
                .bind(holder.unix_now)
                .finish();
   }
-  if (done) done = transaction->commit();
+  if (done && own) done = own->commit();
   if (!done) return tl::unexpected(done.error());
   return Issue{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(next)};
+}
+
+Result<void> Store::begin_batch() {
+  if (data_->batch) return fail("state file " + data_->database.path() + ": a batch is open already");
+  auto transaction = Transaction::begin(data_->database);
+  if (!transaction) return tl::unexpected(transaction.error());
+  data_->batch.emplace(std::move(*transaction));
+  return {};
+}
+
+Result<void> Store::end_batch() {
+  if (!data_->batch) return fail("state file " + data_->database.path() + ": no batch is open");
+  const auto committed = data_->batch->commit();
+  data_->batch.reset();
+  return committed;
 }
 
 Result<void> Store::retire(const std::string& group_id, std::uint64_t epoch) {

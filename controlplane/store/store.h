@@ -73,6 +73,11 @@ class Store {
   // last start, is unknown, or has not slot_count slots left.
   Result<Issue> issue(const Holder& holder);
 
+  // Until end_batch(), issue() only notes: a rekey of many members is one commit to disk instead of one each. Nothing
+  // that issue() returns meanwhile may leave this process before end_batch() succeeded; if it fails, nothing was noted.
+  Result<void> begin_batch();
+  Result<void> end_batch();
+
   // Every connected member has been told to forget the epoch; its block is the first to be used again in need.
   Result<void> retire(const std::string& group_id, std::uint64_t epoch);
 

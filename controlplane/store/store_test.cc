@@ -191,6 +191,24 @@ TEST_F(StoreTest, AnEarlierEpochLivesWhileSomebodyMayHoldIt) {
   EXPECT_THAT(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_holders, testing::IsEmpty()) << "all expired";
 }
 
+TEST_F(StoreTest, H9_ABatchIsOnDiskWholeOrNotAtAll) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  EXPECT_FALSE(store->end_batch().has_value()) << "none is open";
+  ASSERT_TRUE(store->begin_batch().has_value());
+  EXPECT_FALSE(store->begin_batch().has_value());
+  EXPECT_EQ(store->issue(holder(epoch, 2))->first_slot, 0);
+  EXPECT_EQ(store->issue(holder(epoch, 1, "n"))->first_slot, 2);
+  ASSERT_TRUE(store->end_batch().has_value());
+  EXPECT_EQ(store->issue(holder(epoch, 1))->first_slot, 3);
+  ASSERT_TRUE(store->begin_batch().has_value());
+  ASSERT_TRUE(store->issue(holder(epoch, 1, "o")).has_value());
+  store.reset();  // the process ends before end_batch(): nothing of it was told to anybody
+  store = open();
+  EXPECT_EQ(store->holder_count("tv", epoch), 2u);
+  EXPECT_EQ(store->slots_of("tv", epoch, "m"), 3u);
+}
+
 TEST_F(StoreTest, HistoryIsBoundedButTheHighestNumberStays) {
   auto store = open();
   const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
