@@ -186,6 +186,13 @@ TEST_F(Control, H9_DropAllOutboundKeepsReceiving) {
   EXPECT_EQ(name(path_.black(own).reason), "own_spi");
 }
 
+// Sanitizers replace mlock() by a function that does nothing.
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool mlock_works = false;
+#else
+constexpr bool mlock_works = true;
+#endif
+
 // The kernel's flags of the mapping that address lies in ("lo" locked, "dd" not dumped, "wf" wiped in children).
 std::string mapping_flags(const void* address) {
   const auto wanted = reinterpret_cast<std::uintptr_t>(address);
@@ -216,7 +223,7 @@ TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
                              Place{sealing, sizeof *sealing}, Place{opening, sizeof *opening}}) {
     EXPECT_FALSE(place.is_wiped());
     const std::string flags = mapping_flags(place.at);
-    for (const char* flag : {" lo ", " dd ", " wf "})
+    for (const char* flag : {" dd ", " wf ", mlock_works ? " lo " : " dd "})
       EXPECT_NE(flags.find(flag), std::string::npos) << flag << "in " << flags;
   }
   const Place places[] = {
@@ -227,6 +234,7 @@ TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
 }
 
 TEST_F(Control, H14_WithoutLockedMemoryThereAreNoKeysAndNothingLeaves) {
+  if (!mlock_works) GTEST_SKIP() << "a sanitizer's mlock() cannot fail";
   ASSERT_TRUE(path_.plane().protect("tv", tv_));
   const pid_t child = ::fork();
   if (child == 0) {
