@@ -92,6 +92,13 @@ spi_range = ["0x10000000", "0x1fffffff"]
   std::string folder_;
 };
 
+TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
+  const int status = std::system(("cd " + folder_ + " && " SEALCAST_TOOL " version >/dev/full 2>err.txt").c_str());
+  ASSERT_TRUE(WIFEXITED(status));
+  EXPECT_EQ(WEXITSTATUS(status), ExitCode::failed);
+  EXPECT_THAT(content(folder_ + "/err.txt"), HasSubstr("cannot write the output"));
+}
+
 TEST_F(Cli, UsageErrorsAre2) {
   for (const char* bad : {"", "nonsense", "check", "pki", "pki server", "pki member studio", "status --frobnicate",
                           "pki init --days 0", "pki init --days x", "pki member a --group tv --all-groups"}) {

@@ -1,6 +1,8 @@
 // sealcast: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <string>
 
 #include "app/cli/commands.h"
@@ -28,5 +30,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {  // CLI11 has no other way to report
     return app.exit(error) == 0 ? ExitCode::ok : ExitCode::usage;
   }
-  return chosen ? chosen() : ExitCode::usage;
+  const int code = chosen ? chosen() : ExitCode::usage;
+  // An answer that never arrived (a full disk behind a redirection) is no success.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
+    std::fprintf(stderr, "sealcast: cannot write the output: %s\n", std::strerror(errno));
+    return code == ExitCode::ok ? ExitCode::failed : code;
+  }
+  return code;
 }
