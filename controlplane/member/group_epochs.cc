@@ -95,6 +95,10 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   for (const auto& floor : keying.assignment.floors)
     epoch.floors[floor.slot] = floor.number;
 
+  // The oldest were never activated, or are on their way out. The active one stays.
+  while (epochs_.size() >= max_held_epochs)
+    drop(std::find_if(epochs_.begin(), epochs_.end(), [](const auto& held) { return !held.second.active; }));
+
   GroupEpoch value;
   auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
   if (!own) return tl::unexpected(own.error());

@@ -20,6 +20,7 @@ namespace sealcast::member {
 inline constexpr std::uint32_t look_ahead_slots = 64;      // derived before anybody asks: a new sender needs no message
 inline constexpr std::uint32_t wanted_window = 256;        // above the highest slot known to be real
 inline constexpr std::uint32_t derivations_per_poll = 64;  // for wanted slots: a flood costs bounded work
+inline constexpr std::size_t max_held_epochs = 8;          // a group; key servers keep four alive at most
 
 class GroupEpochs {
  public:

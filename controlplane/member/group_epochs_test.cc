@@ -268,6 +268,21 @@ TEST_F(Epochs, DATA2_AFloodOfWantedSlotsCostsBoundedWork) {
   EXPECT_EQ(plane_.find(1)->inbound.size(), before + derivations_per_poll);
 }
 
+// A key server that dies again and again before it activates anything leaves a pending epoch behind each time.
+TEST_F(Epochs, H13_EpochsHeldStayBoundedAndTheActiveOneStays) {
+  ASSERT_TRUE(apply(keying(1)));
+  for (std::uint64_t epoch = 2; epoch < 40; ++epoch)
+    ASSERT_TRUE(apply(keying(epoch, EpochState::pending)));
+  EXPECT_EQ(epochs_.live().size(), max_held_epochs);
+  EXPECT_EQ(plane_.held.size(), max_held_epochs) << "gone from the data plane, too";
+  EXPECT_TRUE(plane_.find(1)->active) << "sending goes on under it";
+  EXPECT_NE(plane_.find(39), nullptr);
+  EXPECT_NE(plane_.find(38), nullptr);
+  EXPECT_EQ(plane_.find(2), nullptr) << "the oldest go first";
+  ASSERT_TRUE(epochs_.activate(39, time_));
+  EXPECT_TRUE(plane_.find(39)->active);
+}
+
 TEST_F(Epochs, LooksAheadOfNewSenders) {
   ASSERT_TRUE(apply(keying(1)));
   plane_.stats.sas.push_back(seen(1, 0x10010000u + 40, 5));
