@@ -29,6 +29,9 @@ class Random {  // a CSPRNG; tests inject a seeded one
   virtual void fill(ByteSpan out) = 0;
 };
 Random& system_random();  // OpenSSL's RAND_priv_bytes
+// Takes fresh entropy from the kernel: after a snapshot was resumed, a twin of this machine has the same generator
+// (H9).
+void reseed_system_random();
 
 // A certificate chain with its private key, or a set of trust anchors with revocation lists; wraps OpenSSL objects.
 class Credentials {

@@ -583,6 +583,17 @@ void GroupState::forget(std::uint64_t epoch) {
   epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
 }
 
+void GroupState::begin_anew(const std::string& why) {
+  const auto leaving = std::exchange(members_, {});
+  hand_over_.reset();
+  rekey_at_.reset();
+  holders_.clear();
+  epochs_.clear();  // not retired in the store: members go on under them until they are back
+  audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
+  for (const auto& [id, member] : leaving)
+    member.link->dismiss(why);
+}
+
 void GroupState::on_time(Moment now) {
   if (hand_over_ && hand_over_->deadline <= now.steady) activate(now);
   std::vector<std::uint64_t> over;

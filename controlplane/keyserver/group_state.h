@@ -120,6 +120,10 @@ class GroupState {
   // deactivation_delay later. Members whose certificate no longer stands are Revoked and neither sent to nor awaited.
   Result<void> rekey(const std::string& why, Moment now);
 
+  // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
+  // more (H9). Who comes back gets a new epoch, pending at first.
+  void begin_anew(const std::string& why);
+
   // Does what is due. Call it at next_deadline().
   void on_time(Moment now);
   std::optional<SteadyTime> next_deadline() const;

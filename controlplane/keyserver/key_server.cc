@@ -23,6 +23,13 @@ using namespace std::chrono_literals;
 constexpr auto accept_pause = 100ms;              // when the system has no descriptor or memory left
 constexpr std::uint32_t log_lines_a_second = 20;  // of failures that anybody can cause (H13)
 constexpr int backlog = 512;
+constexpr auto clock_jump = 2s;  // as for members: a larger one means a resumed snapshot
+
+std::chrono::nanoseconds read_clock(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
+}
 
 Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config) {
   const auto certificate = config::read_pem(config.certificate, "certificate");
@@ -96,6 +103,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
 
   // SessionHost
   Moment now() const override;
+  void notice_resume() override;
   GroupState* find_group_state(const std::string& group_id) override;
   void group_changed(GroupState& group) override;
   void handshake_completed(handshake::Flow flow) override;
@@ -123,6 +131,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void accept();
   void accepted(tcp::socket socket);
   void log_failure(const std::string& line);
+  std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
   config::KeyserverConfig config_;
@@ -140,6 +149,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Counters counters_;
   LineLimit failures_logged_{log_lines_a_second};
   SteadyTime started_{};
+  std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
   std::uint16_t port_ = 0;
   bool running_ = false;
   std::array<std::uint8_t, 16 * 1024> scratch_{};
@@ -174,6 +184,7 @@ Result<void> KeyServer::Impl::start() {
   for (const auto& group : config_.groups)
     add_group(group);
   started_ = now().steady;
+  clocks_ = clock_difference();
   running_ = true;
   audit("started id=" + escaped(config_.id) + " listen=" + config_.listen.address.text() +
         " port=" + std::to_string(port_) + " groups=" + std::to_string(groups_.size()) +
@@ -297,6 +308,24 @@ Moment KeyServer::Impl::now() const {
   return {std::chrono::steady_clock::now(), options_.unix_now ? options_.unix_now() : std::int64_t{std::time(nullptr)}};
 }
 
+std::chrono::nanoseconds KeyServer::Impl::clock_difference() const {
+  if (options_.clock_difference) return options_.clock_difference();
+  return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME);
+}
+
+// A machine resumed from a snapshot has forgotten what it handed out since: what it would hand out next may be in use.
+void KeyServer::Impl::notice_resume() {
+  const auto difference = clock_difference();
+  const bool jumped = difference > clocks_ + clock_jump || difference < clocks_ - clock_jump;
+  clocks_ = difference;
+  if (!jumped) return;
+  handshake::reseed_system_random();
+  for (auto& [id, group] : groups_) {
+    group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?");
+    group_changed(group->state);
+  }
+}
+
 GroupState* KeyServer::Impl::find_group_state(const std::string& group_id) {
   const auto found = groups_.find(group_id);
   return found == groups_.end() ? nullptr : &found->second->state;
@@ -320,12 +349,14 @@ void KeyServer::Impl::group_changed(GroupState& state) {
     const auto due = self->groups_.find(id);
     if (due == self->groups_.end()) return;
     due->second->armed.reset();
+    self->notice_resume();
     due->second->state.on_time(self->now());
     self->group_changed(due->second->state);
   });
 }
 
 Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
+  notice_resume();
   GroupState* group = find_group_state(group_id);
   if (!group) return fail("expected a group of this key server, got " + escaped(group_id));
   auto begun = group->rekey("asked for", now());

@@ -24,9 +24,10 @@ namespace sealcast::keyserver {
 
 // What the tests replace; the defaults are what a daemon uses.
 struct KeyServerOptions {
-  handshake::Random* random = nullptr;                 // nullptr: the system's CSPRNG
-  std::function<std::int64_t()> unix_now;              // seconds; empty: the system's clock
-  std::chrono::milliseconds longest_keepalive{10000};  // keepalives leave every min(lease / 4, this)
+  handshake::Random* random = nullptr;                         // nullptr: the system's CSPRNG
+  std::function<std::int64_t()> unix_now;                      // seconds; empty: the system's clock
+  std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
+  std::chrono::milliseconds longest_keepalive{10000};          // keepalives leave every min(lease / 4, this)
   std::size_t max_output_bytes = 64 * 1024;  // unsent output a member may leave lying before it is closed (H13)
 };
 

@@ -9,6 +9,7 @@
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/post.hpp>
+#include <atomic>
 #include <csignal>
 #include <fstream>
 #include <future>
@@ -250,6 +251,27 @@ TEST_F(KeyServerTest, H5_H9_ARestartGivesAHigherEpochPendingAndOtherSlots) {
   auto b2 = join("home");
   EXPECT_EQ(a2->expect<handshake::Activate>()->epoch, a2->keying().epoch);
   EXPECT_EQ(b2->expect<handshake::Activate>()->epoch, a2->keying().epoch);
+}
+
+// A key server on a machine that was rolled back would hand out again what it has forgotten.
+TEST_F(KeyServerTest, H9_KEY2_AResumedKeyServerIssuesNoSlotOfAnEpochFromBefore) {
+  std::atomic<std::int64_t> seconds{1000};
+  options_.clock_difference = [&seconds] { return std::chrono::seconds(seconds); };
+  start();
+  auto a = join("sender");
+  seconds += 2;
+  auto b = join("sender2");
+  EXPECT_EQ(b->keying().epoch, a->keying().epoch) << "clocks may drift a little";
+  seconds += 3;
+  ASSERT_TRUE(b->say(handshake::SlotRequest{"tv", b->keying().epoch, 1}));
+  EXPECT_FALSE(b->expect<handshake::SlotGrant>().has_value());
+  EXPECT_TRUE(a->ended());
+  auto again = join("sender");
+  EXPECT_GT(again->keying().epoch, a->keying().epoch);
+  EXPECT_EQ(again->keying().state, handshake::EpochState::pending) << "running senders go on until all are back";
+  EXPECT_FALSE(again->keying().premaster.equals(a->keying().premaster));
+  EXPECT_NE(again->keying().policy.spi_prefix, a->keying().policy.spi_prefix);
+  EXPECT_TRUE(again->expect<handshake::Activate>().has_value());
 }
 
 TEST_F(KeyServerTest, NewestConnectionOfAMemberWins) {

@@ -110,6 +110,7 @@ void Session::handle_events() {
     } else if (auto* done = std::get_if<handshake::Established>(&event)) {
       established(*done);
     } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
+      host_->notice_resume();
       GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
       if (!group) continue;
       const auto handled = group->receive(*this, control->message, host_->now());
@@ -149,6 +150,7 @@ std::optional<handshake::GroupFlow> Session::find_group(const std::string& group
 }
 
 Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const handshake::PeerIdentity& member) {
+  if (host_) host_->notice_resume();
   GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return fail("no such group");
   auto keying = group->issue(member, address_, host_->now());

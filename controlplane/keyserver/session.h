@@ -20,6 +20,8 @@ class SessionHost {
  public:
   virtual ~SessionHost() = default;
   virtual Moment now() const = 0;
+  // Before slots are issued: has this machine been resumed from a snapshot (H9)?
+  virtual void notice_resume() = 0;
   virtual GroupState* find_group_state(const std::string& group_id) = 0;
   virtual void group_changed(GroupState& group) = 0;  // its next deadline may be another
   virtual void handshake_completed(handshake::Flow flow) = 0;

@@ -15,6 +15,10 @@ class SystemRandom final : public Random {
 
 }  // namespace
 
+void reseed_system_random() {
+  if (RAND_poll() != 1) crypto_unusable("random number generator");
+}
+
 Random& system_random() {
   static SystemRandom random;  // stateless
   return random;
