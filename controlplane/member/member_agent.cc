@@ -145,6 +145,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
           "the boot-time and real-time clocks moved against each other: this machine may have been resumed from a "
           "snapshot; sending stops until the key servers gave new slots (H9)");
       plane_.drop_all_outbound();
+      handshake::reseed_system_random();  // a twin draws the same numbers
       for (const auto& group : groups_)
         group->snapshot_resumed();
     }
