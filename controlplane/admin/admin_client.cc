@@ -10,19 +10,13 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "controlplane/admin/admin_server.h"
 
 namespace sealcast::admin {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-struct Descriptor {
-  int fd = -1;
-  ~Descriptor() {
-    if (fd >= 0) ::close(fd);
-  }
-};
 
 // True once fd is ready for events; false when the deadline passed.
 bool wait_for(int fd, short events, Clock::time_point deadline) {
@@ -68,10 +62,10 @@ Result<std::string> ask(const std::string& path, const std::string& request_json
                 std::to_string(sizeof(address.sun_path) - 1) + " bytes");
   std::memcpy(address.sun_path, path.data(), path.size());
 
-  Descriptor socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
-  if (socket.fd < 0) return broken("open a socket", errno);
+  const Descriptor socket{::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
+  if (socket.get() < 0) return broken("open a socket", errno);
   // A full backlog answers EAGAIN at once: try again until the deadline.
-  while (::connect(socket.fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
+  while (::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0) {
     if (errno == EINTR) continue;
     if (errno != EAGAIN) return broken("connect", errno);
     if (Clock::now() >= until) return late("accept");
@@ -82,11 +76,11 @@ Result<std::string> ask(const std::string& path, const std::string& request_json
   std::replace(request.begin(), request.end(), '\n', ' ');
   request += '\n';
   for (std::size_t sent = 0; sent < request.size();) {
-    const ssize_t n = ::send(socket.fd, request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
+    const ssize_t n = ::send(socket.get(), request.data() + sent, request.size() - sent, MSG_NOSIGNAL);
     if (n >= 0) {
       sent += static_cast<std::size_t>(n);
     } else if (errno == EAGAIN) {
-      if (!wait_for(socket.fd, POLLOUT, until)) return late("read the request");
+      if (!wait_for(socket.get(), POLLOUT, until)) return late("read the request");
     } else if (errno != EINTR) {
       return broken("send", errno);
     }
@@ -95,7 +89,7 @@ Result<std::string> ask(const std::string& path, const std::string& request_json
   std::string answer;
   std::array<char, 16384> buffer{};
   for (;;) {
-    const ssize_t n = ::recv(socket.fd, buffer.data(), buffer.size(), 0);
+    const ssize_t n = ::recv(socket.get(), buffer.data(), buffer.size(), 0);
     if (n > 0) {
       const std::string_view got(buffer.data(), static_cast<std::size_t>(n));
       const auto newline = got.find('\n');
@@ -105,7 +99,7 @@ Result<std::string> ask(const std::string& path, const std::string& request_json
     } else if (n == 0) {
       return fail("admin socket " + path + ": the daemon closed the connection before its answer was complete");
     } else if (errno == EAGAIN) {
-      if (!wait_for(socket.fd, POLLIN, until)) return late("answer");
+      if (!wait_for(socket.get(), POLLIN, until)) return late("answer");
     } else if (errno != EINTR) {
       return broken("receive", errno);
     }

@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "base/atomic_file.h"
+#include "base/descriptor.h"
 
 namespace sealcast::passwords {
 namespace {
@@ -22,20 +23,6 @@ namespace {
 constexpr std::string_view kHashPrefix = "$argon2id$v=19$";
 constexpr std::size_t kSaltCharacters = 22;  // 16 bytes in base64 without padding: libsodium's
 constexpr std::size_t kHashCharacters = 43;  // 32 bytes likewise
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Result<void> libsodium_ready() {
   if (sodium_init() < 0) return fail("libsodium cannot start: no source of randomness");

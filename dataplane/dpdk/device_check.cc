@@ -10,6 +10,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/descriptor.h"
 #include "dataplane/dpdk/port.h"
 
 namespace sealcast::dataplane {
@@ -18,20 +19,6 @@ namespace {
 tl::unexpected<Error> problem(const PortSpec& spec, const std::string& text) {
   return fail("port \"" + spec.text + "\": " + text);
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 Result<void> check_interface(const PortSpec& spec, std::uint16_t mtu) {
   const Descriptor packet(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
