@@ -7,13 +7,15 @@
 #include <vector>
 
 #include "app/cli/commands.h"
-#include "app/cli/exit_code.h"
+#include "app/exit_code.h"
 #include "controlplane/config/config.h"
 #include "controlplane/pki/inspect.h"
 #include "dataplane/dpdk/port_spec.h"
 
 namespace sealcast::cli {
 namespace {
+
+using app::ExitCode;
 
 struct Report {
   std::string file;

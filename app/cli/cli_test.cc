@@ -11,11 +11,13 @@
 #include <iterator>
 #include <thread>
 
-#include "app/cli/exit_code.h"
+#include "app/exit_code.h"
 #include "controlplane/admin/admin_server.h"
 
 namespace sealcast::cli {
 namespace {
+
+using app::ExitCode;
 
 using ::testing::AllOf;
 using ::testing::HasSubstr;

@@ -6,10 +6,11 @@
 #include <string>
 
 #include "app/cli/commands.h"
-#include "app/cli/exit_code.h"
+#include "app/exit_code.h"
 
 int main(int argc, char** argv) {
   using namespace sealcast::cli;
+  using sealcast::app::ExitCode;
   CLI::App app("Operates Sealcast: makes certificates, checks configuration files, shows what the daemons do.",
                "sealcast");
   app.require_subcommand(1);

@@ -7,11 +7,13 @@
 #include <vector>
 
 #include "app/cli/commands.h"
-#include "app/cli/exit_code.h"
+#include "app/exit_code.h"
 #include "controlplane/pki/folder.h"
 
 namespace sealcast::cli {
 namespace {
+
+using app::ExitCode;
 
 struct Arguments {
   pki::FolderOptions folder;

@@ -8,12 +8,14 @@
 #include <vector>
 
 #include "app/cli/commands.h"
-#include "app/cli/exit_code.h"
 #include "app/cli/status_text.h"
+#include "app/exit_code.h"
 #include "controlplane/admin/admin_client.h"
 
 namespace sealcast::cli {
 namespace {
+
+using app::ExitCode;
 
 // Where docs/configuration.md puts the daemons' sockets.
 const std::vector<std::string> usual_sockets{"/run/sealcast/gateway.sock", "/run/sealcast/keyserver.sock"};

@@ -1,5 +1,5 @@
-// What every Sealcast daemon does towards the system: hardening, logs on standard error, exit codes, signals,
-// readiness and watchdog for the service manager.
+// What every Sealcast daemon does towards the system: hardening, logs on standard error, signals, readiness and
+// watchdog for the service manager.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -10,16 +10,6 @@
 #include "base/result.h"
 
 namespace sealcast::daemon {
-
-// The tool and the daemons share them (docs/operator.md).
-enum ExitCode : int {
-  ok = 0,
-  failed = 1,
-  usage = 2,
-  unreachable = 3,
-  partial = 4,
-  bad_configuration = 78,  // EX_CONFIG of sysexits.h
-};
 
 // Core dumps off, logs to standard error as "time level text" (no time under a journal, which stamps lines itself).
 // SIGPIPE ignored. A failure is fatal for the caller: never run with keys unprotected (H14).

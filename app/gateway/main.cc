@@ -7,12 +7,13 @@
 #include <string>
 
 #include "app/daemon/daemon.h"
+#include "app/exit_code.h"
 #include "app/gateway/gateway.h"
 #include "controlplane/config/config.h"
 
 namespace {
 
-using sealcast::daemon::ExitCode;
+using sealcast::app::ExitCode;
 
 int run(const std::string& file) {
   if (auto prepared = sealcast::daemon::prepare("sealcast-gateway"); !prepared) {

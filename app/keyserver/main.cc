@@ -7,6 +7,7 @@
 #include <string>
 
 #include "app/daemon/daemon.h"
+#include "app/exit_code.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/key_server.h"
@@ -14,8 +15,8 @@
 namespace {
 
 using nlohmann::json;
+using sealcast::app::ExitCode;
 using sealcast::config::KeyserverConfig;
-using sealcast::daemon::ExitCode;
 
 // The configuration, or nothing after every problem was logged.
 std::optional<KeyserverConfig> load(const std::string& file, const std::string& context) {

@@ -33,6 +33,7 @@ class Stream(e2e.EndToEnd):
         self.keyserver_process.kill()
         self.studio.start()
         self.home.start()
+        e2e.wait_until(lambda: self.studio.linked() and self.home.linked(), 15, "all links to be up")
         receiver = self.receiver(self.home)
         sent = self.sender(self.studio, rate=1000, size=700, seconds=2).wait(10)["sent"]
         dropped = self.drops(self.studio)

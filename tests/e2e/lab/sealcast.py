@@ -95,6 +95,10 @@ spi_range = {SPI_RANGE}
         """What the member agent says of its one group."""
         return self.status()["agent"]["groups"][0]
 
+    def linked(self):
+        """Both links up. A gateway runs before its neighbours have answered, and a frame sent until then is lost."""
+        return all(port["link_up"] for port in self.status()["dataplane"]["ports"])
+
     def ready(self):
         """Joined, both links up, and, for a sender, an SA that seals."""
         status = self.status()

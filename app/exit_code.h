@@ -1,7 +1,7 @@
 // Exit codes of the tool and the daemons (docs/operator.md).
 #pragma once
 
-namespace sealcast::cli {
+namespace sealcast::app {
 
 enum ExitCode : int {
   ok = 0,
@@ -12,4 +12,4 @@ enum ExitCode : int {
   bad_configuration = 78,  // EX_CONFIG of sysexits.h
 };
 
-}  // namespace sealcast::cli
+}  // namespace sealcast::app
