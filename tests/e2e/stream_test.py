@@ -15,9 +15,14 @@ class Stream(e2e.EndToEnd):
         receiver = self.receiver(self.home)
         sender = self.sender(self.studio, rate=1000, size=700, seconds=60)
         e2e.wait_until(lambda: self.studio.status()["dataplane"]["sealed"] > 0, 15, "studio to seal")
+        # The wire's own start-up is none of the join: home reaches the key server only when its links are up.
+        cable = (self.lab.management, "to-home")
+        self.lab.network.set_link(*cable, False)
+        self.home.start()
+        e2e.wait_until(self.home.linked, 15, "home's links to be up")
         syn = self.lab.work / "syn.pcap"
         dump = self.lab.capture(self.home.outside, "mgmt0", syn, "tcp port 7400 and tcp[tcpflags] == tcp-syn")
-        self.home.start()
+        self.lab.network.set_link(*cable, True)
         self.wait_for_stream()
         sender.result()
         result = receiver.result()
