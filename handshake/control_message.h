@@ -59,6 +59,9 @@ struct Revoked {
   std::string group_id;
   std::string reason;
 };
+// Sent by a member, a question: its own count, from 1 up. Sent by a key server, the answer: the highest count it has
+// had from this member, 0 before the first; so a member knows at which moment of its own the key server was still
+// there.
 struct Keepalive {
   std::uint64_t sequence = 0;
 };

@@ -228,9 +228,28 @@ TEST_F(KeyServerTest, LEASE1_ControlRecordsComeWellInsideTheAuthorityLease) {
   start();
   auto a = join("sender");
   const auto before = std::chrono::steady_clock::now();
-  for (int i = 1; i <= 2; ++i)
-    ASSERT_TRUE(a->expect<handshake::Keepalive>(2s).has_value()) << i;
+  for (int i = 1; i <= 2; ++i) {
+    const auto keepalive = a->expect<handshake::Keepalive>(2s);
+    ASSERT_TRUE(keepalive) << i;
+    EXPECT_EQ(keepalive->sequence, 0u) << "nothing was asked";
+  }
   EXPECT_LT(std::chrono::steady_clock::now() - before, config_.groups[0].authority_lease);
+}
+
+TEST_F(KeyServerTest, LEASE1_EveryKeepaliveIsAnsweredAtOnceWithItsNumber) {
+  config_.groups[0].authority_lease = 60s;  // nothing comes unasked for 10 s
+  start();
+  auto a = join("sender");
+  for (const std::uint64_t number : {1, 2, 7}) {
+    a->say(handshake::Keepalive{number});
+    const auto answer = a->expect<handshake::Keepalive>(2s);
+    ASSERT_TRUE(answer) << number;
+    EXPECT_EQ(answer->sequence, number);
+  }
+  a->say(handshake::Keepalive{3});
+  const auto answer = a->expect<handshake::Keepalive>(2s);
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->sequence, 7u) << "the highest";
 }
 
 TEST_F(KeyServerTest, H5_H9_ARestartGivesAHigherEpochPendingAndOtherSlots) {

@@ -117,6 +117,7 @@ void Session::handle_events() {
       if (!handled) in_group_ = false;
       host_->group_changed(*group);
       if (!handled) linger();
+      if (const auto* keepalive = std::get_if<handshake::Keepalive>(&control->message)) answer(*keepalive);
     } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
       if (phase_ == State::handshaking) failed("disconnected", "close_notify came first");
       leave_group();
@@ -246,7 +247,13 @@ void Session::keepalive() {
   if (!group) return;
   const auto every = std::min<std::chrono::milliseconds>(group->shortest_lease() / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
-  deliver(handshake::Keepalive{++keepalives_});
+  deliver(handshake::Keepalive{keepalive_heard_});
+}
+
+// At once: the member's lease runs from the moment it asked (LEASE-1).
+void Session::answer(const handshake::Keepalive& keepalive) {
+  keepalive_heard_ = std::max(keepalive_heard_, keepalive.sequence);
+  deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 void Session::overflow() {

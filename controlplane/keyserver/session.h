@@ -70,6 +70,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void wait_for(std::chrono::milliseconds delay, void (Session::*then)());
   void handshake_overdue();
   void keepalive();
+  void answer(const handshake::Keepalive& keepalive);
   void doom();
   void overflow();
   void failed(const std::string& reason, const std::string& detail);
@@ -96,7 +97,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool heard_ = false;   // any byte came from the peer
   Bytes out_;            // waits for the write under way
   Bytes in_flight_;
-  std::uint64_t keepalives_ = 0;
+  std::uint64_t keepalive_heard_ = 0;  // the member's highest
 };
 
 }  // namespace sealcast::keyserver

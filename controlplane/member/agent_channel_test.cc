@@ -155,15 +155,22 @@ TEST_F(Channel, H10_AnEpochEndsWhenNobodyRenewsIt) {
   EXPECT_EQ(group().count("epoch"), 0u);
 }
 
-TEST_F(Channel, H11_TheLeaseIsExtendedByRecordsAndByNothingElse) {
+TEST_F(Channel, H11_TheLeaseIsExtendedByAnswersAndByNothingElse) {
   serve();
+  server_->answers = false;
   server_->authority.keying.policy.authority_lease_s = 2;
   start();
   ASSERT_TRUE(joined());
   const auto first = plane_.lease["tv"];
   pass(300ms);
   EXPECT_EQ(plane_.lease["tv"], first) << "our own keepalives must not renew our lease";
-  server_->say(handshake::Keepalive{1});
+  server_->say(handshake::Keepalive{0});
+  GroupKeying another = next();
+  another.policy.authority_lease_s = 2;
+  ASSERT_TRUE(update(another));
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_ + 1) != nullptr; }));
+  EXPECT_EQ(plane_.lease["tv"], first) << "a record that answers nothing says nothing about when it was sent";
+  server_->answers = true;
   ASSERT_TRUE(until([&] { return plane_.lease["tv"] > first + 200ms; }));
   server_->die();
   const auto last = plane_.lease["tv"];
@@ -171,13 +178,44 @@ TEST_F(Channel, H11_TheLeaseIsExtendedByRecordsAndByNothingElse) {
   EXPECT_EQ(plane_.lease["tv"], last);
 }
 
+TEST_F(Channel, LEASE1_AnAnswerHeldBackProlongsNothing) {
+  serve();
+  server_->answers = false;
+  server_->authority.keying.policy.authority_lease_s = 2;
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_TRUE(until([&] { return !server_->all<handshake::Keepalive>().empty(); }));
+  const auto asked = std::chrono::steady_clock::now();  // at the latest
+  pass(500ms);                                          // somebody on the path holds the answer back
+  const auto number = server_->all<handshake::Keepalive>().front().sequence;
+  const auto before = plane_.lease["tv"];
+  server_->say(handshake::Keepalive{number});
+  pass(100ms);
+  EXPECT_GE(plane_.lease["tv"], before);
+  EXPECT_LE(plane_.lease["tv"], asked + 2s) << "from the moment it was asked, not from that of the answer";
+  const auto then = plane_.lease["tv"];
+  server_->say(handshake::Keepalive{number});
+  pass(100ms);
+  EXPECT_EQ(plane_.lease["tv"], then) << "an answer counts once";
+}
+
+TEST_F(Channel, LEASE1_AnAnswerToWhatWasNeverAskedEndsTheConnection) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  server_->say(handshake::Keepalive{1000});
+  ASSERT_TRUE(until([&] { return group()["joins"] == 2; }));
+  EXPECT_THAT(log_->str(), HasSubstr("it answers number 1000"));
+}
+
 TEST_F(Channel, ASilentKeyServerIsLeft) {
   serve();
+  server_->answers = false;
   server_->authority.keying.policy.authority_lease_s = 1;
   start();
   ASSERT_TRUE(joined());
   ASSERT_TRUE(until([&] { return group()["joins"] == 2; }));
-  EXPECT_THAT(log_->str(), HasSubstr("nothing heard for"));
+  EXPECT_THAT(log_->str(), HasSubstr("no answer to anything asked"));
 }
 
 TEST_F(Channel, RevokedMeansKeysAreGoneAtOnce) {

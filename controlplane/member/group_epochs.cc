@@ -70,7 +70,7 @@ GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch, std::uint32_t given) co
 Result<GroupEpochs::Own> GroupEpochs::apply(const GroupKeying& keying, const handshake::GroupMaster& master,
                                             const handshake::EpochId& epoch_id, SteadyTime now) {
   lease_ = std::chrono::seconds(keying.policy.authority_lease_s);
-  lease_until_ = now + lease_;
+  lease_until_ = proven_ + lease_;
   const auto held = epochs_.find(keying.epoch);
   auto own = held == epochs_.end() ? install(keying, master, epoch_id, now) : refresh(held->second, keying, now);
   // The lease counts for every epoch of the group.
@@ -196,9 +196,10 @@ void GroupEpochs::retire_all() {
     drop(epochs_.begin());
 }
 
-void GroupEpochs::heard(SteadyTime now) {
-  const auto until = now + lease_;
-  // The data plane need not hear of every record of a burst.
+void GroupEpochs::proven(SteadyTime asked) {
+  proven_ = std::max(proven_, asked);
+  const auto until = proven_ + lease_;
+  // The data plane need not hear of every answer of a burst.
   if (epochs_.empty() || until < lease_until_ + 100ms) return;
   lease_until_ = until;
   static_cast<void>(plane_.extend_lease(group_.id, until));

@@ -44,8 +44,9 @@ class GroupEpochs {
   Result<void> retire(std::uint64_t epoch);
   void retire_all();  // revoked
 
-  // An authenticated control record came.
-  void heard(SteadyTime now);
+  // The key server answered what was asked at this moment: from then on the lease runs, however long the answer was
+  // under way or held back (LEASE-1). Before the first call no lease is had.
+  void proven(SteadyTime asked);
   // What time does: ends epochs that expired or whose deactivation delay is over. True if the active one expired.
   bool expire(SteadyTime now);
   // Keeps look_ahead_slots derived above the highest slot that proved real. Looks at most once a second.
@@ -105,6 +106,7 @@ class GroupEpochs {
   const config::MemberGroup& group_;
   DataPlaneControl& plane_;
   std::map<std::uint64_t, Epoch> epochs_;
+  SteadyTime proven_{};  // the latest moment at which the key server is known to have been there
   SteadyTime lease_until_{};
   std::chrono::seconds lease_{60};
 };

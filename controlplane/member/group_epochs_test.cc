@@ -34,6 +34,7 @@ class Epochs : public ::testing::Test {
   }
   Result<GroupEpochs::Own> apply(const GroupKeying& keying) {
     const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
+    epochs_.proven(time_);
     return epochs_.apply(keying, master, handshake::derive_epoch_id(keying.policy.cipher_suite, master), time_);
   }
   static SaStatistics seen(std::uint64_t epoch, std::uint32_t spi, std::uint64_t packets) {
@@ -222,17 +223,19 @@ TEST_F(Epochs, AnEpochEndsWithItsLife) {
   EXPECT_FALSE(epochs_.expire(time_ + 501ms));
 }
 
-TEST_F(Epochs, H11_TheLeaseFollowsWhatIsHeard) {
+TEST_F(Epochs, H11_TheLeaseFollowsWhatWasAnswered) {
   ASSERT_TRUE(apply(keying(1)));
   EXPECT_EQ(plane_.lease["tv"], time_ + 60s);
-  epochs_.heard(time_ + 5s);
+  epochs_.proven(time_ + 5s);
   EXPECT_EQ(plane_.lease["tv"], time_ + 65s);
   const int before = plane_.lease_extensions;
   for (int i = 0; i < 50; ++i)
-    epochs_.heard(time_ + 5s + std::chrono::milliseconds(i));
-  EXPECT_EQ(plane_.lease_extensions, before) << "a burst of records is one extension";
+    epochs_.proven(time_ + 5s + std::chrono::milliseconds(i));
+  EXPECT_EQ(plane_.lease_extensions, before) << "a burst of answers is one extension";
+  epochs_.proven(time_ + 1s);
+  EXPECT_EQ(plane_.lease_extensions, before) << "an older moment proves nothing new";
   epochs_.retire_all();
-  epochs_.heard(time_ + 30s);
+  epochs_.proven(time_ + 30s);
   EXPECT_EQ(plane_.lease_extensions, before) << "nothing is held";
 }
 

@@ -11,8 +11,9 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
-constexpr milliseconds steady_after{5000};      // a channel that held this long counts as good: back-off begins anew
-constexpr milliseconds longest_silence{35000};  // key servers send something every 10 s at least
+constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good: back-off begins anew
+constexpr milliseconds longest_silence{35000};
+constexpr std::size_t max_asked = 16;  // keepalives whose answer is awaited
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -144,12 +145,6 @@ void GroupMember::connect() {
   callbacks.on_message = [weak](handshake::ControlMessage&& message) {
     if (const auto self = weak.lock()) self->on_message(std::move(message));
   };
-  callbacks.on_heard = [weak] {
-    const auto self = weak.lock();
-    if (!self) return;
-    self->heard_at_ = now();
-    self->epochs_.heard(self->heard_at_);
-  };
   callbacks.on_end = [weak](std::string reason) {
     if (const auto self = weak.lock()) self->on_end(std::move(reason));
   };
@@ -159,6 +154,7 @@ void GroupMember::connect() {
   settings.client = std::move(client);
   settings.connect_timeout = timing().connect_timeout;
   settings.handshake_timeout = timing().handshake_timeout;
+  connected_at_ = now();
   link_ = Link::open(around_.io, std::move(settings), std::move(callbacks));
 }
 
@@ -228,6 +224,8 @@ void GroupMember::on_established(handshake::Established&& established) {
     return;
   }
   const auto time = now();
+  // Its Finished covers our random: the key server was there after we connected, how long ago that ever is.
+  proven(connected_at_);
   const auto own = epochs_.apply(keying, *established.group_master, id, time);
   if (!own) {
     refuse(own.error().message);
@@ -240,8 +238,10 @@ void GroupMember::on_established(handshake::Established&& established) {
   status_.member_id = keying.assignment.member_id;
   status_.granted = keying.assignment.roles;
   ++status_.joins;
-  joined_at_ = heard_at_ = time;
+  joined_at_ = time;
   keepalive_at_ = time;
+  keepalives_ = 0;
+  asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
   spdlog::info("group \"{}\": {} at {} ({}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own", group_.id,
@@ -290,7 +290,7 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
     handle_revoked(revoked->reason);
     return {};
   }
-  if (std::holds_alternative<handshake::Keepalive>(message)) return {};
+  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(keepalive->sequence);
   return fail("a message that only members send");
 }
 
@@ -339,6 +339,23 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   return {};
 }
 
+// The lease runs from the moment we asked, not from that at which the answer came: who holds answers back gains nothing
+// (LEASE-1).
+Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
+  if (sequence > keepalives_)
+    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_));
+  while (!asked_.empty() && asked_.front().sequence <= sequence) {
+    proven(asked_.front().at);
+    asked_.pop_front();
+  }
+  return {};
+}
+
+void GroupMember::proven(SteadyTime asked) {
+  proven_at_ = std::max(proven_at_, asked);
+  epochs_.proven(proven_at_);
+}
+
 void GroupMember::handle_revoked(const std::string& words) {
   std::string reason = words.empty() ? "no reason given" : words;
   std::replace_if(  // it goes into the log
@@ -366,20 +383,28 @@ void GroupMember::poll(SteadyTime time) {
   epochs_.look_ahead(time);
   if (status_.state != MemberState::joined) return;
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
-  if (time - heard_at_ > std::min(lease * 3 / 4, longest_silence)) {
+  if (time - proven_at_ > std::min(lease * 3 / 4, longest_silence)) {
     leave_link();
-    lost(fmt::format("{}: nothing heard for {} ms", server().text(),
-                     std::chrono::duration_cast<milliseconds>(time - heard_at_).count()));
+    lost(fmt::format("{}: no answer to anything asked in the last {} ms", server().text(),
+                     std::chrono::duration_cast<milliseconds>(time - proven_at_).count()));
     return;
   }
   if (time >= keepalive_at_) {
     keepalive_at_ = time + std::min(timing().keepalive, lease / 3);
-    if (link_) link_->send(handshake::Keepalive{++keepalives_});
+    ask(time);
   }
   if (status_.state == MemberState::joined && time >= report_at_) {
     report_at_ = time + timing().status_report;
     if (const auto active = epochs_.active()) report(active->epoch);
   }
+}
+
+void GroupMember::ask(SteadyTime time) {
+  if (!link_) return;
+  // What is dropped is older than what is kept; its answer proves less.
+  if (asked_.size() == max_asked) asked_.pop_front();
+  asked_.push_back({++keepalives_, time});
+  link_->send(handshake::Keepalive{keepalives_});
 }
 
 void GroupMember::report(std::uint64_t epoch) {

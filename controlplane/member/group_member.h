@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 #include <asio/steady_timer.hpp>
+#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
@@ -73,7 +74,10 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<void> handle_update(const handshake::GroupKeying& keying);
   Result<void> handle_activate(std::uint64_t epoch);
   Result<void> handle_grant(const handshake::SlotGrant& grant);
+  Result<void> handle_keepalive(std::uint64_t sequence);
   void handle_revoked(const std::string& words);
+  void ask(SteadyTime time);
+  void proven(SteadyTime asked);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
   void ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own);
   void report(std::uint64_t epoch);
@@ -88,7 +92,13 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Backoff backoff_;
   FailureLog failures_;
   std::size_t server_ = 0;  // index into group_.keyservers
-  SteadyTime joined_at_{}, heard_at_{}, keepalive_at_{}, report_at_{};
+  SteadyTime joined_at_{}, proven_at_{}, keepalive_at_{}, report_at_{};
+  struct Asked {
+    std::uint64_t sequence;
+    SteadyTime at;
+  };
+  SteadyTime connected_at_{};
+  std::deque<Asked> asked_;  // keepalives of this connection without an answer so far
   std::uint64_t keepalives_ = 0;
 };
 

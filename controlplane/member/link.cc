@@ -189,16 +189,13 @@ class TcpLink final : public Link {
     const auto received = endpoint_->receive(bytes, std::time(nullptr));
     auto events = endpoint_->take_events();  // what came before a failure still counts
     const auto callbacks = callbacks_;       // one of them may close the link and with it let go of them
-    bool heard = false;
     for (handshake::Event& event : events) {
       if (ended_) return;
       if (auto* established = std::get_if<handshake::Established>(&event)) {
         disarm();
         flush();
-        heard = true;
         callbacks->on_established(std::move(*established));
       } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
-        heard = true;
         callbacks->on_message(std::move(control->message));
       } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
         end(settings_.server.text() + ": the key server said goodbye");
@@ -210,8 +207,6 @@ class TcpLink final : public Link {
           received.error().message());
       return;
     }
-    if (heard) callbacks->on_heard();
-    if (ended_) return;
     flush();
     read();
   }

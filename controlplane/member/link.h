@@ -31,7 +31,6 @@ class Link : public std::enable_shared_from_this<Link> {
   struct Callbacks {
     std::function<void(handshake::Established&&)> on_established;
     std::function<void(handshake::ControlMessage&&)> on_message;
-    std::function<void()> on_heard;  // an authenticated record came, after on_message of its messages
     std::function<void(std::string reason)> on_end;
   };
 

@@ -55,8 +55,11 @@ struct ScriptedKeyServer::Impl : std::enable_shared_from_this<ScriptedKeyServer:
           const auto received = connection->endpoint->receive({connection->input.data(), n}, std::time(nullptr));
           for (handshake::Event& event : connection->endpoint->take_events()) {
             if (std::holds_alternative<handshake::Established>(event)) ++self->owner->joins;
-            if (auto* control = std::get_if<handshake::ControlReceived>(&event))
-              self->owner->received.push_back(std::move(control->message));
+            auto* control = std::get_if<handshake::ControlReceived>(&event);
+            if (control == nullptr) continue;
+            const auto* keepalive = std::get_if<handshake::Keepalive>(&control->message);
+            if (keepalive != nullptr && self->owner->answers) (void)connection->endpoint->send(*keepalive);
+            self->owner->received.push_back(std::move(control->message));
           }
           self->flush(*connection);
           if (!received) {

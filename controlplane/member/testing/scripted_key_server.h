@@ -30,7 +30,8 @@ class ScriptedKeyServer {
   handshake::testing::TestAuthority authority;
   // Bytes to write to whoever connects instead of a handshake; empty: the handshake.
   std::string babble;
-  bool mute = false;  // accepts and says nothing
+  bool mute = false;    // accepts and says nothing
+  bool answers = true;  // every Keepalive, at once, as key servers do
 
   int accepted = 0;
   int joins = 0;
