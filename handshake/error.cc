@@ -9,6 +9,8 @@ namespace {
 // docs/protocol.md "Errors" holds the same lines; error_test compares them.
 constexpr auto kReasons = std::to_array<ReasonEntry>({
     {Reason::not_tls, Alert::decode_error, "not_tls", "the bytes are no TLS record: unknown content type or version"},
+    {Reason::wrong_carriage, Alert::unexpected_message, "wrong_carriage",
+     "TLS records where ISAKMP messages were expected, or ISAKMP messages where TLS records were"},
     {Reason::record_overflow, Alert::record_overflow, "record_overflow", "a record is longer than the protocol allows"},
     {Reason::bad_record_mac, Alert::bad_record_mac, "bad_record_mac", "a protected record does not authenticate"},
     {Reason::empty_record, Alert::unexpected_message, "empty_record",

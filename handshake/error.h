@@ -42,6 +42,7 @@ std::string_view name(Alert alert);
 enum class Reason : std::uint8_t {
   // records
   not_tls,
+  wrong_carriage,
   record_overflow,
   bad_record_mac,
   empty_record,

@@ -68,6 +68,10 @@ struct SpiRange {
   bool operator==(const SpiRange&) const = default;
 };
 
+// What the handshake and the control channel travel in over TCP (P34): TLS records alone, or those in ISAKMP messages.
+enum class Carriage : std::uint8_t { tls, isakmp };
+std::string_view name(Carriage carriage);  // "tls", "isakmp"
+
 // ---------------------------------------------------------------- key server
 
 // [[keyserver.group]]
@@ -96,14 +100,15 @@ struct KeyserverGroup {
 
 // [keyserver]; every path is absolute or relative to the working directory, no longer to the file.
 struct KeyserverConfig {
-  std::string id;  // key_server_id, 1..64 bytes
-  ListenAddress listen;
-  std::string certificate;                  // path: PEM chain, leaf first
-  std::string private_key;                  // path: PEM
-  std::string ca;                           // path: PEM
-  std::optional<std::string> crl;           // path: PEM
-  std::string state;                        // path: SQLite
-  std::optional<std::string> admin_socket;  // always set in a key server's own file
+  std::string id;                              // key_server_id, 1..64 bytes
+  std::optional<ListenAddress> listen;         // one of these two or both
+  std::optional<ListenAddress> listen_isakmp;  // P34
+  std::string certificate;                     // path: PEM chain, leaf first
+  std::string private_key;                     // path: PEM
+  std::string ca;                              // path: PEM
+  std::optional<std::string> crl;              // path: PEM
+  std::string state;                           // path: SQLite
+  std::optional<std::string> admin_socket;     // always set in a key server's own file
   SpiRange spi_range;
   std::uint8_t multicast_flag = 30;
   bool allow_standard = false;
@@ -126,10 +131,11 @@ std::string_view name(MemberRole role);
 struct MemberGroup {
   std::string id;
   MemberRole role = MemberRole::receiver;
-  std::vector<HostPort> keyservers;  // 1..16, tried in order
-  std::string keyserver_name;        // must be a dNSName of the server's certificate
-  std::string keyserver_id;          // must be SMKE's key_server_id
-  std::vector<Selector> selectors;   // accepted at most: each selector of SMKE must be covered by one of them (H12)
+  std::vector<HostPort> keyservers;   // 1..16, tried in order
+  Carriage carriage = Carriage::tls;  // of every one of keyservers
+  std::string keyserver_name;         // must be a dNSName of the server's certificate
+  std::string keyserver_id;           // must be SMKE's key_server_id
+  std::vector<Selector> selectors;    // accepted at most: each selector of SMKE must be covered by one of them (H12)
   handshake::CipherSuite suite = handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
   std::uint8_t variant = 2;
   EspMode mode = EspMode::tunnel_preserve;

@@ -112,7 +112,7 @@ TEST(KeyserverConfig, EveryValueArrives) {
   ASSERT_TRUE(loaded.ok());
   const KeyserverConfig& config = *loaded.value;
   EXPECT_EQ(config.id, "ks.example");
-  EXPECT_EQ(config.listen.text(), "10.9.0.1:7400");
+  EXPECT_EQ(config.listen->text(), "10.9.0.1:7400");
   EXPECT_EQ(config.certificate, "/etc/sealcast/pki/server.pem");
   EXPECT_EQ(config.private_key, "/etc/sealcast/pki/server.key");
   EXPECT_EQ(config.ca, "/etc/ca.pem");

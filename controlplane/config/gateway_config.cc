@@ -133,6 +133,8 @@ void read_member_group(TableReader& table, MemberGroup& group) {
         table.note(item, key, place.error().message);
     }
   }
+  table.choice<Carriage>("carriage", group.carriage, Need::optional,
+                         {{"tls", Carriage::tls}, {"isakmp", Carriage::isakmp}});
   table.text("keyserver_name", group.keyserver_name, Need::required, 1, 253);
   table.wire_name("keyserver_id", group.keyserver_id, Need::required);
   read_selectors(table, group.selectors);
@@ -217,6 +219,11 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
   const Node* keyserver = tree.find("keyserver");
   for (const MemberGroup& group : config.member.groups) {
     if (group.keyserver_id != config.keyserver->id) continue;
+    const bool isakmp = group.carriage == Carriage::isakmp;
+    if (isakmp ? !config.keyserver->listen_isakmp : !config.keyserver->listen)
+      report.warning(*keyserver, isakmp ? "keyserver.listen_isakmp" : "keyserver.listen",
+                     "missing, while the carriage of [[member.group]] \"" + group.id + "\" is \"" +
+                         std::string(name(group.carriage)) + "\"");
     const auto& served = config.keyserver->groups;
     const auto found = std::find_if(served.begin(), served.end(), [&](const auto& s) { return s.id == group.id; });
     if (found == served.end())

@@ -97,6 +97,18 @@ void read_group(TableReader& table, KeyserverGroup& group) {
     table.note(*slots, "slots_per_member", "expected at least 1, since the group has senders, got 0");
 }
 
+void read_listeners(TableReader& table, KeyserverConfig& out) {
+  ListenAddress place;
+  constexpr std::string_view expected = "an address and port such as \"10.9.0.1:7400\"";
+  if (table.parsed("listen", place, Need::optional, expected, ListenAddress::parse)) out.listen = place;
+  const Node* isakmp = table.parsed("listen_isakmp", place, Need::optional, expected, ListenAddress::parse);
+  if (isakmp) out.listen_isakmp = place;
+  if (isakmp && out.listen && *out.listen == place && place.port != 0)
+    table.note(*isakmp, "listen_isakmp", "expected another place than listen's, got " + place.text());
+  if (!table.node().find("listen") && !table.node().find("listen_isakmp"))
+    table.note(table.node(), "listen", "expected " + std::string(expected) + ", or the key listen_isakmp, got neither");
+}
+
 void read_groups(TableReader& table, KeyserverConfig& out) {
   const Node* list = table.array("group", Need::required, 1, 4096, "[[keyserver.group]] tables");
   if (!list) return;
@@ -137,8 +149,7 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
     table.note(*flag, "embedded", "expected a gateway's file with [gateway]; this one has [keyserver] alone");
 
   table.wire_name("id", out.id, Need::required);
-  table.parsed("listen", out.listen, Need::required, "an address and port such as \"10.9.0.1:7400\"",
-               ListenAddress::parse);
+  read_listeners(table, out);
   table.existing_file("certificate", out.certificate, Need::required, "make it with: sealcast pki server NAME");
   table.existing_file("private_key", out.private_key, Need::required, "make it with: sealcast pki server NAME");
   table.existing_file("ca", out.ca, Need::required, "make it with: sealcast pki init");
@@ -150,7 +161,10 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   if (table.path("admin_socket", socket, embedded ? Need::optional : Need::required)) out.admin_socket = socket;
   read_spi_range(table, out.spi_range, Need::required);
   read_multicast_flag(table, out.multicast_flag);
-  table.boolean("allow_standard", out.allow_standard);
+  const Node* standard = table.boolean("allow_standard", out.allow_standard);
+  if (standard && out.allow_standard && !node.find("listen"))
+    table.warn(*standard, "allow_standard",
+               "without listen nobody is answered: ISAKMP messages carry no standard flow");
   table.duration("handshake_timeout", out.handshake_timeout, 100ms, 5min);
   table.integer("max_connections", out.max_connections, 1, 1'000'000);
   table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000);

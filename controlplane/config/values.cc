@@ -165,6 +165,10 @@ std::string_view name(MemberRole role) {
   return "?";
 }
 
+std::string_view name(Carriage carriage) {
+  return carriage == Carriage::tls ? "tls" : "isakmp";
+}
+
 std::string_view name(EngineChoice engine) {
   switch (engine) {
     case EngineChoice::automatic:

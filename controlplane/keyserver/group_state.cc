@@ -290,8 +290,8 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (given.state == EpochState::active) member.activated = given.epoch;
   if (given.slots.count) member.slots.push_back(given.slots);
   audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
-        " serial=" + identity.serial_hex + " epoch=" + number(given.epoch) +
-        (given.slots.count ? " slot=" + number(given.slots.first) : ""));
+        " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex +
+        " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
   catch_up(member, given, now);
   if (hand_over_ && hand_over_->epoch == given.epoch) {
     hand_over_->awaited.erase(identity.name);

@@ -33,6 +33,7 @@ class MemberLink {
   virtual void deliver(const handshake::ControlMessage& message) = 0;
   // Says goodbye and closes; the group has forgotten the link already.
   virtual void dismiss(const std::string& why) = 0;
+  virtual config::Carriage carriage() const { return config::Carriage::tls; }
 };
 
 // What all groups of one key server share; outlives them.

@@ -69,7 +69,8 @@ tcp::endpoint endpoint_of(const config::ListenAddress& listen) {
 // What must not change while running; empty: nothing did.
 std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b) {
   if (a.id != b.id) return "keyserver.id";
-  if (!(a.listen == b.listen)) return "keyserver.listen";
+  if (a.listen != b.listen) return "keyserver.listen";
+  if (a.listen_isakmp != b.listen_isakmp) return "keyserver.listen_isakmp";
   if (a.state != b.state) return "keyserver.state";
   if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
   if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";
@@ -89,14 +90,14 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
 class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
  public:
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
-      : io_(io), config_(std::move(config)), options_(std::move(options)), acceptor_(io), accept_timer_(io) {
+      : io_(io), config_(std::move(config)), options_(std::move(options)) {
     standard_answer_ =
         "sealcast key server " + config_.id + ": multicast members only; this connection carries no group state\n";
   }
 
   Result<void> start();
   void stop();
-  std::uint16_t port() const { return port_; }
+  std::uint16_t port(config::Carriage carriage) const;
   Result<void> rekey(const std::string& group_id);
   Result<void> reload(const config::KeyserverConfig& config);
   std::string status_json() const;
@@ -109,7 +110,10 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void handshake_completed(handshake::Flow flow) override;
   void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override;
   void session_over(Session& session) override;
-  std::shared_ptr<const handshake::ServerConfig> server_config() const override { return server_config_; }
+  std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const override {
+    return carriage == config::Carriage::tls ? server_config_ : isakmp_config_;
+  }
+  CookieJar& cookies() override { return *cookies_; }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
   ByteSpan scratch() override { return scratch_; }
   const std::string& standard_answer() const override { return standard_answer_; }
@@ -126,20 +130,32 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
         : state(std::move(config), context), timer(io) {}
   };
 
+  struct Listener {
+    config::Carriage carriage;
+    tcp::acceptor acceptor;
+    asio::steady_timer timer;
+    std::uint16_t port = 0;
+    Listener(config::Carriage carried, asio::io_context& io) : carriage(carried), acceptor(io), timer(io) {}
+  };
+
   Result<void> listen();
+  Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
+  std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
+  void use(std::shared_ptr<const handshake::ServerConfig> config);
   void add_group(const config::KeyserverGroup& config);
-  void accept();
-  void accepted(tcp::socket socket);
+  void accept(Listener& listener);
+  void accepted(tcp::socket socket, config::Carriage carriage);
   void log_failure(const std::string& line);
   std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
   config::KeyserverConfig config_;
   KeyServerOptions options_;
-  tcp::acceptor acceptor_;
-  asio::steady_timer accept_timer_;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // filled once
   std::string standard_answer_;
   std::shared_ptr<const handshake::ServerConfig> server_config_;
+  std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
+  std::shared_ptr<CookieJar> cookies_;                            // set where there is listen_isakmp
   std::unique_ptr<store::Store> store_;
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
@@ -150,7 +166,6 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   LineLimit failures_logged_{log_lines_a_second};
   SteadyTime started_{};
   std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
-  std::uint16_t port_ = 0;
   bool running_ = false;
   std::array<std::uint8_t, 16 * 1024> scratch_{};
 };
@@ -160,7 +175,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
 Result<void> KeyServer::Impl::start() {
   auto credentials = load_credentials(config_);
   if (!credentials) return tl::unexpected(credentials.error());
-  server_config_ = std::move(*credentials);
+  use(std::move(*credentials));
   auto store = store::Store::open(config_.state, config_.id, now().unix_seconds);
   if (!store) return tl::unexpected(store.error());
   const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
@@ -186,40 +201,86 @@ Result<void> KeyServer::Impl::start() {
   started_ = now().steady;
   clocks_ = clock_difference();
   running_ = true;
-  audit("started id=" + escaped(config_.id) + " listen=" + config_.listen.address.text() +
-        " port=" + std::to_string(port_) + " groups=" + std::to_string(groups_.size()) +
+  std::string places;
+  for (const auto carriage : {config::Carriage::tls, config::Carriage::isakmp}) {
+    if (const auto at = listening(carriage))
+      places += std::string(carriage == config::Carriage::tls ? " listen=" : " listen_isakmp=") + at->text();
+  }
+  audit("started id=" + escaped(config_.id) + places + " groups=" + std::to_string(groups_.size()) +
         " slot_bits=" + std::to_string(*slot_bits));
-  accept();
+  if (cookies_) cookies_->start();
+  for (const auto& listener : listeners_)
+    accept(*listener);
   return {};
 }
 
+// What is carried in ISAKMP is multicast or nothing: a standard client has TLS, and the port for it.
+void KeyServer::Impl::use(std::shared_ptr<const handshake::ServerConfig> config) {
+  server_config_ = std::move(config);
+  auto multicast_only = std::make_shared<handshake::ServerConfig>(*server_config_);
+  multicast_only->allow_standard = false;
+  isakmp_config_ = std::move(multicast_only);
+}
+
 Result<void> KeyServer::Impl::listen() {
-  const tcp::endpoint place = endpoint_of(config_.listen);
+  if (!config_.listen && !config_.listen_isakmp)
+    return fail("expected keyserver.listen, keyserver.listen_isakmp or both, got neither");
+  if (config_.listen)
+    if (auto done = listen(config::Carriage::tls, *config_.listen); !done) return done;
+  if (config_.listen_isakmp) {
+    if (auto done = listen(config::Carriage::isakmp, *config_.listen_isakmp); !done) {
+      listeners_.clear();
+      return done;
+    }
+    cookies_ =
+        std::make_shared<CookieJar>(io_, random(), options_.cookie_rotation.value_or(CookieJar::rotation_period));
+  }
+  return {};
+}
+
+Result<void> KeyServer::Impl::listen(config::Carriage carriage, const config::ListenAddress& at) {
+  const tcp::endpoint place = endpoint_of(at);
+  auto listener = std::make_unique<Listener>(carriage, io_);
+  tcp::acceptor& acceptor = listener->acceptor;
   error_code error;
-  acceptor_.open(place.protocol(), error);
-  if (!error) acceptor_.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor_.bind(place, error);
-  if (!error) acceptor_.listen(backlog, error);
-  if (!error) acceptor_.non_blocking(true, error);
-  if (!error) port_ = acceptor_.local_endpoint(error).port();
+  acceptor.open(place.protocol(), error);
+  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
+  if (!error) acceptor.bind(place, error);
+  if (!error) acceptor.listen(backlog, error);
+  if (!error) acceptor.non_blocking(true, error);
+  if (!error) listener->port = acceptor.local_endpoint(error).port();
   if (error) {
-    error_code ignored;
-    acceptor_.close(ignored);
     std::string hint;
     if (error == asio::error::address_in_use) hint = ": another program (another key server?) listens there";
     if (error.value() == EADDRNOTAVAIL) hint = ": this machine has no such address";
     if (error == asio::error::access_denied) hint = ": ports below 1024 need the right to bind them";
-    return fail("can't listen at " + config_.listen.text() + ": " + error.message() + hint);
+    return fail("can't listen at " + at.text() + ": " + error.message() + hint);
   }
+  listeners_.push_back(std::move(listener));
   return {};
+}
+
+std::uint16_t KeyServer::Impl::port(config::Carriage carriage) const {
+  for (const auto& listener : listeners_)
+    if (listener->carriage == carriage) return listener->port;
+  return 0;
+}
+
+std::optional<config::ListenAddress> KeyServer::Impl::listening(config::Carriage carriage) const {
+  auto place = carriage == config::Carriage::tls ? config_.listen : config_.listen_isakmp;
+  if (place) place->port = port(carriage);
+  return place;
 }
 
 void KeyServer::Impl::stop() {
   if (!running_) return;
   running_ = false;
   error_code ignored;
-  acceptor_.close(ignored);
-  accept_timer_.cancel();
+  for (const auto& listener : listeners_) {
+    listener->acceptor.close(ignored);
+    listener->timer.cancel();
+  }
+  if (cookies_) cookies_->stop();
   for (auto& [session, owner] : sessions_)
     session->detach();
   sessions_.clear();
@@ -235,25 +296,25 @@ void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {
 
 // ---------------------------------------------------------------- connections
 
-void KeyServer::Impl::accept() {
-  acceptor_.async_accept([weak = weak_from_this()](const error_code& error, tcp::socket socket) {
+void KeyServer::Impl::accept(Listener& listener) {
+  listener.acceptor.async_accept([weak = weak_from_this(), &listener](const error_code& error, tcp::socket socket) {
     const auto self = weak.lock();
     if (!self || !self->running_ || error == asio::error::operation_aborted) return;
     if (!error) {
-      self->accepted(std::move(socket));
-      return self->accept();
+      self->accepted(std::move(socket), listener.carriage);
+      return self->accept(listener);
     }
     // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
     self->log_failure("accept_failed why=" + escaped(error.message()));
-    self->accept_timer_.expires_after(accept_pause);
-    self->accept_timer_.async_wait([weak](const error_code& cancelled) {
+    listener.timer.expires_after(accept_pause);
+    listener.timer.async_wait([weak, &listener](const error_code& cancelled) {
       const auto again = weak.lock();
-      if (again && again->running_ && !cancelled) again->accept();
+      if (again && again->running_ && !cancelled) again->accept(listener);
     });
   });
 }
 
-void KeyServer::Impl::accepted(tcp::socket socket) {
+void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
   error_code error;
   const tcp::endpoint peer = socket.remote_endpoint(error);
   if (error) return;  // gone already
@@ -272,7 +333,7 @@ void KeyServer::Impl::accepted(tcp::socket socket) {
   const std::string address = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
   auto session = std::make_shared<Session>(std::move(socket), address, host, *this);
   sessions_.emplace(session.get(), session);
-  session->start();
+  session->start(carriage);
 }
 
 void KeyServer::Impl::session_over(Session& session) {
@@ -320,6 +381,7 @@ void KeyServer::Impl::notice_resume() {
   clocks_ = difference;
   if (!jumped) return;
   handshake::reseed_system_random();
+  if (cookies_) cookies_->rotate();
   for (auto& [id, group] : groups_) {
     group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?");
     group_changed(group->state);
@@ -374,7 +436,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   auto credentials = load_credentials(config);
   if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
 
-  server_config_ = std::move(*credentials);
+  use(std::move(*credentials));
   config_ = config;
   context_.slot_bits = *slot_bits;
   for (const auto& group : config_.groups) {
@@ -390,9 +452,14 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
 }
 
 std::string KeyServer::Impl::status_json() const {
-  config::ListenAddress listen = config_.listen;
-  listen.port = port_;
-  StatusInput input{config_.id, listen.text(), started_, sessions_.size(), counters_, {}};
+  StatusInput input{config_.id,
+                    listening(config::Carriage::tls),
+                    listening(config::Carriage::isakmp),
+                    started_,
+                    sessions_.size(),
+                    counters_,
+                    {},
+                    cookies_.get()};
   for (const auto& [id, group] : groups_)
     input.groups.push_back(&group->state);
   return to_json(input, now().steady);
@@ -415,8 +482,8 @@ void KeyServer::stop() {
   impl_->stop();
 }
 
-std::uint16_t KeyServer::port() const {
-  return impl_->port();
+std::uint16_t KeyServer::port(config::Carriage carriage) const {
+  return impl_->port(carriage);
 }
 
 Result<void> KeyServer::rekey(const std::string& group_id) {

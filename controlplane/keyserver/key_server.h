@@ -1,6 +1,6 @@
-// The key server: one listening TCP port on a standalone Asio loop, the groups' epochs and slots, and a control channel
-// to every member (docs/key-server.md). It makes the group secret (P4), gives every member the same (P5) inside the
-// handshake (P7), and rekeys make-before-break.
+// The key server: one or two listening TCP ports (TLS, ISAKMP: P34) on a standalone Asio loop, the groups' epochs and
+// slots, and a control channel to every member (docs/key-server.md). It makes the group secret (P4), gives every member
+// the same (P5) inside the handshake (P7), and rekeys make-before-break.
 //
 // Everything runs on the thread that runs the io_context; nothing throws, nothing blocks but SQLite's durable commits.
 // A gateway embeds one by handing in its own loop (P8: the source is then the key server too).
@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -28,6 +29,7 @@ struct KeyServerOptions {
   std::function<std::int64_t()> unix_now;                      // seconds; empty: the system's clock
   std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
   std::chrono::milliseconds longest_keepalive{10000};          // keepalives leave every min(lease / 4, this)
+  std::optional<std::chrono::milliseconds> cookie_rotation;    // empty: CookieJar::rotation_period
   std::size_t max_output_bytes = 64 * 1024;  // unsent output a member may leave lying before it is closed (H13)
 };
 
@@ -47,8 +49,8 @@ class KeyServer {
   // goodbyes leave.
   void stop();
 
-  // The port that is listened at, once started (useful with port 0).
-  std::uint16_t port() const;
+  // The port that is listened at, once started (useful with port 0); 0: there is no listener with this carriage.
+  std::uint16_t port(config::Carriage carriage = config::Carriage::tls) const;
 
   // Makes the group's next epoch and starts its make-before-break hand-over. Fails if the group is unknown, a hand-over
   // is still under way, or the store refuses.
@@ -60,13 +62,15 @@ class KeyServer {
   // epoch on.
   Result<void> reload(const config::KeyserverConfig& config);
 
-  // {"id", "listen", "uptime_s", "connections", "members", "handshakes": {"completed", "failed": {"<reason>": n}},
+  // {"id", "listen" and "listen_isakmp" (where there is one), "isakmp": {"connections", "cookies_shown"}, "uptime_s",
+  // "connections", "members", "handshakes": {"completed", "failed": {"<reason>": n}},
   //  "refused": {"<reason>": n},
   //  "groups": [{"group", "suite", "variant", "mode", "selectors": [..],
   //   "epochs": [{"epoch", "epoch_id", "state" ("pending"|"active"|"old"), "age_s", "remaining_s", "spi_prefix",
   //   "slots_used",
   //               "holders"}],
-  //   "members": [{"member", "address", "roles", "joined_s", "slots": ["0x…"], "acknowledged", "activated",
+  //   "members": [{"member", "address", "carriage" ("tls"|"isakmp"), "roles", "joined_s", "slots": ["0x…"],
+  //   "acknowledged", "activated",
   //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}]}
   std::string status_json() const;
 

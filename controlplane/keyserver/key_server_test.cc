@@ -566,7 +566,7 @@ TEST_F(KeyServerTest, StartErrorsAreOneClearLine) {
   start();
   auto second = config_;
   second.state = folder_ + "/second.db";
-  second.listen.port = server_->port();
+  second.listen->port = server_->port();
   EXPECT_THAT(KeyServer(io_, second).start().error().message,
               AllOf(HasSubstr("can't listen at 127.0.0.1:"), HasSubstr("in use")));
   second = config_;

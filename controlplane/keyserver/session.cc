@@ -9,6 +9,7 @@
 #include <asio/write.hpp>
 
 #include "controlplane/keyserver/audit.h"
+#include "handshake/isakmp/message.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -41,12 +42,17 @@ Session::Session(asio::ip::tcp::socket socket, std::string address, std::string 
 
 Session::~Session() = default;
 
-void Session::start() {
+void Session::start(config::Carriage carriage) {
+  carriage_ = carriage;
   error_code error;
-  socket_.non_blocking(true, error);
+  const auto peer = socket_.remote_endpoint(error);
+  if (!error) socket_.non_blocking(true, error);
   if (error) return end();
   set_up(socket_);
-  endpoint_ = handshake::make_server(host_->server_config(), *this, host_->random());
+  const auto make_tls = [this]() -> std::unique_ptr<handshake::Endpoint> {
+    return host_ ? handshake::make_server(host_->server_config(carriage_), *this, host_->random()) : nullptr;
+  };
+  endpoint_ = carriage_ == config::Carriage::isakmp ? host_->cookies().responder(peer, make_tls) : make_tls();
   wait_for(host_->handshake_timeout(), &Session::handshake_overdue);
   wait_readable();
 }
@@ -90,7 +96,9 @@ void Session::consume(ByteView bytes) {
   handle_events();  // what was received before an error counts
   if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
     const std::string detail = received.error().message();
-    if (phase_ == State::handshaking) {
+    if (phase_ == State::handshaking && carriage_ == config::Carriage::tls && isakmp::is_cookie_request(bytes)) {
+      failed("wrong_carriage", "an ISAKMP message came to listen, which is for TLS; ISAKMP is for listen_isakmp");
+    } else if (phase_ == State::handshaking) {
       failed(std::string(handshake::name(received.error().reason)), detail);
     } else {
       audit_warning("connection_failed address=" + address_ + " why=" + escaped(detail));

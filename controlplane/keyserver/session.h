@@ -8,6 +8,7 @@
 #include <memory>
 #include <string>
 
+#include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
 #include "handshake/endpoint.h"
 
@@ -27,7 +28,8 @@ class SessionHost {
   virtual void handshake_completed(handshake::Flow flow) = 0;
   virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
   virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
-  virtual std::shared_ptr<const handshake::ServerConfig> server_config() const = 0;
+  virtual std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const = 0;
+  virtual CookieJar& cookies() = 0;  // called only where a session is carried in ISAKMP
   virtual handshake::Random& random() = 0;
   virtual ByteSpan scratch() = 0;  // shared by all sessions, for one read at a time
   virtual const std::string& standard_answer() const = 0;
@@ -43,7 +45,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   Session(asio::ip::tcp::socket socket, std::string address, std::string peer_host, SessionHost& host);
   ~Session() override;
 
-  void start();
+  void start(config::Carriage carriage);
   // The host goes away: says close_notify, sends what is queued, and ends on its own soon after.
   void detach();
   const std::string& address() const { return address_; }
@@ -53,6 +55,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   // MemberLink
   void deliver(const handshake::ControlMessage& message) override;
   void dismiss(const std::string& why) override;
+  config::Carriage carriage() const override { return carriage_; }
   // GroupAuthority, called from inside the endpoint's receive()
   std::optional<handshake::GroupFlow> find_group(const std::string& group_id) override;
   Result<handshake::GroupKeying> issue(const std::string& group_id, const handshake::PeerIdentity& member) override;
@@ -85,6 +88,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::string address_;    // "10.0.0.1:50000"
   std::string peer_host_;  // "10.0.0.1"
   SessionHost* host_;
+  config::Carriage carriage_ = config::Carriage::tls;
   std::unique_ptr<handshake::Endpoint> endpoint_;
   State phase_ = State::handshaking;
   std::string refusal_;   // why issue() gave nothing; for the log

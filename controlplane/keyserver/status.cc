@@ -41,9 +41,13 @@ json member_json(const Member& member, const GroupState& group, SteadyTime now) 
       for (std::uint32_t i = 0; run.epoch == epoch.number && i < run.count; ++i)
         spis.push_back(spi_text(epoch.policy.spi_prefix + run.first + i));
   }
-  json out = {{"member", member.identity.name},    {"address", member.address},
-              {"roles", roles_text(member.roles)}, {"joined_s", seconds(now - member.joined)},
-              {"slots", std::move(spis)},          {"acknowledged", member.acknowledged},
+  json out = {{"member", member.identity.name},
+              {"address", member.address},
+              {"carriage", config::name(member.link->carriage())},
+              {"roles", roles_text(member.roles)},
+              {"joined_s", seconds(now - member.joined)},
+              {"slots", std::move(spis)},
+              {"acknowledged", member.acknowledged},
               {"activated", member.activated}};
   if (member.report) {
     out["report"] = {{"epoch", member.report->epoch},
@@ -82,17 +86,20 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
     groups.push_back(group_json(*group, now));
     members += group->members().size();
   }
-  const json out = {{"id", input.id},
-                    {"listen", input.listen},
-                    {"uptime_s", seconds(now - input.started)},
-                    {"connections", input.connections},
-                    {"members", members},
-                    {"handshakes",
-                     {{"completed", input.counters.handshakes_completed},
-                      {"standard", input.counters.standard_clients},
-                      {"failed", input.counters.failed}}},
-                    {"refused", input.counters.refused},
-                    {"groups", std::move(groups)}};
+  json out = {{"id", input.id},
+              {"uptime_s", seconds(now - input.started)},
+              {"connections", input.connections},
+              {"members", members},
+              {"handshakes",
+               {{"completed", input.counters.handshakes_completed},
+                {"standard", input.counters.standard_clients},
+                {"failed", input.counters.failed}}},
+              {"refused", input.counters.refused},
+              {"groups", std::move(groups)}};
+  if (input.listen) out["listen"] = input.listen->text();
+  if (input.listen_isakmp) out["listen_isakmp"] = input.listen_isakmp->text();
+  if (input.cookies)
+    out["isakmp"] = {{"connections", input.cookies->opened()}, {"cookies_shown", input.cookies->shown()}};
   // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }

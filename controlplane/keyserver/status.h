@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
 
 namespace sealcast::keyserver {
@@ -19,11 +20,12 @@ struct Counters {
 
 struct StatusInput {
   std::string id;
-  std::string listen;
+  std::optional<config::ListenAddress> listen, listen_isakmp;
   SteadyTime started;
   std::size_t connections = 0;
   const Counters& counters;
   std::vector<const GroupState*> groups;
+  const CookieJar* cookies = nullptr;  // where there is listen_isakmp
 };
 
 std::string to_json(const StatusInput& input, SteadyTime now);

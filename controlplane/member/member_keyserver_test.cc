@@ -72,7 +72,7 @@ class Together : public ::testing::Test {
     server_ = std::make_unique<keyserver::KeyServer>(io_, server_config_);
     const auto started = server_->start();
     ASSERT_TRUE(started) << started.error().message;
-    server_config_.listen.port = server_->port();  // the same after a restart
+    server_config_.listen->port = server_->port();  // the same after a restart
   }
   config::MemberGroup member_group(config::MemberRole role) const {
     config::MemberGroup group;

@@ -15,12 +15,20 @@ using handshake::HandshakeError;
 using handshake::Reason;
 using handshake::refuse;
 
+// A TLS record of version 3.0 to 3.4.
+bool begins_like_tls(ByteView bytes) {
+  return bytes.size() >= 3 && bytes[0] >= 20 && bytes[0] <= 23 && bytes[1] == 3 && bytes[2] <= 4;
+}
+
 class Carriage : public Endpoint {
  public:
   Outcome<void> receive(ByteView bytes, std::int64_t unix_now) override {
     if (failed()) return located(refuse(Reason::connection_closed, "bytes after a fatal failure"));
     while (!bytes.empty()) {
       auto message = reader_.take(bytes, [&](const Header& header) { return judge(header, unix_now); });
+      if (!open_ && speaks_tls(reader_.beginning(), !message)) {
+        return give_up(refuse(Reason::wrong_carriage, "expected an ISAKMP message, got a TLS record").value());
+      }
       if (!message) return give_up(message.error());
       if (!*message) break;
       if (auto taken = take(**message, unix_now); !taken) return taken;
@@ -64,6 +72,8 @@ class Carriage : public Endpoint {
   virtual Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) = 0;
   // The message whose header passed, of a peer that is to be answered or heard for the first time.
   virtual Outcome<void> exchange_cookies(const Message& message, std::int64_t unix_now) = 0;
+  // Before the cookies are exchanged: does the peer speak plain TLS? refused: no header of ours begins like this.
+  virtual bool speaks_tls(ByteView beginning, bool refused) = 0;
   virtual std::string_view role() const = 0;
 
   void put(ByteView content, std::uint32_t message_id) {
@@ -133,12 +143,13 @@ class Carriage : public Endpoint {
     problem.value().place = "ISAKMP carriage, " + std::string(role());
     return problem;
   }
+  virtual Bytes last_words(Reason) const { return {}; }
   tl::unexpected<HandshakeError> give_up(HandshakeError error) {
     collect_events();  // that SMKE left is true whatever came after it
     ignored_messages_ = ignored_messages();
     open_ = false;
     inner_.reset();  // and with it every key
-    output_.clear();
+    output_ = last_words(error.reason);
     failure_ = located(tl::unexpected(std::move(error))).value();
     return tl::unexpected(*failure_);
   }
@@ -164,6 +175,11 @@ class Initiator final : public Carriage {
  private:
   std::string_view role() const override { return "initiator"; }
 
+  // The answer begins with our own cookie, whatever that looks like.
+  bool speaks_tls(ByteView beginning, bool) override {
+    return begins_like_tls(beginning) && !std::equal(beginning.begin(), beginning.begin() + 3, initiator_.begin());
+  }
+
   Outcome<void> judge_cookies(const Header& header, std::int64_t) override {
     if (header.initiator != initiator_)
       return refuse(Reason::illegal_parameter, "the initiator cookie came back changed");
@@ -186,6 +202,16 @@ class Responder final : public Carriage {
 
  private:
   std::string_view role() const override { return "responder"; }
+
+  // A cookie may look like TLS; only a header that is none decides.
+  bool speaks_tls(ByteView beginning, bool refused) override {
+    return refused && !asked_ && begins_like_tls(beginning);
+  }
+  // The one failure that is answered: a TLS client understands a TLS alert and nothing else.
+  Bytes last_words(Reason reason) const override {
+    if (reason != Reason::wrong_carriage) return {};
+    return {21, 3, 3, 0, 2, 2, static_cast<std::uint8_t>(handshake::alert_for(reason))};
+  }
 
   Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) override {
     if (!asked_) {

@@ -92,6 +92,12 @@ Outcome<Header> decode_header(ByteView bytes) {
   return header;
 }
 
+bool is_cookie_request(ByteView bytes) {
+  if (bytes.size() < kHeaderBytes) return false;
+  const auto header = decode_header(bytes.first(kHeaderBytes));
+  return header && header->responder == kNoCookie && header->message_id == 0 && !header->has_payload;
+}
+
 Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes) {
   Reader reader("ISAKMP payloads", bytes);
   SensitiveBytes content;

@@ -52,6 +52,9 @@ Bytes encode(const Cookie& initiator, const Cookie& responder, std::uint32_t mes
 // and a length above kMaxMessageBytes or at odds with the payload's presence.
 Outcome<Header> decode_header(ByteView bytes);
 
+// Do these bytes begin with the first message of an initiator? To tell a peer of this carriage where TLS is expected.
+bool is_cookie_request(ByteView bytes);
+
 // The header's length - kHeaderBytes bytes after the header. Every payload non-empty, of our type, its reserved byte 0;
 // the chain ends with the message, not earlier and not later.
 Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes);
@@ -65,6 +68,9 @@ class MessageReader {
 
   // Takes what belongs to the message under way off the front of bytes; a message when it is whole.
   Outcome<std::optional<Message>> take(ByteView& bytes, const Judge& judge);
+
+  // What has come of a header that is not whole yet, or was refused.
+  ByteView beginning() const { return header_ ? ByteView() : ByteView(held_.data(), held_.size()); }
 
  private:
   void fill(ByteView& bytes, std::size_t size);
