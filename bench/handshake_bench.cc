@@ -1,12 +1,14 @@
-// Joins per second, both ends on one core and in one process: from two fresh endpoints to both Established. Names:
-//   handshake/variant2/<ecdsa|rsa|ed25519>    the multicast join (order of claim 5), the group's keying included
-//   handshake/standard_mutual/<…>             the same certificates, standard TLS 1.2, for comparison
-//   handshake/server_only/variant2/ecdsa      the key server's share alone: a member is simulated outside the clock
+// Joins per second on one core, which does both ends' work. Names:
+//   handshake/<flow>/<ecdsa|rsa|ed25519>         in process: from two fresh endpoints to both established
+//   handshake/openssl_mutual/<ecdsa|rsa>         libssl's mutually authenticated TLS 1.2 with the same certificates
+//   handshake/tcp/<flow|openssl_mutual>/<…>      the same over TCP on 127.0.0.1, 64 handshakes under way at any moment
+//   handshake/server_only/variant2/ecdsa         the key server's share alone: a member is simulated outside the clock
 // Counters: joins/s; for server_only also heap bytes kept per established connection.
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
-#include "handshake/testing/in_process.h"
+#include "bench/handshake_parties.h"
+#include "bench/loopback.h"
 
 namespace {
 
@@ -18,21 +20,53 @@ CipherSuite suite_for(KeyKind key) {
                                  : CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
 }
 
-void join(benchmark::State& state, KeyKind key, bool multicast) {
-  World world(key, key, suite_for(key));
-  if (!multicast) world.make_standard(true);
-  const auto server_config = std::make_shared<ServerConfig>(world.server_config);
-  const auto client_config = std::make_shared<ClientConfig>(world.client_config);
+using sealcast::bench::Loopback;
+using sealcast::bench::make_openssl;
+using sealcast::bench::make_sealcast;
+using sealcast::bench::Pairing;
+using PairingMaker = std::unique_ptr<Pairing> (*)();
+
+constexpr std::size_t kConcurrency = 64;
+
+void rate(benchmark::State& state) {
+  state.counters["joins/s"] = benchmark::Counter(static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+}
+
+template <KeyKind key, bool multicast>
+std::unique_ptr<Pairing> sealcast_pairing() {
+  auto world = std::make_unique<World>(key, key, suite_for(key));
+  if (!multicast) world->make_standard(true);
+  return make_sealcast(std::move(world));
+}
+
+template <KeyKind key>
+std::unique_ptr<Pairing> openssl_pairing() {
+  return make_openssl(key);
+}
+
+void in_process(benchmark::State& state, PairingMaker make) {
+  const auto pairing = make();
   for (auto _ : state) {
-    const auto server = make_server(server_config, world.authority, system_random());
-    const auto client = make_client(client_config, system_random());
-    pump(*client, *server);
-    if (!client->established() || !server->established()) {
+    const auto server = pairing->server();
+    const auto client = pairing->client();
+    if (!sealcast::bench::shake(*client, *server)) {
       state.SkipWithError("the handshake failed");
       break;
     }
   }
-  state.counters["joins/s"] = benchmark::Counter(static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  rate(state);
+}
+
+void over_tcp(benchmark::State& state, PairingMaker make) {
+  const auto pairing = make();
+  Loopback loopback(*pairing, kConcurrency);
+  for (auto _ : state) {
+    if (!loopback.next()) {
+      state.SkipWithError(loopback.failure().c_str());
+      break;
+    }
+  }
+  rate(state);
 }
 
 void server_share(benchmark::State& state) {
@@ -66,17 +100,40 @@ void server_share(benchmark::State& state) {
     if (kept.size() > 1000) kept.clear();
     state.ResumeTiming();
   }
-  state.counters["joins/s"] = benchmark::Counter(static_cast<double>(state.iterations()), benchmark::Counter::kIsRate);
+  rate(state);
   state.counters["bytes_kept"] = static_cast<double>(kept_bytes);
 }
 
-BENCHMARK_CAPTURE(join, ecdsa, KeyKind::p256, true)->Name("handshake/variant2/ecdsa");
-BENCHMARK_CAPTURE(join, rsa, KeyKind::rsa2048, true)->Name("handshake/variant2/rsa");
-BENCHMARK_CAPTURE(join, ed25519, KeyKind::ed25519, true)->Name("handshake/variant2/ed25519");
-BENCHMARK_CAPTURE(join, standard_ecdsa, KeyKind::p256, false)->Name("handshake/standard_mutual/ecdsa");
-BENCHMARK_CAPTURE(join, standard_rsa, KeyKind::rsa2048, false)->Name("handshake/standard_mutual/rsa");
+struct Contender {
+  const char* name;
+  PairingMaker make;
+};
+constexpr Contender kContenders[] = {
+    {"variant2/ecdsa", sealcast_pairing<KeyKind::p256, true>},
+    {"variant2/rsa", sealcast_pairing<KeyKind::rsa2048, true>},
+    {"variant2/ed25519", sealcast_pairing<KeyKind::ed25519, true>},
+    {"standard_mutual/ecdsa", sealcast_pairing<KeyKind::p256, false>},
+    {"standard_mutual/rsa", sealcast_pairing<KeyKind::rsa2048, false>},
+    {"openssl_mutual/ecdsa", openssl_pairing<KeyKind::p256>},
+    {"openssl_mutual/rsa", openssl_pairing<KeyKind::rsa2048>},
+};
+
+void register_contenders() {
+  for (const Contender& contender : kContenders) {
+    benchmark::RegisterBenchmark((std::string("handshake/") + contender.name).c_str(), in_process, contender.make);
+    benchmark::RegisterBenchmark((std::string("handshake/tcp/") + contender.name).c_str(), over_tcp, contender.make)
+        ->UseRealTime();
+  }
+}
+
 BENCHMARK(server_share)->Name("handshake/server_only/variant2/ecdsa");
 
 }  // namespace
 
-BENCHMARK_MAIN();
+int main(int argc, char** argv) {
+  register_contenders();
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 1;
+  benchmark::RunSpecifiedBenchmarks();
+  benchmark::Shutdown();
+}

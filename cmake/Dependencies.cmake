@@ -24,6 +24,7 @@ function(sealcast_header target header package)
 endfunction()
 
 sealcast_pkg(crypto "libcrypto>=3.0" libssl-dev)
+sealcast_pkg(ssl "libssl>=3.0" libssl-dev)  # the rival of handshake_bench; no product links it
 sealcast_pkg(dpdk "libdpdk>=22.11" libdpdk-dev)
 sealcast_pkg(sqlite sqlite3 libsqlite3-dev)
 sealcast_pkg(sodium libsodium libsodium-dev)
