@@ -129,6 +129,23 @@ def print_gateway(entries, both_ways, one_way):
           ["frame bytes", "seal", "x", "open", "x", "forward", "x", "testpmd io", "testpmd io one way"], rows)
 
 
+def print_handshake(entries):
+    """Joins a second of each flow, in process and over TCP, and their ratio to OpenSSL's with the same kind of key."""
+    rates = {name: entry["joins/s"] for name, entry in entries.items()}
+
+    def cells(name, prefix):
+        rate = rates.get(prefix + name)
+        rival = rates.get(f"{prefix}openssl_mutual/{name.rsplit('/', 1)[1]}")
+        if rate is None:
+            return ["-", "-"]
+        whole = rival and not name.startswith("server_only")  # half a handshake is no match for a whole one
+        return [f"{rate:.0f}", f"{rate / rival:.2f}" if whole else "-"]
+
+    names = [name.removeprefix("handshake/") for name in rates if not name.startswith("handshake/tcp/")]
+    table("handshake, both ends on one core", ["flow", "joins a second", "/ OpenSSL", "over TCP", "/ OpenSSL"],
+          [[name, *cells(name, "handshake/"), *cells(name, "handshake/tcp/")] for name in sorted(names)])
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--binaries", required=True, type=pathlib.Path)
@@ -158,9 +175,7 @@ def main():
     print(f"{model.group(1) if model else platform.machine()}, {os.cpu_count()} CPUs, Linux {platform.release()}")
     print_aead(aead, rivals)
     print_gateway(gateway, both_ways, one_way)
-    table("handshake, in process, one core", ["flow", "joins a second"],
-          [[name, f"{entry['joins/s']:.0f}"]
-           for name, entry in sorted(handshake.items())])
+    print_handshake(handshake)
     print(f"\nJSON: {out}/")
 
 
