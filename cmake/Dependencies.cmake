@@ -28,6 +28,7 @@ sealcast_pkg(ssl "libssl>=3.0" libssl-dev)  # the rival of handshake_bench; no p
 sealcast_pkg(dpdk "libdpdk>=22.11" libdpdk-dev)
 sealcast_pkg(sqlite sqlite3 libsqlite3-dev)
 sealcast_pkg(sodium libsodium libsodium-dev)
+sealcast_pkg(bsd libbsd libbsd-dev)
 sealcast_header(expected tl/expected.hpp libexpected-dev)
 sealcast_header(asio asio.hpp libasio-dev)
 # Asio 1.22 decides how it allocates by a libstdc++ macro that is only there if a standard header came before it: files

@@ -14,6 +14,7 @@ using Command = std::function<int()>;
 using Choose = std::function<void(Command)>;
 
 void add_pki(CLI::App& app, const Choose& choose);
+void add_passwd(CLI::App& app, const Choose& choose);
 void add_check(CLI::App& app, const Choose& choose);
 void add_status(CLI::App& app, const Choose& choose);
 

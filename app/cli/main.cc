@@ -18,6 +18,7 @@ int main(int argc, char** argv) {
   Command chosen;
   const Choose choose = [&chosen](Command command) { chosen = std::move(command); };
   add_pki(app, choose);
+  add_passwd(app, choose);
   add_check(app, choose);
   add_status(app, choose);
   app.add_subcommand("version", "Say which version this is")->callback([&chosen] {

@@ -112,6 +112,17 @@ std::string HashCost::text() const {
   return "m=" + std::to_string(memory_kib) + ",t=" + std::to_string(passes) + ",p=1";
 }
 
+Result<HashCost> HashCost::parse(std::string_view text) {
+  std::string whole(text);
+  if (!whole.ends_with(",p=1")) whole += ",p=1";
+  std::string_view rest = whole;
+  const auto memory = take_number(rest, "m=", ',');
+  const auto passes = memory ? take_number(rest, "t=", ',') : std::nullopt;
+  if (!passes || rest != "p=1")
+    return fail("expected m=KIB,t=PASSES such as m=65536,t=3, got \"" + std::string(text.substr(0, 64)) + "\"");
+  return HashCost{*memory, *passes};
+}
+
 bool valid_user(std::string_view user) {
   if (user.empty() || user.size() > kMaxUserBytes) return false;
   return std::all_of(user.begin(), user.end(), [](char c) {

@@ -27,7 +27,8 @@ inline constexpr std::size_t kMaxFileBytes = 4 * 1024 * 1024;
 struct HashCost {
   std::uint32_t memory_kib = 64 * 1024;
   std::uint32_t passes = 3;
-  std::string text() const;  // "m=65536,t=3,p=1", as in the file
+  std::string text() const;                              // "m=65536,t=3,p=1", as in the file
+  static Result<HashCost> parse(std::string_view text);  // the same, with or without ",p=1"
   friend bool operator==(const HashCost&, const HashCost&) = default;
 };
 
@@ -37,6 +38,10 @@ struct HashPolicy {
   HashCost preferred{};
   HashCost least{19 * 1024, 2};
   HashCost most{1024 * 1024, 16};
+  bool allows(const HashCost& cost) const {
+    return cost.memory_kib >= least.memory_kib && cost.passes >= least.passes && cost.memory_kib <= most.memory_kib &&
+           cost.passes <= most.passes;
+  }
 };
 
 class PasswordFile {

@@ -1,0 +1,103 @@
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <memory>
+#include <string>
+
+#include "app/cli/commands.h"
+#include "app/exit_code.h"
+#include "controlplane/passwords/password_file.h"
+#include "controlplane/terminal/secret_input.h"
+
+namespace sealcast::cli {
+namespace {
+
+using app::ExitCode;
+
+struct Arguments {
+  std::string file, user, cost;
+  bool remove = false;
+  bool list = false;
+};
+
+int report(const Result<void>& done) {
+  if (done) return ExitCode::ok;
+  std::fprintf(stderr, "sealcast passwd: %s\n", done.error().message.c_str());
+  return ExitCode::failed;
+}
+
+// Typed twice at a terminal, else the one line of standard input.
+Result<SecretBytes> new_password(const std::string& user) {
+  if (::isatty(STDIN_FILENO) == 0) return terminal::read_line(STDIN_FILENO, passwords::kMaxPasswordBytes);
+  auto first = terminal::ask("New password of " + user + ": ", passwords::kMaxPasswordBytes);
+  if (!first) return first;
+  const auto second = terminal::ask("Once more: ", passwords::kMaxPasswordBytes);
+  if (!second) return tl::unexpected(second.error());
+  if (first->size() != second->size() || !equal_constant_time(first->data(), second->data(), first->size()))
+    return fail("the two differ; nothing was changed");
+  return first;
+}
+
+Result<void> set(const Arguments& arguments) {
+  if (!passwords::valid_user(arguments.user))
+    return fail("user \"" + arguments.user + "\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @");
+  passwords::HashPolicy policy;
+  if (!arguments.cost.empty()) {
+    const auto cost = passwords::HashCost::parse(arguments.cost);
+    if (!cost) return fail("--cost: " + cost.error().message);
+    if (!policy.allows(*cost))
+      return fail("--cost: expected " + policy.least.text() + " to " + policy.most.text() + ", got " + cost->text());
+    policy.preferred = *cost;
+  }
+  const auto password = new_password(arguments.user);
+  if (!password) return tl::unexpected(password.error());
+  return passwords::update(arguments.file, policy, [&](passwords::PasswordFile& file) -> Result<void> {
+    if (!arguments.cost.empty() && file.cost() != policy.preferred)
+      return fail("--cost: expected " + file.cost().text() + ", the cost of the hashes in " + arguments.file +
+                  ": different ones would tell users apart. For another cost begin a new file");
+    return file.set(arguments.user, *password);
+  });
+}
+
+Result<void> remove(const Arguments& arguments) {
+  if (::access(arguments.file.c_str(), F_OK) != 0) return fail(arguments.file + ": there is no such file");
+  return passwords::update(arguments.file, {}, [&](passwords::PasswordFile& file) -> Result<void> {
+    if (!file.remove(arguments.user)) return fail(arguments.file + " has no user \"" + arguments.user + "\"");
+    return {};
+  });
+}
+
+Result<void> list(const Arguments& arguments) {
+  const auto file = passwords::PasswordFile::load(arguments.file);
+  if (!file) return tl::unexpected(file.error());
+  for (const std::string& user : file->users())
+    std::printf("%s\n", user.c_str());
+  return {};
+}
+
+}  // namespace
+
+void add_passwd(CLI::App& app, const Choose& choose) {
+  auto arguments = std::make_shared<Arguments>();
+  CLI::App* passwd = app.add_subcommand("passwd", "Set, remove or list users in a key server's password file");
+  passwd->add_option("FILE", arguments->file, "the key server's password_file; made if it is not there")->required();
+  CLI::Option* user = passwd->add_option(
+      "USER", arguments->user,
+      "whose password to set: typed twice at a terminal, else one line of standard input; never on the command line");
+  CLI::Option* remove_it = passwd->add_flag("--remove", arguments->remove, "remove the user");
+  CLI::Option* list_all = passwd->add_flag("--list", arguments->list, "list the users, one a line");
+  CLI::Option* cost = passwd->add_option("--cost", arguments->cost,
+                                         "Argon2id's cost for a new file, m=KIB,t=PASSES (default m=65536,t=3)");
+  list_all->excludes(user)->excludes(remove_it)->excludes(cost);
+  cost->excludes(remove_it);
+  passwd->callback([=] {
+    if (!arguments->list && arguments->user.empty())
+      throw CLI::RequiredError("USER (or --list)");  // CLI11's own way out of its parser
+    choose([=] {
+      return report(arguments->list ? list(*arguments) : arguments->remove ? remove(*arguments) : set(*arguments));
+    });
+  });
+}
+
+}  // namespace sealcast::cli

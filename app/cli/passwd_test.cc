@@ -1,0 +1,164 @@
+// `sealcast passwd` as its users run it: at a terminal, behind a pipe, with wrong arguments (H7, docs/key-server.md).
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <pty.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "app/exit_code.h"
+#include "controlplane/passwords/password_file.h"
+
+namespace sealcast::cli {
+namespace {
+
+using app::ExitCode;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// The least cost that is allowed: these tests are not about Argon2id's strength.
+constexpr const char* cheap = " --cost m=19456,t=2 ";
+
+struct Ran {
+  int code = -1;
+  std::string out, err;
+};
+
+class Passwd : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string pattern = ::testing::TempDir() + "sealcast-passwd-XXXXXX";
+    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
+    folder_ = pattern;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  static std::string content(const std::string& path) {
+    std::ifstream in(path);
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  Ran run(const std::string& arguments, const std::string& input = "") {
+    std::ofstream(folder_ + "/in.txt") << input;
+    const std::string command =
+        "cd " + folder_ + " && " SEALCAST_TOOL " passwd " + arguments + " <in.txt >out.txt 2>err.txt";
+    const int status = std::system(command.c_str());
+    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(folder_ + "/out.txt"), content(folder_ + "/err.txt")};
+  }
+  // At a terminal of its own: what is typed after each prompt, and all that the terminal showed.
+  Ran run_at_terminal(const std::string& arguments, const std::vector<std::string>& typed) {
+    int terminal = -1;
+    const std::string command = "cd " + folder_ + " && exec " SEALCAST_TOOL " passwd " + arguments;
+    const pid_t child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
+    if (child == 0) {
+      ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
+      ::_exit(127);
+    }
+    Ran ran;
+    std::size_t answered = 0, seen = 0;
+    char part[512];
+    for (;;) {
+      const ssize_t n = ::read(terminal, part, sizeof part);
+      if (n <= 0) break;  // the child closed the terminal
+      ran.out.append(part, static_cast<std::size_t>(n));
+      if (answered < typed.size() && ran.out.find(": ", seen) != std::string::npos) {
+        seen = ran.out.size();
+        const std::string& line = typed[answered++];
+        EXPECT_EQ(::write(terminal, line.data(), line.size()), static_cast<ssize_t>(line.size()));
+      }
+    }
+    int status = 0;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    ::close(terminal);
+    ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    return ran;
+  }
+  bool is_password(const std::string& user, const std::string& text) {
+    const auto file = passwords::PasswordFile::load(folder_ + "/users");
+    EXPECT_TRUE(file.has_value()) << file.error().message;
+    SecretBytes password(text.size());
+    std::memcpy(password.data(), text.data(), text.size());
+    return file && file->verify(user, password).value();
+  }
+
+  std::string folder_;
+};
+
+TEST_F(Passwd, H7_SetsListsReplacesAndRemoves) {
+  const Ran first = run(cheap + std::string("users anna"), "correct horse\nnever read\n");
+  EXPECT_EQ(first.code, 0) << first.err;
+  EXPECT_EQ(first.out + first.err, "") << "silent success";
+  struct stat status {};
+  ASSERT_EQ(::stat((folder_ + "/users").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 07777, 0600u);
+  EXPECT_THAT(content(folder_ + "/users"),
+              AllOf(HasSubstr("anna:$argon2id$v=19$m=19456,t=2,p=1$"), Not(HasSubstr("horse"))));
+  EXPECT_TRUE(is_password("anna", "correct horse"));
+  EXPECT_EQ(run("users bert", "battery").code, 0) << "the file's own cost is kept";
+  EXPECT_EQ(run("users --list").out, "anna\nbert\n");
+  EXPECT_EQ(run("users anna", "staple\n").code, 0);
+  EXPECT_TRUE(is_password("anna", "staple"));
+  EXPECT_FALSE(is_password("anna", "correct horse"));
+  EXPECT_EQ(run("users anna --remove").code, 0);
+  EXPECT_EQ(run("users --list").out, "bert\n");
+  const Ran again = run("users anna --remove");
+  EXPECT_EQ(again.code, ExitCode::failed);
+  EXPECT_EQ(again.err, "sealcast passwd: users has no user \"anna\"\n");
+}
+
+TEST_F(Passwd, H7_ATerminalShowsNoPasswordAndAsksTwice) {
+  const Ran set = run_at_terminal(cheap + std::string("users anna"), {"correct horse\n", "correct horse\n"});
+  EXPECT_EQ(set.code, 0) << set.out;
+  EXPECT_THAT(set.out, AllOf(HasSubstr("New password of anna: "), HasSubstr("Once more: "), Not(HasSubstr("horse"))));
+  EXPECT_TRUE(is_password("anna", "correct horse"));
+  const Ran differ = run_at_terminal("users anna", {"staple\n", "stable\n"});
+  EXPECT_EQ(differ.code, ExitCode::failed);
+  EXPECT_THAT(differ.out, AllOf(HasSubstr("the two differ; nothing was changed"), Not(HasSubstr("sta"))));
+  const Ran nothing = run_at_terminal("users anna", {"\n"});
+  EXPECT_EQ(nothing.code, ExitCode::failed);
+  EXPECT_THAT(nothing.out, HasSubstr("expected a password, got nothing"));
+  const Ran interrupted = run_at_terminal("users anna", {"half\x03"});
+  EXPECT_NE(interrupted.code, 0) << "control-C ends it";
+  EXPECT_TRUE(is_password("anna", "correct horse")) << "none of these changed it";
+}
+
+TEST_F(Passwd, H7_WhatIsWrongIsOneLineAndChangesNothing) {
+  ASSERT_EQ(run(cheap + std::string("users anna"), "x\n").code, 0);
+  const std::string before = content(folder_ + "/users");
+  struct Wrong {
+    std::string arguments, input, says;
+  };
+  for (const Wrong& wrong :
+       {Wrong{"users 'an na'", "x\n", "user \"an na\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @"},
+        Wrong{"users bert", "", "expected a password, got nothing"},
+        Wrong{"users bert", "\n", "expected a password, got nothing"},
+        Wrong{"users bert", std::string(129, 'p'), "expected a password of at most 128 bytes"},
+        Wrong{"users bert --cost m=65536,t=3", "x\n", "expected m=19456,t=2,p=1, the cost of the hashes in users"},
+        Wrong{"other bert --cost m=8,t=1", "x\n", "--cost: expected m=19456,t=2,p=1 to m=1048576,t=16,p=1, got m=8"},
+        Wrong{"other bert --cost much", "x\n", "--cost: expected m=KIB,t=PASSES"},
+        Wrong{"none --list", "", "none: cannot open the password file: No such file"},
+        Wrong{"none anna --remove", "", "none: there is no such file"},
+        Wrong{"nowhere/users anna", "x\n", "nowhere: cannot open the password file's folder: No such file"}}) {
+    const Ran ran = run(wrong.arguments, wrong.input);
+    EXPECT_EQ(ran.code, ExitCode::failed) << wrong.arguments;
+    EXPECT_THAT(ran.err, HasSubstr(wrong.says)) << wrong.arguments;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+  for (const char* usage : {"", "users", "users anna --list", "--list", "users --list --remove", "users anna secret",
+                            "users anna --password secret", "users anna --remove --cost m=1,t=1"}) {
+    EXPECT_EQ(run(usage, "x\n").code, ExitCode::usage) << usage;
+  }
+  ASSERT_EQ(::chmod((folder_ + "/users").c_str(), 0644), 0);
+  EXPECT_THAT(run("users bert", "x\n").err, HasSubstr("expected mode 0600: chmod 600"));
+  EXPECT_EQ(content(folder_ + "/users"), before);
+}
+
+}  // namespace
+}  // namespace sealcast::cli
