@@ -104,6 +104,12 @@ void check_gateway(Report& report, const config::GatewayConfig& gateway) {
   if (gateway.keyserver) check_keyserver(report, *gateway.keyserver);
 }
 
+std::string places(const config::KeyserverConfig& config) {
+  std::string out = config.listen ? "TCP " + config.listen->text() : "";
+  if (config.listen_isakmp) out += (out.empty() ? "TCP " : " and ") + config.listen_isakmp->text() + " (ISAKMP)";
+  return out;
+}
+
 int run(const std::string& file, bool verbose) {
   Report report;
   report.file = file;
@@ -127,7 +133,7 @@ int run(const std::string& file, bool verbose) {
     report.warnings = std::move(loaded.warnings);
     if (loaded.value) {
       check_keyserver(report, *loaded.value);
-      needs = "a key server's file; listens at TCP " + loaded.value->listen.text();
+      needs = "a key server's file; listens at " + places(*loaded.value);
     }
   }
   for (const auto& problem : report.errors)

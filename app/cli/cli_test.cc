@@ -231,7 +231,8 @@ senders = ["studio"]
 
 constexpr const char* gateway_answer =
     R"({"daemon":"gateway","version":"0.1.0","agent":{"groups":[{"group":"tv","state":"joined","why":"","role":"both",)"
-    R"("keyserver":"10.9.0.1:7400","keyserver_id":"ks.example","member_id":"studio","epoch":1887436800001,"epoch_id":)"
+    R"("carriage":"isakmp","keyserver":"10.9.0.1:7400","keyserver_id":"ks.example","member_id":"studio","epoch":)"
+    R"(1887436800001,"epoch_id":)"
     R"("00112233445566778899aabbccddeeff","epoch_state":"active","remaining_s":86340.7,"lease_remaining_s":57.2,)"
     R"("slots_known":3,"own_slots":["0x10000002"],"joins":1,"failures":2,"rekeys":3,"epochs":[]}],"joined":1},)"
     R"("dataplane":{"engine":"ipsec_mb","sealed":1234567,"opened":89,"bypassed":4,"ports":[{"name":"red","device":)"
@@ -243,11 +244,12 @@ constexpr const char* gateway_answer =
     R"("packets":0,"bytes":0,"next_number":0,"replays":0,"bad_tags":0}],"drops":[{"reason":"no_sa","packets":0},)"
     R"({"reason":"too_big","packets":17}]}})";
 constexpr const char* keyserver_answer =
-    R"({"daemon":"keyserver","id":"ks.example","listen":"10.9.0.1:7400","uptime_s":65,"connections":2,"members":2,)"
+    R"({"daemon":"keyserver","id":"ks.example","listen":"10.9.0.1:7400","listen_isakmp":"10.9.0.1:7500",)"
+    R"("isakmp":{"connections":7,"cookies_shown":5},"uptime_s":65,"connections":2,"members":2,)"
     R"("handshakes":{"completed":3,"failed":{"certificate_expired":1}},"refused":{},"groups":[{"group":"tv","suite":)"
     R"("ECDHE_ECDSA_AES_256_GCM_SHA384","variant":2,"mode":"tunnel-preserve","selectors":["239.1.1.0/24"],"epochs":[)"
     R"({"epoch":1887436800001,"epoch_id":"0011","state":"active","age_s":60,"remaining_s":86340,"spi_prefix":"0x10000000",)"
-    R"("slots_used":3,"holders":2}],"members":[{"member":"ho\u001b[31mme","address":"10.9.0.3:40000","roles":"receiver",)"
+    R"("slots_used":3,"holders":2}],"members":[{"member":"ho\u001b[31mme","address":"10.9.0.3:40000","carriage":"isakmp","roles":"receiver",)"
     R"("joined_s":59,"slots":[],"acknowledged":true,"activated":true,"report":{"epoch":1,"sealed":0,"opened":89,)"
     R"("dropped":1,"age_s":2}}]}]})";
 
@@ -316,6 +318,7 @@ group: tv
   state: joined
   role: both
   key server: 10.9.0.1:7400 (ks.example)
+  carriage: isakmp
   member: studio
   epoch: 1887436800001 (active), id 00112233445566778899aabbccddeeff
   remaining: 23 h 59 min
@@ -337,9 +340,11 @@ TEST_F(CliStatus, ShowsAKeyServerAndLetsNobodyPlayWithTheTerminal) {
   EXPECT_EQ(ran.code, 0) << ran.err;
   EXPECT_EQ(ran.out, R"(key server: ks.example
   listening: 10.9.0.1:7400
+  listening, ISAKMP: 10.9.0.1:7500
   running for: 1 min 5 s
   members: 2, connections 2
   handshakes: 3 completed; failed: certificate_expired 1
+  ISAKMP connections: 7, cookies shown 5
 
 group: tv
   selectors: 239.1.1.0/24
@@ -348,8 +353,8 @@ group: tv
   epoch          state   id      age    remaining  SPI prefix  slots used  holders
   1887436800001  active  0011  1 min  23 h 59 min  0x10000000           3        2
 
-  member     address         role      joined for  slots  acknowledged  sealed  opened  dropped
-  ho?[31mme  10.9.0.3:40000  receiver        59 s         yes                0      89        1
+  member     address         carriage  role      joined for  slots  acknowledged  sealed  opened  dropped
+  ho?[31mme  10.9.0.3:40000  isakmp    receiver        59 s         yes                0      89        1
 )");
 }
 

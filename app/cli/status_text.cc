@@ -55,6 +55,7 @@ std::string agent_text(const Json& agent, const Json& sas, const StatusView& vie
     line(out, "role", text(at(group, "role")));
     const std::string id = text(at(group, "keyserver_id"));
     line(out, "key server", text(at(group, "keyserver")) + (id.empty() ? "" : " (" + id + ")"));
+    line(out, "carriage", text(at(group, "carriage")));
     line(out, "member", text(at(group, "member_id")));
     if (at(group, "epoch").is_number()) {
       line(out, "epoch",
@@ -125,6 +126,7 @@ std::string counters(const Json& by_reason) {
 std::string keyserver_text(const Json& server) {
   std::string out = fmt::format("key server: {}\n", text(at(server, "id")));
   line(out, "listening", text(at(server, "listen")));
+  line(out, "listening, ISAKMP", text(at(server, "listen_isakmp")));
   line(out, "running for", seconds(at(server, "uptime_s")));
   line(out, "members", number(at(server, "members")) + ", connections " + number(at(server, "connections")));
   const std::string failed = counters(at(at(server, "handshakes"), "failed"));
@@ -132,6 +134,10 @@ std::string keyserver_text(const Json& server) {
       out, "handshakes",
       number(at(at(server, "handshakes"), "completed")) + " completed" + (failed.empty() ? "" : "; failed: " + failed));
   line(out, "refused", counters(at(server, "refused")));
+  const Json& isakmp = at(server, "isakmp");
+  if (isakmp.is_object())
+    line(out, "ISAKMP connections",
+         number(at(isakmp, "connections")) + ", cookies shown " + number(at(isakmp, "cookies_shown")));
   for (const Json& group : at(server, "groups")) {
     out += fmt::format("\ngroup: {}\n", text(at(group, "group")));
     line(out, "selectors", list(at(group, "selectors")));
@@ -153,6 +159,7 @@ std::string keyserver_text(const Json& server) {
     if (!epochs.empty()) out += "\n" + epochs.text(2);
     Table members({{"member"},
                    {"address"},
+                   {"carriage"},
                    {"role"},
                    {"joined for", Align::right},
                    {"slots"},
@@ -162,9 +169,10 @@ std::string keyserver_text(const Json& server) {
                    {"dropped", Align::right}});
     for (const Json& member : at(group, "members")) {
       const Json& report = at(member, "report");
-      members.row({text(at(member, "member")), text(at(member, "address")), text(at(member, "roles")),
-                   seconds(at(member, "joined_s")), list(at(member, "slots"), 2), yes(at(member, "acknowledged")),
-                   number(at(report, "sealed")), number(at(report, "opened")), number(at(report, "dropped"))});
+      members.row({text(at(member, "member")), text(at(member, "address")), text(at(member, "carriage")),
+                   text(at(member, "roles")), seconds(at(member, "joined_s")), list(at(member, "slots"), 2),
+                   yes(at(member, "acknowledged")), number(at(report, "sealed")), number(at(report, "opened")),
+                   number(at(report, "dropped"))});
     }
     if (!members.empty()) out += "\n" + members.text(2);
   }

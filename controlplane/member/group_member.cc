@@ -38,6 +38,8 @@ std::string advice(const std::string& reason) {
       {"certificate_not_yet_valid", "; are both clocks right?"},
       {"revocation_unknown", "; sign the revocation list anew: sealcast pki crl"},
       {"standard_server_refused", "; this is not a Sealcast key server"},
+      {"wrong_carriage",
+       "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\""},
       {"not_tls", "; this is not a Sealcast key server"},
   };
   for (const Entry& entry : entries)
@@ -150,6 +152,7 @@ void GroupMember::connect() {
   };
   LinkSettings settings;
   settings.server = server();
+  settings.carriage = group_.carriage;
   settings.local_address = around_.settings.member.local_address;
   settings.client = std::move(client);
   settings.connect_timeout = timing().connect_timeout;
@@ -244,8 +247,9 @@ void GroupMember::on_established(handshake::Established&& established) {
   asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
-  spdlog::info("group \"{}\": {} at {} ({}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own", group_.id,
-               again ? "joined again" : "joined", server().text(), keying.key_server_id, keying.epoch,
+  spdlog::info("group \"{}\": {} at {} ({}, carriage {}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own",
+               group_.id, again ? "joined again" : "joined", server().text(), keying.key_server_id,
+               config::name(group_.carriage), keying.epoch,
                keying.state == handshake::EpochState::active ? "active" : "pending", to_hex(id),
                keying.remaining_ms / 1000, own->slots);
   if (group_.sends() && (keying.assignment.roles & handshake::sender) == 0) {

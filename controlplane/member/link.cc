@@ -10,6 +10,8 @@
 #include <ctime>
 #include <vector>
 
+#include "handshake/isakmp/carriage.h"
+
 namespace sealcast::member {
 namespace {
 
@@ -164,6 +166,8 @@ class TcpLink final : public Link {
                            self.settings_.server.text(), self.settings_.handshake_timeout.count()));
     });
     endpoint_ = handshake::make_client(settings_.client, handshake::system_random());
+    if (settings_.carriage == config::Carriage::isakmp)
+      endpoint_ = isakmp::make_initiator(std::move(endpoint_), handshake::system_random());
     flush();
     read();
   }

@@ -1,5 +1,6 @@
-// One attempt at one key server, and if it succeeds the control channel: TCP, the modified handshake, deadlines. It
-// tells its owner what happened and knows nothing of groups or epochs. Ends once, with one reason.
+// One attempt at one key server, and if it succeeds the control channel: TCP, the modified handshake, in ISAKMP
+// messages where the carriage says so (P34), deadlines. It tells its owner what happened and knows nothing of groups or
+// epochs. Ends once, with one reason.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -17,6 +18,7 @@ namespace sealcast::member {
 
 struct LinkSettings {
   config::HostPort server;
+  config::Carriage carriage = config::Carriage::tls;
   std::optional<IpAddress> local_address;
   std::shared_ptr<const handshake::ClientConfig> client;
   std::chrono::milliseconds connect_timeout{5000};

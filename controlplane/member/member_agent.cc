@@ -33,6 +33,7 @@ Json status_of(const GroupMember& member, SteadyTime now) {
            {"state", name(status.state)},
            {"why", status.why},
            {"role", config::name(member.group().role)},
+           {"carriage", config::name(member.group().carriage)},
            {"keyserver", status.keyserver},
            {"keyserver_id", member.group().keyserver_id},
            {"member_id", status.member_id}};

@@ -34,8 +34,8 @@ class MemberAgent {
   // Run the loop a little longer (run_for) to let the farewell leave.
   void stop();
 
-  // {"groups": [{"group", "state" ("joining"|"joined"|"reconnecting"|"revoked"|"stopped"), "why", "role", "keyserver",
-  //   "keyserver_id", "member_id", "epoch", "epoch_id", "epoch_state" ("active"|"pending"), "remaining_s",
+  // {"groups": [{"group", "state" ("joining"|"joined"|"reconnecting"|"revoked"|"stopped"), "why", "role", "carriage",
+  //   "keyserver", "keyserver_id", "member_id", "epoch", "epoch_id", "epoch_state" ("active"|"pending"), "remaining_s",
   //   "lease_remaining_s", "slots_known", "own_slots": ["0x10000001"], "joins", "failures", "rekeys",
   //   "epochs": [{"epoch", "epoch_id", "state", "remaining_s"}]}], "joined", "snapshot_resumes"}
   std::string status_json() const;
