@@ -1,7 +1,4 @@
 // Every parser: the first byte says which, the rest is the message's body.
-#include <algorithm>
-#include <cstdlib>
-
 #include "handshake/certificate/multicast_extension.h"
 #include "handshake/messages/alert.h"
 #include "handshake/messages/certificate.h"
@@ -15,15 +12,14 @@
 #include "handshake/messages/server_hello_done.h"
 #include "handshake/messages/server_key_exchange.h"
 #include "handshake/messages/server_master_key_exchange.h"
+#include "tests/fuzz/input.h"
+#include "tests/fuzz/length_mutator.h"
 
 namespace {
 
 using namespace sealcast;             // NOLINT: a fuzzer of it
 using namespace sealcast::handshake;  // NOLINT
-
-void require(bool holds) {
-  if (!holds) std::abort();
-}
+using fuzz::require;
 
 // For messages whose encoding is unique: decoding and encoding again must give the same bytes.
 template <typename Decode>
@@ -48,6 +44,8 @@ void stable(ByteView body, Decode decode) {
 }
 
 }  // namespace
+
+SEALCAST_LENGTH_MUTATOR(1)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
