@@ -2,6 +2,8 @@
 
 #include <spdlog/spdlog.h>
 
+#include <utility>
+
 namespace sealcast::keyserver {
 
 void audit(const std::string& line) {
@@ -39,6 +41,20 @@ bool LineLimit::pass(std::chrono::steady_clock::time_point now, std::uint64_t* h
   ++used_;
   *held_back = held_back_;
   held_back_ = 0;
+  return true;
+}
+
+bool LineBudget::pass(std::string_view kind, std::chrono::steady_clock::time_point now, std::uint64_t* held_back) {
+  auto found = kinds_.find(kind);
+  if (found == kinds_.end()) found = kinds_.emplace(kind, Kind{now, 0}).first;
+  Kind& of_kind = found->second;
+  if (of_kind.spent_until < now) of_kind.spent_until = now;
+  if (of_kind.spent_until + period_ > now + at_once_ * period_) {
+    ++of_kind.held_back;
+    return false;
+  }
+  of_kind.spent_until += period_;
+  *held_back = std::exchange(of_kind.held_back, 0);
   return true;
 }
 

@@ -4,6 +4,8 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -29,6 +31,25 @@ class LineLimit {
   std::uint32_t used_ = 0;
   std::uint64_t held_back_ = 0;
   std::chrono::steady_clock::time_point second_{};
+};
+
+// For what strangers can cause for ever: so many lines at once, then one more every period, for each kind of line
+// apart, so that who knocks all day fills no disk and who makes one kind of noise hides no other. Kinds are names that
+// stand in this program, never text from the network: their number is bounded (H13).
+class LineBudget {
+ public:
+  LineBudget(std::uint32_t at_once, std::chrono::milliseconds period) : at_once_(at_once), period_(period) {}
+  // True: log it; *held_back lines of this kind were not logged since the last one.
+  bool pass(std::string_view kind, std::chrono::steady_clock::time_point now, std::uint64_t* held_back);
+
+ private:
+  struct Kind {
+    std::chrono::steady_clock::time_point spent_until{};  // every line moves it on by a period
+    std::uint64_t held_back = 0;
+  };
+  std::uint32_t at_once_;
+  std::chrono::milliseconds period_;
+  std::map<std::string, Kind, std::less<>> kinds_;
 };
 
 }  // namespace sealcast::keyserver

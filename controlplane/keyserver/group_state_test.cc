@@ -737,5 +737,23 @@ TEST(Audit, H13_H14_TextFromTheNetworkIsEscapedAndFloodsAreHeldBack) {
   EXPECT_EQ(held_back, 7u);
 }
 
+TEST(Audit, H13_WhoKnocksAllDayFillsNoDiskAndHidesNothingOfAnotherKind) {
+  LineBudget budget(20, 10s);
+  const auto start = std::chrono::steady_clock::time_point(100s);
+  std::uint64_t held_back = 0, logged = 0, told = 0;
+  for (auto time = start; time < start + 24h; time += 50ms) {
+    if (!budget.pass("standard_client", time, &held_back)) continue;
+    ++logged;
+    told += held_back;
+  }
+  EXPECT_EQ(logged, 20u + 24 * 360 - 1);
+  EXPECT_GE(logged + told + 200, 24u * 3600 * 20) << "every line is logged or counted, but those of the last period";
+  EXPECT_TRUE(budget.pass("password_refused", start + 24h, &held_back));
+  EXPECT_EQ(held_back, 0u);
+  for (int i = 0; i < 20; ++i)
+    EXPECT_TRUE(budget.pass("standard_client", start + 25h, &held_back)) << "a quiet hour fills the budget again";
+  EXPECT_FALSE(budget.pass("standard_client", start + 25h, &held_back));
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver

@@ -11,6 +11,7 @@
 
 #include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/session.h"
+#include "controlplane/keyserver/standard_answer.h"
 #include "controlplane/keyserver/status.h"
 
 namespace sealcast::keyserver {
@@ -20,8 +21,10 @@ using asio::error_code;
 using asio::ip::tcp;
 using namespace std::chrono_literals;
 
-constexpr auto accept_pause = 100ms;              // when the system has no descriptor or memory left
-constexpr std::uint32_t log_lines_a_second = 20;  // of failures that anybody can cause (H13)
+constexpr auto accept_pause = 100ms;  // when the system has no descriptor or memory left
+// Of each kind of line that anybody can cause (H13): at most about 8,700 a day, some 2 MB.
+constexpr std::uint32_t log_lines_at_once = 20;
+constexpr auto log_line_every = 10s;
 constexpr int backlog = 512;
 constexpr auto clock_jump = 2s;  // as for members: a larger one means a resumed snapshot
 
@@ -91,8 +94,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
  public:
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
       : io_(io), config_(std::move(config)), options_(std::move(options)) {
-    standard_answer_ =
-        "sealcast key server " + config_.id + ": multicast members only; this connection carries no group state\n";
+    standard_answer_ = keyserver::standard_answer(config_.id);
   }
 
   Result<void> start();
@@ -108,6 +110,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   GroupState* find_group_state(const std::string& group_id) override;
   void group_changed(GroupState& group) override;
   void handshake_completed(handshake::Flow flow) override;
+  void standard_client_answered(const std::string& address, const std::string& why) override;
   void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override;
   void session_over(Session& session) override;
   std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const override {
@@ -145,7 +148,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void add_group(const config::KeyserverGroup& config);
   void accept(Listener& listener);
   void accepted(tcp::socket socket, config::Carriage carriage);
-  void log_failure(const std::string& line);
+  bool may_log(std::string_view kind, std::string* line);
+  void log_failure(std::string_view kind, std::string line);
   std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
@@ -163,7 +167,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::unordered_map<std::string, std::uint32_t> per_address_;
   Counters counters_;
-  LineLimit failures_logged_{log_lines_a_second};
+  LineBudget strangers_lines_{log_lines_at_once, log_line_every};
   SteadyTime started_{};
   std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
   bool running_ = false;
@@ -305,7 +309,7 @@ void KeyServer::Impl::accept(Listener& listener) {
       return self->accept(listener);
     }
     // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
-    self->log_failure("accept_failed why=" + escaped(error.message()));
+    self->log_failure("accept_failed", "accept_failed why=" + escaped(error.message()));
     listener.timer.expires_after(accept_pause);
     listener.timer.async_wait([weak, &listener](const error_code& cancelled) {
       const auto again = weak.lock();
@@ -326,7 +330,7 @@ void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
   if (full) {
     if (from_here == 0) per_address_.erase(host);
     ++counters_.refused[full];
-    log_failure("connection_refused address=" + host + " why=" + full);
+    log_failure(full, "connection_refused address=" + host + " why=" + full);
     return;  // the socket closes
   }
   ++from_here;
@@ -354,13 +358,24 @@ void KeyServer::Impl::handshake_completed(handshake::Flow flow) {
 void KeyServer::Impl::handshake_failed(const std::string& reason, const std::string& address,
                                        const std::string& detail) {
   ++counters_.failed[reason];
-  log_failure("handshake_failed address=" + address + " reason=" + reason + " why=" + escaped(detail));
+  log_failure(reason, "handshake_failed address=" + address + " reason=" + reason + " why=" + escaped(detail));
 }
 
-void KeyServer::Impl::log_failure(const std::string& line) {
+void KeyServer::Impl::standard_client_answered(const std::string& address, const std::string& why) {
+  std::string line = "standard_client address=" + address + (why.empty() ? "" : " why=" + escaped(why));
+  if (may_log("standard_client", &line)) audit(line);
+}
+
+// True: the line may be logged; how many of its kind were not, is at its end.
+bool KeyServer::Impl::may_log(std::string_view kind, std::string* line) {
   std::uint64_t held_back = 0;
-  if (!failures_logged_.pass(std::chrono::steady_clock::now(), &held_back)) return;
-  audit_warning(line + (held_back ? " not_logged_before=" + std::to_string(held_back) : ""));
+  if (!strangers_lines_.pass(kind, std::chrono::steady_clock::now(), &held_back)) return false;
+  if (held_back) *line += " not_logged_before=" + std::to_string(held_back);
+  return true;
+}
+
+void KeyServer::Impl::log_failure(std::string_view kind, std::string line) {
+  if (may_log(kind, &line)) audit_warning(line);
 }
 
 // ---------------------------------------------------------------- groups

@@ -139,7 +139,7 @@ void Session::established(handshake::Established& event) {
   host_->handshake_completed(event.flow);
   if (event.flow == handshake::Flow::standard || event.flow == handshake::Flow::standard_mutual) {
     const auto sent = endpoint_->send_data(as_bytes(host_->standard_answer()));
-    audit("standard_client address=" + address_ + (sent ? "" : " why=" + escaped(sent.error().message())));
+    host_->standard_client_answered(address_, sent ? "" : sent.error().message());
     return linger();
   }
   GroupState* group = host_->find_group_state(group_id_);

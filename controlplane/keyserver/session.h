@@ -26,6 +26,8 @@ class SessionHost {
   virtual GroupState* find_group_state(const std::string& group_id) = 0;
   virtual void group_changed(GroupState& group) = 0;  // its next deadline may be another
   virtual void handshake_completed(handshake::Flow flow) = 0;
+  // A standard client got its line; why not, if it did not.
+  virtual void standard_client_answered(const std::string& address, const std::string& why) = 0;
   virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
   virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
   virtual std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const = 0;
