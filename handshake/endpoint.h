@@ -69,6 +69,8 @@ struct PeerIdentity {
   bool may_decrypt = false;                        // P40
   std::optional<std::vector<std::string>> groups;  // groups named in the multicast extension; nullopt = not limited
   std::string serial_hex;
+  // The verified user of variant 3, else empty. With a password alone name is the user too and leaf_der is empty.
+  std::string user;
 };
 
 // Checks a member's leaf again against the current trust store (H8: at join and again at every rekey).
@@ -76,9 +78,15 @@ Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, con
                              std::int64_t unix_now);
 
 enum class Flow : std::uint8_t {
-  standard,         // RFC 5246, ECDHE, server-authenticated
-  standard_mutual,  // the same with a client certificate
-  variant2_claim5,
+  standard,                  // RFC 5246, ECDHE, server-authenticated
+  standard_mutual,           // the same with a client certificate
+  variant1,                  // the group's secret under the member's RSA key (P13-P19)
+  variant2_claim5,           // the group's secret over the secured channel (P21-P27); the server's second CCS first
+  variant2_description,      // the same, the member's second CCS first
+  variant3_password_claim5,  // variant 2 with a password asked for before (P28-P30), no member certificate
+  variant3_password_description,
+  variant3_both_claim5,  // variant 3 with certificate and password
+  variant3_both_description,
 };
 std::string_view name(Flow flow);
 
@@ -91,13 +99,22 @@ struct ServerConfig {
   bool allow_standard = false;  // P1: default refused
   bool standard_requests_certificate = false;
   std::uint32_t max_handshake_bytes = 64 * 1024;  // inbound, whole handshake (H13)
+  std::string key_server_id;  // 1..64 bytes; variant 3 alone needs it: ClientAuthRequest names it before any keying
+  std::string realm;          // 0..64 bytes of ClientAuthRequest: whose password is asked for, for humans
 };
 
-// How a group is keyed, asked when a ClientHello names it.
+// Where the multicast flag stands beside SMKE, which carries it always (P10-P12).
+enum class FlagPlace : std::uint8_t { certificate_request, smke };
+// What a member proves itself with.
+enum class Authentication : std::uint8_t { certificate, password, certificate_and_password };
+
+// How a group is keyed, asked when a ClientHello names it. The member's configuration pins the same values.
 struct GroupFlow {
-  CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-  std::uint8_t variant = 2;
-  SecondCcs second_ccs = SecondCcs::claim5;
+  CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;  // variant 1: TLS_RSA_*, else ECDHE_*
+  std::uint8_t variant = 2;                                         // 1, 2 or 3
+  SecondCcs second_ccs = SecondCcs::claim5;                         // variant 1 has no second CCS: ignored there
+  FlagPlace flag_place = FlagPlace::certificate_request;            // without a CertificateRequest: ignored
+  Authentication authentication = Authentication::certificate;      // variants 1 and 2: certificate; 3: the others
 };
 
 // The key server's group state as the handshake needs it. Called synchronously from receive().
@@ -114,6 +131,12 @@ class GroupAuthority {
 };
 
 // ---------------------------------------------------------------- client
+
+// What a member of variant 3 logs in with.
+struct PasswordCredential {
+  std::string user;    // 1..64 bytes, no control characters
+  SecretBytes secret;  // 1..128 bytes: password or PIN
+};
 
 struct MulticastWish {
   std::string group_id;
@@ -132,6 +155,9 @@ struct ClientConfig {
   // Called with SMKE's content after its verify_data is checked and before anything is installed or answered:
   // the member's own policy (H5 epochs, H12 selectors, SPI range, lifetime). An error text refuses.
   std::function<Result<void>(const GroupKeying&, const EpochId&)> accept_keying;
+  // Variant 3: called once, only after the server's chain and name and ClientAuthRequest's server_verify_data are
+  // verified (H7, AUTH-1). An error's text is for our log only.
+  std::function<Result<PasswordCredential>()> password;
 };
 
 // ---------------------------------------------------------------- events
@@ -151,6 +177,12 @@ struct KeyingSent {  // server: SMKE left; audit and revocation count the holder
   std::uint64_t epoch;
   std::string member_id;
 };
+// Server, variant 3: the endpoint stands still until password_checked(). Meant to be verified elsewhere: it costs.
+struct PasswordPresented {
+  std::string group_id;
+  std::string user;
+  SecretBytes secret;
+};
 struct ApplicationData {  // standard flows only
   Bytes data;
 };
@@ -158,7 +190,7 @@ struct ControlReceived {  // multicast flows only (protocol.md "The control chan
   ControlMessage message;
 };
 struct PeerClosed {};  // close_notify
-using Event = std::variant<KeyingSent, Established, ApplicationData, ControlReceived, PeerClosed>;
+using Event = std::variant<KeyingSent, Established, ApplicationData, ControlReceived, PeerClosed, PasswordPresented>;
 
 class Endpoint {
  public:
@@ -177,6 +209,10 @@ class Endpoint {
   virtual Outcome<void> send(const ControlMessage& message) = 0;
   // Standard flows, established: application data.
   virtual Outcome<void> send_data(ByteView data) = 0;
+  // Server, variant 3: the answer to PasswordPresented; the handshake goes on, or ends with access_denied, the same
+  // for a wrong password, an unknown user and too many attempts (H7, AUTH-2). Nothing was asked: an error, and nothing
+  // else happens.
+  virtual Outcome<void> password_checked(bool accepted, std::int64_t unix_now) = 0;
   // Sends close_notify; nothing can be sent after it.
   virtual void close() = 0;
 };

@@ -93,6 +93,9 @@ enum class Reason : std::uint8_t {
   signature_invalid,
   signature_algorithm_not_offered,
   own_certificate_missing,
+  password_refused,
+  own_password_missing,
+  auth_method_refused,
   // proof of the shared transcript
   finished_invalid,
   server_verify_data_invalid,
@@ -104,6 +107,7 @@ enum class Reason : std::uint8_t {
   wrong_second_ccs,
   smke_version_unknown,
   zero_premaster,
+  key_material_refused,
   selector_refused,
   spi_refused,
   policy_refused,

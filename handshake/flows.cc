@@ -121,8 +121,20 @@ std::string_view name(Flow flow) {
       return "standard";
     case Flow::standard_mutual:
       return "standard, mutual";
+    case Flow::variant1:
+      return "variant 1";
     case Flow::variant2_claim5:
       return "variant 2 (claim 5)";
+    case Flow::variant2_description:
+      return "variant 2 (description)";
+    case Flow::variant3_password_claim5:
+      return "variant 3 (password, claim 5)";
+    case Flow::variant3_password_description:
+      return "variant 3 (password, description)";
+    case Flow::variant3_both_claim5:
+      return "variant 3 (certificate and password, claim 5)";
+    case Flow::variant3_both_description:
+      return "variant 3 (certificate and password, description)";
   }
   return "unknown flow";
 }
@@ -134,7 +146,8 @@ const FlowDefinition& definition(Flow flow) {
 }
 
 std::optional<Flow> flow_for(const GroupFlow& group) {
-  if (group.variant == 2 && group.second_ccs == SecondCcs::claim5 && is_ecdhe(group.suite))
+  if (group.variant == 2 && group.second_ccs == SecondCcs::claim5 && is_ecdhe(group.suite) &&
+      group.flag_place == FlagPlace::certificate_request && group.authentication == Authentication::certificate)
     return Flow::variant2_claim5;
   return std::nullopt;
 }

@@ -61,6 +61,10 @@ class Carriage : public Endpoint {
     if (!open_) return located(refuse(Reason::not_established, "data before the handshake"));
     return inner_->send_data(data);
   }
+  Outcome<void> password_checked(bool accepted, std::int64_t unix_now) override {
+    if (!open_) return located(refuse(Reason::not_established, "no password was asked for"));
+    return inner_->password_checked(accepted, unix_now);
+  }
   void close() override {
     if (open_) inner_->close();
   }

@@ -48,6 +48,10 @@ struct Fake : Endpoint {
     to_send.insert(to_send.end(), data.begin(), data.end());
     return {};
   }
+  Outcome<void> password_checked(bool accepted, std::int64_t) override {
+    to_send.push_back(accepted ? 1 : 0);
+    return {};
+  }
   void close() override { to_send.push_back(0x15); }
 
   std::vector<Bytes> received;

@@ -295,6 +295,10 @@ Outcome<void> Machine::send_data(ByteView data) {
   return {};
 }
 
+Outcome<void> Machine::password_checked(bool, std::int64_t) {
+  return refuse(Reason::flow_unsupported, "no password was asked for");
+}
+
 void Machine::close() {
   if (failure_ || close_sent_) return;
   close_sent_ = true;

@@ -50,6 +50,7 @@ class Machine : public Endpoint {
   std::uint64_t ignored_messages() const final { return ignored_messages_; }
   Outcome<void> send(const ControlMessage& message) final;
   Outcome<void> send_data(ByteView data) final;
+  Outcome<void> password_checked(bool accepted, std::int64_t unix_now) final;
   void close() final;
 
  protected:
