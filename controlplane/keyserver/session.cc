@@ -146,7 +146,7 @@ void Session::established(handshake::Established& event) {
   if (!group || event.group_id != group_id_) return lost("established without a group");  // can't be; deny by default
   phase_ = State::joined;
   in_group_ = true;
-  const auto every = std::min<std::chrono::milliseconds>(group->shortest_lease() / 4, host_->longest_keepalive());
+  const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
   group->join(*this, event.peer, address_, given_, host_->now());
   host_->group_changed(*group);
@@ -178,7 +178,7 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
 // ---------------------------------------------------------------- output
 
 void Session::deliver(const handshake::ControlMessage& message) {
-  if (phase_ != State::joined || doomed_) return;
+  if (phase_ != State::joined || doomed_ || endpoint_->failed()) return;  // consume() says why it failed
   if (const auto sent = endpoint_->send(message); !sent) {
     audit_error("send_failed address=" + address_ + " why=" + escaped(sent.error().message()));
     return doom();
@@ -253,7 +253,7 @@ void Session::handshake_overdue() {
 void Session::keepalive() {
   const GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
   if (!group) return;
-  const auto every = std::min<std::chrono::milliseconds>(group->shortest_lease() / 4, host_->longest_keepalive());
+  const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
   deliver(handshake::Keepalive{keepalive_heard_});
 }

@@ -41,6 +41,7 @@ class Wire {
   Wire& operator=(const Wire&) = delete;
 
   bool connected() const { return connected_; }
+  int fd() const { return fd_; }
   bool send(ByteView bytes) {
     while (!bytes.empty()) {
       const ssize_t n = ::send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
@@ -79,7 +80,9 @@ class Wire {
 class TestClient {
  public:
   TestClient(std::uint16_t port, std::shared_ptr<const handshake::ClientConfig> config, int receive_buffer = 0)
-      : wire_(port, receive_buffer), endpoint_(handshake::make_client(std::move(config), handshake::system_random())) {
+      : TestClient(port, handshake::make_client(std::move(config), handshake::system_random()), receive_buffer) {}
+  TestClient(std::uint16_t port, std::unique_ptr<handshake::Endpoint> endpoint, int receive_buffer = 0)
+      : wire_(port, receive_buffer), endpoint_(std::move(endpoint)) {
     flush();
   }
 
