@@ -30,7 +30,7 @@ class Black : public ::testing::Test {
 };
 
 TEST_F(Black, OpensWhatAnotherGatewaySealed) {
-  for (const char* engine : {"ipsec_mb", "openssl"}) {
+  for (const std::string& engine : runnable_engines()) {
     Harness receiver(Harness::Options{.engine = engine});
     receiver.install_tv();
     Sender sender(0x10000008, {selector("239.1.1.0/24")});

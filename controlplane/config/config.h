@@ -162,8 +162,8 @@ struct PortConfig {
   std::vector<Prefix> local_sources;  // red only: an opened packet from one of these is a loop and dropped
 };
 
-enum class EngineChoice : std::uint8_t { automatic, ipsec_mb, openssl };
-std::string_view name(EngineChoice engine);  // "auto", "ipsec_mb", "openssl"
+enum class EngineChoice : std::uint8_t { automatic, burst, ipsec_mb, openssl };
+std::string_view name(EngineChoice engine);  // "auto", "burst", "ipsec_mb", "openssl"
 
 // A gateway's whole file: [gateway], [red], [black], [member] and, embedded, [keyserver].
 struct GatewayConfig {

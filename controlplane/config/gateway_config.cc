@@ -100,9 +100,11 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
       table.note(*cores, "cores",
                  "expected one core for each of " + std::to_string(out.workers) + " workers, got " + cores->describe());
   }
-  table.choice<EngineChoice>(
-      "engine", out.engine, Need::optional,
-      {{"auto", EngineChoice::automatic}, {"ipsec_mb", EngineChoice::ipsec_mb}, {"openssl", EngineChoice::openssl}});
+  table.choice<EngineChoice>("engine", out.engine, Need::optional,
+                             {{"auto", EngineChoice::automatic},
+                              {"burst", EngineChoice::burst},
+                              {"ipsec_mb", EngineChoice::ipsec_mb},
+                              {"openssl", EngineChoice::openssl}});
   table.integer("memory_mb", out.memory_mb, 64, 65536);
   table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
   std::string keys;

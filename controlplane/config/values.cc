@@ -173,6 +173,8 @@ std::string_view name(EngineChoice engine) {
   switch (engine) {
     case EngineChoice::automatic:
       return "auto";
+    case EngineChoice::burst:
+      return "burst";
     case EngineChoice::ipsec_mb:
       return "ipsec_mb";
     case EngineChoice::openssl:

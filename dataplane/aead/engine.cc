@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "base/bytes.h"
+#include "dataplane/aead/burst/burst_engine.h"
 #include "dataplane/aead/engines.h"
 
 namespace sealcast::dataplane::aead {
@@ -13,7 +14,7 @@ struct Entry {
   Result<std::unique_ptr<Engine>> (*create)();
 };
 
-constexpr Entry entries[] = {{"ipsec_mb", create_ipsec_mb}, {"openssl", create_openssl}};
+constexpr Entry entries[] = {{"burst", create_burst}, {"ipsec_mb", create_ipsec_mb}, {"openssl", create_openssl}};
 
 // D. McGrew, J. Viega, "The Galois/Counter Mode of Operation", test cases 2 and 14: key, IV and plaintext all zero.
 struct KnownAnswer {

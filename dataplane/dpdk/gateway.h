@@ -29,7 +29,7 @@ struct GatewayOptions {
   GatewayPort black;                 // untrusted side
   std::uint32_t workers = 1;         // 1..16; more than one needs as many queues on both ports
   std::vector<std::uint32_t> cores;  // empty: the scheduler places the workers; otherwise one CPU a worker, may repeat
-  std::string engine = "auto";       // AEAD engine: auto | ipsec_mb | openssl
+  std::string engine = "auto";       // AEAD engine: auto | burst | ipsec_mb | openssl
   std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
   std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
   std::vector<Prefix> local_red_sources;  // IPv4; an opened packet from one of these is a loop and dropped

@@ -1,4 +1,5 @@
 // One member of a group on a pipe, for other ESP implementations to check us against.
+//   esp_tool --engines            prints the engines that this CPU runs, one a line
 //   esp_tool ENGINE KEYBYTES
 // First prints "own SPI KEYSALT" and "peer SPI KEYSALT" (hexadecimal): what it seals under and what it opens. Then
 // answers each line "seal FRAME" or "open FRAME" (an Ethernet frame, hexadecimal) with "ok FRAME" or "drop REASON".
@@ -32,8 +33,13 @@ bool from_hex(const std::string& text, Bytes& out) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 2 && std::string_view(argv[1]) == "--engines") {
+    for (const std::string& engine : runnable_engines())
+      std::printf("%s\n", engine.c_str());
+    return 0;
+  }
   if (argc != 3) {
-    std::fprintf(stderr, "usage: esp_tool ENGINE KEYBYTES\n");
+    std::fprintf(stderr, "usage: esp_tool --engines | ENGINE KEYBYTES\n");
     return 2;
   }
   const auto key_bytes = static_cast<std::uint8_t>(std::stoi(argv[2]));

@@ -41,6 +41,13 @@ Selector selector(const std::string& destination, std::optional<PortRange> ports
   return made;
 }
 
+std::vector<std::string> runnable_engines() {
+  std::vector<std::string> names;
+  for (const std::string_view name : aead::engine_names())
+    if (aead::create_engine(name)) names.emplace_back(name);
+  return names;
+}
+
 Harness::Harness(Options options) : options_(std::move(options)) {
   DataPlaneOptions plane;
   plane.workers = options_.workers;

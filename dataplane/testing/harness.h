@@ -31,6 +31,9 @@ SaKey key_of(std::uint32_t spi, std::uint8_t key_size = 16);
 Selector selector(const std::string& destination, std::optional<PortRange> ports = std::nullopt,
                   const std::string& source = "");
 
+// The AEAD engines that this CPU runs, best first.
+std::vector<std::string> runnable_engines();
+
 class Harness {
  public:
   struct Options {
