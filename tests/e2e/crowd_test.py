@@ -7,7 +7,7 @@ from lab.process import wait_until
 from lab.sealcast import KeyServer
 
 _MEMBERS = 400
-_LIMIT = 64 * 1024  # bytes for each
+_LIMIT = 32 * 1024  # bytes for each
 
 
 def resident(pid):
@@ -31,7 +31,7 @@ class Crowd(e2e.EndToEnd):
         self.assertEqual(result["joined"], count)
         return process, result["seconds"]
 
-    def test_memory_of_a_joined_member_is_below_64_KiB(self):
+    def test_memory_of_a_joined_member_is_below_32_KiB(self):
         self.keyserver = KeyServer(self.lab)
         server = self.keyserver.start()
         warm, _ = self.crowd("warm", 5)  # libraries loaded, pools made
