@@ -303,6 +303,18 @@ TEST_F(KeyServerTest, H13_GarbageGetsAtMostOneAlertAndIsCounted) {
   EXPECT_TRUE(eventually([&] { return status()["connections"] == 0; }));
 }
 
+TEST_F(KeyServerTest, LEASE_1_KeepalivesLeaveFourTimesALeaseHoweverShort) {
+  config_.groups[0].authority_lease = 1s;
+  start();
+  auto a = join("sender");
+  const auto end = in(1100ms);
+  int heard = 0;
+  while (std::chrono::steady_clock::now() < end)
+    heard += a->expect<handshake::Keepalive>(50ms).has_value();
+  EXPECT_GE(heard, 2);
+  EXPECT_LE(heard, 5);
+}
+
 TEST_F(KeyServerTest, H13_HalfAHandshakeEndsAtItsDeadline) {
   config_.handshake_timeout = 200ms;
   start();
