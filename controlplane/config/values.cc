@@ -104,7 +104,11 @@ std::string Diagnostic::text() const {
   std::string out = file;
   if (line) out += ":" + std::to_string(line) + ":" + std::to_string(column);
   if (!key.empty()) out += ": " + key;
-  return out + ": " + message;
+  out += ": " + message;
+  // Keys and values are quoted as they stand in the file: nothing of them may speak to a terminal.
+  for (char& c : out)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  return out;
 }
 
 std::string ListenAddress::text() const {
