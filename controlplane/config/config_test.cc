@@ -213,6 +213,54 @@ TEST(KeyserverConfig, MissingKeysAreNamed) {
   EXPECT_THAT(keyserver_errors(""), ElementsAre(HasSubstr("keyserver: expected a table, but the key is missing")));
 }
 
+TEST(KeyserverConfig, P34_ListensForTlsForIsakmpOrForBoth) {
+  const std::string listen = "listen = \"10.9.0.1:7400\"\n";
+  const auto both = parse_keyserver_config(
+      replaced(keyserver_toml, listen, listen + "listen_isakmp = \"[2001:db8::1]:7500\"\n"), "ks.toml");
+  ASSERT_THAT(texts(both.errors), IsEmpty());
+  EXPECT_EQ(both.value->listen->text(), "10.9.0.1:7400");
+  EXPECT_EQ(both.value->listen_isakmp->text(), "[2001:db8::1]:7500");
+  EXPECT_FALSE(parse_keyserver_config(keyserver_toml, "ks.toml").value->listen_isakmp.has_value());
+
+  const std::string alone = replaced(keyserver_toml, listen, "listen_isakmp = \"10.9.0.1:7500\"\n");
+  const auto isakmp = parse_keyserver_config(alone, "ks.toml");
+  ASSERT_THAT(texts(isakmp.errors), IsEmpty());
+  EXPECT_FALSE(isakmp.value->listen.has_value());
+  EXPECT_THAT(
+      texts(isakmp.warnings),
+      testing::Contains(HasSubstr("ks.toml:12:18: keyserver.allow_standard: without listen nobody is answered")));
+
+  EXPECT_THAT(
+      keyserver_errors(replaced(keyserver_toml, listen, "")),
+      ElementsAre("ks.toml:1:1: keyserver.listen: expected an address and port such as \"10.9.0.1:7400\", or the "
+                  "key listen_isakmp, got neither"));
+  EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, listen, listen + "listen_isakmp = \"10.9.0.1:7400\"\n")),
+              ElementsAre("ks.toml:4:17: keyserver.listen_isakmp: expected another place than listen's, got "
+                          "10.9.0.1:7400"));
+  EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, listen, listen + "listen_isakmp = 500\n")),
+              ElementsAre("ks.toml:4:17: keyserver.listen_isakmp: expected an address and port such as "
+                          "\"10.9.0.1:7400\", got 500"));
+}
+
+TEST(GatewayConfig, P34_TheCarriageIsChosenPerGroup) {
+  EXPECT_EQ(parse_gateway_config(gateway_toml, "gw.toml").value->member.groups[0].carriage, Carriage::tls);
+  const std::string role = "role = \"sender\"\n";
+  const auto isakmp = parse_gateway_config(replaced(gateway_toml, role, role + "carriage = \"isakmp\"\n"), "gw.toml");
+  ASSERT_TRUE(isakmp.ok());
+  EXPECT_EQ(isakmp.value->member.groups[0].carriage, Carriage::isakmp);
+  EXPECT_THAT(gateway_errors(replaced(gateway_toml, role, role + "carriage = \"udp\"\n")),
+              ElementsAre("gw.toml:28:12: member.group[0].carriage: expected \"tls\" or \"isakmp\", got \"udp\""));
+  // With the key server in the same process, both ends of the wire are known.
+  const std::string embedded =
+      "[keyserver]\nembedded = true\nid = \"cluster-1\"\n" + keyserver_toml.substr(keyserver_toml.find("listen"));
+  const auto together =
+      parse_gateway_config(replaced(gateway_toml, role, role + "carriage = \"isakmp\"\n") + embedded, "gw.toml");
+  ASSERT_TRUE(together.ok()) << texts(together.errors).front();
+  EXPECT_THAT(texts(together.warnings), testing::Contains(HasSubstr("keyserver.listen_isakmp: missing, while the "
+                                                                    "carriage of [[member.group]] \"tv\" is "
+                                                                    "\"isakmp\"")));
+}
+
 TEST(KeyserverConfig, SyntaxErrorsHaveAPlace) {
   EXPECT_THAT(keyserver_errors("[keyserver]\nid = \n"), ElementsAre(testing::StartsWith("ks.toml:2:")));
   EXPECT_THAT(keyserver_errors("[keyserver]\nid = 1\nid = 2\n"), ElementsAre(testing::StartsWith("ks.toml:3:")));

@@ -51,6 +51,7 @@ class Together : public ::testing::Test {
     server_config_.ca = folder_ + "/ca.pem";
     server_config_.crl = folder_ + "/crl.pem";
     server_config_.state = folder_ + "/keyserver.db";
+    if (carriage_ == config::Carriage::isakmp) server_config_.listen_isakmp = server_config_.listen;
     config::KeyserverGroup group;
     group.id = "tv";
     group.selectors = {{*Prefix::parse("239.1.1.0/24"), {}, {}, {}}};
@@ -73,32 +74,38 @@ class Together : public ::testing::Test {
     const auto started = server_->start();
     ASSERT_TRUE(started) << started.error().message;
     server_config_.listen->port = server_->port();  // the same after a restart
+    if (server_config_.listen_isakmp) server_config_.listen_isakmp->port = server_->port(config::Carriage::isakmp);
   }
   config::MemberGroup member_group(config::MemberRole role) const {
     config::MemberGroup group;
     group.id = "tv";
     group.role = role;
-    group.keyservers = {{"127.0.0.1", server_->port()}};
+    group.carriage = carriage_;
+    group.keyservers = {{"127.0.0.1", server_->port(carriage_)}};
     group.keyserver_name = "ks.example";
     group.keyserver_id = "cluster-1";
     group.selectors = {{*Prefix::parse("239.1.0.0/16"), {}, {}, {}}};
     return group;
   }
-  Member& join(const std::string& name, config::MemberRole role, std::uint32_t workers = 1,
-               const std::vector<config::MemberGroup>& more = {}) {
-    auto& member = *members_.emplace_back(std::make_unique<Member>(workers));
+  MemberSettings settings_of(const std::string& name) const {
     MemberSettings settings;
     settings.member.certificate = folder_ + "/" + name + ".pem";
     settings.member.private_key = folder_ + "/" + name + ".key";
     settings.member.ca = folder_ + "/ca.pem";
     settings.member.crl = folder_ + "/crl.pem";
     settings.state_file = folder_ + "/" + name + ".state";
-    settings.member.groups = {member_group(role)};
-    settings.member.groups.insert(settings.member.groups.end(), more.begin(), more.end());
     settings.timing.poll = 10ms;
     settings.timing.backoff_first = 20ms;
     settings.timing.backoff_max = 200ms;
     settings.timing.status_report = 100ms;
+    return settings;
+  }
+  Member& join(const std::string& name, config::MemberRole role, std::uint32_t workers = 1,
+               const std::vector<config::MemberGroup>& more = {}) {
+    auto& member = *members_.emplace_back(std::make_unique<Member>(workers));
+    MemberSettings settings = settings_of(name);
+    settings.member.groups = {member_group(role)};
+    settings.member.groups.insert(settings.member.groups.end(), more.begin(), more.end());
     member.agent = std::make_unique<MemberAgent>(io_, settings, member.plane);
     const auto started = member.agent->start();
     EXPECT_TRUE(started) << started.error().message;
@@ -131,6 +138,7 @@ class Together : public ::testing::Test {
         }
   }
 
+  config::Carriage carriage_ = config::Carriage::tls;
   std::string folder_;
   asio::io_context io_;
   config::KeyserverConfig server_config_;
@@ -244,6 +252,126 @@ TEST_F(Together, StatusReportsReachTheKeyServer) {
     const Json member = Json::parse(server_->status_json())["groups"][0]["members"][0];
     return member.contains("report") && member["report"].value("sealed", 0) == 4711;
   })) << server_->status_json();
+}
+
+// ---------------------------------------------------------------- the same in ISAKMP messages (P34)
+
+class TogetherInIsakmp : public Together {
+ protected:
+  TogetherInIsakmp() { carriage_ = config::Carriage::isakmp; }
+};
+
+TEST_F(TogetherInIsakmp, P34_GatewaysJoinAndAreRekeyed) {
+  Member& home = join("home", config::MemberRole::receiver);
+  Member& studio = join("studio", config::MemberRole::sender);
+  const std::uint64_t first = studio.epoch();
+  ASSERT_TRUE(until([&] { return studio.group()["epoch_state"] == "active" && home.epoch() == first; }));
+  expect_heard(studio, home, first);
+  EXPECT_EQ(studio.group()["carriage"], "isakmp");
+  const Json server = Json::parse(server_->status_json());
+  EXPECT_EQ(server["isakmp"]["cookies_shown"], 2);
+  for (const Json& member : server["groups"][0]["members"])
+    EXPECT_EQ(member["carriage"], "isakmp");
+  ASSERT_TRUE(until([&] { return server_->rekey("tv").has_value(); }));
+  ASSERT_TRUE(until([&] { return studio.epoch() > first && home.epoch() == studio.epoch(); }));
+  expect_heard(studio, home, studio.epoch());
+  EXPECT_EQ(studio.group()["joins"], 1) << "a rekey must not cost a join";
+}
+
+TEST_F(TogetherInIsakmp, P34_MembersComeBackToARestartedKeyServer) {
+  Member& studio = join("studio", config::MemberRole::sender);
+  server_.reset();
+  ASSERT_TRUE(until([&] { return studio.group()["state"] == "reconnecting"; }));
+  serve();  // its cookies are made with other keys
+  EXPECT_TRUE(until([&] { return studio.group()["joins"] == 2; })) << studio.agent->status_json();
+}
+
+TEST_F(TogetherInIsakmp, P35_WhatSmkeBroughtIsAllThatASecurityAssociationNeeds) {
+  Member& home = join("home", config::MemberRole::receiver);
+  Member& studio = join("studio", config::MemberRole::sender);
+  ASSERT_TRUE(until([&] { return home.epoch() == studio.epoch(); }));
+  // RFC 4301 §4.4.2.1: SPI, algorithm and key, mode, replay window, lifetime, selectors. The member had none of them
+  // but limits of its own.
+  for (const Member* member : {&home, &studio}) {
+    const auto* held = member->plane.find(member->epoch());
+    ASSERT_NE(held, nullptr);
+    EXPECT_EQ(held->value.mode, EspMode::tunnel_preserve);
+    EXPECT_EQ(held->value.replay_window, server_config_.groups[0].replay_window);
+    ASSERT_EQ(held->value.selectors.size(), 1u);
+    EXPECT_GT(held->value.expires, std::chrono::steady_clock::now());
+  }
+}
+
+TEST_F(TogetherInIsakmp, P36_TheMulticastAddressComesFromTheKeyServer) {
+  Member& home = join("home", config::MemberRole::receiver);
+  const auto* held = home.plane.find(home.epoch());
+  ASSERT_NE(held, nullptr);
+  ASSERT_EQ(held->value.selectors.size(), 1u);
+  // The member's own configuration allows 239.1.0.0/16; what it got is narrower.
+  EXPECT_EQ(held->value.selectors[0].destination, *Prefix::parse("239.1.1.0/24"));
+  EXPECT_TRUE(held->value.selectors[0].destination.address.is_multicast());
+}
+
+TEST_F(TogetherInIsakmp, P37_TheSpiIsTheKeyServersChoice) {
+  server_config_.groups[0].senders = {"studio", "attic"};
+  server_.reset();
+  serve();
+  Member& studio = join("studio", config::MemberRole::sender);
+  Member& attic = join("attic", config::MemberRole::sender);
+  ASSERT_TRUE(until([&] { return studio.epoch() == attic.epoch() && studio.plane.find(studio.epoch()); }));
+  const Json status = Json::parse(server_->status_json());
+  std::set<std::uint32_t> given;
+  for (const Json& member : status["groups"][0]["members"])
+    for (const Json& spi : member["slots"])
+      given.insert(static_cast<std::uint32_t>(std::stoul(spi.get<std::string>(), nullptr, 16)));
+  std::set<std::uint32_t> used;
+  for (const Member* member : {&studio, &attic})
+    for (const std::uint32_t spi : member->plane.find(member->epoch())->outbound) {
+      EXPECT_TRUE(server_config_.spi_range.contains(spi));
+      EXPECT_TRUE(used.insert(spi).second) << "two senders under one SPI";
+    }
+  EXPECT_EQ(used.size(), 2u);
+  EXPECT_TRUE(std::includes(given.begin(), given.end(), used.begin(), used.end())) << status.dump();
+}
+
+TEST_F(TogetherInIsakmp, P38_OneSetOfParametersForSendingAndReceiving) {
+  server_config_.groups[0].senders = {"studio", "attic"};
+  server_.reset();
+  serve();
+  Member& studio = join("studio", config::MemberRole::both);
+  Member& attic = join("attic", config::MemberRole::both);
+  ASSERT_TRUE(until([&] { return studio.epoch() == attic.epoch(); }));
+  ASSERT_TRUE(until([&] {
+    const auto* a = studio.plane.find(studio.epoch());
+    const auto* b = attic.plane.find(attic.epoch());
+    return a && b && !a->outbound.empty() && !b->outbound.empty();
+  }));
+  expect_heard(studio, attic, studio.epoch());
+  expect_heard(attic, studio, studio.epoch());
+  const auto& a = studio.plane.find(studio.epoch())->value;
+  const auto& b = attic.plane.find(attic.epoch())->value;
+  EXPECT_EQ(a.selectors, b.selectors);
+  EXPECT_EQ(a.mode, b.mode);
+  EXPECT_EQ(a.replay_window, b.replay_window);
+}
+
+TEST_F(TogetherInIsakmp, P34_AWrongPortIsToldInOneClearLine) {
+  const auto refused = [&](config::Carriage carriage, config::Carriage port_of) {
+    config::MemberGroup group = member_group(config::MemberRole::receiver);
+    group.carriage = carriage;
+    group.keyservers = {{"127.0.0.1", server_->port(port_of)}};
+    auto& member = *members_.emplace_back(std::make_unique<Member>(1));
+    MemberSettings settings = settings_of("home");
+    settings.member.groups = {group};
+    member.agent = std::make_unique<MemberAgent>(io_, settings, member.plane);
+    EXPECT_TRUE(member.agent->start());
+    EXPECT_TRUE(until([&] { return member.group()["failures"] > 0; }));
+    EXPECT_EQ(member.group()["joins"], 0);
+    return member.group()["why"].get<std::string>();
+  };
+  EXPECT_THAT(refused(config::Carriage::isakmp, config::Carriage::tls),
+              ::testing::AllOf(::testing::HasSubstr("wrong_carriage"), ::testing::HasSubstr("listen_isakmp")));
+  EXPECT_THAT(refused(config::Carriage::tls, config::Carriage::isakmp), ::testing::HasSubstr("unexpected_message"));
 }
 
 }  // namespace
