@@ -1,11 +1,10 @@
 // sealcast-gateway: turns plain multicast into ESP and back, keyed by the key server of each group.
 #include <spdlog/spdlog.h>
 
-#include <CLI/CLI.hpp>
 #include <asio/io_context.hpp>
-#include <cstdio>
 #include <string>
 
+#include "app/daemon/command_line.h"
 #include "app/daemon/daemon.h"
 #include "app/exit_code.h"
 #include "app/gateway/gateway.h"
@@ -53,16 +52,7 @@ int run(const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Sealcast gateway: encrypts and decrypts multicast between a red and a black network.",
-               "sealcast-gateway");
-  std::string file;
-  app.add_option("-c,--config", file, "configuration file (TOML); `sealcast check FILE` validates it")->required();
-  app.set_version_flag("--version", std::string("sealcast-gateway ") + SEALCAST_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {  // the only exception here: CLI11 has no other way to report
-    const int code = app.exit(error);
-    return code == 0 ? ExitCode::ok : ExitCode::usage;
-  }
-  return run(file);
+  return sealcast::daemon::run_with_configuration(
+      argc, argv, "sealcast-gateway",
+      "Sealcast gateway: encrypts and decrypts multicast between a red and a black network.", run);
 }

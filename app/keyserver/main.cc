@@ -1,11 +1,11 @@
 // sealcast-keyserver: makes the group keys and hands them to members by the modified TLS handshake.
 #include <spdlog/spdlog.h>
 
-#include <CLI/CLI.hpp>
 #include <asio/io_context.hpp>
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "app/daemon/command_line.h"
 #include "app/daemon/daemon.h"
 #include "app/exit_code.h"
 #include "controlplane/admin/admin_server.h"
@@ -90,15 +90,7 @@ int run(const std::string& file) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  CLI::App app("Sealcast key server: hands group keys to members over a modified TLS handshake.", "sealcast-keyserver");
-  std::string file;
-  app.add_option("-c,--config", file, "configuration file (TOML); `sealcast check FILE` validates it")->required();
-  app.set_version_flag("--version", std::string("sealcast-keyserver ") + SEALCAST_VERSION);
-  try {
-    app.parse(argc, argv);
-  } catch (const CLI::ParseError& error) {  // the only exception here: CLI11 has no other way to report
-    const int code = app.exit(error);
-    return code == 0 ? ExitCode::ok : ExitCode::usage;
-  }
-  return run(file);
+  return sealcast::daemon::run_with_configuration(
+      argc, argv, "sealcast-keyserver",
+      "Sealcast key server: hands group keys to members over a modified TLS handshake.", run);
 }
