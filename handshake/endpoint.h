@@ -115,6 +115,7 @@ struct GroupFlow {
   SecondCcs second_ccs = SecondCcs::claim5;                         // variant 1 has no second CCS: ignored there
   FlagPlace flag_place = FlagPlace::certificate_request;            // without a CertificateRequest: ignored
   Authentication authentication = Authentication::certificate;      // variants 1 and 2: certificate; 3: the others
+  bool operator==(const GroupFlow&) const = default;
 };
 
 // The key server's group state as the handshake needs it. Called synchronously from receive().

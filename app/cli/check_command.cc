@@ -9,6 +9,7 @@
 #include "app/cli/commands.h"
 #include "app/exit_code.h"
 #include "controlplane/config/config.h"
+#include "controlplane/passwords/password_file.h"
 #include "controlplane/pki/inspect.h"
 #include "dataplane/dpdk/port_spec.h"
 
@@ -59,12 +60,14 @@ void check_files(Report& report, const std::string& table, const Files& files, p
     return text;
   };
   const std::int64_t now = std::time(nullptr);
-  const auto chain = read("certificate", files.certificate);
-  const auto key = config::read_private_key(files.private_key);
-  if (!key && !promote(report, table + ".private_key")) report.error(table + ".private_key", key.error().message);
-  if (chain && key)
-    take(report, table + ".certificate", files.certificate,
-         pki::inspect_identity(*chain, key->view(), purpose, groups, now));
+  if (!files.certificate.empty()) {  // a member that has passwords alone needs none
+    const auto chain = read("certificate", files.certificate);
+    const auto key = config::read_private_key(files.private_key);
+    if (!key && !promote(report, table + ".private_key")) report.error(table + ".private_key", key.error().message);
+    if (chain && key)
+      take(report, table + ".certificate", files.certificate,
+           pki::inspect_identity(*chain, key->view(), purpose, groups, now));
+  }
   const auto ca = read("ca", files.ca);
   Result<std::string> crl;
   if (files.crl) crl = read("crl", *files.crl);
@@ -73,22 +76,80 @@ void check_files(Report& report, const std::string& table, const Files& files, p
          pki::inspect_trust(*ca, *crl, now));
 }
 
+// What each group's suite asks of a key; a problem that several groups share is told once.
+void check_key(Report& report, const std::string& key, const std::string& path, pki::KeyUse use,
+               const std::string& group) {
+  const auto chain = config::read_pem(path, "certificate");
+  if (!chain) return;  // told already
+  for (const std::string& text : pki::inspect_key(*chain, use).errors)
+    report.error(key, path + ": for group \"" + group + "\": " + text);
+}
+
+pki::KeyUse server_key_use(const handshake::GroupFlow& flow) {
+  const auto suite = handshake::name(flow.suite);
+  return suite.find("ECDSA") != std::string_view::npos ? pki::KeyUse::ecdsa_signature : pki::KeyUse::rsa_signature;
+}
+
+void check_passwords(Report& report, const config::KeyserverConfig& keyserver) {
+  const bool used = std::any_of(keyserver.groups.begin(), keyserver.groups.end(),
+                                [](const auto& group) { return group.uses_passwords(); });
+  if (!used || !keyserver.password_file) return;
+  const auto file = passwords::PasswordFile::load(*keyserver.password_file);
+  if (!file) {
+    if (!promote(report, "keyserver.password_file")) report.error("keyserver.password_file", file.error().message);
+    return;
+  }
+  const auto users = file->users();
+  if (users.empty()) report.warning("keyserver.password_file", *keyserver.password_file + ": no user stands in it");
+  for (const auto& group : keyserver.groups) {
+    if (group.uses_certificates()) continue;
+    for (const auto* list : {&group.members, &group.senders})
+      for (const std::string& user : *list)
+        if (std::find(users.begin(), users.end(), user) == users.end())
+          report.warning("keyserver.password_file", *keyserver.password_file + ": has no user \"" + user +
+                                                        "\", whom group \"" + group.id + "\" names");
+  }
+}
+
 void check_keyserver(Report& report, const config::KeyserverConfig& keyserver) {
   check_files(report, "keyserver", {keyserver.certificate, keyserver.private_key, keyserver.ca, keyserver.crl},
               pki::Purpose::key_server, {});
+  for (const auto& group : keyserver.groups)
+    check_key(report, "keyserver.certificate", keyserver.certificate, server_key_use(group.flow), group.id);
+  check_passwords(report, keyserver);
 }
 
 bool begins_with(const std::string& text, std::string_view head) {
   return text.compare(0, head.size(), head) == 0;
 }
 
-void check_gateway(Report& report, const config::GatewayConfig& gateway) {
+void check_member_files(Report& report, const config::MemberConfig& member) {
   std::vector<std::string> groups;
-  for (const auto& group : gateway.member.groups)
-    groups.push_back(group.id);
-  const auto& member = gateway.member;
+  for (const auto& group : member.groups)
+    if (group.uses_certificate()) groups.push_back(group.id);
   check_files(report, "member", {member.certificate, member.private_key, member.ca, member.crl}, pki::Purpose::member,
               groups);
+}
+
+void check_member_group(Report& report, const config::MemberConfig& member, const config::MemberGroup& group) {
+  if (group.flow.variant == 1)
+    check_key(report, "member.certificate", member.certificate, pki::KeyUse::rsa_decryption, group.id);
+  if (!group.uses_password()) return;
+  if (group.uses_certificate()) {
+    if (const auto chain = config::read_pem(member.certificate, "certificate"))
+      for (const std::string& text : pki::inspect_user(*chain, group.user).errors)
+        report.error("member.certificate", member.certificate + ": " + text);
+  }
+  if (group.password->kind == config::PasswordSource::Kind::file)
+    if (const auto password = config::read_password(*group.password); !password)
+      report.error("member.group", "group \"" + group.id + "\": " + password.error().message);
+}
+
+void check_gateway(Report& report, const config::GatewayConfig& gateway) {
+  const auto& member = gateway.member;
+  check_member_files(report, member);
+  for (const auto& group : member.groups)
+    check_member_group(report, member, group);
   for (const auto& [name, port] : {std::pair("black", &gateway.black), std::pair("red", &gateway.red)}) {
     const auto spec = dataplane::parse_port(port->device);
     if (!spec)

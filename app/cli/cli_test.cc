@@ -227,6 +227,48 @@ senders = ["studio"]
   EXPECT_THAT(member.err, HasSubstr("expected a key server's certificate, got a member's"));
 }
 
+TEST_F(Cli, P6_CheckKnowsWhatTheVariantsNeed) {
+  make_pki();
+  std::ofstream(folder_ + "/anna.pass") << "correct horse\n";
+  ::chmod((folder_ + "/anna.pass").c_str(), 0644);
+  const std::string keyserver = R"([keyserver]
+id = "ks.example"
+listen = "127.0.0.1:7400"
+certificate = "pki/ks.example.pem"
+private_key = "pki/ks.example.key"
+ca = "pki/ca.pem"
+password_file = "users"
+state = "keyserver.db"
+admin_socket = "ks.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+
+[[keyserver.group]]
+id = "tv"
+selectors = [ { destination = "239.1.1.0/24" } ]
+senders = ["studio"]
+)";
+  const auto keyserver_says = [&](const std::string& group) {
+    std::ofstream(folder_ + "/ks.toml") << keyserver << group;
+    const Ran ran = run("check ks.toml");
+    EXPECT_EQ(ran.code, ExitCode::bad_configuration) << group << ran.err;
+    return ran.err;
+  };
+  EXPECT_THAT(keyserver_says("variant = 1\n"), HasSubstr("keyserver.certificate: pki/ks.example.pem: for group \"tv\": "
+                                                         "expected an RSA key"));
+  EXPECT_THAT(keyserver_says("variant = 3\nauth = \"password\"\n"),
+              HasSubstr("ks.toml:7:17: keyserver.password_file: can't read users"));
+  EXPECT_THAT(
+      run("check " + gateway_file("suite = \"ECDHE_ECDSA_AES_256_GCM_SHA384\"\nvariant = 2", "variant = 1")).err,
+      HasSubstr("member.certificate: pki/studio.pem: for group \"tv\": expected an RSA key"));
+  const std::string both = "variant = 3\nauth = \"certificate+password\"\npassword_file = \"anna.pass\"\nuser = ";
+  EXPECT_THAT(run("check " + gateway_file("variant = 2", both + "\"anna\"")).err,
+              AllOf(HasSubstr("expected \"anna\" among its names"), HasSubstr("anna.pass: others may access it")));
+  ::chmod((folder_ + "/anna.pass").c_str(), 0600);
+  const Ran good = run("check " + gateway_file("variant = 2", both + "\"studio\""));
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_EQ(good.err, "");
+}
+
 // ---------------------------------------------------------------- status
 
 constexpr const char* gateway_answer =

@@ -14,6 +14,7 @@
 #include "base/dataplane_control.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "handshake/endpoint.h"
 #include "handshake/group_keying.h"
 
 namespace sealcast::config {
@@ -78,8 +79,7 @@ std::string_view name(Carriage carriage);  // "tls", "isakmp"
 struct KeyserverGroup {
   std::string id;                   // 1..64 bytes
   std::vector<Selector> selectors;  // 1..64, each validated (H12)
-  handshake::CipherSuite suite = handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-  std::uint8_t variant = 2;
+  handshake::GroupFlow flow;        // one for every member (P31)
   EspMode mode = EspMode::tunnel_preserve;
   std::chrono::milliseconds epoch_lifetime = std::chrono::hours(24);
   std::uint32_t replay_window = 4096;  // packets; power of two, at least 1024
@@ -87,14 +87,17 @@ struct KeyserverGroup {
   std::chrono::milliseconds deactivation_delay = std::chrono::seconds(10);
   std::chrono::seconds authority_lease{60};
   std::uint32_t slots_per_member = 1024;  // quota per member and epoch
-  bool members_by_certificate = true;     // members = "certificate-group"
-  std::vector<std::string> members;       // else: certificate names
+  bool members_by_certificate = true;     // members = "certificate-group", or "password-file" where there is no other
+  std::vector<std::string> members;       // else: names
   bool every_member_sends = false;        // senders = "*" or ["*"]
-  std::vector<std::string> senders;       // certificate names that may send
+  std::vector<std::string> senders;       // names that may send
 
-  // Whether the named member may join; by certificate, the certificate's own group list decides.
-  bool admits(const std::vector<std::string>& certificate_names) const;
-  bool may_send(const std::vector<std::string>& certificate_names) const;
+  bool uses_certificates() const { return flow.authentication != handshake::Authentication::password; }
+  bool uses_passwords() const { return flow.authentication != handshake::Authentication::certificate; }
+  // Whether a member of one of these names (of its certificate; with passwords alone, its user's name) may join.
+  // Without a list it may: its certificate's own list of groups decides, or that its user is in the password file.
+  bool admits(const std::vector<std::string>& names) const;
+  bool may_send(const std::vector<std::string>& names) const;
   bool operator==(const KeyserverGroup&) const = default;
 };
 
@@ -107,6 +110,7 @@ struct KeyserverConfig {
   std::string private_key;                     // path: PEM
   std::string ca;                              // path: PEM
   std::optional<std::string> crl;              // path: PEM
+  std::optional<std::string> password_file;    // path; always set where a group uses passwords (variant 3)
   std::string state;                           // path: SQLite
   std::optional<std::string> admin_socket;     // always set in a key server's own file
   SpiRange spi_range;
@@ -127,6 +131,14 @@ std::optional<std::uint8_t> spi_slot_bits(const SpiRange& range, std::size_t gro
 enum class MemberRole : std::uint8_t { receiver, sender, both };
 std::string_view name(MemberRole role);
 
+// Where a member's password comes from (H7); the password itself is never in a configuration.
+struct PasswordSource {
+  enum class Kind : std::uint8_t { file, credential, prompt };
+  Kind kind = Kind::prompt;
+  std::string place;  // file: its path; credential: its name; prompt: empty
+  bool operator==(const PasswordSource&) const = default;
+};
+
 // [[member.group]]
 struct MemberGroup {
   std::string id;
@@ -136,18 +148,21 @@ struct MemberGroup {
   std::string keyserver_name;         // must be a dNSName of the server's certificate
   std::string keyserver_id;           // must be SMKE's key_server_id
   std::vector<Selector> selectors;    // accepted at most: each selector of SMKE must be covered by one of them (H12)
-  handshake::CipherSuite suite = handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-  std::uint8_t variant = 2;
+  handshake::GroupFlow flow;          // pinned: nothing else is offered or accepted (H4)
+  std::string user;                   // with passwords (variant 3), and password with it
+  std::optional<PasswordSource> password;
   EspMode mode = EspMode::tunnel_preserve;
   SpiRange spi_range;
   std::optional<std::chrono::milliseconds> max_lifetime;  // longest remaining lifetime accepted
   bool sends() const { return role != MemberRole::receiver; }
+  bool uses_certificate() const { return flow.authentication != handshake::Authentication::password; }
+  bool uses_password() const { return flow.authentication != handshake::Authentication::certificate; }
 };
 
 // [member]
 struct MemberConfig {
-  std::string certificate;         // path: PEM chain, leaf first
-  std::string private_key;         // path: PEM
+  std::string certificate;         // path: PEM chain, leaf first; empty where no group needs one
+  std::string private_key;         // path: PEM; likewise
   std::string ca;                  // path: PEM, who signs key servers
   std::optional<std::string> crl;  // path: PEM
   std::optional<IpAddress> local_address;
@@ -213,5 +228,9 @@ CheckReport check_file(const std::string& path);
 Result<std::string> read_pem(const std::string& path, std::string_view what);
 // The same for a private key; refuses a file that group or others may read (H14).
 Result<SecretBytes> read_private_key(const std::string& path);
+// A member's password from its file, or from the service manager's credential ($CREDENTIALS_DIRECTORY/NAME): one line
+// of 1 to 128 bytes, without its line end. Refuses what is no regular file, what others may access, and what belongs to
+// neither this user nor root (H7). Not for a prompt.
+Result<SecretBytes> read_password(const PasswordSource& source);
 
 }  // namespace sealcast::config

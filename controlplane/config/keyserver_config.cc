@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "controlplane/config/table_reader.h"
+#include "controlplane/passwords/password_file.h"
 
 namespace sealcast::config {
 namespace {
@@ -9,14 +10,16 @@ namespace {
 using std::chrono::milliseconds;
 using namespace std::chrono_literals;
 
-// A list of certificate names; every element's problem is noted.
-std::vector<std::string> read_names(TableReader& table, std::string_view key, const Node& list) {
+// A list of names, of certificates or of users; every element's problem is noted.
+std::vector<std::string> read_names(TableReader& table, std::string_view key, const Node& list, bool of_users) {
   std::vector<std::string> names;
+  const std::string expected = of_users ? "expected a user's name of 1 to 64 characters A-Z a-z 0-9 . _ - @, got "
+                                        : "expected a certificate name of 1 to 64 bytes, got ";
   for (std::size_t i = 0; i < list.items.size(); ++i) {
     const Node& item = list.items[i];
-    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > 64)
-      table.note(item, std::string(key) + "[" + std::to_string(i) + "]",
-                 "expected a certificate name of 1 to 64 bytes, got " + item.describe());
+    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > 64 ||
+        (of_users && item.text != "*" && !passwords::valid_user(item.text)))
+      table.note(item, std::string(key) + "[" + std::to_string(i) + "]", expected + item.describe());
     else if (std::find(names.begin(), names.end(), item.text) != names.end())
       table.note(item, std::string(key) + "[" + std::to_string(i) + "]", item.describe() + " stands here twice");
     else
@@ -28,13 +31,16 @@ std::vector<std::string> read_names(TableReader& table, std::string_view key, co
 void read_members(TableReader& table, KeyserverGroup& group) {
   const Node* members = table.any("members");
   if (!members) return;
-  const bool word = members->kind == Node::Kind::string && members->text == "certificate-group";
+  const bool users = !group.uses_certificates();
+  const std::string by_proof = users ? "password-file" : "certificate-group";
+  const bool word = members->kind == Node::Kind::string && members->text == by_proof;
   if (members->kind == Node::Kind::array && !members->items.empty()) {
     group.members_by_certificate = false;
-    group.members = read_names(table, "members", *members);
+    group.members = read_names(table, "members", *members, users);
   } else if (!word) {
     table.note(*members, "members",
-               "expected \"certificate-group\" or an array of certificate names, got " + members->describe());
+               "expected \"" + by_proof + "\" or an array of " + (users ? "users'" : "certificate") + " names, got " +
+                   members->describe());
   }
 }
 
@@ -47,14 +53,14 @@ void read_senders(TableReader& table, KeyserverGroup& group) {
   if (senders->kind == Node::Kind::string && senders->text == "*") {
     group.every_member_sends = true;
   } else if (senders->kind == Node::Kind::array) {
-    group.senders = read_names(table, "senders", *senders);
+    group.senders = read_names(table, "senders", *senders, !group.uses_certificates());
     const auto star = std::find(group.senders.begin(), group.senders.end(), "*");
     if (star != group.senders.end()) {
       group.senders.erase(star);
       group.every_member_sends = true;
     }
   } else {
-    table.note(*senders, "senders", "expected \"*\" or an array of certificate names, got " + senders->describe());
+    table.note(*senders, "senders", "expected \"*\" or an array of names, got " + senders->describe());
     return;
   }
   if (group.members_by_certificate) return;
@@ -71,7 +77,7 @@ void check_replay_window(TableReader& table, const Node& node, std::uint32_t win
 void read_group(TableReader& table, KeyserverGroup& group) {
   table.wire_name("id", group.id, Need::required);
   read_selectors(table, group.selectors);
-  read_group_flow(table, group.suite, group.variant, group.mode);
+  read_group_flow(table, group.flow, group.mode);
   const Node* lifetime = table.duration("epoch_lifetime", group.epoch_lifetime, 1s, 8760h);
   if (const Node* node = table.integer("replay_window", group.replay_window, 1024, 1 << 20))
     check_replay_window(table, *node, group.replay_window);
@@ -156,6 +162,10 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   std::string crl;
   if (table.existing_file("crl", crl, Need::optional, "leave the key out where there is no revocation list"))
     out.crl = crl;
+  std::string passwords;
+  const Node* has_passwords =
+      table.existing_file("password_file", passwords, Need::optional, "make it with: sealcast passwd FILE USER");
+  if (has_passwords) out.password_file = passwords;
   table.path("state", out.state, Need::required);
   std::string socket;
   if (table.path("admin_socket", socket, embedded ? Need::optional : Need::required)) out.admin_socket = socket;
@@ -170,6 +180,12 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000);
   read_groups(table, out);
   table.finish();
+  const auto group =
+      std::find_if(out.groups.begin(), out.groups.end(), [](const auto& g) { return g.uses_passwords(); });
+  if (group != out.groups.end() && !node.find("password_file"))
+    table.note(node, "password_file",
+               "expected a file made with sealcast passwd, since group \"" + group->id +
+                   "\" uses passwords, but the key is missing");
 
   const Node* range = node.find("spi_range");
   if (range && !out.groups.empty() && !spi_slot_bits(out.spi_range, out.groups.size())) {

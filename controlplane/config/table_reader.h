@@ -126,7 +126,7 @@ std::string duration_text(std::chrono::milliseconds value);  // "500ms", "2s", "
 // Tables that both files share.
 void read_selectors(TableReader& table, std::vector<Selector>& out);
 void read_spi_range(TableReader& table, SpiRange& out, Need need);
-void read_group_flow(TableReader& table, handshake::CipherSuite& suite, std::uint8_t& variant, EspMode& mode);
+void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode);
 void read_multicast_flag(TableReader& table, std::uint8_t& out);
 // [keyserver] of either file.
 void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out);

@@ -143,12 +143,12 @@ Result<HostPort> HostPort::parse(std::string_view text) {
       std::string(text) + "\"");
 }
 
-bool KeyserverGroup::admits(const std::vector<std::string>& certificate_names) const {
-  return members_by_certificate || any_of_names(members, certificate_names);
+bool KeyserverGroup::admits(const std::vector<std::string>& names) const {
+  return members_by_certificate || any_of_names(members, names);
 }
 
-bool KeyserverGroup::may_send(const std::vector<std::string>& certificate_names) const {
-  return every_member_sends || any_of_names(senders, certificate_names);
+bool KeyserverGroup::may_send(const std::vector<std::string>& names) const {
+  return every_member_sends || any_of_names(senders, names);
 }
 
 std::optional<std::uint8_t> spi_slot_bits(const SpiRange& range, std::size_t groups) {
@@ -253,20 +253,6 @@ void read_spi_range(TableReader& table, SpiRange& out, Need need) {
     return table.note(*list, "spi_range",
                       "expected first <= last, got " + list->items[0].describe() + " > " + list->items[1].describe());
   out = {ends[0], ends[1]};
-}
-
-void read_group_flow(TableReader& table, handshake::CipherSuite& suite, std::uint8_t& variant, EspMode& mode) {
-  using handshake::CipherSuite;
-  const auto ecdhe = [](std::string_view text) -> Result<CipherSuite> {
-    const auto found = handshake::cipher_suite(text);
-    if (found && *found != CipherSuite::rsa_aes_128_gcm_sha256 && *found != CipherSuite::rsa_aes_256_gcm_sha384)
-      return *found;
-    return fail("expected ECDHE_ECDSA_ or ECDHE_RSA_ followed by AES_128_GCM_SHA256 or AES_256_GCM_SHA384, got \"" +
-                std::string(text) + "\"");
-  };
-  table.parsed("suite", suite, Need::optional, "a cipher suite such as \"ECDHE_ECDSA_AES_256_GCM_SHA384\"", ecdhe);
-  table.integer("variant", variant, 2, 2);
-  table.choice<EspMode>("mode", mode, Need::optional, {{"tunnel-preserve", EspMode::tunnel_preserve}});
 }
 
 void read_multicast_flag(TableReader& table, std::uint8_t& out) {

@@ -155,13 +155,13 @@ Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_h
   do {
     context_.random->fill(epoch.premaster->span());
   } while (epoch.premaster->is_zero());  // a member refuses an all-zero one
-  epoch.id = handshake::derive_epoch_id(config_.suite, handshake::derive_group_master(config_.suite, *epoch.premaster));
+  epoch.id = handshake::derive_epoch_id(config_.flow.suite, handshake::derive_group_master(config_.flow.suite, *epoch.premaster));
   epoch.begun = now.steady;
   epoch.expires = now.steady + config_.epoch_lifetime;
   auto& policy = epoch.policy;
   policy.selectors = config_.selectors;
   policy.esp_mode = config_.mode;
-  policy.cipher_suite = config_.suite;
+  policy.cipher_suite = config_.flow.suite;
   policy.replay_window = config_.replay_window;
   policy.activation_delay_ms = static_cast<std::uint32_t>(config_.activation_delay.count());
   policy.deactivation_delay_ms = static_cast<std::uint32_t>(config_.deactivation_delay.count());

@@ -81,8 +81,9 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
   for (const auto& group : a.groups) {
     const auto same = std::find_if(b.groups.begin(), b.groups.end(), [&](const auto& g) { return g.id == group.id; });
     if (same == b.groups.end()) return "the removal of group \"" + group.id + "\"";
-    if (same->suite != group.suite) return "the suite of group \"" + group.id + "\"";
-    if (same->variant != group.variant) return "the variant of group \"" + group.id + "\"";
+    if (same->flow.suite != group.flow.suite) return "the suite of group \"" + group.id + "\"";
+    if (same->flow.variant != group.flow.variant) return "the variant of group \"" + group.id + "\"";
+    if (same->flow != group.flow) return "second_ccs, flag or auth of group \"" + group.id + "\"";
     if (same->mode != group.mode) return "the mode of group \"" + group.id + "\"";
   }
   return "";

@@ -155,7 +155,7 @@ void Session::established(handshake::Established& event) {
 std::optional<handshake::GroupFlow> Session::find_group(const std::string& group_id) {
   const GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return std::nullopt;
-  return handshake::GroupFlow{group->config().suite, group->config().variant, handshake::SecondCcs::claim5};
+  return group->config().flow;
 }
 
 Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const handshake::PeerIdentity& member) {

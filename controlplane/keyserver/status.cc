@@ -61,8 +61,8 @@ json member_json(const Member& member, const GroupState& group, SteadyTime now) 
 
 json group_json(const GroupState& group, SteadyTime now) {
   json out = {{"group", group.config().id},
-              {"suite", handshake::name(group.config().suite)},
-              {"variant", group.config().variant},
+              {"suite", handshake::name(group.config().flow.suite)},
+              {"variant", group.config().flow.variant},
               {"mode", "tunnel-preserve"},
               {"handing_over", group.handing_over()},
               {"selectors", json::array()},

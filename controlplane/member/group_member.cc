@@ -132,8 +132,7 @@ void GroupMember::connect() {
   handshake::MulticastWish wish;
   wish.group_id = group_.id;
   wish.key_server_id = group_.keyserver_id;
-  wish.flow.suite = group_.suite;
-  wish.flow.variant = group_.variant;
+  wish.flow = group_.flow;
   client->multicast = std::move(wish);
   client->accept_keying = [weak](const handshake::GroupKeying& keying, const handshake::EpochId& id) -> Result<void> {
     const auto self = weak.lock();

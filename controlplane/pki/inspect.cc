@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <ctime>
+#include <memory>
 
 #include "controlplane/pki/openssl_handles.h"
 #include "handshake/certificate/multicast_extension.h"
@@ -85,13 +86,71 @@ void check_usage(X509* leaf, Purpose purpose, Findings& findings) {
     findings.errors.push_back("its key usage lacks digitalSignature");
 }
 
+Handle<X509> leaf_of(std::string_view chain_pem) {
+  const Handle<BIO> in(BIO_new_mem_buf(chain_pem.data(), static_cast<int>(chain_pem.size())));
+  return Handle<X509>(in ? PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr) : nullptr);
+}
+
+std::string_view content_of(const ASN1_STRING* text) {
+  return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
+          static_cast<std::size_t>(ASN1_STRING_length(text))};
+}
+
+struct FreeNames {
+  void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
+};
+
+// Every dNSName, or the common name where there is none: as the key server names a member.
+std::vector<std::string> names_of(X509* leaf) {
+  std::vector<std::string> names;
+  const std::unique_ptr<GENERAL_NAMES, FreeNames> alternative(
+      static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(leaf, NID_subject_alt_name, nullptr, nullptr)));
+  for (int i = 0; alternative && i < sk_GENERAL_NAME_num(alternative.get()); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(alternative.get(), i);
+    if (name->type == GEN_DNS) names.emplace_back(content_of(name->d.dNSName));
+  }
+  const int place = X509_NAME_get_index_by_NID(X509_get_subject_name(leaf), NID_commonName, -1);
+  if (names.empty() && place >= 0)
+    names.emplace_back(content_of(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(X509_get_subject_name(leaf), place))));
+  return names;
+}
+
 }  // namespace
+
+Findings inspect_key(std::string_view chain_pem, KeyUse use) {
+  Findings findings;
+  const Handle<X509> leaf = leaf_of(chain_pem);
+  ERR_clear_error();
+  if (!leaf) return findings;  // inspect_identity() says so
+  const int kind = EVP_PKEY_get_base_id(X509_get0_pubkey(leaf.get()));
+  const bool rsa = kind == EVP_PKEY_RSA;
+  if (use == KeyUse::ecdsa_signature && kind != EVP_PKEY_EC && kind != EVP_PKEY_ED25519)
+    findings.errors.push_back("expected an ECDSA key, got another kind; make one without --rsa");
+  if (use != KeyUse::ecdsa_signature && !rsa)
+    findings.errors.push_back("expected an RSA key, got another kind; make one with --rsa");
+  const std::uint32_t usage = X509_get_key_usage(leaf.get());
+  if (use == KeyUse::rsa_decryption && rsa && (usage == UINT32_MAX || (usage & KU_KEY_ENCIPHERMENT) == 0))
+    findings.errors.push_back("its key usage lacks keyEncipherment; make it with: sealcast pki member NAME --rsa");
+  return findings;
+}
+
+Findings inspect_user(std::string_view chain_pem, std::string_view user) {
+  Findings findings;
+  const Handle<X509> leaf = leaf_of(chain_pem);
+  ERR_clear_error();
+  if (!leaf) return findings;
+  const auto names = names_of(leaf.get());
+  if (std::find(names.begin(), names.end(), user) == names.end())
+    findings.errors.push_back(
+        "expected \"" + std::string(user) + "\" among its names, since user and certificate must " +
+        "belong to one member; its first name is \"" + (names.empty() ? "" : names.front()) + "\"");
+  return findings;
+}
 
 Findings inspect_identity(std::string_view chain_pem, ByteView private_key_pem, Purpose purpose,
                           const std::vector<std::string>& groups, std::int64_t unix_now) {
   Findings findings;
-  const Handle<BIO> in(BIO_new_mem_buf(chain_pem.data(), static_cast<int>(chain_pem.size())));
-  const Handle<X509> leaf(in ? PEM_read_bio_X509(in.get(), nullptr, no_password, nullptr) : nullptr);
+  const Handle<X509> leaf = leaf_of(chain_pem);
   if (!leaf) {
     findings.errors.push_back(openssl_failure("expected a certificate in PEM").value().message);
     return findings;

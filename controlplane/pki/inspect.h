@@ -23,6 +23,13 @@ struct Findings {
 Findings inspect_identity(std::string_view chain_pem, ByteView private_key_pem, Purpose purpose,
                           const std::vector<std::string>& groups, std::int64_t unix_now);
 
+// What a group's suite or variant asks of the leaf's key. A member signs with any kind; variant 1 decrypts, too (P16).
+enum class KeyUse : std::uint8_t { rsa_signature, ecdsa_signature, rsa_decryption };
+Findings inspect_key(std::string_view chain_pem, KeyUse use);
+
+// With certificate and password both must belong to one principal: the user is one of the leaf's names.
+Findings inspect_user(std::string_view chain_pem, std::string_view user);
+
 // Trust anchors: each is a CA's and valid at unix_now. A revocation list: signed by one of the anchors, not past its
 // nextUpdate.
 Findings inspect_trust(std::string_view ca_pem, std::string_view crl_pem, std::int64_t unix_now);

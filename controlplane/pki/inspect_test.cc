@@ -40,6 +40,28 @@ TEST_F(Inspect, H8_GoodCertificatesHaveNoFindings) {
   }
 }
 
+TEST_F(Inspect, P6_P16_TheKeyMustFitTheGroupsSuite) {
+  const Identity rsa_server = *ca_.issue(ServerRequest{"ks.example", KeyKind::rsa_3072, {now - day, now + 100 * day}});
+  const Identity rsa_member =
+      *ca_.issue(MemberRequest{"home", {"tv"}, KeyKind::rsa_3072, {now - day, now + 100 * day}});
+  const auto errors = [](const Identity& identity, KeyUse use) {
+    return inspect_key(identity.certificate_pem, use).errors;
+  };
+  EXPECT_THAT(errors(server_, KeyUse::ecdsa_signature), IsEmpty());
+  EXPECT_THAT(errors(rsa_server, KeyUse::rsa_signature), IsEmpty());
+  EXPECT_THAT(errors(rsa_member, KeyUse::rsa_decryption), IsEmpty());
+  EXPECT_THAT(errors(rsa_server, KeyUse::ecdsa_signature), ElementsAre(HasSubstr("expected an ECDSA key")));
+  EXPECT_THAT(errors(server_, KeyUse::rsa_signature), ElementsAre(HasSubstr("expected an RSA key")));
+  EXPECT_THAT(errors(member_, KeyUse::rsa_decryption), ElementsAre(HasSubstr("make one with --rsa")));
+  EXPECT_THAT(errors(rsa_server, KeyUse::rsa_decryption), ElementsAre(HasSubstr("lacks keyEncipherment")));
+}
+
+TEST_F(Inspect, H7_UserAndCertificateBelongTogether) {
+  EXPECT_THAT(inspect_user(member_.certificate_pem, "studio").errors, IsEmpty());
+  EXPECT_THAT(inspect_user(member_.certificate_pem, "anna").errors,
+              ElementsAre(HasSubstr("expected \"anna\" among its names")));
+}
+
 TEST_F(Inspect, H8_NamesWhatIsWrong) {
   EXPECT_THAT(look(server_, member_, Purpose::key_server).errors,
               ElementsAre("the private key does not belong to the certificate"));

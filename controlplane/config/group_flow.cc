@@ -1,0 +1,83 @@
+// How a group's members join: suite, variant, orders and proofs, and which of them go together. The same keys in both
+// daemons' files, since both ends pin them (H4, P31).
+#include "controlplane/config/table_reader.h"
+
+namespace sealcast::config {
+namespace {
+
+using handshake::Authentication;
+using handshake::CipherSuite;
+using handshake::FlagPlace;
+using handshake::SecondCcs;
+
+bool is_rsa_only(CipherSuite suite) {
+  return suite == CipherSuite::rsa_aes_128_gcm_sha256 || suite == CipherSuite::rsa_aes_256_gcm_sha384;
+}
+
+// In variant 1 the key travels under the member's RSA key; in the others over an ECDHE exchange.
+void check_suite(TableReader& table, const Node* suite, handshake::GroupFlow& flow) {
+  if (flow.variant == 1 && !suite) flow.suite = CipherSuite::rsa_aes_256_gcm_sha384;
+  if (!suite || is_rsa_only(flow.suite) == (flow.variant == 1)) return;
+  table.note(*suite, "suite",
+             flow.variant == 1
+                 ? "expected RSA_AES_128_GCM_SHA256 or RSA_AES_256_GCM_SHA384 with variant 1, got " + suite->describe()
+                 : "expected ECDHE_ECDSA_ or ECDHE_RSA_ followed by AES_128_GCM_SHA256 or AES_256_GCM_SHA384 with "
+                   "variant " +
+                       std::to_string(flow.variant) + ", got " + suite->describe());
+}
+
+void check_authentication(TableReader& table, const Node* auth, const handshake::GroupFlow& flow) {
+  const bool password = flow.authentication != Authentication::certificate;
+  if (flow.variant == 3 && !password) {
+    table.note(auth ? *auth : table.node(), "auth",
+               "expected \"password\" or \"certificate+password\" with variant 3, " +
+                   (auth ? "got " + auth->describe() : "but the key is missing"));
+  } else if (flow.variant != 3 && password) {
+    table.note(*auth, "auth",
+               "expected \"certificate\" with variant " + std::to_string(flow.variant) +
+                   " (passwords are variant 3), got " + auth->describe());
+  }
+}
+
+}  // namespace
+
+void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode) {
+  const auto by_name = [](std::string_view text) -> Result<CipherSuite> {
+    if (const auto found = handshake::cipher_suite(text)) return *found;
+    return fail(
+        "expected ECDHE_ECDSA_, ECDHE_RSA_ or (variant 1) RSA_ followed by AES_128_GCM_SHA256 or AES_256_GCM_SHA384, "
+        "got \"" +
+        std::string(text) + "\"");
+  };
+  const std::size_t before = table.report().errors.size();
+  const Node* suite = table.parsed("suite", flow.suite, Need::optional,
+                                   "a cipher suite such as \"ECDHE_ECDSA_AES_256_GCM_SHA384\"", by_name);
+  table.integer("variant", flow.variant, 1, 3);
+  const Node* order = table.choice<SecondCcs>("second_ccs", flow.second_ccs, Need::optional,
+                                              {{"claim5", SecondCcs::claim5}, {"description", SecondCcs::description}});
+  const Node* flag =
+      table.choice<FlagPlace>("flag", flow.flag_place, Need::optional,
+                              {{"certificate-request", FlagPlace::certificate_request}, {"smke", FlagPlace::smke}});
+  const Node* auth = table.choice<Authentication>("auth", flow.authentication, Need::optional,
+                                                  {{"certificate", Authentication::certificate},
+                                                   {"password", Authentication::password},
+                                                   {"certificate+password", Authentication::certificate_and_password}});
+  table.choice<EspMode>("mode", mode, Need::optional, {{"tunnel-preserve", EspMode::tunnel_preserve}});
+  if (table.report().errors.size() != before) return;
+
+  check_suite(table, suite, flow);
+  check_authentication(table, auth, flow);
+  if (flow.variant == 1) {
+    if (order) table.note(*order, "second_ccs", "expected variant 2 or 3: variant 1 has no second ChangeCipherSpec");
+    flow.second_ccs = SecondCcs::not_applicable;
+  }
+  if (flow.authentication == Authentication::password) {
+    // Nobody is asked for a certificate, so there is no CertificateRequest to carry the flag.
+    if (flag && flow.flag_place == FlagPlace::certificate_request)
+      table.note(*flag, "flag",
+                 "expected \"smke\" with auth = \"password\": there is no CertificateRequest, got " + flag->describe());
+    flow.flag_place = FlagPlace::smke;
+  }
+}
+
+}  // namespace sealcast::config
