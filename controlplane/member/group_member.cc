@@ -38,6 +38,9 @@ std::string advice(const std::string& reason) {
       {"certificate_not_yet_valid", "; are both clocks right?"},
       {"revocation_unknown", "; sign the revocation list anew: sealcast pki crl"},
       {"standard_server_refused", "; this is not a Sealcast key server"},
+      // What listen_isakmp answers to TLS.
+      {"ended the connection: unexpected_message",
+       "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\""},
       {"wrong_carriage",
        "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\""},
       {"not_tls", "; this is not a Sealcast key server"},
