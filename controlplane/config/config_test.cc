@@ -266,6 +266,27 @@ TEST(KeyserverConfig, SyntaxErrorsHaveAPlace) {
   EXPECT_THAT(keyserver_errors("[keyserver]\nid = 1\nid = 2\n"), ElementsAre(testing::StartsWith("ks.toml:3:")));
 }
 
+// Each of these made the TOML library abort in some build.
+TEST(KeyserverConfig, MalformedFilesEndInAnErrorInEveryBuild) {
+  EXPECT_THAT(keyserver_errors("[%\n"), ElementsAre(HasSubstr("ks.toml:1:2: not valid TOML")));
+  EXPECT_THAT(keyserver_errors("\n\xc7\xb0 = 1"),
+              ElementsAre(HasSubstr("ks.toml:2:1: not valid TOML: letters beyond")));
+  EXPECT_THAT(keyserver_errors("a = 0\"\xc7\x97\""), ElementsAre(HasSubstr("ks.toml:1:7: not valid TOML")));
+  // Within strings and comments every letter is fine, however they are quoted.
+  const std::string letters = "a\xc3\xa9\\\"\xc3\xa9";
+  for (const std::string& text :
+       std::vector<std::string>{"# \xc3\xa9\nx = \"" + letters + "\"", "x = '\xc3\xa9\\'",
+                                "x = \"\"\"\n" + letters + "\n\"\xc3\xa9\"\"\"", "x = '''\xc3\xa9'\xc3\xa9''''"})
+    EXPECT_THAT(keyserver_errors(text), testing::Not(testing::Contains(HasSubstr("not valid TOML")))) << text;
+}
+
+TEST(KeyserverConfig, ControlCharactersOfAFileAreNotEchoed) {
+  const auto errors = keyserver_errors("[keyserver]\n\"\\u001b[31m\" = 1\nid = \"a\\tb\"");
+  for (const std::string& error : errors)
+    EXPECT_EQ(error.find_first_of("\x1b\t"), std::string::npos) << error;
+  EXPECT_THAT(errors, testing::Contains(HasSubstr("?[31m")));
+}
+
 // One wrong value each: what to write in place of what, and what the error must say.
 struct Wrong {
   const char* from;

@@ -1,6 +1,7 @@
 #include "controlplane/config/value_tree.h"
 
 #include <algorithm>
+#include <optional>
 
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
@@ -51,6 +52,47 @@ Node convert(const toml::node& from) {
   return node;
 }
 
+// The first byte beyond ASCII that stands in no string and no comment, where TOML 1.0 allows none. The library does not
+// only refuse such a character, it reaches code that it declared unreachable; so it never gets to see one.
+std::optional<Diagnostic> stray_character(std::string_view toml, const std::string& file_name) {
+  std::uint32_t line = 1;
+  std::size_t line_start = 0;
+  std::string_view until;  // what ends the string or comment that is being read; empty: neither
+  if (toml.starts_with("\xef\xbb\xbf")) toml.remove_prefix(3);  // a byte order mark
+  for (std::size_t at = 0; at < toml.size(); ++at) {
+    const char c = toml[at];
+    const bool several_lines = until.size() == 3;
+    if (c == '\n') {
+      ++line;
+      line_start = at + 1;
+      if (!several_lines) until = {};
+    } else if (until.empty()) {
+      if (static_cast<unsigned char>(c) >= 0x80) {
+        const auto column = static_cast<std::uint32_t>(at - line_start + 1);
+        return Diagnostic{file_name, line, column, "",
+                          "not valid TOML: letters beyond ASCII only in strings and comments"};
+      }
+      if (c == '#') until = "\n";
+      // Elsewhere a quote begins no string, it is a mistake.
+      const bool may_begin = at == 0 || std::string_view(" \t\n=[{,.").find(toml[at - 1]) != std::string_view::npos;
+      if ((c == '"' || c == '\'') && may_begin) {
+        const std::string_view three = c == '"' ? R"(""")" : "'''";
+        until = toml.substr(at).starts_with(three) ? three : three.substr(0, 1);
+        at += until.size() - 1;
+      }
+    } else if (c == '\\' && until.front() == '"') {
+      if (toml.substr(at + 1, 1) != "\n") ++at;
+    } else if (toml.substr(at).starts_with(until)) {
+      at += until.size() - 1;
+      // Up to two quotes more belong to the string that three of them end.
+      for (int more = 0; several_lines && more < 2 && toml.substr(at + 1, 1) == until.substr(0, 1); ++more)
+        ++at;
+      until = {};
+    }
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 const Node* Node::find(std::string_view key) const {
@@ -82,6 +124,7 @@ std::string Node::describe() const {
 }
 
 tl::expected<Node, Diagnostic> parse_tree(std::string_view toml, const std::string& file_name) {
+  if (auto stray = stray_character(toml, file_name)) return tl::unexpected(std::move(*stray));
   const toml::parse_result result = toml::parse(toml, file_name);
   if (!result) {
     const toml::parse_error& error = result.error();
