@@ -1,0 +1,46 @@
+// Secrets that valgrind watches: what is poisoned counts as uninitialised memory, so memcheck reports every branch on
+// it and every address made of it. What is public by nature (a verdict, a message that is sent) is declassified, always
+// at a place named in README.md.
+#pragma once
+
+#include <cstddef>
+
+#if __has_include(<valgrind/memcheck.h>)
+#define SEALCAST_HAVE_MEMCHECK 1
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#include <valgrind/memcheck.h>
+#pragma GCC diagnostic pop
+#else
+#define SEALCAST_HAVE_MEMCHECK 0
+#endif
+
+namespace sealcast::constant_time {
+
+inline bool watched() {
+#if SEALCAST_HAVE_MEMCHECK
+  return RUNNING_ON_VALGRIND != 0;
+#else
+  return false;
+#endif
+}
+
+inline void poison([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) {
+#if SEALCAST_HAVE_MEMCHECK
+  (void)VALGRIND_MAKE_MEM_UNDEFINED(data, size);
+#endif
+}
+
+inline void declassify([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) {
+#if SEALCAST_HAVE_MEMCHECK
+  (void)VALGRIND_MAKE_MEM_DEFINED(data, size);
+#endif
+}
+
+template <typename T>
+T declassified(T value) {
+  declassify(&value, sizeof value);
+  return value;
+}
+
+}  // namespace sealcast::constant_time
