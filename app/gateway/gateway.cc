@@ -117,6 +117,14 @@ Result<void> Gateway::start() {
   return s.admin->start();
 }
 
+Result<void> Gateway::reload(const config::GatewayConfig& config) {
+  auto& s = *state_;
+  if (config.keyserver.has_value() != (s.key_server != nullptr))
+    return fail(std::string("keyserver.embedded can't change while the gateway runs; restart it"));
+  if (!s.key_server) return {};
+  return s.key_server->reload(*config.keyserver);
+}
+
 void Gateway::stop() {
   auto& s = *state_;
   s.stopping = true;

@@ -21,6 +21,9 @@ class Gateway {
   // Embedded key server, then policy and credentials, then ports, then the admin socket. The error is the first thing
   // that is missing, with what to do about it; nothing is left running then.
   Result<void> start();
+  // Hands the embedded key server its table of a file read again; the rest of the file is not looked at. Fails if there
+  // is none to reload, or if it refuses: then everything stays as it was.
+  Result<void> reload(const config::GatewayConfig& config);
   // Says goodbye to key servers and members, then stops the ports. The loop should run a little longer.
   void stop();
 

@@ -32,15 +32,19 @@ int run(const std::string& file) {
     spdlog::error("{}", started.error().message);
     return ExitCode::failed;
   }
-  const auto reload = [&file] {
+  const auto reload = [&file, &gateway] {
     const auto again = sealcast::config::load_gateway_config(file);
     for (const auto& problem : again.errors)
       spdlog::error("reload refused: {}", problem.text());
-    if (again.ok()) {
-      spdlog::warn(
-          "{} is valid; certificates and revocation lists are read at every connection, anything else needs a restart",
-          file);
+    if (!again.ok()) return;
+    if (auto taken = gateway.reload(*again.value); !taken) {
+      spdlog::error("reload refused: {}", taken.error().message);
+      return;
     }
+    spdlog::info(
+        "{} was read again{}; the gateway itself reads certificates and revocation lists at every connection, "
+        "anything else needs a restart",
+        file, again.value->keyserver ? " for the embedded key server" : "");
   };
   sealcast::daemon::Lifecycle lifecycle(
       io, [&gateway] { gateway.stop(); }, reload);

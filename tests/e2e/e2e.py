@@ -26,19 +26,22 @@ class EndToEnd(unittest.TestCase):
         self.addCleanup(self.lab.close)
         self.lab.make_pki(self.members)
 
-    def build(self, embedded=False, wire_options=(), group_options="", export_keys=False):
-        """Key server, studio (sender) and home (receiver) on one wire. Starts the key server and the wire only."""
+    def build(self, embedded=False, wire_options=(), group_options="", server_options="", export_keys=False, others=()):
+        """Key server, studio (sender), home and `others` (receivers) on one wire. Starts the key server and the wire."""
         self.studio, self.home = self.lab.site("studio"), self.lab.site("home")
+        self.others = {name: self.lab.site(name) for name in others}
+        keyserver_options = {"group_options": group_options, "server_options": server_options}
         if embedded:
             self.keyserver = None
             endpoint = f"{self.studio.management}:7400"
         else:
-            self.keyserver = KeyServer(self.lab, group_options=group_options)
+            self.keyserver = KeyServer(self.lab, **keyserver_options)
             self.keyserver_process = self.keyserver.start()
             endpoint = self.keyserver.endpoint
         self.studio.configure("sender", keyservers=[endpoint], embedded=embedded, export_keys=export_keys,
-                              keyserver_options={"group_options": group_options})
-        self.home.configure("receiver", keyservers=[endpoint], export_keys=export_keys)
+                              keyserver_options=keyserver_options)
+        for site in (self.home, *self.others.values()):
+            site.configure("receiver", keyservers=[endpoint], export_keys=export_keys)
         self.wire = Wire(self.lab, [site.black_socket for site in self.lab.sites], pcap=self.lab.work / "wire.pcap",
                          options=wire_options)
 
