@@ -9,7 +9,8 @@
 //                                    ◀───────▶  control channel, Message IDs 1, 2, 3 … in each direction
 //
 // What is wrong with the carriage itself (cookies, order, form) is fatal like a broken handshake, but is answered with
-// nothing: there is no peer yet, or no longer, to whom a TLS alert could be said.
+// nothing: there is no peer yet, or no longer, to whom a TLS alert could be said. But a client that speaks plain TLS to
+// a responder gets one plain TLS alert (Reason::wrong_carriage).
 #pragma once
 
 #include <functional>
