@@ -2,11 +2,14 @@
 //
 //   handshake_peer pki DIR                      writes certificates and keys for the cases
 //   handshake_peer server DIR KEY [options]     prints "PORT n", serves one connection, echoes application data
-//   handshake_peer puppet DIR KEY               the same by the puppet, with the multicast flag in CertificateRequest
-//   handshake_peer client DIR PORT [options]    connects, sends one line, prints what comes back
+//   handshake_peer puppet DIR KEY [--types T,…] the same by the puppet, in the standard mutual flow: CertificateRequest
+//                                               lists these types (without: ecdsa_sign, rsa_sign, the flag)
+//   handshake_peer client DIR PORT [options]    connects, sends one line (--say TEXT), prints what comes back
 //   handshake_peer capture DIR                  runs variant 2 in memory, writes capture.pcap and keys.log
 //   KEY: ecdsa | rsa        options: --standard --mutual --group NAME --rsa (the member's key, the group's suite)
+//   --bye (server, puppet): says close_notify right after the answer, for clients that wait for it
 //
+// Both ends print ESTABLISHED with what they learnt, and CLOSED when the peer said close_notify.
 // Exit codes: 0 done, 1 refused or failed (one line on stderr), 2 usage.
 #include <arpa/inet.h>
 #include <sys/socket.h>
@@ -33,7 +36,10 @@ struct Options {
   bool standard = false;
   bool mutual = false;
   bool rsa = false;
+  bool bye = false;
   std::string group = "tv";
+  std::string line = "hello from sealcast";
+  Bytes certificate_types;
 };
 
 std::int64_t now() {
@@ -158,6 +164,7 @@ bool serve(Endpoint& endpoint, Connection& connection, const std::function<bool(
     const auto received = endpoint.receive(bytes, now());
     for (Event& event : endpoint.take_events()) {
       if (const auto* established = std::get_if<Established>(&event)) describe(*established);
+      if (std::holds_alternative<PeerClosed>(event)) std::printf("CLOSED\n");
       done = handle(event) || done;
     }
     if (!received) {
@@ -184,6 +191,7 @@ int run_server(const Options& options, const std::string& key) {
       Bytes answer = {'e', 'c', 'h', 'o', ':', ' '};
       answer.insert(answer.end(), data->data.begin(), data->data.end());
       (void)endpoint->send_data(answer);
+      if (options.bye) endpoint->close();
     }
     if (const auto* control = std::get_if<ControlReceived>(&event))
       if (const auto* keepalive = std::get_if<Keepalive>(&control->message)) (void)endpoint->send(*keepalive);
@@ -197,7 +205,9 @@ int run_puppet(const Options& options, const std::string& key) {
   World world(KeyKind::p256, KeyKind::p256, key == "rsa" ? kRsaSuite : kEcdsaSuite);
   world.server_config.credentials = load(options, "server-" + key);
   Puppet puppet(Side::server, world, false);
-  puppet.certificate_types = Bytes{64, 1, world.server_config.multicast_flag};
+  puppet.certificate_types = options.certificate_types;
+  if (options.certificate_types.empty())
+    puppet.certificate_types = Bytes{kEcdsaSign, kRsaSign, world.server_config.multicast_flag};
   puppet.curve = NamedGroup::secp256r1;
   Connection connection(accept_one());
   const auto until = [&](std::string_view wanted) {
@@ -227,9 +237,11 @@ int run_puppet(const Options& options, const std::string& key) {
   Bytes answer = {'e', 'c', 'h', 'o', ':', ' '};
   answer.insert(answer.end(), puppet.application_data().begin(), puppet.application_data().end());
   puppet.send_record(ContentType::application_data, answer);
+  if (options.bye) puppet.send_record(ContentType::alert, Bytes{1, static_cast<std::uint8_t>(Alert::close_notify)});
   (void)connection.send(puppet.take_output());
-  while (!connection.receive().empty()) {
-  }
+  for (Bytes bytes = connection.receive(); !bytes.empty(); bytes = connection.receive())
+    puppet.receive(bytes);
+  if (puppet.alert_code() == static_cast<std::uint8_t>(Alert::close_notify)) std::printf("CLOSED\n");
   return 0;
 }
 
@@ -247,7 +259,7 @@ int run_client(const Options& options, std::uint16_t port) {
   const int fd = connect_to(port);
   if (fd < 0) return complain("cannot connect");
   Connection connection(fd);
-  const std::string line = "hello from sealcast\n";
+  const std::string line = options.line + "\n";
   std::string answer;
   const bool sound = serve(*endpoint, connection, [&](Event& event) {
     if (std::holds_alternative<Established>(event)) {
@@ -349,7 +361,13 @@ int main(int argc, char** argv) {
     if (words[i] == "--standard") options.standard = true;
     if (words[i] == "--mutual") options.mutual = true;
     if (words[i] == "--rsa") options.rsa = true;
-    if (words[i] == "--group" && i + 1 < words.size()) options.group = words[i + 1];
+    if (words[i] == "--bye") options.bye = true;
+    if (i + 1 == words.size()) continue;
+    if (words[i] == "--group") options.group = words[i + 1];
+    if (words[i] == "--say") options.line = words[i + 1];
+    std::istringstream types(words[i] == "--types" ? words[i + 1] : "");
+    for (std::string type; std::getline(types, type, ',');)
+      options.certificate_types.push_back(static_cast<std::uint8_t>(std::atoi(type.c_str())));
   }
   if (words[0] == "pki") return make_pki(options.directory);
   if (words[0] == "capture") return write_capture(options.directory);
