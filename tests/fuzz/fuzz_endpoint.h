@@ -1,16 +1,12 @@
 // Shared by the endpoint fuzzers: a world whose certificates are made once, and a stream cut into pieces.
 #pragma once
 
-#include <algorithm>
-#include <cstdlib>
-
 #include "handshake/testing/in_process.h"
+#include "tests/fuzz/input.h"
 
 namespace sealcast::handshake::fuzz {
 
-inline void require(bool holds) {
-  if (!holds) std::abort();
-}
+using sealcast::fuzz::require;
 
 inline testing::World& world(bool standard) {
   static testing::World multicast;
