@@ -24,6 +24,14 @@ std::string number(std::uint64_t value) {
   return std::to_string(value);
 }
 
+// Between a certificate's serial number and a password's stamp; neither is anything but hexadecimal digits.
+constexpr char stamp_mark = '+';
+
+// What `members` and `senders` name.
+std::vector<std::string> names_of(const PeerIdentity& member) {
+  return member.names.empty() ? std::vector<std::string>{member.name} : member.names;
+}
+
 // Slots an epoch can hand out; the wire's slots_used counts them in 16 bits.
 std::uint32_t capacity(const Epoch& epoch) {
   return std::min<std::uint32_t>(1U << epoch.policy.spi_slot_bits, 65535);
@@ -41,6 +49,12 @@ std::string_view name(Phase phase) {
       return "old";
   }
   return "?";
+}
+
+PeerIdentity stamped(PeerIdentity identity, const std::string& stamp) {
+  if (identity.user.empty()) return identity;
+  identity.serial_hex += (identity.serial_hex.empty() ? std::string() : std::string(1, stamp_mark)) + stamp;
+  return identity;
 }
 
 GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
@@ -81,22 +95,36 @@ void GroupState::warn_of_member(const std::string& line, Moment now) {
 
 // ---------------------------------------------------------------- giving an epoch to a member
 
-// What the configuration says; the handshake has verified the chain, the extension and the certificate's groups before,
-// and they are looked at again because this is the one place where the group secret leaves.
+// What the configuration says; the handshake has verified the chain, the extension, the certificate's groups and the
+// password before, and they are looked at again because this is the one place where the group secret leaves.
 Result<void> GroupState::admit(const PeerIdentity& member) const {
-  const std::string who = "certificate " + escaped(member.name);
+  const bool by_certificate = config_.uses_certificates();
+  const std::string who = (by_certificate ? "certificate " : "user ") + escaped(member.name);
+  const auto names = names_of(member);
   if (member.name.empty() || member.name.size() > max_member_id)
     return fail(who + ": expected a name of 1 to 64 bytes, got " + number(member.name.size()));
-  if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
-  if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
-    return fail(who + ": does not name the group " + escaped(config_.id));
-  const std::vector<std::string> names = member.names.empty() ? std::vector<std::string>{member.name} : member.names;
+  if (by_certificate) {
+    if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
+    if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
+      return fail(who + ": does not name the group " + escaped(config_.id));
+  }
+  if (config_.uses_passwords() == member.user.empty())
+    return fail(who + (member.user.empty() ? ": gave no password" : ": gave a password where none is wanted"));
+  // Both factors belong to one principal; with a password alone the user is the name.
+  if (!member.user.empty() && std::find(names.begin(), names.end(), member.user) == names.end())
+    return fail(who + ": does not bear the name of user " + escaped(member.user));
   if (!config_.admits(names)) return fail(who + ": not among the members of the group " + escaped(config_.id));
   return {};
 }
 
 Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
   if (auto admitted = admit(member); !admitted) return admitted;
+  if (config_.uses_passwords()) {
+    const std::string stamp = member.serial_hex.substr(member.serial_hex.rfind(stamp_mark) + 1);
+    if (!context_.password_stands || !context_.password_stands(member.user, stamp))
+      return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
+  }
+  if (!config_.uses_certificates()) return {};
   return context_.recheck(member, config_.id, now.unix_seconds);
 }
 
@@ -182,9 +210,7 @@ Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_h
 // or beyond the end of the block, still receives.
 Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity, const std::string& address,
                                      std::uint32_t slots_wanted, Moment now) {
-  const std::vector<std::string> names =
-      identity.names.empty() ? std::vector<std::string>{identity.name} : identity.names;
-  std::uint32_t slots = config_.may_send(names) ? slots_wanted : 0;
+  std::uint32_t slots = config_.may_send(names_of(identity)) ? slots_wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > capacity(epoch))) {
     warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) + " epoch=" + number(epoch.number) +

@@ -47,7 +47,14 @@ struct GroupContext {
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;
+  // Whether the user's password is still the one of this stamp (H7, H8); replaced when the password file is read again.
+  // Empty: there is no password file, and nobody stands by a password.
+  std::function<bool(const std::string& user, const std::string& stamp)> password_stands;
 };
+
+// The identity with the stamp of the password it gave. Where there is a certificate both must stand, so the stamp
+// follows its serial number; with a password alone it takes its place. Unchanged without a user.
+handshake::PeerIdentity stamped(handshake::PeerIdentity identity, const std::string& stamp);
 
 enum class Phase : std::uint8_t { pending, active, old };
 std::string_view name(Phase phase);
@@ -169,7 +176,7 @@ class GroupState {
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
   void rekey_soon(Moment now);
   Result<void> admit(const handshake::PeerIdentity& member) const;
-  // admit(), and the certificate against the trust store of now (H8).
+  // admit(), the certificate against the trust store of now (H8), the password against the password file of now (H7).
   Result<void> stands(const handshake::PeerIdentity& member, Moment now) const;
   void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
   Epoch* find(std::uint64_t number);

@@ -58,6 +58,8 @@ Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const co
   server->member_trust = std::move(*trust);
   server->multicast_flag = config.multicast_flag;
   server->allow_standard = config.allow_standard;
+  server->key_server_id = config.id;
+  server->realm = config.id;  // at most 64 bytes, as realm's are
   return server;
 }
 
@@ -118,6 +120,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
     return carriage == config::Carriage::tls ? server_config_ : isakmp_config_;
   }
   CookieJar& cookies() override { return *cookies_; }
+  PasswordGate* passwords() override { return gate_.get(); }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
   ByteSpan scratch() override { return scratch_; }
   const std::string& standard_answer() const override { return standard_answer_; }
@@ -146,6 +149,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
   std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
   void use(std::shared_ptr<const handshake::ServerConfig> config);
+  Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
   void accept(Listener& listener);
   void accepted(tcp::socket socket, config::Carriage carriage);
@@ -165,6 +169,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
   std::map<std::string, std::unique_ptr<Group>> groups_;
+  std::unique_ptr<PasswordGate> gate_;  // set where a group uses passwords
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::unordered_map<std::string, std::uint32_t> per_address_;
   Counters counters_;
@@ -181,6 +186,8 @@ Result<void> KeyServer::Impl::start() {
   auto credentials = load_credentials(config_);
   if (!credentials) return tl::unexpected(credentials.error());
   use(std::move(*credentials));
+  auto passwords = load_passwords(config_);
+  if (!passwords) return tl::unexpected(passwords.error());
   auto store = store::Store::open(config_.state, config_.id, now().unix_seconds);
   if (!store) return tl::unexpected(store.error());
   const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
@@ -201,6 +208,10 @@ Result<void> KeyServer::Impl::start() {
     if (!stands) return fail(stands.error().message());
     return {};
   };
+  context_.password_stands = [this](const std::string& user, const std::string& stamp) {
+    return gate_ && gate_->stands(user, stamp);
+  };
+  if (*passwords) gate_->use(std::move(**passwords));
   for (const auto& group : config_.groups)
     add_group(group);
   started_ = now().steady;
@@ -217,6 +228,18 @@ Result<void> KeyServer::Impl::start() {
   for (const auto& listener : listeners_)
     accept(*listener);
   return {};
+}
+
+// The users, where a group needs them; read on this thread, like everything else at start and reload.
+Result<std::optional<passwords::PasswordFile>> KeyServer::Impl::load_passwords(const config::KeyserverConfig& config) {
+  const bool needed =
+      std::any_of(config.groups.begin(), config.groups.end(), [](const auto& group) { return group.uses_passwords(); });
+  if (!needed) return std::nullopt;
+  if (!config.password_file) return fail("expected keyserver.password_file, since a group uses passwords");
+  if (!gate_) gate_ = std::make_unique<PasswordGate>(io_, options_.passwords, random());
+  auto file = gate_->load(*config.password_file);
+  if (!file) return fail(file.error().message + " (made with: sealcast passwd)");
+  return std::optional(std::move(*file));
 }
 
 // What is carried in ISAKMP is multicast or nothing: a standard client has TLS, and the port for it.
@@ -289,6 +312,7 @@ void KeyServer::Impl::stop() {
   for (auto& [session, owner] : sessions_)
     session->detach();
   sessions_.clear();
+  gate_.reset();  // waits for the hashes under way
   per_address_.clear();
   groups_.clear();  // wipes every premaster
   store_.reset();
@@ -451,8 +475,11 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   if (!slot_bits) return fail("keyserver.spi_range is too small for the new groups. Nothing was taken over");
   auto credentials = load_credentials(config);
   if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
+  auto passwords = load_passwords(config);
+  if (!passwords) return fail(passwords.error().message + ". Nothing was taken over");
 
   use(std::move(*credentials));
+  if (*passwords) gate_->use(std::move(**passwords));
   config_ = config;
   context_.slot_bits = *slot_bits;
   for (const auto& group : config_.groups) {
@@ -475,7 +502,8 @@ std::string KeyServer::Impl::status_json() const {
                     sessions_.size(),
                     counters_,
                     {},
-                    cookies_.get()};
+                    cookies_.get(),
+                    gate_.get()};
   for (const auto& [id, group] : groups_)
     input.groups.push_back(&group->state);
   return to_json(input, now().steady);

@@ -16,10 +16,7 @@
 
 #include "base/result.h"
 #include "controlplane/config/config.h"
-
-namespace sealcast::handshake {
-class Random;
-}
+#include "controlplane/keyserver/password_gate.h"
 
 namespace sealcast::keyserver {
 
@@ -30,6 +27,7 @@ struct KeyServerOptions {
   std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
   std::chrono::milliseconds longest_keepalive{10000};          // keepalives leave every min(lease / 4, this)
   std::optional<std::chrono::milliseconds> cookie_rotation;    // empty: CookieJar::rotation_period
+  PasswordSettings passwords;                                  // attempts, threads and costs (variant 3)
   std::size_t max_output_bytes = 64 * 1024;  // unsent output a member may leave lying before it is closed (H13)
 };
 
@@ -56,10 +54,10 @@ class KeyServer {
   // is still under way, or the store refuses.
   Result<void> rekey(const std::string& group_id);
 
-  // Takes over what may change while running: certificate, private key, CA, CRL, allow_standard, timeouts and quotas,
-  // members, senders, lifetimes and delays of a group, and whole new groups. Anything else that differs needs a
-  // restart: then nothing at all is taken over and the error says which key. A group's new policy holds from its next
-  // epoch on.
+  // Takes over what may change while running: certificate, private key, CA, CRL, password file, allow_standard,
+  // timeouts and quotas, members, senders, lifetimes and delays of a group, and whole new groups. Anything else that
+  // differs needs a restart: then nothing at all is taken over and the error says which key. A group's new policy holds
+  // from its next epoch on.
   Result<void> reload(const config::KeyserverConfig& config);
 
   // {"id", "listen" and "listen_isakmp" (where there is one), "isakmp": {"connections", "cookies_shown"}, "uptime_s",

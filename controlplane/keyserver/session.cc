@@ -1,12 +1,14 @@
 #include "controlplane/keyserver/session.h"
 
 #include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <algorithm>
 #include <asio/buffer.hpp>
 #include <asio/error.hpp>
 #include <asio/post.hpp>
 #include <asio/write.hpp>
+#include <cerrno>
 
 #include "controlplane/keyserver/audit.h"
 #include "handshake/isakmp/message.h"
@@ -29,6 +31,14 @@ void set_up(asio::ip::tcp::socket& socket) {
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
   socket.set_option(asio::socket_base::send_buffer_size(kernel_send_buffer), ignored);
   setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &peer_silent_after_ms, sizeof peer_silent_after_ms);
+}
+
+// The address that attempts count for. IPv4 behind an IPv6 socket is IPv4: else all of it would share one limit.
+IpAddress limited_as(const std::string& host) {
+  constexpr std::string_view mapped = "::ffff:";
+  std::string_view text = std::string_view(host).substr(0, host.find('%'));  // no scope
+  if (text.starts_with(mapped) && text.find('.') != std::string_view::npos) text.remove_prefix(mapped.size());
+  return IpAddress::parse(text).value_or(IpAddress{});
 }
 
 }  // namespace
@@ -60,7 +70,9 @@ void Session::start(config::Carriage carriage) {
 void Session::detach() {
   in_group_ = false;
   host_ = nullptr;
+  const bool unread = std::exchange(checking_, nullptr) != nullptr;
   if (phase_ == State::handshaking || phase_ == State::joined) linger();
+  if (unread && phase_ != State::dead) wait_readable();
 }
 
 // ---------------------------------------------------------------- input
@@ -86,7 +98,7 @@ void Session::readable() {
     }
     heard_ = true;
     if (listening) consume(ByteView(into.data(), n));
-    if (phase_ == State::dead || doomed_) return;
+    if (phase_ == State::dead || doomed_ || checking_) return;
   }
   wait_readable();
 }
@@ -95,18 +107,24 @@ void Session::consume(ByteView bytes) {
   const auto received = endpoint_->receive(bytes, host_->now().unix_seconds);
   handle_events();  // what was received before an error counts
   if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
-    const std::string detail = received.error().message();
-    if (phase_ == State::handshaking && carriage_ == config::Carriage::tls && isakmp::is_cookie_request(bytes)) {
-      failed("wrong_carriage", "an ISAKMP message came to listen, which is for TLS; ISAKMP is for listen_isakmp");
-    } else if (phase_ == State::handshaking) {
-      failed(std::string(handshake::name(received.error().reason)), detail);
-    } else {
-      audit_warning("connection_failed address=" + address_ + " why=" + escaped(detail));
+    if (phase_ == State::joined) {
+      audit_warning("connection_failed address=" + address_ + " why=" + escaped(received.error().message()));
+      leave_group();
+      return linger();
     }
-    leave_group();
-    return linger();  // the alert is among the output
+    if (carriage_ == config::Carriage::tls && isakmp::is_cookie_request(bytes)) {
+      failed("wrong_carriage", "an ISAKMP message came to listen, which is for TLS; ISAKMP is for listen_isakmp");
+      return linger();
+    }
+    return refused(received.error());
   }
   flush();
+}
+
+void Session::refused(const handshake::HandshakeError& error) {
+  failed(std::string(handshake::name(error.reason)), error.message());
+  leave_group();
+  linger();  // the alert is among the output
 }
 
 void Session::handle_events() {
@@ -117,6 +135,8 @@ void Session::handle_events() {
             " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
     } else if (auto* done = std::get_if<handshake::Established>(&event)) {
       established(*done);
+    } else if (auto* presented = std::get_if<handshake::PasswordPresented>(&event)) {
+      check_password(*presented);
     } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
       host_->notice_resume();
       GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
@@ -148,8 +168,55 @@ void Session::established(handshake::Established& event) {
   in_group_ = true;
   const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
-  group->join(*this, event.peer, address_, given_, host_->now());
+  group->join(*this, stamped(event.peer, stamp_), address_, given_, host_->now());
   host_->group_changed(*group);
+}
+
+// ---------------------------------------------------------------- passwords (variant 3)
+
+// The endpoint stands still until the answer, and so does this connection: nothing is read, the deadline still holds.
+void Session::check_password(handshake::PasswordPresented& presented) {
+  user_ = presented.user;
+  PasswordGate* gate = host_->passwords();
+  if (gate) {
+    checking_ = gate->check(std::move(presented.user), std::move(presented.secret), limited_as(peer_host_),
+                            [this](const PasswordGate::Answer& answer) { password_checked(answer); });
+  }
+  if (checking_) return;
+  failed("password_unchecked", gate ? "too many passwords wait to be checked" : "there is no password file");
+  end();
+}
+
+void Session::password_checked(const PasswordGate::Answer& answer) {
+  const auto self = shared_from_this();
+  checking_.reset();
+  if (phase_ != State::handshaking || !host_) return;
+  // Who is gone holds no epoch: none is given to a dead connection.
+  if (peer_is_gone()) return lost("the peer ended the connection while its password was checked");
+  using Verdict = PasswordGate::Verdict;
+  const bool right = answer.verdict == Verdict::right;
+  if (right) {
+    stamp_ = answer.stamp;
+    audit("password_accepted user=" + escaped(user_) + " address=" + address_);
+  } else {
+    const std::string user = "user " + escaped(user_) + ": ";
+    refusal_ = user + (answer.verdict == Verdict::limited  ? "too many attempts"
+                       : answer.verdict == Verdict::failed ? "the password could not be hashed: no memory?"
+                                                           : "unknown, or the password is wrong");
+  }
+  const auto checked = endpoint_->password_checked(right, host_->now().unix_seconds);
+  handle_events();
+  if (!checked && phase_ == State::handshaking)
+    refused(checked.error());
+  else
+    flush();
+  if (phase_ != State::dead && !doomed_ && !checking_) wait_readable();
+}
+
+bool Session::peer_is_gone() {
+  std::uint8_t byte = 0;
+  const ssize_t n = ::recv(socket_.native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
 }
 
 std::optional<handshake::GroupFlow> Session::find_group(const std::string& group_id) {
@@ -162,7 +229,7 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
   if (host_) host_->notice_resume();
   GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return fail("no such group");
-  auto keying = group->issue(member, address_, host_->now());
+  auto keying = group->issue(stamped(member, stamp_), address_, host_->now());
   host_->group_changed(*group);
   if (!keying) {
     refusal_ = keying.error().message;
@@ -215,7 +282,7 @@ void Session::write() {
   asio::async_write(socket_, asio::buffer(in_flight_),
                     [self = shared_from_this()](const error_code& error, std::size_t) {
                       self->writing_ = false;
-                      self->in_flight_ = {};
+                      self->in_flight_ = Bytes();  // its memory, too
                       if (self->phase_ == State::dead) return;
                       if (error) return self->lost("writing: " + error.message());
                       self->write();
@@ -305,6 +372,7 @@ void Session::linger() {
 void Session::end() {
   if (phase_ == State::dead) return;
   phase_ = State::dead;
+  checking_.reset();
   ++timer_round_;
   timer_.cancel();
   error_code ignored;

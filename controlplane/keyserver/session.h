@@ -10,6 +10,7 @@
 
 #include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
+#include "controlplane/keyserver/password_gate.h"
 #include "handshake/endpoint.h"
 
 namespace sealcast::keyserver {
@@ -31,7 +32,8 @@ class SessionHost {
   virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
   virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
   virtual std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const = 0;
-  virtual CookieJar& cookies() = 0;  // called only where a session is carried in ISAKMP
+  virtual CookieJar& cookies() = 0;       // called only where a session is carried in ISAKMP
+  virtual PasswordGate* passwords() = 0;  // nullptr: no group uses passwords
   virtual handshake::Random& random() = 0;
   virtual ByteSpan scratch() = 0;  // shared by all sessions, for one read at a time
   virtual const std::string& standard_answer() const = 0;
@@ -70,6 +72,10 @@ class Session final : public std::enable_shared_from_this<Session>,
   void consume(ByteView bytes);
   void handle_events();
   void established(handshake::Established& event);
+  void check_password(handshake::PasswordPresented& presented);
+  void password_checked(const PasswordGate::Answer& answer);
+  void refused(const handshake::HandshakeError& error);
+  bool peer_is_gone();
   void flush();
   void write();
   void wait_for(std::chrono::milliseconds delay, void (Session::*then)());
@@ -93,8 +99,11 @@ class Session final : public std::enable_shared_from_this<Session>,
   config::Carriage carriage_ = config::Carriage::tls;
   std::unique_ptr<handshake::Endpoint> endpoint_;
   State phase_ = State::handshaking;
-  std::string refusal_;   // why issue() gave nothing; for the log
-  std::string group_id_;  // set by issue()
+  std::string refusal_;  // why issue() gave nothing, or why the password was refused; for the log
+  std::shared_ptr<PasswordGate::Ticket> checking_;  // set: the password is being checked, and nothing is read meanwhile
+  std::string user_;                                // whose it is
+  std::string stamp_;                               // of the password that was right
+  std::string group_id_;                            // set by issue()
   Given given_;
   bool in_group_ = false;
   bool writing_ = false;

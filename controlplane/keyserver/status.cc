@@ -98,6 +98,8 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
               {"groups", std::move(groups)}};
   if (input.listen) out["listen"] = input.listen->text();
   if (input.listen_isakmp) out["listen_isakmp"] = input.listen_isakmp->text();
+  if (input.passwords)
+    out["passwords"] = {{"users", input.passwords->users()}, {"waiting", input.passwords->waiting()}};
   if (input.cookies)
     out["isakmp"] = {{"connections", input.cookies->opened()}, {"cookies_shown", input.cookies->shown()}};
   // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.

@@ -8,6 +8,7 @@
 
 #include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
+#include "controlplane/keyserver/password_gate.h"
 
 namespace sealcast::keyserver {
 
@@ -25,7 +26,8 @@ struct StatusInput {
   std::size_t connections = 0;
   const Counters& counters;
   std::vector<const GroupState*> groups;
-  const CookieJar* cookies = nullptr;  // where there is listen_isakmp
+  const CookieJar* cookies = nullptr;       // where there is listen_isakmp
+  const PasswordGate* passwords = nullptr;  // where a group uses passwords
 };
 
 std::string to_json(const StatusInput& input, SteadyTime now);

@@ -215,6 +215,15 @@ Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& pass
   return matches && length_ok && line != nullptr;
 }
 
+std::optional<std::string> PasswordFile::stamp(std::string_view user) const {
+  const Line* line = find(user);
+  if (line == nullptr) return std::nullopt;
+  std::array<std::uint8_t, crypto_generichash_BYTES> digest{};  // the salt is in the line: the same password differs
+  crypto_generichash(digest.data(), digest.size(), reinterpret_cast<const unsigned char*>(line->rest.data()),
+                     line->rest.size(), nullptr, 0);
+  return to_hex(ByteView(digest).first(8));
+}
+
 Result<void> PasswordFile::set(std::string_view user, const SecretBytes& password) {
   if (!valid_user(user)) return fail("expected a user name of 1 to 64 characters A-Z a-z 0-9 . _ - @");
   if (password.empty() || password.size() > kMaxPasswordBytes)

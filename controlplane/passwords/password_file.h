@@ -9,6 +9,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,6 +58,10 @@ class PasswordFile {
   // and whatever the lengths, and never says which of the two was wrong. An Error is the machine's fault (no memory),
   // never the user's; it names nobody. Blocks; may be called from several threads at once.
   Result<bool> verify(std::string_view user, const SecretBytes& password) const;
+
+  // Tells one password of a user from the next: 16 hex digits that change whenever the user's line does, and say
+  // nothing about the password or its hash. nullopt: no such user.
+  std::optional<std::string> stamp(std::string_view user) const;
 
   // Adds the user or replaces the hash; a fresh salt each time. Other lines and comments stay as they are.
   Result<void> set(std::string_view user, const SecretBytes& password);

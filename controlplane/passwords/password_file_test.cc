@@ -151,6 +151,19 @@ TEST(PasswordFile, H7_PasswordsBeyondTheProtocolsLengthAreNeverRight) {
   EXPECT_FALSE(file->verify("bert", secret("a")).value());
 }
 
+TEST(PasswordFile, H7_AStampChangesWithThePasswordAndShowsNoHash) {
+  auto file = PasswordFile::parse("", "users", kCheap);
+  ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
+  const auto first = file->stamp("anna");
+  ASSERT_TRUE(first.has_value());
+  EXPECT_EQ(first->size(), 16u);
+  EXPECT_EQ(PasswordFile::parse(file->text(), "users", kCheap)->stamp("anna"), first);
+  EXPECT_EQ(file->stamp("bert"), std::nullopt);
+  EXPECT_EQ(file->stamp(""), std::nullopt);
+  ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
+  EXPECT_NE(file->stamp("anna"), first) << "set anew, even to the same";
+}
+
 TEST(PasswordFile, H7_CommentsAndOrderSurviveAChange) {
   const std::string anna = line_of("anna", {8, 1});
   const std::string text = "# studio\n" + anna + "\n# home\n" + line_of("bert", {8, 1});

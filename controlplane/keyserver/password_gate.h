@@ -1,0 +1,73 @@
+// Passwords of variant 3 (H7, AUTH-2): attempts limited, Argon2id in a small pool of its own, one answer on the loop's
+// thread. Everything but the hashing runs on that thread.
+//
+// Who is refused learns nothing but that: a wrong password, an unknown user and too many attempts get the same answer
+// after the same time. A limited attempt is not hashed, else the limit would protect nobody; it waits for as long as
+// attempts have lately taken.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "base/secret.h"
+#include "controlplane/passwords/attempt_limiter.h"
+#include "controlplane/passwords/password_file.h"
+
+namespace sealcast::handshake {
+class Random;
+}
+
+namespace sealcast::keyserver {
+
+struct PasswordSettings {
+  unsigned threads = 0;       // Argon2id at once, each with the file's memory (64 MiB); 0: one, from four cores on two
+  std::size_t waiting = 128;  // attempts that wait for a thread; a further one's connection is closed unanswered
+  passwords::AttemptLimits limits{};
+  passwords::HashPolicy policy{};
+};
+
+class PasswordGate {
+ public:
+  enum class Verdict : std::uint8_t { right, wrong, limited, failed };
+  struct Answer {
+    Verdict verdict = Verdict::wrong;
+    std::string stamp;  // right: PasswordFile::stamp() of the password that was right
+  };
+  using Done = std::function<void(const Answer&)>;
+
+  // What the asker holds while it waits. Letting go of it gives the attempt up: it is not hashed if it still waits, and
+  // nobody is called.
+  class Ticket {
+   public:
+    virtual ~Ticket() = default;
+  };
+
+  PasswordGate(asio::io_context& io, PasswordSettings settings, handshake::Random& random);
+  ~PasswordGate();  // waits for the hashes under way; those that wait are given up
+  PasswordGate(const PasswordGate&) = delete;
+  PasswordGate& operator=(const PasswordGate&) = delete;
+
+  // Computes one hash, so takes as long as an attempt. The users of before stay until use() is called.
+  Result<passwords::PasswordFile> load(const std::string& path) const;
+  void use(passwords::PasswordFile file);
+  // Whether this is still the user's password: the stamp of use()'s file is the same.
+  bool stands(const std::string& user, const std::string& stamp) const;
+  std::size_t users() const;
+  std::size_t waiting() const;
+
+  // Calls done once, later, on the loop's thread. nullptr: too many wait already, and nobody will be called.
+  std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done);
+
+ private:
+  class Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace sealcast::keyserver
