@@ -311,7 +311,7 @@ TEST_F(IsakmpListener, PARSE_1_LyingLengthsAfterTheCookiesEndTheConnection) {
     wire.send(message);
     EXPECT_EQ(wire.receive_all(in(5s)), Bytes{}) << "payload length " << lie;
   }
-  for (const std::uint32_t length : {0u, 28u, 32u, 128u * 1024 + 1, 0xffffffffu}) {
+  for (const std::uint32_t length : {0u, 28u, 32u, 70u * 1024, 128u * 1024 + 1, 0xffffffffu}) {
     Wire wire(port());
     const Cookie cookie = ask(wire, kI);
     Bytes message = isakmp::encode(kI, cookie, 0, records);
@@ -329,9 +329,9 @@ TEST_F(IsakmpListener, H13_HalfOpenConnectionsEndAtTheDeadline) {
   part.send(ByteView(isakmp::encode(kI, isakmp::kNoCookie, 0, {})).first(27));
   ask(asked, kI);
   const Cookie cookie = ask(waiting, kI);
-  // Says that 100 KiB follow, and sends none of them.
+  // Says that 60 KiB follow, and sends none of them.
   Bytes promise = isakmp::encode(kI, cookie, 0, hello());
-  store_be<std::uint32_t>(promise.data() + 24, 100 * 1024);
+  store_be<std::uint32_t>(promise.data() + 24, 60 * 1024);
   waiting.send(ByteView(promise).first(isakmp::kHeaderBytes));
   for (Wire* wire : {&silent, &part, &asked, &waiting})
     EXPECT_TRUE(wire->receive_all(in(5s)).has_value());

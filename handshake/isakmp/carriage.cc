@@ -100,6 +100,11 @@ class Carriage : public Endpoint {
       return refuse(Reason::unexpected_message, "expected ISAKMP message id " + std::to_string(wanted) + ", got " +
                                                     std::to_string(header.message_id));
     }
+    if (!counting_ && header.length > kMaxHandshakeMessageBytes) {
+      return refuse(Reason::handshake_too_large,
+                    "expected an ISAKMP message of at most " + std::to_string(kMaxHandshakeMessageBytes) +
+                        " bytes before the handshake is over, got " + std::to_string(header.length));
+    }
     if (!open_) return judge_cookies(header, unix_now);
     if (header.initiator != initiator_ || header.responder != responder_)
       return refuse(Reason::illegal_parameter, "the ISAKMP cookies changed");

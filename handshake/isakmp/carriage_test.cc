@@ -317,6 +317,85 @@ TEST_F(ResponderCase, H13_GarbageIsRefusedFromTheFirstHeaderOn) {
   expect_dead();
 }
 
+// ---------------------------------------------------------------- the other carriage
+
+const Bytes kClientHello = {0x16, 0x03, 0x01, 0x00, 0xc8, 0x01, 0x00, 0x00, 0xc4, 0x03, 0x03, 0x55, 0x55, 0x55,
+                            0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55};
+
+TEST_F(ResponderCase, P34_PlainTlsIsToldSoInPlainTls) {
+  EXPECT_EQ(refusal(kClientHello), Reason::wrong_carriage);
+  EXPECT_EQ(responder->take_output(), (Bytes{21, 3, 3, 0, 2, 2, 10}));
+  EXPECT_EQ(made, 0);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, P34_ACookieMayLookLikeTls) {
+  const Cookie like_tls{0x16, 3, 3, 0, 1, 2, 3, 4};
+  ASSERT_TRUE(responder->receive(encode(like_tls, kNoCookie, 0, {}), kNow).has_value());
+  EXPECT_EQ(messages(responder->take_output()).at(0).header.initiator, like_tls);
+}
+
+TEST_F(ResponderCase, P34_TlsLaterThanTheFirstMessageIsJustWrong) {
+  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  (void)responder->take_output();
+  EXPECT_EQ(refusal(kClientHello), Reason::decode_error);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, H13_ALargeMessageBeforeTheClosingFinishedIsRefusedByItsHeader) {
+  exchange();
+  Bytes large = encode(kI, cookie, 0, Bytes(kMaxHandshakeMessageBytes));
+  large.resize(kHeaderBytes);
+  EXPECT_EQ(refusal(large), Reason::handshake_too_large);
+  expect_dead();
+}
+
+TEST_F(ResponderCase, P34_ALargeMessageAfterTheClosingFinishedIsTaken) {
+  prepared.establish_on = 1;
+  exchange();
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes(kMaxContentBytes)), kNow).has_value());
+  EXPECT_EQ(fake->received.back().size(), kMaxContentBytes);
+}
+
+TEST_F(ResponderCase, P28_TheAnswerToAPasswordIsAFlight) {
+  EXPECT_FALSE(responder->password_checked(true, kNow).has_value()) << "before there is a TLS endpoint";
+  exchange();
+  (void)responder->take_output();
+  ASSERT_TRUE(responder->password_checked(true, kNow).has_value());
+  const auto sent = messages(responder->take_output());
+  ASSERT_EQ(sent.size(), 1u);
+  EXPECT_EQ(sent[0].header.message_id, 0u);
+}
+
+TEST(IsakmpInitiator, P34_KnowsATlsAlertInPlaceOfTheAnswer) {
+  for (const std::size_t portion : {1u, 7u}) {
+    CountingRandom random;
+    auto initiator = make_initiator(std::make_unique<Fake>(), random);
+    (void)initiator->take_output();
+    const Bytes alert = {21, 3, 3, 0, 2, 2, 50};
+    Outcome<void> received;
+    for (std::size_t at = 0; at < alert.size() && received; at += portion)
+      received = initiator->receive(ByteView(alert).subspan(at, portion), kNow);
+    ASSERT_FALSE(received.has_value()) << "though no header is whole";
+    EXPECT_EQ(received.error().reason, Reason::wrong_carriage);
+    EXPECT_TRUE(initiator->take_output().empty());
+  }
+}
+
+TEST(IsakmpInitiator, P34_ItsOwnCookieMayLookLikeTls) {
+  struct LikeTls : handshake::Random {
+    void fill(ByteSpan out) override {
+      std::fill(out.begin(), out.end(), std::uint8_t{3});
+      out[0] = 0x16;
+    }
+  } random;
+  auto initiator = make_initiator(std::make_unique<Fake>(), random);
+  const Cookie own = messages(initiator->take_output()).at(0).header.initiator;
+  const Bytes answer = encode(own, Cookie{42}, 0, {});
+  for (const std::uint8_t byte : answer)
+    ASSERT_TRUE(initiator->receive(ByteView(&byte, 1), kNow).has_value());
+}
+
 TEST(IsakmpInitiator, P34_AsksForACookieAndOnlyThenSaysHello) {
   CountingRandom random;
   auto inner = std::make_unique<Fake>();

@@ -140,7 +140,7 @@ Outcome<std::optional<Message>> MessageReader::take(ByteView& bytes, const Judge
     if (!header) return tl::unexpected(header.error());
     if (auto accepted = judge(*header); !accepted) return tl::unexpected(accepted.error());
     header_ = *header;
-    held_.clear();
+    held_ = SensitiveBytes();
   }
   const std::size_t rest = header_->length - kHeaderBytes;
   fill(bytes, rest);
@@ -148,7 +148,7 @@ Outcome<std::optional<Message>> MessageReader::take(ByteView& bytes, const Judge
   auto content = decode_payloads(*header_, ByteView(held_.data(), held_.size()));
   if (!content) return tl::unexpected(content.error());
   Message message{*header_, std::move(*content)};
-  held_.clear();
+  held_ = SensitiveBytes();  // its memory, too: one large message must not cost as long as the connection lasts (H13)
   header_.reset();
   return message;
 }

@@ -29,7 +29,9 @@ inline constexpr std::size_t kMaxPayloadBody = 65'531;  // its length field coun
 inline constexpr std::size_t kMaxPayloads = 4;
 // Of one message, header included: what a peer can make us hold (H13).
 inline constexpr std::size_t kMaxMessageBytes = 128 * 1024;
-// Of the records in it, so that it fits.
+// The same before the closing Finished: a whole handshake of 64 KiB in one flight, and what its records add.
+inline constexpr std::size_t kMaxHandshakeMessageBytes = 68 * 1024;
+// Of the records in a message, so that it fits.
 inline constexpr std::size_t kMaxContentBytes = kMaxMessageBytes - kHeaderBytes - kMaxPayloads * kPayloadHeaderBytes;
 
 struct Header {
@@ -69,6 +71,8 @@ class MessageReader {
   // Takes what belongs to the message under way off the front of bytes; a message when it is whole.
   Outcome<std::optional<Message>> take(ByteView& bytes, const Judge& judge);
 
+  // Bytes of memory held for a message that is not whole yet.
+  std::size_t held_bytes() const { return held_.capacity(); }
   // What has come of a header that is not whole yet, or was refused.
   ByteView beginning() const { return header_ ? ByteView() : ByteView(held_.data(), held_.size()); }
 

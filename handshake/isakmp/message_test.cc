@@ -197,6 +197,31 @@ TEST(IsakmpMessage, H13_NothingOfAMessageIsKeptBeforeItsHeaderIsJudged) {
   EXPECT_EQ(asked, 1);
 }
 
+TEST(IsakmpMessage, H13_TheMemoryOfALargeMessageIsGivenBack) {
+  MessageReader reader;
+  const Bytes large = encode(kI, kR, 1, content_of(100'000));
+  ByteView first = ByteView(large).first(50'000);
+  ASSERT_TRUE(reader.take(first, [](const Header&) { return Outcome<void>(); }).has_value());
+  EXPECT_GE(reader.held_bytes(), 49'000u);
+  EXPECT_LT(reader.held_bytes(), 100'001u) << "not more than came, but for the growth of a vector";
+  ByteView rest = ByteView(large).subspan(50'000);
+  ASSERT_TRUE(reader.take(rest, [](const Header&) { return Outcome<void>(); }).value().has_value());
+  EXPECT_LT(reader.held_bytes(), 100u);
+}
+
+TEST(IsakmpMessage, P34_AFirstMessageIsKnownWhereTlsIsExpected) {
+  const Bytes request = encode(kI, kNoCookie, 0, {});
+  EXPECT_TRUE(is_cookie_request(request));
+  Bytes more = request;
+  more.push_back(0);
+  EXPECT_TRUE(is_cookie_request(more));
+  EXPECT_FALSE(is_cookie_request(ByteView(request).first(kHeaderBytes - 1)));
+  EXPECT_FALSE(is_cookie_request(encode(kI, kR, 0, {})));
+  EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 1, {})));
+  EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 0, content_of(3))));
+  EXPECT_FALSE(is_cookie_request(Bytes(kHeaderBytes, 0x16)));
+}
+
 TEST(IsakmpMessage, PARSE_1_RandomBytesAndRandomChangesNeverYieldAnImpossibleMessage) {
   std::mt19937 random(1);
   const Bytes good = chain({40, 1, 300});
