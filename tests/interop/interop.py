@@ -8,11 +8,12 @@ import subprocess
 import sys
 
 import analyser
+import attacks
 import keyserver
 import standard
 from case import Case, Failed
 
-CASES = {**standard.cases(), **analyser.cases(), **keyserver.cases()}
+CASES = {**standard.cases(), **analyser.cases(), **keyserver.cases(), **attacks.cases()}
 
 
 def main():
