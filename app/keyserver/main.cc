@@ -48,6 +48,15 @@ std::string rekey(sealcast::keyserver::KeyServer& server, const std::string& req
   return begun ? json{{"ok", true}}.dump() : error_json(begun.error().message);
 }
 
+// "port 7400", "port 7400 and 7500 (ISAKMP)", "port 7500 (ISAKMP)"
+std::string ports(const sealcast::keyserver::KeyServer& server) {
+  const std::uint16_t isakmp = server.port(sealcast::config::Carriage::isakmp);
+  std::string out = "port ";
+  if (server.port() != 0) out += std::to_string(server.port());
+  if (isakmp != 0) out += (server.port() != 0 ? " and " : "") + std::to_string(isakmp) + " (ISAKMP)";
+  return out;
+}
+
 int run(const std::string& file) {
   if (auto prepared = sealcast::daemon::prepare("sealcast-keyserver"); !prepared) {
     spdlog::error("{}", prepared.error().message);
@@ -82,7 +91,7 @@ int run(const std::string& file) {
       spdlog::info("{} was read again", file);
   };
   sealcast::daemon::Lifecycle lifecycle(io, stop, reload);
-  spdlog::info("sealcast-keyserver {} is running, port {}", SEALCAST_VERSION, server.port());
+  spdlog::info("sealcast-keyserver {} is running, {}", SEALCAST_VERSION, ports(server));
   lifecycle.run();
   return ExitCode::ok;
 }

@@ -157,6 +157,17 @@ TEST_F(IsakmpListener, StartErrorsLeaveNothingBehind) {
   EXPECT_EQ(server.port(), 0) << "the TLS port is closed again";
 }
 
+TEST_F(IsakmpListener, AListenerComesAndGoesOnlyWithARestart) {
+  start();
+  auto without = config_;
+  without.listen_isakmp.reset();
+  const auto reloaded = on_loop([&] { return server_->reload(without); });
+  ASSERT_FALSE(reloaded.has_value());
+  EXPECT_THAT(reloaded.error().message, HasSubstr("keyserver.listen_isakmp can't change"));
+  EXPECT_TRUE(on_loop([&] { return server_->reload(config_); }).has_value());
+  join_carried("home");
+}
+
 TEST_F(IsakmpListener, P1_P34_TheStandardFlowIsForTheTlsListenerAlone) {
   config_.allow_standard = true;
   start();

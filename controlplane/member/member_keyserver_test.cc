@@ -81,7 +81,7 @@ class Together : public ::testing::Test {
     group.id = "tv";
     group.role = role;
     group.carriage = carriage_;
-    group.keyservers = {{"127.0.0.1", server_->port(carriage_)}};
+    group.keyservers = {{host_, server_->port(carriage_)}};
     group.keyserver_name = "ks.example";
     group.keyserver_id = "cluster-1";
     group.selectors = {{*Prefix::parse("239.1.0.0/16"), {}, {}, {}}};
@@ -139,6 +139,7 @@ class Together : public ::testing::Test {
   }
 
   config::Carriage carriage_ = config::Carriage::tls;
+  std::string host_ = "127.0.0.1";
   std::string folder_;
   asio::io_context io_;
   config::KeyserverConfig server_config_;
@@ -276,6 +277,19 @@ TEST_F(TogetherInIsakmp, P34_GatewaysJoinAndAreRekeyed) {
   ASSERT_TRUE(until([&] { return studio.epoch() > first && home.epoch() == studio.epoch(); }));
   expect_heard(studio, home, studio.epoch());
   EXPECT_EQ(studio.group()["joins"], 1) << "a rekey must not cost a join";
+}
+
+TEST_F(TogetherInIsakmp, P34_OverIpv6) {
+  server_config_.listen.reset();
+  server_config_.listen_isakmp = *config::ListenAddress::parse("[::1]:0");
+  server_.reset();
+  server_ = std::make_unique<keyserver::KeyServer>(io_, server_config_);
+  const auto started = server_->start();
+  ASSERT_TRUE(started) << started.error().message;
+  host_ = "::1";
+  EXPECT_EQ(join("home", config::MemberRole::receiver).group()["carriage"], "isakmp");
+  const Json member = Json::parse(server_->status_json())["groups"][0]["members"][0];
+  EXPECT_THAT(member["address"].get<std::string>(), ::testing::StartsWith("[::1]:"));
 }
 
 TEST_F(TogetherInIsakmp, P34_MembersComeBackToARestartedKeyServer) {
