@@ -15,6 +15,12 @@ std::unique_ptr<World> make_world(Flow flow) {
       flow == Flow::variant1
           ? std::make_unique<World>(KeyKind::rsa2048, KeyKind::rsa2048, CipherSuite::rsa_aes_128_gcm_sha256)
           : std::make_unique<World>(KeyKind::ed25519, KeyKind::ed25519, CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256);
+  // An authority whose signatures have one size only, too: certificates of every run are equally long.
+  static testing::TestPki& pki = *new testing::TestPki(kNow, KeyKind::ed25519);
+  const KeyKind key = flow == Flow::variant1 ? KeyKind::rsa2048 : KeyKind::ed25519;
+  world->server_config.credentials = pki.server("ks.example", key).credentials;
+  world->client_config.credentials = pki.member("member-a", {"tv"}, key).credentials;
+  world->server_config.member_trust = world->client_config.server_trust = pki.trust();
   GroupFlow& group = world->authority.flow;
   const auto multicast = [&](std::uint8_t variant, SecondCcs order, Authentication authentication) {
     group.variant = variant;
