@@ -1,4 +1,4 @@
-// One error table in code and documentation, and the documented flows are the ones in the code.
+// One error table in code and documentation.
 #include "handshake/error.h"
 
 #include <gtest/gtest.h>
@@ -8,7 +8,6 @@
 #include <sstream>
 
 #include "handshake/certificate/multicast_extension.h"
-#include "handshake/flows.h"
 
 namespace sealcast::handshake {
 namespace {
@@ -55,25 +54,7 @@ TEST(ErrorTable, OneLineSaysEverything) {
   EXPECT_NE(error.message().find("alert from the peer"), std::string::npos);
 }
 
-TEST(Flows, TheDocumentationHoldsTheSameLists) {
-  const std::string text = documentation();
-  for (const FlowDefinition& flow : kFlows) {
-    const std::string block = "Flow `" + std::string(name(flow.flow)) + "`:\n\n```\n" + flow_text(flow.flow) + "```\n";
-    EXPECT_NE(text.find(block), std::string::npos) << "docs/protocol.md lacks:\n" << block;
-  }
-}
-
-TEST(Flows, P3_P22_P25_WhatTheFlagChanges) {
-  const auto steps = definition(Flow::variant2_claim5).steps;
-  const auto plain = definition(Flow::standard_mutual).steps;
-  // The same up to the server's first ChangeCipherSpec (P21), there SMKE instead of Finished (P22).
-  for (std::size_t i = 0; i + 1 < plain.size(); ++i)
-    EXPECT_EQ(steps[i], plain[i]) << i;
-  EXPECT_EQ(plain.back().message, Message::finished);
-  EXPECT_EQ(steps[plain.size() - 1].message, Message::server_master_key_exchange);
-}
-
-TEST(Flows, TheExtensionsNumberIsDocumented) {
+TEST(Documentation, TheExtensionsNumberIsDocumented) {
   EXPECT_NE(documentation().find(kMulticastExtensionOid), std::string::npos);
 }
 

@@ -1,15 +1,20 @@
 #include "handshake/flows.h"
 
+#include <algorithm>
+
 namespace sealcast::handshake {
 namespace {
 
-// Flows may only part where the peer speaks, or a machine would not know what to send: any two lists that are the same
-// up to a place must both be the server's turn there. Which flow it is, the server decides and the client follows.
+// A standard client takes either standard flow, so these may only part where the server speaks, or it would not know
+// what to send. A multicast flow is decided before its first message parts from another's: by the member's
+// configuration, and on the server by the group that ClientHello names.
 constexpr bool server_decides() {
   for (const FlowDefinition& a : kFlows)
     for (const FlowDefinition& b : kFlows)
       for (std::size_t i = 0; i < a.steps.size() && i < b.steps.size(); ++i) {
         if (a.steps[i] == b.steps[i]) continue;
+        if (i == 0) return false;
+        if (a.multicast || b.multicast) break;
         if (a.steps[i].from != Side::server || b.steps[i].from != Side::server) return false;
         break;
       }
@@ -28,6 +33,25 @@ constexpr bool both_finish() {
   return true;
 }
 static_assert(both_finish(), "H3: every flow has a closing Finished from both sides, under its last keys");
+
+constexpr bool in_the_enumerations_order() {
+  for (std::size_t i = 0; i < kFlows.size(); ++i)
+    if (kFlows[i].flow != static_cast<Flow>(i)) return false;
+  return kFlows.size() == static_cast<std::size_t>(Flow::variant3_both_description) + 1;
+}
+static_assert(in_the_enumerations_order(), "every flow has its list");
+
+// H7: no password before the server proved itself, and no keying before the password.
+constexpr bool password_follows_proof() {
+  for (const FlowDefinition& flow : kFlows) {
+    const bool asked = flow.before_smke(Side::server, Message::client_auth_request);
+    if (asked != flow.has(Side::client, Message::client_auth_response)) return false;
+    if (asked != (flow.multicast && flow.authentication != Authentication::certificate)) return false;
+    if (asked && flow.smke_sealed()) return false;
+  }
+  return true;
+}
+static_assert(password_follows_proof());
 
 }  // namespace
 
@@ -53,6 +77,10 @@ std::string_view name(Message message) {
       return "ChangeCipherSpec";
     case Message::server_master_key_exchange:
       return "ServerMasterKeyExchange";
+    case Message::client_auth_request:
+      return "ClientAuthRequest";
+    case Message::client_auth_response:
+      return "ClientAuthResponse";
     case Message::finished:
       return "Finished";
   }
@@ -79,6 +107,10 @@ std::optional<Message> message_of(std::uint8_t handshake_type) {
       return Message::certificate_verify;
     case HandshakeType::server_master_key_exchange:
       return Message::server_master_key_exchange;
+    case HandshakeType::client_auth_request:
+      return Message::client_auth_request;
+    case HandshakeType::client_auth_response:
+      return Message::client_auth_response;
     case HandshakeType::finished:
       return Message::finished;
     case HandshakeType::hello_request:
@@ -107,6 +139,10 @@ HandshakeType type_of(Message message) {
       return HandshakeType::certificate_verify;
     case Message::server_master_key_exchange:
       return HandshakeType::server_master_key_exchange;
+    case Message::client_auth_request:
+      return HandshakeType::client_auth_request;
+    case Message::client_auth_response:
+      return HandshakeType::client_auth_response;
     case Message::finished:
       return HandshakeType::finished;
     case Message::change_cipher_spec:
@@ -140,27 +176,58 @@ std::string_view name(Flow flow) {
 }
 
 const FlowDefinition& definition(Flow flow) {
-  for (const FlowDefinition& candidate : kFlows)
-    if (candidate.flow == flow) return candidate;
-  return kFlows[0];  // unreachable: every value of Flow has its list
+  const auto index = static_cast<std::size_t>(flow);
+  return kFlows[index < kFlows.size() ? index : 0];
 }
 
 std::optional<Flow> flow_for(const GroupFlow& group) {
-  if (group.variant == 2 && group.second_ccs == SecondCcs::claim5 && is_ecdhe(group.suite) &&
-      group.flag_place == FlagPlace::certificate_request && group.authentication == Authentication::certificate)
-    return Flow::variant2_claim5;
+  for (const FlowDefinition& flow : kFlows)
+    if (flow.multicast && flow.variant == group.variant && flow.authentication == group.authentication &&
+        (flow.second_ccs == group.second_ccs || flow.second_ccs == SecondCcs::not_applicable) &&
+        is_ecdhe(group.suite) != flow.smke_sealed())
+      return flow.flow;
   return std::nullopt;
 }
 
+namespace {
+
+std::string step_text(const Step& step) {
+  std::string text = step.from == Side::client ? "C " : "S ";
+  text += name(step.message);
+  if (step.message == Message::change_cipher_spec)
+    text += step.keys == Keys::first ? " -> first keys" : " -> channel keys";
+  if (step.message == Message::finished) text += step.keys == Keys::first ? " (first secret)" : " (channel secret)";
+  return text;
+}
+
+}  // namespace
+
 std::string flow_text(Flow flow) {
   std::string text;
-  for (const Step& step : definition(flow).steps) {
-    text += step.from == Side::client ? "C " : "S ";
-    text += name(step.message);
-    if (step.message == Message::change_cipher_spec)
-      text += step.keys == Keys::first ? " -> first keys" : " -> channel keys";
-    if (step.message == Message::finished) text += step.keys == Keys::first ? " (first secret)" : " (channel secret)";
-    text += "\n";
+  for (const Step& step : definition(flow).steps)
+    text += step_text(step) + "\n";
+  return text;
+}
+
+std::string flow_graph() {
+  // A node is a beginning that one or more flows share; its number is that of the first flow and place that has it.
+  const auto node = [](std::size_t flow, std::size_t length) {
+    std::size_t first = flow;
+    for (std::size_t earlier = flow; earlier-- > 0;) {
+      const auto mine = kFlows[flow].steps.first(length);
+      const auto other = kFlows[earlier].steps;
+      if (other.size() >= length && std::equal(mine.begin(), mine.end(), other.begin())) first = earlier;
+    }
+    return "s" + std::to_string(first) + "_" + std::to_string(length);
+  };
+  std::string text = "stateDiagram-v2\n  [*] --> s0_0\n";
+  for (std::size_t i = 0; i < kFlows.size(); ++i) {
+    const auto steps = kFlows[i].steps;
+    for (std::size_t at = 0; at < steps.size(); ++at) {
+      if (!node(i, at + 1).starts_with("s" + std::to_string(i) + "_")) continue;  // told with an earlier flow
+      text += "  " + node(i, at) + " --> " + node(i, at + 1) + " : " + step_text(steps[at]) + "\n";
+    }
+    text += "  " + node(i, steps.size()) + " --> [*] : " + std::string(name(kFlows[i].flow)) + "\n";
   }
   return text;
 }

@@ -207,6 +207,17 @@ class ChainVerifier {
     return {};
   }
 
+  // P16: RSA of at least 2048 bits (check_path has seen to that) that may be encrypted to.
+  Outcome<void> check_decryption_key() {
+    EVP_PKEY* key = X509_get0_pubkey(leaf());
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)
+      return refuse(Reason::certificate_wrong_key_type,
+                    "variant 1 encrypts to the member's RSA key, " + subject(leaf()) + " has " + describe(key));
+    if ((X509_get_key_usage(leaf()) & KU_KEY_ENCIPHERMENT) == 0)
+      return wrong_usage("key usage does not allow keyEncipherment, which variant 1 needs");
+    return {};
+  }
+
   VerifiedChain proof() {
     PeerIdentity identity;
     identity.names = dns_names(leaf());
@@ -241,11 +252,12 @@ Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<co
 }
 
 Outcome<VerifiedChain> verify_member_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
-                                           const std::string& group_id, std::int64_t unix_now) {
+                                           const std::string& group_id, std::int64_t unix_now, MemberKeyUse use) {
   return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
     return chain.check_path(trust, X509_PURPOSE_SSL_CLIENT, unix_now)
         .and_then([&] { return chain.check_usage(XKU_SSL_CLIENT, "clientAuth", true, true); })
         .and_then([&] { return chain.check_member(group_id); })
+        .and_then([&] { return use == MemberKeyUse::sign ? Outcome<void>() : chain.check_decryption_key(); })
         .map([&] { return chain.proof(); });
   });
 }

@@ -28,9 +28,14 @@ class VerifiedChain {
 Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
                                            const std::string& server_name, bool multicast, std::int64_t unix_now);
 
+// What a member's key is for: its own signature, or (variant 1) also to have the group's secret encrypted to it: then
+// it must be RSA with keyEncipherment stated.
+enum class MemberKeyUse : std::uint8_t { sign, sign_and_decrypt };
+
 // A member's chain: clientAuth only, digitalSignature, the multicast extension that permits group_id.
 Outcome<VerifiedChain> verify_member_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
-                                           const std::string& group_id, std::int64_t unix_now);
+                                           const std::string& group_id, std::int64_t unix_now,
+                                           MemberKeyUse use = MemberKeyUse::sign);
 
 // A standard client's chain: clientAuth and digitalSignature where usage is stated.
 Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std::span<const Bytes> chain_der,

@@ -1,11 +1,13 @@
 // The client's end: a multicast member, or a standard client. Order and keys are machine.cc's business.
 #include <algorithm>
 
+#include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
 #include "handshake/machine/machine.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/client_auth.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/client_key_exchange.h"
 #include "handshake/messages/server_hello.h"
@@ -51,8 +53,16 @@ class Client final : public Machine {
   Outcome<void> read_certificate_request(ByteView body);
   Outcome<SensitiveBytes> make_client_key_exchange();
   Outcome<SensitiveBytes> make_certificate_verify();
+  Outcome<void> read_client_auth_request(ByteView body);
+  Outcome<void> use_client_auth_request(ByteView body, const ServerProofVerified& proof);
+  Outcome<SensitiveBytes> make_client_auth_response();
   Outcome<void> read_smke(ByteView body);
+  Outcome<void> read_signed_smke(ByteView body);
   Outcome<void> use_smke(ByteView body, const ServerProofVerified& proof);
+  Outcome<void> open_key_material(ServerMasterKeyExchange& message, const ServerProofVerified& proof);
+  Outcome<ServerProofVerified> check_server_proof(const Outcome<VerifyData>& received) const;
+  Outcome<void> check_flag(std::uint8_t flag, std::string_view message) const;
+  Outcome<void> check_names(const std::string& key_server_id, const std::string& group_id) const;
   Outcome<void> check_origin(const GroupKeying& keying, CipherSuite suite) const;
 
   bool multicast() const { return config_->multicast.has_value(); }
@@ -78,8 +88,10 @@ Outcome<void> Client::read_message(Message message, ByteView body) {
       return read_certificate_request(body);
     case Message::server_hello_done:
       return decode_server_hello_done(body);
+    case Message::client_auth_request:
+      return read_client_auth_request(body);
     case Message::server_master_key_exchange:
-      return read_smke(body);
+      return flow().smke_sealed() ? read_signed_smke(body) : read_smke(body);
     default:
       return refuse(Reason::internal_error, "a flow expects a message no server sends: " + std::string(name(message)));
   }
@@ -95,6 +107,8 @@ Outcome<SensitiveBytes> Client::make_message(Message message) {
       return make_client_key_exchange();
     case Message::certificate_verify:
       return make_certificate_verify();
+    case Message::client_auth_response:
+      return make_client_auth_response();
     default:
       return refuse(Reason::internal_error, "a flow makes a client send " + std::string(name(message)));
   }
@@ -104,11 +118,18 @@ Outcome<SensitiveBytes> Client::make_message(Message message) {
 
 Outcome<void> Client::check_configuration() const {
   if (!config_->multicast) return {};
-  if (!flow_for(config_->multicast->flow))
+  const MulticastWish& wish = *config_->multicast;
+  if (!flow_for(wish.flow))
     return refuse(Reason::flow_unsupported,
-                  "group \"" + config_->multicast->group_id + "\" is configured for a flow this version does not run");
-  if (!config_->credentials)
+                  "group \"" + wish.group_id +
+                      "\" is configured with variant, suite, order and authentication that do not go together");
+  if (flow().has(Side::client, Message::certificate) && !config_->credentials)
     return refuse(Reason::own_certificate_missing, "a multicast member needs a certificate, none is configured");
+  if (flow().smke_sealed() && EVP_PKEY_get_base_id(config_->credentials->key.get()) != EVP_PKEY_RSA)
+    return refuse(Reason::own_certificate_missing, "variant 1 needs a certificate with an RSA key, ours has " +
+                                                       describe(config_->credentials->key.get()));
+  if (flow().has(Side::client, Message::client_auth_response) && !config_->password)
+    return refuse(Reason::own_password_missing, "a member of variant 3 needs a password, none is configured");
   return {};
 }
 
@@ -125,8 +146,9 @@ Outcome<SensitiveBytes> Client::make_client_hello() {
   for (const CipherSuite suite : offered_suites())
     hello.suites.push_back(static_cast<std::uint16_t>(suite));
   if (!IpAddress::parse(config_->server_name)) hello.server_name = config_->server_name;  // RFC 6066: names only
+  const bool sealed = config_->multicast && flow().smke_sealed();
   for (const NamedGroup group : kGroups)
-    hello.groups.push_back(static_cast<std::uint16_t>(group));
+    if (!sealed) hello.groups.push_back(static_cast<std::uint16_t>(group));
   for (const SignatureScheme scheme : kSignatureSchemes)
     hello.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   hello.extended_master_secret = true;
@@ -201,14 +223,16 @@ Outcome<void> Client::read_certificate_request(ByteView body) {
   auto message = decode_certificate_request(body);
   if (!message) return tl::unexpected<HandshakeError>(message.error());
   const bool flagged = message->names(config_->multicast_flag);
-  if (multicast() && !flagged)
+  const bool wanted = multicast() && config_->multicast->flow.flag_place == FlagPlace::certificate_request;
+  if (wanted && !flagged)
     return refuse(Reason::flag_missing, "CertificateRequest lacks the multicast flag " +
                                             std::to_string(config_->multicast_flag) +
                                             ": this server runs the standard handshake, or the flag was stripped; a "
                                             "multicast member never falls back to it");
-  if (!multicast() && flagged)
+  if (!wanted && flagged)
     return refuse(Reason::flag_unexpected, "CertificateRequest carries the multicast flag " +
-                                               std::to_string(config_->multicast_flag) + " in a standard handshake");
+                                               std::to_string(config_->multicast_flag) +
+                                               (multicast() ? ", expected in SMKE alone" : " in a standard handshake"));
   if (!config_->credentials)
     return refuse(Reason::own_certificate_missing, "the server asks for a certificate, none is configured");
   EVP_PKEY* key = config_->credentials->key.get();
@@ -240,30 +264,70 @@ Outcome<SensitiveBytes> Client::make_certificate_verify() {
   return encode(CertificateVerify{static_cast<std::uint16_t>(*scheme_), std::move(*signature)});
 }
 
+// ---------------------------------------------------------------- variant 3: the password
+
+// H7, AUTH-1: the password is not even fetched before the server's proof holds.
+Outcome<void> Client::read_client_auth_request(ByteView body) {
+  auto proof = check_server_proof(find_request_verify_data(body));
+  if (!proof) return tl::unexpected<HandshakeError>(proof.error());
+  return use_client_auth_request(body, *proof);
+}
+
+Outcome<void> Client::use_client_auth_request(ByteView body, const ServerProofVerified&) {
+  auto message = decode_client_auth_request(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  if (auto flagged = check_flag(message->flag, "ClientAuthRequest"); !flagged) return flagged;
+  if (!contains(message->methods, kAuthPassword))
+    return refuse(Reason::auth_method_refused, "ClientAuthRequest does not list method 1 (password)");
+  return check_names(message->key_server_id, message->group_id);
+}
+
+Outcome<SensitiveBytes> Client::make_client_auth_response() {
+  auto credential = config_->password();
+  if (!credential) return refuse(Reason::own_password_missing, credential.error().message);
+  return encode(ClientAuthResponse{kAuthPassword, std::move(credential->user), std::move(credential->secret)});
+}
+
 // ---------------------------------------------------------------- the group's keying
+
+Outcome<ServerProofVerified> Client::check_server_proof(const Outcome<VerifyData>& received) const {
+  if (!received) return tl::unexpected<HandshakeError>(received.error());
+  return ServerProofVerified::check(server_verify_data(hash(), state().first_master, state().transcript.digest()),
+                                    *received);
+}
 
 // H3: nothing of SMKE is looked at before its proof holds.
 Outcome<void> Client::read_smke(ByteView body) {
-  auto received = find_server_verify_data(body);
-  if (!received) return tl::unexpected<HandshakeError>(received.error());
-  auto proof = ServerProofVerified::check(server_verify_data(hash(), state().first_master, state().transcript.digest()),
-                                          *received);
+  auto proof = check_server_proof(find_server_verify_data(body));
   if (!proof) return tl::unexpected<HandshakeError>(proof.error());
   return use_smke(body, *proof);
 }
 
-Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified&) {
-  auto message = decode_server_master_key_exchange(body);
+// H1: nor in variant 1, and nothing is decrypted.
+Outcome<void> Client::read_signed_smke(ByteView body) {
+  auto found = find_smke_signature(body);
+  if (!found) return tl::unexpected<HandshakeError>(found.error());
+  auto proved = PossessionProved::check(*state().peer_chain, found->scheme,
+                                        smke_signature_content(state().transcript.digest().view(), found->signed_part),
+                                        found->signature);
+  if (!proved) return tl::unexpected<HandshakeError>(proved.error());
+  state().possession = *proved;
+  return use_smke(body, ServerProofVerified::by_signature(*proved));
+}
+
+Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified& proof) {
+  auto message =
+      flow().smke_sealed() ? decode_sealed_master_key_exchange(body) : decode_server_master_key_exchange(body);
   if (!message) return tl::unexpected<HandshakeError>(message.error());
-  if (message->flag != config_->multicast_flag)
-    return refuse(Reason::flag_unexpected, "SMKE carries flag " + std::to_string(message->flag) + ", expected " +
-                                               std::to_string(config_->multicast_flag));
-  if (message->second_ccs != config_->multicast->flow.second_ccs)
+  if (auto flagged = check_flag(message->flag, "SMKE"); !flagged) return flagged;
+  if (message->second_ccs != flow().second_ccs)
     return refuse(Reason::wrong_second_ccs, "SMKE announces order " +
                                                 std::to_string(static_cast<int>(message->second_ccs)) +
                                                 " of the second ChangeCipherSpec, expected " +
-                                                std::to_string(static_cast<int>(config_->multicast->flow.second_ccs)));
+                                                std::to_string(static_cast<int>(flow().second_ccs)));
   if (auto sound = check_origin(message->keying, state().suite); !sound) return sound;
+  if (flow().smke_sealed())
+    if (auto opened = open_key_material(*message, proof); !opened) return opened;
   GroupMaster master = derive_group_master(state().suite, message->keying.premaster);
   if (config_->accept_keying)
     if (auto accepted = config_->accept_keying(message->keying, derive_epoch_id(state().suite, master)); !accepted)
@@ -273,13 +337,34 @@ Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified&) {
   return {};
 }
 
-Outcome<void> Client::check_origin(const GroupKeying& keying, CipherSuite suite) const {
+// H6: whatever is wrong, it is this one failure.
+Outcome<void> Client::open_key_material(ServerMasterKeyExchange& message, const ServerProofVerified&) {
+  auto keys = open_keys(config_->credentials->key.get(), message.sealed_keys);
+  if (!keys) return refuse(Reason::key_material_refused, "the key material in SMKE cannot be used");
+  message.keying.premaster = std::move(keys->premaster);
+  state().first_master = std::move(keys->member_secret);
+  return {};
+}
+
+Outcome<void> Client::check_flag(std::uint8_t flag, std::string_view message) const {
+  if (flag == config_->multicast_flag) return {};
+  return refuse(flag == 0 ? Reason::flag_missing : Reason::flag_unexpected,
+                std::string(message) + " carries flag " + std::to_string(flag) + ", expected " +
+                    std::to_string(config_->multicast_flag));
+}
+
+Outcome<void> Client::check_names(const std::string& key_server_id, const std::string& group_id) const {
   const MulticastWish& wish = *config_->multicast;
-  if (keying.key_server_id != wish.key_server_id)
+  if (key_server_id != wish.key_server_id)
     return refuse(Reason::wrong_key_server,
-                  "expected key server \"" + wish.key_server_id + "\", got \"" + keying.key_server_id + "\"");
-  if (keying.group_id != wish.group_id)
-    return refuse(Reason::wrong_group, "expected group \"" + wish.group_id + "\", got \"" + keying.group_id + "\"");
+                  "expected key server \"" + wish.key_server_id + "\", got \"" + key_server_id + "\"");
+  if (group_id != wish.group_id)
+    return refuse(Reason::wrong_group, "expected group \"" + wish.group_id + "\", got \"" + group_id + "\"");
+  return {};
+}
+
+Outcome<void> Client::check_origin(const GroupKeying& keying, CipherSuite suite) const {
+  if (auto named = check_names(keying.key_server_id, keying.group_id); !named) return named;
   if (keying.policy.cipher_suite != suite)
     return refuse(Reason::wrong_suite,
                   "expected " + std::string(name(suite)) + ", got " + std::string(name(keying.policy.cipher_suite)));

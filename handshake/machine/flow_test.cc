@@ -433,9 +433,15 @@ TEST(Refusal, AClientThatCannotWorkSaysSoAtOnce) {
   auto client = world.client();
   ASSERT_TRUE(client->failed());
   EXPECT_EQ(client->failure()->reason, Reason::own_certificate_missing);
-  World later;
-  later.client_config.multicast->flow.variant = 3;
-  EXPECT_EQ(later.client()->failure()->reason, Reason::flow_unsupported);
+  World unsound;
+  unsound.client_config.multicast->flow.variant = 3;  // with a certificate alone: that would be variant 2
+  EXPECT_EQ(unsound.client()->failure()->reason, Reason::flow_unsupported);
+  World locked_out(Flow::variant3_password_claim5);
+  locked_out.client_config.password = nullptr;
+  EXPECT_EQ(locked_out.client()->failure()->reason, Reason::own_password_missing);
+  World elliptic(Flow::variant1);
+  elliptic.client_config.credentials = elliptic.pki.member("member-a").credentials;
+  EXPECT_EQ(elliptic.client()->failure()->reason, Reason::own_certificate_missing);
 }
 
 }  // namespace

@@ -176,9 +176,33 @@ Outcome<void> Machine::drive() {
     if (!joiner_.empty())
       return refuse(Reason::trailing_data, std::to_string(joiner_.pending()) + " bytes (" + type_name(*joiner_.type()) +
                                                ") where it is our turn to send " + std::string(name(step->message)));
+    if (handshake_->awaiting_owner) return {};
     if (auto sent = send_step(*step); !sent) return sent;
   }
   return handshake_->cursor.at_end() ? complete() : Outcome<void>();
+}
+
+Outcome<void> Machine::password_checked(bool accepted, std::int64_t unix_now) {
+  if (failure_) return refuse(Reason::connection_closed, "the connection failed before: " + failure_->message());
+  if (phase_ != Phase::handshake || !handshake_->awaiting_owner)
+    return refuse(Reason::not_established, "no password waits to be checked");
+  unix_now_ = unix_now;
+  handshake_->awaiting_owner = false;
+  if (!accepted)
+    return fail_with(refuse(Reason::password_refused, "user \"" + handshake_->presented_user + "\"").value());
+  handshake_->password = PasswordAccepted();
+  if (auto done = drive(); !done) return fail_with(std::move(done.error()));
+  return {};
+}
+
+PeerIdentity Machine::proven_peer() const {
+  PeerIdentity identity;
+  if (handshake_->peer_chain && handshake_->possession) identity = handshake_->peer_chain->identity();
+  if (handshake_->password) {
+    identity.user = handshake_->presented_user;
+    if (!handshake_->peer_chain) identity.name = identity.user;
+  }
+  return identity;
 }
 
 Outcome<void> Machine::send_step(const Step& step) {
@@ -264,7 +288,7 @@ Outcome<void> Machine::complete() {
   Established event{EstablishedProof(*handshake_->peer_finished)};
   event.flow = *handshake_->cursor.flow();
   event.suite = handshake_->suite;
-  if (handshake_->peer_chain && handshake_->possession) event.peer = handshake_->peer_chain->identity();
+  event.peer = proven_peer();
   fill(event);
   multicast_ = definition(event.flow).multicast;
   phase_ = Phase::established;
@@ -293,10 +317,6 @@ Outcome<void> Machine::send_data(ByteView data) {
     return refuse(Reason::not_established, "application data needs an established standard connection");
   if (!data.empty()) writer_.write(ContentType::application_data, data, output_);
   return {};
-}
-
-Outcome<void> Machine::password_checked(bool, std::int64_t) {
-  return refuse(Reason::flow_unsupported, "no password was asked for");
 }
 
 void Machine::close() {

@@ -28,7 +28,7 @@ struct HandshakeState {
 
   std::optional<KeyShare> own_share;
   SecretBytes premaster;      // of the first exchange, until ms1 is made of it
-  MasterSecret first_master;  // ms1
+  MasterSecret first_master;  // this connection's own secret: ms1, or variant 1's member_secret
   std::optional<KeyBlock> first_keys;
   std::optional<GroupMaster> group_master;  // from SMKE
   MasterSecret channel_secret;
@@ -37,6 +37,10 @@ struct HandshakeState {
   std::optional<VerifiedChain> peer_chain;
   std::optional<PossessionProved> possession;  // of peer_chain's key, in this handshake
   std::optional<PeerFinishedVerified> peer_finished;
+
+  std::string presented_user;  // of ClientAuthResponse; worth something only with:
+  std::optional<PasswordAccepted> password;
+  bool awaiting_owner = false;  // stands still until password_checked()
 };
 
 class Machine : public Endpoint {
@@ -76,6 +80,12 @@ class Machine : public Endpoint {
   HashKind hash() const { return prf_hash(handshake_->suite); }
   Random& random() { return random_; }
   std::int64_t unix_now() const { return unix_now_; }
+  // The flow, once it is decided.
+  const FlowDefinition& flow() const { return definition(*handshake_->cursor.flow()); }
+  // Sends nothing and expects nothing of the peer until password_checked().
+  void await_owner() { handshake_->awaiting_owner = true; }
+  // What the peer has proved so far: possession of its certificate's key, a password.
+  PeerIdentity proven_peer() const;
   void push(Event event) { events_.push_back(std::move(event)); }
   void select_suite(CipherSuite suite);
 

@@ -25,9 +25,12 @@ class PeerFinishedVerified {
   PeerFinishedVerified() = default;
 };
 
-// SMKE's server_verify_data matched: the server knows ms1 and saw the same messages (H3).
+// The server proved that it saw the same messages (H3): server_verify_data of SMKE or ClientAuthRequest matched, so it
+// knows ms1; or in variant 1 its signature over the transcript and SMKE verified (H1). Nothing of the message is used
+// before.
 class ServerProofVerified {
  public:
+  static ServerProofVerified by_signature(const class PossessionProved& over_smke);
   static Outcome<ServerProofVerified> check(const VerifyData& expected, const VerifyData& received);
 
  private:
@@ -42,6 +45,12 @@ class PossessionProved {
 
  private:
   PossessionProved() = default;
+};
+
+// The owner of a server endpoint found user and password to belong together (H7).
+class PasswordAccepted {
+  friend class Machine;
+  PasswordAccepted() = default;
 };
 
 // The flow was walked to its end and the peer's closing Finished verified: Established may be told.

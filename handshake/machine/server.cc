@@ -1,11 +1,13 @@
 // The server's end: what it reads from and writes into each message. Order and keys are machine.cc's business.
 #include <algorithm>
 
+#include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
 #include "handshake/machine/machine.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/client_auth.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/client_key_exchange.h"
 #include "handshake/messages/control_codec.h"
@@ -15,8 +17,6 @@
 
 namespace sealcast::handshake {
 namespace {
-
-constexpr std::array kServerFlows = {Flow::standard, Flow::standard_mutual, Flow::variant2_claim5};
 
 bool contains(const auto& list, auto value) {
   return std::find(list.begin(), list.end(), value) != list.end();
@@ -37,7 +37,7 @@ std::optional<NamedGroup> choose_group(const ClientHello& hello) {
 class Server final : public Machine {
  public:
   Server(std::shared_ptr<const ServerConfig> config, GroupAuthority& authority, Random& random)
-      : Machine(Side::server, kServerFlows, config->max_handshake_bytes, random),
+      : Machine(Side::server, kEveryFlow, config->max_handshake_bytes, random),
         config_(std::move(config)),
         authority_(authority) {}
 
@@ -55,11 +55,15 @@ class Server final : public Machine {
   Outcome<void> read_certificate(ByteView body);
   Outcome<void> read_client_key_exchange(ByteView body);
   Outcome<void> read_certificate_verify(ByteView body);
+  Outcome<void> read_client_auth_response(ByteView body);
 
   Outcome<SensitiveBytes> make_server_hello();
   Outcome<SensitiveBytes> make_server_key_exchange();
   Outcome<SensitiveBytes> make_certificate_request() const;
+  Outcome<SensitiveBytes> make_client_auth_request() const;
   Outcome<SensitiveBytes> make_smke();
+  Outcome<void> member_proved_itself() const;
+  Outcome<SensitiveBytes> seal_smke(ServerMasterKeyExchange message);
 
   bool multicast() const { return !group_id_.empty(); }
   bool key_fits(CipherSuite suite) const;
@@ -67,6 +71,7 @@ class Server final : public Machine {
   std::shared_ptr<const ServerConfig> config_;
   GroupAuthority& authority_;
   std::string group_id_;  // empty: a standard client
+  FlagPlace flag_place_ = FlagPlace::certificate_request;
   bool answer_renegotiation_info_ = false;
   NamedGroup curve_ = NamedGroup::x25519;
   SignatureScheme scheme_{};
@@ -83,6 +88,8 @@ Outcome<void> Server::read_message(Message message, ByteView body) {
       return read_client_key_exchange(body);
     case Message::certificate_verify:
       return read_certificate_verify(body);
+    case Message::client_auth_response:
+      return read_client_auth_response(body);
     default:
       return refuse(Reason::internal_error, "a flow expects a message no client sends: " + std::string(name(message)));
   }
@@ -100,6 +107,8 @@ Outcome<SensitiveBytes> Server::make_message(Message message) {
       return make_certificate_request();
     case Message::server_hello_done:
       return SensitiveBytes();
+    case Message::client_auth_request:
+      return make_client_auth_request();
     case Message::server_master_key_exchange:
       return make_smke();
     default:
@@ -135,9 +144,11 @@ Outcome<void> Server::read_client_hello(ByteView body) {
   if (!config_->credentials) return refuse(Reason::own_certificate_missing, "this server has no certificate");
   auto chosen = hello.multicast_group ? choose_multicast(hello) : choose_standard(hello);
   if (!chosen) return chosen;
-  const auto curve = choose_group(hello);
-  if (!curve) return refuse(Reason::no_common_curve, "ClientHello offers neither x25519 nor secp256r1");
-  curve_ = *curve;
+  if (flow().has(Side::server, Message::server_key_exchange)) {
+    const auto curve = choose_group(hello);
+    if (!curve) return refuse(Reason::no_common_curve, "ClientHello offers neither x25519 nor secp256r1");
+    curve_ = *curve;
+  }
   const auto scheme = choose_scheme(config_->credentials->key.get(), hello.signature_schemes);
   if (!scheme)
     return refuse(Reason::no_common_signature, "ClientHello offers no signature algorithm for our " +
@@ -149,7 +160,7 @@ Outcome<void> Server::read_client_hello(ByteView body) {
 
 bool Server::key_fits(CipherSuite suite) const {
   const bool rsa = EVP_PKEY_get_base_id(config_->credentials->key.get()) == EVP_PKEY_RSA;
-  return is_ecdhe(suite) && rsa == (server_authentication(suite) == ServerAuthentication::rsa);
+  return rsa == (server_authentication(suite) == ServerAuthentication::rsa);
 }
 
 Outcome<void> Server::choose_multicast(const ClientHello& hello) {
@@ -158,7 +169,12 @@ Outcome<void> Server::choose_multicast(const ClientHello& hello) {
   const auto flow = flow_for(*group);
   if (!flow)
     return refuse(Reason::flow_unsupported,
-                  "group \"" + *hello.multicast_group + "\" is configured for a flow this " + "version does not run");
+                  "group \"" + *hello.multicast_group +
+                      "\" is configured with variant, suite, order and authentication that do not go together");
+  const bool asks = definition(*flow).has(Side::server, Message::client_auth_request);
+  if (asks && (config_->key_server_id.empty() || config_->key_server_id.size() > 64 || config_->realm.size() > 64))
+    return refuse(Reason::flow_unsupported,
+                  "variant 3 needs a key server id of 1 to 64 bytes and a realm of at most 64");
   if (!key_fits(group->suite))
     return refuse(Reason::own_certificate_missing, "our " + describe(config_->credentials->key.get()) +
                                                        " key does not fit the group's suite " +
@@ -168,6 +184,7 @@ Outcome<void> Server::choose_multicast(const ClientHello& hello) {
                                                        std::string(name(group->suite)) +
                                                        ", which the ClientHello does not offer");
   group_id_ = *hello.multicast_group;
+  flag_place_ = group->flag_place;
   state().cursor.pin(*flow);
   select_suite(group->suite);
   return {};
@@ -217,7 +234,9 @@ Outcome<SensitiveBytes> Server::make_server_key_exchange() {
 Outcome<SensitiveBytes> Server::make_certificate_request() const {
   CertificateRequest message;
   message.certificate_types = {kEcdsaSign, kRsaSign};
-  if (multicast()) message.certificate_types.push_back(config_->multicast_flag);  // P10: only where it was asked for
+  if (multicast() && flow().smke_sealed()) message.certificate_types = {kRsaSign};
+  if (multicast() && flag_place_ == FlagPlace::certificate_request)  // P10: only where it was asked for
+    message.certificate_types.push_back(config_->multicast_flag);
   for (const SignatureScheme scheme : kSignatureSchemes)
     message.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   return encode(message);
@@ -228,7 +247,8 @@ Outcome<SensitiveBytes> Server::make_certificate_request() const {
 Outcome<void> Server::read_certificate(ByteView body) {
   auto message = decode_certificate(body);
   if (!message) return tl::unexpected<HandshakeError>(message.error());
-  auto chain = multicast() ? verify_member_chain(config_->member_trust, message->chain, group_id_, unix_now())
+  const auto use = flow().smke_sealed() ? MemberKeyUse::sign_and_decrypt : MemberKeyUse::sign;
+  auto chain = multicast() ? verify_member_chain(config_->member_trust, message->chain, group_id_, unix_now(), use)
                            : verify_standard_client_chain(config_->member_trust, message->chain, unix_now());
   if (!chain) return tl::unexpected<HandshakeError>(chain.error());
   state().peer_chain = std::move(*chain);
@@ -256,10 +276,44 @@ Outcome<void> Server::read_certificate_verify(ByteView body) {
 
 // ---------------------------------------------------------------- the group's keying
 
-Outcome<SensitiveBytes> Server::make_smke() {
-  if (!state().possession || !state().peer_finished)
+Outcome<SensitiveBytes> Server::make_client_auth_request() const {
+  ClientAuthRequest message;
+  message.flag = config_->multicast_flag;
+  message.methods = {kAuthPassword};
+  message.key_server_id = config_->key_server_id;
+  message.group_id = group_id_;
+  message.realm = config_->realm;
+  message.server_verify_data = server_verify_data(hash(), state().first_master, state().transcript.digest());
+  return encode(message);
+}
+
+Outcome<void> Server::read_client_auth_response(ByteView body) {
+  auto message = decode_client_auth_response(body);
+  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  if (message->method != kAuthPassword)
+    return refuse(Reason::auth_method_refused,
+                  "ClientAuthResponse uses method " + std::to_string(message->method) + ", expected 1 (password)");
+  state().presented_user = message->user;
+  push(PasswordPresented{group_id_, std::move(message->user), std::move(message->secret)});
+  await_owner();
+  return {};
+}
+
+// Whatever the flow lets the member prove before SMKE has been proved. The flow's order sees to it already; this is the
+// second lock on the group's secret.
+Outcome<void> Server::member_proved_itself() const {
+  const HandshakeState& hs = state();
+  if ((flow().before_smke(Side::client, Message::certificate_verify) && !hs.possession) ||
+      (flow().before_smke(Side::client, Message::finished) && !hs.peer_finished) ||
+      (flow().before_smke(Side::client, Message::client_auth_response) && !hs.password) ||
+      (!hs.possession && !hs.password))
     return refuse(Reason::internal_error, "SMKE would leave before the member proved itself");
-  auto keying = authority_.issue(group_id_, state().peer_chain->identity());
+  return {};
+}
+
+Outcome<SensitiveBytes> Server::make_smke() {
+  if (auto proved = member_proved_itself(); !proved) return tl::unexpected<HandshakeError>(proved.error());
+  auto keying = authority_.issue(group_id_, proven_peer());
   if (!keying) return refuse(Reason::group_refused, keying.error().message);
   if (keying->group_id != group_id_ || keying->policy.cipher_suite != state().suite)
     return refuse(Reason::internal_error, "the keying issued is for another group or suite than this connection's");
@@ -267,9 +321,30 @@ Outcome<SensitiveBytes> Server::make_smke() {
   keying_sent_ = KeyingSent{group_id_, keying->epoch, keying->assignment.member_id};
   ServerMasterKeyExchange message;
   message.flag = config_->multicast_flag;
-  message.second_ccs = SecondCcs::claim5;
+  message.second_ccs = flow().second_ccs;
   message.keying = std::move(*keying);
+  if (flow().smke_sealed()) return seal_smke(std::move(message));
   message.server_verify_data = server_verify_data(hash(), state().first_master, state().transcript.digest());
+  return encode(message);
+}
+
+// P16, H1, H2: premaster and a secret of this connection's own under the member's key, the whole signed.
+Outcome<SensitiveBytes> Server::seal_smke(ServerMasterKeyExchange message) {
+  TransportedKeys keys;
+  keys.premaster = message.keying.premaster.clone();
+  random().fill(keys.member_secret.span());
+  auto sealed = seal_keys(state().peer_chain->key(), keys);
+  if (!sealed) return tl::unexpected<HandshakeError>(sealed.error());
+  message.sealed_keys = std::move(*sealed);
+  auto signed_part = encode_signed_part(message);
+  if (!signed_part) return signed_part;
+  auto signature = sign(config_->credentials->key.get(), scheme_,
+                        smke_signature_content(state().transcript.digest().view(), *signed_part));
+  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
+  message.signature.resize(2);
+  store_be(message.signature.data(), static_cast<std::uint16_t>(scheme_));
+  message.signature.insert(message.signature.end(), signature->begin(), signature->end());
+  state().first_master = std::move(keys.member_secret);
   return encode(message);
 }
 

@@ -152,9 +152,7 @@ bool valid_id(const std::string& id) {
   return !id.empty() && id.size() <= kMaxIdLength;
 }
 
-}  // namespace
-
-Outcome<void> check_keying(const GroupKeying& keying) {
+Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
   const GroupPolicy& policy = keying.policy;
   if (!valid_id(keying.key_server_id) || !valid_id(keying.group_id) || !valid_id(keying.assignment.member_id))
     return refuse(Reason::decode_error, "an id that is empty or longer than 64 bytes");
@@ -177,11 +175,18 @@ Outcome<void> check_keying(const GroupKeying& keying) {
     return refuse(Reason::policy_refused, "replay_window " + std::to_string(policy.replay_window) +
                                               ", expected a power of two from 1024 to 1048576");
   if (policy.authority_lease_s == 0) return refuse(Reason::policy_refused, "authority_lease_s is 0");
+  return {};
+}
+
+}  // namespace
+
+Outcome<void> check_keying(const GroupKeying& keying) {
+  if (auto sound = check_all_but_premaster(keying); !sound) return sound;
   if (keying.premaster.is_zero()) return refuse(Reason::zero_premaster, "the premaster secret is all zero");
   return {};
 }
 
-void write_keying(Writer& out, const GroupKeying& keying) {
+void write_keying(Writer& out, const GroupKeying& keying, ByteView sealed) {
   out.string8(keying.key_server_id);
   out.string8(keying.group_id);
   out.u64(keying.epoch);
@@ -189,10 +194,13 @@ void write_keying(Writer& out, const GroupKeying& keying) {
   out.u64(keying.remaining_ms);
   write_policy(out, keying.policy);
   write_assignment(out, keying.assignment);
-  out.vector16(keying.premaster.view());
+  if (sealed.empty())
+    out.vector16(keying.premaster.view());
+  else
+    out.vector16(sealed);
 }
 
-GroupKeying read_keying(Reader& reader) {
+GroupKeying read_keying(Reader& reader, Bytes* sealed) {
   GroupKeying keying;
   keying.key_server_id = reader.string8(1, kMaxIdLength, "key_server_id");
   keying.group_id = reader.string8(1, kMaxIdLength, "group_id");
@@ -204,11 +212,29 @@ GroupKeying read_keying(Reader& reader) {
   keying.remaining_ms = reader.u64("remaining_ms");
   keying.policy = read_policy(reader);
   keying.assignment = read_assignment(reader);
-  const ByteView material = reader.vector16(48, 48, "key_material");
-  std::copy(material.begin(), material.end(), keying.premaster.data());
+  if (sealed != nullptr) {
+    const ByteView material = reader.vector16(1, kMaxSealedKeys, "key_material");
+    sealed->assign(material.begin(), material.end());
+  } else {
+    const ByteView material = reader.vector16(48, 48, "key_material");
+    std::copy(material.begin(), material.end(), keying.premaster.data());
+  }
   if (reader.ok())
-    if (auto sound = check_keying(keying); !sound) reader.refuse(sound.error().reason, sound.error().detail);
+    if (auto sound = sealed != nullptr ? check_all_but_premaster(keying) : check_keying(keying); !sound)
+      reader.refuse(sound.error().reason, sound.error().detail);
   return keying;
+}
+
+void skip_keying(Reader& reader) {
+  (void)reader.vector8(1, kMaxIdLength, "key_server_id");
+  (void)reader.vector8(1, kMaxIdLength, "group_id");
+  (void)reader.bytes(8 + 1 + 8, "epoch");
+  (void)reader.vector16(1, 0xffff, "selectors");
+  (void)reader.bytes(1 + 2 + 4 * 4 + 4 + 1 + 2, "policy");
+  (void)reader.vector8(1, kMaxIdLength, "member_id");
+  (void)reader.bytes(1 + 2 + 2, "assignment");
+  (void)reader.vector16(0, 0xffff, "floors");
+  (void)reader.vector16(1, 0xffff, "key_material");
 }
 
 }  // namespace sealcast::handshake

@@ -14,11 +14,14 @@ inline constexpr std::uint8_t kMaxSlotBits = 16;
 inline constexpr std::uint32_t kFirstUsableSpi = 256;  // RFC 4303 §2.1 reserves 0-255
 inline constexpr std::uint32_t kMinReplayWindow = 1024;
 inline constexpr std::uint32_t kMaxReplayWindow = 1u << 20;
+inline constexpr std::size_t kMaxSealedKeys = 2048;  // RSA of 16384 bits
 
-// Writes key_server_id … key_material.
-void write_keying(Writer& out, const GroupKeying& keying);
-// Reads the same; failures are left in reader.
-GroupKeying read_keying(Reader& reader);
+// Writes key_server_id … key_material, which is the premaster, or sealed where that is not empty (variant 1's SMKE).
+void write_keying(Writer& out, const GroupKeying& keying, ByteView sealed = {});
+// Reads the same; failures are left in reader. sealed: takes the key material as it is, and the premaster stays zero.
+GroupKeying read_keying(Reader& reader, Bytes* sealed = nullptr);
+// Moves past the same by its lengths alone: what a signature covers is found before anything in it is looked at.
+void skip_keying(Reader& reader);
 
 // What read_keying refuses, for the sending side too: the first violation, or nothing.
 Outcome<void> check_keying(const GroupKeying& keying);

@@ -14,21 +14,55 @@ Outcome<VerifyData> to_verify_data(ByteView field) {
   return data;
 }
 
+Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
+  Reader reader(kName, body);
+  ServerMasterKeyExchange message;
+  const std::uint8_t version = reader.u8("smke_version");
+  if (reader.ok() && version != kSmkeVersion)
+    reader.refuse(Reason::smke_version_unknown, "smke_version " + std::to_string(version) + ", expected 1");
+  message.flag = reader.u8("flag");
+  const std::uint8_t order = reader.u8("second_ccs");
+  if (reader.ok() && order > static_cast<std::uint8_t>(SecondCcs::description))
+    reader.refuse(Reason::wrong_second_ccs, "second_ccs " + std::to_string(order) + " is unknown");
+  message.second_ccs = SecondCcs{order};
+  message.keying = read_keying(reader, sealed ? &message.sealed_keys : nullptr);
+  const ByteView extensions = reader.vector16(0, 0xffff, "extensions");
+  message.extensions.assign(extensions.begin(), extensions.end());
+  const ByteView verify = reader.vector8(0, kVerifyDataSize, "server_verify_data");
+  if (reader.ok() && !verify.empty()) {
+    auto data = to_verify_data(verify);
+    if (!data) return tl::unexpected<HandshakeError>(data.error());
+    message.server_verify_data = *data;
+  }
+  const ByteView signature = reader.vector16(0, 0xffff, "signature");
+  message.signature.assign(signature.begin(), signature.end());
+  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  return message;
+}
+
 }  // namespace
 
-Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
+Outcome<SensitiveBytes> encode_signed_part(const ServerMasterKeyExchange& message) {
   if (auto sound = check_keying(message.keying); !sound)
     return refuse(Reason::internal_error, "refusing to send a keying no member accepts: " + sound.error().detail);
   Writer out;
   out.u8(kSmkeVersion);
   out.u8(message.flag);
   out.u8(static_cast<std::uint8_t>(message.second_ccs));
-  write_keying(out, message.keying);
+  write_keying(out, message.keying, message.sealed_keys);
   out.vector16(message.extensions);
   if (message.server_verify_data)
     out.vector8(*message.server_verify_data);
   else
     out.vector8({});
+  return out.finish(kName);
+}
+
+Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
+  auto signed_part = encode_signed_part(message);
+  if (!signed_part) return signed_part;
+  Writer out;
+  out.bytes(*signed_part);
   out.vector16(message.signature);
   return out.finish(kName);
 }
@@ -46,29 +80,40 @@ Outcome<VerifyData> find_server_verify_data(ByteView body) {
 }
 
 Outcome<ServerMasterKeyExchange> decode_server_master_key_exchange(ByteView body) {
+  return decode_as(body, false);
+}
+
+Outcome<ServerMasterKeyExchange> decode_sealed_master_key_exchange(ByteView body) {
+  return decode_as(body, true);
+}
+
+Outcome<SmkeSignature> find_smke_signature(ByteView body) {
   Reader reader(kName, body);
-  ServerMasterKeyExchange message;
-  const std::uint8_t version = reader.u8("smke_version");
-  if (reader.ok() && version != kSmkeVersion)
-    reader.refuse(Reason::smke_version_unknown, "smke_version " + std::to_string(version) + ", expected 1");
-  message.flag = reader.u8("flag");
-  const std::uint8_t order = reader.u8("second_ccs");
-  if (reader.ok() && order > static_cast<std::uint8_t>(SecondCcs::description))
-    reader.refuse(Reason::wrong_second_ccs, "second_ccs " + std::to_string(order) + " is unknown");
-  message.second_ccs = SecondCcs{order};
-  message.keying = read_keying(reader);
-  const ByteView extensions = reader.vector16(0, 0xffff, "extensions");
-  message.extensions.assign(extensions.begin(), extensions.end());
-  const ByteView verify = reader.vector8(0, kVerifyDataSize, "server_verify_data");
-  if (reader.ok() && !verify.empty()) {
-    auto data = to_verify_data(verify);
-    if (!data) return tl::unexpected<HandshakeError>(data.error());
-    message.server_verify_data = *data;
-  }
-  const ByteView signature = reader.vector16(0, 0xffff, "signature");
-  message.signature.assign(signature.begin(), signature.end());
+  (void)reader.bytes(3, "smke_version");
+  skip_keying(reader);
+  (void)reader.vector16(0, 0xffff, "extensions");
+  (void)reader.vector8(0, kVerifyDataSize, "server_verify_data");
+  SmkeSignature found;
+  found.signed_part = body.first(reader.offset());
+  const ByteView field = reader.vector16(0, 0xffff, "signature");
   if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
-  return message;
+  if (field.empty()) return refuse(Reason::signature_invalid, std::string(kName) + " is not signed");
+  if (field.size() < 3)
+    return refuse(Reason::decode_error, std::string(kName) + ": signature has length " + std::to_string(field.size()));
+  found.scheme = load_be<std::uint16_t>(field.data());
+  found.signature = field.subspan(2);
+  return found;
+}
+
+SensitiveBytes smke_signature_content(ByteView before_smke, ByteView signed_part) {
+  Writer out;
+  for (int i = 0; i < 64; ++i)
+    out.u8(0x20);
+  out.bytes(as_bytes("multicast server master key exchange"));
+  out.u8(0);
+  out.bytes(before_smke);
+  out.bytes(signed_part);
+  return *out.finish(kName);
 }
 
 }  // namespace sealcast::handshake

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "handshake/endpoint.h"
+#include "handshake/flow_lists.h"
 #include "handshake/testing/test_pki.h"
 
 namespace sealcast::handshake::testing {
@@ -36,8 +36,19 @@ class TestAuthority : public GroupAuthority {
   int issued = 0;
 };
 
+// Who may log in, and what was asked.
+struct PasswordBook {
+  std::map<std::string, std::string> passwords;  // by user
+  int asked = 0;
+};
+
+inline constexpr const char* kTestUser = "member-a";
+inline constexpr const char* kTestPassword = "correct horse battery staple";
+
 // Everything one handshake needs, with sound defaults that a test then bends.
 struct World {
+  // Both ends set up for this flow, standard ones included: certificates, suite, user and password.
+  explicit World(Flow flow);
   explicit World(KeyKind server_key = KeyKind::p256, KeyKind client_key = KeyKind::p256,
                  CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384);
 
@@ -46,10 +57,27 @@ struct World {
   ServerConfig server_config;
   ClientConfig client_config;  // a member that wants "tv"
 
+  // What server() answers PasswordPresented from, at once and within receive(); the event is not seen outside.
+  // World(Flow) makes one. nullptr: server() is the endpoint itself and the test answers.
+  std::shared_ptr<PasswordBook> passwords;
+  int passwords_fetched = 0;  // by the member
+
   void make_standard(bool mutual);  // both ends run the standard flow
+  // Changes the group's flow at both ends, e.g. flag_place.
+  void set_group_flow(const GroupFlow& flow);
   std::unique_ptr<Endpoint> server();
   std::unique_ptr<Endpoint> client();
+
+ private:
+  World(const World&) = delete;  // the configuration refers to it
 };
+inline World world_for(Flow flow) {
+  return World(flow);
+}
+// A group that runs this multicast flow, flag in CertificateRequest.
+GroupFlow group_flow(Flow flow);
+// "Variant2Claim5": what the flow is called in tests' names.
+std::string test_name(Flow flow);
 
 // Carries bytes both ways until nothing moves; chunk 0: all at once, else at most chunk bytes per receive().
 // Stops when an end failed and everything sent before was delivered.

@@ -3,11 +3,13 @@
 #include <algorithm>
 
 #include "handshake/certificate/credentials.h"
+#include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/certificate_verify.h"
 #include "handshake/messages/change_cipher_spec.h"
+#include "handshake/messages/client_auth.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/client_key_exchange.h"
 #include "handshake/messages/server_hello.h"
@@ -66,7 +68,8 @@ SensitiveBytes Puppet::body_of(const Step& step) {
     case Message::certificate_request: {
       CertificateRequest request;
       request.certificate_types = {kEcdsaSign, kRsaSign};
-      if (multicast_) request.certificate_types.push_back(world_.server_config.multicast_flag);
+      if (multicast_ && world_.authority.flow.flag_place == FlagPlace::certificate_request)
+        request.certificate_types.push_back(world_.server_config.multicast_flag);
       if (certificate_types) request.certificate_types = *certificate_types;
       for (const SignatureScheme scheme : kSignatureSchemes)
         request.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
@@ -82,11 +85,16 @@ SensitiveBytes Puppet::body_of(const Step& step) {
       return *encode(ClientKeyExchange{share_->point()});
     }
     case Message::certificate_verify: {
+      if (!credentials()) return SensitiveBytes(4, 0);
       const std::vector<std::uint16_t> all = {0x0403, 0x0807, 0x0804};
       const auto scheme = choose_scheme(credentials()->key.get(), all);
       return *encode(
           CertificateVerify{static_cast<std::uint16_t>(*scheme), *sign(credentials()->key.get(), *scheme, messages_)});
     }
+    case Message::client_auth_request:
+      return client_auth_request();
+    case Message::client_auth_response:
+      return client_auth_response();
     case Message::server_master_key_exchange:
       return smke();
     case Message::finished:
@@ -121,6 +129,7 @@ SensitiveBytes Puppet::server_hello() {
 }
 
 SensitiveBytes Puppet::server_key_exchange() {
+  if (!credentials()) return SensitiveBytes(4, 0);  // a member with a password alone has nothing to sign with
   auto made = KeyShare::generate(curve, system_random());
   share_ = std::move(*made);
   ServerKeyExchange message;
@@ -134,14 +143,58 @@ SensitiveBytes Puppet::server_key_exchange() {
   return *encode(message);
 }
 
+const FlowDefinition* Puppet::group_flow() const {
+  const auto flow = flow_for(world_.authority.flow);
+  return multicast_ && flow ? &definition(*flow) : nullptr;
+}
+
+SensitiveBytes Puppet::client_auth_request() {
+  ClientAuthRequest message;
+  message.flag = world_.server_config.multicast_flag;
+  message.methods = {kAuthPassword};
+  message.key_server_id = world_.authority.keying.key_server_id;
+  message.group_id = world_.authority.keying.group_id;
+  message.realm = world_.server_config.realm;
+  message.server_verify_data = server_verify_data(hash(), first_master_, transcript());
+  return *encode(message);
+}
+
+SensitiveBytes Puppet::client_auth_response() {
+  const std::string_view text = kTestPassword;
+  ClientAuthResponse message{kAuthPassword, kTestUser, SecretBytes(text.size())};
+  std::copy(text.begin(), text.end(), message.secret.data());
+  return *encode(message);
+}
+
 SensitiveBytes Puppet::smke() {
   ServerMasterKeyExchange message;
   message.flag = world_.server_config.multicast_flag;
-  message.second_ccs = SecondCcs::claim5;
+  message.second_ccs = second_ccs.value_or(group_flow() != nullptr ? group_flow()->second_ccs : SecondCcs::claim5);
   message.keying = clone(world_.authority.keying);
   if (world_.authority.tamper) world_.authority.tamper(message.keying);
-  message.server_verify_data = server_verify_data(hash(), first_master_, transcript());
   group_master_ = derive_group_master(suite_, message.keying.premaster);
+  if (!sealed()) {
+    message.server_verify_data = server_verify_data(hash(), first_master_, transcript());
+    return *encode(message);
+  }
+  TransportedKeys keys;
+  keys.premaster = message.keying.premaster.clone();
+  system_random().fill(keys.member_secret.span());
+  message.sealed_keys = Bytes(256, 1);
+  if (seal)
+    message.sealed_keys = seal(peer_key_.get());
+  else if (peer_key_)
+    if (auto made = seal_keys(peer_key_.get(), keys)) message.sealed_keys = std::move(*made);
+  SensitiveBytes content = smke_signature_content(transcript().view(), *encode_signed_part(message));
+  if (bend_signed_content) bend_signed_content(content);
+  const Credentials& signer = smke_signer ? smke_signer : credentials();
+  const std::vector<std::uint16_t> all = {0x0403, 0x0807, 0x0804};
+  const auto scheme = choose_scheme(signer->key.get(), all);
+  const Bytes signature = *sign(signer->key.get(), *scheme, content);
+  message.signature.resize(2);
+  store_be(message.signature.data(), static_cast<std::uint16_t>(*scheme));
+  message.signature.insert(message.signature.end(), signature.begin(), signature.end());
+  first_master_ = std::move(keys.member_secret);
   return *encode(message);
 }
 
@@ -174,7 +227,7 @@ void Puppet::receive(ByteView bytes) {
         break;
       case ContentType::change_cipher_spec: {
         seen_.push_back("ChangeCipherSpec");
-        const auto& block = ++ccs_received_ == 2 ? channel_keys_ : first_keys_;
+        const auto& block = ++ccs_received_ == 2 || sealed() ? channel_keys_ : first_keys_;
         if (block)
           reader_.install(side_ == Side::client ? block->server_write : block->client_write, *joiner_.aligned());
         else
@@ -221,8 +274,25 @@ void Puppet::absorb(std::uint8_t type, ByteView body) {
       if (auto message = decode_client_key_exchange(body)) peer_point_ = message->point;
       break;
     case HandshakeType::server_master_key_exchange:
-      if (auto message = decode_server_master_key_exchange(body))
+      if (auto message = sealed() ? decode_sealed_master_key_exchange(body) : decode_server_master_key_exchange(body)) {
+        if (sealed() && credentials())
+          if (auto keys = open_keys(credentials()->key.get(), message->sealed_keys)) {
+            message->keying.premaster = std::move(keys->premaster);
+            first_master_ = std::move(keys->member_secret);
+          }
         group_master_ = derive_group_master(suite_, message->keying.premaster);
+      }
+      break;
+    case HandshakeType::certificate:
+      if (auto message = decode_certificate(body); message && !message->chain.empty()) {
+        const unsigned char* next = message->chain.front().data();
+        const X509Ptr leaf(d2i_X509(nullptr, &next, static_cast<long>(message->chain.front().size())));
+        if (leaf) peer_key_.reset(X509_get_pubkey(leaf.get()));
+      }
+      break;
+    case HandshakeType::client_auth_response:
+      if (auto message = decode_client_auth_response(body))
+        password_seen_ = std::string(message->secret.view().begin(), message->secret.view().end());
       break;
     case HandshakeType::finished: {
       const bool second = channel_keys_.has_value();

@@ -39,6 +39,13 @@ class Puppet {
   std::optional<Bytes> certificate_types;
   // Whose label its Finished are made with; default: its own.
   std::optional<Side> finished_label;
+  // Whose key signs variant 1's SMKE and what it signs; default: its own, as it should be.
+  Credentials smke_signer;
+  std::function<void(SensitiveBytes& content)> bend_signed_content;
+  // What variant 1's SMKE holds under the member's key; default: premaster_secret and a fresh member_secret.
+  std::function<Bytes(EVP_PKEY* member_key)> seal;
+  // SMKE's order of the second ChangeCipherSpec; default: the flow's.
+  std::optional<SecondCcs> second_ccs;
   // The curve of the server's ServerKeyExchange.
   NamedGroup curve = NamedGroup::x25519;
 
@@ -47,6 +54,8 @@ class Puppet {
   std::optional<std::uint8_t> alert_code() const { return alert_code_; }
   const std::vector<std::string>& seen() const { return seen_; }
   const Bytes& application_data() const { return application_data_; }
+  // The password a member sent, if one did.
+  const std::optional<std::string>& password_seen() const { return password_seen_; }
   bool peer_finished_valid() const { return peer_finished_valid_; }
 
   // For witnesses that decrypt a capture; this is a test end, its secrets protect nothing.
@@ -56,12 +65,17 @@ class Puppet {
  private:
   SensitiveBytes body_of(const Step& step);
   SensitiveBytes smke();
+  SensitiveBytes client_auth_request();
+  SensitiveBytes client_auth_response();
   SensitiveBytes client_hello();
   SensitiveBytes server_hello();
   SensitiveBytes server_key_exchange();
   void absorb(std::uint8_t type, ByteView body);
   void after(Message message, std::uint8_t type);
   void derive_first();
+  // The flow its world gives the group; nullptr: not multicast.
+  const FlowDefinition* group_flow() const;
+  bool sealed() const { return group_flow() != nullptr && group_flow()->smke_sealed(); }
   HashKind hash() const { return prf_hash(suite_); }
   Digest transcript() const;
   const Credentials& credentials() const;
@@ -91,6 +105,8 @@ class Puppet {
   int alert_records_ = 0;
   std::optional<std::uint8_t> alert_code_;
   bool peer_finished_valid_ = false;
+  PkeyPtr peer_key_;  // of the certificate seen
+  std::optional<std::string> password_seen_;
   std::vector<std::string> seen_;
   Bytes application_data_;
   Bytes output_;

@@ -115,7 +115,8 @@ Made make_certificate(const CertificateOptions& options, std::int64_t now, long 
   } else {
     if (options.stated_usage) {
       add_extension(certificate, parent, NID_key_usage,
-                    options.digital_signature ? "critical,digitalSignature" : "critical,keyAgreement");
+                    std::string(options.digital_signature ? "critical,digitalSignature" : "critical,keyAgreement") +
+                        (options.key_encipherment ? ",keyEncipherment" : ""));
       std::string usage;
       if (options.server_auth) usage += "serverAuth";
       if (options.client_auth) usage += usage.empty() ? "clientAuth" : ",clientAuth";
@@ -184,6 +185,16 @@ TestIdentity TestPki::member(const std::string& name, const std::vector<std::str
   CertificateOptions options;
   options.name = name;
   options.key = key;
+  options.multicast = MulticastExtension{};
+  if (!groups.empty()) options.multicast->groups = groups;
+  return issue(options);
+}
+
+TestIdentity TestPki::decrypting_member(const std::string& name, const std::vector<std::string>& groups) {
+  CertificateOptions options;
+  options.name = name;
+  options.key = KeyKind::rsa2048;
+  options.key_encipherment = true;
   options.multicast = MulticastExtension{};
   if (!groups.empty()) options.multicast->groups = groups;
   return issue(options);

@@ -25,6 +25,7 @@ struct CertificateOptions {
   bool client_auth = true;
   bool stated_usage = true;       // false: neither key usage nor extended key usage
   bool digital_signature = true;  // false: keyAgreement only
+  bool key_encipherment = false;  // beside it; variant 1's members
   std::optional<MulticastExtension> multicast;
   bool unknown_critical_extension = false;
   bool authority = false;            // basicConstraints CA
@@ -51,6 +52,8 @@ class TestPki {
   // A member's certificate for these groups (empty: not limited).
   TestIdentity member(const std::string& name, const std::vector<std::string>& groups = {},
                       KeyKind key = KeyKind::p256);
+  // A member's certificate for variant 1: an RSA key that may be encrypted to.
+  TestIdentity decrypting_member(const std::string& name, const std::vector<std::string>& groups = {});
   // A standard TLS client's certificate.
   TestIdentity standard_client(const std::string& name, KeyKind key = KeyKind::p256);
   // An intermediate authority of this one.

@@ -90,6 +90,10 @@ std::string type_name(std::uint8_t handshake_type) {
       return "Finished";
     case HandshakeType::server_master_key_exchange:
       return "ServerMasterKeyExchange";
+    case HandshakeType::client_auth_request:
+      return "ClientAuthRequest";
+    case HandshakeType::client_auth_response:
+      return "ClientAuthResponse";
   }
   return "message type " + std::to_string(handshake_type);
 }

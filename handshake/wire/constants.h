@@ -28,7 +28,9 @@ enum class HandshakeType : std::uint8_t {
   certificate_verify = 15,
   client_key_exchange = 16,
   finished = 20,
-  server_master_key_exchange = 240,  // ours; 241 and 242 are kept for ClientAuthRequest and ClientAuthResponse
+  server_master_key_exchange = 240,  // ours, these three
+  client_auth_request = 241,
+  client_auth_response = 242,
 };
 // "ServerKeyExchange"; "message type 77" for what has no name.
 std::string type_name(std::uint8_t handshake_type);
@@ -70,6 +72,9 @@ inline constexpr std::uint16_t kRenegotiationScsv = 0x00ff;  // RFC 5746 §3.3
 // ClientCertificateType (RFC 5246 §7.4.4, RFC 8422 §5.5); the multicast flag stands beside them (P10).
 inline constexpr std::uint8_t kRsaSign = 1;
 inline constexpr std::uint8_t kEcdsaSign = 64;
+
+// Methods of ClientAuthRequest and ClientAuthResponse (P28, P29).
+inline constexpr std::uint8_t kAuthPassword = 1;  // a password or a PIN
 
 inline constexpr std::array kEcdheSuites = {
     CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384, CipherSuite::ecdhe_rsa_aes_256_gcm_sha384,

@@ -1,0 +1,93 @@
+#include "handshake/messages/client_auth.h"
+
+#include <algorithm>
+
+#include "handshake/messages/keying_codec.h"
+
+namespace sealcast::handshake {
+namespace {
+
+constexpr std::string_view kRequest = "ClientAuthRequest";
+constexpr std::string_view kResponse = "ClientAuthResponse";
+
+VerifyData to_verify_data(ByteView field) {
+  VerifyData data{};
+  std::copy(field.begin(), field.end(), data.begin());
+  return data;
+}
+
+bool has_control_characters(std::string_view text) {
+  return std::any_of(text.begin(), text.end(),
+                     [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; });
+}
+
+}  // namespace
+
+Outcome<SensitiveBytes> encode(const ClientAuthRequest& message) {
+  Writer out;
+  out.u8(message.flag);
+  out.vector8(message.methods);
+  out.string8(message.key_server_id);
+  out.string8(message.group_id);
+  out.string8(message.realm);
+  out.bytes(message.server_verify_data);
+  return out.finish(kRequest);
+}
+
+Outcome<ClientAuthRequest> decode_client_auth_request(ByteView body) {
+  Reader reader(kRequest, body);
+  ClientAuthRequest message;
+  message.flag = reader.u8("flag");
+  const ByteView methods = reader.vector8(1, 255, "methods");
+  message.methods.assign(methods.begin(), methods.end());
+  message.key_server_id = reader.string8(1, kMaxIdLength, "key_server_id");
+  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  message.realm = reader.string8(0, kMaxRealm, "realm");
+  message.server_verify_data = to_verify_data(reader.bytes(kVerifyDataSize, "server_verify_data"));
+  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  return message;
+}
+
+Outcome<VerifyData> find_request_verify_data(ByteView body) {
+  if (body.size() < kVerifyDataSize)
+    return refuse(Reason::decode_error,
+                  std::string(kRequest) + ": " + std::to_string(body.size()) + " bytes are too few");
+  return to_verify_data(body.last(kVerifyDataSize));
+}
+
+Outcome<SensitiveBytes> encode(const ClientAuthResponse& message) {
+  if (message.user.empty() || message.user.size() > kMaxUser || has_control_characters(message.user))
+    return refuse(Reason::own_password_missing, "our user name must have 1 to 64 bytes and no control characters");
+  if (message.secret.empty() || message.secret.size() > kMaxPassword)
+    return refuse(Reason::own_password_missing, "our password must have 1 to 128 bytes");
+  Writer out;
+  out.u8(message.method);
+  out.string8(message.user);
+  out.vector8(message.secret.view());
+  while (out.view().size() < kClientAuthResponseSize)
+    out.u8(0);
+  return out.finish(kResponse);
+}
+
+Outcome<ClientAuthResponse> decode_client_auth_response(ByteView body) {
+  if (body.size() != kClientAuthResponseSize)
+    return refuse(Reason::decode_error, std::string(kResponse) + ": " + std::to_string(body.size()) +
+                                            " bytes, expected " + std::to_string(kClientAuthResponseSize));
+  Reader reader(kResponse, body);
+  ClientAuthResponse message;
+  message.method = reader.u8("method");
+  message.user = reader.string8(1, kMaxUser, "user");
+  const ByteView secret = reader.vector8(1, kMaxPassword, "secret");
+  message.secret = SecretBytes(secret.size());
+  std::copy(secret.begin(), secret.end(), message.secret.data());
+  std::uint8_t padding = 0;
+  for (const std::uint8_t byte : reader.bytes(reader.ok() ? body.size() - reader.offset() : 0, "padding"))
+    padding = static_cast<std::uint8_t>(padding | byte);
+  if (reader.ok() && padding != 0) reader.refuse(Reason::illegal_parameter, "the padding is not zero");
+  if (reader.ok() && has_control_characters(message.user))
+    reader.refuse(Reason::illegal_parameter, "the user name holds control characters");
+  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  return message;
+}
+
+}  // namespace sealcast::handshake
