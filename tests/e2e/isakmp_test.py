@@ -58,6 +58,8 @@ class Isakmp(e2e.EndToEnd):
                          {"studio": "isakmp", "home": "tls"})
         self.assertEqual(status["isakmp"], {"connections": 1, "cookies_shown": 1})
         self.assertRegex(self.lab.sealcast("status", "--socket", self.studio.admin_socket).stdout, "carriage: isakmp")
+        self.assertIn("carriage isakmp", self.studio.log.read_text())
+        self.assertRegex(self.keyserver.log.read_text(), 'member_joined .*member="studio" .*carriage=isakmp')
 
         e2e.wait_until(lambda: all(site.membership()["rekeys"] > 0 for site in (self.studio, self.home)), 15,
                        "the next epoch to reach both")
