@@ -18,14 +18,18 @@ class Failed(Exception):
 
 
 class Case:
-    def __init__(self, peer, keyserver=None):
+    def __init__(self, peer, keyserver=None, pki=None):
         self.peer = peer
         self.keyserver = keyserver
         self.dir = tempfile.mkdtemp(prefix="sealcast-interop-")
         self.children = []
         self.recorders = []
         os.umask(0o077)  # private keys
-        subprocess.run([peer, "pki", self.dir], check=True, timeout=TIMEOUT)
+        if pki:
+            for name in os.listdir(pki):
+                shutil.copyfile(os.path.join(pki, name), self.path(name))
+        else:
+            subprocess.run([peer, "pki", self.dir], check=True, timeout=TIMEOUT)
 
     def path(self, name):
         return os.path.join(self.dir, name)

@@ -4,31 +4,40 @@
 usage: interop.py --peer HANDSHAKE_PEER --keyserver SEALCAST_KEYSERVER CASE      interop.py --list
 """
 import argparse
+import importlib
 import subprocess
 import sys
 
-import analyser
-import attacks
-import keyserver
-import standard
 from case import Case, Failed
 
-CASES = {**standard.cases(), **analyser.cases(), **keyserver.cases(), **attacks.cases()}
+MODULES = ("standard", "analyser", "keyserver", "attacks")  # the last one loads scapy, which takes most of a second
+
+
+def find(name):
+    for module in MODULES:
+        case = importlib.import_module(module).cases().get(name)
+        if case:
+            return case
+    return None
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--peer")
     parser.add_argument("--keyserver")
+    parser.add_argument("--pki", help="a folder that `handshake_peer pki` filled; without: one of its own")
     parser.add_argument("--list", action="store_true", help="every case, one a line")
-    parser.add_argument("case", nargs="?", choices=sorted(CASES))
+    parser.add_argument("case", nargs="?")
     options = parser.parse_args()
     if options.list or not options.case:
-        print("\n".join(sorted(CASES)))
+        print("\n".join(sorted(name for module in MODULES for name in importlib.import_module(module).cases())))
         return 0
-    case = Case(options.peer, options.keyserver)
+    play = find(options.case)
+    if not play:
+        parser.error(f"expected one of the cases that --list names, got {options.case}")
+    case = Case(options.peer, options.keyserver, options.pki)
     try:
-        CASES[options.case](case)
+        play(case)
     except (Failed, subprocess.SubprocessError) as error:
         print(f"{options.case}: {error}", file=sys.stderr)
         return 1
