@@ -68,6 +68,11 @@ senders = "*"
         """Failed handshakes by reason."""
         return self.status()["handshakes"]["failed"]
 
+    def memory(self):
+        """Resident bytes."""
+        with open(f"/proc/{self.child.pid}/status") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmRSS:"))
+
     def until(self, condition, what, seconds=5):
         deadline = time.monotonic() + seconds
         while not condition():
@@ -128,6 +133,22 @@ def answers(case, peer):
     server.serves_a_member()
 
 
+def isakmp_port_refuses(case):
+    """H4, P34: where ISAKMP messages are expected no standard flow exists, allowed or not: one alert for each client."""
+    server = KeyServer(case, 'allow_standard = true\nlisten_isakmp = "127.0.0.1:0"')
+    port = int(server.status()["listen_isakmp"].rpartition(":")[2])
+    for count, peer in enumerate(PEERS.values(), 1):
+        recorder = case.record(port)
+        peer.end(peer.client(case, recorder.port, say=False), code=None)
+        recorder.wait()
+        if records(recorder.got) != [(ALERT, b"\x02\x0a")]:
+            raise Failed(f"{peer.name}: expected one alert unexpected_message, got {records(recorder.got)}")
+        if server.failures() != {"wrong_carriage": count}:
+            raise Failed(f"expected {count} wrong_carriage: {server.failures()}")
+    server.never_gave_group_state()
+    server.serves_a_member()
+
+
 def knocks(port, times):
     """Standard handshakes in a row; what each was told."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -145,7 +166,7 @@ def knocks(port, times):
 def bounded_log(case, allow):
     """H13: who connects again and again, allowed or not, is counted each time and logged a few times."""
     server = KeyServer(case, f"allow_standard = {'true' if allow else 'false'}")
-    times = 300
+    times, started = 300, time.monotonic()
     told = knocks(server.port, times)
     wanted = "no group state is given" if allow else "HANDSHAKE_FAILURE"
     if any(wanted not in text for text in told):
@@ -154,8 +175,9 @@ def bounded_log(case, allow):
     if counted != times:
         raise Failed(f"{times} clients came, {counted} were counted")
     lines = server.lines("standard_client" if allow else "handshake_failed")
-    if not 20 <= len(lines) <= 22:
-        raise Failed(f"about 20 lines expected for {times} clients, got {len(lines)}")
+    most = 20 + (time.monotonic() - started) // 10 + 1  # at once, and one every ten seconds
+    if not 20 <= len(lines) <= most:
+        raise Failed(f"20 to {most} lines expected for {times} clients, got {len(lines)}")
     # Another kind of noise has lines of its own, and a member is none.
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
@@ -174,6 +196,7 @@ def bounded_log(case, allow):
 def cases():
     found = {
         "log_of_standard_clients_is_bounded": lambda c: bounded_log(c, True),
+        "isakmp_port_refuses_standard_clients": isakmp_port_refuses,
         "log_of_refused_clients_is_bounded": lambda c: bounded_log(c, False),
     }
     for name, peer in PEERS.items():

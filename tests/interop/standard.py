@@ -90,6 +90,17 @@ def standard_client_refused_by_default(case):
         raise Failed("openssl said: " + said)
 
 
+def rsa_key_exchange_refused(case):
+    """The suites of variant 1 are no way to a standard connection: this server never decrypts with its key."""
+    peer = PEERS["openssl"]
+    server_, port = case.our_server("server", "rsa", "--standard")
+    hello = peer.client(case, port, say=False, options=("-tls1_2", "-cipher", "AES128-GCM-SHA256:AES256-GCM-SHA384"))
+    said = peer.end(hello, code=None)
+    _, err = case.finish(server_, "our server", code=1)
+    if "no_common_suite" not in err or peer.refused_as not in said:
+        raise Failed(f"our server said: {err}; openssl said: {said}")
+
+
 def old_version_refused(case):
     """DOWN-1: TLS 1.0, 1.1 and 1.3-only hellos get protocol_version."""
     peer = PEERS["openssl"]
@@ -117,6 +128,7 @@ def cases():
     found = {
         "standard_client_refused_by_default": standard_client_refused_by_default,
         "nss_wants_key_encipherment_of_rsa_servers": nss_wants_key_encipherment_of_rsa_servers,
+        "rsa_key_exchange_refused": rsa_key_exchange_refused,
         "old_version_refused": old_version_refused,
         "variant2_over_tcp": variant2_over_tcp,
     }
