@@ -1,9 +1,8 @@
 // Every flow travels in ISAKMP messages (P34), and in every one SMKE brings all that a security association needs
 // (P35 to P38).
-#include "handshake/flows.h"
-
 #include <gtest/gtest.h>
 
+#include "handshake/flow_lists.h"
 #include "handshake/isakmp/carriage.h"
 #include "handshake/testing/in_process.h"
 
@@ -11,40 +10,42 @@ namespace sealcast::isakmp {
 namespace {
 
 using handshake::Authentication;
-using handshake::CipherSuite;
 using handshake::Endpoint;
 using handshake::Event;
 using handshake::FlagPlace;
+using handshake::Flow;
 using handshake::GroupFlow;
 using handshake::GroupKeying;
 using handshake::Keepalive;
-using handshake::SecondCcs;
 using handshake::testing::find_event;
-using handshake::testing::KeyKind;
 using handshake::testing::kNow;
 using handshake::testing::World;
 
 struct Case {
-  const char* name;
-  GroupFlow flow;
+  Flow flow;
+  FlagPlace place = FlagPlace::certificate_request;
+  GroupFlow group() const {
+    GroupFlow out = handshake::testing::group_flow(flow);
+    out.flag_place = place;
+    return out;
+  }
 };
+std::string name_of(const Case& one) {
+  return handshake::testing::test_name(one.flow) + (one.place == FlagPlace::smke ? "FlagInSmke" : "");
+}
 void PrintTo(const Case& one, std::ostream* out) {
-  *out << one.name;
+  *out << name_of(one);
 }
 
+// Every flow of a group, in every place of the flag.
 std::vector<Case> cases() {
   std::vector<Case> out;
-  const auto add = [&](const char* name, std::uint8_t variant, SecondCcs order, FlagPlace place, Authentication proof) {
-    GroupFlow flow;
-    flow.variant = variant;
-    if (variant == 1) flow.suite = CipherSuite::rsa_aes_128_gcm_sha256;
-    flow.second_ccs = order;
-    flow.flag_place = place;
-    flow.authentication = proof;
-    out.push_back({name, flow});
-  };
-  const auto in_request = FlagPlace::certificate_request;
-  add("Variant2Claim5", 2, SecondCcs::claim5, in_request, Authentication::certificate);
+  for (const handshake::FlowDefinition& definition : handshake::kFlows) {
+    if (definition.flow == Flow::standard || definition.flow == Flow::standard_mutual) continue;
+    out.push_back({definition.flow});
+    if (out.back().group().authentication != Authentication::password)
+      out.push_back({definition.flow, FlagPlace::smke});
+  }
   return out;
 }
 
@@ -52,21 +53,9 @@ const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
 
 class EveryFlow : public testing::TestWithParam<Case> {
  protected:
-  EveryFlow() : keys_(key()) {
-    const GroupFlow& flow = GetParam().flow;
-    world_.authority.flow = flow;
-    world_.client_config.multicast->flow = flow;
-    world_.server_config.key_server_id = world_.client_config.multicast->key_server_id;
-    if (flow.authentication == Authentication::password) world_.client_config.credentials = {};
-    if (flow.authentication != Authentication::certificate) {
-      world_.client_config.password = [] {
-        handshake::PasswordCredential credential;
-        credential.user = "anna";
-        credential.secret = SecretBytes(4);
-        std::fill_n(credential.secret.data(), 4, std::uint8_t{'x'});
-        return Result<handshake::PasswordCredential>(std::move(credential));
-      };
-    }
+  EveryFlow() : world_(GetParam().flow), keys_(key()) {
+    world_.set_group_flow(GetParam().group());
+    world_.passwords = nullptr;  // we answer ourselves, through the carriage
     client_ = make_initiator(world_.client(), handshake::system_random());
     server_ = make_responder([this] { return world_.server(); }, keys_, kPeer);
   }
@@ -106,7 +95,7 @@ class EveryFlow : public testing::TestWithParam<Case> {
     }
   }
 
-  World world_{KeyKind::p256, GetParam().flow.variant == 1 ? KeyKind::rsa2048 : KeyKind::p256, GetParam().flow.suite};
+  World world_;
   CookieKeys keys_;
   std::unique_ptr<Endpoint> client_, server_;
   std::vector<Event> client_events_, server_events_;
@@ -122,7 +111,7 @@ TEST_P(EveryFlow, P34_OneMessageForEachFlightAndIdsFromTheLastFinishedOn) {
     EXPECT_NE(seen_[at], seen_[at - 3]) << seen_;
   for (std::size_t at = 1; at < seen_.size(); at += 3)
     EXPECT_EQ(seen_[at], '0') << seen_;
-  EXPECT_EQ(passwords_, GetParam().flow.authentication == Authentication::certificate ? 0 : 1);
+  EXPECT_EQ(passwords_, GetParam().group().authentication == Authentication::certificate ? 0 : 1);
   seen_.clear();
   ASSERT_TRUE(client_->send(Keepalive{1}).has_value());
   run();
@@ -140,7 +129,7 @@ TEST_P(EveryFlow, P35_P36_P37_P38_SmkeBringsAllThatAnSaNeeds) {
   EXPECT_TRUE(got.premaster.equals(sent.premaster));
   // RFC 4301 §4.4.2.1: mode, algorithm, window, lifetime, selectors.
   EXPECT_EQ(got.policy.esp_mode, sent.policy.esp_mode);
-  EXPECT_EQ(got.policy.cipher_suite, GetParam().flow.suite);
+  EXPECT_EQ(got.policy.cipher_suite, GetParam().group().suite);
   EXPECT_EQ(got.policy.replay_window, sent.policy.replay_window);
   EXPECT_EQ(got.remaining_ms, sent.remaining_ms);
   ASSERT_EQ(got.policy.selectors, sent.policy.selectors);
@@ -150,15 +139,15 @@ TEST_P(EveryFlow, P35_P36_P37_P38_SmkeBringsAllThatAnSaNeeds) {
   // P38: whoever sends under an SPI and whoever receives derive one key for it.
   const std::uint32_t spi = got.policy.spi_prefix + got.assignment.first_slot;
   const auto here =
-      handshake::derive_sa_key(GetParam().flow.suite, *joined->group_master, got.group_id, got.epoch, spi);
-  const auto there = handshake::derive_sa_key(GetParam().flow.suite,
-                                              handshake::derive_group_master(GetParam().flow.suite, sent.premaster),
+      handshake::derive_sa_key(GetParam().group().suite, *joined->group_master, got.group_id, got.epoch, spi);
+  const auto there = handshake::derive_sa_key(GetParam().group().suite,
+                                              handshake::derive_group_master(GetParam().group().suite, sent.premaster),
                                               sent.group_id, sent.epoch, spi);
   EXPECT_TRUE(here.key.equals(there.key));
 }
 
 INSTANTIATE_TEST_SUITE_P(Isakmp, EveryFlow, testing::ValuesIn(cases()),
-                         [](const auto& one) { return std::string(one.param.name); });
+                         [](const auto& one) { return name_of(one.param); });
 
 }  // namespace
 }  // namespace sealcast::isakmp
