@@ -1,5 +1,6 @@
 // Joins per second on one core, which does both ends' work. Names:
 //   handshake/<flow>/<ecdsa|rsa|ed25519>         in process: from two fresh endpoints to both established
+//     variant3: the password is compared at once; a key server's Argon2id comes on top, by design
 //   handshake/openssl_mutual/<ecdsa|rsa>         libssl's mutually authenticated TLS 1.2 with the same certificates
 //   handshake/tcp/<flow|openssl_mutual>/<…>      the same over TCP on 127.0.0.1, 64 handshakes under way at any moment
 //   handshake/server_only/variant2/ecdsa         the key server's share alone: a member is simulated outside the clock
@@ -38,6 +39,11 @@ std::unique_ptr<Pairing> sealcast_pairing() {
   auto world = std::make_unique<World>(key, key, suite_for(key));
   if (!multicast) world->make_standard(true);
   return make_sealcast(std::move(world));
+}
+
+template <Flow flow>
+std::unique_ptr<Pairing> flow_pairing() {
+  return make_sealcast(std::make_unique<World>(flow));
 }
 
 template <KeyKind key>
@@ -118,9 +124,13 @@ struct Contender {
   PairingMaker make;
 };
 constexpr Contender kContenders[] = {
+    {"variant1/rsa", flow_pairing<Flow::variant1>},
     {"variant2/ecdsa", sealcast_pairing<KeyKind::p256, true>},
     {"variant2/rsa", sealcast_pairing<KeyKind::rsa2048, true>},
     {"variant2/ed25519", sealcast_pairing<KeyKind::ed25519, true>},
+    {"variant2_description/ecdsa", flow_pairing<Flow::variant2_description>},
+    {"variant3_password/ecdsa", flow_pairing<Flow::variant3_password_claim5>},
+    {"variant3_both/ecdsa", flow_pairing<Flow::variant3_both_claim5>},
     {"standard_mutual/ecdsa", sealcast_pairing<KeyKind::p256, false>},
     {"standard_mutual/rsa", sealcast_pairing<KeyKind::rsa2048, false>},
     {"openssl_mutual/ecdsa", openssl_pairing<KeyKind::p256>},
