@@ -108,6 +108,7 @@ class LockedArena {
   LockedArena& operator=(LockedArena&& other) noexcept;
 
   void* data() noexcept { return base_; }
+  const void* data() const noexcept { return base_; }
   std::size_t size() const noexcept { return size_; }
 
  private:

@@ -26,4 +26,22 @@ class Backoff {
   unsigned failures_ = 0;
 };
 
+// How long to wait after a refusal that must not be repeated soon: at least the bound, at most twice the bound, which
+// doubles with every refusal in a row.
+class Penalty {
+ public:
+  Penalty(std::chrono::milliseconds first, std::chrono::milliseconds longest) : first_(first), longest_(longest) {}
+
+  std::chrono::milliseconds next(std::uint64_t random) {
+    const auto bound = std::min(longest_, first_ * (std::int64_t{1} << refusals_));
+    if (bound < longest_) ++refusals_;
+    return bound + std::chrono::milliseconds(random % (static_cast<std::uint64_t>(bound.count()) + 1));
+  }
+  void reset() { refusals_ = 0; }
+
+ private:
+  std::chrono::milliseconds first_, longest_;
+  unsigned refusals_ = 0;
+};
+
 }  // namespace sealcast::member

@@ -32,6 +32,12 @@ std::string advice(const std::string& reason) {
     const char* then;
   };
   static constexpr Entry entries[] = {
+      {"flag_missing", "; have variant, flag and auth the same values at both ends?"},
+      {"group_suite_not_offered", "; has suite the same value at both ends?"},
+      {"wrong_second_ccs", "; has second_ccs the same value at both ends?"},
+      {"own_certificate_missing", "; variant 1 needs an RSA certificate: sealcast pki member NAME --rsa"},
+      {"own_password_missing", "; nothing was sent"},
+      {"key_material_refused", "; was the key server given another member's certificate, or tampered with?"},
       {"certificate_wrong_name", "; is keyserver_name the name in the key server's certificate?"},
       {"certificate_unknown_ca", "; do this gateway and the key server use the same CA (ca)?"},
       {"certificate_expired", "; make new certificates: sealcast pki"},
@@ -68,10 +74,12 @@ std::string_view name(MemberState state) {
   return "?";
 }
 
-Result<Credentials> load_credentials(const config::MemberConfig& member) {
-  const auto chain = config::read_pem(member.certificate, "certificate");
+Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity) {
+  Result<std::string> chain;
+  Result<SecretBytes> key;
+  if (with_identity) chain = config::read_pem(member.certificate, "certificate");
   if (!chain) return tl::unexpected(chain.error());
-  const auto key = config::read_private_key(member.private_key);
+  if (with_identity) key = config::read_private_key(member.private_key);
   if (!key) return tl::unexpected(key.error());
   const auto ca = config::read_pem(member.ca, "ca");
   if (!ca) return tl::unexpected(ca.error());
@@ -79,9 +87,11 @@ Result<Credentials> load_credentials(const config::MemberConfig& member) {
   if (member.crl) crl = config::read_pem(*member.crl, "crl");
   if (!crl) return tl::unexpected(crl.error());
   Credentials out;
-  auto identity = handshake::Credentials::from_pem(*chain, {reinterpret_cast<const char*>(key->data()), key->size()});
-  if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
-  out.identity = std::move(*identity);
+  if (with_identity) {
+    auto identity = handshake::Credentials::from_pem(*chain, {reinterpret_cast<const char*>(key->data()), key->size()});
+    if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
+    out.identity = std::move(*identity);
+  }
   auto trust = handshake::TrustStore::from_pem(*ca, *crl);
   if (!trust) return fail(member.ca + (member.crl ? ", " + *member.crl : "") + ": " + trust.error().message);
   out.trust = std::move(*trust);
@@ -94,6 +104,8 @@ GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& g
       epochs_(group, around_.data_plane),
       retry_(around_.io),
       backoff_(timing().backoff_first, timing().backoff_max),
+      password_penalty_(timing().refused_password, timing().refused_password_max),
+      key_penalty_(timing().refused_key, timing().refused_key_max),
       failures_(timing().repeat_log) {}
 
 void GroupMember::start() {
@@ -121,7 +133,8 @@ KeyingContext GroupMember::context(KeyingSource source) const {
 
 void GroupMember::connect() {
   if (status_.state == MemberState::stopped) return;
-  auto credentials = load_credentials(around_.settings.member);
+  password_shown_ = false;
+  auto credentials = load_credentials(around_.settings.member, group_.uses_certificate());
   if (!credentials) {
     attempt_failed(credentials.error().message);
     return;
@@ -142,6 +155,14 @@ void GroupMember::connect() {
     if (!self) return fail("the agent has ended");
     return check_keying(self->group_, keying, id, self->context(KeyingSource::smke));
   };
+  if (group_.uses_password()) {
+    client->password = [weak]() -> Result<handshake::PasswordCredential> {
+      const auto self = weak.lock();
+      if (!self) return fail("the agent has ended");
+      self->password_shown_ = true;
+      return self->around_.passwords.credential(self->group_);
+    };
+  }
   Link::Callbacks callbacks;
   callbacks.on_established = [weak](handshake::Established&& established) {
     if (const auto self = weak.lock()) self->on_established(std::move(established));
@@ -178,11 +199,31 @@ void GroupMember::log_failure(const std::string& text) {
 // An attempt came to nothing: the next server of the list at once, a wait before the list begins anew.
 void GroupMember::attempt_failed(std::string reason) {
   ++status_.failures;
-  reason += advice(reason);
+  const auto longer = penalty(reason);
+  if (longer && password_shown_)
+    reason += fmt::format(
+        "; the key server refuses user \"{}\": unknown, a wrong password ({}), tried too often, or no member of the "
+        "group; its log says which",
+        group_.user, place_of(*group_.password));
+  else
+    reason += advice(reason);
   log_failure(reason);
+  if (longer) reason += fmt::format("; next attempt in {} s", std::chrono::ceil<std::chrono::seconds>(*longer).count());
   status_.why = std::move(reason);
   server_ = (server_ + 1) % group_.keyservers.size();
-  connect_later(server_ == 0 ? backoff_.next(random_bits()) : 0ms);
+  if (longer)
+    connect_later(*longer);
+  else
+    connect_later(server_ == 0 ? backoff_.next(random_bits()) : 0ms);
+}
+
+// For what must not be repeated soon, at this key server or another: a refused password counts against the user's
+// allowance (H7), and refused key material must not be asked for again and again (H6).
+std::optional<milliseconds> GroupMember::penalty(const std::string& reason) {
+  if (password_shown_ && reason.find("alert from the peer: access_denied") != std::string::npos)
+    return password_penalty_.next(random_bits());
+  if (reason.find("key_material_refused") != std::string::npos) return key_penalty_.next(random_bits());
+  return std::nullopt;
 }
 
 // The channel was there and is no more. What is held stays in use until it expires or the lease ends (H10).
@@ -249,6 +290,8 @@ void GroupMember::on_established(handshake::Established&& established) {
   asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
+  password_penalty_.reset();
+  key_penalty_.reset();
   spdlog::info("group \"{}\": {} at {} ({}, carriage {}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own",
                group_.id, again ? "joined again" : "joined", server().text(), keying.key_server_id,
                config::name(group_.carriage), keying.epoch,

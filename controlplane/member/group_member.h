@@ -13,6 +13,7 @@
 #include "controlplane/member/failure_log.h"
 #include "controlplane/member/group_epochs.h"
 #include "controlplane/member/link.h"
+#include "controlplane/member/member_passwords.h"
 #include "controlplane/member/member_settings.h"
 
 namespace sealcast::member {
@@ -22,7 +23,8 @@ struct Credentials {
   handshake::Credentials identity;
   handshake::TrustStore trust;
 };
-Result<Credentials> load_credentials(const config::MemberConfig& member);
+// with_identity: certificate and private key, too; a member that has passwords alone needs none.
+Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity);
 
 enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped };
 std::string_view name(MemberState state);
@@ -34,6 +36,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     const MemberSettings& settings;
     DataPlaneControl& data_plane;
     EpochMemory& memory;
+    const MemberPasswords& passwords;
     std::function<std::vector<LiveEpoch>()> live_epochs;  // of every group of this agent
   };
   GroupMember(Surroundings surroundings, const config::MemberGroup& group);
@@ -64,6 +67,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   void connect();
   void connect_later(std::chrono::milliseconds wait);
   void attempt_failed(std::string reason);
+  std::optional<std::chrono::milliseconds> penalty(const std::string& reason);
   void lost(std::string reason);
   void leave_link();
 
@@ -90,6 +94,8 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   std::shared_ptr<Link> link_;
   asio::steady_timer retry_;
   Backoff backoff_;
+  Penalty password_penalty_, key_penalty_;
+  bool password_shown_ = false;  // in this attempt
   FailureLog failures_;
   std::size_t server_ = 0;  // index into group_.keyservers
   SteadyTime joined_at_{}, proven_at_{}, keepalive_at_{}, report_at_{};

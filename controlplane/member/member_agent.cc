@@ -9,11 +9,14 @@
 
 #include "controlplane/member/clock_watch.h"
 #include "controlplane/member/group_member.h"
+#include "controlplane/terminal/secret_input.h"
 
 namespace sealcast::member {
 namespace {
 
 using Json = nlohmann::ordered_json;
+
+constexpr std::size_t longest_password = 128;  // bytes, as ClientAuthResponse carries it
 
 std::chrono::nanoseconds read_clock(clockid_t clock) {
   timespec time{};
@@ -78,7 +81,15 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       : io_(io), settings_(std::move(settings)), plane_(data_plane), timer_(io), clocks_(settings_.timing.clock_jump) {}
 
   Result<void> start() {
-    if (auto credentials = load_credentials(settings_.member); !credentials) return tl::unexpected(credentials.error());
+    const auto& all = settings_.member.groups;
+    const bool identity =
+        std::any_of(all.begin(), all.end(), [](const auto& group) { return group.uses_certificate(); });
+    if (auto credentials = load_credentials(settings_.member, identity); !credentials)
+      return tl::unexpected(credentials.error());
+    const auto ask = [](const std::string& prompt) { return terminal::ask(prompt, longest_password); };
+    const auto prepared = passwords_.prepare(
+        settings_.member, settings_.ask_password ? settings_.ask_password : MemberPasswords::Ask(ask));
+    if (!prepared) return prepared;
     auto memory = EpochMemory::load(settings_.state_file);
     if (!memory) return tl::unexpected(memory.error());
     memory_ = std::move(*memory);
@@ -87,7 +98,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       if (auto done = plane_.protect(group.id, group.selectors); !done) return done;
     const auto weak = weak_from_this();
     for (const config::MemberGroup& group : settings_.member.groups) {
-      GroupMember::Surroundings around{io_, settings_, plane_, memory_, [weak] {
+      GroupMember::Surroundings around{io_, settings_, plane_, memory_, passwords_, [weak] {
                                          const auto self = weak.lock();
                                          return self ? self->live_epochs() : std::vector<LiveEpoch>();
                                        }};
@@ -162,6 +173,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   const MemberSettings settings_;
   DataPlaneControl& plane_;
   EpochMemory memory_;
+  MemberPasswords passwords_;  // outlives the groups
   std::vector<std::shared_ptr<GroupMember>> groups_;
   asio::steady_timer timer_;
   ClockWatch clocks_;

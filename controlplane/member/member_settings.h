@@ -2,8 +2,11 @@
 #pragma once
 
 #include <chrono>
+#include <functional>
 #include <string>
 
+#include "base/result.h"
+#include "base/secret.h"
 #include "controlplane/config/config.h"
 
 namespace sealcast::member {
@@ -17,14 +20,22 @@ struct AgentTiming {
   std::chrono::milliseconds backoff_max{10000};
   std::chrono::milliseconds keepalive{5000};      // shortened to a third of the lease where that is shorter
   std::chrono::milliseconds status_report{5000};  // own slots' counters to the key server
-  std::chrono::milliseconds repeat_log{60000};    // an identical failure is logged again after this long
-  std::chrono::milliseconds clock_jump{2000};     // H9: a larger jump between the clocks means a resumed snapshot
+  // After a refused password, at least this long and at most twice as long, doubling per refusal: less often than a key
+  // server's limit on attempts gives back, so that a member never locks its user out for good.
+  std::chrono::milliseconds refused_password{90000};
+  std::chrono::milliseconds refused_password_max{900000};
+  std::chrono::milliseconds refused_key{10000};  // likewise where SMKE's key material was refused (H6)
+  std::chrono::milliseconds refused_key_max{600000};
+  std::chrono::milliseconds repeat_log{60000};  // an identical failure is logged again after this long
+  std::chrono::milliseconds clock_jump{2000};   // H9: a larger jump between the clocks means a resumed snapshot
 };
 
 struct MemberSettings {
   config::MemberConfig member;  // PEM files are read again at every connection, so that renewed ones take effect
   std::string state_file;       // highest epoch per (server name, key_server_id, group) (H5): [gateway] state
   AgentTiming timing = {};
+  // Asks for a password that must be typed (password_prompt); empty: on the terminal.
+  std::function<Result<SecretBytes>(const std::string& prompt)> ask_password = {};
 };
 
 }  // namespace sealcast::member
