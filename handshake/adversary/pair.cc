@@ -220,10 +220,11 @@ Setup& setup_of(Flow flow) {
   if (!setup.client) {
     testing::World& world = world_of(flow);
     ClientConfig client = world.client_config;
-    client.password = [&setup, ask = world.client_config.password] {
-      setup.judge->password_leaves();
-      return ask();
-    };
+    if (client.password)
+      client.password = [&setup, ask = world.client_config.password] {
+        setup.judge->password_leaves();
+        return ask();
+      };
     setup.client = std::make_shared<const ClientConfig>(std::move(client));
     setup.server = std::make_shared<const ServerConfig>(world.server_config);
   }

@@ -11,60 +11,19 @@ using testing::kNow;
 using testing::World;
 
 std::unique_ptr<World> make_world(Flow flow) {
-  auto world =
-      flow == Flow::variant1
-          ? std::make_unique<World>(KeyKind::rsa2048, KeyKind::rsa2048, CipherSuite::rsa_aes_128_gcm_sha256)
-          : std::make_unique<World>(KeyKind::ed25519, KeyKind::ed25519, CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256);
+  auto world = std::make_unique<World>(flow);
   // An authority whose signatures have one size only, too: certificates of every run are equally long.
   static testing::TestPki& pki = *new testing::TestPki(kNow, KeyKind::ed25519);
-  const KeyKind key = flow == Flow::variant1 ? KeyKind::rsa2048 : KeyKind::ed25519;
-  world->server_config.credentials = pki.server("ks.example", key).credentials;
-  world->client_config.credentials = pki.member("member-a", {"tv"}, key).credentials;
-  world->server_config.member_trust = world->client_config.server_trust = pki.trust();
-  GroupFlow& group = world->authority.flow;
-  const auto multicast = [&](std::uint8_t variant, SecondCcs order, Authentication authentication) {
-    group.variant = variant;
-    group.second_ccs = order;
-    group.authentication = authentication;
-    world->client_config.multicast->flow = group;
-  };
-  switch (flow) {
-    case Flow::standard:
-    case Flow::standard_mutual:
-      world->make_standard(flow == Flow::standard_mutual);
-      world->client_config.standard_suites = {group.suite};
-      break;
-    case Flow::variant1:
-      multicast(1, SecondCcs::not_applicable, Authentication::certificate);
-      break;
-    case Flow::variant2_claim5:
-      multicast(2, SecondCcs::claim5, Authentication::certificate);
-      break;
-    case Flow::variant2_description:
-      multicast(2, SecondCcs::description, Authentication::certificate);
-      break;
-    case Flow::variant3_password_claim5:
-      multicast(3, SecondCcs::claim5, Authentication::password);
-      break;
-    case Flow::variant3_password_description:
-      multicast(3, SecondCcs::description, Authentication::password);
-      break;
-    case Flow::variant3_both_claim5:
-      multicast(3, SecondCcs::claim5, Authentication::certificate_and_password);
-      break;
-    case Flow::variant3_both_description:
-      multicast(3, SecondCcs::description, Authentication::certificate_and_password);
-      break;
+  if (definition(flow).smke_sealed()) {
+    world->server_config.credentials = pki.server("ks.example", KeyKind::rsa2048).credentials;
+    world->client_config.credentials = pki.decrypting_member("member-a", {"tv"}).credentials;
+  } else {
+    world->server_config.credentials = pki.server("ks.example", KeyKind::ed25519).credentials;
+    if (world->client_config.credentials)
+      world->client_config.credentials = pki.member("member-a", {"tv"}, KeyKind::ed25519).credentials;
   }
-  world->server_config.key_server_id = "ks.example";
-  world->server_config.realm = "test realm";
-  world->client_config.password = []() -> Result<PasswordCredential> {
-    static constexpr std::string_view kSecret = "correct horse";
-    PasswordCredential credential{"member-a", SecretBytes(kSecret.size())};
-    std::copy(kSecret.begin(), kSecret.end(), credential.secret.data());
-    return credential;
-  };
-  if (group.authentication == Authentication::password) world->client_config.credentials = Credentials();
+  world->server_config.member_trust = world->client_config.server_trust = pki.trust();
+  world->passwords = nullptr;  // the stage answers
   return world;
 }
 

@@ -91,6 +91,10 @@ void View::derive_first() {
 }
 
 void View::derive_channel(ByteView) {
+  if (definition(flow_).smke_sealed()) {  // variant 1: member_secret is the server's invention
+    if (server_.given().empty() || server_.given().back().size() != first_.size()) return;
+    std::copy(server_.given().back().begin(), server_.given().back().end(), first_.data());
+  }
   const GroupMaster group = derive_group_master(suite_, world_of(flow_).authority.keying.premaster);
   const MasterSecret secret = channel_master(prf_hash(suite_), first_, group, transcript());
   channel_keys_ = expand_keys(suite_, secret, server_random_, client_random_);
