@@ -7,6 +7,7 @@
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/certificate_verify.h"
+#include "handshake/messages/client_auth.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/client_key_exchange.h"
 #include "handshake/messages/control_codec.h"
@@ -62,6 +63,30 @@ Sample smke_sample() {
   return sample;
 }
 
+Sample sealed_smke_sample() {
+  ServerMasterKeyExchange message;
+  message.flag = 30;
+  message.keying = sample_keying(CipherSuite::rsa_aes_256_gcm_sha384);
+  message.sealed_keys = Bytes(256, 9);
+  message.signature = Bytes(258, 8);
+  const Bytes body = plain(encode(message));
+  Sample sample{"sealed SMKE", body, verdict(decode_sealed_master_key_exchange), {}, {}};
+  const std::size_t signature = body.size() - 260;
+  sample.length_fields = {3, 14, signature - 3 - 256 - 1, signature - 2, signature - 1, signature + 1};
+  return sample;
+}
+
+Sample auth_request_sample() {
+  ClientAuthRequest message{30, {kAuthPassword, 7}, "ks.example", "tv", "home", VerifyData{1, 2, 3}};
+  return {"ClientAuthRequest", plain(encode(message)), verdict(decode_client_auth_request), {1, 4, 15, 18}, {}};
+}
+
+Sample auth_response_sample() {
+  ClientAuthResponse message{kAuthPassword, "anna", SecretBytes(20)};
+  message.secret.data()[19] = 1;
+  return {"ClientAuthResponse", plain(encode(message)), verdict(decode_client_auth_response), {}, {}};
+}
+
 std::vector<Sample> samples() {
   std::vector<Sample> list;
   ClientHello client;
@@ -113,6 +138,9 @@ std::vector<Sample> samples() {
                   {}});
   list.push_back({"Finished", Bytes(12, 8), verdict(decode_finished), {}, {}});
   list.push_back(smke_sample());
+  list.push_back(sealed_smke_sample());
+  list.push_back(auth_request_sample());
+  list.push_back(auth_response_sample());
   const auto control = [&list](const ControlMessage& message, std::vector<std::size_t> fields) {
     const Bytes whole = plain(encode(message));
     const std::uint8_t type = whole[0];
@@ -324,6 +352,39 @@ TEST(Smke, H3_VerifyDataIsFoundWithoutReadingTheRest) {
   EXPECT_TRUE(find_server_verify_data(garbage)) << "the rest is not looked at yet";
   EXPECT_FALSE(find_server_verify_data(Bytes(14, 0)));
   EXPECT_FALSE(find_server_verify_data(Bytes(15, 0)));
+}
+
+TEST(Smke, H1_TheSignatureIsFoundWithoutReadingTheRest) {
+  Bytes body = sealed_smke_sample().body;
+  const auto found = find_smke_signature(body);
+  ASSERT_TRUE(found) << found.error().message();
+  EXPECT_EQ(found->scheme, 0x0808);
+  EXPECT_EQ(found->signature.size(), 256u);
+  EXPECT_EQ(found->signed_part.size(), body.size() - 260);
+  body[0] = 77;  // an unknown version, an unknown order, an unknown epoch state: nobody's business yet
+  body[2] = 9;
+  body[3 + 11 + 3 + 8] = 200;
+  EXPECT_TRUE(find_smke_signature(body));
+  EXPECT_FALSE(decode_sealed_master_key_exchange(body));
+  for (std::size_t size = 0; size < body.size(); ++size)
+    EXPECT_FALSE(find_smke_signature(ByteView(body).first(size))) << size;
+}
+
+TEST(ClientAuth, BoundsOfTheFields) {
+  const auto request = [](std::size_t methods, std::size_t server, std::size_t group, std::size_t realm) {
+    ClientAuthRequest message{
+        30, Bytes(methods, 1), std::string(server, 'k'), std::string(group, 'g'), std::string(realm, 'r'), {}};
+    return decode_client_auth_request(*encode(message)).has_value();
+  };
+  EXPECT_TRUE(request(1, 1, 1, 0) && request(255, 64, 64, 64));
+  EXPECT_FALSE(request(0, 1, 1, 0) || request(1, 0, 1, 0) || request(1, 1, 0, 0));
+  EXPECT_FALSE(request(1, 65, 1, 0) || request(1, 1, 65, 0) || request(1, 1, 1, 65));
+  const auto response = [](std::size_t user, std::size_t secret) {
+    const auto body = encode(ClientAuthResponse{kAuthPassword, std::string(user, 'u'), SecretBytes(secret)});
+    return body && body->size() == kClientAuthResponseSize && decode_client_auth_response(*body).has_value();
+  };
+  EXPECT_TRUE(response(1, 1) && response(64, 128));
+  EXPECT_FALSE(response(0, 1) || response(65, 1) || response(1, 0) || response(1, 129));
 }
 
 TEST(Writer, AVectorThatOutgrowsItsLengthIsAnError) {
