@@ -53,9 +53,11 @@ std::optional<TransportedKeys> open_keys(EVP_PKEY* own_key, ByteView sealed) {
   std::uint32_t any = 0;
   for (const std::uint8_t byte : keys.premaster.view())
     any |= byte;
-  const std::uint32_t good =
-      same(static_cast<std::size_t>(opened), 1) & same(size, kPlaintextSize) & (1u ^ same(any, 0));
-  if (good == 0) return std::nullopt;
+  const auto good = static_cast<std::uint8_t>(same(static_cast<std::size_t>(opened), 1) & same(size, kPlaintextSize) &
+                                              (1u ^ same(any, 0)));
+  // The verdict becomes visible here and nowhere before.
+  constexpr std::uint8_t kGood = 1;
+  if (!equal_constant_time(&good, &kGood, 1)) return std::nullopt;
   return keys;
 }
 

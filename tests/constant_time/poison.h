@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 
 #if __has_include(<valgrind/memcheck.h>)
 #define SEALCAST_HAVE_MEMCHECK 1
@@ -34,6 +35,16 @@ inline void poison([[maybe_unused]] const void* data, [[maybe_unused]] std::size
 inline void declassify([[maybe_unused]] const void* data, [[maybe_unused]] std::size_t size) {
 #if SEALCAST_HAVE_MEMCHECK
   (void)VALGRIND_MAKE_MEM_DEFINED(data, size);
+#endif
+}
+
+// Whether the byte is poisoned, as far as can be told: outside of valgrind every byte might be.
+inline bool poisoned([[maybe_unused]] const std::uint8_t* byte) {
+#if SEALCAST_HAVE_MEMCHECK
+  std::uint8_t bits = 0;
+  return !watched() || (VALGRIND_GET_VBITS(byte, &bits, 1) == 1 && bits != 0);
+#else
+  return true;
 #endif
 }
 

@@ -3,6 +3,8 @@
 // alike. Prints percentiles, histograms, and how far every outcome is from the first:
 //   Welch's t, without the slowest 5 % (interrupts): beyond 4.5 either way the means differ;
 //   Kolmogorov and Smirnov's distance: 1.63 * sqrt(2 / SAMPLES) is what equal ones exceed once in a hundred times.
+#include <openssl/rsa.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cmath>
@@ -17,6 +19,8 @@
 
 #include "base/secret.h"
 #include "controlplane/passwords/password_file.h"
+#include "handshake/crypto/key_transport.h"
+#include "handshake/endpoint.h"
 
 namespace {
 
@@ -90,8 +94,54 @@ std::vector<Outcome> password() {
           {"unknown user, a right password", attempt("user998", "password")}};
 }
 
+// Variant 1's failures (H6, SMKE-3), by the function the client calls and every failure of which looks the same
+// outside. Each outcome has a set of ciphertexts of its own, taken in turn.
+std::vector<Outcome> key_transport() {
+  static const handshake::PkeyPtr key(EVP_RSA_gen(2048));
+  if (!key) give_up("no RSA key was made");
+  const auto seal = [](const Bytes& plaintext, const EVP_MD* digest) {
+    const handshake::PkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, key.get(), nullptr));
+    Bytes sealed(256);
+    std::size_t size = sealed.size();
+    if (!context || EVP_PKEY_encrypt_init(context.get()) != 1 ||
+        EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_PKCS1_OAEP_PADDING) != 1 ||
+        EVP_PKEY_CTX_set_rsa_oaep_md(context.get(), digest) != 1 ||
+        EVP_PKEY_CTX_set_rsa_mgf1_md(context.get(), EVP_sha256()) != 1 ||
+        EVP_PKEY_encrypt(context.get(), sealed.data(), &size, plaintext.data(), plaintext.size()) != 1)
+      give_up("nothing was sealed");
+    return sealed;
+  };
+  const auto outcome = [](const std::string& name, bool opens, const std::function<Bytes()>& make) {
+    std::vector<Bytes> sealed;
+    for (int i = 0; i < 256; ++i)
+      sealed.push_back(make());
+    return Outcome{name, [sealed, opens, next = std::size_t{0}]() mutable {
+                     const auto keys = handshake::open_keys(key.get(), sealed[next++ % sealed.size()]);
+                     if (keys.has_value() != opens) give_up("a ciphertext was not taken as it should be");
+                   }};
+  };
+  const auto plaintext = [](std::size_t size, bool zero_premaster = false) {
+    Bytes made(size);
+    handshake::system_random().fill(made);
+    if (zero_premaster) std::fill_n(made.begin(), 48, std::uint8_t{0});
+    return made;
+  };
+  // Whatever decrypts to no padding at all, numerically below any 2048-bit modulus like the others.
+  const auto noise = [=] {
+    Bytes made = plaintext(256);
+    made[0] &= 0x7f;
+    return made;
+  };
+  return {outcome("broken padding (noise)", false, noise),
+          outcome("broken padding (another label hash)", false, [=] { return seal(plaintext(96), EVP_sha1()); }),
+          outcome("95 bytes", false, [=] { return seal(plaintext(95), EVP_sha256()); }),
+          outcome("97 bytes", false, [=] { return seal(plaintext(97), EVP_sha256()); }),
+          outcome("all-zero premaster", false, [=] { return seal(plaintext(96, true), EVP_sha256()); }),
+          outcome("good", true, [=] { return seal(plaintext(96), EVP_sha256()); })};
+}
+
 const std::map<std::string, Experiment> experiments = {
-    {"control", control}, {"comparison", comparison}, {"password", password}};
+    {"key_transport", key_transport}, {"control", control}, {"comparison", comparison}, {"password", password}};
 
 // ---------------------------------------------------------------- figures
 
