@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/passwords/password_file.h"
 #include "handshake/isakmp/carriage.h"
 #include "handshake/isakmp/message.h"
 
@@ -23,6 +24,7 @@ using isakmp::Cookie;
 using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
+namespace pki = handshake::testing;
 using testing::in;
 using testing::KeyServerTest;
 using ::testing::SizeIs;
@@ -113,6 +115,60 @@ TEST_F(IsakmpListener, P34_AMemberJoinsAndIsRekeyedOverTheControlChannel) {
   ASSERT_TRUE(a->say(Keepalive{7}));
   EXPECT_TRUE(a->expect<Keepalive>().has_value());
   EXPECT_THAT(lines("member_joined"), ::testing::ElementsAre(HasSubstr("carriage=isakmp")));
+}
+
+TEST_F(IsakmpListener, P16_P34_VariantOneInIsakmp) {
+  const auto server = pki_.server("ks.example", pki::KeyKind::rsa2048);
+  config_.certificate = write_file("rsa.pem", server.chain_pem);
+  config_.private_key = write_file("rsa.key", server.key_pem);
+  auto& flow = config_.groups[0].flow;
+  flow.variant = 1;
+  flow.suite = handshake::CipherSuite::rsa_aes_128_gcm_sha256;
+  start();
+  auto config = member_config(pki_.decrypting_member("home", {"tv"}));
+  config->multicast->flow = flow;
+  auto member = carried(config);
+  ASSERT_TRUE(member->join()) << (member->error() ? member->error()->message() : "no answer");
+  EXPECT_EQ(member->established().flow, handshake::Flow::variant1);
+  EXPECT_TRUE(members_are(1));
+  ASSERT_TRUE(rekey().has_value());
+  EXPECT_TRUE(member->expect<handshake::GroupUpdate>().has_value());
+}
+
+TEST_F(IsakmpListener, P28_P34_APasswordIsAskedForAndCheckedInIsakmp) {
+  const auto secret = [](std::string_view text) {
+    SecretBytes out(text.size());
+    std::copy(text.begin(), text.end(), out.data());
+    return out;
+  };
+  config_.password_file = folder_ + "/passwd";
+  ASSERT_TRUE(passwords::update(*config_.password_file, {}, [&](passwords::PasswordFile& file) {
+                return file.set("anna", secret("open sesame"));
+              }).has_value());
+  auto& flow = config_.groups[0].flow;
+  flow.variant = 3;
+  flow.authentication = handshake::Authentication::password;
+  start();
+  const auto with = [&](const std::string& password) {
+    auto config = member_config("home");
+    config->credentials = {};
+    config->multicast->flow = flow;
+    config->password = [secret, password]() -> Result<handshake::PasswordCredential> {
+      return handshake::PasswordCredential{"anna", secret(password)};
+    };
+    return carried(config);
+  };
+  auto right = with("open sesame");
+  ASSERT_TRUE(right->join()) << (right->error() ? right->error()->message() : "no answer");
+  EXPECT_EQ(right->established().flow, handshake::Flow::variant3_password_claim5);
+  ASSERT_TRUE(members_are(1));
+  EXPECT_EQ(status()["groups"][0]["members"][0]["member"], "anna");
+  EXPECT_EQ(status()["groups"][0]["members"][0]["carriage"], "isakmp");
+  auto wrong = with("open barley");
+  EXPECT_FALSE(wrong->join());
+  ASSERT_TRUE(wrong->error().has_value()) << "the refusal's alert comes in a message of its own";
+  EXPECT_THAT(wrong->error()->message(), HasSubstr("access_denied"));
+  EXPECT_TRUE(members_are(1));
 }
 
 TEST_F(IsakmpListener, P34_BothListenersServeOneGroup) {
