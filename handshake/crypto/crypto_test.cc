@@ -2,6 +2,7 @@
 // formulas of docs/protocol.md "Keys" written out with plain HMAC.
 #include <gtest/gtest.h>
 #include <openssl/hmac.h>
+#include <openssl/rsa.h>
 
 #include <filesystem>
 #include <fstream>
@@ -10,6 +11,7 @@
 #include "handshake/certificate/credentials.h"
 #include "handshake/crypto/aead.h"
 #include "handshake/crypto/key_exchange.h"
+#include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/prf.h"
 #include "handshake/crypto/signature.h"
 #include "handshake/keys/key_schedule.h"
@@ -265,6 +267,75 @@ TEST(Wycheproof, AesGcm) {
   }
   EXPECT_GT(valid, 30);
   EXPECT_GT(invalid, 30);
+}
+
+// RFC 8017 appendix B.2.1 with SHA-256, written down from the text.
+Bytes mgf1(const Bytes& seed, std::size_t size) {
+  Bytes mask;
+  for (std::uint8_t counter = 0; mask.size() < size; ++counter) {
+    Hash hash(HashKind::sha256);
+    hash.add(join({seed, {0, 0, 0, counter}}));
+    mask = join({mask, bytes_of(hash.digest().view())});
+  }
+  mask.resize(size);
+  return mask;
+}
+Bytes exclusive_or(Bytes a, const Bytes& b) {
+  for (std::size_t i = 0; i < a.size(); ++i)
+    a[i] = static_cast<std::uint8_t>(a[i] ^ b[i]);
+  return a;
+}
+
+TEST(KeyTransport, P16_IsRsaesOaepOfBothSecretsAsRfc8017WritesIt) {
+  testing::TestPki pki;
+  const Credentials member = pki.decrypting_member("member-a").credentials;
+  TransportedKeys keys;
+  for (std::size_t i = 0; i < 48; ++i) {
+    keys.premaster.data()[i] = static_cast<std::uint8_t>(i + 1);
+    keys.member_secret.data()[i] = static_cast<std::uint8_t>(i + 100);
+  }
+  const auto sealed = seal_keys(member->key.get(), keys);
+  ASSERT_TRUE(sealed && sealed->size() == 256);
+  EXPECT_NE(*seal_keys(member->key.get(), keys), *sealed) << "never the same twice";
+  const auto opened = open_keys(member->key.get(), *sealed);
+  ASSERT_TRUE(opened);
+  EXPECT_TRUE(opened->premaster.equals(keys.premaster) && opened->member_secret.equals(keys.member_secret));
+
+  const PkeyCtxPtr raw(EVP_PKEY_CTX_new_from_pkey(nullptr, member->key.get(), nullptr));
+  Bytes encoded(256);
+  std::size_t size = encoded.size();
+  ASSERT_EQ(EVP_PKEY_decrypt_init(raw.get()), 1);
+  ASSERT_EQ(EVP_PKEY_CTX_set_rsa_padding(raw.get(), RSA_NO_PADDING), 1);
+  ASSERT_EQ(EVP_PKEY_decrypt(raw.get(), encoded.data(), &size, sealed->data(), sealed->size()), 1);
+  EXPECT_EQ(encoded[0], 0);
+  const Bytes masked_seed(encoded.begin() + 1, encoded.begin() + 33);
+  const Bytes masked_data(encoded.begin() + 33, encoded.end());
+  const Bytes seed = exclusive_or(masked_seed, mgf1(masked_data, 32));
+  const Bytes data = exclusive_or(masked_data, mgf1(seed, masked_data.size()));
+  Bytes expected = bytes_of(Hash(HashKind::sha256).digest().view());  // of the empty label
+  expected.resize(data.size() - 97, 0);
+  expected.push_back(1);
+  expected = join({expected, bytes_of(keys.premaster.view()), bytes_of(keys.member_secret.view())});
+  EXPECT_EQ(data, expected);
+}
+
+TEST(Wycheproof, H6_RsaOaepSha256) {
+  NEED_VECTORS(file, "rsa_oaep_2048_sha256_mgf1sha256_test.json");
+  std::size_t refused = 0;
+  for (const auto& group : (*file)["testGroups"]) {
+    const Bytes der = from_hex(group["privateKeyPkcs8"].get<std::string>());
+    const unsigned char* next = der.data();
+    const PkeyPtr key(d2i_AutoPrivateKey(nullptr, &next, static_cast<long>(der.size())));
+    ASSERT_TRUE(key);
+    for (const auto& test : group["tests"]) {
+      const bool ours = test["result"] == "valid" && test["label"].get<std::string>().empty() &&
+                        test["msg"].get<std::string>().size() == 2 * 96;
+      const auto opened = open_keys(key.get(), from_hex(test["ct"].get<std::string>()));
+      EXPECT_EQ(opened.has_value(), ours) << test["tcId"] << " " << test["comment"];
+      refused += opened ? 0 : 1;
+    }
+  }
+  EXPECT_GT(refused, 20u);
 }
 
 TEST(KeyShares, WrongFormsAreRefused) {

@@ -333,7 +333,7 @@ tl::unexpected<HandshakeError> Machine::fail_with(HandshakeError error) {
   if (!error.from_peer)
     writer_.write(ContentType::alert, encode(AlertMessage{true, static_cast<std::uint8_t>(error.alert)}), output_);
   phase_ = Phase::closed;
-  reader_.drop_keys();
+  reader_ = RecordReader();  // with the plaintext of the record that failed
   writer_.drop_keys();
   joiner_ = MessageJoiner();
   handshake_.reset();

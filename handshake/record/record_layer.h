@@ -32,7 +32,6 @@ class RecordReader {
   void install(const DirectionKeys& keys, RecordAligned);
   // From now on only exactly TLS 1.2's version number is accepted.
   void pin_version() { version_pinned_ = true; }
-  void drop_keys() { opener_.reset(); }
   bool protected_now() const { return opener_.has_value(); }
 
  private:
