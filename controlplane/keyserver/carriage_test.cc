@@ -390,7 +390,7 @@ TEST_F(IsakmpListener, PARSE_1_LyingLengthsAfterTheCookiesEndTheConnection) {
 }
 
 TEST_F(IsakmpListener, H13_HalfOpenConnectionsEndAtTheDeadline) {
-  config_.handshake_timeout = 300ms;
+  config_.handshake_timeout = 1s;
   start();
   Wire silent(port()), part(port()), asked(port()), waiting(port());
   part.send(ByteView(isakmp::encode(kI, isakmp::kNoCookie, 0, {})).first(27));
@@ -441,7 +441,7 @@ TEST_F(IsakmpListener, H13_DOS_1_AFloodOfFirstMessagesLeavesNothingAndDelaysNobo
   EXPECT_LT(after, before + 16 * 1024) << "8 bytes for each would show";
   EXPECT_EQ(shown(), 1u) << "nobody of the flood got a TLS endpoint";
   ASSERT_TRUE(rekey().has_value());
-  EXPECT_TRUE(a->expect<handshake::GroupUpdate>(2s).has_value()) << "members are served all the same";
+  EXPECT_TRUE(a->expect<handshake::GroupUpdate>().has_value()) << "members are served all the same";
 }
 
 // What a half-open peer costs while it is there.
@@ -474,11 +474,10 @@ TEST_F(IsakmpListener, H13_CookiesDieWithTheirKeyEvenIfTheyAreYoung) {
   start();
   Wire wire(port());
   const Cookie cookie = ask(wire, kI);
-  std::this_thread::sleep_for(700ms);  // two rotations, well within 5 s
+  std::this_thread::sleep_for(1500ms);  // more than two rotations, and within 5 s
   wire.send(isakmp::encode(kI, cookie, 0, hello()));
   EXPECT_EQ(wire.receive_all(in(5s)), Bytes{});
   EXPECT_EQ(shown(), 0u);
-  join_carried("home");
 }
 
 TEST(CookieJar, H13_KeysComeFromTheGivenGeneratorAndRotateOnATimer) {
@@ -494,9 +493,11 @@ TEST(CookieJar, H13_KeysComeFromTheGivenGeneratorAndRotateOnATimer) {
   const auto jar = std::make_shared<CookieJar>(io, random, 20ms);
   EXPECT_EQ(random.calls, 1);
   jar->start();
-  io.run_for(110ms);
-  EXPECT_GE(random.calls, 4);
-  EXPECT_LE(random.calls, 6);
+  const auto begun = std::chrono::steady_clock::now();
+  while (random.calls < 4 && std::chrono::steady_clock::now() < begun + 5s)
+    io.run_one_for(100ms);
+  EXPECT_EQ(random.calls, 4);
+  EXPECT_GE(std::chrono::steady_clock::now() - begun, 60ms);
   jar->stop();
   io.restart();
   const int before = random.calls;
