@@ -1,0 +1,95 @@
+"""The documents that say what is proved by which test are checked against the sources, so that they cannot grow stale.
+
+docs/patent.md, docs/attacks.md and docs/threat-model.md hold tables that name code and tests in backticks:
+`handshake/flows.h` must exist, `Flows.P3_WhatChanges` must be a GoogleTest, `stream_test.py::test_x` a Python test,
+`interop.py::openssl_client_ecdsa` a case with a witness and `handshake_model` a test of CTest. No row may lack a test, no identifier its row, no cell its text.
+"""
+import pathlib
+import re
+import subprocess
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDERS = ("base", "handshake", "controlplane", "dataplane", "app", "tests", "bench", "scripts")
+
+PATENT = {f"P{number}" for number in range(1, 44)}
+HARDENING = {f"H{number}" for number in range(1, 17)}
+ATTACKS = {f"{kind}-{number}" for kind, last in (
+    ("CCS", 6), ("FIN", 4), ("SEQ", 4), ("FLAG", 3), ("SMKE", 5), ("AUTH", 3), ("CHAN", 2), ("DOWN", 1), ("REC", 1),
+    ("PARSE", 1), ("DOS", 1), ("DATA", 3), ("LEASE", 1), ("KEY", 2)) for number in range(1, last + 1)}
+
+
+def sources(suffix):
+    for folder in FOLDERS:
+        for path in (ROOT / folder).rglob(f"*{suffix}"):
+            yield path
+
+
+def known_tests():
+    """Every name a document may give as a test."""
+    names = set()
+    for path in sources(".cc"):
+        text = path.read_text()
+        names.update(f"{suite}.{test}" for suite, test in re.findall(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)", text, re.M))
+    for path in sources("_test.py"):
+        names.update(f"{path.name}::{test}" for test in re.findall(r"def (test_\w+)", path.read_text()))
+    for path in (ROOT / "tests").rglob("CMakeLists.txt"):
+        names.update(re.findall(r"add_test\(NAME ([\w.-]+)", path.read_text()))
+    for check in re.findall(r"foreach\(check ([^)]*)\)", (ROOT / "tests/constant_time/CMakeLists.txt").read_text()):
+        names.update(f"constant_time.{name}" for name in check.split())
+    cases = subprocess.run(["/usr/bin/python3", ROOT / "tests/interop/interop.py", "--list"], stdout=subprocess.PIPE,
+                           text=True, check=True).stdout.split()
+    names.update(f"interop.py::{case}" for case in cases)
+    return names
+
+
+def rows(document):
+    """identifier → cells of every table row that begins with one."""
+    found = {}
+    for line in (ROOT / "docs" / document).read_text().splitlines():
+        cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if cells and re.fullmatch(r"[A-Z]+-?\d+", cells[0]):
+            if cells[0] in found:
+                raise AssertionError(f"docs/{document}: {cells[0]} has two rows")
+            found[cells[0]] = cells
+    return found
+
+
+class Tables(unittest.TestCase):
+    """`code` and `tests`: which column of the document names them."""
+
+    def check(self, document, identifiers, code, tests):
+        table = rows(document)
+        self.assertEqual(set(table), identifiers, f"docs/{document}: one row for each identifier, no other")
+        names = known_tests()
+        self.assertGreater(len(names), 100, "the search for tests is broken")
+        for identifier, cells in table.items():
+            with self.subTest(row=identifier):
+                self.assertTrue(all(cells), f"docs/{document}: {identifier} has an empty cell")
+                for path in re.findall(r"`([^`]+)`", cells[code]) if code is not None else []:
+                    self.assertTrue((ROOT / path).exists(), f"docs/{document}: {identifier}: there is no {path}")
+                mentioned = re.findall(r"`([^`]+)`", cells[tests])
+                self.assertTrue(mentioned, f"docs/{document}: {identifier} names no test")
+                missing = [name for name in mentioned if name not in names]
+                self.assertEqual(missing, [], f"docs/{document}: {identifier} names tests that are not there")
+
+    def test_every_line_of_the_patent_has_code_and_tests(self):
+        self.check("patent.md", PATENT, code=2, tests=3)
+
+    def test_every_attack_has_a_test(self):
+        self.check("attacks.md", ATTACKS, code=None, tests=3)
+
+    def test_every_line_of_hardening_has_a_test(self):
+        self.check("threat-model.md", HARDENING, code=None, tests=2)
+
+    def test_H15_the_documents_say_what_a_shared_key_proves(self):
+        text = " ".join((ROOT / "docs" / "threat-model.md").read_text().split())
+        self.assertIn("A shared key proves that a packet came from *a member*, not from which.", text)
+
+    def test_a_name_that_is_not_there_is_noticed(self):
+        self.assertNotIn("Flows.ThisTestDoesNotExist", known_tests())
+        self.assertIn("docs_test.py::test_a_name_that_is_not_there_is_noticed", known_tests())
+
+
+if __name__ == "__main__":
+    unittest.main()
