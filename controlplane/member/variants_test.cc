@@ -103,6 +103,7 @@ class Variants : public ::testing::Test {
     config_ = {};
     config_.id = "cluster-1";
     config_.listen = *config::ListenAddress::parse("127.0.0.1:0");
+    if (carriage_ == config::Carriage::isakmp) config_.listen_isakmp = config_.listen;
     config_.certificate = folder_ + (rsa ? "/rsa.example.pem" : "/ks.example.pem");
     config_.private_key = folder_ + (rsa ? "/rsa.example.key" : "/ks.example.key");
     config_.ca = folder_ + "/ca.pem";
@@ -146,7 +147,8 @@ class Variants : public ::testing::Test {
     config::MemberGroup group;
     group.id = "tv";
     group.role = name.find("studio") != std::string::npos ? config::MemberRole::sender : config::MemberRole::receiver;
-    group.keyservers = {{"127.0.0.1", server_->port()}};
+    group.carriage = carriage_;
+    group.keyservers = {{"127.0.0.1", server_->port(carriage_)}};
     group.keyserver_name = group_flow.variant == 1 ? "rsa.example" : "ks.example";
     group.keyserver_id = "cluster-1";
     group.selectors = {{*Prefix::parse("239.1.0.0/16"), {}, {}, {}}};
@@ -206,6 +208,7 @@ class Variants : public ::testing::Test {
   keyserver::KeyServerOptions options_;
   passwords::HashPolicy policy_ = kCheap;
   std::chrono::milliseconds timeout_ = 5s;
+  config::Carriage carriage_ = config::Carriage::tls;
   std::unique_ptr<keyserver::KeyServer> server_;
   std::vector<std::unique_ptr<Member>> members_;
 };
@@ -246,6 +249,19 @@ TEST_F(Variants, P10_P11_P13_P22_P25_P30_EveryFlowBringsOneKeyToTwoMembersAndThe
     EXPECT_TRUE(until([&] { return studio.epoch() > first && home.epoch() == studio.epoch(); }));
     EXPECT_TRUE(until([&] { return heard(studio, home, studio.epoch()); }));
     EXPECT_EQ(status()["handshakes"]["failed"].size(), 0u) << status()["handshakes"].dump();
+    stop();
+  }
+}
+
+TEST_F(Variants, P34_H7_PasswordsAndVariant1AreCarriedInIsakmpToo) {
+  carriage_ = config::Carriage::isakmp;
+  for (const GroupFlow& each : {kPassword, flow(1, SecondCcs::not_applicable, Authentication::certificate,
+                                                FlagPlace::certificate_request, kRsa)}) {
+    serve(each);
+    const std::string prefix = each.variant == 1 ? "rsa-" : "";
+    Member& studio = join(prefix + "studio", each);
+    Member& home = join(prefix + "home", each);
+    EXPECT_TRUE(until([&] { return heard(studio, home, studio.epoch()); }));
     stop();
   }
 }
