@@ -1,0 +1,200 @@
+// Running a key server: reloads, errors at start, the status, ends, and what members cost.
+#include <gmock/gmock.h>
+#include <malloc.h>
+#include <sys/wait.h>
+
+#include <csignal>
+
+#include "controlplane/keyserver/key_server_fixture.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::in;
+using testing::KeyServerTest;
+using testing::TestClient;
+using testing::Wire;
+using namespace std::chrono_literals;
+
+TEST_F(KeyServerTest, H8_H11_ReloadWithARevocationListShutsOutAndRekeys) {
+  config_.crl = write_file("crl.pem", pki_.crl_pem());
+  start();
+  const auto lost = pki_.member("home", {"tv"});
+  auto a = join("sender");
+  auto b = connect(member_config(lost));
+  ASSERT_TRUE(b->join());
+  ASSERT_TRUE(members_are(2));
+  pki_.revoke(lost);
+  write_file("crl.pem", pki_.crl_pem());
+  const auto reloaded = on_loop([this] { return server_->reload(config_); });
+  ASSERT_TRUE(reloaded.has_value()) << reloaded.error().message;
+  const auto told = b->expect<handshake::Revoked>();
+  ASSERT_TRUE(told.has_value());
+  EXPECT_EQ(told->group_id, "tv");
+  EXPECT_TRUE(b->ended());
+  EXPECT_TRUE(a->expect<handshake::GroupUpdate>().has_value()) << "the others get a new epoch at once";
+  auto again = connect(member_config(lost));
+  EXPECT_FALSE(again->join());
+  EXPECT_EQ(failed("certificate_revoked"), 1u) << status()["handshakes"].dump();
+}
+
+TEST_F(KeyServerTest, H8_H11_AConnectionOpenedBeforeTheReloadGetsNothingAfterIt) {
+  config_.crl = write_file("crl.pem", pki_.crl_pem());
+  start();
+  const auto lost = pki_.member("home", {"tv"});
+  auto a = join("sender");
+  auto late = connect(member_config(lost));
+  ASSERT_TRUE(eventually([this] { return status()["connections"] == 2; }));
+  pki_.revoke(lost);
+  write_file("crl.pem", pki_.crl_pem());
+  ASSERT_TRUE(on_loop([this] { return server_->reload(config_); }).has_value());
+  EXPECT_FALSE(late->join());
+  EXPECT_EQ(failed("group_refused"), 1u) << status()["handshakes"].dump();
+  EXPECT_TRUE(members_are(1));
+}
+
+TEST_F(KeyServerTest, ReloadIsAtomicAndSaysWhatNeedsARestart) {
+  start();
+  auto changed = config_;
+  changed.id = "other";
+  changed.allow_standard = true;
+  const auto refused = on_loop([&] { return server_->reload(changed); });
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message, AllOf(HasSubstr("keyserver.id"), HasSubstr("restart")));
+  changed = config_;
+  changed.ca = folder_ + "/none.pem";
+  changed.allow_standard = true;
+  EXPECT_THAT(on_loop([&] { return server_->reload(changed); }).error().message, HasSubstr("none.pem"));
+  auto config = member_config("home");
+  config->multicast.reset();
+  EXPECT_FALSE(connect(config)->join()) << "nothing of a refused reload holds";
+  changed = config_;
+  changed.groups.push_back(config_.groups[0]);
+  changed.groups[1].id = "radio";
+  ASSERT_TRUE(on_loop([&] { return server_->reload(changed); }).has_value());
+  auto radio = member_config(pki_.member("home", {"radio"}));
+  radio->multicast->group_id = "radio";
+  EXPECT_TRUE(connect(radio)->join());
+}
+
+TEST_F(KeyServerTest, StartErrorsAreOneClearLine) {
+  start();
+  auto second = config_;
+  second.state = folder_ + "/second.db";
+  second.listen->port = server_->port();
+  EXPECT_THAT(KeyServer(io_, second).start().error().message,
+              AllOf(HasSubstr("can't listen at 127.0.0.1:"), HasSubstr("in use")));
+  second = config_;
+  second.certificate = folder_ + "/none.pem";
+  EXPECT_THAT(KeyServer(io_, second).start().error().message, AllOf(HasSubstr("certificate"), HasSubstr("none.pem")));
+  second = config_;
+  second.private_key = write_file("other.key", pki_.server("ks.example").key_pem);
+  EXPECT_THAT(KeyServer(io_, second).start().error().message, HasSubstr("other.key"));
+  second = config_;
+  second.listen = *config::ListenAddress::parse("192.0.2.1:7400");
+  second.state = folder_ + "/third.db";
+  EXPECT_THAT(KeyServer(io_, second).start().error().message, HasSubstr("no such address"));
+}
+
+TEST_F(KeyServerTest, H14_StatusShowsWhatOperatorsNeedAndNoSecret) {
+  start();
+  auto a = join("sender");
+  auto b = join("home");
+  ASSERT_TRUE(members_are(2));
+  ASSERT_TRUE(a->say(handshake::StatusReport{"tv", a->keying().epoch, 7, 8, 9, {}}));
+  ASSERT_TRUE(eventually([&] { return status()["groups"][0]["members"][1].contains("report"); }));
+  const json now = status();
+  const json& group = now["groups"][0];
+  EXPECT_EQ(now["id"], "ks");
+  EXPECT_EQ(now["connections"], 2);
+  EXPECT_EQ(now["handshakes"]["completed"], 2);
+  EXPECT_EQ(group["group"], "tv");
+  EXPECT_EQ(group["suite"], "ECDHE_ECDSA_AES_256_GCM_SHA384");
+  EXPECT_EQ(group["selectors"][0], "239.1.1.0/24");
+  EXPECT_EQ(group["epochs"][0]["epoch"], a->keying().epoch);
+  EXPECT_EQ(group["epochs"][0]["state"], "active");
+  EXPECT_EQ(group["epochs"][0]["epoch_id"],
+            to_hex(handshake::derive_epoch_id(a->keying().policy.cipher_suite, *a->established().group_master)));
+  EXPECT_GT(group["epochs"][0]["remaining_s"], 86000.0);
+  EXPECT_EQ(group["members"][0]["member"], "home");
+  EXPECT_EQ(group["members"][0]["roles"], "receiver");
+  EXPECT_EQ(group["members"][1]["member"], "sender");
+  EXPECT_THAT(group["members"][1]["address"].get<std::string>(), HasSubstr("127.0.0.1:"));
+  EXPECT_EQ(group["members"][1]["slots"].size(), 1u);
+  EXPECT_EQ(group["members"][1]["report"]["opened"], 8);
+  const std::string text = now.dump();
+  EXPECT_EQ(text.find(to_hex(a->keying().premaster.view())), std::string::npos);
+  EXPECT_EQ(text.find(to_hex(a->established().group_master->view())), std::string::npos);
+}
+
+TEST_F(KeyServerTest, DestroyingItWithMembersAndHandshakesUnderWayIsSafe) {
+  start();
+  auto a = join("sender");
+  Wire half(server_->port());
+  half.send(as_bytes(std::string("\x16\x03\x01")));
+  ASSERT_TRUE(eventually([&] { return status()["connections"] == 2; }));
+  on_loop([this] { server_.reset(); });  // the loop runs on, as an embedding gateway's would
+  EXPECT_TRUE(a->ended());
+  EXPECT_TRUE(half.receive_all(in(5s)).has_value());
+  work_.reset();
+  loop_.join();
+}
+
+TEST_F(KeyServerTest, JoinToKeyingTakesLessThanHalfASecond) {
+  start();
+  auto best = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 3; ++i) {  // the best one: the machine may be busy with other tests
+    const auto before = std::chrono::steady_clock::now();
+    join("sender");
+    best = std::min(best, std::chrono::steady_clock::now() - before);
+  }
+  EXPECT_LT(best, 500ms);
+}
+
+// The members live in a child process, so that only the server's own memory is counted.
+TEST_F(KeyServerTest, H13_AJoinedMemberCostsLessThan64KiB) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's allocator does not count like the system's";
+#endif
+  constexpr std::size_t members = 60;
+  int port_pipe[2], done_pipe[2];
+  ASSERT_EQ(pipe(port_pipe), 0);
+  ASSERT_EQ(pipe(done_pipe), 0);
+  const pid_t child = fork();
+  if (child == 0) {
+    std::uint16_t port = 0;
+    if (read(port_pipe[0], &port, sizeof port) != sizeof port) _exit(1);
+    std::vector<std::unique_ptr<TestClient>> clients;
+    for (std::size_t i = 0; i < members; ++i) {
+      clients.push_back(std::make_unique<TestClient>(port, member_config("member-" + std::to_string(i))));
+      const char joined = clients.back()->join() ? '+' : '-';
+      if (write(done_pipe[1], &joined, 1) != 1) _exit(2);
+    }
+    pause();
+    _exit(0);
+  }
+  start();
+  const std::uint16_t port = server_->port();
+  std::size_t before = 0;
+  char joined = '+';
+  ASSERT_EQ(write(port_pipe[1], &port, sizeof port), static_cast<ssize_t>(sizeof port));
+  for (std::size_t i = 0; i < members && joined == '+'; ++i) {
+    ASSERT_EQ(read(done_pipe[0], &joined, 1), 1);
+    if (i == 9) before = on_loop([] { return mallinfo2().uordblks; });  // libraries are warm now
+  }
+  EXPECT_EQ(joined, '+');
+  EXPECT_TRUE(members_are(members));
+  const std::size_t after = on_loop([] { return mallinfo2().uordblks; });
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  const std::size_t each = (after - before) / (members - 10);
+  RecordProperty("bytes_per_member", static_cast<int>(each));
+  std::printf("  %zu bytes a joined member\n", each);
+  EXPECT_LT(each, 64u * 1024);
+}
+
+}  // namespace
+}  // namespace sealcast::keyserver
