@@ -79,6 +79,38 @@ TEST_P(EveryFlow, REC1_AnySplitOfTheByteStreamIsTheSame) {
   }
 }
 
+TEST_P(EveryMulticastFlow, P31_P33_RunsUnderEverySuiteOfItsKind) {
+  const std::vector<std::pair<CipherSuite, KeyKind>> all = {
+      {CipherSuite::rsa_aes_128_gcm_sha256, KeyKind::rsa2048},
+      {CipherSuite::rsa_aes_256_gcm_sha384, KeyKind::rsa2048},
+      {CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256, KeyKind::p256},
+      {CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384, KeyKind::ed25519},
+      {CipherSuite::ecdhe_rsa_aes_128_gcm_sha256, KeyKind::rsa2048},
+      {CipherSuite::ecdhe_rsa_aes_256_gcm_sha384, KeyKind::rsa2048},
+  };
+  World world(GetParam());
+  int ran = 0;
+  for (const auto& [suite, key] : all) {
+    GroupFlow group = group_flow(GetParam());
+    group.suite = suite;
+    if (flow_for(group) != GetParam()) continue;
+    world.set_group_flow(group);
+    world.server_config.credentials = world.pki.server("ks.example", key).credentials;
+    Ends ends(world);
+    ASSERT_TRUE(ends.established()) << name(suite) << ": " << ends.why();
+    const auto member = find_event<Established>(ends.client_events);
+    EXPECT_EQ(member->suite, suite);
+    EXPECT_EQ(member->keying->policy.cipher_suite, suite) << "P33: the data plane's too";
+    // Beyond the second ChangeCipherSpec: the channel's records open under the same suite's keys.
+    ASSERT_TRUE(ends.client->send(Keepalive{1}));
+    pump(*ends.client, *ends.server);
+    auto events = ends.server->take_events();
+    EXPECT_TRUE(find_event<ControlReceived>(events));
+    ++ran;
+  }
+  EXPECT_EQ(ran, flow().smke_sealed() ? 2 : 4);
+}
+
 TEST_P(EveryMulticastFlow, P5_KEY1_H2_GroupKeysAreEqualAndChannelKeysDiffer) {
   World world(GetParam());
   std::vector<Bytes> records, sa_keys;

@@ -47,6 +47,21 @@ TEST(ClientHelloRules, TheGoodOneIsAnswered) {
   EXPECT_FALSE(answer(good_hello()));
 }
 
+TEST(ClientHelloRules, P31_TheGroupsSuiteIsChosenWhateverTheClientPrefers) {
+  for (const Flow flow : kEveryFlow) {
+    if (!definition(flow).multicast) continue;
+    World world(flow);
+    ClientHello hello = good_hello();
+    hello.suites = {0x1301, 0xc02b, 0xc02f, 0x009c, 0x002f, 0xc030, 0x009d, 0xc02c, 0x00ff};
+    const auto server = world.server();
+    ASSERT_TRUE(server->receive(as_record(1, *encode(hello)), kNow)) << server->failure()->message();
+    const Bytes flight = server->take_output();
+    const auto answer = decode_server_hello(ByteView(flight).subspan(9, load_be<std::uint16_t>(&flight[7])));
+    ASSERT_TRUE(answer);
+    EXPECT_EQ(answer->suite, static_cast<std::uint16_t>(world.authority.flow.suite)) << name(flow);
+  }
+}
+
 TEST(ClientHelloRules, DOWN1_OldVersionsAndMissingProtections) {
   struct Case {
     Reason reason;
