@@ -85,6 +85,32 @@ TEST_P(Keying, FLAG1_AMemberWithoutTheFlagEndsBeforeItSendsKeyMaterial) {
   if (!sealed()) smke_refused([](SensitiveBytes& body) { body[1] = 0; }, Reason::flag_missing, "SMKE");
 }
 
+// P11: the flag stands in SMKE alone. Then one in CertificateRequest is as wrong as none where it belongs.
+TEST_P(Keying, FLAG1_P11_TheFlagInSmkeAloneIsAsBinding) {
+  const std::size_t request = step_of(flow(), Side::server, Message::certificate_request);
+  if (request == definition(flow()).steps.size()) return;  // no CertificateRequest: there is only one place
+  World& world = world_of(flow());
+  const GroupFlow usual = world.authority.flow;
+  GroupFlow in_smke = usual;
+  in_smke.flag_place = FlagPlace::smke;
+  world.set_group_flow(in_smke);
+  {
+    Stage stage(flow(), Side::client);
+    EXPECT_TRUE(stage.walk_to(stage.steps().size())) << stage.verdict().why;
+    EXPECT_TRUE(stage.verdict().established);
+  }
+  {
+    Stage stage(flow(), Side::client);
+    ASSERT_TRUE(stage.walk_to(request));
+    stage.puppet().certificate_types = Bytes{64, 1, 30};
+    stage.send(stage.steps()[request]);
+    refused(stage, Reason::flag_unexpected, "CertificateRequest");
+  }
+  smke_refused([](SensitiveBytes& body) { body[1] = 0; }, sealed() ? forged() : Reason::flag_missing, "SMKE");
+  smke_refused([](SensitiveBytes& body) { body[1] = 31; }, sealed() ? forged() : Reason::flag_unexpected, "SMKE");
+  world.set_group_flow(usual);
+}
+
 TEST_P(Keying, FLAG3_EveryOtherFlowThanTheConfiguredOneIsRefused) {
   for (const FlowDefinition& offered : kFlows) {
     if (offered.flow == flow()) continue;
