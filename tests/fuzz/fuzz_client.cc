@@ -1,11 +1,14 @@
-// The client against a byte stream; the first byte chooses member or standard client.
+// The client against a byte stream; the first byte chooses the way its handshake runs.
 #include "tests/fuzz/fuzz_endpoint.h"
+#include "tests/fuzz/worlds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  namespace fuzz = sealcast::handshake::fuzz;
   if (size == 0) return 0;
-  auto& world = sealcast::handshake::fuzz::world((data[0] & 1) != 0);
-  const auto client = world.client();
+  auto* world = fuzz::world_of(data[0] % fuzz::kWays.size());
+  if (world == nullptr) return 0;
+  const auto client = world->client();
   (void)client->take_output();
-  sealcast::handshake::fuzz::feed(*client, world, {data + 1, size - 1});
+  fuzz::feed(*client, *world, {data + 1, size - 1});
   return 0;
 }

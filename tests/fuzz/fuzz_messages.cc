@@ -5,6 +5,7 @@
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/certificate_verify.h"
 #include "handshake/messages/change_cipher_spec.h"
+#include "handshake/messages/client_auth.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/client_key_exchange.h"
 #include "handshake/messages/control_codec.h"
@@ -41,6 +42,30 @@ void stable(ByteView body, Decode decode) {
   require(back.has_value());
   const auto twice = encode(*back);
   require(twice && *once == *twice);
+}
+
+// Variant 1: what the signature covers is found by the lengths alone, before anything is decoded; both ways of reading
+// the message must see the same.
+void sealed_smke(ByteView body) {
+  const auto found = find_smke_signature(body);
+  auto message = decode_sealed_master_key_exchange(body);
+  if (found) require(found->signed_part.size() + 2 + 2 + found->signature.size() == body.size());
+  if (!message) return;
+  require(found.has_value() == (message->signature.size() >= 3));
+  message->keying.premaster.data()[0] = 1;  // it is in sealed_keys; whoever sends has it
+  const auto again = encode(*message);
+  require(again && std::equal(again->begin(), again->end(), body.begin(), body.end()));
+  const auto signed_part = encode_signed_part(*message);
+  if (found)
+    require(std::equal(signed_part->begin(), signed_part->end(), found->signed_part.begin(), found->signed_part.end()));
+}
+
+void client_auth_request(ByteView body) {
+  canonical(body, decode_client_auth_request);
+  const auto message = decode_client_auth_request(body);
+  if (!message) return;
+  const auto proof = find_request_verify_data(body);
+  require(proof && *proof == message->server_verify_data);
 }
 
 }  // namespace
@@ -88,6 +113,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 240:
       (void)find_server_verify_data(body);
       canonical(body, decode_server_master_key_exchange);
+      sealed_smke(body);
+      break;
+    case 241:
+      client_auth_request(body);
+      break;
+    case 242:
+      canonical(body, decode_client_auth_response);
       break;
     default:
       // 128 + control type, the high bit of the type itself in 192 and up

@@ -1,9 +1,12 @@
-// The server against a byte stream; the first byte chooses whether standard clients are allowed.
+// The server against a byte stream; the first byte chooses the way its handshake runs.
 #include "tests/fuzz/fuzz_endpoint.h"
+#include "tests/fuzz/worlds.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  namespace fuzz = sealcast::handshake::fuzz;
   if (size == 0) return 0;
-  auto& world = sealcast::handshake::fuzz::world((data[0] & 1) != 0);
-  sealcast::handshake::fuzz::feed(*world.server(), world, {data + 1, size - 1});
+  auto* world = fuzz::world_of(data[0] % fuzz::kWays.size());
+  if (world == nullptr) return 0;
+  fuzz::feed(*world->server(), *world, {data + 1, size - 1});
   return 0;
 }

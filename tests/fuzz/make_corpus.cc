@@ -2,13 +2,16 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/client_hello.h"
 #include "handshake/messages/control_codec.h"
+#include "handshake/messages/keying_codec.h"
 #include "handshake/messages/server_hello.h"
 #include "handshake/testing/puppet.h"
+#include "tests/fuzz/worlds.h"
 
 namespace {
 
@@ -26,6 +29,8 @@ void save(const std::string& target, const std::string& name, const Bytes& bytes
 }
 
 void save_message(const std::string& name, std::uint8_t kind, ByteView body) {
+  static std::set<std::string> saved;
+  if (!saved.insert(name).second) return;  // the first one is enough
   Bytes bytes = {kind};
   bytes.insert(bytes.end(), body.begin(), body.end());
   save("fuzz_messages", name, bytes);
@@ -43,22 +48,35 @@ Bytes in_pieces(std::uint8_t choice, const Bytes& stream) {
   return out;
 }
 
-void messages_of(Puppet& puppet, Side side, Endpoint& other) {
-  puppet.bend = [](const Step& step, SensitiveBytes& body) {
-    save_message(std::string(name(step.message)), static_cast<std::uint8_t>(type_of(step.message)), body);
+// Answers what a server asks its owner.
+void serve(Endpoint& end) {
+  for (const Event& event : end.take_events())
+    if (std::get_if<PasswordPresented>(&event) != nullptr) (void)end.password_checked(true, kNow);
+}
+
+// One side of a whole handshake: its messages, each once, and its stream.
+void messages_of(std::size_t way, Side side, World& world, Endpoint& other) {
+  const auto& chosen = handshake::fuzz::kWays[way];
+  Puppet puppet(side, world, chosen.multicast);
+  puppet.bend = [way](const Step& step, SensitiveBytes& body) {
+    std::string file(name(step.message));
+    if (step.message == Message::server_master_key_exchange) file += "_way" + std::to_string(way);
+    save_message(file, static_cast<std::uint8_t>(type_of(step.message)), body);
   };
   puppet.receive(other.take_output());
   Bytes stream;
-  for (const Step& step : flow_list::variant2_claim5) {
+  const Flow flow = chosen.multicast ? *flow_for(chosen.flow) : chosen.mutual ? Flow::standard_mutual : Flow::standard;
+  for (const Step& step : definition(flow).steps) {
     if (step.from != side) continue;
     puppet.send(step);
     const Bytes bytes = puppet.take_output();
     stream.insert(stream.end(), bytes.begin(), bytes.end());
     (void)other.receive(bytes, kNow);
+    serve(other);
     puppet.receive(other.take_output());
   }
-  save(side == Side::client ? "fuzz_server" : "fuzz_client", "variant2", in_pieces(0, stream));
-  save(side == Side::client ? "fuzz_server" : "fuzz_client", "variant2_to_standard", in_pieces(1, stream));
+  save(side == Side::client ? "fuzz_server" : "fuzz_client", "way" + std::to_string(way),
+       in_pieces(static_cast<std::uint8_t>(way), stream));
 }
 
 }  // namespace
@@ -69,13 +87,17 @@ int main(int argc, char** argv) {
     return 2;
   }
   root = argv[1];
-  World world;
-  const auto server = world.server();
-  const auto client = world.client();
-  Puppet member(Side::client, world, true);
-  Puppet key_server(Side::server, world, true);
-  messages_of(member, Side::client, *server);
-  messages_of(key_server, Side::server, *client);
+  for (std::size_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
+    World* world = handshake::fuzz::world_of(way);
+    if (world == nullptr) continue;
+    messages_of(way, Side::client, *world, *world->server());
+    messages_of(way, Side::server, *world, *world->client());
+  }
+  World& world = *handshake::fuzz::world_of(0);
+  Writer keying;
+  keying.bytes(Bytes(24));  // fuzz_keying's circumstances
+  write_keying(keying, world.authority.keying);
+  save("fuzz_keying", "accepted", Bytes(keying.view().begin(), keying.view().end()));
   save_message("Alert", 21, Bytes{2, 40});
   save_message("MulticastExtension", 22, *encode_multicast_extension({true, std::vector<std::string>{"tv"}}));
   std::vector<ControlMessage> all;
@@ -95,8 +117,9 @@ int main(int argc, char** argv) {
     save_message("Control_" + std::string(name(type_of(message))),
                  static_cast<std::uint8_t>(128 + static_cast<int>(type_of(message))), ByteView(*bytes).subspan(4));
   }
-  save("fuzz_pair", "untouched", Bytes{0xff, 0xff, 0, 1});
-  for (std::uint8_t at = 0; at < 200; at = static_cast<std::uint8_t>(at + 23))
-    save("fuzz_pair", "edit_" + std::to_string(at), Bytes{0, at, static_cast<std::uint8_t>(at % 3), 1});
+  for (std::uint8_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
+    save("fuzz_pair", "way" + std::to_string(way), Bytes{way, 0});
+    save("fuzz_open_pair", "way" + std::to_string(way), Bytes{way, 0});
+  }
   return 0;
 }
