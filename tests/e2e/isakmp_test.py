@@ -15,13 +15,16 @@ def read_by_tshark(pcap):
     """Every TCP segment with data as tshark's ISAKMP dissector reads it."""
     fields = ("tcp.srcport", "isakmp.ispi", "isakmp.rspi", "isakmp.version", "isakmp.exchangetype", "isakmp.flags",
               "isakmp.messageid", "isakmp.length", "tcp.len", "isakmp.nextpayload")
-    arguments = ["tshark", "-r", pcap, "-d", f"tcp.port=={_PORT},isakmp", "-Y", "tcp.len > 0", "-T", "fields",
-                 "-E", "separator=;"]
+    arguments = ["tshark", "-r", pcap, "-d", f"tcp.port=={_PORT},isakmp", "-o", "tcp.analyze_sequence_numbers:FALSE",
+                 "-Y", "tcp.len > 0", "-T", "fields", "-E", "separator=;", "-e", "tcp.seq"]
     for field in fields:
         arguments += ["-e", field]
-    messages = []
+    messages, known = [], set()
     for line in run(arguments).stdout.splitlines():
-        cells = line.split(";")
+        number, *cells = line.split(";")
+        if (number, cells[0]) in known:
+            continue  # on a busy machine TCP sends again what arrived
+        known.add((number, cells[0]))
         messages.append(Message(cells[0] == str(_PORT), *cells[1:]))
     return messages
 
