@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "controlplane/config/config.h"
+#include "handshake/flows.h"
 
 namespace sealcast::config {
 namespace {
@@ -108,6 +109,7 @@ TEST(GroupFlow, P10_P11_P25_EveryVariantCanBeConfiguredAtBothEnds) {
     const auto server = keyserver(good.lines);
     ASSERT_THAT(texts(server.errors), IsEmpty()) << good.lines;
     EXPECT_EQ(server.value->groups[0].flow, good.flow) << good.lines;
+    EXPECT_TRUE(handshake::flow_for(good.flow).has_value()) << "what can be configured can be spoken: " << good.lines;
     const bool password = good.flow.authentication != Authentication::certificate;
     const auto member = gateway(good.lines + (password ? "user = \"anna\"\npassword_prompt = true\n" : std::string()));
     ASSERT_THAT(texts(member.errors), IsEmpty()) << good.lines;

@@ -1,5 +1,7 @@
 #include "controlplane/keyserver/key_server.h"
 
+#include <unistd.h>
+
 #include <array>
 #include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
@@ -238,7 +240,10 @@ Result<std::optional<passwords::PasswordFile>> KeyServer::Impl::load_passwords(c
   if (!config.password_file) return fail("expected keyserver.password_file, since a group uses passwords");
   if (!gate_) gate_ = std::make_unique<PasswordGate>(io_, options_.passwords, random());
   auto file = gate_->load(*config.password_file);
-  if (!file) return fail(file.error().message + " (made with: sealcast passwd)");
+  if (!file) {
+    const bool missing = ::access(config.password_file->c_str(), F_OK) != 0;
+    return fail(file.error().message + (missing ? "; make it with: sealcast passwd FILE USER" : ""));
+  }
   return std::optional(std::move(*file));
 }
 
