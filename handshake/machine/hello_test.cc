@@ -211,6 +211,63 @@ TEST(ServerHelloRules, AnExtensionNeverOfferedIsRefused) {
   EXPECT_EQ(done.error().reason, Reason::unsupported_extension) << done.error().message();
 }
 
+TEST(ServerFlightRules, DOWN1_SEQ2_WhatAMemberDoesNotTakeOrCannotAnswer) {
+  struct Case {
+    Reason reason;
+    Message message;
+    std::function<void(SensitiveBytes&)> bend;
+  };
+  const std::vector<Case> cases = {
+      // curve_type, then the curve: secp384r1, a strong one that was not offered
+      {Reason::illegal_parameter, Message::server_key_exchange, [](SensitiveBytes& body) { body[2] = 24; }},
+      // certificate types 64, 1, 30: nothing for an elliptic key any more
+      {Reason::certificate_wrong_key_type, Message::certificate_request, [](SensitiveBytes& body) { body[1] = 2; }},
+      // their seven signature algorithms: all with SHA-1
+      {Reason::no_common_signature, Message::certificate_request,
+       [](SensitiveBytes& body) {
+         for (std::size_t at = 6; at < 20; ++at)
+           body[at] = at % 2 == 0 ? 2 : 1;
+       }},
+      // the chain's length, the leaf's length, then the leaf
+      {Reason::certificate_malformed, Message::certificate, [](SensitiveBytes& body) { body[6] ^= 0xff; }},
+  };
+  World world;
+  for (const Case& one : cases) {
+    const auto client = world.client();
+    Puppet puppet(Side::server, world, true);
+    puppet.bend = [&one](const Step& step, SensitiveBytes& body) {
+      if (step.message == one.message) one.bend(body);
+    };
+    puppet.receive(client->take_output());
+    for (const Step& step : flow_list::variant2_claim5) {
+      if (step.from != Side::server || client->failed()) continue;
+      puppet.send(step);
+      (void)client->receive(puppet.take_output(), kNow);
+      puppet.receive(client->take_output());
+    }
+    ASSERT_TRUE(client->failed());
+    EXPECT_EQ(client->failure()->reason, one.reason) << client->failure()->message();
+    EXPECT_EQ(puppet.alert_records(), 1);
+    EXPECT_EQ(puppet.seen(), (std::vector<std::string>{"ClientHello", "alert"})) << "no key material leaves";
+  }
+}
+
+TEST(ServerFlightRules, AStandardClientWithoutACertificateGivesUpWithAClearLine) {
+  World world(Flow::standard_mutual);
+  world.client_config.credentials = Credentials();
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  ASSERT_TRUE(client->failed());
+  EXPECT_EQ(client->failure()->reason, Reason::own_certificate_missing);
+}
+
+TEST(ClientHelloRules, AGroupWhoseFlowDoesNotGoTogetherIsRefused) {
+  const auto error = answer(good_hello(), [](World& world) { world.authority.flow.variant = 3; });
+  ASSERT_TRUE(error);
+  EXPECT_EQ(error->reason, Reason::flow_unsupported);
+}
+
 TEST(Flag, FLAG1_AStrippedFlagEndsBothEnds) {
   World world;
   const auto server = world.server();
