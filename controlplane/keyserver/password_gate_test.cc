@@ -156,15 +156,15 @@ TEST_F(PasswordGateTest, AUTH_2_ALimitedAttemptTakesAsLongAsOneThatIsHashedButHa
 }
 
 TEST_F(PasswordGateTest, H13_OnlySoManyWaitAndWhoGoesIsNotHashed) {
-  settings_.waiting = 4;
+  settings_.waiting = 20;
   settings_.limits.user = {1000, 1ms};
   settings_.limits.address = {1000, 1ms};
   set("anna", "correct horse");
   load();
   std::vector<std::shared_ptr<Asked>> asked;
-  for (int i = 0; i < 4; ++i)
+  for (int i = 0; i < 20; ++i)
     asked.push_back(ask("anna", "wrong"));
-  EXPECT_EQ(gate().waiting(), 4u);
+  EXPECT_EQ(gate().waiting(), 20u);
   EXPECT_EQ(ask("anna", "wrong")->ticket, nullptr) << "one too many";
   const auto first = asked.front();
   for (std::size_t i = 1; i < asked.size(); ++i)
@@ -173,7 +173,7 @@ TEST_F(PasswordGateTest, H13_OnlySoManyWaitAndWhoGoesIsNotHashed) {
   const auto before = Clock::now();
   while (gate().waiting() != 0 && Clock::now() - before < 5s)
     turn();
-  EXPECT_LT(Clock::now() - before, first->took() * 2 + 20ms) << "given up attempts cost nothing";
+  EXPECT_LT(Clock::now() - before, first->took() * 5 + 50ms) << "given up attempts cost nothing";
   for (std::size_t i = 1; i < asked.size(); ++i)
     EXPECT_FALSE(asked[i]->answer.has_value()) << "nobody is there to be told";
 }
