@@ -124,6 +124,33 @@ TEST_F(KeyServerTest, LEASE1_EveryKeepaliveIsAnsweredAtOnceWithItsNumber) {
   EXPECT_EQ(answer->sequence, 7u) << "the highest";
 }
 
+TEST_F(KeyServerTest, H13_DOS1_AMemberThatFloodsControlMessagesIsLeftAndTheOthersAreServed) {
+  start();
+  auto flooder = join("home");
+  auto other = join("sender");
+  // All in one go, answered once.
+  for (std::uint64_t number = 1; number <= 400; ++number)
+    ASSERT_TRUE(flooder->endpoint().send(handshake::Keepalive{number}).has_value());
+  ASSERT_TRUE(flooder->wire().send(flooder->endpoint().take_output()));
+  std::uint64_t answers = 0;
+  for (std::uint64_t heard = 0; heard < 400; ++answers) {
+    const auto answer = flooder->expect<handshake::Keepalive>(2s);
+    ASSERT_TRUE(answer);
+    heard = answer->sequence;
+  }
+  EXPECT_LE(answers, 40U) << "what comes together is answered together";
+  for (std::uint64_t number = 401; number <= 2000; ++number)
+    ASSERT_TRUE(flooder->endpoint().send(handshake::Keepalive{number}).has_value());
+  flooder->wire().send(flooder->endpoint().take_output());
+  EXPECT_TRUE(flooder->ended());
+  other->say(handshake::Keepalive{9});
+  for (;;) {
+    const auto answer = other->expect<handshake::Keepalive>(2s);
+    ASSERT_TRUE(answer);
+    if (answer->sequence == 9) break;
+  }
+}
+
 TEST_F(KeyServerTest, H5_H9_ARestartGivesAHigherEpochPendingAndOtherSlots) {
   start();
   auto a = join("sender");

@@ -22,6 +22,8 @@ using namespace std::chrono_literals;
 constexpr auto linger_for = 1s;                    // for a goodbye or an alert to leave
 constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
 constexpr int kernel_send_buffer = 64 * 1024;      // bytes a member may leave untaken in the kernel (H13)
+constexpr auto control_interval = 20ms;            // one control message of a member in that time …
+constexpr auto control_burst = 10s;                // … and this much of it saved up: 500 at once (H13)
 constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone
 
 // The kernel finds out by itself that a peer has vanished: unacknowledged keepalives end the connection.
@@ -138,6 +140,12 @@ void Session::handle_events() {
     } else if (auto* presented = std::get_if<handshake::PasswordPresented>(&event)) {
       check_password(*presented);
     } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
+      if (!within_budget()) return;
+      if (const auto* keepalive = std::get_if<handshake::Keepalive>(&control->message)) {
+        keepalive_heard_ = std::max(keepalive_heard_, keepalive->sequence);
+        answer_due_ = true;
+        continue;  // that it came is all there is to it
+      }
       host_->notice_resume();
       GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
       if (!group) continue;
@@ -145,7 +153,6 @@ void Session::handle_events() {
       if (!handled) in_group_ = false;
       host_->group_changed(*group);
       if (!handled) linger();
-      if (const auto* keepalive = std::get_if<handshake::Keepalive>(&control->message)) answer(*keepalive);
     } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
       if (phase_ == State::handshaking) failed("disconnected", "close_notify came first");
       leave_group();
@@ -153,6 +160,18 @@ void Session::handle_events() {
     }
     // Application data of a standard client is nothing we wait for.
   }
+  answer();
+}
+
+// A member needs few messages; one that sends thousands keeps the others waiting.
+bool Session::within_budget() {
+  const auto now = host_->now().steady;
+  control_used_ = std::max(control_used_, now) + control_interval;
+  if (control_used_ - now <= control_burst) return true;
+  audit_warning("connection_closed address=" + address_ + " why=\"too many control messages\"");
+  leave_group();
+  linger();
+  return false;
 }
 
 void Session::established(handshake::Established& event) {
@@ -325,10 +344,9 @@ void Session::keepalive() {
   deliver(handshake::Keepalive{keepalive_heard_});
 }
 
-// At once: the member's lease runs from the moment it asked (LEASE-1).
-void Session::answer(const handshake::Keepalive& keepalive) {
-  keepalive_heard_ = std::max(keepalive_heard_, keepalive.sequence);
-  deliver(handshake::Keepalive{keepalive_heard_});
+// At once, because the member's lease runs from the moment it asked (LEASE-1), and once for all that came together.
+void Session::answer() {
+  if (std::exchange(answer_due_, false)) deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 void Session::overflow() {

@@ -81,7 +81,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   void wait_for(std::chrono::milliseconds delay, void (Session::*then)());
   void handshake_overdue();
   void keepalive();
-  void answer(const handshake::Keepalive& keepalive);
+  void answer();
+  bool within_budget();
   void doom();
   void overflow();
   void failed(const std::string& reason, const std::string& detail);
@@ -113,6 +114,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   Bytes out_;            // waits for the write under way
   Bytes in_flight_;
   std::uint64_t keepalive_heard_ = 0;  // the member's highest
+  bool answer_due_ = false;
+  SteadyTime control_used_{};  // up to when its allowance of control messages is used up
 };
 
 }  // namespace sealcast::keyserver

@@ -208,6 +208,17 @@ TEST_F(Channel, LEASE1_AnAnswerToWhatWasNeverAskedEndsTheConnection) {
   EXPECT_THAT(log_->str(), HasSubstr("it answers number 1000"));
 }
 
+// A handshake slower than a short lease's silence: the member has a key server, and asks it before it doubts it.
+TEST_F(Channel, ASlowJoinUnderAShortLeaseHolds) {
+  tamper_ = [](GroupKeying&) { std::this_thread::sleep_for(850ms); };
+  serve();
+  server_->authority.keying.policy.authority_lease_s = 1;
+  start();
+  ASSERT_TRUE(joined());
+  pass(2500ms);
+  EXPECT_EQ(group()["joins"], 1);
+}
+
 TEST_F(Channel, ASilentKeyServerIsLeft) {
   serve();
   server_->answers = false;

@@ -140,6 +140,18 @@ TEST_F(Agent, H8_AnotherCasServerIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("do this gateway and the key server use the same CA"));
 }
 
+// A certificate that nobody vouches for may hold any text; what is done after a failure must not follow it.
+TEST_F(Agent, H6_AStrangersCertificateCannotNameAPenalty) {
+  const auto other =
+      pki::Authority::create("key_material_refused access_denied", pki::KeyKind::ecdsa_p256, {now_ - day, now_ + day});
+  ASSERT_TRUE(other);
+  serve_with(server_config(
+      *other->issue(pki::ServerRequest{"ks.example", pki::KeyKind::ecdsa_p256, {now_ - day, now_ + day}})));
+  start();
+  EXPECT_THAT(refusal(), ::testing::AllOf(HasSubstr("certificate_unknown_ca"), HasSubstr("use the same CA"),
+                                          ::testing::Not(HasSubstr("next attempt in"))));
+}
+
 TEST_F(Agent, H8_AMemberCannotPlayTheKeyServer) {
   serve_with(server_config(
       *ca_.issue(pki::MemberRequest{"ks.example", {"tv"}, pki::KeyKind::ecdsa_p256, {now_ - day, now_ + day}})));

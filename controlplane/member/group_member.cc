@@ -26,33 +26,34 @@ std::uint64_t random_bits() {
 }
 
 // What to do about it, for the failures an operator can mend.
-std::string advice(const std::string& reason) {
+std::string advice(const handshake::HandshakeError& cause) {
+  using handshake::Reason;
   struct Entry {
-    const char* what;
+    Reason what;
     const char* then;
   };
+  static constexpr const char* carriage =
+      "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\"";
   static constexpr Entry entries[] = {
-      {"flag_missing", "; have variant, flag and auth the same values at both ends?"},
-      {"group_suite_not_offered", "; has suite the same value at both ends?"},
-      {"wrong_second_ccs", "; has second_ccs the same value at both ends?"},
-      {"own_certificate_missing", "; variant 1 needs an RSA certificate: sealcast pki member NAME --rsa"},
-      {"own_password_missing", "; nothing was sent"},
-      {"key_material_refused", "; was the key server given another member's certificate, or tampered with?"},
-      {"certificate_wrong_name", "; is keyserver_name the name in the key server's certificate?"},
-      {"certificate_unknown_ca", "; do this gateway and the key server use the same CA (ca)?"},
-      {"certificate_expired", "; make new certificates: sealcast pki"},
-      {"certificate_not_yet_valid", "; are both clocks right?"},
-      {"revocation_unknown", "; sign the revocation list anew: sealcast pki crl"},
-      {"standard_server_refused", "; this is not a Sealcast key server"},
-      // What listen_isakmp answers to TLS.
-      {"ended the connection: unexpected_message",
-       "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\""},
-      {"wrong_carriage",
-       "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\""},
-      {"not_tls", "; this is not a Sealcast key server"},
+      {Reason::flag_missing, "; have variant, flag and auth the same values at both ends?"},
+      {Reason::group_suite_not_offered, "; has suite the same value at both ends?"},
+      {Reason::wrong_second_ccs, "; has second_ccs the same value at both ends?"},
+      {Reason::own_certificate_missing, "; variant 1 needs an RSA certificate: sealcast pki member NAME --rsa"},
+      {Reason::own_password_missing, "; nothing was sent"},
+      {Reason::key_material_refused, "; was the key server given another member's certificate, or tampered with?"},
+      {Reason::certificate_wrong_name, "; is keyserver_name the name in the key server's certificate?"},
+      {Reason::certificate_unknown_ca, "; do this gateway and the key server use the same CA (ca)?"},
+      {Reason::certificate_expired, "; make new certificates: sealcast pki"},
+      {Reason::certificate_not_yet_valid, "; are both clocks right?"},
+      {Reason::revocation_unknown, "; sign the revocation list anew: sealcast pki crl"},
+      {Reason::standard_server_refused, "; this is not a Sealcast key server"},
+      {Reason::wrong_carriage, carriage},
+      {Reason::not_tls, "; this is not a Sealcast key server"},
   };
+  // What listen_isakmp answers to TLS.
+  if (cause.from_peer && cause.alert == handshake::Alert::unexpected_message) return carriage;
   for (const Entry& entry : entries)
-    if (reason.find(entry.what) != std::string::npos) return entry.then;
+    if (cause.reason == entry.what) return entry.then;
   return "";
 }
 
@@ -170,8 +171,8 @@ void GroupMember::connect() {
   callbacks.on_message = [weak](handshake::ControlMessage&& message) {
     if (const auto self = weak.lock()) self->on_message(std::move(message));
   };
-  callbacks.on_end = [weak](std::string reason) {
-    if (const auto self = weak.lock()) self->on_end(std::move(reason));
+  callbacks.on_end = [weak](LinkEnd&& end) {
+    if (const auto self = weak.lock()) self->on_end(std::move(end));
   };
   LinkSettings settings;
   settings.server = server();
@@ -180,7 +181,6 @@ void GroupMember::connect() {
   settings.client = std::move(client);
   settings.connect_timeout = timing().connect_timeout;
   settings.handshake_timeout = timing().handshake_timeout;
-  connected_at_ = now();
   link_ = Link::open(around_.io, std::move(settings), std::move(callbacks));
 }
 
@@ -197,16 +197,16 @@ void GroupMember::log_failure(const std::string& text) {
 }
 
 // An attempt came to nothing: the next server of the list at once, a wait before the list begins anew.
-void GroupMember::attempt_failed(std::string reason) {
+void GroupMember::attempt_failed(std::string reason, const handshake::HandshakeError* cause) {
   ++status_.failures;
-  const auto longer = penalty(reason);
+  const auto longer = cause ? penalty(*cause) : std::nullopt;
   if (longer && password_shown_)
     reason += fmt::format(
         "; the key server refuses user \"{}\": unknown, a wrong password ({}), tried too often, or no member of the "
         "group; its log says which",
         group_.user, place_of(*group_.password));
-  else
-    reason += advice(reason);
+  else if (cause)
+    reason += advice(*cause);
   log_failure(reason);
   if (longer) reason += fmt::format("; next attempt in {} s", std::chrono::ceil<std::chrono::seconds>(*longer).count());
   status_.why = std::move(reason);
@@ -219,10 +219,10 @@ void GroupMember::attempt_failed(std::string reason) {
 
 // For what must not be repeated soon, at this key server or another: a refused password counts against the user's
 // allowance (H7), and refused key material must not be asked for again and again (H6).
-std::optional<milliseconds> GroupMember::penalty(const std::string& reason) {
-  if (password_shown_ && reason.find("alert from the peer: access_denied") != std::string::npos)
+std::optional<milliseconds> GroupMember::penalty(const handshake::HandshakeError& cause) {
+  if (password_shown_ && cause.from_peer && cause.alert == handshake::Alert::access_denied)
     return password_penalty_.next(random_bits());
-  if (reason.find("key_material_refused") != std::string::npos) return key_penalty_.next(random_bits());
+  if (cause.reason == handshake::Reason::key_material_refused) return key_penalty_.next(random_bits());
   return std::nullopt;
 }
 
@@ -239,12 +239,12 @@ void GroupMember::lost(std::string reason) {
   connect_later(backoff_.next(random_bits()));
 }
 
-void GroupMember::on_end(std::string reason) {
+void GroupMember::on_end(LinkEnd&& end) {
   link_.reset();
   if (status_.state == MemberState::joined)
-    lost(std::move(reason));
+    lost(std::move(end.text));
   else if (status_.state != MemberState::stopped)
-    attempt_failed(std::move(reason));
+    attempt_failed(std::move(end.text), end.cause ? &*end.cause : nullptr);
 }
 
 // ---------------------------------------------------------------- what the key server says
@@ -270,8 +270,8 @@ void GroupMember::on_established(handshake::Established&& established) {
     return;
   }
   const auto time = now();
-  // Its Finished covers our random: the key server was there after we connected, how long ago that ever is.
-  proven(connected_at_);
+  // Its Finished covers our random: the key server was there after we drew it, how long ago that ever is.
+  proven(link_->greeted());
   const auto own = epochs_.apply(keying, *established.group_master, id, time);
   if (!own) {
     refuse(own.error().message);
@@ -432,10 +432,12 @@ void GroupMember::poll(SteadyTime time) {
   epochs_.look_ahead(time);
   if (status_.state != MemberState::joined) return;
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
-  if (time - proven_at_ > std::min(lease * 3 / 4, longest_silence)) {
+  // A handshake may take longer than a short lease; whoever has just joined is first asked.
+  const auto silent = time - std::max(proven_at_, joined_at_);
+  if (silent > std::min(lease * 3 / 4, longest_silence)) {
     leave_link();
     lost(fmt::format("{}: no answer to anything asked in the last {} ms", server().text(),
-                     std::chrono::duration_cast<milliseconds>(time - proven_at_).count()));
+                     std::chrono::duration_cast<milliseconds>(silent).count()));
     return;
   }
   if (time >= keepalive_at_) {

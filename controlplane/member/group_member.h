@@ -66,14 +66,14 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
 
   void connect();
   void connect_later(std::chrono::milliseconds wait);
-  void attempt_failed(std::string reason);
-  std::optional<std::chrono::milliseconds> penalty(const std::string& reason);
+  void attempt_failed(std::string reason, const handshake::HandshakeError* cause = nullptr);
+  std::optional<std::chrono::milliseconds> penalty(const handshake::HandshakeError& cause);
   void lost(std::string reason);
   void leave_link();
 
   void on_established(handshake::Established&& established);
   void on_message(handshake::ControlMessage&& message);
-  void on_end(std::string reason);
+  void on_end(LinkEnd&& end);
   Result<void> handle(handshake::ControlMessage&& message);
   Result<void> handle_update(const handshake::GroupKeying& keying);
   Result<void> handle_activate(std::uint64_t epoch);
@@ -103,7 +103,6 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     std::uint64_t sequence;
     SteadyTime at;
   };
-  SteadyTime connected_at_{};
   std::deque<Asked> asked_;  // keepalives of this connection without an answer so far
   std::uint64_t keepalives_ = 0;
 };

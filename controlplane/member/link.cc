@@ -89,6 +89,8 @@ class TcpLink final : public Link {
     return !ended_;
   }
 
+  std::chrono::steady_clock::time_point greeted() const override { return greeted_; }
+
   void close() override {
     if (ended_) return;
     callbacks_.reset();
@@ -165,6 +167,7 @@ class TcpLink final : public Link {
       self.end(fmt::format("{}: the handshake was not finished within {} ms; is it a Sealcast key server?",
                            self.settings_.server.text(), self.settings_.handshake_timeout.count()));
     });
+    greeted_ = std::chrono::steady_clock::now();
     endpoint_ = handshake::make_client(settings_.client, handshake::system_random());
     if (settings_.carriage == config::Carriage::isakmp)
       endpoint_ = isakmp::make_initiator(std::move(endpoint_), handshake::system_random());
@@ -208,7 +211,8 @@ class TcpLink final : public Link {
     if (ended_) return;
     if (!received) {
       end(settings_.server.text() + ": " + (was_established ? "control channel: " : "handshake: ") +
-          received.error().message());
+              received.error().message(),
+          received.error());
       return;
     }
     flush();
@@ -245,11 +249,11 @@ class TcpLink final : public Link {
                       });
   }
 
-  void end(std::string reason) {
+  void end(std::string text, std::optional<handshake::HandshakeError> cause = std::nullopt) {
     if (ended_) return;
     const auto callbacks = std::move(callbacks_);
     finish();
-    callbacks->on_end(std::move(reason));
+    callbacks->on_end({std::move(text), std::move(cause)});
   }
 
   // The alert or close_notify leaves, then the socket closes; a peer that doesn't read gets a moment at most.
@@ -282,6 +286,7 @@ class TcpLink final : public Link {
   std::size_t next_address_ = 0;
   std::uint64_t wait_number_ = 0;
   std::string last_failure_;
+  std::chrono::steady_clock::time_point greeted_{};
   std::unique_ptr<handshake::Endpoint> endpoint_;
   std::array<std::uint8_t, 16384> input_{};
   Bytes pending_, in_flight_;

@@ -27,13 +27,20 @@ struct LinkSettings {
 
 inline constexpr std::size_t max_unsent_bytes = 1024 * 1024;  // to a key server that does not read
 
+// Why a link ended. What to do about it is decided by cause alone: text holds what the peer chose to show, a
+// certificate's subject for one.
+struct LinkEnd {
+  std::string text;
+  std::optional<handshake::HandshakeError> cause;  // where the handshake or the control channel failed
+};
+
 class Link : public std::enable_shared_from_this<Link> {
  public:
   // Called on the loop's thread. A callback may close the link; none comes after on_end or close().
   struct Callbacks {
     std::function<void(handshake::Established&&)> on_established;
     std::function<void(handshake::ControlMessage&&)> on_message;
-    std::function<void(std::string reason)> on_end;
+    std::function<void(LinkEnd&&)> on_end;
   };
 
   static std::shared_ptr<Link> open(asio::io_context& io, LinkSettings settings, Callbacks callbacks);
@@ -41,6 +48,8 @@ class Link : public std::enable_shared_from_this<Link> {
 
   // Queues a message. False: the link has ended (on_end was called) or is not established.
   virtual bool send(const handshake::ControlMessage& message) = 0;
+  // When our random was drawn: whoever proves to have seen it was there later. The epoch before TCP was connected.
+  virtual std::chrono::steady_clock::time_point greeted() const = 0;
   // Says close_notify if there is a channel, lets what is queued leave, calls nobody any more.
   virtual void close() = 0;
 };
