@@ -183,6 +183,7 @@ struct PasswordPresented {
   std::string group_id;
   std::string user;
   SecretBytes secret;
+  std::vector<std::string> certificate_names;  // of the member's certificate, proved; empty: the flow asks for none
 };
 struct ApplicationData {  // standard flows only
   Bytes data;

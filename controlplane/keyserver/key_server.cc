@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/peer_address.h"
 #include "controlplane/keyserver/session.h"
 #include "controlplane/keyserver/standard_answer.h"
 #include "controlplane/keyserver/status.h"
@@ -355,10 +356,11 @@ void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
   const std::string host = peer.address().to_string();
   const char* full = nullptr;
   if (sessions_.size() >= config_.max_connections) full = "max_connections";
-  std::uint32_t& from_here = per_address_[host];
+  const std::string counted = counted_address(host).text();
+  std::uint32_t& from_here = per_address_[counted];
   if (!full && from_here >= config_.max_connections_per_address) full = "max_connections_per_address";
   if (full) {
-    if (from_here == 0) per_address_.erase(host);
+    if (from_here == 0) per_address_.erase(counted);
     ++counters_.refused[full];
     log_failure(full, "connection_refused address=" + host + " why=" + full);
     return;  // the socket closes
@@ -373,7 +375,7 @@ void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
 void KeyServer::Impl::session_over(Session& session) {
   const auto found = sessions_.find(&session);
   if (found == sessions_.end()) return;
-  const auto counted = per_address_.find(session.host());
+  const auto counted = per_address_.find(counted_address(session.host()).text());
   if (counted != per_address_.end() && --counted->second == 0) per_address_.erase(counted);
   sessions_.erase(found);
 }

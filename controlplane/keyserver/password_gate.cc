@@ -52,7 +52,11 @@ struct Waiting final : PasswordGate::Ticket {
 class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
  public:
   Impl(asio::io_context& io, PasswordSettings settings, handshake::Random& random)
-      : io_(io), settings_(settings), limiter_(settings.limits, key(random)), pool_(thread_count(settings.threads)) {}
+      : io_(io),
+        settings_(settings),
+        limiter_(settings.limits, key(random)),
+        threads_(thread_count(settings.threads)),
+        pool_(threads_) {}
 
   void stop() {
     stopped_ = true;
@@ -63,7 +67,8 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
   Result<PasswordFile> load(const std::string& path) {
     const auto before = Clock::now();
     auto file = PasswordFile::load(path, settings_.policy);
-    if (file && usual_ == Clock::duration::zero()) usual_ = Clock::now() - before;
+    // Another cost may have come with the file.
+    if (file) usual_ = hash_time_ = Clock::now() - before;
     return file;
   }
 
@@ -75,7 +80,7 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
   std::size_t waiting() const { return waiting_; }
 
   std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done) {
-    if (!file_ || waiting_ >= settings_.waiting) return nullptr;
+    if (!file_ || waiting_ >= settings_.waiting || backlog() > settings_.longest_wait) return nullptr;
     auto ticket = std::make_shared<Waiting>();
     ticket->attempt = std::make_shared<Attempt>();
     ticket->done = std::move(done);
@@ -85,7 +90,7 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     attempt.from = from;
     if (!limiter_.take(user, from, attempt.begun).allowed) {
       password.clear();
-      answer_later(ticket);
+      answer_later(ticket, Verdict::limited);
       return ticket;
     }
     attempt.user = std::move(user);
@@ -96,7 +101,18 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     return ticket;
   }
 
+  std::shared_ptr<Ticket> refuse(Done done) {
+    auto ticket = std::make_shared<Waiting>();
+    ticket->attempt = std::make_shared<Attempt>();
+    ticket->done = std::move(done);
+    answer_later(ticket, Verdict::wrong);
+    return ticket;
+  }
+
  private:
+  // How long an attempt that comes now would wait and take.
+  Clock::duration backlog() const { return hash_time_ * static_cast<int>(waiting_ + 1) / static_cast<int>(threads_); }
+
   static Secret<16> key(handshake::Random& random) {
     Secret<16> out;
     random.fill(out.span());
@@ -108,20 +124,25 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
             const std::weak_ptr<Waiting>& asker) {
     be_polite();
     Verdict verdict = Verdict::failed;
+    const auto begun = Clock::now();
     if (!attempt->given_up) {
       const auto right = attempt->file->verify(attempt->user, attempt->password);
       if (right) verdict = *right ? Verdict::right : Verdict::wrong;
     }
     attempt->password.clear();
-    asio::post(io_, [weak, attempt, asker, verdict] {
-      if (const auto self = weak.lock()) self->hashed(*attempt, asker, verdict);
+    asio::post(io_, [weak, attempt, asker, verdict, took = Clock::now() - begun] {
+      if (const auto self = weak.lock()) self->hashed(*attempt, asker, verdict, took);
     });
   }
 
-  void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict) {
+  void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict, Clock::duration took) {
     --waiting_;
     if (stopped_) return;
     if (verdict == Verdict::right) limiter_.give_back(attempt.user, attempt.from);
+    if (verdict == Verdict::failed)
+      limiter_.give_back_user(attempt.user);
+    else
+      hash_time_ = (hash_time_ * 7 + took) / 8;
     const auto ticket = asker.lock();
     if (!ticket) return;
     usual_ = (usual_ * 7 + (Clock::now() - attempt.begun)) / 8;
@@ -130,10 +151,11 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     ticket->done(answer);
   }
 
-  void answer_later(const std::shared_ptr<Waiting>& ticket) {
-    ticket->timer = std::make_unique<asio::steady_timer>(io_, usual_);
-    ticket->timer->async_wait([asker = std::weak_ptr<Waiting>(ticket)](const asio::error_code& error) {
-      if (const auto waiting = asker.lock(); waiting && !error) waiting->done({Verdict::limited, {}});
+  // As late as an attempt that was hashed, also while a queue stands.
+  void answer_later(const std::shared_ptr<Waiting>& ticket, Verdict verdict) {
+    ticket->timer = std::make_unique<asio::steady_timer>(io_, waiting_ == 0 ? usual_ : std::max(usual_, backlog()));
+    ticket->timer->async_wait([asker = std::weak_ptr<Waiting>(ticket), verdict](const asio::error_code& error) {
+      if (const auto waiting = asker.lock(); waiting && !error) waiting->done({verdict, {}});
     });
   }
 
@@ -141,7 +163,9 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
   const PasswordSettings settings_;
   passwords::AttemptLimiter limiter_;
   std::shared_ptr<const PasswordFile> file_;
-  Clock::duration usual_{};  // how long an attempt takes lately, from its arrival to its answer
+  const unsigned threads_;
+  Clock::duration hash_time_{};  // of one hash lately
+  Clock::duration usual_{};      // how long an attempt takes lately, from its arrival to its answer
   std::size_t waiting_ = 0;
   bool stopped_ = false;
   asio::thread_pool pool_;
@@ -172,6 +196,10 @@ std::size_t PasswordGate::users() const {
 
 std::size_t PasswordGate::waiting() const {
   return impl_->waiting();
+}
+
+std::shared_ptr<PasswordGate::Ticket> PasswordGate::refuse(Done done) {
+  return impl_->refuse(std::move(done));
 }
 
 std::shared_ptr<PasswordGate::Ticket> PasswordGate::check(std::string user, SecretBytes password, const IpAddress& from,

@@ -29,6 +29,8 @@ namespace sealcast::keyserver {
 struct PasswordSettings {
   unsigned threads = 0;       // Argon2id at once, each with the file's memory (64 MiB); 0: one, from four cores on two
   std::size_t waiting = 128;  // attempts that wait for a thread; a further one's connection is closed unanswered
+  // So is one that would wait longer than this, as far as can be told: its connection's deadline would come first.
+  std::chrono::milliseconds longest_wait{8000};
   passwords::AttemptLimits limits{};
   passwords::HashPolicy policy{};
 };
@@ -62,8 +64,11 @@ class PasswordGate {
   std::size_t users() const;
   std::size_t waiting() const;
 
-  // Calls done once, later, on the loop's thread. nullptr: too many wait already, and nobody will be called.
+  // Calls done once, later, on the loop's thread. nullptr: too many wait already, and nobody will be called; it counts
+  // against nobody. An attempt that is given up before it was hashed does not count against its user.
   std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done);
+  // For who may not even try: Verdict::wrong, after as long as an attempt would take. Nothing is hashed or counted.
+  std::shared_ptr<Ticket> refuse(Done done);
 
  private:
   class Impl;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "controlplane/keyserver/peer_address.h"
 #include "handshake/endpoint.h"
 
 namespace sealcast::keyserver {
@@ -153,6 +154,60 @@ TEST_F(PasswordGateTest, AUTH_2_ALimitedAttemptTakesAsLongAsOneThatIsHashedButHa
     EXPECT_GE(one->took() + 1ms, hashed->took() / 2);
   }
   EXPECT_LT(limited.back()->took(), hashed->took() * 10);
+}
+
+TEST_F(PasswordGateTest, H7_AnAttemptThatWasNeverHashedDoesNotCountAgainstItsUser) {
+  settings_.limits.user = {3, std::chrono::hours(1)};
+  settings_.limits.address = {1000, 1ms};
+  set("anna", "correct horse");
+  load();
+  std::vector<std::shared_ptr<Asked>> ahead, queued;
+  for (int i = 0; i < 3; ++i)
+    ahead.push_back(ask("bert", "wrong"));  // the one thread is busy for three hashes
+  for (int i = 0; i < 3; ++i)
+    queued.push_back(ask("anna", "correct horse"));
+  for (const auto& one : queued) {
+    ASSERT_TRUE(one->ticket);
+    one->ticket.reset();  // the connection's deadline came first
+  }
+  const auto until = Clock::now() + 5s;
+  while (gate().waiting() != 0 && Clock::now() < until)
+    turn();
+  ASSERT_EQ(gate().waiting(), 0U);
+  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right);
+}
+
+TEST_F(PasswordGateTest, H13_WhatWouldWaitTooLongIsTurnedAwayUncounted) {
+  settings_.limits.user = {3, std::chrono::hours(1)};
+  settings_.limits.address = {1000, 1ms};
+  settings_.longest_wait = 0ms;  // any wait is too long
+  set("anna", "correct horse");
+  load();
+  for (int i = 0; i < 5; ++i)
+    EXPECT_EQ(ask("anna", "wrong")->ticket, nullptr) << i;
+}
+
+TEST_F(PasswordGateTest, AUTH_2_WhoMayNotTryIsRefusedLaterAndNothingIsHashed) {
+  set("anna", "correct horse");
+  load();
+  std::optional<PasswordGate::Answer> answer;
+  const auto ticket = gate().refuse([&](const PasswordGate::Answer& given) { answer = given; });
+  ASSERT_TRUE(ticket);
+  EXPECT_EQ(gate().waiting(), 0U);
+  EXPECT_FALSE(answer) << "never from inside refuse()";
+  const auto until = Clock::now() + 5s;
+  while (!answer && Clock::now() < until)
+    turn();
+  ASSERT_TRUE(answer);
+  EXPECT_EQ(answer->verdict, Verdict::wrong);
+}
+
+TEST(CountedAddress, H13_Ipv4CountsAsItselfAndIpv6ByItsNetwork) {
+  EXPECT_EQ(counted_address("10.1.2.3").text(), "10.1.2.3");
+  EXPECT_EQ(counted_address("::ffff:10.1.2.3").text(), "10.1.2.3");
+  EXPECT_EQ(counted_address("2001:db8:1:2:3:4:5:6").text(), counted_address("2001:db8:1:2::1").text());
+  EXPECT_NE(counted_address("2001:db8:1:3::1").text(), counted_address("2001:db8:1:2::1").text());
+  EXPECT_EQ(counted_address("fe80::1%eth0").text(), counted_address("fe80::2").text());
 }
 
 TEST_F(PasswordGateTest, H13_OnlySoManyWaitAndWhoGoesIsNotHashed) {

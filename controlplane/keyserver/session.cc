@@ -11,6 +11,7 @@
 #include <cerrno>
 
 #include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/peer_address.h"
 #include "handshake/isakmp/message.h"
 
 namespace sealcast::keyserver {
@@ -33,14 +34,6 @@ void set_up(asio::ip::tcp::socket& socket) {
   socket.set_option(asio::socket_base::keep_alive(true), ignored);
   socket.set_option(asio::socket_base::send_buffer_size(kernel_send_buffer), ignored);
   setsockopt(socket.native_handle(), IPPROTO_TCP, TCP_USER_TIMEOUT, &peer_silent_after_ms, sizeof peer_silent_after_ms);
-}
-
-// The address that attempts count for. IPv4 behind an IPv6 socket is IPv4: else all of it would share one limit.
-IpAddress limited_as(const std::string& host) {
-  constexpr std::string_view mapped = "::ffff:";
-  std::string_view text = std::string_view(host).substr(0, host.find('%'));  // no scope
-  if (text.starts_with(mapped) && text.find('.') != std::string_view::npos) text.remove_prefix(mapped.size());
-  return IpAddress::parse(text).value_or(IpAddress{});
 }
 
 }  // namespace
@@ -138,7 +131,7 @@ void Session::handle_events() {
     } else if (auto* done = std::get_if<handshake::Established>(&event)) {
       established(*done);
     } else if (auto* presented = std::get_if<handshake::PasswordPresented>(&event)) {
-      check_password(*presented);
+      if (!endpoint_->failed()) check_password(*presented);
     } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
       if (!within_budget()) return;
       if (const auto* keepalive = std::get_if<handshake::Keepalive>(&control->message)) {
@@ -197,10 +190,13 @@ void Session::established(handshake::Established& event) {
 void Session::check_password(handshake::PasswordPresented& presented) {
   user_ = presented.user;
   PasswordGate* gate = host_->passwords();
-  if (gate) {
-    checking_ = gate->check(std::move(presented.user), std::move(presented.secret), limited_as(peer_host_),
-                            [this](const PasswordGate::Answer& answer) { password_checked(answer); });
-  }
+  const auto done = [this](const PasswordGate::Answer& answer) { password_checked(answer); };
+  const auto& names = presented.certificate_names;
+  foreign_user_ = !names.empty() && std::find(names.begin(), names.end(), user_) == names.end();
+  if (gate && foreign_user_)
+    checking_ = gate->refuse(done);  // nobody uses up another's attempts, or tries another's password
+  else if (gate)
+    checking_ = gate->check(std::move(presented.user), std::move(presented.secret), counted_address(peer_host_), done);
   if (checking_) return;
   failed("password_unchecked", gate ? "too many passwords wait to be checked" : "there is no password file");
   end();
@@ -219,9 +215,10 @@ void Session::password_checked(const PasswordGate::Answer& answer) {
     audit("password_accepted user=" + escaped(user_) + " address=" + address_);
   } else {
     const std::string user = "user " + escaped(user_) + ": ";
-    refusal_ = user + (answer.verdict == Verdict::limited  ? "too many attempts"
-                       : answer.verdict == Verdict::failed ? "the password could not be hashed: no memory?"
-                                                           : "unknown, or the password is wrong");
+    refusal_ = user + (foreign_user_                        ? "not a name of the member's certificate"
+                       : answer.verdict == Verdict::limited ? "too many attempts"
+                       : answer.verdict == Verdict::failed  ? "the password could not be hashed: no memory?"
+                                                            : "unknown, or the password is wrong");
   }
   const auto checked = endpoint_->password_checked(right, host_->now().unix_seconds);
   handle_events();

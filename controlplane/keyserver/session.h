@@ -115,6 +115,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   Bytes in_flight_;
   std::uint64_t keepalive_heard_ = 0;  // the member's highest
   bool answer_due_ = false;
+  bool foreign_user_ = false;  // the user is none of the certificate's names
   SteadyTime control_used_{};  // up to when its allowance of control messages is used up
 };
 

@@ -315,8 +315,19 @@ TEST_F(Variants, H7_UserAndCertificateMustBelongTogether) {
   Member& member = start(mixed);
   ASSERT_TRUE(until([&] { return member.failures() >= 1; }));
   EXPECT_THAT(member.why(), HasSubstr("access_denied"));
-  EXPECT_EQ(failed("group_refused"), 1u) << status()["handshakes"].dump();
-  EXPECT_EQ(failed("password_refused"), 0u) << "the password was right";
+  EXPECT_EQ(failed("password_refused"), 1u) << status()["handshakes"].dump();
+  EXPECT_EQ(failed("group_refused"), 0u) << "nothing was issued, though the password was right";
+}
+
+TEST_F(Variants, H7_NobodyUsesUpTheAttemptsOfAnothersName) {
+  options_.passwords.limits.user = {1, std::chrono::hours(1)};
+  const GroupFlow both = flow(3, SecondCcs::claim5, Authentication::certificate_and_password);
+  serve(both);
+  MemberSettings mixed = settings_of("studio", both, "a guess");
+  mixed.member.groups[0].user = "home";
+  Member& guessing = start(mixed);
+  ASSERT_TRUE(until([&] { return guessing.failures() >= 1; }));
+  EXPECT_EQ(join("home", both).state(), "joined") << "the one attempt of home is still its own";
 }
 
 TEST_F(Variants, H7_H8_H11_ARemovedUserIsShutOutAtOnceAndTheOthersGetANewKey) {

@@ -53,8 +53,12 @@ AttemptLimiter::Verdict AttemptLimiter::take(std::string_view user, const IpAddr
 }
 
 void AttemptLimiter::give_back(std::string_view user, const IpAddress& address) {
-  cell_of(user) -= limits_.user.interval;
+  give_back_user(user);
   cell_of(address) -= limits_.address.interval;
+}
+
+void AttemptLimiter::give_back_user(std::string_view user) {
+  cell_of(user) -= limits_.user.interval;
 }
 
 }  // namespace sealcast::passwords

@@ -44,6 +44,9 @@ class AttemptLimiter {
   // The password was right: the one attempt that take() took counts no more. Earlier failures do, so a member with one
   // valid account cannot wash its address clean.
   void give_back(std::string_view user, const IpAddress& address);
+  // The attempt was never looked at: nothing was learnt of the user's password. The address has had its share of the
+  // queue all the same.
+  void give_back_user(std::string_view user);
 
  private:
   // Until when the allowance is used up, one interval per attempt (the "theoretical arrival time" of ITU-T I.371).

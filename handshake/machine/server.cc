@@ -294,7 +294,12 @@ Outcome<void> Server::read_client_auth_response(ByteView body) {
     return refuse(Reason::auth_method_refused,
                   "ClientAuthResponse uses method " + std::to_string(message->method) + ", expected 1 (password)");
   state().presented_user = message->user;
-  push(PasswordPresented{group_id_, std::move(message->user), std::move(message->secret)});
+  std::vector<std::string> names;
+  if (state().peer_chain && state().possession) {
+    auto member = state().peer_chain->identity();
+    names = member.names.empty() ? std::vector{std::move(member.name)} : std::move(member.names);
+  }
+  push(PasswordPresented{group_id_, std::move(message->user), std::move(message->secret), std::move(names)});
   await_owner();
   return {};
 }
