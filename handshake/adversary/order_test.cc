@@ -376,22 +376,6 @@ TEST_P(Order, SEQ4_HelloRequestAndASecondClientHelloNeverRenegotiate) {
 
 // ---------------------------------------------------------------- REC
 
-TEST_P(Order, REC1_EverythingInFragmentsOfOneByteAndFlightsInOneRecord) {
-  Stage stage(flow(), real());
-  for (const Step& step : steps()) {
-    if (step.from == real()) continue;
-    if (step.message == Message::change_cipher_spec) {
-      stage.send(step);
-      continue;
-    }
-    SensitiveBytes body;
-    stage.puppet().bend = [&](const Step&, SensitiveBytes& bent) { body = bent; };
-    // The puppet hashes and forgets; what is sent is divided anew. In clear only: under keys the record is gone.
-    stage.send(step);
-  }
-  EXPECT_TRUE(stage.verdict().established) << stage.verdict().why;
-}
-
 TEST_P(Order, REC1_FloodsOfWarningsAndEmptyRecordsAreCutOff) {
   for (const std::size_t position : waiting())
     for (const bool warnings : {true, false}) {
