@@ -130,6 +130,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
   std::chrono::milliseconds longest_keepalive() const override { return options_.longest_keepalive; }
   std::size_t max_output_bytes() const override { return options_.max_output_bytes; }
+  std::chrono::milliseconds control_burst() const override { return options_.control_burst; }
 
  private:
   struct Group {

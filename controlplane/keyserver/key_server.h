@@ -28,7 +28,8 @@ struct KeyServerOptions {
   std::chrono::milliseconds longest_keepalive{10000};          // keepalives leave every min(lease / 4, this)
   std::optional<std::chrono::milliseconds> cookie_rotation;    // empty: CookieJar::rotation_period
   PasswordSettings passwords;                                  // attempts, threads and costs (variant 3)
-  std::size_t max_output_bytes = 64 * 1024;  // unsent output a member may leave lying before it is closed (H13)
+  std::chrono::milliseconds control_burst{10'000};  // a control message every 20 ms, so many of them at once (H13)
+  std::size_t max_output_bytes = 64 * 1024;         // unsent output a member may leave lying before it is closed (H13)
 };
 
 class KeyServer {

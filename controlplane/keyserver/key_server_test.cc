@@ -387,6 +387,7 @@ TEST_F(KeyServerTest, H13_DOS1_AHalfOpenCrowdDoesNotKeepMembersFromTheirRekey) {
 
 TEST_F(KeyServerTest, H13_AMemberThatTakesNoDataIsClosedAtABoundedQueue) {
   options_.max_output_bytes = 16 * 1024;
+  options_.control_burst = std::chrono::hours(24);  // the other bound is looked at
   start();
   TestClient glutton(server_->port(), member_config("sender"), 4096);
   ASSERT_TRUE(glutton.join());

@@ -20,11 +20,10 @@ namespace {
 using asio::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto linger_for = 1s;                    // for a goodbye or an alert to leave
-constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
-constexpr int kernel_send_buffer = 64 * 1024;      // bytes a member may leave untaken in the kernel (H13)
-constexpr auto control_interval = 20ms;            // one control message of a member in that time …
-constexpr auto control_burst = 10s;                // … and this much of it saved up: 500 at once (H13)
+constexpr auto linger_for = 1s;                // for a goodbye or an alert to leave
+constexpr int reads_in_a_row = 4;              // then the other connections have their turn
+constexpr int kernel_send_buffer = 64 * 1024;  // bytes a member may leave untaken in the kernel (H13)
+constexpr auto control_interval = 20ms;        // one control message of a member in that time, beside its burst (H13)
 constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone
 
 // The kernel finds out by itself that a peer has vanished: unacknowledged keepalives end the connection.
@@ -160,7 +159,7 @@ void Session::handle_events() {
 bool Session::within_budget() {
   const auto now = host_->now().steady;
   control_used_ = std::max(control_used_, now) + control_interval;
-  if (control_used_ - now <= control_burst) return true;
+  if (control_used_ - now <= host_->control_burst()) return true;
   audit_warning("connection_closed address=" + address_ + " why=\"too many control messages\"");
   leave_group();
   linger();

@@ -40,6 +40,8 @@ class SessionHost {
   virtual std::chrono::milliseconds handshake_timeout() const = 0;
   virtual std::chrono::milliseconds longest_keepalive() const = 0;
   virtual std::size_t max_output_bytes() const = 0;
+  // How much of a member's allowance of control messages may be used at once, in time.
+  virtual std::chrono::milliseconds control_burst() const = 0;
 };
 
 class Session final : public std::enable_shared_from_this<Session>,

@@ -85,9 +85,13 @@ void Judge::told(Side end, const Event& event) {
     std::size_t smke = 0;
     while (smke < steps.size() && steps[smke].message != Message::server_master_key_exchange)
       ++smke;
+    std::size_t proving = messages_of(Side::client, smke);
+    // A password proves whoever knows it: an attacker with the connection's keys may say it in the member's place, with
+    // a response that he has from elsewhere.
+    if (messages && definition(flow_).authentication != Authentication::certificate) --proving;
     if (end != Side::server || smke == steps.size())
       broken("keying was sent where the flow has none");
-    else if (static_cast<std::size_t>(sent_[0].handshake_records()) < messages_of(Side::client, smke))
+    else if (static_cast<std::size_t>(sent_[0].handshake_records()) < proving)
       broken("keying was sent before the member had said everything that proves it");
   }
   const bool multicast = definition(flow_).multicast;
