@@ -5,24 +5,68 @@
 namespace sealcast::dataplane {
 
 void ReplayWindow::advance(std::uint64_t highest, std::uint64_t number) noexcept {
-  if (number - highest >= size_) {
-    std::fill(words_.begin(), words_.end(), 0);
+  const std::uint64_t lowest = lowest_.get();
+  if (lowest == 0) {  // the first packet: nothing is marked, and what lies before it was never expected
+    lowest_.set(number);
     return;
   }
-  for (std::uint64_t n = highest + 1; n <= number;) {
-    if ((n & 63) == 0 && number - n >= 63) {
-      words_[(n & (size_ - 1)) / 64] = 0;
-      n += 64;
-    } else {
-      words_[(n & (size_ - 1)) / 64] &= ~bit(n);
-      if (n++ == number) break;  // number may be 2^64 - 1
+  std::uint64_t lost = 0;
+  if (number - highest >= size_) {
+    // The whole window leaves, and between it and the new one numbers that never were in either.
+    lost = std::min<std::uint64_t>(size_, highest - lowest + 1) + (number - highest - size_);
+    for (Counter& word : words_) {
+      lost -= static_cast<std::uint64_t>(std::popcount(word.get()));
+      word.set(0);
     }
+  } else {
+    for (std::uint64_t n = highest + 1;;) {
+      const bool whole_word = (n & 63) == 0 && number - n >= 63;
+      const std::uint64_t places = whole_word ? 64 : 1;
+      const std::uint64_t mask = whole_word ? ~std::uint64_t{0} : bit(n);
+      Counter& place = word(n);
+      // How many of the numbers that leave lie at or above lowest; every marked one does.
+      const std::uint64_t span = n + places - 1 - lowest;
+      const std::uint64_t expected = span < size_ ? 0 : std::min(places, span - size_ + 1);
+      lost += expected - static_cast<std::uint64_t>(std::popcount(place.get() & mask));
+      place.set(place.get() & ~mask);
+      if (number - n < places) break;  // number may be 2^64 - 1
+      n += places;
+    }
+  }
+  lost_.add(lost);
+}
+
+void ReplayWindow::count_reordered(std::uint64_t highest, std::uint64_t number) noexcept {
+  reordered_.add(1);
+  reorder_sum_.add(highest - number);
+  reorder_max_.set(std::max(reorder_max_.get(), highest - number));
+  lowest_.set(std::min(lowest_.get(), number));
+}
+
+void ReplayWindow::count_refused(std::uint64_t number) noexcept {
+  const std::uint64_t highest = highest_.get();
+  if (number < floor_ || (number <= highest && highest - number >= size_)) {
+    late_.add(1);
+  } else {
+    duplicates_.add(1);
   }
 }
 
+void ReplayWindow::copy_from(const ReplayWindow& other) noexcept {
+  size_ = other.size_;
+  floor_ = other.floor_;
+  words_ = std::vector<Counter>(other.words_.size());
+  for (std::size_t i = 0; i < words_.size(); ++i)
+    words_[i].set(other.words_[i].get());
+  highest_.set(other.highest_.get());
+  lowest_.set(other.lowest_.get());
+}
+
 void ReplayWindow::rewind_for_benchmark() noexcept {
-  std::fill(words_.begin(), words_.end(), 0);
+  for (Counter& word : words_)
+    word.set(0);
   highest_.set(0);
+  lowest_.set(0);
 }
 
 }  // namespace sealcast::dataplane

@@ -1,5 +1,6 @@
 // Anti-replay over the 64-bit number of an SPI (RFC 4303 §3.4.3, widened to the whole IV): a bitmap ring of exactly
-// `size` numbers up to the highest one seen.
+// `size` numbers up to the highest one seen. What leaves the ring tells what was lost, so the same bits give the
+// estimates of docs/dataplane.md, "What the numbers tell about a sender".
 #pragma once
 
 #include <bit>
@@ -10,52 +11,92 @@
 
 namespace sealcast::dataplane {
 
+// One writer, the worker of the SPI; read by statistics. A number that arrives in order costs nothing here.
 class ReplayWindow {
  public:
   // size: power of two, at least 64. Numbers below floor are refused; number 0 always is.
   ReplayWindow(std::uint32_t size, std::uint64_t floor)
-      : size_(size), floor_(floor == 0 ? 1 : floor), words_(size / 64, 0) {}
+      : size_(size), floor_(floor == 0 ? 1 : floor), words_(size / 64) {}
 
   // Could number be accepted now? Changes nothing: for before decryption.
   bool check(std::uint64_t number) const noexcept {
     const std::uint64_t highest = highest_.get();
     if (number < floor_) return false;
     if (number > highest) return true;
-    return highest - number < size_ && (word(number) & bit(number)) == 0;
+    return highest - number < size_ && (word(number).get() & bit(number)) == 0;
   }
 
   // Checks again and marks number as seen, after its tag verified. False: it became a replay meanwhile.
   bool commit(std::uint64_t number) noexcept {
     const std::uint64_t highest = highest_.get();
     if (number < floor_) return false;
+    Counter& place = word(number);
+    if (number == highest + 1) [[likely]] {
+      // The place is that of number - size. If it was seen, its mark stays and means the new number from now on.
+      if ((place.get() & bit(number)) == 0) [[unlikely]] {
+        count_left_unseen(number);
+        place.set(place.get() | bit(number));
+      }
+      highest_.set(number);
+      return true;
+    }
     if (number > highest) {
       advance(highest, number);
       highest_.set(number);
-    } else if (highest - number >= size_ || (word(number) & bit(number)) != 0) {
-      return false;
+    } else {
+      if (highest - number >= size_ || (place.get() & bit(number)) != 0) return false;
+      count_reordered(highest, number);
     }
-    words_[(number & (size_ - 1)) / 64] |= bit(number);
+    place.set(place.get() | bit(number));
     return true;
   }
+
+  // Counts a number that check() or commit() refused, as duplicate or as too late.
+  void count_refused(std::uint64_t number) noexcept;
 
   // 0 before the first packet.
   std::uint64_t highest() const noexcept { return highest_.get(); }
   std::uint64_t floor() const noexcept { return floor_; }
   std::uint32_t size() const noexcept { return size_; }
 
+  // Estimates; any thread. lowest: the lowest number accepted, 0 before the first packet.
+  std::uint64_t lowest() const noexcept { return lowest_.get(); }
+  std::uint64_t lost() const noexcept { return lost_.get(); }            // left the window unseen, from lowest on
+  std::uint64_t reordered() const noexcept { return reordered_.get(); }  // accepted below the highest (RFC 4737 §3.3)
+  std::uint64_t reorder_sum() const noexcept { return reorder_sum_.get(); }  // of highest - number over those
+  std::uint64_t reorder_max() const noexcept { return reorder_max_.get(); }
+  std::uint64_t duplicates() const noexcept { return duplicates_.get(); }  // within the window, seen before
+  std::uint64_t late() const noexcept { return late_.get(); }              // left of the window or below the floor
+
+  // The same picture for a dry run, from any thread while the worker goes on: up to the few numbers it is just
+  // committing.
+  void copy_from(const ReplayWindow& other) noexcept;
+
   // Forgets what was seen: benchmarks that read one recording again and again, nothing else.
   void rewind_for_benchmark() noexcept;
 
  private:
   static constexpr std::uint64_t bit(std::uint64_t number) noexcept { return std::uint64_t{1} << (number & 63); }
-  std::uint64_t word(std::uint64_t number) const noexcept { return words_[(number & (size_ - 1)) / 64]; }
-  // Clears the places of highest + 1 .. number - 1, which still hold older numbers. The place of number is set next.
+  const Counter& word(std::uint64_t number) const noexcept { return words_[(number & (size_ - 1)) / 64]; }
+  Counter& word(std::uint64_t number) noexcept { return words_[(number & (size_ - 1)) / 64]; }
+  // Clears the places of highest + 1 .. number, which still hold older numbers, and counts those never seen.
   void advance(std::uint64_t highest, std::uint64_t number) noexcept;
+  // number takes the place of number - size, which was not seen: lost, unless it lies before the first packet.
+  void count_left_unseen(std::uint64_t number) noexcept {
+    if (lowest_.get() == 0) {
+      lowest_.set(number);
+    } else if (number - lowest_.get() >= size_) {
+      lost_.add(1);
+    }
+  }
+  void count_reordered(std::uint64_t highest, std::uint64_t number) noexcept;
 
   std::uint32_t size_;
   std::uint64_t floor_;
-  Counter highest_;  // read by statistics
-  std::vector<std::uint64_t> words_;
+  Counter highest_;
+  std::vector<Counter> words_;
+  // Touched only when something odd happens.
+  Counter lowest_, lost_, reordered_, reorder_sum_, reorder_max_, duplicates_, late_;
 };
 
 }  // namespace sealcast::dataplane
