@@ -6,6 +6,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -83,10 +84,29 @@ struct DataPlaneEvents {
   std::vector<CounterLimit> counter_limits;
 };
 
+struct DropCount {
+  std::string reason;  // stable name, e.g. "no_sa", "selector_mismatch", "too_big"
+  std::uint64_t packets = 0;
+};
+
+// What the numbers in one sender's packets tell; docs/dataplane.md, "What the numbers tell about a sender", has the
+// definitions and their limits.
+struct SenderEstimate {
+  std::uint64_t first = 0, last = 0;               // lowest and highest number accepted; 0: none yet
+  std::uint64_t lost = 0;                          // left the replay window unseen
+  std::uint64_t missing = 0;                       // not seen yet, but still within the window
+  std::uint64_t reordered = 0;                     // accepted below the highest
+  std::uint64_t reorder_sum = 0, reorder_max = 0;  // how far below: over all of them, and at most
+  std::uint64_t duplicates = 0;                    // numbers seen before; anybody on black can raise these two
+  std::uint64_t late = 0;                          // left of the window or below the floor
+  std::optional<double> silent_s;                  // since a look at the counters found a new packet; none: never heard
+};
+
 struct SaStatistics {
   std::string group_id;
   std::uint64_t epoch = 0;
   std::uint32_t spi = 0;
+  std::uint32_t worker = 0;  // the only one that seals or opens under it
   bool outbound = false;
   bool active = false;            // outbound: the one packets are sealed under
   std::uint64_t packets = 0;      // sealed or opened
@@ -94,11 +114,29 @@ struct SaStatistics {
   std::uint64_t next_number = 0;  // outbound: next IV; inbound: highest seen
   std::uint64_t replays = 0;
   std::uint64_t bad_tags = 0;
+  std::vector<DropCount> drops;          // those above 0
+  std::optional<SenderEstimate> sender;  // inbound
 };
-struct DropCount {
-  std::string reason;  // stable name, e.g. "no_sa", "selector_mismatch", "too_big"
-  std::uint64_t packets = 0;
+
+// Since start: what its epochs count now and what those counted that are gone.
+struct GroupStatistics {
+  std::string group_id;
+  std::optional<std::uint64_t> active_epoch;
+  std::uint32_t epochs = 0;   // installed
+  std::uint32_t senders = 0;  // inbound SPIs of installed epochs that were heard
+  std::uint64_t sealed = 0, sealed_bytes = 0, opened = 0, opened_bytes = 0;  // bytes of inner IP packets
+  std::uint64_t lost = 0, reordered = 0, duplicates = 0, late = 0;           // over all senders
+  std::optional<double> silent_s;  // of the sender heard last; none: nobody was
+  std::vector<DropCount> drops;    // those above 0; without an SA (no_sa), too
 };
+
+struct WorkerStatistics {
+  std::uint32_t index = 0;
+  std::uint64_t sealed = 0, sealed_bytes = 0, opened = 0, opened_bytes = 0;  // bytes of inner IP packets
+  std::uint64_t bypassed = 0, bypassed_bytes = 0;                            // bytes of frames
+  std::vector<DropCount> drops;                                              // those above 0
+};
+
 struct PortStatistics {
   std::string name;    // "red" or "black"
   std::string device;  // the configured port string
@@ -106,11 +144,15 @@ struct PortStatistics {
   std::uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0, tx_dropped = 0;
 };
 struct DataPlaneStatistics {
+  SteadyTime taken;    // when the counters were read
   std::string engine;  // AEAD engine in use
   std::uint64_t sealed = 0, opened = 0, bypassed = 0;
   std::vector<PortStatistics> ports;
   std::vector<SaStatistics> sas;
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order
+  std::vector<GroupStatistics> groups;
+  std::vector<WorkerStatistics> workers;
+  std::vector<DropCount> events_lost;  // by kind of event, zeros too: their ring was full
 };
 
 class DataPlaneControl {

@@ -29,6 +29,11 @@ class EventRing {
     head_.store(head + 1, std::memory_order_release);
     return true;
   }
+  // Producer only: events that still fit.
+  std::size_t room() const noexcept {
+    return Capacity -
+           static_cast<std::size_t>(head_.load(std::memory_order_relaxed) - tail_.load(std::memory_order_acquire));
+  }
   // Consumer only. False: empty.
   bool pop(T& event) noexcept {
     const std::uint64_t tail = tail_.load(std::memory_order_relaxed);
