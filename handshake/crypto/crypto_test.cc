@@ -12,6 +12,7 @@
 #include "handshake/crypto/aead.h"
 #include "handshake/crypto/key_exchange.h"
 #include "handshake/crypto/key_transport.h"
+#include "handshake/crypto/key_wrap.h"
 #include "handshake/crypto/prf.h"
 #include "handshake/crypto/signature.h"
 #include "handshake/keys/key_schedule.h"
@@ -386,6 +387,38 @@ TEST(Signatures, SEQ2_OnlyTheRightSchemeKeyAndMessageVerify) {
     for (const std::uint16_t weak : {0x0201, 0x0203, 0x0101, 0x0000, 0x0603})
       EXPECT_EQ(verify_signature(key, weak, message, Bytes(64)).error().reason,
                 Reason::signature_algorithm_not_offered);
+  }
+}
+
+// RFC 3394 §4.1 and §4.6.
+TEST(KeyWrap, AgreesWithTheVectorsOfRfc3394) {
+  const struct {
+    const char *key, *secret, *wrapped;
+  } vectors[] = {
+      {"000102030405060708090a0b0c0d0e0f", "00112233445566778899aabbccddeeff",
+       "1fa68b0a8112b447aef34bd8fb5a7b829d3e862371d2cfe5"},
+      {"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f",
+       "00112233445566778899aabbccddeeff000102030405060708090a0b0c0d0e0f",
+       "28c9f404c4b810f4cbccb35cfb87f8263f5786e2d80ed326cbc7f0e71a99f43bfb988b9b7a02dd21"},
+  };
+  for (const auto& v : vectors) {
+    const Bytes key = from_hex(v.key), secret = from_hex(v.secret), expected = from_hex(v.wrapped);
+    Bytes wrapped(secret.size() + kKeyWrapOverhead);
+    wrap_key(key, secret, wrapped);
+    EXPECT_EQ(wrapped, expected);
+    Bytes opened(secret.size());
+    EXPECT_TRUE(unwrap_key(key, wrapped, opened));
+    EXPECT_EQ(opened, secret);
+    for (std::size_t bit = 0; bit < wrapped.size() * 8; bit += 5) {
+      Bytes bent = wrapped;
+      bent[bit / 8] = static_cast<std::uint8_t>(bent[bit / 8] ^ (1U << (bit % 8)));
+      EXPECT_FALSE(unwrap_key(key, bent, opened)) << bit;
+      EXPECT_EQ(opened, Bytes(secret.size())) << "nothing is left of a secret that did not verify";
+    }
+    Bytes other = key;
+    other[0] = 1;
+    EXPECT_FALSE(unwrap_key(other, wrapped, opened));
+    EXPECT_FALSE(unwrap_key(key, ByteView(wrapped).first(wrapped.size() - 8), opened)) << "another length";
   }
 }
 

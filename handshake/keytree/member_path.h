@@ -1,0 +1,28 @@
+// A member's side of the tree: its path, brought up to date by every update that concerns it.
+#pragma once
+
+#include "handshake/error.h"
+#include "handshake/keytree/tree_key.h"
+
+namespace sealcast::handshake {
+
+class MemberPath {
+ public:
+  // path as it came from the key server; see valid_path().
+  MemberPath(CipherSuite suite, TreePath path) : keys_(suite), path_(std::move(path)) {}
+
+  // The new premaster. Fails with key_material_refused, and changes nothing, when the update is not for this member:
+  // it was taken out, it missed an update, or its path is too old. Then only the key server can help.
+  Outcome<Secret<48>> apply(const TreeUpdate& update);
+
+  LeafPosition position() const { return path_.position; }
+
+ private:
+  TreeKeys keys_;
+  TreePath path_;
+};
+
+// Whether a path from the wire has the form KeyTree gives it: 1 to 25 levels, a key for the leaf, a position within.
+bool valid_path(const TreePath& path);
+
+}  // namespace sealcast::handshake
