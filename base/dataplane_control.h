@@ -25,6 +25,21 @@ enum class EspMode : std::uint8_t {
   transport = 3,
 };
 
+// The outer header of tunnel_fixed: its two addresses are of one family, which need not be the inner packet's.
+struct OuterTunnel {
+  IpAddress destination = {};                       // multicast, not link-local scope
+  IpAddress source = {};                            // unicast; this gateway's own on black
+  std::optional<std::uint8_t> ttl = std::nullopt;   // 1..255; none: the inner packet's
+  std::optional<std::uint8_t> dscp = std::nullopt;  // 0..63; none: the inner packet's
+};
+
+// What the configuration says of a group's traffic, whatever keys come.
+struct GroupProtection {
+  std::vector<Selector> selectors = {};             // at least one
+  EspMode mode = EspMode::tunnel_preserve;          // epochs of another mode are refused (H12)
+  std::optional<OuterTunnel> outer = std::nullopt;  // with tunnel_fixed, and only there
+};
+
 // AES-GCM key of one SPI (protocol.md "Keys": sa_key(spi)).
 struct SaKey {
   std::uint32_t spi = 0;
@@ -164,7 +179,7 @@ class DataPlaneControl {
 
   // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10).
   // Called once at start for every configured group, before any port is started.
-  virtual Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) = 0;
+  virtual Result<void> protect(const std::string& group_id, const GroupProtection& protection) = 0;
 
   // Adds an epoch (receiving at once, sending only if active). The pair (group_id, epoch) must be new.
   virtual Result<void> install(GroupEpoch epoch) = 0;

@@ -80,7 +80,7 @@ std::unique_ptr<DataPlane> data_plane(bool sealing, Publisher& publisher) {
   } else {
     epoch.inbound.push_back({testing::key_of(spi, 16), 0});
   }
-  need(plane->protect("tv", epoch.selectors));
+  need(plane->protect("tv", {epoch.selectors}));
   need(plane->install(std::move(epoch)));
   return plane;
 }

@@ -130,7 +130,7 @@ TEST_F(Black, ReplaysAreDroppedAlsoWithinOneBurst) {
 TEST_F(Black, WindowFloorAndLateJoin) {
   Harness path;
   const std::vector<Selector> selectors = {selector("239.1.1.0/24")};
-  ASSERT_TRUE(path.plane().protect("tv", selectors));
+  ASSERT_TRUE(path.plane().protect("tv", {selectors}));
   GroupEpoch epoch = path.epoch("tv", 1, 0x10000000, selectors);
   const std::uint64_t floor = (std::uint64_t{1} << 32) - 2;
   epoch.inbound.push_back({key_of(0x10000008), floor});
@@ -201,7 +201,7 @@ TEST_F(Black, OuterAddressesOutsideTheGroupAreDroppedBeforeCrypto) {
 
 TEST_F(Black, DATA1_H16_TheInnerPacketMustBelongToTheKeysGroup) {
   // Group "news" = 239.2.2.0/24 under other keys; the member of "tv" seals traffic for it under tv's key.
-  ASSERT_TRUE(path_.plane().protect("news", {selector("239.2.2.0/24")}));
+  ASSERT_TRUE(path_.plane().protect("news", {{selector("239.2.2.0/24")}}));
   GroupEpoch news = path_.epoch("news", 1, 0x20000000, {selector("239.2.2.0/24")});
   news.inbound.push_back({key_of(0x20000001), 0});
   ASSERT_TRUE(path_.plane().install(std::move(news)));
@@ -221,7 +221,7 @@ TEST_F(Black, DATA1_H16_TheInnerPacketMustBelongToTheKeysGroup) {
 TEST(BlackPorts, H16_PortsOfTheInnerPacket) {
   Harness path;
   const std::vector<Selector> selectors = {selector("239.1.1.0/24", PortRange{5000, 5010})};
-  ASSERT_TRUE(path.plane().protect("tv", selectors));
+  ASSERT_TRUE(path.plane().protect("tv", {selectors}));
   GroupEpoch epoch = path.epoch("tv", 1, 0x10000000, selectors);
   epoch.inbound.push_back({key_of(0x10000008), 0});
   ASSERT_TRUE(path.plane().install(std::move(epoch)));
@@ -459,7 +459,7 @@ TEST(BlackWorkers, AnSpiBelongsToOneWorker) {
 TEST(BlackBursts, ManyKeysInOneBurstStayInOrder) {
   Harness path;
   const std::vector<Selector> selectors = {selector("239.1.1.0/24")};
-  ASSERT_TRUE(path.plane().protect("tv", selectors));
+  ASSERT_TRUE(path.plane().protect("tv", {selectors}));
   GroupEpoch epoch = path.epoch("tv", 1, 0x10000000, selectors);
   for (std::uint32_t slot = 0; slot < 32; ++slot)
     epoch.inbound.push_back({key_of(0x10000000 + slot, slot % 2 == 0 ? 16 : 32), 0});

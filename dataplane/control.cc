@@ -166,10 +166,13 @@ std::uint32_t DataPlane::workers() const {
   return state_->options.workers;
 }
 
-Result<void> DataPlane::protect(const std::string& group_id, const std::vector<Selector>& selectors) {
+Result<void> DataPlane::protect(const std::string& group_id, const GroupProtection& protection) {
   State& state = *state_;
+  const std::vector<Selector>& selectors = protection.selectors;
   if (state.groups.count(group_id) != 0) return fail("group " + group_id + " is protected already");
   if (selectors.empty()) return fail("group " + group_id + ": expected at least one selector, got none");
+  if (protection.mode != EspMode::tunnel_preserve || protection.outer)
+    return fail("group " + group_id + ": expected ESP mode tunnel-preserve, the only one this version carries");
   for (const Selector& selector : selectors) {
     if (auto valid = validate(selector); !valid) return fail("group " + group_id + ": " + valid.error().message);
     for (const auto& [other_id, other] : state.groups) {

@@ -45,7 +45,7 @@ class DataPlane final : public DataPlaneControl {
   void set_port_statistics(std::function<std::vector<PortStatistics>()> source);
 
   std::uint32_t workers() const override;
-  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override;
+  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override;
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
                            std::vector<sealcast::InboundSa> slots) override;

@@ -33,7 +33,7 @@ class Control : public ::testing::Test {
 
 TEST_F(Control, H10_FailClosedFromProtectToRetire) {
   EXPECT_EQ(reason(), "no_policy");  // not even configured: dropped all the same
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   EXPECT_EQ(reason(), "no_sa");
   GroupEpoch receiver = path_.epoch("tv", 1, 0x10000000, tv_);
   ASSERT_TRUE(path_.plane().install(std::move(receiver)));
@@ -101,7 +101,7 @@ TEST_F(Control, MakeBeforeBreak) {
 }
 
 TEST_F(Control, H5_ActiveEpochsNeverFall) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
   ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, true)));
   EXPECT_TRUE(path_.plane().activate("tv", 2));
@@ -113,7 +113,7 @@ TEST_F(Control, H5_ActiveEpochsNeverFall) {
 }
 
 TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwice) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
   path_.red(udp_frame(5));
   const auto slots = [](std::uint32_t spi) {
@@ -133,7 +133,7 @@ TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwice) {
 }
 
 TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwiceHoweverManyEpochsPassed) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
   ASSERT_TRUE(path_.plane().retire("tv", 1));
   for (std::uint32_t n = 2; n <= 100; ++n) {
@@ -150,7 +150,7 @@ TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwiceHoweverManyEpochsPassed) {
 }
 
 TEST_F(Control, H11_AnEpochThatComesAgainWaitsForItsActivation) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   ASSERT_TRUE(path_.plane().install(sending(3, 0x10000000, true)));
   ASSERT_TRUE(path_.plane().retire("tv", 3));
   GroupEpoch again = path_.epoch("tv", 3, 0x10000000, tv_, false);
@@ -235,7 +235,7 @@ TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
 
 TEST_F(Control, H14_WithoutLockedMemoryThereAreNoKeysAndNothingLeaves) {
   if (!mlock_works) GTEST_SKIP() << "a sanitizer's mlock() cannot fail";
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   const pid_t child = ::fork();
   if (child == 0) {
     const rlimit none{0, 0};
@@ -251,17 +251,17 @@ TEST_F(Control, H14_WithoutLockedMemoryThereAreNoKeysAndNothingLeaves) {
 }
 
 TEST_F(Control, H16_SelectorsOfTwoGroupsMayNotOverlap) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
-  const auto clash = path_.plane().protect("news", {selector("239.1.0.0/16")});
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
+  const auto clash = path_.plane().protect("news", {{selector("239.1.0.0/16")}});
   ASSERT_FALSE(clash);
   EXPECT_NE(clash.error().message.find("239.1.1.0/24 of group tv"), std::string::npos) << clash.error().message;
-  EXPECT_TRUE(path_.plane().protect("radio", {selector("239.1.2.0/24")}));
-  EXPECT_FALSE(path_.plane().protect("tv", {selector("239.7.0.0/16")}));
+  EXPECT_TRUE(path_.plane().protect("radio", {{selector("239.1.2.0/24")}}));
+  EXPECT_FALSE(path_.plane().protect("tv", {{selector("239.7.0.0/16")}}));
   EXPECT_FALSE(path_.plane().protect("empty", {}));
 }
 
 TEST_F(Control, H12_InstallRefusesWhatItCannotCarry) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
   const auto refused = [&](const std::string& part, auto change) {
     GroupEpoch epoch = sending(2, 0x20000000, false);
@@ -300,7 +300,7 @@ TEST_F(Control, H12_InstallRefusesWhatItCannotCarry) {
 }
 
 TEST_F(Control, NarrowerEpochSelectorsBindBothWays) {
-  ASSERT_TRUE(path_.plane().protect("tv", tv_));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
   const std::vector<Selector> narrow = {selector("239.1.1.0/25")};
   GroupEpoch epoch = path_.epoch("tv", 1, 0x10000000, narrow);
   epoch.outbound.push_back({key_of(0x10000000)});
@@ -349,7 +349,7 @@ TEST_F(Control, StatisticsListEveryReasonOnceAndSumWorkers) {
 
 TEST_F(Control, KEY2_NoNonceTwiceOverRekeysReplacementsAndWorkers) {
   Harness path(Harness::Options{.workers = 2});
-  ASSERT_TRUE(path.plane().protect("tv", tv_));
+  ASSERT_TRUE(path.plane().protect("tv", {tv_}));
   std::set<std::pair<std::uint32_t, std::uint64_t>> nonces;
   std::size_t sealed = 0;
   const auto send = [&] {

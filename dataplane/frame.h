@@ -12,6 +12,10 @@ enum class Verdict : std::uint8_t {
   drop,      // free the buffer; already counted under reason
   forward,   // send on the other side: data/length describe the frame as it is to be sent
   hand_off,  // untouched: give it to worker target's black_burst (its SPI belongs there)
+  park,      // untouched and no longer the caller's: the worker keeps the buffer until it gives the frame back
+  fragment,  // red only, untouched: cut it so that no IP packet exceeds target bytes, and give the pieces to red_burst
+  reply,     // send on the side it came from: data/length describe the frame as it is to be sent
+  punt,      // untouched: for the host interface of the port it came from
 };
 
 // A contiguous frame from destination MAC to the last byte, without FCS. The pipeline rewrites it in place: sealing
@@ -24,7 +28,7 @@ struct Frame {
   std::uint32_t tailroom = 0;  // writable bytes after data + length
   Verdict verdict = Verdict::drop;
   DropReason reason = DropReason::none;  // why, when dropped
-  std::uint16_t target = 0;              // worker index, when handed off
+  std::uint16_t target = 0;              // worker index, when handed off; bytes of an IP packet, when to be cut
   void* buffer = nullptr;                // the owner's own; never touched
 };
 

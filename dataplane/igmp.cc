@@ -32,7 +32,7 @@ bool checksum_ok(const std::uint8_t* message, std::uint32_t bytes) {
 }
 
 // RFC 2113: option 148 of length 4, value 0.
-bool has_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
+bool has_router_alert(const std::uint8_t* ip, const Packet& packet) {
   for (std::uint32_t i = min_ipv4_bytes; i < packet.header_bytes;) {
     const std::uint8_t kind = ip[i];
     if (kind == 0) return false;  // end of options
@@ -50,7 +50,7 @@ bool has_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
 }
 
 // IP options fit for a report: Router Alert and filling, so that nothing else rides along in clear (H10).
-bool only_router_alert(const std::uint8_t* ip, const Ipv4Packet& packet) {
+bool only_router_alert(const std::uint8_t* ip, const Packet& packet) {
   for (std::uint32_t i = min_ipv4_bytes; i < packet.header_bytes;) {
     if (ip[i] == 0) return std::all_of(ip + i, ip + packet.header_bytes, [](std::uint8_t byte) { return byte == 0; });
     if (ip[i] == 1) {
@@ -80,7 +80,7 @@ bool v3_report_ok(const std::uint8_t* message, std::uint32_t bytes) {
   return offset == bytes;
 }
 
-DropReason common_ok(const std::uint8_t* ip, const Ipv4Packet& packet) {
+DropReason common_ok(const std::uint8_t* ip, const Packet& packet) {
   if (packet.fragment) return DropReason::fragment;
   const std::uint32_t bytes = packet.total_bytes - packet.header_bytes;
   if (packet.ttl != 1 || bytes < v2_message_bytes || !checksum_ok(ip + packet.header_bytes, bytes))
@@ -90,7 +90,7 @@ DropReason common_ok(const std::uint8_t* ip, const Ipv4Packet& packet) {
 
 }  // namespace
 
-DropReason check_igmp_report(const std::uint8_t* ip, const Ipv4Packet& packet) noexcept {
+DropReason check_igmp_report(const std::uint8_t* ip, const Packet& packet) noexcept {
   const DropReason bad = common_ok(ip, packet);
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = ip + packet.header_bytes;
@@ -115,7 +115,7 @@ DropReason check_igmp_report(const std::uint8_t* ip, const Ipv4Packet& packet) n
   return allowed && only_router_alert(ip, packet) ? DropReason::none : DropReason::igmp_not_allowed;
 }
 
-DropReason check_igmp_query(const std::uint8_t* ip, const Ipv4Packet& packet) noexcept {
+DropReason check_igmp_query(const std::uint8_t* ip, const Packet& packet) noexcept {
   const DropReason bad = common_ok(ip, packet);
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = ip + packet.header_bytes;

@@ -16,22 +16,32 @@ inline constexpr std::uint32_t max_vlan_tags = 2;  // 802.1ad: QinQ
 inline constexpr std::uint32_t min_ipv4_bytes = 20;
 inline constexpr std::uint32_t udp_header_bytes = 8;
 
+inline constexpr std::uint16_t ether_type_ipv4 = 0x0800;
+inline constexpr std::uint16_t ether_type_ipv6 = 0x86dd;
+
 inline constexpr std::uint8_t protocol_igmp = 2;
 inline constexpr std::uint8_t protocol_ipv4 = 4;  // as ESP's next header: tunnel mode
 inline constexpr std::uint8_t protocol_udp = 17;
 inline constexpr std::uint8_t protocol_esp = 50;
 
-// Host byte order. Offsets count from the start of the Ethernet frame.
-struct Ipv4Packet {
-  std::uint32_t ip_offset = 0;     // 14, 18 or 22
-  std::uint32_t header_bytes = 0;  // IHL * 4: 20..60
-  std::uint32_t total_bytes = 0;   // IP total length; >= header_bytes
-  std::uint32_t source = 0;
+// An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the
+// family and look at the addresses of theirs only.
+struct Packet {
+  std::uint8_t family = 0;         // 4 or 6; 0: not IP (only ip_offset and ether_type are set)
+  std::uint8_t protocol = 0;       // of the upper layer: IPv6 extension headers are walked over
+  std::uint8_t ttl = 0;            // hop limit
+  std::uint8_t traffic_class = 0;  // DSCP in the upper six bits, ECN in the lower two
+  bool fragment = false;           // any part of a fragmented packet
+  bool later_fragment = false;     // offset > 0: no transport header inside
+  std::uint16_t ether_type = 0;    // behind the VLAN tags
+  std::uint32_t ip_offset = 0;     // from the start of the Ethernet frame: 14, 18 or 22
+  std::uint32_t header_bytes = 0;  // IPv4: 20..60; IPv6: the fixed header and the extension headers walked
+  std::uint32_t total_bytes = 0;   // of the IP packet; >= header_bytes
+  std::uint32_t fragment_id = 0;   // of a fragment
+  std::uint32_t source = 0;        // IPv4
   std::uint32_t destination = 0;
-  std::uint8_t protocol = 0;
-  std::uint8_t ttl = 0;
-  bool fragment = false;        // any part of a fragmented packet
-  bool later_fragment = false;  // offset > 0: no transport header inside
+  Address6 source6;  // IPv6
+  Address6 destination6;
 };
 
 // Network byte order at any alignment, as single loads and stores: GCC 12 leaves the portable loops of base/bytes.h as
@@ -97,7 +107,7 @@ inline std::uint64_t sum_ipv4_header(const std::uint8_t* p) noexcept {
 
 // Checks the IPv4 header at p, of which available bytes may be read, and fills packet (ip_offset excepted).
 // none, or short_frame, truncated, bad_ip_header.
-inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Ipv4Packet& packet) noexcept {
+inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
   if (available < min_ipv4_bytes) return DropReason::short_frame;
   packet.header_bytes = (p[0] & 0x0fU) * 4;
   packet.total_bytes = load16(p + 2);
@@ -108,18 +118,22 @@ inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Ipv
     return DropReason::bad_ip_header;
   packet.ttl = p[8];
   if (packet.ttl == 0) return DropReason::bad_ip_header;
+  packet.family = 4;
+  packet.traffic_class = p[1];
   const std::uint16_t fragment = load16(p + 6);
   packet.fragment = (fragment & 0x3fff) != 0;  // MF or an offset
   packet.later_fragment = (fragment & 0x1fff) != 0;
+  packet.fragment_id = load16(p + 4);
   packet.protocol = p[9];
   packet.source = load32(p + 12);
   packet.destination = load32(p + 16);
   return DropReason::none;
 }
 
-// Finds the IPv4 packet in a frame behind at most two VLAN tags, checks it, and cuts off what follows it (Ethernet
-// padding). none, or short_frame, not_ip, ipv6, truncated, bad_ip_header, not_multicast.
-inline DropReason parse_frame(Frame& frame, Ipv4Packet& packet) noexcept {
+// Finds the IP packet in a frame behind at most two VLAN tags, checks it, and cuts off what follows it (Ethernet
+// padding). none; or not_ip, ipv6 (packet.family is 0), not_multicast (packet is filled): what a rule may let pass; or
+// short_frame, truncated, bad_ip_header: what nothing may.
+inline DropReason parse_frame(Frame& frame, Packet& packet) noexcept {
   if (frame.length < ethernet_bytes) return DropReason::short_frame;
   std::uint32_t offset = ethernet_bytes;
   std::uint16_t type = load16(frame.data + 12);
@@ -128,19 +142,19 @@ inline DropReason parse_frame(Frame& frame, Ipv4Packet& packet) noexcept {
     type = load16(frame.data + offset + 2);
     offset += vlan_tag_bytes;
   }
-  if (type != 0x0800) return type == 0x86dd ? DropReason::ipv6 : DropReason::not_ip;
+  packet.ether_type = type;
   packet.ip_offset = offset;
+  if (type != ether_type_ipv4) return type == ether_type_ipv6 ? DropReason::ipv6 : DropReason::not_ip;
   const DropReason bad = parse_ipv4(frame.data + offset, frame.length - offset, packet);
   if (bad != DropReason::none) return bad;
-  if ((packet.destination >> 28) != 0xe) return DropReason::not_multicast;
   const std::uint32_t excess = frame.length - offset - packet.total_bytes;
   frame.length -= excess;
   frame.tailroom += excess;
-  return DropReason::none;
+  return (packet.destination >> 28) != 0xe ? DropReason::not_multicast : DropReason::none;
 }
 
 // What selectors look at; ip points at the packet's IP header. False: a UDP packet without room for its header.
-inline bool packet_key(const std::uint8_t* ip, const Ipv4Packet& packet, PacketKey& key) noexcept {
+inline bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKey& key) noexcept {
   key.destination = packet.destination;
   key.source = packet.source;
   key.protocol = packet.protocol;
@@ -153,7 +167,7 @@ inline bool packet_key(const std::uint8_t* ip, const Ipv4Packet& packet, PacketK
 
 // A UDP checksum that equals the bare sum of its pseudo-header: what Linux leaves for a NIC to finish, and what nobody
 // finished. True by chance once in 65,536 packets.
-inline bool has_partial_checksum(const std::uint8_t* ip, const Ipv4Packet& packet) noexcept {
+inline bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
   const std::uint8_t* udp = ip + packet.header_bytes;
   const std::uint8_t protocol_word[2] = {0, protocol_udp};
   const std::uint64_t sum = sum_words(ip + 12, 8) + sum_words(protocol_word, 2) + sum_words(udp + 4, 2);

@@ -10,32 +10,58 @@
 
 namespace sealcast::dataplane {
 
-// What a selector looks at, host byte order.
-struct PacketKey {
-  std::uint32_t destination = 0;
-  std::uint32_t source = 0;
+// Addresses in host byte order, as the path compares them.
+using Address4 = std::uint32_t;
+struct Address6 {
+  std::uint64_t high = 0, low = 0;
+
+  constexpr Address6 operator&(const Address6& o) const noexcept { return {high & o.high, low & o.low}; }
+  constexpr Address6 operator^(const Address6& o) const noexcept { return {high ^ o.high, low ^ o.low}; }
+  constexpr bool operator==(const Address6&) const = default;
+};
+constexpr bool is_zero(Address4 a) noexcept {
+  return a == 0;
+}
+constexpr bool is_zero(const Address6& a) noexcept {
+  return (a.high | a.low) == 0;
+}
+
+// What a selector looks at.
+template <typename Address>
+struct PacketKeyOf {
+  Address destination{};
+  Address source{};
   std::uint8_t protocol = 0;
   bool has_ports = false;  // UDP and not a later fragment
   std::uint16_t destination_port = 0;
 };
 
-// One IPv4 selector with masks worked out. protocol_mask 0 = any protocol.
-struct Rule {
-  std::uint32_t destination = 0, destination_mask = 0;
-  std::uint32_t source = 0, source_mask = 0;
+using PacketKey = PacketKeyOf<Address4>;
+using PacketKey6 = PacketKeyOf<Address6>;
+
+// One selector with masks worked out. protocol_mask 0 = any protocol.
+template <typename Address>
+struct RuleOf {
+  Address destination{}, destination_mask{};
+  Address source{}, source_mask{};
   std::uint8_t protocol = 0, protocol_mask = 0;
   bool ports = false;
   std::uint16_t first_port = 0, last_port = 65535;
   std::uint32_t group = 0;
 
-  bool matches_but_ports(const PacketKey& key) const noexcept {
-    return (((key.destination ^ destination) & destination_mask) | ((key.source ^ source) & source_mask) |
-            static_cast<std::uint32_t>((key.protocol ^ protocol) & protocol_mask)) == 0;
+  bool addresses_match(const Address& to, const Address& from) const noexcept {
+    return is_zero((to ^ destination) & destination_mask) && is_zero((from ^ source) & source_mask);
   }
-  bool ports_match(const PacketKey& key) const noexcept {
+  bool matches_but_ports(const PacketKeyOf<Address>& key) const noexcept {
+    return addresses_match(key.destination, key.source) && ((key.protocol ^ protocol) & protocol_mask) == 0;
+  }
+  bool ports_match(const PacketKeyOf<Address>& key) const noexcept {
     return !ports || (key.has_ports && key.destination_port >= first_port && key.destination_port <= last_port);
   }
 };
+
+using Rule = RuleOf<Address4>;
+using Rule6 = RuleOf<Address6>;
 
 enum class Match : std::uint8_t {
   none,

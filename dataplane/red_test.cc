@@ -337,7 +337,7 @@ TEST(RedPorts, SelectorsWithPortsAndSources) {
   Harness path;
   const std::vector<Selector> selectors = {selector("239.1.1.0/24", PortRange{5000, 5010}),
                                            selector("232.5.5.5", std::nullopt, "10.7.0.0/16")};
-  ASSERT_TRUE(path.plane().protect("tv", selectors));
+  ASSERT_TRUE(path.plane().protect("tv", {selectors}));
   GroupEpoch epoch = path.epoch("tv", 1, 0x10000000, selectors);
   epoch.outbound.push_back({key_of(0x10000000)});
   ASSERT_TRUE(path.plane().install(std::move(epoch)));

@@ -53,7 +53,7 @@ TEST(Threads, RekeysUnderTrafficLoseNothingAndReuseNothing) {
   ASSERT_TRUE(made);
   DataPlane& plane = **made;
   const std::vector<Selector> tv = {selector("239.1.1.0/24")};
-  ASSERT_TRUE(plane.protect("tv", tv));
+  ASSERT_TRUE(plane.protect("tv", {tv}));
   const auto install = [&](std::uint32_t n) {
     GroupEpoch epoch;
     epoch.group_id = "tv";

@@ -16,7 +16,7 @@
 
 namespace sealcast::dataplane {
 
-struct Ipv4Packet;
+struct Packet;
 
 // Frames processed together; longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
@@ -89,10 +89,26 @@ class Worker {
 
   // Black: likewise with an open item, a bypass or a hand-off.
   DropReason admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
-  DropReason admit_clear(Frame& frame, const std::uint8_t* ip, const Ipv4Packet& packet, std::uint64_t now_tsc,
-                         const Snapshot& snapshot) noexcept;
-  DropReason unknown_spi(std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   DropReason decapsulate(Frame& frame, std::uint32_t item) noexcept;
+
+  // worker_bypass.cc: what is neither ESP nor multicast that a group protects. why: what it is dropped for if nothing
+  // lets it pass: not_ip or ipv6 (packet.family is 0), not_multicast, no_policy; igmp_not_allowed (an IGMP message,
+  // whatever its group) and, on black, clear_on_black (what must never pass). none: the frame has its verdict.
+  DropReason other_from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
+                            const Snapshot& snapshot) noexcept;
+  DropReason other_from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
+                              const Snapshot& snapshot) noexcept;
+
+  // worker_slots.cc: ESP under an SPI that is not in the table.
+  DropReason unknown_spi(Frame& frame, std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  // worker_size.cc: a protected packet whose sealed form would exceed the black MTU. none: it has its verdict.
+  DropReason too_big_to_seal(Frame& frame, const Packet& packet, const SealingSa& sa, std::uint64_t now_tsc) noexcept;
+  // Red: the first fragment of a packet that group protects; and a later one that would match but for the ports it does
+  // not show: found and group, or needs_ports.
+  void first_fragment(const Packet& packet, std::uint32_t group, std::uint64_t now_tsc) noexcept;
+  Match later_fragment(const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot,
+                       std::uint32_t& group) noexcept;
 
   DropReason bypass(Frame& frame, TokenBucket& bucket, std::uint64_t now_tsc) noexcept;
   bool take_tokens(TokenBucket& bucket, std::uint32_t tokens, std::uint64_t now_tsc) const noexcept;

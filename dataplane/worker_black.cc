@@ -1,7 +1,6 @@
 // Black to red: parse, find the SA, check replay for every frame of the burst; open them in one call; commit, check
 // what came out, decapsulate.
 #include "base/secret.h"
-#include "dataplane/igmp.h"
 #include "dataplane/packet.h"
 #include "dataplane/worker_scratch.h"
 
@@ -15,15 +14,9 @@ constexpr std::uint32_t trailer_bytes = 2;  // pad length, next header
 // The smallest sealed text: an IPv4 header and the trailer, filled up to a multiple of 4.
 constexpr std::uint32_t min_sealed_text = (min_ipv4_bytes + trailer_bytes + 3) & ~3U;
 
-// Asks for one slot at most this often.
-constexpr std::uint64_t asks_per_second = 10;
-
-bool addresses_allowed(const std::vector<Rule>& rules, const Ipv4Packet& packet) {
-  for (const Rule& rule : rules) {
-    if ((((packet.destination ^ rule.destination) & rule.destination_mask) |
-         ((packet.source ^ rule.source) & rule.source_mask)) == 0)
-      return true;
-  }
+bool addresses_allowed(const std::vector<Rule>& rules, const Packet& packet) {
+  for (const Rule& rule : rules)
+    if (rule.addresses_match(packet.destination, packet.source)) return true;
   return false;
 }
 
@@ -87,11 +80,24 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
 }
 
 DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
-  Ipv4Packet packet;
+  Packet packet;
   const DropReason bad = parse_frame(frame, packet);
-  if (bad != DropReason::none) return bad;
+  if (bad != DropReason::none) [[unlikely]] {
+    const bool by_rule = bad == DropReason::not_ip || bad == DropReason::ipv6 || bad == DropReason::not_multicast;
+    return by_rule ? other_from_black(frame, Packet(packet), bad, now_tsc, snapshot) : bad;
+  }
   std::uint8_t* const ip = frame.data + packet.ip_offset;
-  if (packet.protocol != protocol_esp) return admit_clear(frame, ip, packet, now_tsc, snapshot);
+  if (packet.protocol != protocol_esp) [[unlikely]] {
+    DropReason why = DropReason::igmp_not_allowed;
+    if (packet.protocol != protocol_igmp) {
+      PacketKey key;
+      if (!packet_key(ip, packet, key)) return DropReason::short_frame;
+      std::uint32_t group = 0;
+      const bool ours = snapshot.policy->find(key, group) != Match::none;
+      why = ours ? DropReason::clear_on_black : DropReason::no_policy;
+    }
+    return other_from_black(frame, Packet(packet), why, now_tsc, snapshot);
+  }
   if (packet.fragment) return DropReason::fragment;
 
   const std::uint32_t esp_bytes = packet.total_bytes - packet.header_bytes;
@@ -100,7 +106,7 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   std::uint8_t* const esp = ip + packet.header_bytes;
   const std::uint32_t spi = load32(esp);
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
-  if (entry == nullptr) return unknown_spi(spi, now_tsc, snapshot);
+  if (entry == nullptr) return unknown_spi(frame, spi, now_tsc, snapshot);
   if (entry->own != 0) return DropReason::own_spi;
   if (entry->worker != index_) {
     frame.verdict = Verdict::hand_off;
@@ -138,30 +144,6 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   return DropReason::none;
 }
 
-DropReason Worker::admit_clear(Frame& frame, const std::uint8_t* ip, const Ipv4Packet& packet, std::uint64_t now_tsc,
-                               const Snapshot& snapshot) noexcept {
-  if (packet.protocol == protocol_igmp) {
-    const DropReason bad = check_igmp_query(ip, packet);
-    return bad != DropReason::none ? bad : bypass(frame, black_igmp_, now_tsc);
-  }
-  PacketKey key;
-  if (!packet_key(ip, packet, key)) return DropReason::short_frame;
-  std::uint32_t group = 0;
-  return snapshot.policy->find(key, group) == Match::none ? DropReason::no_policy : DropReason::clear_on_black;
-}
-
-// Parking packets of a slot while its key is derived will stand here; until then they are dropped.
-DropReason Worker::unknown_spi(std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
-  const SpiRange* range = snapshot.range_of(spi);
-  if (range == nullptr) return DropReason::unknown_spi;
-  if (spi > range->window_last) return DropReason::slot_out_of_window;
-  const auto epoch = static_cast<std::uint32_t>(range - snapshot.ranges.data());
-  AskedSlot& asked = asked_[(epoch % asked_epochs) * slot_window + spi % slot_window];
-  const bool lately = asked.spi == spi && now_tsc - asked.at_tsc < settings_.tsc_hz / asks_per_second;
-  if (!lately && slots_wanted_.push(spi)) asked = {spi, now_tsc};
-  return DropReason::slot_pending;
-}
-
 // The tag first, then the window again (two copies may stand in one burst), then everything the key's holder could lie
 // about. Only a packet that passed it all leaves its place in the buffer.
 DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
@@ -186,7 +168,7 @@ DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   }
   if (inner[item.length - 1] != protocol_ipv4) return DropReason::bad_next_header;
 
-  Ipv4Packet packet;
+  Packet packet;
   if (parse_ipv4(inner, available, packet) != DropReason::none) return DropReason::bad_inner_packet;
   const std::uint32_t ip_offset = scratch.open_ip_offset[i];
   const std::uint8_t* const outer = frame.data + ip_offset;

@@ -1,5 +1,4 @@
 // Red to black: parse, policy, checks, encapsulate every frame of the burst; seal them in one call; verdicts.
-#include "dataplane/igmp.h"
 #include "dataplane/packet.h"
 #include "dataplane/worker_scratch.h"
 
@@ -48,25 +47,29 @@ void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sna
 }
 
 DropReason Worker::admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
-  Ipv4Packet packet;
+  Packet packet;
   DropReason bad = parse_frame(frame, packet);
-  if (bad != DropReason::none) return bad;
+  if (bad != DropReason::none) [[unlikely]] {
+    const bool by_rule = bad == DropReason::not_ip || bad == DropReason::ipv6 || bad == DropReason::not_multicast;
+    return by_rule ? other_from_red(frame, Packet(packet), bad, now_tsc, snapshot) : bad;
+  }
   const std::uint8_t* ip = frame.data + packet.ip_offset;
   if (packet.protocol == protocol_esp) return DropReason::esp_on_red;
-  if (packet.protocol == protocol_igmp) {
-    bad = check_igmp_report(ip, packet);
-    return bad != DropReason::none ? bad : bypass(frame, red_igmp_, now_tsc);
-  }
+  if (packet.protocol == protocol_igmp)
+    return other_from_red(frame, Packet(packet), DropReason::igmp_not_allowed, now_tsc, snapshot);
 
   PacketKey key;
   if (!packet_key(ip, packet, key)) return DropReason::short_frame;
   std::uint32_t group = 0;
   switch (snapshot.policy->find(key, group)) {
     case Match::none:
-      return DropReason::no_policy;
+      return other_from_red(frame, Packet(packet), DropReason::no_policy, now_tsc, snapshot);
     case Match::needs_ports:
-      return DropReason::fragment;
+      if (later_fragment(Packet(packet), now_tsc, snapshot, group) != Match::found) return DropReason::fragment;
+      break;
     case Match::found:
+      if (packet.fragment && !packet.later_fragment) [[unlikely]]
+        first_fragment(Packet(packet), group, now_tsc);
       break;
   }
 
@@ -78,8 +81,8 @@ DropReason Worker::admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot
   if (!sa->epoch->same_as_policy && match_any(sa->epoch->rules, key) != Match::found)
     return DropReason::selector_mismatch;
   const std::uint32_t inner = packet.total_bytes;
-  // Fragmentation before encryption will stand here; until then what does not fit is dropped and said so.
-  if (sealed_ipv4_bytes(inner) > settings_.black_mtu) return DropReason::too_big;
+  if (sealed_ipv4_bytes(inner) > settings_.black_mtu) [[unlikely]]
+    return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
   if (frame.headroom < seal_headroom || frame.tailroom < sealed_ipv4_bytes(inner) - seal_headroom - inner)
     return DropReason::no_headroom;
   if (key.has_ports && has_partial_checksum(ip, packet)) count(DropReason::partial_checksum);

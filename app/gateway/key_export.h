@@ -19,8 +19,8 @@ class KeyExport final : public DataPlaneControl {
   ~KeyExport() override;
 
   std::uint32_t workers() const override { return next_.workers(); }
-  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override {
-    return next_.protect(group_id, selectors);
+  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
+    return next_.protect(group_id, protection);
   }
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) override;

@@ -32,8 +32,8 @@ class GatewayControl final : public DataPlaneControl {
       : plane_(plane), add_(std::move(add)) {}
 
   std::uint32_t workers() const override { return plane_.workers(); }
-  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override {
-    return plane_.protect(group_id, selectors);
+  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
+    return plane_.protect(group_id, protection);
   }
   Result<void> install(GroupEpoch epoch) override { return plane_.install(std::move(epoch)); }
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,

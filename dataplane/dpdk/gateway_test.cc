@@ -56,7 +56,7 @@ class Gateway : public ::testing::Test {
   }
   static void key(GatewayDataPlane& gateway, std::uint32_t own_slot, std::uint32_t peer_slot) {
     const std::vector<Selector> selectors{selector("239.1.1.0/24")};
-    ASSERT_TRUE(gateway.control().protect("tv", selectors));
+    ASSERT_TRUE(gateway.control().protect("tv", {selectors}));
     GroupEpoch epoch;
     epoch.group_id = "tv";
     epoch.epoch = 1;
@@ -146,7 +146,7 @@ TEST_F(Gateway, H10_WithoutKeysNothingLeavesInClear) {
   ASSERT_TRUE(write_pcap(at("in.pcap"), {100, udp_frame(200)}));
   auto made = GatewayDataPlane::create(options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap")));
   ASSERT_TRUE(made);
-  ASSERT_TRUE((*made)->control().protect("tv", {selector("239.1.1.0/24")}));
+  ASSERT_TRUE((*made)->control().protect("tv", {{selector("239.1.1.0/24")}}));
   ASSERT_TRUE((*made)->start());
   EXPECT_TRUE(eventually([&] { return drops(**made, "no_sa") == 100; }));
   (*made)->stop();
@@ -303,7 +303,7 @@ TEST_F(Gateway, FramesReachTheWorkerTheirSpiBelongsTo) {
     owners.insert(worker_of_spi(prefix + slot, 2));
   }
   ASSERT_EQ(owners.size(), 2U) << "the test needs slots of both workers";
-  ASSERT_TRUE((*made)->control().protect("tv", selectors));
+  ASSERT_TRUE((*made)->control().protect("tv", {selectors}));
   ASSERT_TRUE((*made)->control().install(std::move(epoch)));
   const auto started = (*made)->start();
   ASSERT_TRUE(started) << started.error().message;

@@ -25,6 +25,7 @@ struct alignas(cache_line) LaneCounters {
   Counter tx_full;         // forwarded, but the transmit ring took no more
   Counter not_contiguous;  // several segments or a shared buffer, and no room to copy it into one of its own
   Counter hand_off_full;   // for another worker, whose ring was full
+  Counter reply_full;      // an answer to the side a frame came from, whose transmit ring was full
 };
 
 // A buffer with this frame alone, in one segment: frame itself, or a copy (frame is then freed). Null: it does not fit
@@ -55,12 +56,21 @@ inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames,
   return kept;
 }
 
-// Sends the forwarded frames, frees the others. hand_off(frame) is called for frames of another worker, takes the
+// The buffer's own description follows the path's.
+inline void fit_buffer(const Frame& f) {
+  auto* const m = static_cast<rte_mbuf*>(f.buffer);
+  m->data_off = static_cast<std::uint16_t>(f.data - static_cast<std::uint8_t*>(m->buf_addr));
+  m->data_len = static_cast<std::uint16_t>(f.length);
+  m->pkt_len = f.length;
+}
+
+// Sends the forwarded frames on port and the replies on back (the port they came from), frees the others but those
+// that the worker keeps. hand_off(frame) is called for frames of another worker, takes the
 // buffer over and returns true, or returns false (the frame is then dropped). A full ring's leftovers are freed and
 // counted.
 template <typename HandOff>
-void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t queue, LaneCounters& counters,
-                 HandOff&& hand_off) {
+void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back, std::uint16_t queue,
+                 LaneCounters& counters, HandOff&& hand_off) {
   std::array<rte_mbuf*, lane_burst> out;
   std::array<rte_mbuf*, lane_burst> dead;
   std::uint16_t outs = 0;
@@ -68,14 +78,31 @@ void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t queu
   for (const Frame& f : frames) {
     auto* const m = static_cast<rte_mbuf*>(f.buffer);
     if (f.verdict == Verdict::forward) [[likely]] {
-      m->data_off = static_cast<std::uint16_t>(f.data - static_cast<std::uint8_t*>(m->buf_addr));
-      m->data_len = static_cast<std::uint16_t>(f.length);
-      m->pkt_len = f.length;
+      fit_buffer(f);
       out[outs++] = m;
-    } else if (f.verdict == Verdict::hand_off && hand_off(f)) {
       continue;
-    } else {
-      dead[deads++] = m;
+    }
+    switch (f.verdict) {
+      case Verdict::park:
+        break;
+      case Verdict::hand_off:
+        if (!hand_off(f)) dead[deads++] = m;
+        break;
+      case Verdict::reply: {
+        fit_buffer(f);
+        rte_mbuf* answer = m;
+        if (rte_eth_tx_burst(back, queue, &answer, 1) == 0) {
+          counters.reply_full.add(1);
+          dead[deads++] = m;
+        }
+        break;
+      }
+      case Verdict::fragment:  // not cut yet: the path does not ask for it
+      case Verdict::punt:      // no port has a host interface yet
+      case Verdict::drop:
+      case Verdict::forward:
+        dead[deads++] = m;
+        break;
     }
   }
   if (outs != 0) {
@@ -99,7 +126,7 @@ std::uint16_t move_burst(std::uint16_t from_port, std::uint16_t to_port, std::ui
   const std::uint16_t kept = to_frames(in.data(), n, frames.data(), counters);
   const std::span<Frame> burst(frames.data(), kept);
   process(burst);
-  send_frames(burst, to_port, queue, counters, hand_off);
+  send_frames(burst, to_port, from_port, queue, counters, hand_off);
   return n;
 }
 

@@ -88,7 +88,7 @@ unsigned WorkerThreads::State::round(WorkerRun& me) {
       std::array<Frame, lane_burst> frames;
       const std::uint16_t kept = to_frames(mbufs, static_cast<std::uint16_t>(n), frames.data(), me.to_red);
       worker.black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-      send_frames({frames.data(), kept}, settings.red_port, queue, me.to_red, to_owner);
+      send_frames({frames.data(), kept}, settings.red_port, settings.black_port, queue, me.to_red, to_owner);
       work += n;
     }
   }

@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   GroupEpoch epoch = path.epoch("tv", 1, own_spi & 0xffff0000, selectors);
   epoch.outbound.push_back({key_of(own_spi, key_bytes)});
   epoch.inbound.push_back({key_of(peer_spi, key_bytes), 0});
-  if (!path.plane().protect("tv", selectors) || !path.plane().install(std::move(epoch))) return 1;
+  if (!path.plane().protect("tv", {selectors}) || !path.plane().install(std::move(epoch))) return 1;
   print_key("own", key_of(own_spi, key_bytes));
   print_key("peer", key_of(peer_spi, key_bytes));
   std::fflush(stdout);

@@ -74,7 +74,7 @@ GroupEpoch Harness::epoch(const std::string& group, std::uint64_t number, std::u
 
 void Harness::install_tv() {
   const std::vector<Selector> selectors = {selector("239.1.1.0/24")};
-  need(plane_->protect("tv", selectors));
+  need(plane_->protect("tv", {selectors}));
   GroupEpoch made = epoch("tv", 1, 0x10000000, selectors);
   for (std::uint32_t w = 0; w < options_.workers; ++w)
     made.outbound.push_back({key_of(0x10000000 + w)});
@@ -148,7 +148,7 @@ const SaStatistics* Harness::sa(std::uint32_t spi) {
 
 Sender::Sender(std::uint32_t spi, std::vector<Selector> selectors, const std::string& engine)
     : harness_(Harness::Options{.engine = engine, .workers = 1, .path = {.black_mtu = 9000}}) {
-  need(harness_.plane().protect("sender", selectors));
+  need(harness_.plane().protect("sender", {selectors}));
   GroupEpoch made = harness_.epoch("sender", 1, spi & 0xffff0000, selectors);
   made.outbound.push_back({key_of(spi)});
   need(harness_.plane().install(std::move(made)));

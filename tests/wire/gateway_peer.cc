@@ -54,7 +54,7 @@ int run(const std::vector<std::string>& arguments) {
   if (!gateway) return complain(gateway.error().message);
   DataPlaneControl& control = (*gateway)->control();
   GroupEpoch keys = epoch({arguments.begin() + 2, arguments.end()});
-  if (auto ok = control.protect("tv", keys.selectors); !ok) return complain(ok.error().message);
+  if (auto ok = control.protect("tv", {keys.selectors}); !ok) return complain(ok.error().message);
   if (auto ok = control.install(std::move(keys)); !ok) return complain(ok.error().message);
   if (auto ok = (*gateway)->start(); !ok) return complain(ok.error().message);
   std::cout << "READY" << std::endl;

@@ -27,9 +27,9 @@ class FakeDataPlane : public DataPlaneControl {
   using Key = std::pair<std::string, std::uint64_t>;
 
   std::uint32_t workers() const override { return workers_; }
-  Result<void> protect(const std::string& group_id, const std::vector<Selector>& selectors) override {
+  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
     calls.push_back("protect " + group_id);
-    protected_[group_id] = selectors;
+    protected_[group_id] = protection;
     return {};
   }
   Result<void> install(GroupEpoch epoch) override {
@@ -127,7 +127,7 @@ class FakeDataPlane : public DataPlaneControl {
     entry.outbound.insert(sa.key.spi);
   }
   std::uint32_t workers_;
-  std::map<std::string, std::vector<Selector>> protected_;
+  std::map<std::string, GroupProtection> protected_;
   std::set<std::pair<Key, std::uint32_t>> ever_own_;
 };
 
