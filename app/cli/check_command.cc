@@ -11,6 +11,7 @@
 #include "controlplane/config/config.h"
 #include "controlplane/passwords/password_file.h"
 #include "controlplane/pki/inspect.h"
+#include "dataplane/dpdk/device_check.h"
 #include "dataplane/dpdk/port_spec.h"
 
 namespace sealcast::cli {
@@ -119,10 +120,6 @@ void check_keyserver(Report& report, const config::KeyserverConfig& keyserver) {
   check_passwords(report, keyserver);
 }
 
-bool begins_with(const std::string& text, std::string_view head) {
-  return text.compare(0, head.size(), head) == 0;
-}
-
 void check_member_files(Report& report, const config::MemberConfig& member) {
   std::vector<std::string> groups;
   for (const auto& group : member.groups)
@@ -152,15 +149,15 @@ void check_gateway(Report& report, const config::GatewayConfig& gateway) {
     check_member_group(report, member, group);
   for (const auto& [name, port] : {std::pair("black", &gateway.black), std::pair("red", &gateway.red)}) {
     const auto spec = dataplane::parse_port(port->device);
-    if (!spec)
+    if (!spec) {
       report.error(std::string(name) + ".device", spec.error().message);
-    else if (!dataplane::supported(spec->kind))
-      report.error(std::string(name) + ".device", port->device + ": this kind of port is not yet supported");
-    if (begins_with(port->device, "virtio-user"))
-      report.warning(std::string(name) + ".device",
-                     "a virtio-user port maps this gateway's whole packet memory, plain packets included, read-write "
-                     "into the process behind its socket; use it only where that process is trusted as much as the "
-                     "gateway, else vhost-user");
+      continue;
+    }
+    for (const std::string& warning : dataplane::port_warnings(*spec))
+      report.warning(std::string(name) + ".device", warning);
+    // Warnings, for the file may be checked on another machine than its gateway's, or before the interface is made.
+    if (const auto device = dataplane::check_device(*spec, static_cast<std::uint16_t>(port->mtu)); !device)
+      report.warning(std::string(name) + ".device", "on this machine: " + device.error().message);
   }
   if (gateway.keyserver) check_keyserver(report, *gateway.keyserver);
 }

@@ -15,12 +15,26 @@
 
 namespace sealcast::daemon {
 
+namespace {
+
+// SIGHUP ends a process that has no handler yet. Held back from the first moment on, it waits until run() is ready to
+// reload; threads started meanwhile never take it.
+void block_reload(bool block) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGHUP);
+  pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
+}
+
+}  // namespace
+
 Result<void> prepare(const std::string& program) {
   auto logger = spdlog::stderr_logger_mt(program);
   logger->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%dT%H:%M:%S.%e %l %v");
   logger->flush_on(spdlog::level::info);
   spdlog::set_default_logger(std::move(logger));
   std::signal(SIGPIPE, SIG_IGN);
+  block_reload(true);
   return harden_process();
 }
 
@@ -91,6 +105,7 @@ Lifecycle::~Lifecycle() = default;
 void Lifecycle::run() {
   state_->wait_for_stop();
   state_->wait_for_reload();
+  block_reload(false);
   std::uint64_t period = 0;
   if (sd_watchdog_enabled(0, &period) > 0) {
     state_->watchdog_period = std::chrono::microseconds(period / 2);

@@ -405,9 +405,9 @@ TEST(GatewayConfig, LocalSourcesOfRed) {
 
 TEST(GatewayConfig, PcapPortsResolveBothPaths) {
   const auto loaded = parse_gateway_config(
-      replaced(gateway_toml, "af_packet:veth-red?framesz=4096", "pcap:in.pcap,/tmp/out.pcap?infinite=1"), "/d/gw.toml");
+      replaced(gateway_toml, "af_packet:veth-red?framesz=4096", "pcap:in.pcap,/tmp/out.pcap?mbufs=4096"), "/d/gw.toml");
   ASSERT_TRUE(loaded.ok());
-  EXPECT_EQ(loaded.value->red.device, "pcap:/d/in.pcap,/tmp/out.pcap?infinite=1");
+  EXPECT_EQ(loaded.value->red.device, "pcap:/d/in.pcap,/tmp/out.pcap?mbufs=4096");
 }
 
 TEST(GatewayConfig, RefusesWrongValues) {
@@ -417,8 +417,9 @@ TEST(GatewayConfig, RefusesWrongValues) {
         Wrong{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
         Wrong{"\"ipsec_mb\"", "\"fast\"",
               "expected \"auto\" or \"burst\" or \"ipsec_mb\" or \"openssl\", got \"fast\""},
-        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0", "expected a port string of one of the kinds"},
-        Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected \"af_packet:…\""},
+        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0", "unknown kind \"ethernet\"; expected one of pci, virtio-user"},
+        Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected a name after the kind, like af_packet:eth1"},
+        Wrong{"veth-red?framesz=4096", "veth-red?framesz=4097", "option framesz: expected a power of two, got 4097"},
         Wrong{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},
         Wrong{"mtu = 1500", "mtu = 100", "from 576 to 9000"}, Wrong{"\"sender\"", "\"master\"", "expected \"sender\""},
         Wrong{"10.9.0.1:7400", "10.9.0.1:0", "expected a host and port"},

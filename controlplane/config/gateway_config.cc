@@ -3,52 +3,12 @@
 
 #include "controlplane/config/table_reader.h"
 #include "controlplane/passwords/password_file.h"
+#include "dataplane/dpdk/port_spec.h"  // port strings; brings no DPDK
 
 namespace sealcast::config {
 namespace {
 
 using namespace std::chrono_literals;
-
-// docs/ports.md: the kinds of port, and which of them name files in the file system.
-struct PortKind {
-  std::string_view name;
-  bool has_paths;
-  bool needs_argument;
-};
-constexpr PortKind port_kinds[] = {
-    {"pci", false, true},    {"virtio-user", true, true}, {"vhost-user", true, true}, {"af_packet", false, true},
-    {"af_xdp", false, true}, {"tap", false, true},        {"memif", true, true},      {"pcap", true, true},
-    {"ring", false, true},   {"null", false, false},
-};
-
-// Takes kind:argument?options apart, checks the kind and resolves the paths of the argument ("in.pcap,out.pcap").
-Result<std::string> parse_device(std::string_view text, const Report& report) {
-  const auto question = text.find('?');
-  const std::string_view body = text.substr(0, question);
-  const std::string options(question == std::string_view::npos ? "" : text.substr(question));
-  const auto colon = body.find(':');
-  const std::string_view kind = body.substr(0, colon);
-  const std::string_view argument = colon == std::string_view::npos ? std::string_view() : body.substr(colon + 1);
-  std::string kinds;
-  for (const PortKind& candidate : port_kinds) {
-    kinds += (kinds.empty() ? "" : ", ") + std::string(candidate.name);
-    if (candidate.name != kind) continue;
-    if (candidate.needs_argument && argument.empty())
-      return fail("expected \"" + std::string(kind) + ":…\", got \"" + std::string(text) + "\"");
-    if (!candidate.has_paths) return std::string(text);
-    std::string resolved = std::string(kind) + ":";
-    std::size_t start = 0;
-    for (;;) {
-      const auto comma = argument.find(',', start);
-      resolved += report.resolve(std::string(argument.substr(start, comma - start)));
-      if (comma == std::string_view::npos) break;
-      resolved += ',';
-      start = comma + 1;
-    }
-    return resolved + options;
-  }
-  return fail("expected a port string of one of the kinds " + kinds + ", got \"" + std::string(text) + "\"");
-}
 
 // Whose packets are at home on this red side, so that one coming back decrypted is a loop.
 void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
@@ -73,7 +33,7 @@ void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
 void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
-               [&](std::string_view text) { return parse_device(text, report); });
+               [&](std::string_view text) { return dataplane::resolve_port(text, report.folder); });
   table.integer("mtu", out.mtu, 576, 9000);
   if (name == "red") read_local_sources(table, out.local_sources);
   table.finish();

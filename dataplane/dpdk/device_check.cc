@@ -1,4 +1,7 @@
 // The questions about a port that the machine can answer before DPDK is asked: each answer is one line with the remedy.
+#include "dataplane/dpdk/device_check.h"
+
+#include <fcntl.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -11,7 +14,6 @@
 #include <filesystem>
 
 #include "base/descriptor.h"
-#include "dataplane/dpdk/port.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -21,19 +23,25 @@ tl::unexpected<Error> problem(const PortSpec& spec, const std::string& text) {
 }
 
 Result<void> check_interface(const PortSpec& spec, std::uint16_t mtu) {
-  const Descriptor packet(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
-  if (packet.get() < 0)
-    return problem(spec, std::string("cannot open a packet socket (") + std::strerror(errno) +
-                             "); run as root or with CAP_NET_RAW");
+  const Descriptor any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   spec.target.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
-  if (::ioctl(packet.get(), SIOCGIFMTU, &request) != 0)
+  if (::ioctl(any.get(), SIOCGIFMTU, &request) != 0)
     return problem(spec, "no interface " + spec.target + " in this network namespace (ip link shows what there is)");
   if (request.ifr_mtu < mtu)
     return problem(spec, "the interface's MTU is " + std::to_string(request.ifr_mtu) + ", the configuration says " +
                              std::to_string(mtu) + "; ip link set dev " + spec.target + " mtu " + std::to_string(mtu));
-  if (::ioctl(packet.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0)
+  if (::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0)
     return problem(spec, "the interface is down; ip link set dev " + spec.target + " up");
+  return {};
+}
+
+Result<void> check_tap(const PortSpec& spec) {
+  if (::if_nametoindex(spec.target.c_str()) != 0)
+    return problem(spec, "an interface " + spec.target +
+                             " exists already; the port makes its own, so choose another name or ip link del " +
+                             spec.target);
+  if (::access("/dev/net/tun", F_OK) != 0) return problem(spec, "no /dev/net/tun; modprobe tun");
   return {};
 }
 
@@ -63,13 +71,14 @@ Result<void> check_files(const PortSpec& spec) {
 }
 
 // Whether a process answers on the socket; ENOENT and ECONNREFUSED both mean that none does.
-bool somebody_listens(const std::string& path) {
-  const Descriptor probe(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+bool somebody_listens(const std::string& path, int type) {
+  const Descriptor probe(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return true;
-  return errno == EAGAIN || errno == EACCES || errno == EPERM;  // alive with a full backlog, or not ours to judge
+  // Alive with a full backlog, alive with another kind of socket, or not ours to judge.
+  return errno == EAGAIN || errno == EPROTOTYPE || errno == EACCES || errno == EPERM;
 }
 
 Result<void> check_socket(const PortSpec& spec) {
@@ -80,23 +89,58 @@ Result<void> check_socket(const PortSpec& spec) {
     const std::string folder = std::filesystem::path(spec.target).parent_path().string();
     if (::access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
       return problem(spec, "cannot make a socket in " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
-    if (exists && somebody_listens(spec.target))
+    if (exists && somebody_listens(spec.target, spec.kind == PortKind::memif ? SOCK_SEQPACKET : SOCK_STREAM))
       return problem(spec, "another process listens on " + spec.target + "; end it or choose another path");
   }
   return {};
 }
 
+Result<void> check_secret(const PortSpec& spec) {
+  if (spec.secret_file.empty()) return {};
+  if (auto secret = read_memif_secret(spec); !secret) return tl::unexpected(secret.error());
+  return {};
+}
+
 }  // namespace
 
+Result<SecretBytes> read_memif_secret(const PortSpec& spec) {
+  const auto wrong = [&](const std::string& why) {
+    return problem(spec, "secret_file " + spec.secret_file + ": " + why);
+  };
+  const Descriptor file(::open(spec.secret_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
+  struct stat status {};
+  if (file.get() < 0 || ::fstat(file.get(), &status) != 0) return wrong(std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) return wrong("expected a regular file");
+  if ((status.st_mode & 077) != 0) return wrong("others than its owner may read it; chmod 600 " + spec.secret_file);
+  SecretBytes text(memif_secret_bytes + 2);
+  const ssize_t n = ::read(file.get(), text.data(), text.size());
+  std::size_t length = n < 0 ? 0 : static_cast<std::size_t>(n);
+  if (length != 0 && text.data()[length - 1] == '\n') --length;
+  bool printable = true;
+  for (std::size_t i = 0; i < length; ++i)
+    printable = printable && text.data()[i] > ' ' && text.data()[i] < 127 &&
+                std::strchr(",=[]()\"'", text.data()[i]) == nullptr;
+  if (length == 0 || length > memif_secret_bytes || !printable)
+    return wrong("expected one line of 1 to 24 printable ASCII characters, none of , = [ ] ( ) quote or space");
+  SecretBytes secret(length);
+  std::memcpy(secret.data(), text.data(), length);
+  return secret;
+}
+
 Result<void> check_device(const PortSpec& spec, std::uint16_t mtu) {
-  if (!supported(spec.kind)) return problem(spec, std::string(name(spec.kind)) + " is not yet supported");
   switch (spec.kind) {
     case PortKind::af_packet:
+    case PortKind::af_xdp:
       return check_interface(spec, mtu);
+    case PortKind::tap:
+      return check_tap(spec);
     case PortKind::pci:
       return check_pci(spec);
     case PortKind::pcap:
       return check_files(spec);
+    case PortKind::memif:
+      if (auto ok = check_secret(spec); !ok) return ok;
+      return check_socket(spec);
     case PortKind::virtio_user:
     case PortKind::vhost_user:
       return check_socket(spec);

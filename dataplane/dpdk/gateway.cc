@@ -138,9 +138,6 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
     if (!parsed) return fail(std::string(role) + ": " + parsed.error().message);
     if (port->mtu < 68 || port->mtu > 9000)
       return fail(std::string(role) + ": mtu: expected 68 to 9000, got " + std::to_string(port->mtu));
-    if (!supported(parsed->kind))
-      return fail(std::string(role) + ": port \"" + port->device + "\": " + std::string(name(parsed->kind)) +
-                  " is not yet supported");
     if (parsed->kind == PortKind::pci) eal.pci_devices.push_back(parsed->target);
     *spec = *parsed;
   }

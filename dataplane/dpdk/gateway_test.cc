@@ -249,7 +249,6 @@ TEST_F(Gateway, ErrorsSayWhatToDo) {
     return started ? std::string("no error") : started.error().message;
   };
   EXPECT_THAT(creation(options("nonsense", "null")), HasSubstr("red: port \"nonsense\": unknown kind"));
-  EXPECT_THAT(creation(options("null", "af_xdp:eth1")), HasSubstr("black: port \"af_xdp:eth1\": af_xdp is not yet"));
   GatewayOptions wrong = options("null", "null");
   wrong.engine = "rot13";
   EXPECT_THAT(creation(wrong), HasSubstr("rot13"));
@@ -264,6 +263,9 @@ TEST_F(Gateway, ErrorsSayWhatToDo) {
   EXPECT_THAT(creation(wrong), HasSubstr("black: mtu: expected 68 to 9000, got 20"));
 
   EXPECT_THAT(starting("af_packet:no-such-if", "null"), HasSubstr("no interface no-such-if"));
+  EXPECT_THAT(starting("null", "af_xdp:no-such-if"), HasSubstr("no interface no-such-if"));
+  EXPECT_THAT(starting("null", "tap:lo"), HasSubstr("an interface lo exists already"));
+  EXPECT_THAT(starting("null", "memif:" + at("m") + "?secret_file=" + at("none")), HasSubstr("No such file"));
   EXPECT_THAT(starting("null", "pcap:" + at("missing.pcap")), HasSubstr("black: port"));
   EXPECT_THAT(starting("null", "pcap:" + at("missing.pcap")), HasSubstr("cannot read " + at("missing.pcap")));
   ASSERT_TRUE(write_pcap(at("x.pcap"), {}));

@@ -14,6 +14,7 @@
 #include <optional>
 #include <thread>
 
+#include "dataplane/dpdk/device_check.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/first_peer.h"
 #include "dataplane/dpdk/ring_end.h"

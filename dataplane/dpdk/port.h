@@ -52,8 +52,4 @@ class Port {
   std::unique_ptr<State> state_;
 };
 
-// What can be said about a port without opening it or starting DPDK: interface or file missing, its MTU too small, NIC
-// not bound to vfio-pci, missing permission, a live server on a socket that this end would have to make.
-Result<void> check_device(const PortSpec& spec, std::uint16_t mtu);
-
 }  // namespace sealcast::dataplane

@@ -11,23 +11,68 @@ namespace {
 struct KindRow {
   PortKind kind;
   std::string_view name;
-  bool supported;
   std::string_view example;
-  std::string_view options;  // those the kind takes, space-separated, for the error message
 };
 
 constexpr std::array<KindRow, 10> kinds{{
-    {PortKind::pci, "pci", true, "pci:0000:3b:00.0", "queues descriptors"},
-    {PortKind::virtio_user, "virtio-user", true, "virtio-user:/run/x.sock", "queues descriptors server"},
-    {PortKind::vhost_user, "vhost-user", true, "vhost-user:/run/x.sock", "queues server"},
-    {PortKind::af_packet, "af_packet", true, "af_packet:eth1", "queues framesz framecnt"},
-    {PortKind::af_xdp, "af_xdp", false, "af_xdp:eth1", "queues"},
-    {PortKind::tap, "tap", false, "tap:name", "queues"},
-    {PortKind::memif, "memif", false, "memif:/run/x.sock", "server"},
-    {PortKind::pcap, "pcap", true, "pcap:in.pcap,out.pcap", "infinite"},
-    {PortKind::ring, "ring", true, "ring:name", "queues descriptors"},
-    {PortKind::null, "null", true, "null", "size"},
+    {PortKind::pci, "pci", "pci:0000:3b:00.0"},
+    {PortKind::virtio_user, "virtio-user", "virtio-user:/run/x.sock"},
+    {PortKind::vhost_user, "vhost-user", "vhost-user:/run/x.sock"},
+    {PortKind::af_packet, "af_packet", "af_packet:eth1"},
+    {PortKind::af_xdp, "af_xdp", "af_xdp:eth1"},
+    {PortKind::tap, "tap", "tap:name"},
+    {PortKind::memif, "memif", "memif:/run/x.sock"},
+    {PortKind::pcap, "pcap", "pcap:in.pcap,out.pcap"},
+    {PortKind::ring, "ring", "ring:name"},
+    {PortKind::null, "null", "null"},
 }};
+
+constexpr unsigned of(PortKind kind) {
+  return 1U << static_cast<unsigned>(kind);
+}
+template <typename... Kinds>
+constexpr unsigned of(PortKind first, Kinds... others) {
+  return of(first) | of(others...);
+}
+
+// Every option: its name, what it may be, and the kinds that take it.
+enum class Form : std::uint8_t { number, power_of_two, octal, role, mac, path };
+struct OptionRow {
+  std::string_view name;
+  unsigned kinds;
+  Form form;
+  std::uint64_t least, most;  // numbers only
+  void (*set)(PortSpec&, std::uint64_t);
+};
+using enum PortKind;
+constexpr OptionRow options[] = {
+    {"queues", of(pci, virtio_user, vhost_user, af_packet, af_xdp, tap, memif, ring), Form::number, 1, 16,
+     [](PortSpec& s, std::uint64_t n) { s.queues = static_cast<std::uint16_t>(n); }},
+    {"descriptors", of(pci, virtio_user, af_xdp, memif, ring), Form::power_of_two, 64, 4096,
+     [](PortSpec& s, std::uint64_t n) { s.descriptors = static_cast<std::uint32_t>(n); }},
+    {"mbufs", of(pci, virtio_user, vhost_user, af_packet, af_xdp, tap, memif, pcap, ring, null), Form::number, 1024,
+     4'194'304, [](PortSpec& s, std::uint64_t n) { s.mbufs = static_cast<std::uint32_t>(n); }},
+    {"server", of(virtio_user, vhost_user), Form::number, 0, 1,
+     [](PortSpec& s, std::uint64_t n) { s.socket_server = n != 0; }},
+    {"role", of(memif), Form::role, 0, 0, [](PortSpec& s, std::uint64_t n) { s.socket_server = n != 0; }},
+    {"id", of(memif), Form::number, 0, 0xffffffff,
+     [](PortSpec& s, std::uint64_t n) { s.memif_id = static_cast<std::uint32_t>(n); }},
+    {"mode", of(memif), Form::octal, 0600, 0666,
+     [](PortSpec& s, std::uint64_t n) { s.socket_mode = static_cast<std::uint16_t>(n); }},
+    {"secret_file", of(memif), Form::path, 0, 0, nullptr},
+    // A frame never straddles two blocks of the kernel's ring, so that only powers of two fill the blocks.
+    {"framesz", of(af_packet), Form::power_of_two, 2048, 65536,
+     [](PortSpec& s, std::uint64_t n) { s.framesz = static_cast<std::uint32_t>(n); }},
+    {"framecnt", of(af_packet), Form::power_of_two, 64, 16384,
+     [](PortSpec& s, std::uint64_t n) { s.framecnt = static_cast<std::uint32_t>(n); }},
+    {"start_queue", of(af_xdp), Form::number, 0, 255,
+     [](PortSpec& s, std::uint64_t n) { s.start_queue = static_cast<std::uint16_t>(n); }},
+    {"copy", of(af_xdp), Form::number, 0, 1, [](PortSpec& s, std::uint64_t n) { s.copy = n != 0; }},
+    {"mac", of(tap), Form::mac, 0, 0, nullptr},
+    {"infinite", of(pcap), Form::number, 0, 1, [](PortSpec& s, std::uint64_t n) { s.infinite = n != 0; }},
+    {"size", of(null), Form::number, 60, 9018,
+     [](PortSpec& s, std::uint64_t n) { s.frame_bytes = static_cast<std::uint16_t>(n); }},
+};
 
 const KindRow& row(PortKind kind) {
   return kinds[static_cast<std::size_t>(kind)];
@@ -40,14 +85,11 @@ std::string all_kinds() {
   return text;
 }
 
-bool takes(const KindRow& kind, std::string_view option) {
-  std::string_view rest = kind.options;
-  while (!rest.empty()) {
-    const std::size_t space = rest.find(' ');
-    if (rest.substr(0, space) == option) return true;
-    rest = space == std::string_view::npos ? std::string_view{} : rest.substr(space + 1);
-  }
-  return false;
+std::string taken_by(PortKind kind) {
+  std::string text;
+  for (const OptionRow& option : options)
+    if ((option.kinds & of(kind)) != 0) text += (text.empty() ? "" : " ") + std::string(option.name);
+  return text;
 }
 
 tl::unexpected<Error> bad(std::string_view port, const std::string& why) {
@@ -142,41 +184,75 @@ Result<void> read_target(PortSpec& spec, std::string_view target) {
   return {};
 }
 
-Result<std::uint64_t> number(const PortSpec& spec, std::string_view option, std::string_view value, std::uint64_t least,
-                             std::uint64_t most) {
+std::string octal(std::uint64_t n) {
+  std::string text;
+  for (; n != 0; n /= 8)
+    text.insert(text.begin(), static_cast<char>('0' + n % 8));
+  return "0" + text;
+}
+
+// A number in decimal or, for permissions, octal digits.
+Result<std::uint64_t> number(const PortSpec& spec, const OptionRow& option, std::string_view value) {
+  const int base = option.form == Form::octal ? 8 : 10;
   std::uint64_t n = 0;
-  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n);
-  if (value.empty() || error != std::errc{} || end != value.data() + value.size() || n < least || n > most)
-    return bad(spec.text, "option " + std::string(option) + ": expected a number from " + std::to_string(least) +
-                              " to " + std::to_string(most) + ", got \"" + std::string(value) + "\"");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n, base);
+  const std::string least = base == 8 ? octal(option.least) : std::to_string(option.least);
+  const std::string most = base == 8 ? octal(option.most) : std::to_string(option.most);
+  if (value.empty() || error != std::errc{} || end != value.data() + value.size() || n < option.least ||
+      n > option.most)
+    return bad(spec.text, "option " + std::string(option.name) + ": expected a number from " + least + " to " + most +
+                              ", got \"" + std::string(value) + "\"");
+  if (option.form == Form::power_of_two && !is_power_of_two(n))
+    return bad(spec.text, "option " + std::string(option.name) + ": expected a power of two, got " + std::to_string(n));
   return n;
 }
 
-Result<void> power_of_two(const PortSpec& spec, std::string_view option, std::uint64_t n) {
-  if (is_power_of_two(n)) return {};
-  return bad(spec.text, "option " + std::string(option) + ": expected a power of two, got " + std::to_string(n));
+// A unicast Ethernet address, "02:00:00:00:00:01".
+std::optional<std::array<std::uint8_t, 6>> ethernet_address(std::string_view text) {
+  std::array<std::uint8_t, 6> address{};
+  if (text.size() != 17) return std::nullopt;
+  for (std::size_t i = 0; i < 6; ++i) {
+    const char* const from = text.data() + 3 * i;
+    const auto [end, error] = std::from_chars(from, from + 2, address[i], 16);
+    if (error != std::errc{} || end != from + 2 || (i < 5 && *end != ':')) return std::nullopt;
+  }
+  if ((address[0] & 1) != 0 || address == std::array<std::uint8_t, 6>{}) return std::nullopt;
+  return address;
 }
 
-Result<void> read_option(PortSpec& spec, std::string_view option, std::string_view value) {
-  if (!takes(row(spec.kind), option))
-    return bad(spec.text, "unknown option \"" + std::string(option) + "\"; " + std::string(name(spec.kind)) +
-                              " takes: " + std::string(row(spec.kind).options));
-  const auto set = [&](auto& field, std::uint64_t least, std::uint64_t most, bool power = false) -> Result<void> {
-    auto n = number(spec, option, value, least, most);
-    if (!n) return tl::unexpected(n.error());
-    if (power)
-      if (auto ok = power_of_two(spec, option, *n); !ok) return ok;
-    field = static_cast<std::remove_reference_t<decltype(field)>>(*n);
-    return {};
-  };
-  if (option == "queues") return set(spec.queues, 1, 16);
-  if (option == "descriptors") return set(spec.descriptors, 64, 4096, true);
-  if (option == "server") return set(spec.socket_server, 0, 1);
-  if (option == "infinite") return set(spec.infinite, 0, 1);
-  if (option == "size") return set(spec.frame_bytes, 60, 9018);
-  // A frame never straddles two blocks of the kernel's ring, so that only powers of two fill the blocks.
-  if (option == "framesz") return set(spec.framesz, 2048, 65536, true);
-  return set(spec.framecnt, 64, 16384, true);  // framecnt
+Result<void> read_option(PortSpec& spec, std::string_view key, std::string_view value) {
+  const OptionRow* option = nullptr;
+  for (const OptionRow& row : options)
+    if (row.name == key && (row.kinds & of(spec.kind)) != 0) option = &row;
+  if (option == nullptr)
+    return bad(spec.text, "unknown option \"" + std::string(key) + "\"; " + std::string(name(spec.kind)) +
+                              " takes: " + taken_by(spec.kind));
+  switch (option->form) {
+    case Form::number:
+    case Form::power_of_two:
+    case Form::octal: {
+      const auto n = number(spec, *option, value);
+      if (!n) return tl::unexpected(n.error());
+      option->set(spec, *n);
+      return {};
+    }
+    case Form::role:
+      if (value != "server" && value != "client")
+        return bad(spec.text, "option role: expected server or client, got \"" + std::string(value) + "\"");
+      option->set(spec, value == "server" ? 1 : 0);
+      return {};
+    case Form::mac:
+      spec.mac = ethernet_address(value);
+      if (!spec.mac)
+        return bad(spec.text, "option mac: expected a unicast Ethernet address like 02:00:00:00:00:01, got \"" +
+                                  std::string(value) + "\"");
+      return {};
+    case Form::path:
+      if (auto ok = check_name(spec.text, "path of secret_file", value, 1024); !ok) return ok;
+      spec.secret_file = value;
+      return {};
+  }
+  return {};
 }
 
 Result<void> read_options(PortSpec& spec, std::string_view rest) {
@@ -203,8 +279,31 @@ std::string_view name(PortKind kind) {
   return row(kind).name;
 }
 
-bool supported(PortKind kind) {
-  return row(kind).supported;
+std::string kind_options(PortKind kind) {
+  std::string text;
+  for (const OptionRow& option : options) {
+    if ((option.kinds & of(kind)) == 0) continue;
+    text += (text.empty() ? "" : " ") + std::string(option.name) + "=";
+    switch (option.form) {
+      case Form::number:
+      case Form::power_of_two:
+        text += std::to_string(option.least) + ".." + std::to_string(option.most);
+        break;
+      case Form::octal:
+        text += octal(option.least) + ".." + octal(option.most);
+        break;
+      case Form::role:
+        text += "server|client";
+        break;
+      case Form::mac:
+        text += "MAC";
+        break;
+      case Form::path:
+        text += "PATH";
+        break;
+    }
+  }
+  return text;
 }
 
 Result<PortSpec> parse_port(std::string_view text) {
@@ -240,20 +339,25 @@ Result<std::string> resolve_port(std::string_view text, const std::string& folde
   auto spec = parse_port(text);
   if (!spec) return tl::unexpected(spec.error());
   const auto absolute = [&](const std::string& path) {
-    if (path.empty() || path.front() == '/') return path;
+    if (path.empty() || path.front() == '/' || folder.empty()) return path;
     return (std::filesystem::path(folder) / path).lexically_normal().string();
   };
   const std::size_t question = text.find('?');
-  const std::string options(question == std::string_view::npos ? std::string_view{} : text.substr(question));
+  std::string options_text(question == std::string_view::npos ? std::string_view{} : text.substr(question));
+  if (!spec->secret_file.empty()) {
+    constexpr std::string_view option = "secret_file=";
+    const std::size_t at = options_text.find(option) + option.size();
+    options_text.replace(at, spec->secret_file.size(), absolute(spec->secret_file));
+  }
   std::string resolved(text);
   switch (spec->kind) {
     case PortKind::virtio_user:
     case PortKind::vhost_user:
     case PortKind::memif:
-      resolved = std::string(name(spec->kind)) + ":" + absolute(spec->target) + options;
+      resolved = std::string(name(spec->kind)) + ":" + absolute(spec->target) + options_text;
       break;
     case PortKind::pcap:
-      resolved = "pcap:" + absolute(spec->target) + "," + absolute(spec->output) + options;
+      resolved = "pcap:" + absolute(spec->target) + "," + absolute(spec->output) + options_text;
       break;
     default:
       break;
@@ -265,8 +369,6 @@ Result<std::string> resolve_port(std::string_view text, const std::string& folde
 
 std::vector<std::string> port_warnings(const PortSpec& spec) {
   std::vector<std::string> warnings;
-  if (!supported(spec.kind))
-    warnings.push_back("port \"" + spec.text + "\": " + std::string(name(spec.kind)) + " is not yet supported");
   if (spec.kind == PortKind::virtio_user)
     warnings.push_back("port \"" + spec.text +
                        "\": the peer of a virtio-user port can read and write this gateway's packet memory; between "

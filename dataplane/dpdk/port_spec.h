@@ -3,7 +3,9 @@
 // manual.
 #pragma once
 
+#include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,9 +19,9 @@ enum class PortKind : std::uint8_t {
   virtio_user,  // virtio-user:/run/x.sock     the virtio end; by default the socket's server
   vhost_user,   // vhost-user:/run/x.sock      the vhost end; by default the socket's client
   af_packet,    // af_packet:eth1              a kernel network interface
-  af_xdp,       // af_xdp:eth1                 parsed, not yet supported
-  tap,          // tap:name                    parsed, not yet supported
-  memif,        // memif:/run/x.sock           parsed, not yet supported
+  af_xdp,       // af_xdp:eth1                 a kernel network interface, past the kernel's stack
+  tap,          // tap:name                    a kernel network interface that the port makes
+  memif,        // memif:/run/x.sock           shared memory with another process; by default the socket's client
   pcap,         // pcap:in.pcap,out.pcap       files; either may be left empty
   ring,         // ring:name                   one end of a crossed pair inside the process
   null,         // null                        sends to nowhere; receives nothing unless ?size= is given
@@ -28,36 +30,43 @@ enum class PortKind : std::uint8_t {
 // The name in a port string: "pci", "virtio-user", …
 std::string_view name(PortKind kind);
 
-// False: the string is well-formed, but this version cannot open such a port yet.
-bool supported(PortKind kind);
-
+// Every kind takes only the options that mean something to it; kind_options() lists them.
 struct PortSpec {
   PortKind kind = PortKind::null;
   std::string text;    // as configured, options included
   std::string target;  // PCI address, socket path, interface name, ring name, or the pcap to read
   std::string output;  // pcap: the file to write; empty = frames are discarded
 
-  // Options ("?name=value&name=value"); every kind takes only those that mean something to it.
-  std::uint16_t queues = 1;       // all but pcap and null: rx/tx queue pairs, 1..16
+  // Options ("?name=value&name=value").
+  std::uint16_t queues = 1;       // rx/tx queue pairs, 1..16
+  std::uint32_t descriptors = 0;  // ring entries per queue, power of two 64..4096; 0 = 1024 (?descriptors=)
+  std::uint32_t mbufs = 0;        // packet buffers of the port's pool, 1024..4194304; 0 = enough for its queues
   std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, power of two; 0 = fits the MTU
   std::uint32_t framecnt = 0;     // af_packet: frames in each ring; 0 = 4096
-  bool socket_server = false;     // virtio-user, vhost-user: this end makes the socket and listens (?server=0|1)
-  std::uint32_t descriptors = 0;  // ring entries per queue, power of two 64..4096; 0 = 1024 (?descriptors=)
-  bool infinite = false;          // pcap: read the file again and again (?infinite=1; benchmarks)
+  std::uint16_t start_queue = 0;  // af_xdp: the interface's first queue used; the port takes `queues` of them
+  bool copy = false;              // af_xdp: never zero-copy, whatever the interface's driver offers
+  bool socket_server = false;     // this end makes the socket (?server=0|1; memif: ?role=server|client)
+  std::optional<std::array<std::uint8_t, 6>> mac;  // tap: the interface's own; none: random
+  std::uint32_t memif_id = 0;                      // memif: both ends must name the same (?id=)
+  std::uint16_t socket_mode = 0600;                // memif server: permissions of the socket (?mode=, octal)
+  std::string secret_file;                         // memif: path; both ends must know the same 1 to 24 bytes
+  bool infinite = false;                           // pcap: read the file again and again (?infinite=1; benchmarks)
   std::uint16_t frame_bytes = 0;  // null: receive frames of this size without end (?size=; benchmarks), 0 = none
 };
 
+// The options a kind takes, with what they may be: "queues=1..16 descriptors=64..4096 …", for people.
+std::string kind_options(PortKind kind);
+
 // Reads a port string. Refuses unknown kinds and options, empty or over-long names and paths, malformed PCI addresses,
-// numbers out of range; the message names the expected form and what came. Does not look at the machine and does accept
-// kinds that are not supported() yet.
+// numbers out of range; the message names the expected form and what came. Does not look at the machine.
 Result<PortSpec> parse_port(std::string_view text);
 
-// The port string with relative file and socket paths made absolute under folder (a configuration file's own folder).
+// The port string with relative file and socket paths made absolute under folder (a configuration file's own folder;
+// empty: left as they are).
 Result<std::string> resolve_port(std::string_view text, const std::string& folder);
 
 // What `sealcast check` should tell an operator who puts this port on a gateway: one line each, without a full stop.
-// Today: a kind that is not supported yet; a virtio-user end on a gateway, whose peer can map the gateway's packet
-// memory.
+// Today: a virtio-user end, whose peer can map the gateway's packet memory.
 std::vector<std::string> port_warnings(const PortSpec& spec);
 
 }  // namespace sealcast::dataplane
