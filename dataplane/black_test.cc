@@ -414,8 +414,8 @@ TEST_F(Black, DATA2_UnknownSpisAndSlots) {
   expect_drop(frame(0x10010000), DropReason::unknown_spi);
   expect_drop(frame(0), DropReason::unknown_spi);
   // Highest slot in use is 9: 73 is the last one worth a derivation.
-  expect_drop(frame(0x1000000a), DropReason::slot_pending);
-  expect_drop(frame(0x10000000 + 9 + 64), DropReason::slot_pending);
+  EXPECT_EQ(path_.black(frame(0x1000000a)).verdict, Verdict::park);
+  EXPECT_EQ(path_.black(frame(0x10000000 + 9 + 64)).verdict, Verdict::park);
   expect_drop(frame(0x10000000 + 9 + 65), DropReason::slot_out_of_window);
   expect_drop(frame(0x1000ffff), DropReason::slot_out_of_window);
   auto events = path_.plane().take_events();
@@ -437,7 +437,10 @@ TEST_F(Black, DATA2_UnknownSpisAndSlots) {
   std::vector<sealcast::InboundSa> keys;
   keys.push_back({key_of(0x1000000a), 0});
   ASSERT_TRUE(path_.plane().add_inbound("tv", 1, std::move(keys)));
-  EXPECT_EQ(path_.black(frame(0x1000000a)).verdict, Verdict::forward);
+  const auto waited = path_.unpark();
+  ASSERT_EQ(waited.size(), 1U);
+  EXPECT_EQ(waited[0].verdict, Verdict::forward);
+  EXPECT_EQ(path_.black(frame(0x1000000a)).reason, DropReason::replay);
 }
 
 TEST(BlackWorkers, AnSpiBelongsToOneWorker) {

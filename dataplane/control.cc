@@ -59,6 +59,7 @@ struct DataPlane::State {
   // SPIs). Returns when no worker uses the former snapshot.
   void publish() {
     auto next = std::make_unique<Snapshot>();
+    next->version = current ? current->version + 1 : 1;
     next->policy = policy;
     next->workers = options.workers;
     next->outbound.assign(groups.size() * options.workers, nullptr);

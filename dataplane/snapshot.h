@@ -52,6 +52,7 @@ struct SpiRange {
 };
 
 struct Snapshot {
+  std::uint64_t version = 0;  // one more each; 0 is none
   std::shared_ptr<const Policy> policy;
   std::uint32_t workers = 1;
   std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)

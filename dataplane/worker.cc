@@ -1,11 +1,16 @@
 #include "dataplane/worker.h"
 
+#include "dataplane/parking_lot.h"
 #include "dataplane/worker_scratch.h"
 
 namespace sealcast::dataplane {
 
 Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine)
-    : index_(index), settings_(settings), engine_(engine), scratch_(std::make_unique<Scratch>()) {
+    : index_(index),
+      settings_(settings),
+      engine_(engine),
+      scratch_(std::make_unique<Scratch>()),
+      parking_(std::make_unique<ParkingLot>()) {
   for (const Prefix& prefix : settings.local_red_sources) {
     if (prefix.address.family != 4) continue;
     Selector source_only;

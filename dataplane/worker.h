@@ -17,6 +17,7 @@
 namespace sealcast::dataplane {
 
 struct Packet;
+class ParkingLot;
 
 // Frames processed together; longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
@@ -41,6 +42,7 @@ struct PathSettings {
 // Written by the worker alone.
 struct alignas(cache_line) WorkerCounters {
   Counter sealed, opened, bypassed;
+  Counter parked;                                // waited for the key of their slot, whatever became of them then
   std::array<Counter, drop_reason_count> drops;  // by DropReason
 };
 
@@ -57,6 +59,15 @@ class Worker {
   void red_burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
   // Frames received on black (or handed over by another worker); those with Verdict::forward go to red.
   void black_burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot);
+
+  // Some frames wait for the key of their slot (Verdict::park): unpark() has to be called before every black_burst.
+  bool parks() const { return waiting_; }
+  // Parked frames whose wait is over, with their verdicts as after black_burst: opened where the snapshot brought the
+  // key, in the order they arrived, or dropped. Returns how many; to be called until 0, so that no later packet of a
+  // slot overtakes them.
+  std::size_t unpark(std::span<Frame> out, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  // When the worker ends: parked frames, as dropped. Returns how many; 0: there are no more.
+  std::size_t give_back(std::span<Frame> out) noexcept;
 
   const WorkerCounters& counters() const { return counters_; }
 
@@ -130,6 +141,10 @@ class Worker {
   // fill the ring (DATA-2).
   static constexpr std::uint32_t asked_epochs = 16;
   std::array<AskedSlot, asked_epochs * slot_window> asked_{};
+  std::unique_ptr<ParkingLot> parking_;
+  bool waiting_ = false;              // parking_ is not empty
+  std::uint64_t looked_version_ = 0;  // of the snapshot whose keys were looked for
+  std::uint64_t looked_tsc_ = 0;      // for frames that waited too long
   WorkerCounters counters_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;

@@ -91,20 +91,19 @@ std::vector<Outcome> Harness::black(const std::vector<Bytes>& frames, std::uint3
 }
 
 std::vector<Outcome> Harness::run(const std::vector<Bytes>& frames, bool red, std::uint32_t worker) {
-  std::vector<Bytes> buffers;
   std::vector<Frame> burst;
   // Exactly sized, so that AddressSanitizer sees every step beyond the room a frame has.
-  for (const Bytes& frame : frames) {
-    Bytes& buffer = buffers.emplace_back(options_.headroom + frame.size() + options_.tailroom, 0xee);
-    if (!frame.empty()) std::memcpy(buffer.data() + options_.headroom, frame.data(), frame.size());
-  }
-  for (std::size_t i = 0; i < frames.size(); ++i) {
+  for (const Bytes& bytes : frames) {
+    auto buffer = std::make_unique<Bytes>(options_.headroom + bytes.size() + options_.tailroom, 0xee);
+    if (!bytes.empty()) std::memcpy(buffer->data() + options_.headroom, bytes.data(), bytes.size());
     Frame frame;
-    frame.data = buffers[i].data() + options_.headroom;
-    frame.length = static_cast<std::uint32_t>(frames[i].size());
+    frame.data = buffer->data() + options_.headroom;
+    frame.length = static_cast<std::uint32_t>(bytes.size());
     frame.headroom = static_cast<std::uint32_t>(options_.headroom);
     frame.tailroom = static_cast<std::uint32_t>(options_.tailroom);
+    frame.buffer = buffer.get();
     burst.push_back(frame);
+    held_.emplace(buffer.get(), std::move(buffer));
   }
   Worker& path = plane_->worker(worker);
   if (red) {
@@ -113,22 +112,36 @@ std::vector<Outcome> Harness::run(const std::vector<Bytes>& frames, bool red, st
     path.black_burst(burst, clock_, snapshot());
   }
   std::vector<Outcome> outcomes;
-  for (std::size_t i = 0; i < burst.size(); ++i) {
-    const Frame& frame = burst[i];
-    const bool inside = frame.data - frame.headroom == buffers[i].data() &&
-                        frame.data + frame.length + frame.tailroom == buffers[i].data() + buffers[i].size();
-    if (!inside) {
-      std::fprintf(stderr, "a frame's head- and tailroom no longer add up to its buffer\n");
-      std::abort();
-    }
-    Outcome outcome;
-    outcome.verdict = frame.verdict;
-    outcome.reason = frame.reason;
-    outcome.target = frame.target;
-    outcome.frame.assign(frame.data, frame.data + frame.length);
-    outcomes.push_back(std::move(outcome));
-  }
+  for (const Frame& frame : burst)
+    outcomes.push_back(outcome_of(frame));
   return outcomes;
+}
+
+std::vector<Outcome> Harness::unpark(std::uint32_t worker) {
+  std::vector<Outcome> outcomes;
+  std::array<Frame, max_burst> out;
+  while (const std::size_t n = plane_->worker(worker).unpark(out, clock_, snapshot()))
+    for (std::size_t i = 0; i < n; ++i)
+      outcomes.push_back(outcome_of(out[i]));
+  return outcomes;
+}
+
+// Ends the frame's life, unless the worker keeps it.
+Outcome Harness::outcome_of(const Frame& frame) {
+  const auto held = held_.find(frame.buffer);
+  const Bytes* const buffer = held == held_.end() ? nullptr : held->second.get();
+  if (buffer == nullptr || frame.data - frame.headroom != buffer->data() ||
+      frame.data + frame.length + frame.tailroom != buffer->data() + buffer->size()) {
+    std::fprintf(stderr, "a frame's head- and tailroom no longer add up to its buffer\n");
+    std::abort();
+  }
+  Outcome outcome;
+  outcome.verdict = frame.verdict;
+  outcome.reason = frame.reason;
+  outcome.target = frame.target;
+  outcome.frame.assign(frame.data, frame.data + frame.length);
+  if (frame.verdict != Verdict::park) held_.erase(held);
+  return outcome;
 }
 
 std::uint64_t Harness::dropped(DropReason reason) const {

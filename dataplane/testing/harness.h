@@ -2,6 +2,7 @@
 // would hold it.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <vector>
 
@@ -61,6 +62,11 @@ class Harness {
   Outcome red(const Bytes& frame) { return red(std::vector<Bytes>{frame})[0]; }
   Outcome black(const Bytes& frame) { return black(std::vector<Bytes>{frame})[0]; }
 
+  // What became of parked frames whose wait is over, in the order they are to be sent.
+  std::vector<Outcome> unpark(std::uint32_t worker = 0);
+  // Frames a worker holds now: parked ones.
+  std::size_t held() const { return held_.size(); }
+
   void advance(std::chrono::nanoseconds time) { clock_ += static_cast<std::uint64_t>(time.count()); }
   SteadyTime now() const { return SteadyTime(std::chrono::nanoseconds(clock_)); }
   std::uint64_t now_tsc() const { return clock_; }
@@ -74,12 +80,14 @@ class Harness {
 
  private:
   std::vector<Outcome> run(const std::vector<Bytes>& frames, bool red, std::uint32_t worker);
+  Outcome outcome_of(const Frame& frame);
 
   Options options_;
   std::uint64_t clock_ = 1'000'000'000'000;
   ImmediatePublisher publisher_;
   std::unique_ptr<DataPlane> plane_;
   DataPlaneStatistics last_;
+  std::map<const void*, std::unique_ptr<Bytes>> held_;  // buffers of frames, by Frame::buffer
 };
 
 // Another member that seals under slot of the same epoch, so that Harness opens it.
