@@ -14,9 +14,9 @@ void ReplayWindow::advance(std::uint64_t highest, std::uint64_t number) noexcept
   if (number - highest >= size_) {
     // The whole window leaves, and between it and the new one numbers that never were in either.
     lost = std::min<std::uint64_t>(size_, highest - lowest + 1) + (number - highest - size_);
-    for (Counter& word : words_) {
-      lost -= static_cast<std::uint64_t>(std::popcount(word.get()));
-      word.set(0);
+    for (std::uint64_t i = 0; i < size_ / 64; ++i) {
+      lost -= static_cast<std::uint64_t>(std::popcount(at(i).get()));
+      at(i).set(0);
     }
   } else {
     for (std::uint64_t n = highest + 1;;) {
@@ -55,16 +55,16 @@ void ReplayWindow::count_refused(std::uint64_t number) noexcept {
 void ReplayWindow::copy_from(const ReplayWindow& other) noexcept {
   size_ = other.size_;
   floor_ = other.floor_;
-  words_ = std::vector<Counter>(other.words_.size());
-  for (std::size_t i = 0; i < words_.size(); ++i)
-    words_[i].set(other.words_[i].get());
+  lines_ = std::vector<Line>(other.lines_.size());
+  for (std::uint64_t i = 0; i < size_ / 64; ++i)
+    at(i).set(other.at(i).get());
   highest_.set(other.highest_.get());
   lowest_.set(other.lowest_.get());
 }
 
 void ReplayWindow::rewind_for_benchmark() noexcept {
-  for (Counter& word : words_)
-    word.set(0);
+  for (std::uint64_t i = 0; i < size_ / 64; ++i)
+    at(i).set(0);
   highest_.set(0);
   lowest_.set(0);
 }

@@ -3,6 +3,7 @@
 // estimates of docs/dataplane.md, "What the numbers tell about a sender".
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
 #include <vector>
@@ -16,7 +17,7 @@ class ReplayWindow {
  public:
   // size: power of two, at least 64. Numbers below floor are refused; number 0 always is.
   ReplayWindow(std::uint32_t size, std::uint64_t floor)
-      : size_(size), floor_(floor == 0 ? 1 : floor), words_(size / 64) {}
+      : size_(size), floor_(floor == 0 ? 1 : floor), lines_((size / 64 + words_per_line - 1) / words_per_line) {}
 
   // Could number be accepted now? Changes nothing: for before decryption.
   bool check(std::uint64_t number) const noexcept {
@@ -76,9 +77,16 @@ class ReplayWindow {
   void rewind_for_benchmark() noexcept;
 
  private:
+  static constexpr std::size_t words_per_line = cache_line / sizeof(Counter);
+  // Whole cache lines of its own: the window beside it in the heap may be another worker's.
+  struct alignas(cache_line) Line {
+    std::array<Counter, words_per_line> words;
+  };
   static constexpr std::uint64_t bit(std::uint64_t number) noexcept { return std::uint64_t{1} << (number & 63); }
-  const Counter& word(std::uint64_t number) const noexcept { return words_[(number & (size_ - 1)) / 64]; }
-  Counter& word(std::uint64_t number) noexcept { return words_[(number & (size_ - 1)) / 64]; }
+  const Counter& word(std::uint64_t number) const noexcept { return at((number & (size_ - 1)) / 64); }
+  Counter& word(std::uint64_t number) noexcept { return at((number & (size_ - 1)) / 64); }
+  const Counter& at(std::uint64_t i) const noexcept { return lines_[i / words_per_line].words[i % words_per_line]; }
+  Counter& at(std::uint64_t i) noexcept { return lines_[i / words_per_line].words[i % words_per_line]; }
   // Clears the places of highest + 1 .. number, which still hold older numbers, and counts those never seen.
   void advance(std::uint64_t highest, std::uint64_t number) noexcept;
   // number takes the place of number - size, which was not seen: lost, unless it lies before the first packet.
@@ -94,7 +102,7 @@ class ReplayWindow {
   std::uint32_t size_;
   std::uint64_t floor_;
   Counter highest_;
-  std::vector<Counter> words_;
+  std::vector<Line> lines_;
   // Touched only when something odd happens.
   Counter lowest_, lost_, reordered_, reorder_sum_, reorder_max_, duplicates_, late_;
 };
