@@ -82,7 +82,7 @@ TEST_P(ReplaySizes, AgreesWithASetOfAllNumbers) {
   for (const Start& start : starts) {
     for (std::size_t n = 0; n < std::size(networks); ++n) {
       // With a large window the set takes its time: a join at a wrap, up to the window's edge and beyond it.
-      if (size > 65'536 && ((n != 2 && n != 3) || start.floor != std::uint64_t{2} << 32)) continue;
+      if (size > 65'536 && ((n != 2 && (n != 3 || size > 300'000)) || start.floor != std::uint64_t{2} << 32)) continue;
       SCOPED_TRACE(std::string(start.name) + ", " + networks[n].name);
       ReplayWindow window(size, start.floor);
       Reference reference(size, start.floor);

@@ -44,13 +44,14 @@ Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_
   return out;
 }
 
-// Keys of every slot below end that is not taken yet. A pure sender opens nothing.
-std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end) const {
+// Keys of slots below end that are not taken yet, the lowest first. A pure sender opens nothing.
+std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end, std::uint32_t most) const {
   std::vector<InboundSa> in;
   if (group_.role == config::MemberRole::sender) return in;
   end = std::min(end, epoch.capacity());
-  for (std::uint32_t slot = 0; slot < end; ++slot) {
+  for (std::uint32_t& slot = epoch.derived_end; slot < end; ++slot) {
     if (epoch.taken[slot]) continue;
+    if (in.size() == most) break;
     epoch.taken[slot] = true;
     const auto floor = epoch.floors.find(slot);
     in.push_back({derive(epoch, slot), floor == epoch.floors.end() ? 0 : floor->second});
@@ -103,7 +104,8 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
   if (!own) return tl::unexpected(own.error());
   value.outbound = std::move(*own);
-  value.inbound = take_inbound(epoch, epoch.real_end + look_ahead_slots);
+  // Every slot that may be in use, before the epoch is acknowledged; the window above them follows in the background.
+  value.inbound = take_inbound(epoch, epoch.real_end, epoch.real_end);
   value.group_id = group_.id;
   value.epoch = epoch.number;
   value.selectors = epoch.policy.selectors;
@@ -130,7 +132,7 @@ Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& k
     if (auto done = plane_.replace_outbound(group_.id, epoch.number, std::move(*own)); !done)
       return tl::unexpected(done.error());
   }
-  auto in = take_inbound(epoch, epoch.real_end + look_ahead_slots);
+  auto in = take_inbound(epoch, epoch.real_end, epoch.real_end);
   if (!in.empty()) {
     if (auto done = plane_.add_inbound(group_.id, epoch.number, std::move(in)); !done)
       return tl::unexpected(done.error());
@@ -227,14 +229,18 @@ void GroupEpochs::learn_real_slots(Epoch& epoch, SteadyTime now) {
   }
 }
 
-void GroupEpochs::look_ahead(SteadyTime now) {
-  for (auto& [number, epoch] : epochs_) {
-    const std::uint32_t before = epoch.real_end;
+std::uint32_t GroupEpochs::look_ahead(SteadyTime now, std::uint32_t budget) {
+  std::uint32_t derived = 0;
+  // The newest first: it is the one that senders are about to use.
+  for (auto it = epochs_.rbegin(); it != epochs_.rend() && derived < budget; ++it) {
+    Epoch& epoch = it->second;
     learn_real_slots(epoch, now);
-    if (epoch.real_end == before) continue;
-    auto in = take_inbound(epoch, epoch.real_end + look_ahead_slots);
-    if (!in.empty()) static_cast<void>(plane_.add_inbound(group_.id, number, std::move(in)));
+    auto in = take_inbound(epoch, epoch.real_end + look_ahead_slots, std::min(look_ahead_step, budget - derived));
+    if (in.empty()) continue;
+    derived += static_cast<std::uint32_t>(in.size());
+    static_cast<void>(plane_.add_inbound(group_.id, epoch.number, std::move(in)));
   }
+  return derived;
 }
 
 void GroupEpochs::slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime now) {

@@ -18,6 +18,8 @@
 namespace sealcast::member {
 
 inline constexpr std::uint32_t look_ahead_slots = 64;      // derived before anybody asks: a new sender needs no message
+inline constexpr std::uint32_t look_ahead_step = 16;       // ... of one epoch at a time, between other work
+inline constexpr std::uint32_t look_ahead_budget = 256;    // ... of all groups at a time
 inline constexpr std::uint32_t wanted_window = 256;        // above the highest slot known to be real
 inline constexpr std::uint32_t derivations_per_poll = 64;  // for wanted slots: a flood costs bounded work
 inline constexpr std::size_t max_held_epochs = 8;          // a group; key servers keep four alive at most
@@ -49,8 +51,9 @@ class GroupEpochs {
   void proven(SteadyTime asked);
   // What time does: ends epochs that expired or whose deactivation delay is over. True if the active one expired.
   bool expire(SteadyTime now);
-  // Keeps look_ahead_slots derived above the highest slot that proved real. Looks at most once a second.
-  void look_ahead(SteadyTime now);
+  // In the background: one step towards look_ahead_slots derived above the highest slot known to be real, at most
+  // budget of them. Looks for slots that proved real at most once a second. Returns how many were derived.
+  std::uint32_t look_ahead(SteadyTime now, std::uint32_t budget);
   // Slots packets came for: derived if they lie in the window above the slots known to be real.
   void slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime now);
   // All outbound SAs were dropped (H9): the slots are burnt.
@@ -86,6 +89,7 @@ class GroupEpochs {
     std::vector<std::uint32_t> own;        // slots in use, in worker order
     std::optional<std::uint32_t> own_max;  // highest slot that ever was ours
     std::uint32_t real_end = 0;            // one above the highest slot known to be granted
+    std::uint32_t derived_end = 0;         // every slot below it is taken
     std::map<std::uint32_t, std::uint64_t> floors;
     SteadyTime next_look{};  // at the statistics
 
@@ -94,7 +98,7 @@ class GroupEpochs {
 
   SaKey derive(const Epoch& epoch, std::uint32_t slot) const;
   Result<std::vector<OutboundSa>> take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const;
-  std::vector<InboundSa> take_inbound(Epoch& epoch, std::uint32_t end) const;
+  std::vector<InboundSa> take_inbound(Epoch& epoch, std::uint32_t end, std::uint32_t most) const;
   Result<Own> install(const handshake::GroupKeying& keying, const handshake::GroupMaster& master,
                       const handshake::EpochId& epoch_id, SteadyTime now);
   Result<Own> refresh(Epoch& epoch, const handshake::GroupKeying& keying, SteadyTime now);

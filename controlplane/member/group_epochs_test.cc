@@ -46,6 +46,14 @@ class Epochs : public ::testing::Test {
     return sa;
   }
 
+  // As the agent does with every poll, until there is nothing left to do.
+  int ahead() {
+    int steps = 0;
+    while (epochs_.look_ahead(time_, look_ahead_budget) != 0)
+      ++steps;
+    return steps;
+  }
+
   SteadyTime time_{std::chrono::hours(1)};
   config::MemberGroup group_;
   FakeDataPlane plane_;
@@ -62,9 +70,9 @@ TEST_F(Epochs, P35_InstallsAnActiveEpochWithEverySlotButOurOwn) {
   EXPECT_TRUE(held->active);
   EXPECT_THAT(held->outbound, ElementsAre(0x10010002u));
   EXPECT_EQ(held->inbound.count(0x10010002u), 0u) << "our own slot must not be opened";
-  EXPECT_EQ(held->inbound.size(), 3u + look_ahead_slots - 1u);
+  EXPECT_EQ(held->inbound.size(), 3u - 1u) << "all that may be in use; what lies above follows in the background";
   EXPECT_EQ(held->floors.at(0x10010000u), 17u);
-  EXPECT_EQ(held->floors.at(0x10010003u), 0u);
+  EXPECT_EQ(held->floors.at(0x10010001u), 1u);
   EXPECT_EQ(held->value.selectors.size(), 1u);
   EXPECT_EQ(held->value.expires, time_ + 3600s);
   EXPECT_EQ(held->value.lease_until, time_ + 60s);
@@ -136,6 +144,7 @@ TEST_F(Epochs, H9_ARejoinUsesTheNewSlotAndNothingElse) {
   const auto* held = plane_.find(1);
   EXPECT_THAT(held->outbound, ElementsAre(0x10010007u));
   EXPECT_EQ(held->inbound.count(0x10010002u), 0u) << "our burnt slot";
+  ahead();
   EXPECT_EQ(held->inbound.count(8u + look_ahead_slots - 1u + 0x10010000u), 1u);
 }
 
@@ -241,6 +250,7 @@ TEST_F(Epochs, H11_TheLeaseFollowsWhatWasAnswered) {
 
 TEST_F(Epochs, DATA2_WantedSlotsAreBounded) {
   ASSERT_TRUE(apply(keying(1)));
+  ahead();
   const auto want = [](std::uint64_t epoch, std::uint32_t slot) { return SlotWanted{"tv", epoch, slot}; };
   const std::uint32_t edge = 3 + wanted_window;
   epochs_.slots_wanted({want(1, edge - 1), want(1, edge), want(1, 65536), want(1, 0xffffffff), want(7, 100), want(1, 2),
@@ -286,12 +296,33 @@ TEST_F(Epochs, H13_EpochsHeldStayBoundedAndTheActiveOneStays) {
   EXPECT_TRUE(plane_.find(39)->active);
 }
 
-TEST_F(Epochs, LooksAheadOfNewSenders) {
+TEST_F(Epochs, DATA1_LooksAheadOfNewSendersInSmallSteps) {
   ASSERT_TRUE(apply(keying(1)));
+  ASSERT_TRUE(apply(keying(2, EpochState::pending)));
+  const auto inbound = [&](std::uint64_t epoch) { return plane_.find(epoch)->inbound.size(); };
+  ASSERT_EQ(inbound(1), 2u);
+  ASSERT_EQ(inbound(2), 2u);
+  EXPECT_EQ(epochs_.look_ahead(time_, 10), 10u) << "no more than the others leave";
+  EXPECT_EQ(inbound(2), 2u + 10u) << "the newest first";
+  EXPECT_EQ(inbound(1), 2u);
+  EXPECT_EQ(epochs_.look_ahead(time_, look_ahead_budget), 2 * look_ahead_step);
+  EXPECT_EQ(inbound(2), 2u + 10u + look_ahead_step);
+  EXPECT_EQ(inbound(1), 2u + look_ahead_step);
+  EXPECT_EQ(ahead(), 3);
+  for (const std::uint64_t epoch : {1u, 2u}) {
+    const std::uint32_t base = 0x10000000u + (static_cast<std::uint32_t>(epoch) << 16);
+    EXPECT_EQ(inbound(epoch), 2u + look_ahead_slots);
+    EXPECT_EQ(plane_.find(epoch)->inbound.count(base + 3 + look_ahead_slots - 1), 1u);
+    EXPECT_EQ(plane_.find(epoch)->inbound.count(base + 3 + look_ahead_slots), 0u);
+  }
+  // A sender of the window was heard: the window moves above it, and nothing is derived twice.
   plane_.stats.sas.push_back(seen(1, 0x10010000u + 40, 5));
-  epochs_.look_ahead(time_);
+  time_ += 1s;
+  EXPECT_GT(ahead(), 0);
   EXPECT_EQ(plane_.find(1)->inbound.count(0x10010000u + 40 + look_ahead_slots), 1u);
   EXPECT_EQ(plane_.find(1)->inbound.count(0x10010000u + 41 + look_ahead_slots), 0u);
+  EXPECT_EQ(inbound(1), 40u + look_ahead_slots);
+  EXPECT_EQ(ahead(), 0);
 }
 
 TEST_F(Epochs, AFailedInstallLeavesNothing) {

@@ -429,7 +429,6 @@ void GroupMember::poll(SteadyTime time) {
       lost("the epoch expired without a successor");
     }
   }
-  epochs_.look_ahead(time);
   if (status_.state != MemberState::joined) return;
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
   // A handshake may take longer than a short lease; whoever has just joined is first asked.

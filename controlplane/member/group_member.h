@@ -46,6 +46,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   // Every AgentTiming::poll: deadlines and reports.
   void poll(SteadyTime now);
   void take(const DataPlaneEvents& events, SteadyTime now);
+  std::uint32_t look_ahead(SteadyTime now, std::uint32_t budget) { return epochs_.look_ahead(now, budget); }
   // Outbound SAs are gone (H9): fetch new slots.
   void snapshot_resumed();
 

@@ -167,6 +167,10 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       group->take(events, now);
       group->poll(now);
     }
+    // Thousands of groups share one thread: a bounded piece at a time, each group's turn comes.
+    std::uint32_t budget = look_ahead_budget;
+    for (std::size_t i = 0; i < groups_.size() && budget != 0; ++i)
+      budget -= groups_[look_ahead_turn_++ % groups_.size()]->look_ahead(now, budget);
   }
 
   asio::io_context& io_;
@@ -178,6 +182,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   asio::steady_timer timer_;
   ClockWatch clocks_;
   std::uint64_t resumes_ = 0;
+  std::size_t look_ahead_turn_ = 0;
   bool running_ = false;
 };
 
