@@ -75,6 +75,12 @@ unsigned WorkerThreads::State::round(WorkerRun& me) {
   unsigned work = move_burst(
       settings.red_port, settings.black_port, queue, me.to_black,
       [&](std::span<Frame> burst) { worker.red_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
+  // Before any later frame of their slots.
+  if (worker.parks()) [[unlikely]] {
+    std::array<Frame, lane_burst> ready;
+    while (const std::size_t n = worker.unpark(ready, rte_rdtsc(), snapshot))
+      send_frames({ready.data(), n}, settings.red_port, settings.black_port, queue, me.to_red, to_owner);
+  }
   work += move_burst(
       settings.black_port, settings.red_port, queue, me.to_red,
       [&](std::span<Frame> burst) { worker.black_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
@@ -170,6 +176,11 @@ void WorkerThreads::stop() {
   state_->stop = true;
   for (auto& run : state_->runs)
     if (run->thread.joinable()) run->thread.join();
+  std::array<Frame, lane_burst> parked;
+  for (auto& run : state_->runs)
+    while (const std::size_t n = run->worker->give_back(parked))
+      for (std::size_t i = 0; i < n; ++i)
+        rte_pktmbuf_free(static_cast<rte_mbuf*>(parked[i].buffer));
 }
 
 WorkerThreads::~WorkerThreads() {

@@ -36,7 +36,8 @@ Bytes edited(Bytes frame, Input& input) {
 void on_black(Harness& gateway, const Bytes& frame, bool authentic_key) {
   const Outcome outcome = gateway.black(frame);
   if (outcome.verdict != Verdict::forward) {
-    require(outcome.verdict == Verdict::drop && outcome.reason != DropReason::none);
+    require(outcome.verdict == Verdict::park ||
+            (outcome.verdict == Verdict::drop && outcome.reason != DropReason::none));
     return;
   }
   // What comes out is the group's own traffic, or an IGMP message that both sides may see.
