@@ -59,7 +59,7 @@ admin_socket = "gateway.sock"
 state = "gateway.state"
 
 [red]
-device = "af_packet:veth-red"
+device = "ring:red"
 mtu = 1500
 
 [black]
@@ -190,6 +190,13 @@ TEST_F(Cli, CheckWarnsOfWhatWillHurtLater) {
   const Ran trust = run("check " + gateway_file("vhost-user:black.sock", "virtio-user:black.sock"));
   EXPECT_EQ(trust.code, 0);
   EXPECT_THAT(trust.err, AllOf(StartsWith("warning: gateway.toml: black.device"), HasSubstr("packet memory")));
+  const Ran interface = run("check " + gateway_file("ring:red", "af_packet:no-such-if"));
+  EXPECT_EQ(interface.code, 0) << "the file may be checked elsewhere than where it is used";
+  EXPECT_THAT(interface.err, AllOf(StartsWith("warning: gateway.toml: red.device: on this machine: "),
+                                   HasSubstr("no interface no-such-if")));
+  const Ran kind = run("check " + gateway_file("ring:red", "af_packet:eth0?size=64"));
+  EXPECT_EQ(kind.code, 78);
+  EXPECT_THAT(kind.err, HasSubstr("red.device: port \"af_packet:eth0?size=64\": unknown option \"size\""));
   ASSERT_EQ(run("pki member studio --group tv --force --days 7").code, 0);
   const Ran life = run("check " + gateway_file());
   EXPECT_EQ(life.code, 0);

@@ -74,6 +74,7 @@ struct GatewayDataPlane::State {
   std::unique_ptr<DataPlane> plane;
   std::unique_ptr<GatewayControl> control;
   std::unique_ptr<Port> red, black;
+  ActivePorts active;
   std::unique_ptr<WorkerThreads> threads;
   WorkerThreadCounters before;  // of threads that have ended
 
@@ -190,8 +191,8 @@ Result<void> GatewayDataPlane::start() {
   s.black = std::move(*black);
 
   WorkerThreads::Settings settings;
-  settings.red_port = s.red->id();
-  settings.black_port = s.black->id();
+  s.active.set({s.red->id(), s.black->id()});
+  settings.ports = &s.active;
   for (std::uint32_t i = 0; i < s.options.workers; ++i)
     settings.workers.push_back(&s.plane->worker(i));
   settings.cores = s.options.cores;

@@ -11,6 +11,7 @@
 #include <span>
 
 #include "dataplane/counter.h"
+#include "dataplane/dpdk/active_ports.h"
 #include "dataplane/frame.h"
 #include "dataplane/worker.h"
 
@@ -22,7 +23,7 @@ static_assert(lane_burst <= max_burst);
 
 // Written by one worker.
 struct alignas(cache_line) LaneCounters {
-  Counter tx_full;         // forwarded, but the transmit ring took no more
+  Counter tx_full;         // forwarded, but the transmit ring took no more, or the device is away
   Counter not_contiguous;  // several segments or a shared buffer, and no room to copy it into one of its own
   Counter hand_off_full;   // for another worker, whose ring was full
   Counter reply_full;      // an answer to the side a frame came from, whose transmit ring was full
@@ -91,7 +92,7 @@ void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back
       case Verdict::reply: {
         fit_buffer(f);
         rte_mbuf* answer = m;
-        if (rte_eth_tx_burst(back, queue, &answer, 1) == 0) {
+        if (back == no_port || rte_eth_tx_burst(back, queue, &answer, 1) == 0) {
           counters.reply_full.add(1);
           dead[deads++] = m;
         }
@@ -106,7 +107,7 @@ void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back
     }
   }
   if (outs != 0) {
-    const std::uint16_t sent = rte_eth_tx_burst(port, queue, out.data(), outs);
+    const std::uint16_t sent = port == no_port ? 0 : rte_eth_tx_burst(port, queue, out.data(), outs);
     if (sent < outs) {
       counters.tx_full.add(static_cast<std::uint64_t>(outs - sent));
       rte_pktmbuf_free_bulk(out.data() + sent, static_cast<unsigned>(outs - sent));
@@ -119,6 +120,8 @@ void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back
 template <typename Process, typename HandOff>
 std::uint16_t move_burst(std::uint16_t from_port, std::uint16_t to_port, std::uint16_t queue, LaneCounters& counters,
                          Process&& process, HandOff&& hand_off) {
+  if (from_port == no_port) [[unlikely]]
+    return 0;
   std::array<rte_mbuf*, lane_burst> in;
   const std::uint16_t n = rte_eth_rx_burst(from_port, queue, in.data(), lane_burst);
   if (n == 0) return 0;

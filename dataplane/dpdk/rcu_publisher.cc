@@ -29,6 +29,10 @@ RcuPublisher::~RcuPublisher() {
 
 void RcuPublisher::publish(const Snapshot* next) {
   current_.store(next, std::memory_order_release);
+  synchronize();
+}
+
+void RcuPublisher::synchronize() {
   const std::uint64_t token = rte_rcu_qsbr_start(state_->qsbr);
   while (rte_rcu_qsbr_check(state_->qsbr, token, false) == 0)
     std::this_thread::sleep_for(std::chrono::microseconds(20));

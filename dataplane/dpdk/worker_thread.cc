@@ -63,6 +63,7 @@ rte_mbuf* own_buffer(rte_mbuf* frame) {
 
 unsigned WorkerThreads::State::round(WorkerRun& me) {
   const Snapshot& snapshot = settings.publisher->current();
+  const PortPair ports = settings.ports->get();
   Worker& worker = *me.worker;
   const auto queue = static_cast<std::uint16_t>(me.index);
   const auto to_owner = [&](const Frame& f) {
@@ -73,16 +74,16 @@ unsigned WorkerThreads::State::round(WorkerRun& me) {
     return false;
   };
   unsigned work = move_burst(
-      settings.red_port, settings.black_port, queue, me.to_black,
+      ports.red, ports.black, queue, me.to_black,
       [&](std::span<Frame> burst) { worker.red_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
   // Before any later frame of their slots.
   if (worker.parks()) [[unlikely]] {
     std::array<Frame, lane_burst> ready;
     while (const std::size_t n = worker.unpark(ready, rte_rdtsc(), snapshot))
-      send_frames({ready.data(), n}, settings.red_port, settings.black_port, queue, me.to_red, to_owner);
+      send_frames({ready.data(), n}, ports.red, ports.black, queue, me.to_red, to_owner);
   }
   work += move_burst(
-      settings.black_port, settings.red_port, queue, me.to_red,
+      ports.black, ports.red, queue, me.to_red,
       [&](std::span<Frame> burst) { worker.black_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
   if (me.inbox != nullptr) {
     void* handed[lane_burst];
@@ -94,7 +95,7 @@ unsigned WorkerThreads::State::round(WorkerRun& me) {
       std::array<Frame, lane_burst> frames;
       const std::uint16_t kept = to_frames(mbufs, static_cast<std::uint16_t>(n), frames.data(), me.to_red);
       worker.black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-      send_frames({frames.data(), kept}, settings.red_port, settings.black_port, queue, me.to_red, to_owner);
+      send_frames({frames.data(), kept}, ports.red, ports.black, queue, me.to_red, to_owner);
       work += n;
     }
   }

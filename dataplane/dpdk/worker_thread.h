@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "dataplane/counter.h"
+#include "dataplane/dpdk/active_ports.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/rcu_publisher.h"
 #include "dataplane/worker.h"
@@ -23,7 +24,7 @@ struct WorkerThreadCounters {
 class WorkerThreads {
  public:
   struct Settings {
-    std::uint16_t red_port = 0, black_port = 0;  // DPDK numbers; worker i uses queue i of both
+    const ActivePorts* ports = nullptr;  // outlives this object; worker i uses queue i of both
     std::vector<Worker*> workers;
     std::vector<std::uint32_t> cores;  // empty: not bound
     std::uint32_t idle_nap_us = 50;
