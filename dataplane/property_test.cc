@@ -88,7 +88,7 @@ std::size_t ip_offset(const Bytes& frame) {
 TEST(Property, H10_NothingButEspAndReportsLeavesOnBlack) {
   // No more room than sealing needs: a step beyond it is a step out of the buffer.
   Harness path(
-      Harness::Options{.path = {.igmp_per_second = 1'000'000}, .headroom = seal_headroom, .tailroom = seal_tailroom});
+      Harness::Options{.path = {.bypass = bypass_at(1'000'000)}, .headroom = seal_headroom, .tailroom = seal_tailroom});
   path.install_tv();
   const std::vector<Bytes> base = seeds();
   Mutator mutator(1);
@@ -126,7 +126,7 @@ TEST(Property, H10_NothingButEspAndReportsLeavesOnBlack) {
 
 TEST(Property, OnlyWhatAMemberSealedAndQueriesComeOutOnRed) {
   // Opening needs no room at all.
-  Harness path(Harness::Options{.path = {.igmp_per_second = 1'000'000}, .headroom = 0, .tailroom = 0});
+  Harness path(Harness::Options{.path = {.bypass = bypass_at(1'000'000)}, .headroom = 0, .tailroom = 0});
   path.install_tv();
   Sender sender(0x10000008, {selector("239.1.1.0/24")});
   const std::vector<Bytes> base = seeds();

@@ -279,7 +279,7 @@ TEST_F(Red, H10_NothingRidesInClearInAReportsIpOptions) {
 }
 
 TEST_F(Red, H10_LongReportsTakeTheirShareOfTheLimit) {
-  Harness path(Harness::Options{.path = {.igmp_per_second = 256}});
+  Harness path(Harness::Options{.path = {.bypass = bypass_at(256)}});
   path.install_tv();
   Ipv4Fields fields;
   fields.destination = "224.0.0.22";
@@ -298,7 +298,7 @@ TEST_F(Red, H10_LongReportsTakeTheirShareOfTheLimit) {
 }
 
 TEST_F(Red, BypassIsRateLimited) {
-  Harness path(Harness::Options{.path = {.igmp_per_second = 10}});
+  Harness path(Harness::Options{.path = {.bypass = bypass_at(10)}});
   path.install_tv();
   Ipv4Fields fields;
   fields.protocol = 2;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "dataplane/policy.h"
+#include "dataplane/report_filter.h"
 #include "dataplane/sa.h"
 
 namespace sealcast::dataplane {
@@ -54,6 +55,7 @@ struct SpiRange {
 struct Snapshot {
   std::uint64_t version = 0;  // one more each; 0 is none
   std::shared_ptr<const Policy> policy;
+  std::shared_ptr<const GroupRanges> stopped_reports;  // of groups in fixed tunnels; null: none
   std::uint32_t workers = 1;
   std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)
   SpiTable spis;

@@ -10,7 +10,8 @@ Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::En
       settings_(settings),
       engine_(engine),
       scratch_(std::make_unique<Scratch>()),
-      parking_(std::make_unique<ParkingLot>()) {
+      parking_(std::make_unique<ParkingLot>()),
+      bypass_(settings.bypass, settings.tsc_hz, settings.bypass_seed) {
   for (const Prefix& prefix : settings.local_red_sources) {
     if (prefix.address.family != 4) continue;
     Selector source_only;

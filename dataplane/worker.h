@@ -9,9 +9,11 @@
 #include <vector>
 
 #include "dataplane/aead/engine.h"
+#include "dataplane/bypass.h"
 #include "dataplane/counter.h"
 #include "dataplane/event_ring.h"
 #include "dataplane/frame.h"
+#include "dataplane/host_frame.h"
 #include "dataplane/snapshot.h"
 
 namespace sealcast::dataplane {
@@ -22,18 +24,13 @@ class ParkingLot;
 // Frames processed together; longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
 
-// Of a bypassed frame, Ethernet header included: holds a report on one group. What is longer takes as much of the limit
-// as several, so that the limit bounds the bytes that can leave in clear as well.
-inline constexpr std::uint32_t bypass_unit_bytes = 64;
-
 // Fixed at start-up; the same for all workers.
 struct PathSettings {
   std::uint32_t black_mtu = 1500;  // largest IP packet on black, bytes
   std::uint32_t red_mtu = 65535;   // ... on red
   std::uint64_t tsc_hz = 0;        // ticks per second of now_tsc
-  // IGMP messages bypassed per worker and direction, those longer than bypass_unit_bytes counting for several; as many
-  // may come at once.
-  std::uint32_t igmp_per_second = 256;
+  std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
+  std::uint64_t bypass_seed = 0;                            // random (RecentFrames)
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
   std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
   std::vector<Prefix> local_red_sources = {};               // IPv4; an opened packet from one of these is a loop
@@ -75,15 +72,15 @@ class Worker {
   using SpiRing = EventRing<std::uint32_t, 256>;
   SpiRing& slots_wanted() { return slots_wanted_; }
   SpiRing& counter_limits() { return counter_limits_; }
+  const Bypass& bypass() const { return bypass_; }
+  BypassLoopRing& bypass_loops() { return bypass_loops_; }
+  // Queries from black, for the gateway's own listener there; and what the listener has to say on black, which the
+  // packet layer fetches and sends.
+  HostFrameRing& queries_heard() { return queries_heard_; }
+  HostFrameRing& to_black() { return to_black_; }
 
  private:
   struct Scratch;
-  // Credit in ticks: a message costs tsc_hz / igmp_per_second of them, a second's worth may be saved up.
-  struct TokenBucket {
-    std::uint64_t last_tsc = 0;
-    std::uint64_t credit = 0;
-    bool started = false;
-  };
   struct AskedSlot {
     std::uint32_t spi = 0;
     std::uint64_t at_tsc = 0;
@@ -121,8 +118,7 @@ class Worker {
   Match later_fragment(const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot,
                        std::uint32_t& group) noexcept;
 
-  DropReason bypass(Frame& frame, TokenBucket& bucket, std::uint64_t now_tsc) noexcept;
-  bool take_tokens(TokenBucket& bucket, std::uint32_t tokens, std::uint64_t now_tsc) const noexcept;
+  DropReason bypass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc) noexcept;
   void drop(Frame& frame, DropReason reason) noexcept {
     frame.verdict = Verdict::drop;
     frame.reason = reason;
@@ -135,7 +131,9 @@ class Worker {
   const aead::Engine& engine_;
   std::vector<Rule> local_red_;  // sources only
   std::unique_ptr<Scratch> scratch_;
-  TokenBucket red_igmp_, black_igmp_;
+  Bypass bypass_;
+  TokenBucket heard_bucket_;
+  HostFrame heard_frame_;
   // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
   // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and
   // fill the ring (DATA-2).
@@ -148,6 +146,8 @@ class Worker {
   WorkerCounters counters_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;
+  BypassLoopRing bypass_loops_;
+  HostFrameRing queries_heard_, to_black_;
 };
 
 }  // namespace sealcast::dataplane

@@ -1,48 +1,78 @@
 // What crosses in clear: everything that is neither ESP nor multicast that a group protects, by rule and by measure.
-#include <algorithm>
+#include <cstring>
 
 #include "dataplane/igmp.h"
+#include "dataplane/mld.h"
 #include "dataplane/packet.h"
 #include "dataplane/worker.h"
 
 namespace sealcast::dataplane {
+namespace {
+
+bool is_igmp(const ClearPacket& packet) {
+  return packet.family == 4 && packet.protocol == protocol_igmp;
+}
+
+bool is_membership(const ClearPacket& packet) {
+  return is_igmp(packet) || (packet.family == 6 && packet.protocol == protocol_icmpv6 && !packet.later_fragment &&
+                             packet.payload_bytes() != 0 && is_mld(packet.payload()[0]));
+}
+
+// Cuts off what follows an IP packet, so that nothing rides along behind it.
+DropReason read(Frame& frame, const Packet& packet, ClearPacket& clear) {
+  const DropReason bad =
+      read_clear(frame.data + packet.ip_offset, frame.length - packet.ip_offset, packet.ether_type, clear);
+  if (bad != DropReason::none || clear.family == 0) return bad;
+  const std::uint32_t excess = frame.length - packet.ip_offset - clear.total_bytes;
+  frame.length -= excess;
+  frame.tailroom += excess;
+  return DropReason::none;
+}
+
+}  // namespace
 
 DropReason Worker::other_from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
-                                  const Snapshot&) noexcept {
-  if (packet.family != 4 || packet.protocol != protocol_igmp || why == DropReason::not_multicast) return why;
-  const DropReason bad = check_igmp_report(frame.data + packet.ip_offset, packet);
-  return bad != DropReason::none ? bad : bypass(frame, red_igmp_, now_tsc);
+                                  const Snapshot& snapshot) noexcept {
+  ClearPacket clear;
+  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
+  if (is_membership(clear) && snapshot.stopped_reports != nullptr && !snapshot.stopped_reports->empty()) {
+    const bool report = (is_igmp(clear) ? check_igmp_report(clear) : check_mld_report(clear)) == DropReason::none;
+    const std::uint32_t before = frame.length;
+    if (report && filter_report(frame.data, frame.length, clear, *snapshot.stopped_reports) == Filtered::nothing_left)
+      return DropReason::report_stopped;
+    frame.tailroom += before - frame.length;
+  }
+  return bypass(frame, Side::red, clear, why, now_tsc);
 }
 
 DropReason Worker::other_from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                                     const Snapshot&) noexcept {
-  if (packet.family != 4 || packet.protocol != protocol_igmp || why == DropReason::not_multicast) return why;
-  const DropReason bad = check_igmp_query(frame.data + packet.ip_offset, packet);
-  return bad != DropReason::none ? bad : bypass(frame, black_igmp_, now_tsc);
+  ClearPacket clear;
+  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
+  // The gateway is a listener on black itself, whether or not its hosts may hear queries.
+  if (is_membership(clear) && frame.length <= HostFrame::most_bytes &&
+      (is_igmp(clear) ? check_igmp_query(clear) : check_mld_query(clear)) == DropReason::none &&
+      heard_bucket_.take(frame.length, heard_per_second, settings_.tsc_hz, now_tsc)) {
+    heard_frame_.length = static_cast<std::uint16_t>(frame.length);
+    std::memcpy(heard_frame_.bytes.data(), frame.data, frame.length);
+    queries_heard_.push(heard_frame_);
+  }
+  return bypass(frame, Side::black, clear, why, now_tsc);
 }
 
-DropReason Worker::bypass(Frame& frame, TokenBucket& bucket, std::uint64_t now_tsc) noexcept {
-  if (!take_tokens(bucket, (frame.length + bypass_unit_bytes - 1) / bypass_unit_bytes, now_tsc))
-    return DropReason::rate_limited;
+DropReason Worker::bypass(Frame& frame, Side from, const ClearPacket& clear, DropReason why,
+                          std::uint64_t now_tsc) noexcept {
+  if (clear.fragment && is_igmp(clear)) return DropReason::fragment;
+  const Bypass::Answer answer = bypass_.admit(from, clear, frame.data, frame.length, why, now_tsc);
+  if (answer.reason == DropReason::bypass_loop) {
+    BypassLoopSeen seen{answer.rule, from, {}};
+    std::memcpy(seen.source.data(), frame.data + 6, seen.source.size());
+    bypass_loops_.push(seen);
+  }
+  if (answer.reason != DropReason::none) return answer.reason;
   frame.verdict = Verdict::forward;
   counters_.bypassed.add(1);
   return DropReason::none;
-}
-
-bool Worker::take_tokens(TokenBucket& bucket, std::uint32_t tokens, std::uint64_t now_tsc) const noexcept {
-  if (settings_.igmp_per_second == 0) return false;
-  const std::uint64_t cost = std::min(tokens * (settings_.tsc_hz / settings_.igmp_per_second), settings_.tsc_hz);
-  const std::uint64_t elapsed = now_tsc > bucket.last_tsc ? now_tsc - bucket.last_tsc : 0;
-  if (!bucket.started || elapsed >= settings_.tsc_hz) {
-    bucket.started = true;
-    bucket.credit = settings_.tsc_hz;
-  } else {
-    bucket.credit = std::min(bucket.credit + elapsed, settings_.tsc_hz);
-  }
-  bucket.last_tsc = now_tsc;
-  if (bucket.credit < cost) return false;
-  bucket.credit -= cost;
-  return true;
 }
 
 }  // namespace sealcast::dataplane

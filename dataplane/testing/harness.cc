@@ -48,6 +48,13 @@ std::vector<std::string> runnable_engines() {
   return names;
 }
 
+std::vector<BypassRule> bypass_at(std::uint32_t rate) {
+  std::vector<BypassRule> rules = default_bypass_rules();
+  for (BypassRule& rule : rules)
+    rule.rate = rate;
+  return rules;
+}
+
 Harness::Harness(Options options) : options_(std::move(options)) {
   DataPlaneOptions plane;
   plane.workers = options_.workers;

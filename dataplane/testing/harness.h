@@ -35,6 +35,9 @@ Selector selector(const std::string& destination, std::optional<PortRange> ports
 // The AEAD engines that this CPU runs, best first.
 std::vector<std::string> runnable_engines();
 
+// The default rules, each with this rate.
+std::vector<BypassRule> bypass_at(std::uint32_t rate);
+
 class Harness {
  public:
   struct Options {
