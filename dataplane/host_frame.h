@@ -23,9 +23,9 @@ inline constexpr std::uint32_t heard_per_second = 256;
 
 // The same frame was bypassed, or would have been, on both sides.
 struct BypassLoopSeen {
-  std::uint8_t rule = 0;      // place in the rules in force
-  Side seen_on = Side::red;   // where it came in the second time
-  MacAddress source = {};     // of the frame
+  std::uint8_t rule = 0;     // place in the rules in force
+  Side seen_on = Side::red;  // where it came in the second time
+  MacAddress source = {};    // of the frame
 };
 using BypassLoopRing = EventRing<BypassLoopSeen, 16>;
 

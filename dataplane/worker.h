@@ -26,9 +26,9 @@ inline constexpr std::size_t max_burst = 64;
 
 // Fixed at start-up; the same for all workers.
 struct PathSettings {
-  std::uint32_t black_mtu = 1500;  // largest IP packet on black, bytes
-  std::uint32_t red_mtu = 65535;   // ... on red
-  std::uint64_t tsc_hz = 0;        // ticks per second of now_tsc
+  std::uint32_t black_mtu = 1500;                           // largest IP packet on black, bytes
+  std::uint32_t red_mtu = 65535;                            // ... on red
+  std::uint64_t tsc_hz = 0;                                 // ticks per second of now_tsc
   std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
   std::uint64_t bypass_seed = 0;                            // random (RecentFrames)
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
