@@ -131,9 +131,6 @@ class Worker {
   const aead::Engine& engine_;
   std::vector<Rule> local_red_;  // sources only
   std::unique_ptr<Scratch> scratch_;
-  Bypass bypass_;
-  TokenBucket heard_bucket_;
-  HostFrame heard_frame_;
   // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
   // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and
   // fill the ring (DATA-2).
@@ -146,6 +143,9 @@ class Worker {
   WorkerCounters counters_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;
+  Bypass bypass_;
+  TokenBucket heard_bucket_;
+  HostFrame heard_frame_;
   BypassLoopRing bypass_loops_;
   HostFrameRing queries_heard_, to_black_;
 };
