@@ -38,6 +38,9 @@ struct GroupProtection {
   std::vector<Selector> selectors = {};             // at least one
   EspMode mode = EspMode::tunnel_preserve;          // epochs of another mode are refused (H12)
   std::optional<OuterTunnel> outer = std::nullopt;  // with tunnel_fixed, and only there
+  // While the group has a key the gateway itself listens on black as an IGMPv3 or MLDv2 host: to the tunnel's group,
+  // else to the groups of the selectors, at most 256 addresses each.
+  bool join = false;
 };
 
 // AES-GCM key of one SPI (protocol.md "Keys": sa_key(spi)).
@@ -152,6 +155,16 @@ struct WorkerStatistics {
   std::vector<DropCount> drops;                                              // those above 0
 };
 
+// What one bypass rule let through in one direction, summed over the workers.
+struct BypassStatistics {
+  std::string rule;                            // its name
+  std::string direction;                       // "red-to-black" or "black-to-red"
+  std::uint64_t passed = 0, passed_bytes = 0;  // bytes of frames
+  std::uint64_t rate_limited = 0;              // dropped: the rule's measure was full
+  std::uint64_t looped = 0;                    // dropped: the same frame was seen on the other side
+  std::string last_loop;                       // of those the last: "02:00:00:00:00:01 on black"
+};
+
 struct PortStatistics {
   std::string name;    // "red" or "black"
   std::string device;  // the configured port string
@@ -167,7 +180,8 @@ struct DataPlaneStatistics {
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order
   std::vector<GroupStatistics> groups;
   std::vector<WorkerStatistics> workers;
-  std::vector<DropCount> events_lost;  // by kind of event, zeros too: their ring was full
+  std::vector<BypassStatistics> bypass;  // the rules in force, in their order, each direction they open
+  std::vector<DropCount> events_lost;    // by kind of event, zeros too: their ring was full
 };
 
 class DataPlaneControl {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "dataplane/black_listener.h"
 #include "dataplane/epoch.h"
 
 namespace sealcast::dataplane {
@@ -34,6 +35,10 @@ struct DataPlane::State {
     if (!options.now) options.now = [] { return std::chrono::steady_clock::now(); };
     for (std::uint32_t i = 0; i < options.workers; ++i)
       workers.push_back(std::make_unique<Worker>(i, options.path, *engine));
+    std::vector<Worker*> all;
+    for (const auto& worker : workers)
+      all.push_back(worker.get());
+    listener = std::make_unique<BlackListener>(std::move(all), options.path);
   }
 
   // The end of a time span in ticks of the bursts' clock. The past is 0: over at any time.
@@ -61,6 +66,7 @@ struct DataPlane::State {
     auto next = std::make_unique<Snapshot>();
     next->version = current ? current->version + 1 : 1;
     next->policy = policy;
+    next->stopped_reports = listener->stopped_reports();
     next->workers = options.workers;
     next->outbound.assign(groups.size() * options.workers, nullptr);
     std::vector<SpiTable::Entry> entries;
@@ -133,6 +139,7 @@ struct DataPlane::State {
   Publisher& publisher;
   KeyStore keys;
   std::vector<std::unique_ptr<Worker>> workers;
+  std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
   std::vector<Rule> rules;  // of all groups
   std::shared_ptr<const Policy> policy = std::make_shared<const Policy>(std::vector<Rule>{});
@@ -163,6 +170,10 @@ void DataPlane::set_port_statistics(std::function<std::vector<PortStatistics>()>
   state_->ports = std::move(source);
 }
 
+BlackListener& DataPlane::listener() {
+  return *state_->listener;
+}
+
 std::uint32_t DataPlane::workers() const {
   return state_->options.workers;
 }
@@ -184,6 +195,7 @@ Result<void> DataPlane::protect(const std::string& group_id, const GroupProtecti
       }
     }
   }
+  if (auto ok = state.listener->protect(group_id, protection); !ok) return ok;
   Group& group = state.groups[group_id];
   group.id = group_id;
   group.index = static_cast<std::uint32_t>(state.groups.size() - 1);
@@ -337,6 +349,10 @@ void DataPlane::drop_all_outbound() {
 }
 
 DataPlaneEvents DataPlane::take_events() {
+  for (const auto& [id, group] : state_->groups)
+    state_->listener->keyed(id, !group.epochs.empty());
+  state_->listener->tick(state_->options.now());
+
   DataPlaneEvents events;
   std::set<std::uint32_t> slots;
   std::set<std::uint32_t> limits;
@@ -375,6 +391,7 @@ DataPlaneStatistics DataPlane::statistics() const {
   for (std::size_t i = 1; i < drops.size(); ++i)  // 0 is "none"
     all.drops.push_back({std::string(drop_reasons[i].name), drops[i]});
   if (state.ports) all.ports = state.ports();
+  all.bypass = state.listener->statistics();
 
   for (const auto& [id, group] : state.groups) {
     for (const auto& [number, epoch] : group.epochs) {

@@ -15,6 +15,8 @@
 
 namespace sealcast::dataplane {
 
+class BlackListener;
+
 // How workers get at snapshots; the packet layer implements it with its RCU.
 class Publisher {
  public:
@@ -43,6 +45,9 @@ class DataPlane final : public DataPlaneControl {
 
   // Called by statistics() for both ports' figures; set by the packet layer.
   void set_port_statistics(std::function<std::vector<PortStatistics>()> source);
+
+  // The gateway's own listener on black, which take_events() drives; the packet layer starts and stops it.
+  BlackListener& listener();
 
   std::uint32_t workers() const override;
   Result<void> protect(const std::string& group_id, const GroupProtection& protection) override;

@@ -18,6 +18,8 @@ class EventRing {
   static_assert((Capacity & (Capacity - 1)) == 0 && std::is_trivially_copyable_v<T>);
 
  public:
+  static constexpr std::size_t capacity = Capacity;
+
   // Producer only. False: full.
   bool push(const T& event) noexcept {
     const std::uint64_t head = head_.load(std::memory_order_relaxed);
