@@ -17,5 +17,6 @@ void add_pki(CLI::App& app, const Choose& choose);
 void add_passwd(CLI::App& app, const Choose& choose);
 void add_check(CLI::App& app, const Choose& choose);
 void add_status(CLI::App& app, const Choose& choose);
+void add_keyserver_commands(CLI::App& app, const Choose& choose);  // rekey, revoke, reinstate, revocations, members
 
 }  // namespace sealcast::cli

@@ -21,6 +21,7 @@ int main(int argc, char** argv) {
   add_passwd(app, choose);
   add_check(app, choose);
   add_status(app, choose);
+  add_keyserver_commands(app, choose);
   app.add_subcommand("version", "Say which version this is")->callback([&chosen] {
     chosen = [] {
       std::printf("sealcast %s\n", SEALCAST_VERSION);

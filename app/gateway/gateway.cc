@@ -4,6 +4,7 @@
 
 #include <asio/steady_timer.hpp>
 
+#include "app/daemon/keyserver_commands.h"
 #include "app/gateway/drop_watch.h"
 #include "app/gateway/key_export.h"
 #include "controlplane/admin/admin_server.h"
@@ -113,6 +114,7 @@ Result<void> Gateway::start() {
   s.watch_drops();
 
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
+  if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server);
   s.admin->handle("status", [this](const std::string&) { return state_->status(); });
   return s.admin->start();
 }

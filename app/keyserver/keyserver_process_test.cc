@@ -265,5 +265,99 @@ TEST_F(KeyserverProcess, H5_H9_KEY2_KillNineNeverMakesAnEpochOrASlotComeTwice) {
   }
 }
 
+// The tool against the daemon, as an operator uses both.
+class Operator : public KeyserverProcess {
+ protected:
+  struct Ran {
+    int code = -1;
+    std::string out;  // and what it complained about
+  };
+  Ran tool(const std::string& arguments) const {
+    const std::string command = SEALCAST_TOOL " " + arguments + " --socket " + folder_ + "/admin.sock 2>&1";
+    Ran ran;
+    FILE* const pipe = popen(command.c_str(), "r");
+    char part[4096];
+    for (std::size_t n = 0; pipe != nullptr && (n = fread(part, 1, sizeof part, pipe)) > 0;)
+      ran.out.append(part, n);
+    const int status = pclose(pipe);
+    if (WIFEXITED(status)) ran.code = WEXITSTATUS(status);
+    return ran;
+  }
+};
+
+TEST_F(Operator, SeesMembersRekeysAndIsToldWhatWasWrong) {
+  const std::uint16_t port = start();
+  ASSERT_EQ(tool("members").out, "no members\n");
+  auto a = member(port, "studio");
+  ASSERT_TRUE(a->join());
+  ASSERT_TRUE(says("member_joined"));
+  const Ran members = tool("members");
+  EXPECT_EQ(members.code, 0);
+  EXPECT_THAT(members.out, AllOf(HasSubstr("GROUP"), HasSubstr("studio"), HasSubstr("both"), HasSubstr("current")));
+  EXPECT_THAT(tool("members --group radio").out, "no members\n");
+  EXPECT_THAT(tool("members --json").out, HasSubstr("\"member\":\"studio\""));
+
+  const Ran rekeyed = tool("rekey tv");
+  EXPECT_EQ(rekeyed.code, 0);
+  EXPECT_EQ(rekeyed.out, "") << "silent success";
+  const auto update = a->expect<handshake::GroupUpdate>();
+  ASSERT_TRUE(update.has_value());
+  EXPECT_THAT(tool("members").out, HasSubstr("behind"));
+  EXPECT_THAT(tool("rekey tv").out, HasSubstr("expected no hand-over under way"));
+  a->say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
+  ASSERT_TRUE(a->expect<handshake::Activate>().has_value());
+
+  const Ran unknown = tool("rekey radio");
+  EXPECT_EQ(unknown.code, 1);
+  EXPECT_THAT(unknown.out, HasSubstr("expected a group of this key server, got \"radio\""));
+  EXPECT_EQ(tool("rekey").code, 2);
+  EXPECT_EQ(tool("revoke").code, 2);
+  EXPECT_EQ(tool("revoke x --timeout nan").code, 2);
+}
+
+TEST_F(Operator, H11_RevokesAndWaitsUntilItIsComplete) {
+  const std::uint16_t port = start();
+  auto a = member(port, "studio");
+  auto b = member(port, "home");
+  ASSERT_TRUE(a->join());
+  ASSERT_TRUE(b->join());
+  ASSERT_TRUE(says("member=\"home\" address="));
+  EXPECT_EQ(tool("revocations").out, "nobody is revoked\n");
+
+  // The other sender has not switched yet.
+  const Ran waiting = tool("revoke home --timeout 0.5");
+  EXPECT_EQ(waiting.code, 4);
+  EXPECT_THAT(waiting.out,
+              AllOf(HasSubstr("waiting for the senders studio"), HasSubstr("revoked, but not complete yet")));
+  const auto update = a->expect<handshake::GroupUpdate>();
+  ASSERT_TRUE(update.has_value());
+  a->say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
+  ASSERT_TRUE(a->expect<handshake::Activate>().has_value());
+  a->say(handshake::ActivateAck{"tv", update->keying.epoch});
+  ASSERT_TRUE(says("revocation_complete"));
+
+  const Ran again = tool("revoke home");
+  EXPECT_EQ(again.code, 0);
+  EXPECT_THAT(again.out, HasSubstr("group tv: shut out, complete after "));
+  EXPECT_THAT(tool("revocations").out, AllOf(HasSubstr("home"), HasSubstr("all"), HasSubstr("complete after")));
+  EXPECT_FALSE(member(port, "home")->join());
+  EXPECT_EQ(tool("reinstate home --group tv").code, 1);
+  EXPECT_EQ(tool("reinstate home").code, 0);
+  EXPECT_TRUE(member(port, "home")->join());
+}
+
+TEST_F(Operator, ANameThatPlaysWithTheTerminalDoesNot) {
+  start();
+  EXPECT_EQ(tool("revoke \"$(printf 'ev\\033[31mil')\"").code, 0);
+  const Ran shown = tool("revocations");
+  EXPECT_THAT(shown.out, HasSubstr("ev?[31mil"));
+  EXPECT_THAT(shown.out, Not(HasSubstr("\033")));
+}
+
+TEST_F(Operator, WithoutADaemonItIs3) {
+  for (const char* command : {"members", "revocations", "rekey tv", "revoke home", "reinstate home"})
+    EXPECT_EQ(tool(command).code, 3) << command;
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver

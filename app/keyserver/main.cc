@@ -7,6 +7,7 @@
 
 #include "app/daemon/command_line.h"
 #include "app/daemon/daemon.h"
+#include "app/daemon/keyserver_commands.h"
 #include "app/exit_code.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/config/config.h"
@@ -28,24 +29,11 @@ std::optional<KeyserverConfig> load(const std::string& file, const std::string& 
   return std::move(loaded.value);
 }
 
-std::string error_json(const std::string& message) {
-  return json{{"error", message}}.dump(-1, ' ', false, json::error_handler_t::replace);
-}
-
 // {"daemon": "keyserver", "version": …} and KeyServer::status_json()'s own values beside them.
 std::string status(const sealcast::keyserver::KeyServer& server) {
   json out = {{"daemon", "keyserver"}, {"version", SEALCAST_VERSION}};
   out.update(json::parse(server.status_json(), nullptr, false));
   return out.dump();
-}
-
-// {"command": "rekey", "group": "tv"}
-std::string rekey(sealcast::keyserver::KeyServer& server, const std::string& request) {
-  const json parsed = json::parse(request, nullptr, false);
-  const auto group = parsed.is_object() ? parsed.find("group") : parsed.end();
-  if (group == parsed.end() || !group->is_string()) return error_json("rekey: expected \"group\" with a group's id");
-  const auto begun = server.rekey(group->get<std::string>());
-  return begun ? json{{"ok", true}}.dump() : error_json(begun.error().message);
 }
 
 // "port 7400", "port 7400 and 7500 (ISAKMP)", "port 7500 (ISAKMP)"
@@ -73,7 +61,7 @@ int run(const std::string& file) {
   }
   sealcast::admin::AdminServer admin(io, config->admin_socket.value_or(""));
   admin.handle("status", [&server](const std::string&) { return status(server); });
-  admin.handle("rekey", [&server](const std::string& request) { return rekey(server, request); });
+  sealcast::daemon::handle_keyserver_commands(admin, server);
   if (auto started = admin.start(); !started) {
     spdlog::error("{}", started.error().message);
     return ExitCode::failed;

@@ -58,6 +58,13 @@ bool GroupState::shut_out_holders(Moment now) {
   return any;
 }
 
+std::chrono::seconds GroupState::longest_lease() const {
+  auto longest = config_.authority_lease;
+  for (const Epoch& epoch : epochs_)
+    longest = std::max(longest, std::chrono::seconds(epoch.policy.authority_lease_s));
+  return longest;
+}
+
 std::chrono::seconds GroupState::shortest_lease() const {
   auto shortest = config_.authority_lease;
   for (const Epoch& epoch : epochs_)
@@ -67,12 +74,73 @@ std::chrono::seconds GroupState::shortest_lease() const {
 
 void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   config_ = std::move(config);
+  shut_out(now);
+}
+
+bool GroupState::shut_out(Moment now) {
   const std::size_t before = members_.size();
   recheck_members(now);
   const bool holders_left = shut_out_holders(now);
-  if (members_.size() == before && !holders_left) return;
+  const bool fresh_start = context_.started && now.steady < *context_.started + longest_lease();
+  if (fresh_start) leases_away_[0] = *context_.started + longest_lease();
+  const bool any = members_.size() != before || holders_left;
+  if (!any && !fresh_start) return false;
+  exclusion_ = Exclusion{now.steady, epochs_.empty() ? 0 : epochs_.back().number, {}, {}, {}};
   // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
-  if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady + config_.activation_delay;
+  if (any)
+    if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady;
+  note_exclusion_complete(now);
+  return any;
+}
+
+// A sender that is connected keeps its lease. One that does not do as Activate says would go on for those shut out, so
+// it loses its connection, and with it, a lease later, the right to send.
+void GroupState::dismiss_who_does_not_switch(Moment now) {
+  if (!switch_by_ || *switch_by_ > now.steady) return;
+  switch_by_.reset();
+  const auto so_far = exclusion(now);
+  if (!so_far || so_far->complete) return;
+  for (const std::string& id : so_far->senders_awaited) {
+    MemberLink* const link = members_.at(id).link;
+    audit_warning("member_dismissed " + prefix() + "member=" + escaped(id) +
+                  " why=\"it did not switch to the epoch after a revocation\"");
+    leave(*link, now);
+    link->dismiss("it did not switch to the new epoch in time");
+  }
+}
+
+// A sender that is not heard any more goes on until its lease ends.
+void GroupState::note_departure(const Member& member, Moment now) {
+  if (!member.sends()) return;
+  std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
+  SteadyTime& until = leases_away_[member.activated];
+  until = std::max(until, now.steady + longest_lease());
+}
+
+std::optional<Exclusion> GroupState::exclusion(Moment now) const {
+  if (!exclusion_ || exclusion_->complete) return exclusion_;
+  Exclusion so_far = *exclusion_;
+  const bool switched =
+      epochs_.empty() || so_far.last_known == 0 || std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) {
+        return epoch.phase == Phase::active && epoch.number > so_far.last_known;
+      });
+  for (const auto& [id, member] : members_)
+    if (member.sends() && member.activated <= so_far.last_known) so_far.senders_awaited.push_back(id);
+  for (const auto& [activated, until] : leases_away_)
+    if (activated <= so_far.last_known && until > now.steady)
+      so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
+  if (switched && so_far.senders_awaited.empty() && !so_far.leases_end) so_far.complete = now.steady;
+  return so_far;
+}
+
+void GroupState::note_exclusion_complete(Moment now) {
+  if (!exclusion_ || exclusion_->complete) return;
+  const Exclusion so_far = *exclusion(now);
+  if (!so_far.complete) return;
+  exclusion_->complete = so_far.complete;
+  audit("revocation_complete " + prefix() + "after_ms=" +
+        number(static_cast<std::uint64_t>(
+            std::chrono::duration_cast<milliseconds>(*so_far.complete - exclusion_->since).count())));
 }
 
 Result<void> GroupState::rekey(const std::string& why, Moment now) {
@@ -132,8 +200,11 @@ void GroupState::activate(Moment now) {
     }
   }
   senders_acknowledged_ = false;
+  if (exclusion_ && !exclusion_->complete && number_now > exclusion_->last_known)
+    switch_by_ = now.steady + longest_lease();
   audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing));
   send_all(handshake::Activate{config_.id, number_now});
+  note_exclusion_complete(now);
 }
 
 void GroupState::forget(std::uint64_t epoch) {
@@ -155,12 +226,15 @@ void GroupState::begin_anew(const std::string& why) {
   rekey_at_.reset();
   holders_.clear();
   epochs_.clear();  // not retired in the store: members go on under them until they are back
+  switch_by_.reset();
   audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
   for (const auto& [id, member] : leaving)
     member.link->dismiss(why);
 }
 
 void GroupState::on_time(Moment now) {
+  dismiss_who_does_not_switch(now);
+  note_exclusion_complete(now);
   if (hand_over_ && hand_over_->deadline <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
   for (const Epoch& epoch : epochs_) {
@@ -195,6 +269,10 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
   if (rekey_at_ && !hand_over_) at(*rekey_at_);
   for (const Epoch& epoch : epochs_)
     at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);
+  if (switch_by_) at(*switch_by_);
+  if (exclusion_ && !exclusion_->complete)
+    for (const auto& [activated, until] : leases_away_)
+      if (activated <= exclusion_->last_known) at(until);
   return next;
 }
 

@@ -114,6 +114,7 @@ Result<void> GroupState::admit(const PeerIdentity& member) const {
   if (!member.user.empty() && std::find(names.begin(), names.end(), member.user) == names.end())
     return fail(who + ": does not bear the name of user " + escaped(member.user));
   if (!config_.admits(names)) return fail(who + ": not among the members of the group " + escaped(config_.id));
+  if (context_.revoked && context_.revoked(names, config_.id)) return fail(who + ": revoked by an operator");
   return {};
 }
 
@@ -302,6 +303,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (auto good = stands(identity, now); !good) return turn_out(link, identity, good.error().message);
   if (const auto older = members_.find(identity.name); older != members_.end()) {
     MemberLink* old_link = older->second.link;
+    note_departure(older->second, now);
     audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->second.address +
           " address=" + address);
     members_.erase(older);
@@ -350,6 +352,7 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   if (!member) return;
   const std::string id = member->identity.name;
   audit("member_left " + prefix() + "member=" + escaped(id) + " address=" + member->address);
+  note_departure(*member, now);
   members_.erase(id);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
   if (hand_over_ && in_phase(Phase::active)) {
@@ -389,6 +392,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
       senders_acknowledged_ = true;
       audit("senders_switched " + prefix() + "epoch=" + number(active->number));
     }
+    note_exclusion_complete(now);
   } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
     if (other_group(request->group_id)) return refuse(wrong_group);
     grant(*member, *request, now);

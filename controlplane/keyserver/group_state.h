@@ -50,6 +50,10 @@ struct GroupContext {
   // Whether the user's password is still the one of this stamp (H7, H8); replaced when the password file is read again.
   // Empty: there is no password file, and nobody stands by a password.
   std::function<bool(const std::string& user, const std::string& stamp)> password_stands;
+  // Whether an operator revoked the member of these names in the group (H11). Empty: nobody is.
+  std::function<bool(const std::vector<std::string>& names, const std::string& group_id)> revoked;
+  // Of this process, if it was not the first on this state. Senders not seen yet may go on for a lease from here.
+  std::optional<SteadyTime> started;
 };
 
 // The identity with the stamp of the password it gave. Where there is a certificate both must stand, so the stamp
@@ -101,6 +105,16 @@ struct Member {
   bool sends() const { return (roles & handshake::sender) != 0; }
 };
 
+// How far the last shutting out of a group has come (H11). It is complete when whoever was shut out can read nothing
+// that is sent from then on: every sender has switched to a later epoch, or its authority lease has ended.
+struct Exclusion {
+  SteadyTime since;
+  std::uint64_t last_known = 0;              // the newest epoch that those shut out may hold
+  std::optional<SteadyTime> complete;        // empty: not yet
+  std::vector<std::string> senders_awaited;  // connected ones that have not switched
+  std::optional<SteadyTime> leases_end;      // senders that are away may go on until then
+};
+
 class GroupState {
  public:
   GroupState(config::KeyserverGroup config, GroupContext& context);
@@ -111,6 +125,12 @@ class GroupState {
   const config::KeyserverGroup& config() const { return config_; }
   // The new values hold from the next epoch on; who may no longer be a member is told so now, and a rekey begins.
   void reconfigure(config::KeyserverGroup config, Moment now);
+
+  // Shuts out whoever no longer stands, connected or only a holder of a live epoch, and begins the next epoch at once,
+  // or when the hand-over under way is done: its epoch went to them, too. False: there was nobody to shut out.
+  bool shut_out(Moment now);
+  // The last shutting out, none since the start of this process: empty.
+  std::optional<Exclusion> exclusion(Moment now) const;
 
   // For SMKE: authorises, begins the group's first epoch if there is none, burns slots durably. An error means that
   // nothing was given; its text is for the log.
@@ -157,6 +177,7 @@ class GroupState {
     std::uint64_t epoch = 0;  // the newest
   };
 
+  std::chrono::seconds longest_lease() const;  // likewise
   Result<Epoch*> current(Moment now);
   Result<Epoch*> begin(Moment now, std::vector<std::string>* earlier_holders);
   Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
@@ -170,6 +191,9 @@ class GroupState {
   void take_report(Member& member, const handshake::StatusReport& report, Moment now);
   void recheck_members(Moment now);
   bool shut_out_holders(Moment now);
+  void note_departure(const Member& member, Moment now);
+  void note_exclusion_complete(Moment now);
+  void dismiss_who_does_not_switch(Moment now);
   void activate(Moment now);
   void activate_if_all_acknowledged(Moment now);
   void forget(std::uint64_t epoch);
@@ -194,6 +218,10 @@ class GroupState {
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;
+  std::optional<Exclusion> exclusion_;
+  std::optional<SteadyTime> switch_by_;  // until then every connected sender has to have switched, or is dismissed
+  // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on.
+  std::map<std::uint64_t, SteadyTime> leases_away_;
   SteadyTime last_rekey_{};
   bool senders_acknowledged_ = true;
   LineLimit member_lines_{10};

@@ -107,6 +107,9 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void stop();
   std::uint16_t port(config::Carriage carriage) const;
   Result<void> rekey(const std::string& group_id);
+  Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
+  Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
+  std::string revocations_json() const;
   Result<void> reload(const config::KeyserverConfig& config);
   std::string status_json() const;
 
@@ -153,6 +156,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
   std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
   void use(std::shared_ptr<const handshake::ServerConfig> config);
+  Result<void> read_revocations();
+  Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
   void accept(Listener& listener);
@@ -173,7 +178,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
   std::map<std::string, std::unique_ptr<Group>> groups_;
-  std::unique_ptr<PasswordGate> gate_;  // set where a group uses passwords
+  std::vector<store::Revocation> revocations_;  // as in the store
+  std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::unordered_map<std::string, std::uint32_t> per_address_;
   Counters counters_;
@@ -215,10 +221,18 @@ Result<void> KeyServer::Impl::start() {
   context_.password_stands = [this](const std::string& user, const std::string& stamp) {
     return gate_ && gate_->stands(user, stamp);
   };
+  context_.revoked = [this](const std::vector<std::string>& names, const std::string& group_id) {
+    return std::any_of(revocations_.begin(), revocations_.end(), [&](const store::Revocation& revocation) {
+      return (revocation.group_id.empty() || revocation.group_id == group_id) &&
+             std::find(names.begin(), names.end(), revocation.member_id) != names.end();
+    });
+  };
+  if (auto read = read_revocations(); !read) return read;
   if (*passwords) gate_->use(std::move(**passwords));
   for (const auto& group : config_.groups)
     add_group(group);
   started_ = now().steady;
+  if (store_->previous_start() != 0) context_.started = started_;
   clocks_ = clock_difference();
   running_ = true;
   std::string places;
@@ -474,6 +488,53 @@ Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
   return begun;
 }
 
+Result<void> KeyServer::Impl::read_revocations() {
+  auto all = store_->revocations();
+  if (!all) return tl::unexpected(all.error());
+  revocations_ = std::move(*all);
+  return {};
+}
+
+Result<void> KeyServer::Impl::check_revocation(const std::string& member, const std::optional<std::string>& group_id) {
+  if (!running_) return fail("the key server is not running");
+  if (member.empty() || member.size() > 64)
+    return fail("expected a member's name of 1 to 64 bytes, got " + std::to_string(member.size()) + " bytes");
+  if (group_id && !find_group_state(*group_id))
+    return fail("expected a group of this key server, got " + escaped(*group_id));
+  return {};
+}
+
+Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optional<std::string>& group_id) {
+  if (auto good = check_revocation(member, group_id); !good) return good;
+  notice_resume();
+  if (auto noted = store_->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
+  if (auto read = read_revocations(); !read) return read;
+  audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  for (auto& [id, group] : groups_) {
+    if (group_id && *group_id != id) continue;
+    group->state.shut_out(now());
+    group_changed(group->state);
+  }
+  return {};
+}
+
+Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::optional<std::string>& group_id) {
+  if (auto good = check_revocation(member, group_id); !good) return good;
+  const auto removed = store_->reinstate(member, group_id.value_or(""));
+  if (!removed) return tl::unexpected(removed.error());
+  if (!*removed)
+    return fail(escaped(member) + " is not revoked " + (group_id ? "in group " + escaped(*group_id) : "in all groups"));
+  audit("reinstated member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  return read_revocations();
+}
+
+std::string KeyServer::Impl::revocations_json() const {
+  std::vector<const GroupState*> states;
+  for (const auto& [id, group] : groups_)
+    states.push_back(&group->state);
+  return keyserver::revocations_json(revocations_, states, now());
+}
+
 Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   if (!running_) return fail("the key server is not running");
   const std::string fixed = changed_for_good(config_, config);
@@ -540,6 +601,18 @@ std::uint16_t KeyServer::port(config::Carriage carriage) const {
 
 Result<void> KeyServer::rekey(const std::string& group_id) {
   return impl_->rekey(group_id);
+}
+
+Result<void> KeyServer::revoke(const std::string& member, const std::optional<std::string>& group_id) {
+  return impl_->revoke(member, group_id);
+}
+
+Result<void> KeyServer::reinstate(const std::string& member, const std::optional<std::string>& group_id) {
+  return impl_->reinstate(member, group_id);
+}
+
+std::string KeyServer::revocations_json() const {
+  return impl_->revocations_json();
 }
 
 Result<void> KeyServer::reload(const config::KeyserverConfig& config) {

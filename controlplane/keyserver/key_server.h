@@ -55,6 +55,17 @@ class KeyServer {
   // is still under way, or the store refuses.
   Result<void> rekey(const std::string& group_id);
 
+  // Shuts a member out of one group or, without one, of all: whoever bears this name in its certificate, or logs in as
+  // this user, is refused from now on and after every restart; if it holds a live epoch it is cut off and the group
+  // rekeyed at once (H11). Durable before anybody is told. The member need not be known.
+  Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
+  // Takes that back. Fails when the member is not revoked so.
+  Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
+  // {"revocations": [{"member", "group" (absent: all), "since" (unix seconds)}],
+  //  "groups": [{"group", "epoch", "complete", "since_s", "after_s" (when complete), "senders_awaited": [..],
+  //   "leases_end_in_s" (where senders that are away may go on)}]}: groups where somebody was shut out since the start.
+  std::string revocations_json() const;
+
   // Takes over what may change while running: certificate, private key, CA, CRL, password file, allow_standard,
   // timeouts and quotas, members, senders, lifetimes and delays of a group, and whole new groups. Anything else that
   // differs needs a restart: then nothing at all is taken over and the error says which key. A group's new policy holds

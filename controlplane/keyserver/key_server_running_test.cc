@@ -41,6 +41,48 @@ TEST_F(KeyServerTest, H8_H11_ReloadWithARevocationListShutsOutAndRekeys) {
   EXPECT_EQ(failed("certificate_revoked"), 1u) << status()["handshakes"].dump();
 }
 
+TEST_F(KeyServerTest, H11_WhoAnOperatorRevokesIsCutOffAndStaysOutAfterARestart) {
+  start();
+  auto a = join("sender");
+  auto b = join("home");
+  ASSERT_TRUE(members_are(2));
+  const auto state = [this] { return json::parse(on_loop([this] { return server_->revocations_json(); })); };
+  ASSERT_TRUE(on_loop([this] { return server_->revoke("home", std::nullopt); }).has_value());
+  EXPECT_TRUE(b->expect<handshake::Revoked>().has_value());
+  EXPECT_TRUE(b->ended());
+  const auto update = a->expect<handshake::GroupUpdate>();
+  ASSERT_TRUE(update.has_value());
+  EXPECT_EQ(state()["groups"][0]["complete"], false);
+  a->say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
+  ASSERT_TRUE(a->expect<handshake::Activate>().has_value());
+  a->say(handshake::ActivateAck{"tv", update->keying.epoch});
+  EXPECT_TRUE(eventually([&] { return state()["groups"][0]["complete"] == true; })) << state().dump();
+  EXPECT_EQ(state()["revocations"][0]["member"], "home");
+  EXPECT_FALSE(state()["revocations"][0].contains("group")) << "of all groups";
+  EXPECT_FALSE(connect(member_config("home"))->join());
+
+  stop();
+  start();
+  EXPECT_FALSE(connect(member_config("home"))->join()) << "on disk";
+  const auto wrong = on_loop([this] { return server_->reinstate("home", "tv"); });
+  ASSERT_FALSE(wrong.has_value());
+  EXPECT_THAT(wrong.error().message, HasSubstr("\"home\" is not revoked in group \"tv\""));
+  ASSERT_TRUE(on_loop([this] { return server_->reinstate("home", std::nullopt); }).has_value());
+  EXPECT_TRUE(connect(member_config("home"))->join());
+}
+
+TEST_F(KeyServerTest, RevocationsOfNothingAreErrors) {
+  start();
+  const auto refused = [this](const std::string& member, const std::optional<std::string>& group) {
+    const auto done = on_loop([&] { return server_->revoke(member, group); });
+    return done ? std::string("done") : done.error().message;
+  };
+  EXPECT_THAT(refused("", std::nullopt), HasSubstr("1 to 64 bytes"));
+  EXPECT_THAT(refused(std::string(65, 'x'), std::nullopt), HasSubstr("got 65"));
+  EXPECT_THAT(refused("home", "radio"), HasSubstr("expected a group of this key server, got \"radio\""));
+  EXPECT_EQ(refused("somebody nobody knows yet", "tv"), "done");
+}
+
 TEST_F(KeyServerTest, H8_H11_AConnectionOpenedBeforeTheReloadGetsNothingAfterIt) {
   config_.crl = write_file("crl.pem", pki_.crl_pem());
   start();

@@ -77,7 +77,33 @@ json group_json(const GroupState& group, SteadyTime now) {
   return out;
 }
 
+json exclusion_json(const GroupState& group, const Exclusion& exclusion, SteadyTime now) {
+  json out = {{"group", group.config().id},
+              {"complete", exclusion.complete.has_value()},
+              {"since_s", seconds(now - exclusion.since)},
+              {"senders_awaited", exclusion.senders_awaited}};
+  if (exclusion.complete) out["after_s"] = seconds(*exclusion.complete - exclusion.since);
+  if (exclusion.leases_end) out["leases_end_in_s"] = seconds(*exclusion.leases_end - now);
+  for (const Epoch& epoch : group.epochs())
+    if (epoch.phase == Phase::active) out["epoch"] = epoch.number;
+  return out;
+}
+
 }  // namespace
+
+std::string revocations_json(const std::vector<store::Revocation>& revocations,
+                             const std::vector<const GroupState*>& groups, Moment now) {
+  json out = {{"revocations", json::array()}, {"groups", json::array()}};
+  for (const store::Revocation& revocation : revocations) {
+    json entry = {{"member", revocation.member_id}, {"since", revocation.since}};
+    if (!revocation.group_id.empty()) entry["group"] = revocation.group_id;
+    out["revocations"].push_back(std::move(entry));
+  }
+  for (const GroupState* group : groups)
+    if (const auto exclusion = group->exclusion(now))
+      out["groups"].push_back(exclusion_json(*group, *exclusion, now.steady));
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
 
 std::string to_json(const StatusInput& input, SteadyTime now) {
   json groups = json::array();

@@ -14,7 +14,7 @@ namespace sealcast::store {
 namespace {
 
 constexpr std::int64_t application_id = 0x53454143;  // "SEAC", in SQLite's header
-constexpr std::int64_t schema_version = 1;
+constexpr std::int64_t schema_version = 2;
 constexpr std::int64_t keep_history_s = 90 * 86400;  // of expired epochs and their holders, for audits
 constexpr std::int64_t clock_slack_s = 60;           // a member's clock may run this much behind ours
 
@@ -32,6 +32,13 @@ CREATE TABLE holders (
   address TEXT NOT NULL, roles INTEGER NOT NULL, first_slot INTEGER NOT NULL, slot_count INTEGER NOT NULL,
   given INTEGER NOT NULL);
 CREATE INDEX holders_by_epoch ON holders (group_id, epoch, member_id);
+)sql";
+
+// What version 2 added.
+constexpr const char* revocations_schema = R"sql(
+CREATE TABLE revocations (
+  member_id TEXT NOT NULL, group_id TEXT NOT NULL, since INTEGER NOT NULL,
+  PRIMARY KEY (member_id, group_id)) WITHOUT ROWID;
 )sql";
 
 // Creates the file for its owner alone before SQLite sees it; journals inherit the mode.
@@ -118,8 +125,8 @@ Result<void> Store::Data::prepare(const std::string& key_server_id) {
   const bool fresh = *owner == 0 && *version == 0 && *tables == 0;
   if (!fresh && *owner != application_id)
     return fail("state file " + database.path() + ": expected a key server's state, got another program's database");
-  if (!fresh && *version != schema_version) {
-    return fail("state file " + database.path() + ": expected schema version " + std::to_string(schema_version) +
+  if (!fresh && (*version < 1 || *version > schema_version)) {
+    return fail("state file " + database.path() + ": expected schema version 1 to " + std::to_string(schema_version) +
                 ", got " + std::to_string(*version) + ": written by another version of Sealcast");
   }
   ready = database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;");
@@ -127,14 +134,21 @@ Result<void> Store::Data::prepare(const std::string& key_server_id) {
   if (fresh) {
     auto transaction = Transaction::begin(database);
     if (!transaction) return tl::unexpected(transaction.error());
-    ready = database.run(std::string(schema) + "PRAGMA application_id = " + std::to_string(application_id) +
+    ready = database.run(std::string(schema) + revocations_schema +
+                         "PRAGMA application_id = " + std::to_string(application_id) +
                          "; PRAGMA user_version = " + std::to_string(schema_version) + ";");
     if (!ready) return ready;
     ready = Statement(database, "INSERT INTO meta VALUES ('key_server_id', ?)").bind(key_server_id).finish();
     if (!ready) return ready;
     return transaction->commit();
   }
-  return check_owner(key_server_id);
+  ready = check_owner(key_server_id);
+  if (!ready || *version == schema_version) return ready;
+  auto transaction = Transaction::begin(database);
+  if (!transaction) return tl::unexpected(transaction.error());
+  ready =
+      database.run(std::string(revocations_schema) + "PRAGMA user_version = " + std::to_string(schema_version) + ";");
+  return ready ? transaction->commit() : ready;
 }
 
 Result<void> Store::Data::check_owner(const std::string& key_server_id) const {
@@ -354,6 +368,37 @@ Result<void> Store::retire(const std::string& group_id, std::uint64_t epoch) {
       .bind(group_id)
       .bind(static_cast<std::int64_t>(epoch))
       .finish();
+}
+
+Result<void> Store::revoke(const Revocation& revocation) {
+  return Statement(data_->database, "INSERT OR IGNORE INTO revocations VALUES (?, ?, ?)")
+      .bind(revocation.member_id)
+      .bind(revocation.group_id)
+      .bind(revocation.since)
+      .finish();
+}
+
+Result<bool> Store::reinstate(const std::string& member_id, const std::string& group_id) {
+  const auto done = Statement(data_->database, "DELETE FROM revocations WHERE member_id = ? AND group_id = ?")
+                        .bind(member_id)
+                        .bind(group_id)
+                        .finish();
+  if (!done) return tl::unexpected(done.error());
+  Statement changes(data_->database, "SELECT changes()");
+  const auto row = changes.step();
+  if (!row) return tl::unexpected(row.error());
+  return changes.integer(0) != 0;
+}
+
+Result<std::vector<Revocation>> Store::revocations() const {
+  Statement query(data_->database, "SELECT member_id, group_id, since FROM revocations ORDER BY member_id, group_id");
+  std::vector<Revocation> all;
+  for (;;) {
+    const auto row = query.step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) return all;
+    all.push_back({query.text(0), query.text(1), query.integer(2)});
+  }
 }
 
 Result<std::uint32_t> Store::holder_count(const std::string& group_id, std::uint64_t epoch) const {

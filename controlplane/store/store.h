@@ -54,6 +54,13 @@ struct Issue {
   std::uint16_t slots_used = 0;  // the epoch's high-water mark, this issue included (at most 65535)
 };
 
+// A member that an operator shut out, whatever its certificate or password says.
+struct Revocation {
+  std::string member_id;   // any of its certificate's names, or its user
+  std::string group_id;    // empty: of every group
+  std::int64_t since = 0;  // unix seconds
+};
+
 class Store {
  public:
   // Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Notes
@@ -80,6 +87,13 @@ class Store {
 
   // Every connected member has been told to forget the epoch; its block is the first to be used again in need.
   Result<void> retire(const std::string& group_id, std::uint64_t epoch);
+
+  // On disk before it returns. A member that is revoked already stays so, with its first date.
+  Result<void> revoke(const Revocation& revocation);
+  // False: it was not revoked in this group (or, with an empty group, in every group).
+  Result<bool> reinstate(const std::string& member_id, const std::string& group_id);
+  // All of them, by member, then group.
+  Result<std::vector<Revocation>> revocations() const;
 
   // Distinct members given the epoch.
   Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const;

@@ -64,6 +64,41 @@ Holder holder(std::uint64_t epoch, std::uint16_t slots, const std::string& membe
   return {group, epoch, member, "01", "127.0.0.1", 1, slots, now};
 }
 
+TEST_F(StoreTest, H11_RevocationsSurviveARestart) {
+  auto store = open();
+  ASSERT_TRUE(store->revoke({"anna", "", now}));
+  ASSERT_TRUE(store->revoke({"bob", "tv", now + 1}));
+  ASSERT_TRUE(store->revoke({"anna", "", now + 5})) << "again: nothing new";
+  store.reset();
+  store = open(now + 10);
+  const auto all = store->revocations();
+  ASSERT_TRUE(all);
+  ASSERT_EQ(all->size(), 2U);
+  EXPECT_EQ((*all)[0].member_id, "anna");
+  EXPECT_EQ((*all)[0].group_id, "");
+  EXPECT_EQ((*all)[0].since, now);
+  EXPECT_EQ((*all)[1].group_id, "tv");
+  EXPECT_EQ(store->reinstate("bob", "").value(), false) << "revoked in one group only";
+  EXPECT_EQ(store->reinstate("bob", "tv").value(), true);
+  EXPECT_EQ(store->reinstate("bob", "tv").value(), false);
+  store.reset();
+  EXPECT_EQ(open()->revocations()->size(), 1U);
+}
+
+TEST_F(StoreTest, H11_AFileWithoutRevocationsIsTakenOverWithItsCounters) {
+  std::uint64_t epoch = 0;
+  {
+    auto store = open();
+    epoch = store->begin_epoch(wish())->epoch;
+  }
+  sql("DROP TABLE revocations; PRAGMA user_version = 1");
+  auto store = open();
+  ASSERT_TRUE(store);
+  EXPECT_TRUE(store->revocations()->empty());
+  EXPECT_TRUE(store->revoke({"anna", "", now}));
+  EXPECT_GT(store->begin_epoch(wish())->epoch, epoch);
+}
+
 TEST_F(StoreTest, H5_EpochNumbersFollowTheClockAndNeverFall) {
   auto store = open();
   const auto first = store->begin_epoch(wish());
@@ -258,8 +293,8 @@ TEST_F(StoreTest, ForeignAndDamagedFilesAreRefused) {
   unlink(path_.c_str());
   open();
   EXPECT_THAT(open_error("other"), HasSubstr("expected the state of key server \"other\", got that of \"ks\""));
-  sql("PRAGMA user_version = 2");
-  EXPECT_THAT(open_error(), HasSubstr("expected schema version 1, got 2"));
+  sql("PRAGMA user_version = 3");
+  EXPECT_THAT(open_error(), HasSubstr("expected schema version 1 to 2, got 3"));
   unlink(path_.c_str());
   mkdir(path_.c_str(), 0700);
   EXPECT_THAT(open_error(), HasSubstr(path_));
