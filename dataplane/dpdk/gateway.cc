@@ -8,6 +8,7 @@
 #include "dataplane/control.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/port.h"
+#include "dataplane/dpdk/port_keeper.h"
 #include "dataplane/dpdk/rcu_publisher.h"
 #include "dataplane/dpdk/worker_thread.h"
 
@@ -76,6 +77,7 @@ struct GatewayDataPlane::State {
   std::unique_ptr<Port> red, black;
   ActivePorts active;
   std::unique_ptr<WorkerThreads> threads;
+  std::unique_ptr<PortKeeper> keeper;
   WorkerThreadCounters before;  // of threads that have ended
 
   WorkerThreadCounters counters() const { return threads ? before + threads->counters() : before; }
@@ -114,6 +116,7 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
 }
 
 void GatewayDataPlane::State::stop() {
+  keeper.reset();
   if (threads) {
     threads->stop();
     before = counters();
@@ -191,7 +194,7 @@ Result<void> GatewayDataPlane::start() {
   s.black = std::move(*black);
 
   WorkerThreads::Settings settings;
-  s.active.set({s.red->id(), s.black->id()});
+  s.active.set({});  // the keeper gives them out
   settings.ports = &s.active;
   for (std::uint32_t i = 0; i < s.options.workers; ++i)
     settings.workers.push_back(&s.plane->worker(i));
@@ -204,6 +207,17 @@ Result<void> GatewayDataPlane::start() {
     return tl::unexpected(threads.error());
   }
   s.threads = std::move(*threads);
+  PortKeeper::Settings keeping;
+  keeping.red = s.red.get();
+  keeping.black = s.black.get();
+  keeping.active = &s.active;
+  keeping.synchronize = [&s] { s.publisher->synchronize(); };
+  auto keeper = PortKeeper::start(std::move(keeping));
+  if (!keeper) {
+    s.stop();
+    return tl::unexpected(keeper.error());
+  }
+  s.keeper = std::move(*keeper);
   return {};
 }
 

@@ -1,0 +1,97 @@
+// What a port is made of. Internal to port.cc and port_device.cc.
+#pragma once
+
+#include <rte_ethdev.h>
+#include <rte_mempool.h>
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+
+#include "dataplane/dpdk/eal.h"
+#include "dataplane/dpdk/first_peer.h"
+#include "dataplane/dpdk/memif_socket.h"
+#include "dataplane/dpdk/multicast_filter.h"
+#include "dataplane/dpdk/port.h"
+#include "dataplane/dpdk/ring_end.h"
+
+namespace sealcast::dataplane {
+
+inline constexpr std::uint16_t default_descriptors = 1024;
+inline constexpr std::uint16_t link_overhead = 22;  // Ethernet header and two VLAN tags
+
+// What DPDK's background threads tell of a device.
+struct DeviceWatch {
+  std::string role;
+  bool stand_in = false;  // the first change is a stand-in peer's leave: no news
+  std::atomic<int> changes{0};
+  std::atomic<bool> removed{false};  // the bus said so
+};
+
+// What one device counted at the last look, and what all of the port's devices counted together.
+struct Totals {
+  rte_eth_stats seen{};
+  std::uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0, tx_dropped = 0, rx_missed = 0;
+  void add(const rte_eth_stats& now);
+};
+
+struct Port::State {
+  mutable std::mutex mutex;  // over everything below but config and pool
+  PortConfig config;
+  rte_mempool* pool = nullptr;
+
+  std::string device;                   // DPDK device name; empty for pci
+  std::uint16_t id = RTE_MAX_ETHPORTS;  // RTE_MAX_ETHPORTS: no device
+  unsigned interface = 0;               // kernel's number of the interface opened, where there is one
+  std::uint32_t framesz = 0;            // af_packet ring frame, bytes
+  std::unique_ptr<RingEnd> ring_end;
+  std::optional<FirstPeer> first_peer;
+  std::unique_ptr<MemifSocket> memif;
+  bool started = false;
+  bool lost = false;
+  DeviceWatch watch;
+  bool watching_link = false, watching_removal = false;
+
+  Totals totals;
+  bool counts_by_queue = false;
+  MulticastFilter filter;
+  PortFilter wanted;
+  MulticastFilter::Level level = MulticastFilter::Level::none;
+
+  ~State();
+  tl::unexpected<Error> problem(const std::string& text) const {
+    return fail(config.role + ": port \"" + config.spec.text + "\": " + text);
+  }
+  tl::unexpected<Error> driver_problem(const std::string& step, int code) const;
+
+  // Before the first device.
+  Result<void> check() const;
+  Result<void> make_pool();
+  // The device, from nothing to running (port_device.cc). A memif port's runs when its peer is there.
+  Result<void> open_device();
+  Result<void> probe();
+  Result<void> probe_virtual(const std::string& driver, const std::string& arguments);
+  Result<void> probe_ring();
+  Result<void> probe_pci();
+  Result<std::pair<std::string, std::string>> driver_arguments() const;
+  Result<void> configure();
+  Result<void> set_up_queues(std::uint16_t rx, std::uint16_t tx);
+  Result<void> start_device();
+  void watch_events(bool link);
+  void close_device();
+
+  void apply_filter();
+  void read_counters();
+  bool device_link() const;
+  // The driver may take the stand-in for a peer until it has noticed its leave.
+  bool stand_in_present() const {
+    if (!first_peer) return false;
+    const FirstPeer::Outcome outcome = first_peer->outcome();
+    return outcome == FirstPeer::Outcome::connected || (outcome == FirstPeer::Outcome::served && watch.changes == 0);
+  }
+  Result<void> recover_memif();
+};
+
+std::string unique_number();
+
+}  // namespace sealcast::dataplane
