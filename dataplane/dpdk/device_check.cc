@@ -37,7 +37,10 @@ Result<void> check_interface(const PortSpec& spec, std::uint16_t mtu) {
 }
 
 Result<void> check_tap(const PortSpec& spec) {
-  if (::if_nametoindex(spec.target.c_str()) != 0)
+  if (!spec.netns.empty()) {
+    if (::access(("/run/netns/" + spec.netns).c_str(), F_OK) != 0)
+      return problem(spec, "no network namespace " + spec.netns + "; ip netns add " + spec.netns);
+  } else if (::if_nametoindex(spec.target.c_str()) != 0)
     return problem(spec, "an interface " + spec.target +
                              " exists already; the port makes its own, so choose another name or ip link del " +
                              spec.target);

@@ -48,6 +48,8 @@ bool is_routine(const std::string& line) {
                            "hugepages reported on node",                 // a page size this machine does not use
                            "No valid MAC in devargs or device",          // a random one does
                            "waiting for client connection",              // our own stand-in comes
+                           "register mp action callback",                // another process of ours would need it
+                           "Failed to remove socket file",               // its name went as soon as it was bound
                            "Expected valid Vhost FD",                    // one hang-up, noticed more than once
                            "mismatches;", "some packets maybe resent"})  // how a ring is taken over after a kill
     if (line.find(text) != std::string::npos) return true;

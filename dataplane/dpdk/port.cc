@@ -12,7 +12,6 @@
 #include <chrono>
 #include <thread>
 
-#include "base/descriptor.h"
 #include "dataplane/dpdk/device_check.h"
 #include "dataplane/dpdk/port_state.h"
 
@@ -37,15 +36,6 @@ std::uint32_t next_power_of_two(std::uint32_t value) {
 
 bool is_interface(PortKind kind) {
   return kind == PortKind::af_packet || kind == PortKind::af_xdp || kind == PortKind::tap;
-}
-
-// The driver of an af_packet or af_xdp port takes its link for up from the beginning to the end.
-bool interface_is_running(const std::string& name) {
-  const Descriptor any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  name.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
-  constexpr int wanted = IFF_UP | IFF_RUNNING;
-  return ::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & wanted) == wanted;
 }
 
 // Returns when the thread that runs drivers' background work has finished what it was at.
@@ -103,9 +93,23 @@ bool Port::State::device_link() const {
   if (!started || stand_in_present()) return false;
   const PortKind kind = config.spec.kind;
   if (kind == PortKind::af_packet || kind == PortKind::af_xdp)
-    return ::if_nametoindex(config.spec.target.c_str()) == interface && interface_is_running(config.spec.target);
+    // Their drivers take the link for up from the beginning to the end.
+    return present_interface() == interface && interface_runs();
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
+}
+
+int Port::State::present_interface() const {
+  ifreq request{};
+  config.spec.target.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
+  return asking && ::ioctl(asking->get(), SIOCGIFINDEX, &request) == 0 ? request.ifr_ifindex : 0;
+}
+
+bool Port::State::interface_runs() const {
+  ifreq request{};
+  config.spec.target.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
+  constexpr int wanted_flags = IFF_UP | IFF_RUNNING;
+  return ::ioctl(asking->get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & wanted_flags) == wanted_flags;
 }
 
 void Port::State::apply_filter() {
@@ -205,8 +209,7 @@ Port::Condition Port::tend() {
   if (s.memif) {
     const MemifSocket::State state = s.memif->step();
     s.lost = !(state == MemifSocket::State::talking && s.device_link());
-  } else if (s.watch.removed ||
-             (is_interface(s.config.spec.kind) && ::if_nametoindex(s.config.spec.target.c_str()) != s.interface)) {
+  } else if (s.watch.removed || (is_interface(s.config.spec.kind) && s.present_interface() != s.interface)) {
     s.lost = true;
   }
   return s.lost ? Condition::lost : Condition::ready;

@@ -1,12 +1,15 @@
 // A port's device: from a port string to running queues, and back.
-#include <net/if.h>
+#include <fcntl.h>
 #include <rte_bus_vdev.h>
 #include <rte_dev.h>
 #include <rte_errno.h>
 #include <rte_eth_ring.h>
+#include <sched.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 #include <thread>
 
@@ -21,6 +24,29 @@ namespace {
 constexpr std::uint32_t default_framecnt = 4096;
 // net_tap takes as many buffers from the pool as its queue has descriptors, and uses one at a time.
 constexpr std::uint16_t tap_descriptors = 64;
+
+// Moves the calling thread into a named network namespace for its lifetime; an empty name leaves it where it is.
+class InNamespace {
+ public:
+  explicit InNamespace(const std::string& name) {
+    if (name.empty()) return;
+    home_ = ::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC);
+    const Descriptor there(::open(("/run/netns/" + name).c_str(), O_RDONLY | O_CLOEXEC));
+    entered_ = home_ >= 0 && there.get() >= 0 && ::setns(there.get(), CLONE_NEWNET) == 0;
+  }
+  ~InNamespace() {
+    if (home_ < 0) return;
+    if (entered_ && ::setns(home_, CLONE_NEWNET) != 0) std::abort();  // never go on in the wrong network
+    ::close(home_);
+  }
+  InNamespace(const InNamespace&) = delete;
+  InNamespace& operator=(const InNamespace&) = delete;
+  bool entered() const { return entered_; }
+
+ private:
+  int home_ = -1;
+  bool entered_ = true;
+};
 
 std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
   return text(mac);
@@ -198,7 +224,8 @@ Result<void> Port::State::configure() {
     return problem(std::to_string(config.queues) + " queues are needed, one a worker; the device has " +
                    std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)));
   // The other virtual devices name limits that they do not have.
-  if ((kind == PortKind::pci || kind == PortKind::af_xdp) && std::uint32_t{config.mtu} + link_overhead > info.max_rx_pktlen)
+  if ((kind == PortKind::pci || kind == PortKind::af_xdp) &&
+      std::uint32_t{config.mtu} + link_overhead > info.max_rx_pktlen)
     return problem("MTU " + std::to_string(config.mtu) + " is more than the device can: " +
                    std::to_string(static_cast<int>(info.max_rx_pktlen) - link_overhead));
   counts_by_queue = info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_AUTOFILL_QUEUE_XSTATS) != 0;
@@ -239,10 +266,13 @@ Result<void> Port::State::start_device() {
 Result<void> Port::State::open_device() {
   const PortSpec& spec = config.spec;
   Eal::mark_log();
-  if (spec.kind == PortKind::af_packet || spec.kind == PortKind::af_xdp)
-    interface = ::if_nametoindex(spec.target.c_str());
+  // net_tap opens everything it needs, its queues too, where the calling thread is.
+  const InNamespace there(spec.netns);
+  if (!there.entered()) return problem("cannot enter network namespace " + spec.netns + ": " + std::strerror(errno));
+  asking = std::make_unique<Descriptor>(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (spec.kind != PortKind::tap) interface = present_interface();
   if (auto ok = probe(); !ok) return ok;
-  if (spec.kind == PortKind::tap) interface = ::if_nametoindex(spec.target.c_str());
+  if (spec.kind == PortKind::tap) interface = present_interface();
   if (auto ok = configure(); !ok) return ok;
   // A memif client starts when its server is there (recover_memif).
   if (spec.kind != PortKind::memif || spec.socket_server)

@@ -36,7 +36,7 @@ constexpr unsigned of(PortKind first, Kinds... others) {
 }
 
 // Every option: its name, what it may be, and the kinds that take it.
-enum class Form : std::uint8_t { number, power_of_two, octal, role, mac, path };
+enum class Form : std::uint8_t { number, power_of_two, octal, role, mac, name, path };
 struct OptionRow {
   std::string_view name;
   unsigned kinds;
@@ -69,6 +69,7 @@ constexpr OptionRow options[] = {
      [](PortSpec& s, std::uint64_t n) { s.start_queue = static_cast<std::uint16_t>(n); }},
     {"copy", of(af_xdp), Form::number, 0, 1, [](PortSpec& s, std::uint64_t n) { s.copy = n != 0; }},
     {"mac", of(tap), Form::mac, 0, 0, nullptr},
+    {"netns", of(tap), Form::name, 0, 0, nullptr},
     {"infinite", of(pcap), Form::number, 0, 1, [](PortSpec& s, std::uint64_t n) { s.infinite = n != 0; }},
     {"size", of(null), Form::number, 60, 9018,
      [](PortSpec& s, std::uint64_t n) { s.frame_bytes = static_cast<std::uint16_t>(n); }},
@@ -247,6 +248,12 @@ Result<void> read_option(PortSpec& spec, std::string_view key, std::string_view 
         return bad(spec.text, "option mac: expected a unicast Ethernet address like 02:00:00:00:00:01, got \"" +
                                   std::string(value) + "\"");
       return {};
+    case Form::name:
+      if (auto ok = check_name(spec.text, "name of netns", value, 200); !ok) return ok;
+      if (value.find('/') != std::string_view::npos || value == "." || value == "..")
+        return bad(spec.text, "option netns: expected a name as ip netns shows it, got \"" + std::string(value) + "\"");
+      spec.netns = value;
+      return {};
     case Form::path:
       if (auto ok = check_name(spec.text, "path of secret_file", value, 1024); !ok) return ok;
       spec.secret_file = value;
@@ -297,6 +304,9 @@ std::string kind_options(PortKind kind) {
         break;
       case Form::mac:
         text += "MAC";
+        break;
+      case Form::name:
+        text += "NAME";
         break;
       case Form::path:
         text += "PATH";

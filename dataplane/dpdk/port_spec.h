@@ -47,11 +47,12 @@ struct PortSpec {
   bool copy = false;              // af_xdp: never zero-copy, whatever the interface's driver offers
   bool socket_server = false;     // this end makes the socket (?server=0|1; memif: ?role=server|client)
   std::optional<std::array<std::uint8_t, 6>> mac;  // tap: the interface's own; none: random
-  std::uint32_t memif_id = 0;                      // memif: both ends must name the same (?id=)
-  std::uint16_t socket_mode = 0600;                // memif server: permissions of the socket (?mode=, octal)
-  std::string secret_file;                         // memif: path; both ends must know the same 1 to 24 bytes
-  bool infinite = false;                           // pcap: read the file again and again (?infinite=1; benchmarks)
-  std::uint16_t frame_bytes = 0;  // null: receive frames of this size without end (?size=; benchmarks), 0 = none
+  std::string netns;                 // tap: named network namespace it is made in; empty: the process' own
+  std::uint32_t memif_id = 0;        // memif: both ends must name the same (?id=)
+  std::uint16_t socket_mode = 0600;  // memif server: permissions of the socket (?mode=, octal)
+  std::string secret_file;           // memif: path; both ends must know the same 1 to 24 bytes
+  bool infinite = false;             // pcap: read the file again and again (?infinite=1; benchmarks)
+  std::uint16_t frame_bytes = 0;     // null: receive frames of this size without end (?size=; benchmarks), 0 = none
 };
 
 // The options a kind takes, with what they may be: "queues=1..16 descriptors=64..4096 …", for people.

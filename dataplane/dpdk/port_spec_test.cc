@@ -66,7 +66,7 @@ TEST(PortSpec, EveryKindTakesItsOptionsAndNoOther) {
       {"vhost-user:/x", {"queues=2", "mbufs=4096", "server=0"}},
       {"af_packet:eth1", {"queues=2", "mbufs=4096", "framesz=4096", "framecnt=128"}},
       {"af_xdp:eth1", {"queues=2", "descriptors=512", "mbufs=4096", "start_queue=3", "copy=1"}},
-      {"tap:t0", {"queues=2", "mbufs=4096", "mac=02:00:00:00:00:01"}},
+      {"tap:t0", {"queues=2", "mbufs=4096", "mac=02:00:00:00:00:01", "netns=red"}},
       {"memif:/x",
        {"queues=2", "descriptors=512", "mbufs=4096", "role=server", "id=7", "mode=0660", "secret_file=/run/secret"}},
       {"pcap:a,", {"mbufs=4096", "infinite=1"}},
@@ -163,6 +163,7 @@ TEST(PortSpec, RefusesAndSaysWhatWasExpected) {
       {"tap:t?mac=02:00:00:00:00", "expected a unicast Ethernet address"},
       {"tap:t?mac=02-00-00-00-00-01", "expected a unicast Ethernet address"},
       {"tap:t?mac=+2:00:00:00:00:01", "expected a unicast Ethernet address"},
+      {"tap:t?netns=../x", "as ip netns shows it"},
       {"null?mbufs=1000", "from 1024"},
   };
   for (const auto& row : table) {

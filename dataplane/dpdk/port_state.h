@@ -8,6 +8,7 @@
 #include <mutex>
 #include <optional>
 
+#include "base/descriptor.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/first_peer.h"
 #include "dataplane/dpdk/memif_socket.h"
@@ -42,7 +43,8 @@ struct Port::State {
 
   std::string device;                   // DPDK device name; empty for pci
   std::uint16_t id = RTE_MAX_ETHPORTS;  // RTE_MAX_ETHPORTS: no device
-  unsigned interface = 0;               // kernel's number of the interface opened, where there is one
+  int interface = 0;                    // kernel's number of the interface opened, where there is one
+  std::unique_ptr<Descriptor> asking;   // a socket in the interface's network namespace
   std::uint32_t framesz = 0;            // af_packet ring frame, bytes
   std::unique_ptr<RingEnd> ring_end;
   std::optional<FirstPeer> first_peer;
@@ -83,6 +85,10 @@ struct Port::State {
   void apply_filter();
   void read_counters();
   bool device_link() const;
+  // The kernel's number of the interface with the port's name now, 0 if there is none; and whether it is up and
+  // running.
+  int present_interface() const;
+  bool interface_runs() const;
   // The driver may take the stand-in for a peer until it has noticed its leave.
   bool stand_in_present() const {
     if (!first_peer) return false;

@@ -38,17 +38,21 @@ Namespace::Namespace(const std::string& name, const std::string& address) {
   name_ = "sct-" + unique;
   near_ = "n" + unique;  // interface names have at most 15 characters
   far_ = "f" + unique;
+  address_ = address;
   ready_ = command("ip netns add " + name_) &&
-           command("ip link add " + near_ + " type veth peer name " + far_ + " netns " + name_) &&
-           // What a host's own IPv6 sends would be one more thing to count.
-           command("sysctl -qw net.ipv6.conf." + near_ + ".disable_ipv6=1") &&
-           command("ip netns exec " + name_ + " sysctl -qw net.ipv6.conf.all.disable_ipv6=1") &&
-           command("ip -n " + name_ + " addr add " + address + " dev " + far_) &&
-           command("ip -n " + name_ + " link set " + far_ + " up") &&
-           command("ip -n " + name_ + " route add 239.0.0.0/8 dev " + far_) &&
-           // A veth leaves UDP checksums to hardware it does not have; see docs/ports.md.
-           command("ip netns exec " + name_ + " ethtool -K " + far_ + " tx off") &&
-           command("ip link set " + near_ + " up");
+           command("ip netns exec " + name_ + " sysctl -qw net.ipv6.conf.all.disable_ipv6=1") && make_link();
+}
+
+bool Namespace::make_link() {
+  return command("ip link add " + near_ + " type veth peer name " + far_ + " netns " + name_) &&
+         // What a host's own IPv6 sends would be one more thing to count.
+         command("sysctl -qw net.ipv6.conf." + near_ + ".disable_ipv6=1") &&
+         command("ip -n " + name_ + " addr add " + address_ + " dev " + far_) &&
+         command("ip -n " + name_ + " link set " + far_ + " up") &&
+         command("ip -n " + name_ + " route add 239.0.0.0/8 dev " + far_) &&
+         // A veth leaves UDP checksums to hardware it does not have; see docs/ports.md.
+         command("ip netns exec " + name_ + " ethtool -K " + far_ + " tx off") &&
+         command("ip link set " + near_ + " up");
 }
 
 Namespace::~Namespace() {
