@@ -33,6 +33,12 @@ struct OuterTunnel {
   std::optional<std::uint8_t> dscp = std::nullopt;  // 0..63; none: the inner packet's
 };
 
+// "tunnel-preserve", "tunnel-fixed", "transport": as configurations and messages name them.
+std::string text(EspMode mode);
+// Refuses addresses of two families, a destination that is no multicast beyond the link, a source that is no host's, a
+// TTL of 0 and a DSCP above 63.
+Result<void> validate(const OuterTunnel& outer);
+
 // What the configuration says of a group's traffic, whatever keys come.
 struct GroupProtection {
   std::vector<Selector> selectors = {};             // at least one

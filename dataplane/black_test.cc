@@ -188,7 +188,7 @@ TEST_F(Black, HostileFrames) {
     expect_drop(lying, DropReason::bad_ip_header);
   }
   expect_drop(ethernet(pattern(28), {}, 0x0806), DropReason::not_ip);
-  expect_drop(ethernet(pattern(60), {}, 0x86dd), DropReason::ipv6);
+  expect_drop(ethernet(pattern(60), {}, 0x86dd), DropReason::bad_ip_header);
   EXPECT_EQ(path_.black(good).verdict, Verdict::forward);
 }
 
@@ -279,8 +279,9 @@ TEST_F(Black, LyingTrailers) {
   expect_drop(trailer({0, 0, 0, 0, 4, 4}), DropReason::bad_padding);
   expect_drop(trailer({255, 4}), DropReason::bad_padding);
   expect_drop(trailer({59, 4}), DropReason::bad_padding);
-  expect_drop(trailer({0, 41}), DropReason::bad_next_header);
-  expect_drop(trailer({0, 59}), DropReason::bad_next_header);  // RFC 4303 §2.6: dummy packet
+  expect_drop(trailer({0, 41}), DropReason::bad_inner_packet);  // says IPv6, is IPv4
+  expect_drop(trailer({0, 17}), DropReason::bad_next_header);   // no tunnel
+  expect_drop(trailer({0, 59}), DropReason::bad_next_header);   // RFC 4303 §2.6: dummy packet
   Bytes all_pad;
   for (int i = 1; i <= 255; ++i)
     all_pad.push_back(static_cast<std::uint8_t>(i));

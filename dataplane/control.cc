@@ -16,7 +16,7 @@ constexpr std::size_t remembered_epochs = 64;
 struct Group {
   std::string id;
   std::uint32_t index = 0;
-  std::vector<Selector> selectors;
+  GroupProtection protection;
   std::optional<std::uint64_t> active;   // epoch that seals; none after it was retired
   std::optional<std::uint64_t> highest;  // ever active; never falls (H5)
   SteadyTime lease_until = SteadyTime::min();
@@ -141,8 +141,7 @@ struct DataPlane::State {
   std::vector<std::unique_ptr<Worker>> workers;
   std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
-  std::vector<Rule> rules;  // of all groups
-  std::shared_ptr<const Policy> policy = std::make_shared<const Policy>(std::vector<Rule>{});
+  std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
   std::unique_ptr<const Snapshot> current;
   std::function<std::vector<PortStatistics>()> ports;
 };
@@ -180,15 +179,12 @@ std::uint32_t DataPlane::workers() const {
 
 Result<void> DataPlane::protect(const std::string& group_id, const GroupProtection& protection) {
   State& state = *state_;
-  const std::vector<Selector>& selectors = protection.selectors;
   if (state.groups.count(group_id) != 0) return fail("group " + group_id + " is protected already");
-  if (selectors.empty()) return fail("group " + group_id + ": expected at least one selector, got none");
-  if (protection.mode != EspMode::tunnel_preserve || protection.outer)
-    return fail("group " + group_id + ": expected ESP mode tunnel-preserve, the only one this version carries");
-  for (const Selector& selector : selectors) {
-    if (auto valid = validate(selector); !valid) return fail("group " + group_id + ": " + valid.error().message);
+  if (auto valid = check_protection(protection); !valid)
+    return fail("group " + group_id + ": " + valid.error().message);
+  for (const Selector& selector : protection.selectors) {
     for (const auto& [other_id, other] : state.groups) {
-      for (const Selector& theirs : other.selectors) {
+      for (const Selector& theirs : other.protection.selectors) {
         if (overlap(selector, theirs))
           return fail("group " + group_id + ": selector " + selector.text() + " overlaps " + theirs.text() +
                       " of group " + other_id + "; a packet must belong to one group only (H16)");
@@ -199,12 +195,11 @@ Result<void> DataPlane::protect(const std::string& group_id, const GroupProtecti
   Group& group = state.groups[group_id];
   group.id = group_id;
   group.index = static_cast<std::uint32_t>(state.groups.size() - 1);
-  group.selectors = selectors;
-  for (const Selector& selector : selectors) {
-    // IPv6 needs no rule to be protected: none of it passes yet.
-    if (selector.destination.address.family == 4) state.rules.push_back(compile(selector, group.index));
-  }
-  state.policy = std::make_shared<const Policy>(state.rules);
+  group.protection = protection;
+  auto policy = std::make_shared<Policy>(*state.policy);
+  for (const Selector& selector : protection.selectors)
+    policy->add(selector, group.index);
+  state.policy = std::move(policy);
   state.publish();
   return {};
 }
@@ -214,7 +209,7 @@ Result<void> DataPlane::install(GroupEpoch given) {
   auto found = state.find_group(given.group_id);
   if (!found) return tl::unexpected<Error>(found.error());
   Group& group = **found;
-  if (auto ok = check_epoch(given, group.selectors, state.options.workers); !ok) return ok;
+  if (auto ok = check_epoch(given, group.protection, state.options.workers); !ok) return ok;
   const std::string where = "group " + group.id + " epoch " + std::to_string(given.epoch) + ": ";
   if (group.epochs.count(given.epoch) != 0) return fail(where + "is installed already");
   if (given.active && group.highest && *group.highest > given.epoch)
@@ -236,9 +231,17 @@ Result<void> DataPlane::install(GroupEpoch given) {
                     " (H12)");
     }
   }
-  for (const Selector& selector : given.selectors)
-    epoch->rules.rules.push_back(compile(selector, group.index));
-  epoch->rules.same_as_policy = std::all_of(group.selectors.begin(), group.selectors.end(), [&](const Selector& ours) {
+  for (const Selector& selector : given.selectors) {
+    if (selector.destination.address.family == 4) {
+      epoch->rules.rules.push_back(compile(selector, group.index));
+    } else {
+      epoch->rules.rules6.push_back(compile_for<Address6>(selector, group.index));
+    }
+  }
+  epoch->rules.mode = given.mode;
+  if (group.protection.outer) epoch->rules.outer = compile_outer(*group.protection.outer);
+  const std::vector<Selector>& ours_all = group.protection.selectors;
+  epoch->rules.same_as_policy = std::all_of(ours_all.begin(), ours_all.end(), [&](const Selector& ours) {
     return std::any_of(given.selectors.begin(), given.selectors.end(),
                        [&](const Selector& theirs) { return theirs.covers(ours); });
   });

@@ -65,18 +65,42 @@ void Epoch::update_window() {
   range.window_last = static_cast<std::uint32_t>(std::min<std::uint64_t>(last, range.last));
 }
 
-Result<void> check_epoch(const GroupEpoch& epoch, const std::vector<Selector>& protected_selectors,
-                         std::uint32_t workers) {
+Result<void> check_protection(const GroupProtection& protection) {
+  if (protection.selectors.empty()) return fail("expected at least one selector, got none");
+  for (const Selector& selector : protection.selectors)
+    if (auto valid = validate(selector); !valid) return valid;
+  const bool fixed = protection.mode == EspMode::tunnel_fixed;
+  if (!fixed && protection.outer)
+    return fail("expected an outer header with mode tunnel-fixed only, got one with " + text(protection.mode));
+  if (!fixed) return {};
+  if (!protection.outer) return fail("expected an outer header with mode tunnel-fixed, got none");
+  return validate(*protection.outer);
+}
+
+OuterHeader compile_outer(const OuterTunnel& outer) {
+  OuterHeader header;
+  header.family = outer.destination.family;
+  header.ttl = outer.ttl.value_or(0);
+  header.dscp = outer.dscp.value_or(OuterHeader::inner_dscp);
+  if (header.family == 4) {
+    header.source = address4(outer.source);
+    header.destination = address4(outer.destination);
+  } else {
+    header.source6 = address6(outer.source);
+    header.destination6 = address6(outer.destination);
+  }
+  return header;
+}
+
+Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers) {
   const std::string where = epoch_name(epoch.group_id, epoch.epoch) + ": ";
-  if (epoch.mode != EspMode::tunnel_preserve)
-    return fail(where + "expected ESP mode tunnel-preserve, the only one this version carries");
+  if (epoch.mode != protection.mode)
+    return fail(where + "expected ESP mode " + text(protection.mode) + ", as configured, got " + text(epoch.mode) +
+                " (H12)");
   if (epoch.selectors.empty()) return fail(where + "expected at least one selector, got none");
   for (const Selector& selector : epoch.selectors) {
     if (auto valid = validate(selector); !valid) return fail(where + valid.error().message);
-    if (selector.destination.address.family != 4)
-      return fail(where + "expected an IPv4 selector, got " + selector.text() +
-                  "; this version does not carry IPv6 yet");
-    const bool covered = std::any_of(protected_selectors.begin(), protected_selectors.end(),
+    const bool covered = std::any_of(protection.selectors.begin(), protection.selectors.end(),
                                      [&](const Selector& outer) { return outer.covers(selector); });
     if (!covered) return fail(where + "selector " + selector.text() + " lies outside what the configuration protects");
   }

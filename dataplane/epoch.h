@@ -71,8 +71,13 @@ struct Epoch {
 };
 
 // Refuses modes, families, sizes and ranges this version does not carry (H12), naming what was expected.
-Result<void> check_epoch(const GroupEpoch& epoch, const std::vector<Selector>& protected_selectors,
-                         std::uint32_t workers);
+Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers);
+
+// What protect() is given, alone: selectors, and an outer header where the mode wants one and only there.
+Result<void> check_protection(const GroupProtection& protection);
+
+// As the path uses it; outer was checked.
+OuterHeader compile_outer(const OuterTunnel& outer);
 
 // Makes SAs from keys; errors name the SPI. Keys given twice, out of range or among own SPIs are refused or, for
 // inbound ones that exist or are our own, left out.

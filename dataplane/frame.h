@@ -19,8 +19,9 @@ enum class Verdict : std::uint8_t {
 };
 
 // A contiguous frame from destination MAC to the last byte, without FCS. The pipeline rewrites it in place: sealing
-// moves data back by seal_headroom and appends up to seal_tailroom bytes; opening moves data forward and shortens it.
-// The owner sets everything but verdict, reason and target, and must be the buffer's only user (reference count 1).
+// moves data back by seal_headroom (or seal_headroom6) and appends up to seal_tailroom bytes; opening moves data
+// forward and shortens it. The owner sets everything but verdict, reason and target, and must be the buffer's only user
+// (reference count 1).
 struct Frame {
   std::uint8_t* data = nullptr;
   std::uint32_t length = 0;    // bytes at data
@@ -34,6 +35,8 @@ struct Frame {
 
 // Outer IPv4 header 20 + ESP header 8 + IV 8.
 inline constexpr std::uint32_t seal_headroom = 36;
+// With an outer IPv6 header: 40.
+inline constexpr std::uint32_t seal_headroom6 = 56;
 // At most 3 bytes of padding, pad length, next header, ICV 16.
 inline constexpr std::uint32_t seal_tailroom = 3 + 2 + 16;
 

@@ -5,8 +5,6 @@
 
 namespace sealcast::dataplane {
 
-inline constexpr std::uint8_t protocol_icmpv6 = 58;
-
 // Whether an ICMPv6 message type is one of MLD's.
 constexpr bool is_mld(std::uint8_t type) {
   return (type >= 130 && type <= 132) || type == 143;

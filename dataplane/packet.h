@@ -14,6 +14,7 @@ inline constexpr std::uint32_t ethernet_bytes = 14;
 inline constexpr std::uint32_t vlan_tag_bytes = 4;
 inline constexpr std::uint32_t max_vlan_tags = 2;  // 802.1ad: QinQ
 inline constexpr std::uint32_t min_ipv4_bytes = 20;
+inline constexpr std::uint32_t ipv6_header_bytes = 40;
 inline constexpr std::uint32_t udp_header_bytes = 8;
 
 inline constexpr std::uint16_t ether_type_ipv4 = 0x0800;
@@ -22,23 +23,35 @@ inline constexpr std::uint16_t ether_type_ipv6 = 0x86dd;
 inline constexpr std::uint8_t protocol_igmp = 2;
 inline constexpr std::uint8_t protocol_ipv4 = 4;  // as ESP's next header: tunnel mode
 inline constexpr std::uint8_t protocol_udp = 17;
+inline constexpr std::uint8_t protocol_ipv6 = 41;  // as ESP's next header: tunnel mode
 inline constexpr std::uint8_t protocol_esp = 50;
+inline constexpr std::uint8_t protocol_ah = 51;
+inline constexpr std::uint8_t protocol_icmpv6 = 58;
 
 // An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the
 // family and look at the addresses of theirs only.
 struct Packet {
-  std::uint8_t family = 0;         // 4 or 6; 0: not IP (only ip_offset and ether_type are set)
-  std::uint8_t protocol = 0;       // of the upper layer: IPv6 extension headers are walked over
-  std::uint8_t ttl = 0;            // hop limit
-  std::uint8_t traffic_class = 0;  // DSCP in the upper six bits, ECN in the lower two
-  bool fragment = false;           // any part of a fragmented packet
-  bool later_fragment = false;     // offset > 0: no transport header inside
-  std::uint16_t ether_type = 0;    // behind the VLAN tags
-  std::uint32_t ip_offset = 0;     // from the start of the Ethernet frame: 14, 18 or 22
-  std::uint32_t header_bytes = 0;  // IPv4: 20..60; IPv6: the fixed header and the extension headers walked
-  std::uint32_t total_bytes = 0;   // of the IP packet; >= header_bytes
-  std::uint32_t fragment_id = 0;   // of a fragment
-  std::uint32_t source = 0;        // IPv4
+  std::uint8_t family = 0;             // 4 or 6; 0: not IP (only ip_offset and ether_type are set)
+  std::uint8_t protocol = 0;           // of the upper layer: IPv6 extension headers are walked over
+  std::uint8_t ttl = 0;                // hop limit
+  std::uint8_t traffic_class = 0;      // DSCP in the upper six bits, ECN in the lower two
+  bool fragment = false;               // any part of a fragmented packet
+  bool later_fragment = false;         // offset > 0: no transport header inside
+  bool more_fragments = false;         // ... and not the last one
+  bool router_alert = false;           // IPv6: among the hop-by-hop options
+  std::uint8_t fragment_protocol = 0;  // what the fragment header (IPv4: the header) names
+  std::uint16_t ether_type = 0;        // behind the VLAN tags
+  std::uint32_t ip_offset = 0;         // from the start of the Ethernet frame: 14, 18 or 22
+  std::uint32_t header_bytes = 0;      // IPv4: 20..60; IPv6: the fixed header and the extension headers walked
+  std::uint32_t total_bytes = 0;       // of the IP packet; >= header_bytes
+  std::uint32_t fragment_id = 0;       // of a fragment
+  std::uint32_t fragment_offset = 0;   // bytes
+  // Offsets from the IP header: of the byte that names protocol; of the place where ESP stands in transport mode
+  // (RFC 4303 §3.1.1) and of the byte that names what stands there.
+  std::uint32_t protocol_field = 0;
+  std::uint32_t esp_place = 0;
+  std::uint32_t esp_field = 0;
+  std::uint32_t source = 0;  // IPv4
   std::uint32_t destination = 0;
   Address6 source6;  // IPv6
   Address6 destination6;
@@ -123,40 +136,107 @@ inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Pac
   const std::uint16_t fragment = load16(p + 6);
   packet.fragment = (fragment & 0x3fff) != 0;  // MF or an offset
   packet.later_fragment = (fragment & 0x1fff) != 0;
+  packet.more_fragments = (fragment & 0x2000) != 0;
+  packet.fragment_offset = (fragment & 0x1fffU) * 8;
   packet.fragment_id = load16(p + 4);
-  packet.protocol = p[9];
+  packet.protocol = packet.fragment_protocol = p[9];
+  packet.protocol_field = packet.esp_field = 9;
+  packet.esp_place = packet.header_bytes;
   packet.source = load32(p + 12);
   packet.destination = load32(p + 16);
   return DropReason::none;
 }
 
-// Finds the IP packet in a frame behind at most two VLAN tags, checks it, and cuts off what follows it (Ethernet
-// padding). none; or not_ip, ipv6 (packet.family is 0), not_multicast (packet is filled): what a rule may let pass; or
-// short_frame, truncated, bad_ip_header: what nothing may.
-inline DropReason parse_frame(Frame& frame, Packet& packet) noexcept {
-  if (frame.length < ethernet_bytes) return DropReason::short_frame;
-  std::uint32_t offset = ethernet_bytes;
-  std::uint16_t type = load16(frame.data + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    if (frame.length < offset + vlan_tag_bytes) return DropReason::short_frame;
-    type = load16(frame.data + offset + 2);
-    offset += vlan_tag_bytes;
-  }
-  packet.ether_type = type;
-  packet.ip_offset = offset;
-  if (type != ether_type_ipv4) return type == ether_type_ipv6 ? DropReason::ipv6 : DropReason::not_ip;
-  const DropReason bad = parse_ipv4(frame.data + offset, frame.length - offset, packet);
-  if (bad != DropReason::none) return bad;
-  const std::uint32_t excess = frame.length - offset - packet.total_bytes;
-  frame.length -= excess;
-  frame.tailroom += excess;
-  return (packet.destination >> 28) != 0xe ? DropReason::not_multicast : DropReason::none;
+// Extension headers walked over in one packet: no honest sender of multicast needs more, and the walk stays short.
+inline constexpr std::uint32_t max_extension_headers = 8;
+inline constexpr std::uint32_t max_extension_bytes = 512;
+
+// The same for IPv6 (RFC 8200), extension headers walked up to the upper layer, to ESP or AH, or to a later fragment's
+// payload. none, or short_frame, truncated, bad_ip_header, ipv6_extension (what cannot be judged: a jumbogram, segments
+// left to visit, headers cut off, too many or out of order).
+DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept;
+
+// Where the network layer's packet begins, behind at most two VLAN tags, and its EtherType. False: the frame is too
+// short to say.
+inline bool parse_link(const Frame& frame, std::uint16_t& type, std::uint32_t& offset) noexcept {
+  if (frame.length < ethernet_bytes) return false;
+  offset = ethernet_bytes;
+  type = load16(frame.data + 12);
+  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags)
+    [[unlikely]] {
+      if (frame.length < offset + vlan_tag_bytes) return false;
+      type = load16(frame.data + offset + 2);
+      offset += vlan_tag_bytes;
+    }
+  return true;
 }
 
+// Cuts off what follows the IP packet (Ethernet padding).
+inline void cut_padding(Frame& frame, const Packet& packet) noexcept {
+  const std::uint32_t excess = frame.length - packet.ip_offset - packet.total_bytes;
+  frame.length -= excess;
+  frame.tailroom += excess;
+}
+
+inline bool is_multicast(const Packet& packet) noexcept {
+  return packet.family == 4 ? (packet.destination >> 28) == 0xe : (packet.destination6.high >> 56) == 0xff;
+}
+
+// Finds the IP packet in a frame behind at most two VLAN tags, checks it, and cuts off what follows it. none; or not_ip
+// (packet.family is 0), not_multicast (packet is filled): what a rule may let pass; or short_frame, truncated,
+// bad_ip_header, ipv6_extension: what nothing may.
+inline DropReason parse_frame(Frame& frame, Packet& packet) noexcept {
+  std::uint16_t type = 0;
+  std::uint32_t offset = 0;
+  if (!parse_link(frame, type, offset)) return DropReason::short_frame;
+  packet.ether_type = type;
+  packet.ip_offset = offset;
+  if (type != ether_type_ipv4 && type != ether_type_ipv6) return DropReason::not_ip;
+  const DropReason bad = type == ether_type_ipv4 ? parse_ipv4(frame.data + offset, frame.length - offset, packet)
+                                                 : parse_ipv6(frame.data + offset, frame.length - offset, packet);
+  if (bad != DropReason::none) {
+    packet.family = 0;
+    return bad;
+  }
+  cut_padding(frame, packet);
+  return is_multicast(packet) ? DropReason::none : DropReason::not_multicast;
+}
+
+// What the worker's templates need to know of a family.
+struct V4 {
+  using Address = Address4;
+  static constexpr std::uint8_t family = 4;
+  static constexpr std::uint8_t next_header = protocol_ipv4;
+  static constexpr std::uint16_t ether_type = ether_type_ipv4;
+  static constexpr std::uint32_t header_bytes = min_ipv4_bytes;
+  static constexpr std::uint32_t address_offset = 12;  // source, then destination
+  static constexpr std::uint32_t addresses_bytes = 8;
+  static Address source(const Packet& packet) noexcept { return packet.source; }
+  static Address destination(const Packet& packet) noexcept { return packet.destination; }
+  static DropReason parse(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
+    return parse_ipv4(p, available, packet);
+  }
+};
+struct V6 {
+  using Address = Address6;
+  static constexpr std::uint8_t family = 6;
+  static constexpr std::uint8_t next_header = protocol_ipv6;
+  static constexpr std::uint16_t ether_type = ether_type_ipv6;
+  static constexpr std::uint32_t header_bytes = ipv6_header_bytes;
+  static constexpr std::uint32_t address_offset = 8;
+  static constexpr std::uint32_t addresses_bytes = 32;
+  static Address source(const Packet& packet) noexcept { return packet.source6; }
+  static Address destination(const Packet& packet) noexcept { return packet.destination6; }
+  static DropReason parse(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
+    return parse_ipv6(p, available, packet);
+  }
+};
+
 // What selectors look at; ip points at the packet's IP header. False: a UDP packet without room for its header.
-inline bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKey& key) noexcept {
-  key.destination = packet.destination;
-  key.source = packet.source;
+template <typename Family>
+bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<typename Family::Address>& key) noexcept {
+  key.destination = Family::destination(packet);
+  key.source = Family::source(packet);
   key.protocol = packet.protocol;
   key.has_ports = packet.protocol == protocol_udp && !packet.later_fragment;
   if (!key.has_ports) return true;
@@ -167,13 +247,29 @@ inline bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKey& 
 
 // A UDP checksum that equals the bare sum of its pseudo-header: what Linux leaves for a NIC to finish, and what nobody
 // finished. True by chance once in 65,536 packets.
-inline bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
+template <typename Family>
+bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
   const std::uint8_t* udp = ip + packet.header_bytes;
   const std::uint8_t protocol_word[2] = {0, protocol_udp};
-  const std::uint64_t sum = sum_words(ip + 12, 8) + sum_words(protocol_word, 2) + sum_words(udp + 4, 2);
+  const std::uint64_t sum = sum_words(ip + Family::address_offset, Family::addresses_bytes) +
+                            sum_words(protocol_word, 2) + sum_words(udp + 4, 2);
   std::uint16_t field;
   std::memcpy(&field, udp + 6, 2);
   return field != 0 && field == fold16(sum);
+}
+
+// For a message that may not pass.
+template <typename Family>
+constexpr DropReason membership_not_allowed =
+    Family::family == 4 ? DropReason::igmp_not_allowed : DropReason::mld_not_allowed;
+// Messages of IGMP and MLD (RFC 2710, RFC 3810): whatever group they name, they are for the link and no group's
+// traffic.
+inline bool is_membership_message(const std::uint8_t* ip, const Packet& packet) noexcept {
+  if (packet.family == 4) return packet.protocol == protocol_igmp;
+  if (packet.protocol != protocol_icmpv6 || packet.later_fragment || packet.total_bytes == packet.header_bytes)
+    return false;
+  const std::uint8_t type = ip[packet.header_bytes];
+  return (type >= 130 && type <= 132) || type == 143;
 }
 
 }  // namespace sealcast::dataplane

@@ -9,7 +9,6 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t ipv6_header_bytes = 40;
 constexpr std::uint32_t icmp_header_bytes = 8;
 constexpr std::uint8_t icmp = 58;
 constexpr std::uint8_t type_packet_too_big = 2;

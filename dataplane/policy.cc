@@ -1,19 +1,31 @@
 #include "dataplane/policy.h"
 
 #include <algorithm>
-#include <bit>
+#include <type_traits>
 
 #include "base/bytes.h"
 
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t mask_of(std::uint8_t prefix_length) {
-  return prefix_length == 0 ? 0 : ~std::uint32_t{0} << (32 - prefix_length);
+template <typename Address>
+Address mask_of(std::uint8_t length) {
+  if constexpr (std::is_same_v<Address, Address4>) {
+    return length == 0 ? 0 : ~std::uint32_t{0} << (32 - length);
+  } else {
+    const std::uint64_t ones = ~std::uint64_t{0};
+    if (length > 64) return {ones, ones << (128 - length)};
+    return {length == 0 ? 0 : ones << (64 - length), 0};
+  }
 }
 
-std::uint32_t address_of(const Prefix& prefix) {
-  return load_be<std::uint32_t>(prefix.address.bytes.data());
+template <typename Address>
+Address address_of(const IpAddress& address) {
+  if constexpr (std::is_same_v<Address, Address4>) {
+    return address4(address);
+  } else {
+    return address6(address);
+  }
 }
 
 bool overlap(const Prefix& a, const Prefix& b) {
@@ -22,14 +34,22 @@ bool overlap(const Prefix& a, const Prefix& b) {
 
 }  // namespace
 
-Rule compile(const Selector& selector, std::uint32_t group) {
-  Rule rule;
+Address4 address4(const IpAddress& address) {
+  return load_be<std::uint32_t>(address.bytes.data());
+}
+Address6 address6(const IpAddress& address) {
+  return {load_be<std::uint64_t>(address.bytes.data()), load_be<std::uint64_t>(address.bytes.data() + 8)};
+}
+
+template <typename Address>
+RuleOf<Address> compile_for(const Selector& selector, std::uint32_t group) {
+  RuleOf<Address> rule;
   rule.group = group;
-  rule.destination = address_of(selector.destination);
-  rule.destination_mask = mask_of(selector.destination.length);
+  rule.destination = address_of<Address>(selector.destination.address);
+  rule.destination_mask = mask_of<Address>(selector.destination.length);
   if (selector.source) {
-    rule.source = address_of(*selector.source);
-    rule.source_mask = mask_of(selector.source->length);
+    rule.source = address_of<Address>(selector.source->address);
+    rule.source_mask = mask_of<Address>(selector.source->length);
   }
   if (selector.protocol) {
     rule.protocol = *selector.protocol;
@@ -42,16 +62,8 @@ Rule compile(const Selector& selector, std::uint32_t group) {
   }
   return rule;
 }
-
-Match match_any(const std::vector<Rule>& rules, const PacketKey& key) noexcept {
-  Match best = Match::none;
-  for (const Rule& rule : rules) {
-    if (!rule.matches_but_ports(key)) continue;
-    if (rule.ports_match(key)) return Match::found;
-    if (!key.has_ports) best = Match::needs_ports;
-  }
-  return best;
-}
+template RuleOf<Address4> compile_for(const Selector&, std::uint32_t);
+template RuleOf<Address6> compile_for(const Selector&, std::uint32_t);
 
 bool overlap(const Selector& a, const Selector& b) {
   if (!overlap(a.destination, b.destination)) return false;
@@ -61,49 +73,43 @@ bool overlap(const Selector& a, const Selector& b) {
   return true;
 }
 
-Policy::Policy(std::vector<Rule> rules) : rules_(std::move(rules)) {
-  // Longest prefix first, then equal prefixes side by side: each run becomes one bucket.
-  std::sort(rules_.begin(), rules_.end(), [](const Rule& a, const Rule& b) {
-    if (a.destination_mask != b.destination_mask) return a.destination_mask > b.destination_mask;
-    return a.destination < b.destination;
-  });
-  buckets_.resize(std::bit_ceil(2 * rules_.size() + 2));
-  bucket_mask_ = static_cast<std::uint32_t>(buckets_.size() - 1);
-  for (std::uint32_t begin = 0; begin < rules_.size();) {
-    const Rule& first = rules_[begin];
-    std::uint32_t end = begin + 1;
-    while (end < rules_.size() && rules_[end].destination_mask == first.destination_mask &&
-           rules_[end].destination == first.destination)
-      ++end;
-    std::uint32_t i = hash(first.destination, first.destination_mask) & bucket_mask_;
-    while (buckets_[i].end != 0)
-      i = (i + 1) & bucket_mask_;
-    buckets_[i] = {first.destination, first.destination_mask, begin, end};
-    if (masks_.empty() || masks_.back() != first.destination_mask) masks_.push_back(first.destination_mask);
-    begin = end;
-  }
+template <typename Address>
+void PolicyTable<Address>::place(const RuleOf<Address>& rule) {
+  std::uint64_t i = index(rule.destination, rule.source);
+  while (used(rules_[i]))
+    i = (i + 1) & (rules_.size() - 1);
+  rules_[i] = rule;
 }
 
-Match Policy::find(const PacketKey& key, std::uint32_t& group) const noexcept {
-  Match best = Match::none;
-  for (const std::uint32_t mask : masks_) {
-    const std::uint32_t destination = key.destination & mask;
-    for (std::uint32_t i = hash(destination, mask) & bucket_mask_; buckets_[i].end != 0; i = (i + 1) & bucket_mask_) {
-      const Bucket& bucket = buckets_[i];
-      if (bucket.destination != destination || bucket.mask != mask) continue;
-      for (std::uint32_t r = bucket.begin; r < bucket.end; ++r) {
-        const Rule& rule = rules_[r];
-        if (!rule.matches_but_ports(key)) continue;
-        if (rule.ports_match(key)) {
-          group = rule.group;
-          return Match::found;
-        }
-        if (!key.has_ports) best = Match::needs_ports;
-      }
-      break;
-    }
+template <typename Address>
+void PolicyTable<Address>::add(const RuleOf<Address>& rule) {
+  if (2 * (size_ + 1) > rules_.size()) {
+    std::vector<RuleOf<Address>> former(rules_.size() * 2);
+    former.swap(rules_);
+    shift_ = 64 - std::countr_zero(rules_.size());
+    for (const auto& one : former)
+      if (used(one)) place(one);
   }
-  return best;
+  place(rule);
+  ++size_;
+  const Shape shape{rule.destination_mask, rule.source_mask};
+  if (std::find(shapes_.begin(), shapes_.end(), shape) == shapes_.end()) shapes_.push_back(shape);
+}
+
+template class PolicyTable<Address4>;
+template class PolicyTable<Address6>;
+
+Policy::Policy(const std::vector<Rule>& rules) {
+  for (const Rule& rule : rules)
+    add(rule);
+}
+
+void Policy::add(const Selector& selector, std::uint32_t group) {
+  if (selector.destination.address.family == 4) {
+    add(compile_for<Address4>(selector, group));
+  } else {
+    add(compile_for<Address6>(selector, group));
+  }
 }
 
 }  // namespace sealcast::dataplane

@@ -1,7 +1,7 @@
-// Which group a multicast packet belongs to: selectors compiled for lookup per packet. IPv4; IPv6 rules will stand in
-// a second table of the same shape.
+// Which group a multicast packet belongs to: selectors compiled for lookup per packet, a table for each family.
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <vector>
 
@@ -69,40 +69,112 @@ enum class Match : std::uint8_t {
   needs_ports,  // everything matches but the ports, which this packet (a later fragment) does not show
 };
 
-// selector must be IPv4 and valid.
-Rule compile(const Selector& selector, std::uint32_t group);
+// selector must be valid and of the family.
+template <typename Address>
+RuleOf<Address> compile_for(const Selector& selector, std::uint32_t group);
+inline Rule compile(const Selector& selector, std::uint32_t group) {
+  return compile_for<Address4>(selector, group);
+}
+Address4 address4(const IpAddress& address);
+Address6 address6(const IpAddress& address);
 
 // Any of rules; linear, for the few selectors of one epoch.
-Match match_any(const std::vector<Rule>& rules, const PacketKey& key) noexcept;
+template <typename Address>
+Match match_any(const std::vector<RuleOf<Address>>& rules, const PacketKeyOf<Address>& key) noexcept {
+  Match best = Match::none;
+  for (const auto& rule : rules) {
+    if (!rule.matches_but_ports(key)) continue;
+    if (rule.ports_match(key)) return Match::found;
+    if (!key.has_ports) best = Match::needs_ports;
+  }
+  return best;
+}
 
 // True if some packet matches both.
 bool overlap(const Selector& a, const Selector& b);
 
-// All protected selectors of all groups. Selectors of different groups never overlap (the control side refuses that),
-// so the first match is the only group. Immutable once built.
-class Policy {
+// The protected selectors of one family. Rules stand in an open hash by their destination and source prefix; a lookup
+// costs one probe per pair of prefix lengths in use, however many groups and sources there are.
+template <typename Address>
+class PolicyTable {
  public:
-  explicit Policy(std::vector<Rule> rules);
+  // Control thread, while no worker reads this object.
+  void add(const RuleOf<Address>& rule);
 
-  // On found, group is set. One hash probe per distinct destination prefix length in use.
-  Match find(const PacketKey& key, std::uint32_t& group) const noexcept;
-  std::size_t size() const { return rules_.size(); }
+  // On found, group is set.
+  Match find(const PacketKeyOf<Address>& key, std::uint32_t& group) const noexcept {
+    Match best = Match::none;
+    for (const Shape& shape : shapes_) {
+      const std::uint64_t at = index(key.destination & shape.destination_mask, key.source & shape.source_mask);
+      for (std::uint64_t i = at; used(rules_[i]); i = (i + 1) & (rules_.size() - 1)) {
+        const RuleOf<Address>& rule = rules_[i];
+        // Whatever its shape: what matches is the one group there is.
+        if (!rule.matches_but_ports(key)) continue;
+        if (rule.ports_match(key)) {
+          group = rule.group;
+          return Match::found;
+        }
+        if (!key.has_ports) best = Match::needs_ports;
+      }
+    }
+    return best;
+  }
+  // Brings near what find() of this packet will read first.
+  void prefetch(const Address& destination, const Address& source) const noexcept {
+    if (shapes_.empty()) return;
+    const Shape& shape = shapes_.front();
+    __builtin_prefetch(&rules_[index(destination & shape.destination_mask, source & shape.source_mask)]);
+  }
+  std::size_t size() const { return size_; }
 
  private:
-  struct Bucket {
-    std::uint32_t destination = 0;
-    std::uint32_t mask = 0;
-    std::uint32_t begin = 0, end = 0;  // rules; empty = unused
+  struct Shape {
+    Address destination_mask{}, source_mask{};
+    bool operator==(const Shape&) const = default;
   };
-  static std::uint32_t hash(std::uint32_t destination, std::uint32_t mask) noexcept {
-    const std::uint32_t mixed = (destination ^ (mask >> 3)) * 2654435769U;
-    return mixed ^ (mixed >> 15);  // the low bits of a product know only the low bits of its factors
+  static bool used(const RuleOf<Address>& rule) noexcept { return !is_zero(rule.destination_mask); }
+  static std::uint64_t mix(Address4 destination, Address4 source) noexcept {
+    return ((std::uint64_t{destination} << 32) | source) * 0x9e3779b97f4a7c15;
   }
+  static std::uint64_t mix(const Address6& destination, const Address6& source) noexcept {
+    return destination.low * 0x9e3779b97f4a7c15 + destination.high * 0xc2b2ae3d27d4eb4f +
+           source.low * 0x165667b19e3779f9 + source.high * 0xd6e8feb86659fd93;
+  }
+  std::uint64_t index(const Address& destination, const Address& source) const noexcept {
+    return mix(destination, source) >> shift_;
+  }
+  void place(const RuleOf<Address>& rule);
 
-  std::vector<Rule> rules_;           // by destination prefix
-  std::vector<std::uint32_t> masks_;  // distinct destination masks, longest first
-  std::vector<Bucket> buckets_;       // open addressing, power of two, at most half full
-  std::uint32_t bucket_mask_ = 0;
+  std::vector<Shape> shapes_;  // distinct pairs of prefix lengths, in order of arrival
+  std::vector<RuleOf<Address>> rules_ = std::vector<RuleOf<Address>>(2);  // power of two, at most half full
+  std::size_t size_ = 0;
+  int shift_ = 63;
+};
+
+extern template class PolicyTable<Address4>;
+extern template class PolicyTable<Address6>;
+
+// All protected selectors of all groups. Selectors of different groups never overlap (the control side refuses that),
+// so the first match is the only group. Not changed while workers read it.
+class Policy {
+ public:
+  Policy() = default;
+  explicit Policy(const std::vector<Rule>& rules);
+
+  void add(const Rule& rule) { ipv4_.add(rule); }
+  void add(const Rule6& rule) { ipv6_.add(rule); }
+  // selector must be valid.
+  void add(const Selector& selector, std::uint32_t group);
+
+  Match find(const PacketKey& key, std::uint32_t& group) const noexcept { return ipv4_.find(key, group); }
+  Match find(const PacketKey6& key, std::uint32_t& group) const noexcept { return ipv6_.find(key, group); }
+  const PolicyTable<Address4>& ipv4() const { return ipv4_; }
+  const PolicyTable<Address6>& ipv6() const { return ipv6_; }
+  std::size_t size() const { return ipv4_.size() + ipv6_.size(); }
+
+ private:
+  PolicyTable<Address4> ipv4_;
+  PolicyTable<Address6> ipv6_;
 };
 
 }  // namespace sealcast::dataplane

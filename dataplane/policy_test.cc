@@ -115,9 +115,9 @@ TEST(Policy, OverlapIsWhatSomePacketMatchesTwice) {
 }
 
 TEST(Policy, EmptyMatchesNothing) {
-  const Policy policy({});
+  const Policy policy{};
   std::uint32_t group = 0;
-  EXPECT_EQ(policy.find({0xef010101, 1, 17, true, 5000}, group), Match::none);
+  EXPECT_EQ(policy.find(PacketKey{0xef010101, 1, 17, true, 5000}, group), Match::none);
 }
 
 TEST(Policy, TenThousandGroupsAreFoundEach) {
@@ -130,9 +130,9 @@ TEST(Policy, TenThousandGroupsAreFoundEach) {
   const Policy policy(rules);
   for (std::uint32_t i = 0; i < 10'000; ++i) {
     std::uint32_t group = 0;
-    ASSERT_EQ(policy.find({0xef000000 + i * 3, 1, 17, true, 1}, group), Match::found);
+    ASSERT_EQ(policy.find(PacketKey{0xef000000 + i * 3, 1, 17, true, 1}, group), Match::found);
     ASSERT_EQ(group, i);
-    ASSERT_EQ(policy.find({0xef000000 + i * 3 + 1, 1, 17, true, 1}, group), Match::none);
+    ASSERT_EQ(policy.find(PacketKey{0xef000000 + i * 3 + 1, 1, 17, true, 1}, group), Match::none);
   }
 }
 

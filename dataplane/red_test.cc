@@ -160,7 +160,7 @@ TEST_F(Red, HostileFrames) {
   expect_drop(long_header, DropReason::bad_ip_header);
 
   expect_drop(ethernet(pattern(28), {}, 0x0806), DropReason::not_ip);  // ARP
-  expect_drop(ethernet(pattern(60), {}, 0x86dd), DropReason::ipv6);
+  expect_drop(ethernet(pattern(60), {}, 0x86dd), DropReason::bad_ip_header);
   expect_drop(ethernet(pattern(60), {}, 0x88cc), DropReason::not_ip);
 }
 

@@ -5,8 +5,10 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
+#include "base/dataplane_control.h"
 #include "dataplane/aead/engine.h"
 #include "dataplane/counter.h"
 #include "dataplane/policy.h"
@@ -14,11 +16,37 @@
 
 namespace sealcast::dataplane {
 
+// OuterTunnel as the path uses it.
+struct OuterHeader {
+  std::uint8_t family = 0;         // 4 or 6
+  std::uint8_t ttl = 0;            // 0: the inner packet's
+  std::uint8_t dscp = inner_dscp;  // 0..63
+  static constexpr std::uint8_t inner_dscp = 0xff;
+  Address4 source = 0, destination = 0;
+  Address6 source6, destination6;
+};
+
 // What all SAs of an epoch share; constant after install.
 struct EpochRules {
-  std::vector<Rule> rules;        // the epoch's selectors
+  std::vector<Rule> rules;    // the epoch's selectors, IPv4
+  std::vector<Rule6> rules6;  // ... IPv6
+  EspMode mode = EspMode::tunnel_preserve;
+  OuterHeader outer;              // with tunnel_fixed
   bool same_as_policy = false;    // they equal the group's protected selectors: the policy match is enough
   std::uint64_t expires_tsc = 0;  // nothing is sealed or opened from then on
+
+  template <typename Address>
+  const std::vector<RuleOf<Address>>& of() const noexcept {
+    if constexpr (std::is_same_v<Address, Address4>) {
+      return rules;
+    } else {
+      return rules6;
+    }
+  }
+  // Of the outer header of a packet of family.
+  std::uint8_t outer_family(std::uint8_t inner_family) const noexcept {
+    return mode == EspMode::tunnel_fixed ? outer.family : inner_family;
+  }
 };
 
 // Outbound: one slot of our own, one worker.

@@ -13,11 +13,14 @@ Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::En
       parking_(std::make_unique<ParkingLot>()),
       bypass_(settings.bypass, settings.tsc_hz, settings.bypass_seed) {
   for (const Prefix& prefix : settings.local_red_sources) {
-    if (prefix.address.family != 4) continue;
     Selector source_only;
-    source_only.destination = Prefix{IpAddress::v4(0), 0};
+    source_only.destination = Prefix{{prefix.address.family, {}}, 0};
     source_only.source = prefix;
-    local_red_.push_back(compile(source_only, 0));
+    if (prefix.address.family == 4) {
+      local_red_.push_back(compile(source_only, 0));
+    } else {
+      local_red6_.push_back(compile_for<Address6>(source_only, 0));
+    }
   }
 }
 

@@ -33,7 +33,7 @@ struct PathSettings {
   std::uint64_t bypass_seed = 0;                            // random (RecentFrames)
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
   std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
-  std::vector<Prefix> local_red_sources = {};               // IPv4; an opened packet from one of these is a loop
+  std::vector<Prefix> local_red_sources = {};               // an opened packet from one of these is a loop
 };
 
 // Written by the worker alone.
@@ -92,15 +92,41 @@ class Worker {
 
   // Red: none = a seal item was added, or the frame bypasses and has its verdict already.
   DropReason admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  DropReason admit_red_other(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  template <typename Family>
+  DropReason admit_protected(Frame& frame, const Packet& packet, std::uint64_t now_tsc,
+                             const Snapshot& snapshot) noexcept;
   DropReason check_outbound(const SealingSa& sa, std::uint64_t now_tsc) const noexcept;
-  void encapsulate(Frame& frame, std::uint32_t ip_offset, std::uint32_t inner_bytes, SealingSa& sa) noexcept;
+  template <typename Family>
+  void note_checksum(const std::uint8_t* ip, const Packet& packet) noexcept;
+  template <typename Family>
+  void encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
+  // worker_seal.h, worker_modes.cc
+  std::uint64_t take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept;
+  void add_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t payload_bytes,
+                     std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept;
+  void seal_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
+  void seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
 
   // Black: likewise with an open item, a bypass or a hand-off.
   DropReason admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  DropReason admit_black_other(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  template <typename Family>
+  DropReason admit_esp(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  template <typename Family>
+  DropReason admit_clear(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   DropReason decapsulate(Frame& frame, std::uint32_t item) noexcept;
+  // What stands behind the tag, the window and the padding; text_bytes: without padding and trailer.
+  template <typename Family>
+  DropReason open_tunnel(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;
+  template <typename Family>
+  DropReason open_transport(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;
+  // H16 and the loop guards, for the packet that would leave on red.
+  template <typename Family>
+  DropReason check_opened(const EpochRules& rules, const std::uint8_t* ip, const Packet& packet) const noexcept;
 
   // worker_bypass.cc: what is neither ESP nor multicast that a group protects. why: what it is dropped for if nothing
-  // lets it pass: not_ip or ipv6 (packet.family is 0), not_multicast, no_policy; igmp_not_allowed (an IGMP message,
+  // lets it pass: not_ip (packet.family is 0), not_multicast, no_policy; igmp_not_allowed (an IGMP or MLD message,
   // whatever its group) and, on black, clear_on_black (what must never pass). none: the frame has its verdict.
   DropReason other_from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                             const Snapshot& snapshot) noexcept;
@@ -129,7 +155,8 @@ class Worker {
   const std::uint32_t index_;
   const PathSettings& settings_;
   const aead::Engine& engine_;
-  std::vector<Rule> local_red_;  // sources only
+  std::vector<Rule> local_red_;    // sources only
+  std::vector<Rule6> local_red6_;  // ...
   std::unique_ptr<Scratch> scratch_;
   // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
   // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and

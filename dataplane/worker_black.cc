@@ -1,22 +1,25 @@
 // Black to red: parse, find the SA, check replay for every frame of the burst; open them in one call; commit, check
-// what came out, decapsulate.
+// what came out, decapsulate. Tunnel modes stand here, transport mode in worker_modes.cc.
 #include "base/secret.h"
-#include "dataplane/packet.h"
-#include "dataplane/worker_scratch.h"
+#include "dataplane/worker_open.h"
 
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t esp_header_bytes = 8;
-constexpr std::uint32_t iv_bytes = 8;
 constexpr std::uint32_t tag_bytes = aead::tag_bytes;
-constexpr std::uint32_t trailer_bytes = 2;  // pad length, next header
-// The smallest sealed text: an IPv4 header and the trailer, filled up to a multiple of 4.
-constexpr std::uint32_t min_sealed_text = (min_ipv4_bytes + trailer_bytes + 3) & ~3U;
 
-bool addresses_allowed(const std::vector<Rule>& rules, const Packet& packet) {
-  for (const Rule& rule : rules)
-    if (rule.addresses_match(packet.destination, packet.source)) return true;
+template <typename Family>
+bool addresses_allowed(const EpochRules& rules, const Packet& packet) {
+  if (rules.mode == EspMode::tunnel_fixed) {
+    if (rules.outer.family != Family::family) return false;
+    if constexpr (Family::family == 4) {
+      return packet.destination == rules.outer.destination;
+    } else {
+      return packet.destination6 == rules.outer.destination6;
+    }
+  }
+  for (const auto& rule : rules.of<typename Family::Address>())
+    if (rule.addresses_match(Family::destination(packet), Family::source(packet))) return true;
   return false;
 }
 
@@ -30,14 +33,19 @@ constexpr std::uint8_t ecn_combined[4][4] = {
     {3, 3, 3, 3},         // inner CE
 };
 
-// Sets the ECN bits and mends the header checksum (RFC 1624).
+// Sets the ECN bits; IPv4: and mends the header checksum (RFC 1624).
+template <typename Family>
 void set_ecn(std::uint8_t* ip, std::uint8_t ecn) {
-  const std::uint16_t before = load16(ip);
-  ip[1] = static_cast<std::uint8_t>((ip[1] & 0xfc) | ecn);
-  const std::uint16_t after = load16(ip);
-  const std::uint32_t sum =
-      static_cast<std::uint16_t>(~load16(ip + 10)) + std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
-  store16(ip + 10, static_cast<std::uint16_t>(~fold16(sum)));
+  if constexpr (Family::family == 6) {
+    ip[1] = static_cast<std::uint8_t>((ip[1] & 0xcf) | (ecn << 4));
+  } else {
+    const std::uint16_t before = load16(ip);
+    ip[1] = static_cast<std::uint8_t>((ip[1] & 0xfc) | ecn);
+    const std::uint16_t after = load16(ip);
+    const std::uint32_t sum =
+        static_cast<std::uint16_t>(~load16(ip + 10)) + std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
+    store16(ip + 10, static_cast<std::uint16_t>(~fold16(sum)));
+  }
 }
 
 void move_link_header(std::uint8_t* to, const std::uint8_t* from, std::uint32_t bytes) {
@@ -79,31 +87,58 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
   }
 }
 
-DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+inline DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+  Packet packet;
+  std::uint16_t type = 0;
+  if (!parse_link(frame, type, packet.ip_offset)) return DropReason::short_frame;
+  if (type != ether_type_ipv4) [[unlikely]]
+    return admit_black_other(frame, now_tsc, snapshot);
+  packet.ether_type = type;
+  const DropReason bad = parse_ipv4(frame.data + packet.ip_offset, frame.length - packet.ip_offset, packet);
+  if (bad != DropReason::none) [[unlikely]]
+    return bad;
+  cut_padding(frame, packet);
+  if (!is_multicast(packet)) [[unlikely]]
+    return other_from_black(frame, Packet(packet), DropReason::not_multicast, now_tsc, snapshot);
+  return admit_esp<V4>(frame, packet, now_tsc, snapshot);
+}
+
+// All but IPv4. On its own so that the packet of the IPv4 path stays in registers.
+[[gnu::noinline]] DropReason Worker::admit_black_other(Frame& frame, std::uint64_t now_tsc,
+                                                       const Snapshot& snapshot) noexcept {
   Packet packet;
   const DropReason bad = parse_frame(frame, packet);
-  if (bad != DropReason::none) [[unlikely]] {
-    const bool by_rule = bad == DropReason::not_ip || bad == DropReason::ipv6 || bad == DropReason::not_multicast;
-    return by_rule ? other_from_black(frame, Packet(packet), bad, now_tsc, snapshot) : bad;
+  if (bad == DropReason::not_ip || bad == DropReason::not_multicast)
+    return other_from_black(frame, packet, bad, now_tsc, snapshot);
+  return bad != DropReason::none ? bad : admit_esp<V6>(frame, packet, now_tsc, snapshot);
+}
+
+template <typename Family>
+[[gnu::noinline]] DropReason Worker::admit_clear(Frame& frame, const Packet& packet, std::uint64_t now_tsc,
+                                                 const Snapshot& snapshot) noexcept {
+  const std::uint8_t* const ip = frame.data + packet.ip_offset;
+  DropReason why = membership_not_allowed<Family>;
+  if (!is_membership_message(ip, packet)) {
+    PacketKeyOf<typename Family::Address> key;
+    if (!packet_key<Family>(ip, packet, key)) return DropReason::short_frame;
+    std::uint32_t group = 0;
+    const bool ours = snapshot.policy->find(key, group) != Match::none;
+    why = ours ? DropReason::clear_on_black : DropReason::no_policy;
   }
-  std::uint8_t* const ip = frame.data + packet.ip_offset;
-  if (packet.protocol != protocol_esp) [[unlikely]] {
-    DropReason why = DropReason::igmp_not_allowed;
-    if (packet.protocol != protocol_igmp) {
-      PacketKey key;
-      if (!packet_key(ip, packet, key)) return DropReason::short_frame;
-      std::uint32_t group = 0;
-      const bool ours = snapshot.policy->find(key, group) != Match::none;
-      why = ours ? DropReason::clear_on_black : DropReason::no_policy;
-    }
-    return other_from_black(frame, Packet(packet), why, now_tsc, snapshot);
-  }
+  return other_from_black(frame, packet, why, now_tsc, snapshot);
+}
+
+template <typename Family>
+inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uint64_t now_tsc,
+                                    const Snapshot& snapshot) noexcept {
+  if (packet.protocol != protocol_esp) [[unlikely]]
+    return admit_clear<Family>(frame, Packet(packet), now_tsc, snapshot);
   if (packet.fragment) return DropReason::fragment;
 
   const std::uint32_t esp_bytes = packet.total_bytes - packet.header_bytes;
-  constexpr std::uint32_t fixed = esp_header_bytes + iv_bytes + tag_bytes;
-  if (esp_bytes < fixed + min_sealed_text || (esp_bytes - fixed) % 4 != 0) return DropReason::esp_length;
-  std::uint8_t* const esp = ip + packet.header_bytes;
+  constexpr std::uint32_t fixed = esp_front + tag_bytes;
+  if (esp_bytes < fixed + padded(0) || (esp_bytes - fixed) % 4 != 0) return DropReason::esp_length;
+  std::uint8_t* const esp = frame.data + packet.ip_offset + packet.header_bytes;
   const std::uint32_t spi = load32(esp);
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
   if (entry == nullptr) return unknown_spi(frame, spi, now_tsc, snapshot);
@@ -115,8 +150,11 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   }
 
   OpeningSa& sa = *entry->sa;
-  if (now_tsc >= sa.epoch->expires_tsc) return DropReason::sa_expired;
-  if (!addresses_allowed(sa.epoch->rules, packet)) return DropReason::selector_mismatch;
+  const EpochRules& rules = *sa.epoch;
+  if (now_tsc >= rules.expires_tsc) return DropReason::sa_expired;
+  // The smallest text of a tunnel: an IPv4 header and the trailer.
+  if (rules.mode != EspMode::transport && esp_bytes < fixed + padded(min_ipv4_bytes)) return DropReason::esp_length;
+  if (!addresses_allowed<Family>(rules, packet)) return DropReason::selector_mismatch;
   const std::uint64_t number = load64(esp + esp_header_bytes);
   if (static_cast<std::uint32_t>(number) != load32(esp + 4)) return DropReason::iv_sequence_mismatch;
   if (!sa.replay.check(number)) {
@@ -131,22 +169,24 @@ DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapsh
   scratch.open_number[i] = number;
   scratch.open_ip_offset[i] = packet.ip_offset;
   scratch.open_header_bytes[i] = packet.header_bytes;
+  scratch.open_protocol_field[i] = static_cast<std::uint16_t>(packet.protocol_field);
+  scratch.open_family[i] = Family::family;
   aead::OpenItem& item = open.items[i];
   item.key = &sa.key;
-  item.data = esp + esp_header_bytes + iv_bytes;
+  item.data = esp + esp_front;
   item.length = esp_bytes - fixed;
   item.aad = esp;
   item.aad_length = esp_header_bytes;
   item.tag = item.data + item.length;
   std::memcpy(item.nonce.data(), sa.salt.data(), 4);
-  std::memcpy(item.nonce.data() + 4, esp + esp_header_bytes, iv_bytes);
+  std::memcpy(item.nonce.data() + 4, esp + esp_header_bytes, esp_iv_bytes);
   item.ok = false;
   return DropReason::none;
 }
 
 // The tag first, then the window again (two copies may stand in one burst), then everything the key's holder could lie
 // about. Only a packet that passed it all leaves its place in the buffer.
-DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
+inline DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   const Scratch& scratch = *scratch_;
   const aead::OpenItem& item = scratch.open.items[i];
   OpeningSa& sa = *scratch.open.sas[i];
@@ -159,47 +199,53 @@ DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
     return DropReason::replay;
   }
 
-  std::uint8_t* const inner = item.data;
-  const std::uint32_t pad = inner[item.length - 2];
-  if (pad + trailer_bytes > item.length) return DropReason::bad_padding;
-  const std::uint32_t available = item.length - trailer_bytes - pad;
+  const std::uint8_t* const text = item.data;
+  const std::uint32_t pad = text[item.length - 2];
+  if (pad + esp_trailer > item.length) return DropReason::bad_padding;
+  const std::uint32_t text_bytes = item.length - esp_trailer - pad;
   for (std::uint32_t n = 0; n < pad; ++n) {
-    if (inner[available + n] != n + 1) return DropReason::bad_padding;
+    if (text[text_bytes + n] != n + 1) return DropReason::bad_padding;
   }
-  if (inner[item.length - 1] != protocol_ipv4) return DropReason::bad_next_header;
+  const std::uint8_t next_header = text[item.length - 1];
+  if (sa.epoch->mode == EspMode::transport) [[unlikely]]
+    return scratch.open_family[i] == 4 ? open_transport<V4>(frame, i, text_bytes)
+                                       : open_transport<V6>(frame, i, text_bytes);
+  if (next_header == V4::next_header) [[likely]]
+    return open_tunnel<V4>(frame, i, text_bytes);
+  return next_header == V6::next_header ? open_tunnel<V6>(frame, i, text_bytes) : DropReason::bad_next_header;
+}
 
+template <typename Family>
+inline DropReason Worker::open_tunnel(Frame& frame, std::uint32_t i, std::uint32_t text_bytes) noexcept {
+  const Scratch& scratch = *scratch_;
+  OpeningSa& sa = *scratch.open.sas[i];
+  const EpochRules& rules = *sa.epoch;
+  std::uint8_t* const inner = scratch.open.items[i].data;
   Packet packet;
-  if (parse_ipv4(inner, available, packet) != DropReason::none) return DropReason::bad_inner_packet;
+  if (Family::parse(inner, text_bytes, packet) != DropReason::none) return DropReason::bad_inner_packet;
   const std::uint32_t ip_offset = scratch.open_ip_offset[i];
   const std::uint8_t* const outer = frame.data + ip_offset;
-  if (std::memcmp(outer + 12, inner + 12, 8) != 0) return DropReason::outer_inner_mismatch;
-  if (packet.protocol == protocol_esp) return DropReason::nested_esp;
-  if (packet.protocol == protocol_igmp) return DropReason::igmp_not_allowed;
-  PacketKey key;
-  if (!packet_key(inner, packet, key)) return DropReason::bad_inner_packet;
-  switch (match_any(sa.epoch->rules, key)) {  // H16
-    case Match::none:
-      return DropReason::selector_mismatch;
-    case Match::needs_ports:
-      return DropReason::fragment;
-    case Match::found:
-      break;
-  }
-  for (const Rule& rule : local_red_) {
-    if (((packet.source ^ rule.source) & rule.source_mask) == 0) return DropReason::local_red_source;
-  }
-  if (packet.total_bytes > settings_.red_mtu) return DropReason::too_big_for_red;
-  const std::uint8_t ecn = ecn_combined[inner[1] & 3][outer[1] & 3];
+  const bool same_family = scratch.open_family[i] == Family::family;
+  const bool fixed = rules.mode == EspMode::tunnel_fixed;
+  if (!fixed && (!same_family || std::memcmp(outer + Family::address_offset, inner + Family::address_offset,
+                                             Family::addresses_bytes) != 0))
+    return DropReason::outer_inner_mismatch;
+  if (const DropReason bad = check_opened<Family>(rules, inner, packet); bad != DropReason::none) return bad;
+  const std::uint8_t outer_ecn = (scratch.open_family[i] == 4 ? outer[1] : outer[1] >> 4) & 3;
+  const std::uint8_t inner_ecn = packet.traffic_class & 3;
+  const std::uint8_t ecn = ecn_combined[inner_ecn][outer_ecn];
   if (ecn == ecn_drop) return DropReason::ecn_illegal;
-  if (ecn != (inner[1] & 3)) set_ecn(inner, ecn);
+  if (ecn != inner_ecn) set_ecn<Family>(inner, ecn);
 
-  const std::uint32_t shift = scratch.open_header_bytes[i] + esp_header_bytes + iv_bytes;
+  const std::uint32_t shift = scratch.open_header_bytes[i] + esp_front;
   const std::uint32_t old_length = frame.length;
   move_link_header(frame.data + shift, frame.data, ip_offset);
   frame.data += shift;
   frame.headroom += shift;
   frame.length = ip_offset + packet.total_bytes;
   frame.tailroom += old_length - shift - frame.length;
+  if (fixed) [[unlikely]]
+    address_link<Family>(frame.data, ip_offset, Family::destination(packet));
   sa.packets.add(1);
   sa.bytes.add(packet.total_bytes);
   return DropReason::none;

@@ -34,8 +34,7 @@ DropReason read(Frame& frame, const Packet& packet, ClearPacket& clear) {
 DropReason Worker::other_from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                                   const Snapshot& snapshot) noexcept {
   ClearPacket clear;
-  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none)
-    return why == DropReason::ipv6 ? why : bad;
+  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
   if (is_membership(clear) && snapshot.stopped_reports != nullptr && !snapshot.stopped_reports->empty()) {
     const bool report = (is_igmp(clear) ? check_igmp_report(clear) : check_mld_report(clear)) == DropReason::none;
     const std::uint32_t before = frame.length;
@@ -49,8 +48,7 @@ DropReason Worker::other_from_red(Frame& frame, const Packet& packet, DropReason
 DropReason Worker::other_from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                                     const Snapshot&) noexcept {
   ClearPacket clear;
-  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none)
-    return why == DropReason::ipv6 ? why : bad;
+  if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
   // The gateway is a listener on black itself, whether or not its hosts may hear queries.
   if (is_membership(clear) && frame.length <= HostFrame::most_bytes &&
       (is_igmp(clear) ? check_igmp_query(clear) : check_mld_query(clear)) == DropReason::none &&

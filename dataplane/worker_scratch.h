@@ -21,9 +21,11 @@ struct StageItems {
 struct Worker::Scratch {
   StageItems<aead::SealItem, SealingSa> seal;
   StageItems<aead::OpenItem, OpeningSa> open;
-  std::array<std::uint64_t, max_burst> open_number{};        // the IV as number
-  std::array<std::uint32_t, max_burst> open_ip_offset{};     // of the outer IP header
-  std::array<std::uint32_t, max_burst> open_header_bytes{};  // of the outer IP header
+  std::array<std::uint64_t, max_burst> open_number{};          // the IV as number
+  std::array<std::uint32_t, max_burst> open_ip_offset{};       // of the outer IP header
+  std::array<std::uint32_t, max_burst> open_header_bytes{};    // of the outer IP header
+  std::array<std::uint16_t, max_burst> open_protocol_field{};  // where it names ESP
+  std::array<std::uint8_t, max_burst> open_family{};           // of the outer IP header
   // Copies in key order for bursts of several keys.
   std::array<aead::SealItem, max_burst> seal_sorted;
   std::array<aead::OpenItem, max_burst> open_sorted;

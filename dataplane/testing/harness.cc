@@ -80,9 +80,13 @@ GroupEpoch Harness::epoch(const std::string& group, std::uint64_t number, std::u
 }
 
 void Harness::install_tv() {
-  const std::vector<Selector> selectors = {selector("239.1.1.0/24")};
-  need(plane_->protect("tv", {selectors}));
-  GroupEpoch made = epoch("tv", 1, 0x10000000, selectors);
+  install({{selector("239.1.1.0/24")}});
+}
+
+void Harness::install(const GroupProtection& protection) {
+  need(plane_->protect("tv", protection));
+  GroupEpoch made = epoch("tv", 1, 0x10000000, protection.selectors);
+  made.mode = protection.mode;
   for (std::uint32_t w = 0; w < options_.workers; ++w)
     made.outbound.push_back({key_of(0x10000000 + w)});
   made.inbound.push_back({key_of(0x10000008), 0});
@@ -167,9 +171,13 @@ const SaStatistics* Harness::sa(std::uint32_t spi) {
 }
 
 Sender::Sender(std::uint32_t spi, std::vector<Selector> selectors, const std::string& engine)
+    : Sender(spi, GroupProtection{std::move(selectors)}, engine) {}
+
+Sender::Sender(std::uint32_t spi, const GroupProtection& protection, const std::string& engine)
     : harness_(Harness::Options{.engine = engine, .workers = 1, .path = {.black_mtu = 9000}}) {
-  need(harness_.plane().protect("sender", {selectors}));
-  GroupEpoch made = harness_.epoch("sender", 1, spi & 0xffff0000, selectors);
+  need(harness_.plane().protect("sender", protection));
+  GroupEpoch made = harness_.epoch("sender", 1, spi & 0xffff0000, protection.selectors);
+  made.mode = protection.mode;
   made.outbound.push_back({key_of(spi)});
   need(harness_.plane().install(std::move(made)));
 }
@@ -219,6 +227,11 @@ Bytes esp_frame(const EspFields& fields, const Bytes& inner) {
   engine->seal({&item, 1});
   engine->release_key(key);
 
+  if (fields.outer6) {
+    Ipv6Fields outer6 = *fields.outer6;
+    if (outer6.extensions.empty()) outer6.next_header = 50;
+    return ethernet(ipv6(outer6, esp + sealed + tag), {}, 0x86dd);
+  }
   Ipv4Fields outer = fields.outer;
   outer.protocol = 50;
   return ethernet(ipv4(outer, esp + sealed + tag));

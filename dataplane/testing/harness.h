@@ -59,6 +59,8 @@ class Harness {
   // protect() and install(): group "tv" = 239.1.1.0/24, prefix 0x10000000, epoch 1, active; sealing under slot
   // 0 (a worker), opening slots 8 and 9.
   void install_tv();
+  // The same with selectors, mode and outer header of the caller's choice.
+  void install(const GroupProtection& protection);
 
   std::vector<Outcome> red(const std::vector<Bytes>& frames, std::uint32_t worker = 0);
   std::vector<Outcome> black(const std::vector<Bytes>& frames, std::uint32_t worker = 0);
@@ -97,6 +99,7 @@ class Harness {
 class Sender {
  public:
   explicit Sender(std::uint32_t spi, std::vector<Selector> selectors, const std::string& engine = "auto");
+  Sender(std::uint32_t spi, const GroupProtection& protection, const std::string& engine = "auto");
   Bytes seal(const Bytes& frame);
   Harness& harness() { return harness_; }
 
@@ -111,7 +114,8 @@ struct EspFields {
   std::optional<std::uint32_t> sequence;  // else the number's low half
   std::uint8_t next_header = 4;
   std::optional<Bytes> trailer;  // padding, pad length and next header, in place of the right ones
-  Ipv4Fields outer;
+  Ipv4Fields outer = {};
+  std::optional<Ipv6Fields> outer6 = std::nullopt;  // instead of outer
   std::uint8_t key_size = 16;
 };
 Bytes esp_frame(const EspFields& fields, const Bytes& inner);

@@ -53,6 +53,34 @@ Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload) {
   return packet + payload;
 }
 
+Bytes ipv6(const Ipv6Fields& fields, const Bytes& payload) {
+  Bytes packet(8);
+  store_be(packet.data(), (std::uint32_t{6} << 28) | (std::uint32_t{fields.traffic_class} << 20) | fields.flow_label);
+  store_be(&packet[4],
+           fields.payload_length.value_or(static_cast<std::uint16_t>(fields.extensions.size() + payload.size())));
+  packet[6] = fields.next_header;
+  packet[7] = fields.hop_limit;
+  for (const std::string& end : {fields.source, fields.destination}) {
+    const auto parsed = IpAddress::parse(end).value();
+    packet = packet + Bytes(parsed.bytes.begin(), parsed.bytes.end());
+  }
+  return packet + fields.extensions + payload;
+}
+
+Bytes extension(std::uint8_t next_header, const Bytes& body) {
+  Bytes header = Bytes{next_header, 0} + body;
+  header.resize((header.size() + 7) / 8 * 8);
+  header[1] = static_cast<std::uint8_t>(header.size() / 8 - 1);
+  return header;
+}
+
+Bytes fragment_header(std::uint8_t next_header, std::uint16_t offset, bool more, std::uint32_t id) {
+  Bytes header = {next_header, 0, 0, 0, 0, 0, 0, 0};
+  store_be(&header[2], static_cast<std::uint16_t>(offset | (more ? 1 : 0)));
+  store_be(&header[4], id);
+  return header;
+}
+
 Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes& payload, std::uint16_t checksum) {
   Bytes header(8);
   store_be(&header[0], source_port);
@@ -64,7 +92,10 @@ Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes
 
 Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans, std::uint16_t type) {
   Bytes frame = {0x01, 0x00, 0x5e, 0, 0, 0, 0x02, 0x00, 0x00, 0x00, 0x00, 0x01};
-  if (packet.size() >= 20) {
+  if (type == 0x86dd && packet.size() >= 40) {
+    frame[0] = frame[1] = 0x33;
+    std::copy(packet.begin() + 36, packet.begin() + 40, frame.begin() + 2);
+  } else if (packet.size() >= 20) {
     frame[3] = packet[17] & 0x7f;
     frame[4] = packet[18];
     frame[5] = packet[19];
@@ -81,6 +112,10 @@ Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans, std
 
 Bytes udp_frame(std::size_t payload_bytes, const Ipv4Fields& fields, std::uint16_t port) {
   return ethernet(ipv4(fields, udp(4000, port, pattern(payload_bytes))));
+}
+
+Bytes udp6_frame(std::size_t payload_bytes, const Ipv6Fields& fields, std::uint16_t port) {
+  return ethernet(ipv6(fields, udp(4000, port, pattern(payload_bytes), 0xbeef)), {}, 0x86dd);
 }
 
 void mend_checksum(Bytes& frame, std::size_t ip_offset) {

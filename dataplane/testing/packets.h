@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,14 +23,32 @@ struct Ipv4Fields {
 
 // IPv4 packet with a right header checksum.
 Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload);
+struct Ipv6Fields {
+  std::string source = "fd00::1";
+  std::string destination = "ff1e::1:5";
+  std::uint8_t next_header = 17;  // of the fixed header
+  std::uint8_t hop_limit = 16;
+  std::uint8_t traffic_class = 0;
+  std::uint32_t flow_label = 0;
+  Bytes extensions = {};                                       // behind the fixed header; part of the payload length
+  std::optional<std::uint16_t> payload_length = std::nullopt;  // else the right one
+};
+Bytes ipv6(const Ipv6Fields& fields, const Bytes& payload);
+// An extension header of 8 bytes and as many more as body needs, which begins behind the first two bytes.
+Bytes extension(std::uint8_t next_header, const Bytes& body = {1, 4, 0, 0, 0, 0});
+// A fragment header; offset in bytes.
+Bytes fragment_header(std::uint8_t next_header, std::uint16_t offset, bool more, std::uint32_t id = 0x01020304);
+
 // UDP header (checksum as given) and payload.
 Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes& payload, std::uint16_t checksum = 0);
-// Ethernet frame with the multicast MAC of the packet's destination; tags: VLAN ids, outermost first (the first of two
-// is 802.1ad).
+// Ethernet frame with the multicast MAC of the packet's destination (type 0x86dd: an IPv6 packet's); tags: VLAN ids,
+// outermost first (the first of two is 802.1ad).
 Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans = {}, std::uint16_t type = 0x0800);
 
 // 239.1.1.5:5000 unless told otherwise, payload_bytes of a pattern.
 Bytes udp_frame(std::size_t payload_bytes, const Ipv4Fields& fields = {}, std::uint16_t port = 5000);
+// The same for [ff1e::1:5]:5000, with a UDP checksum that is not zero (nor right).
+Bytes udp6_frame(std::size_t payload_bytes, const Ipv6Fields& fields = {}, std::uint16_t port = 5000);
 
 // Recomputes the IPv4 header checksum of a frame without VLAN tags.
 void mend_checksum(Bytes& frame, std::size_t ip_offset = 14);
