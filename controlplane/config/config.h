@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
 #include "base/result.h"
 #include "base/secret.h"
@@ -152,6 +153,9 @@ struct MemberGroup {
   std::string user;                   // with passwords (variant 3), and password with it
   std::optional<PasswordSource> password;
   EspMode mode = EspMode::tunnel_preserve;
+  // join = "static": while there is a key the gateway itself listens on black to the groups of selectors, or to the
+  // tunnel's group (there unless join = "none" or the role is sender).
+  bool join = false;
   SpiRange spi_range;
   std::optional<std::chrono::milliseconds> max_lifetime;  // longest remaining lifetime accepted
   bool sends() const { return role != MemberRole::receiver; }
@@ -175,6 +179,7 @@ struct PortConfig {
   std::string device;                 // port string (docs/ports.md); relative paths in it already resolved
   std::uint32_t mtu = 1500;           // bytes of IP packet
   std::vector<Prefix> local_sources;  // red only: an opened packet from one of these is a loop and dropped
+  std::optional<IpAddress> address4;  // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
 };
 
 enum class EngineChoice : std::uint8_t { automatic, burst, ipsec_mb, openssl };
@@ -192,6 +197,7 @@ struct GatewayConfig {
   std::optional<std::string> export_keys;  // path: every SA key in clear, for a packet analyser (H14: off by default)
   PortConfig red;
   PortConfig black;
+  std::vector<BypassRule> bypass;  // [[bypass]], without what passes by default
   MemberConfig member;
   std::optional<KeyserverConfig> keyserver;  // set: embedded
 };

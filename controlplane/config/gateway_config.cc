@@ -30,12 +30,24 @@ void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
   }
 }
 
+Result<IpAddress> parse_own_ipv4(std::string_view text) {
+  auto address = IpAddress::parse(text);
+  if (!address) return address;
+  if (address->family != 4 || address->is_multicast() || *address == IpAddress::v4(0))
+    return fail("expected a unicast IPv4 address, got " + address->text());
+  return address;
+}
+
 void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
                [&](std::string_view text) { return dataplane::resolve_port(text, report.folder); });
   table.integer("mtu", out.mtu, 576, 9000);
   if (name == "red") read_local_sources(table, out.local_sources);
+  IpAddress own4;
+  if (name == "black" &&
+      table.parsed("address4", own4, Need::optional, "an IPv4 address such as \"10.9.0.2\"", parse_own_ipv4))
+    out.address4 = own4;
   table.finish();
 }
 
@@ -124,6 +136,20 @@ void read_password(TableReader& table, MemberGroup& group) {
     table.note(*who, "user", "expected auth = \"password\" or \"certificate+password\" (variant 3) beside it");
 }
 
+// Whether the gateway itself is to listen on black.
+void read_join(TableReader& table, MemberGroup& group) {
+  const bool tunnel = group.mode == EspMode::tunnel_fixed;
+  group.join = tunnel && group.role != MemberRole::sender;
+  const Node* node = table.choice<bool>("join", group.join, Need::optional, {{"none", false}, {"static", true}});
+  if (!node || !group.join || tunnel) return;
+  constexpr unsigned most_bits = 8;
+  for (const Selector& selector : group.selectors) {
+    const Prefix& groups = selector.destination;
+    if (groups.address.size() * 8 - groups.length > most_bits)
+      table.note(*node, "join", "expected selectors of at most 256 groups each with \"static\", got " + groups.text());
+  }
+}
+
 void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("id", group.id, Need::required);
   table.choice<MemberRole>(
@@ -149,6 +175,7 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("keyserver_id", group.keyserver_id, Need::required);
   read_selectors(table, group.selectors);
   read_group_flow(table, group.flow, group.mode);
+  read_join(table, group);
   read_password(table, group);
   read_spi_range(table, group.spi_range, Need::required);
   std::chrono::milliseconds lifetime{};
@@ -271,6 +298,7 @@ Loaded<GatewayConfig> parse_gateway_config(std::string_view toml, const std::str
   if (const Node* table = root.table("red", Need::required)) read_port(root, *table, "red", report, config.red);
   if (const Node* table = root.table("black", Need::required)) read_port(root, *table, "black", report, config.black);
   if (const Node* table = root.table("member", Need::required)) read_member(*table, report, config.member);
+  read_bypass(root, config.member, config.bypass);
   if (const Node* table = root.table("keyserver", Need::optional)) {
     config.keyserver.emplace();
     read_keyserver(*table, true, report, *config.keyserver);

@@ -128,6 +128,8 @@ void read_selectors(TableReader& table, std::vector<Selector>& out);
 void read_spi_range(TableReader& table, SpiRange& out, Need need);
 void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode);
 void read_multicast_flag(TableReader& table, std::uint8_t& out);
+// [[bypass]] of a gateway's file; member: whose groups no rule may let pass.
+void read_bypass(TableReader& root, const MemberConfig& member, std::vector<BypassRule>& out);
 // [keyserver] of either file.
 void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out);
 
