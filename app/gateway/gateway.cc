@@ -39,6 +39,8 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.memory_mb = config.memory_mb;
   out.idle_nap_us = config.idle_nap_us;
   out.local_red_sources = config.red.local_sources;
+  out.bypass = with_defaults(config.bypass);
+  out.black_address4 = config.black.address4;
   out.log = log_line;
   return out;
 }

@@ -1,10 +1,14 @@
 #include "dataplane/dpdk/gateway.h"
 
 #include <rte_cycles.h>
+#include <rte_random.h>
+#include <sys/random.h>
 
 #include <algorithm>
+#include <thread>
 
 #include "dataplane/aead/engine.h"
+#include "dataplane/black_listener.h"
 #include "dataplane/control.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/port.h"
@@ -84,6 +88,8 @@ struct GatewayDataPlane::State {
   std::vector<PortStatistics> port_statistics() const;
   void add_to(DataPlaneStatistics& all) const;
   Result<std::unique_ptr<Port>> open(const char* role, const PortSpec& spec, std::uint16_t mtu) const;
+  void listen();
+  void leave();
   void stop();
 };
 
@@ -115,7 +121,32 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
   return Port::open({role, spec, mtu, static_cast<std::uint16_t>(options.workers), 0});
 }
 
+// The gateway becomes a listener on black, and both ports let in what is needed.
+void GatewayDataPlane::State::listen() {
+  BlackListener& listener = plane->listener();
+  red->set_multicast(listener.red_filter());
+  black->set_multicast(listener.black_filter());
+  membership::Listener::Options host;
+  host.mac = black->mac().value_or(MacAddress{});
+  host.address4 = options.black_address4;
+  host.address6 = options.black_address6;
+  host.mtu = std::min<std::uint32_t>(options.black.mtu, 1500);
+  host.random = [](std::uint32_t bound) { return static_cast<std::uint32_t>(rte_rand_max(std::uint64_t{bound} + 1)); };
+  listener.start(host);
+}
+
+// Tells black that nobody listens here any more, if there is somebody to tell.
+void GatewayDataPlane::State::leave() {
+  constexpr auto longest = std::chrono::milliseconds(100);
+  const auto start = std::chrono::steady_clock::now();
+  plane->listener().stop();
+  plane->listener().tick(start);
+  while (!plane->listener().idle() && std::chrono::steady_clock::now() - start < longest)
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+}
+
 void GatewayDataPlane::State::stop() {
+  if (threads && keeper) leave();
   keeper.reset();
   if (threads) {
     threads->stop();
@@ -155,6 +186,10 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   plane.path.black_mtu = options.black.mtu;
   plane.path.red_mtu = options.red.mtu;
   plane.path.local_red_sources = options.local_red_sources;
+  plane.path.bypass = options.bypass;
+  // The least of entropy is enough, and waiting for it at boot is right.
+  if (getrandom(&plane.path.bypass_seed, sizeof plane.path.bypass_seed, 0) != sizeof plane.path.bypass_seed)
+    return fail("the kernel gives no random numbers");
   plane.path.tsc_hz = rte_get_tsc_hz();
   plane.now_tsc = [] { return rte_rdtsc(); };
   state->publisher = std::make_unique<RcuPublisher>(options.workers);
@@ -201,6 +236,8 @@ Result<void> GatewayDataPlane::start() {
   settings.cores = s.options.cores;
   settings.idle_nap_us = s.options.idle_nap_us;
   settings.publisher = s.publisher.get();
+  settings.black_pool = s.black->pool();
+  s.listen();
   auto threads = WorkerThreads::start(std::move(settings));
   if (!threads) {
     s.stop();

@@ -5,10 +5,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
 #include "base/result.h"
 
@@ -33,7 +35,9 @@ struct GatewayOptions {
   std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
   std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
   std::vector<Prefix> local_red_sources;  // IPv4; an opened packet from one of these is a loop and dropped
-  LogSink log;                            // empty: silence
+  std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
+  std::optional<IpAddress> black_address4, black_address6;  // sources of the gateway's own IGMP and MLD reports
+  LogSink log;                                              // empty: silence
 };
 
 // Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.

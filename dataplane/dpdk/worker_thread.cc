@@ -43,6 +43,7 @@ struct WorkerThreads::State {
 
   void run(WorkerRun& me);
   unsigned round(WorkerRun& me);
+  void speak(WorkerRun& me);
   Result<void> launch(WorkerRun& me);
 };
 
@@ -102,6 +103,24 @@ unsigned WorkerThreads::State::round(WorkerRun& me) {
   return work;
 }
 
+// Sends what the gateway's own listener has to say. Without a device it waits: reports are of use when one comes back.
+void WorkerThreads::State::speak(WorkerRun& me) {
+  const PortPair ports = settings.ports->get();
+  auto* const pool = static_cast<rte_mempool*>(settings.black_pool);
+  if (ports.black == no_port || pool == nullptr) return;
+  HostFrame frame;
+  while (me.worker->to_black().pop(frame)) {
+    rte_mbuf* m = rte_pktmbuf_alloc(pool);
+    char* const to = m == nullptr ? nullptr : rte_pktmbuf_append(m, frame.length);
+    if (to != nullptr) {
+      rte_memcpy(to, frame.bytes.data(), frame.length);
+      if (rte_eth_tx_burst(ports.black, static_cast<std::uint16_t>(me.index), &m, 1) == 1) continue;
+    }
+    rte_pktmbuf_free(m);
+    me.to_black.tx_full.add(1);
+  }
+}
+
 void WorkerThreads::State::run(WorkerRun& me) {
   const PacketThread registered;
   prctl(PR_SET_TIMERSLACK, 1000UL);  // the default of 50 µs would double every nap
@@ -110,6 +129,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
   rcu.enter(me.index);
   unsigned empty_rounds = 0;
   while (!stop.load(std::memory_order_relaxed)) {
+    speak(me);
     for (unsigned i = 0; i < rounds_between_housekeeping; ++i) {
       if (round(me) != 0) {
         empty_rounds = 0;

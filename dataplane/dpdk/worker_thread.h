@@ -29,6 +29,7 @@ class WorkerThreads {
     std::vector<std::uint32_t> cores;  // empty: not bound
     std::uint32_t idle_nap_us = 50;
     RcuPublisher* publisher = nullptr;  // outlives this object
+    void* black_pool = nullptr;         // rte_mempool: buffers for what the gateway itself says on black
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);
   ~WorkerThreads();  // stops; frames on their way between workers are freed
