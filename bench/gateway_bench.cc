@@ -1,182 +1,197 @@
-// gateway/<seal|open|forward>/aes128/<frame bytes>: the whole packet path of one worker on one core, from a recording
-// that DPDK's pcap port plays without end to its null port. Frame bytes are those of the plain frame on red, Ethernet
-// header included, FCS not; for open the frames received are the sealed ones, 54 to 57 bytes longer.
-//   seal     red rx → policy, ESP, AES-128-GCM → black tx
-//   open     black rx → replay check, AES-128-GCM, replay commit, selectors → red tx. The recording holds truly sealed
-//            packets; the replay window is rewound at the start of each pass over it, which nothing but a benchmark may
-//            do.
-//   forward  the same loop with every frame forwarded untouched: what I/O alone costs
-// Counters: pps (packets a second), cycles_per_packet (TSC ticks).
-#include <benchmark/benchmark.h>
+// gateway_bench: one worker on one core between a recording that DPDK's pcap port plays without end and its null port.
+//   gateway/<seal|open>/v<4|6>/aes<128|256>/<frame bytes|imix>[/groups:N][/tunnel_fixed|/transport]
+//   gateway/forward/<frame bytes|imix>       the same loop with every frame forwarded untouched: what I/O alone costs
+//   stages/…                                 where the time goes (stage_bench.cc)
+//   latency/…                                how long a packet stays (latency_bench.cc)
+// Frame bytes are those of the plain frame on red, Ethernet header included, FCS not; for open the frames received are
+// the sealed ones. Time is taken over whole passes of the recording; between passes the replay windows of an opening
+// plane are rewound, off the clock. Counters: pps (packets a second), gbps (plain frames' bits), ticks (TSC a packet).
+#include "bench/gateway_bench.h"
+
 #include <pthread.h>
 #include <rte_cycles.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
+#include <optional>
+#include <tuple>
 
-#include "dataplane/control.h"
 #include "dataplane/dpdk/eal.h"
-#include "dataplane/dpdk/lane.h"
 #include "dataplane/dpdk/packet_thread.h"
-#include "dataplane/dpdk/port.h"
-#include "dataplane/dpdk/rcu_publisher.h"
-#include "dataplane/dpdk/testing/pcap_file.h"
-#include "dataplane/testing/harness.h"
 
-namespace sealcast::dataplane {
+namespace sealcast::bench {
+
+using namespace dataplane;
+
 namespace {
 
-enum class Path { seal, open, forward };
+constexpr std::uint32_t memory_mb = 384;
+constexpr bool ipv6_and_modes = false;  // the path cannot yet
 
-// A multiple of the burst, so that every pass over the recording begins with a burst; few enough to stay in the cache,
-// as a NIC's ring would.
-constexpr std::size_t recorded_frames = 512;
-static_assert(recorded_frames % lane_burst == 0);
-constexpr std::uint32_t spi = 0x10000000;
-constexpr std::size_t plain_headers = 14 + 20 + 8;
-
-[[noreturn]] void give_up(const std::string& message) {
-  std::fprintf(stderr, "gateway_bench: %s\n", message.c_str());
-  std::exit(1);
-}
-
-template <typename T>
-T need(Result<T> result) {
-  if (!result) give_up(result.error().message);
-  if constexpr (!std::is_void_v<T>) return std::move(*result);
-}
-
-struct Bench {
+struct Stage {
   std::string folder;
   std::unique_ptr<PacketThread> thread;
   std::unique_ptr<Port> sink;
+  std::map<std::tuple<Traffic, Side, std::string>, std::unique_ptr<Plane>> planes;
+  std::map<std::tuple<Traffic, Side, std::string>, std::vector<Bytes>> frames;
+  std::optional<std::tuple<Traffic, Side, std::string>> playing;
+  std::unique_ptr<Port> source;
 };
-Bench& bench() {
-  static Bench instance;
+Stage& stage() {
+  static Stage instance;
   return instance;
 }
 
-// A data plane that seals under spi, or opens what was sealed under it.
-std::unique_ptr<DataPlane> data_plane(bool sealing, Publisher& publisher) {
-  DataPlaneOptions options;
-  options.path.black_mtu = 1600;
-  options.path.tsc_hz = rte_get_tsc_hz();
-  options.now_tsc = [] { return rte_rdtsc(); };
-  auto plane = need(DataPlane::create(std::move(options), need(aead::create_engine("auto")), publisher));
-  GroupEpoch epoch;
-  epoch.group_id = "tv";
-  epoch.epoch = 1;
-  epoch.selectors = {testing::selector("239.1.1.0/24")};
-  epoch.spi_prefix = spi;
-  epoch.active = true;
-  epoch.expires = std::chrono::steady_clock::now() + std::chrono::hours(24);
-  epoch.lease_until = epoch.expires;
-  if (sealing) {
-    epoch.outbound.push_back({testing::key_of(spi, 16)});
-  } else {
-    epoch.inbound.push_back({testing::key_of(spi, 16), 0});
-  }
-  need(plane->protect("tv", {epoch.selectors}));
-  need(plane->install(std::move(epoch)));
-  return plane;
+const std::vector<Bytes>& frames_for(const Traffic& traffic, Side side, const std::string& engine) {
+  auto& frames = stage().frames[{traffic, side, side == Side::seal ? "" : engine}];
+  if (frames.empty()) frames = side == Side::seal ? plain_frames(traffic) : sealed_frames(traffic, engine);
+  return frames;
 }
 
-std::vector<Bytes> plain_frames(std::size_t frame_bytes) {
-  return {recorded_frames, testing::udp_frame(frame_bytes - plain_headers)};
-}
-
-std::vector<Bytes> sealed_frames(std::size_t frame_bytes) {
-  testing::ImmediatePublisher publisher;
-  const auto plane = data_plane(true, publisher);
-  std::vector<Bytes> sealed;
-  for (const Bytes& plain : plain_frames(frame_bytes)) {
-    Bytes buffer(128 + plain.size() + 128);
-    std::copy(plain.begin(), plain.end(), buffer.begin() + 128);
-    Frame frame;
-    frame.data = buffer.data() + 128;
-    frame.length = static_cast<std::uint32_t>(plain.size());
-    frame.headroom = 128;
-    frame.tailroom = 128;
-    plane->worker(0).red_burst({&frame, 1}, rte_rdtsc(), *publisher.current);
-    if (frame.verdict != Verdict::forward) give_up("a frame could not be sealed: " + std::string(name(frame.reason)));
-    sealed.emplace_back(frame.data, frame.data + frame.length);
-  }
-  return sealed;
-}
-
-std::unique_ptr<Port> recording(Path path, std::size_t frame_bytes) {
-  const std::string file = bench().folder + "/frames.pcap";
-  if (!testing::write_pcap(file, path == Path::open ? sealed_frames(frame_bytes) : plain_frames(frame_bytes)))
-    give_up("cannot write " + file);
-  return need(Port::open({"source", need(parse_port("pcap:" + file + "?infinite=1")), 1600, 1, 8192}));
-}
-
-void run(benchmark::State& state, Path path, std::size_t frame_bytes) {
-  const auto source = recording(path, frame_bytes);
-  RcuPublisher publisher(1);
-  const auto plane = data_plane(path != Path::open, publisher);
-  Worker& worker = plane->worker(0);
-  publisher.enter(0);
-  const Snapshot& snapshot = publisher.current();
-  ReplayWindow* const window = path == Path::open ? &snapshot.spis.find(spi)->sa->replay : nullptr;
-
-  LaneCounters counters;
-  std::uint64_t packets = 0;
-  const std::uint16_t from = source->id();
-  const std::uint16_t to = bench().sink->id();
+// Moves a pass of the recording; returns its TSC ticks.
+template <typename Process>
+std::uint64_t pass(std::size_t frames, const Port& source, LaneCounters& counters, Process&& process) {
   const auto nobody = [](const Frame&) { return false; };
-  const auto round = [&](auto&& process) {
-    packets += move_burst(from, to, 0, counters, process, nobody);
-    publisher.quiescent(0);
-  };
-  const auto measure = [&](auto&& process) {
-    const std::uint64_t start = rte_rdtsc();
-    for ([[maybe_unused]] auto _ : state)
-      round(process);
-    const auto ticks = static_cast<double>(rte_rdtsc() - start);
-    state.counters["pps"] = benchmark::Counter(static_cast<double>(packets), benchmark::Counter::kIsRate);
-    state.counters["cycles_per_packet"] = ticks / static_cast<double>(packets);
-  };
-  switch (path) {
-    case Path::seal:
-      measure([&](std::span<Frame> burst) { worker.red_burst(burst, rte_rdtsc(), publisher.current()); });
-      break;
-    case Path::open: {
-      std::uint64_t in_pass = 0;
-      measure([&](std::span<Frame> burst) {
-        if (in_pass == 0) window->rewind_for_benchmark();
-        in_pass = (in_pass + burst.size()) % recorded_frames;
-        worker.black_burst(burst, rte_rdtsc(), publisher.current());
-      });
-      break;
-    }
-    case Path::forward:
-      measure([](std::span<Frame> burst) {
-        for (Frame& frame : burst)
-          frame.verdict = Verdict::forward;
-      });
-      break;
-  }
-  publisher.leave(0);
-  // A figure made of dropped packets would be a lie.
-  const auto& w = worker.counters();
-  const std::uint64_t done = path == Path::seal ? w.sealed.get() : path == Path::open ? w.opened.get() : packets;
-  if (done != packets || counters.tx_full.get() != 0)
-    state.SkipWithError(
-        ("only " + std::to_string(done) + " of " + std::to_string(packets) + " packets passed").c_str());
-  state.SetLabel(path == Path::forward ? "" : plane->statistics().engine);
+  const std::uint64_t start = rte_rdtsc();
+  for (std::size_t moved = 0; moved < frames;)
+    moved += move_burst(source.id(), sink().id(), 0, counters, process, nobody);
+  return rte_rdtsc() - start;
 }
 
-void prepare() {
-  need(Eal::start({256, {}, {}}));
-  std::string folder = (std::filesystem::temp_directory_path() / "sealcast-bench-XXXXXX").string();
-  if (::mkdtemp(folder.data()) == nullptr) give_up("cannot make a folder for the recordings in " + folder);
-  bench().folder = folder;
-  // One core: the last one this process may use, which the rest of the system leaves alone most.
+void report(benchmark::State& state, const Traffic& traffic, std::uint64_t ticks) {
+  const double packets = static_cast<double>(state.iterations()) * static_cast<double>(traffic.frames);
+  const double seconds = static_cast<double>(ticks) / static_cast<double>(rte_get_tsc_hz());
+  state.counters["ticks"] = static_cast<double>(ticks) / packets;
+  state.counters["pps"] = packets / seconds;
+  state.counters["gbps"] =
+      static_cast<double>(state.iterations()) * static_cast<double>(plain_bytes(traffic)) * 8e-9 / seconds;
+}
+
+void through_worker(benchmark::State& state, const Traffic& traffic, Side side) {
+  Plane& plane = plane_for(traffic, side);
+  const Port& source = source_for(traffic, side);
+  Worker& worker = plane.worker();
+  RcuPublisher& rcu = *plane.publisher;
+  const std::uint64_t dropped = plane.dropped();
+  const std::uint64_t passed = plane.sealed() + plane.opened();
+  LaneCounters counters;
+  std::uint64_t ticks = 0;
+  rcu.enter(0);
+  for (auto _ : state) {
+    plane.rewind();
+    const std::uint64_t spent = side == Side::seal
+                                    ? pass(traffic.frames, source, counters,
+                                           [&](std::span<Frame> burst) {
+                                             worker.red_burst(burst, rte_rdtsc(), rcu.current());
+                                             rcu.quiescent(0);
+                                           })
+                                    : pass(traffic.frames, source, counters, [&](std::span<Frame> burst) {
+                                        worker.black_burst(burst, rte_rdtsc(), rcu.current());
+                                        rcu.quiescent(0);
+                                      });
+    ticks += spent;
+    state.SetIterationTime(static_cast<double>(spent) / static_cast<double>(rte_get_tsc_hz()));
+  }
+  rcu.leave(0);
+  report(state, traffic, ticks);
+  if (!all_passed(state, plane, dropped, counters)) return;
+  const std::uint64_t expected = static_cast<std::uint64_t>(state.iterations()) * traffic.frames;
+  if (plane.sealed() + plane.opened() - passed != expected)
+    state.SkipWithError("packets passed that were not expected");
+  state.SetLabel(plane.plane->statistics().engine);
+}
+
+void forward(benchmark::State& state, const Traffic& traffic) {
+  const Port& source = source_for(traffic, Side::seal);
+  LaneCounters counters;
+  std::uint64_t ticks = 0;
+  for (auto _ : state) {
+    const std::uint64_t spent = pass(traffic.frames, source, counters, [](std::span<Frame> burst) {
+      for (Frame& frame : burst)
+        frame.verdict = Verdict::forward;
+    });
+    ticks += spent;
+    state.SetIterationTime(static_cast<double>(spent) / static_cast<double>(rte_get_tsc_hz()));
+  }
+  report(state, traffic, ticks);
+}
+
+std::string size_name(const Traffic& traffic) {
+  return traffic.frame_bytes == imix ? "imix" : std::to_string(traffic.frame_bytes);
+}
+
+void add(const Traffic& traffic, const std::string& suffix = "") {
+  for (const Side side : {Side::seal, Side::open}) {
+    const std::string label = std::string("gateway/") + name(side) + "/v" + std::to_string(traffic.family) + "/aes" +
+                              std::to_string(traffic.key_bytes * 8) + "/" + size_name(traffic) + suffix;
+    benchmark::RegisterBenchmark(label.c_str(), [=](benchmark::State& state) {
+      through_worker(state, traffic, side);
+    })->UseManualTime();
+  }
+}
+
+}  // namespace
+
+void register_path() {
+  for (const std::size_t bytes : {std::size_t{64}, std::size_t{256}, std::size_t{512}, std::size_t{1024},
+                                  std::size_t{1400}, std::size_t{9000}, imix}) {
+    add({.frame_bytes = bytes});
+    add({.key_bytes = 32, .frame_bytes = bytes});
+    if (ipv6_and_modes) add({.family = 6, .frame_bytes = bytes});
+    benchmark::RegisterBenchmark(("gateway/forward/" + size_name({.frame_bytes = bytes})).c_str(),
+                                 [=](benchmark::State& state) { forward(state, {.frame_bytes = bytes}); })
+        ->UseManualTime();
+  }
+  for (const std::size_t bytes : {64, 1400}) {
+    if (!ipv6_and_modes) break;
+    add({.mode = EspMode::tunnel_fixed, .frame_bytes = bytes}, "/tunnel_fixed");
+    add({.mode = EspMode::transport, .frame_bytes = bytes}, "/transport");
+  }
+  // Of one length for all three, so that they differ in nothing but the groups: with more frames than groups each pass
+  // hits every one of them.
+  for (const std::size_t groups : {1, 100, 10'000})
+    add({.groups = groups, .frames = 16'384}, "/groups:" + std::to_string(groups));
+}
+
+const Port& sink() {
+  return *stage().sink;
+}
+
+Plane& plane_for(const Traffic& traffic, Side side, const std::string& engine) {
+  auto& plane = stage().planes[{traffic, side, engine}];
+  if (!plane) plane = make_plane(traffic, side == Side::seal, engine);
+  return *plane;
+}
+
+const Port& source_for(const Traffic& traffic, Side side, const std::string& engine) {
+  const std::tuple wanted{traffic, side, side == Side::seal ? std::string() : engine};
+  if (stage().playing != wanted) {
+    stage().source.reset();
+    stage().source = recording(stage().folder, frames_for(traffic, side, engine));
+    stage().playing = wanted;
+  }
+  return *stage().source;
+}
+
+std::uint64_t plain_bytes(const Traffic& traffic) {
+  return frame_bytes_of(frames_for(traffic, Side::seal, ""));
+}
+
+bool all_passed(benchmark::State& state, const Plane& plane, std::uint64_t dropped_before,
+                const LaneCounters& counters) {
+  const std::uint64_t lost = plane.dropped() - dropped_before + counters.tx_full.get() + counters.not_contiguous.get();
+  if (lost != 0)
+    state.SkipWithError((std::to_string(lost) + " packets were dropped; in all: " + plane.drops()).c_str());
+  return lost == 0;
+}
+
+namespace {
+
+// One core: the last one this process may use, which the rest of the system leaves alone most.
+void bind_to_one_cpu() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);
   sched_getaffinity(0, sizeof(allowed), &allowed);
@@ -185,32 +200,37 @@ void prepare() {
     CPU_ZERO(&allowed);
     CPU_SET(cpu, &allowed);
     pthread_setaffinity_np(pthread_self(), sizeof(allowed), &allowed);
-    break;
+    return;
   }
-  bench().thread = std::make_unique<PacketThread>();
-  bench().sink = need(Port::open({"sink", need(parse_port("null")), 1600, 1, 0}));
 }
 
 int run_all(int argc, char** argv) {
+  register_path();
+  register_stages();
+  register_latency();
   benchmark::Initialize(&argc, argv);
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
-  prepare();
-  for (const auto& [path, label] : {std::pair{Path::seal, "seal"}, {Path::open, "open"}, {Path::forward, "forward"}})
-    for (const std::size_t bytes : {64, 256, 512, 1024, 1400})
-      benchmark::RegisterBenchmark(("gateway/" + std::string(label) + "/aes128/" + std::to_string(bytes)).c_str(),
-                                   [path = path, bytes](benchmark::State& state) { run(state, path, bytes); });
+  need(Eal::start({memory_mb, {}, {}}));
+  std::string folder = (std::filesystem::temp_directory_path() / "sealcast-bench-XXXXXX").string();
+  if (::mkdtemp(folder.data()) == nullptr) give_up("cannot make a folder for the recordings in " + folder);
+  stage().folder = folder;
+  bind_to_one_cpu();
+  stage().thread = std::make_unique<PacketThread>();
+  stage().sink = need(Port::open({"sink", need(parse_port("null")), 1600, 1, 0}));
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
-  bench().sink.reset();
-  bench().thread.reset();
+  stage().planes.clear();
+  stage().source.reset();
+  stage().sink.reset();
+  stage().thread.reset();
   std::error_code ignored;
-  std::filesystem::remove_all(bench().folder, ignored);
+  std::filesystem::remove_all(folder, ignored);
   return 0;
 }
 
 }  // namespace
-}  // namespace sealcast::dataplane
+}  // namespace sealcast::bench
 
 int main(int argc, char** argv) {
-  return sealcast::dataplane::run_all(argc, argv);
+  return sealcast::bench::run_all(argc, argv);
 }

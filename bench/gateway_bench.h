@@ -1,0 +1,38 @@
+// What the parts of gateway_bench share: the sink, and the scene of the benchmark that is running.
+#pragma once
+
+#include <benchmark/benchmark.h>
+
+#include <string>
+
+#include "bench/traffic.h"
+#include "dataplane/dpdk/lane.h"
+
+namespace sealcast::bench {
+
+// The null port everything leaves by. Polling it yields nothing: it stands in for the side that is silent.
+const dataplane::Port& sink();
+
+enum class Side { seal, open };
+inline const char* name(Side side) {
+  return side == Side::seal ? "seal" : "open";
+}
+
+// Made once for a traffic, side and engine and kept, because thousands of groups take seconds to install.
+Plane& plane_for(const Traffic& traffic, Side side, const std::string& engine = "auto");
+
+// The recording a plane of that side and engine works on; the last one asked for stays open.
+const dataplane::Port& source_for(const Traffic& traffic, Side side, const std::string& engine = "auto");
+// Of one pass over it: bytes of the plain frames.
+std::uint64_t plain_bytes(const Traffic& traffic);
+
+// An error where a single packet was dropped: a figure made of dropped packets would be a lie. before: what of the
+// plane's had been dropped when the measurement began.
+bool all_passed(benchmark::State& state, const Plane& plane, std::uint64_t dropped_before,
+                const dataplane::LaneCounters& counters);
+
+void register_path();
+void register_stages();
+void register_latency();
+
+}  // namespace sealcast::bench
