@@ -12,11 +12,13 @@
 #include <rte_cycles.h>
 #include <sched.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <string_view>
 #include <tuple>
 
 #include "dataplane/dpdk/eal.h"
@@ -204,11 +206,28 @@ void bind_to_one_cpu() {
   }
 }
 
+// Takes --latency_samples=N out of the arguments.
+std::int64_t latency_samples(int& argc, char** argv) {
+  constexpr std::string_view option = "--latency_samples=";
+  std::int64_t samples = 1 << 20;
+  int kept = 1;
+  for (int i = 1; i < argc; ++i) {
+    const std::string_view argument = argv[i];
+    if (argument.substr(0, option.size()) == option) {
+      samples = std::max(1L, std::atol(argv[i] + option.size()));
+    } else {
+      argv[kept++] = argv[i];
+    }
+  }
+  argc = kept;
+  return samples;
+}
+
 int run_all(int argc, char** argv) {
   register_path();
   register_stages();
-  register_latency();
   benchmark::Initialize(&argc, argv);
+  register_latency(latency_samples(argc, argv));
   if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   need(Eal::start({memory_mb, {}, {}}));
   std::string folder = (std::filesystem::temp_directory_path() / "sealcast-bench-XXXXXX").string();

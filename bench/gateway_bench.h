@@ -33,6 +33,6 @@ bool all_passed(benchmark::State& state, const Plane& plane, std::uint64_t dropp
 
 void register_path();
 void register_stages();
-void register_latency();
+void register_latency(std::int64_t samples);
 
 }  // namespace sealcast::bench
