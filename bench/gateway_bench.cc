@@ -172,10 +172,14 @@ const Port& source_for(const Traffic& traffic, Side side, const std::string& eng
   const std::tuple wanted{traffic, side, side == Side::seal ? std::string() : engine};
   if (stage().playing != wanted) {
     stage().source.reset();
-    stage().source = recording(stage().folder, frames_for(traffic, side, engine));
+    stage().source = open_source(traffic, side, engine);
     stage().playing = wanted;
   }
   return *stage().source;
+}
+
+std::unique_ptr<Port> open_source(const Traffic& traffic, Side side, const std::string& engine) {
+  return recording(stage().folder, frames_for(traffic, side, engine));
 }
 
 std::uint64_t plain_bytes(const Traffic& traffic) {

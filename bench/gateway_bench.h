@@ -23,6 +23,8 @@ Plane& plane_for(const Traffic& traffic, Side side, const std::string& engine = 
 
 // The recording a plane of that side and engine works on; the last one asked for stays open.
 const dataplane::Port& source_for(const Traffic& traffic, Side side, const std::string& engine = "auto");
+// The same as a port of the caller's own.
+std::unique_ptr<dataplane::Port> open_source(const Traffic& traffic, Side side, const std::string& engine);
 // Of one pass over it: bytes of the plain frames.
 std::uint64_t plain_bytes(const Traffic& traffic);
 

@@ -46,10 +46,10 @@ class Run:
         argv = [str(binary), f"--benchmark_filter={pattern}", f"--benchmark_min_time={min_time}",
                 f"--benchmark_repetitions={repetitions}", "--benchmark_enable_random_interleaving=true", *more]
         rivals.say(argv)
-        done = subprocess.run([*argv, f"--benchmark_out={raw}", "--benchmark_out_format=json"], check=False,
-                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        done = subprocess.run([*argv, f"--benchmark_out={raw}", "--benchmark_out_format=json"], check=False, text=True,
+                              stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         if done.returncode != 0:
-            raise SystemExit(f"bench: {program} failed (status {done.returncode}): {shlex.join(argv)}")
+            raise SystemExit(f"bench: {program} failed (status {done.returncode}): {done.stderr[-2000:]}")
         found = figures.entries(json.loads(raw.read_text()), program)
         if not found:
             raise SystemExit(f"bench: {program} has no benchmark that matches {pattern}")

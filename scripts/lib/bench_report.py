@@ -54,7 +54,7 @@ def _gateway_tables(results):
         return (entries.get(name) or {}).get("pps")
 
     def rivals(kind, size):
-        return (results.get(kind) or {}).get(str(size)) or (results.get(kind) or {}).get(size)
+        return (results.get(kind) or {}).get(str(size))
 
     rows = []
     for size in ALL_SIZES:
@@ -85,7 +85,7 @@ def _gateway_tables(results):
     for groups in (1, 100, 10000):
         name = f"v4/aes128/64/groups:{groups}"
         if pps(f"gateway/seal/{name}"):
-            rows.append([f"IPv4, AES-128, 64, {groups:,} groups at random",
+            rows.append([f"IPv4, AES-128, 64, {groups:,} group{'s' if groups > 1 else ''} at random",
                          number(pps(f"gateway/seal/{name}"), 2, 1e6), number(pps(f"gateway/open/{name}"), 2, 1e6)])
     if rows:
         yield ("One core, other traffic: million packets a second", ["traffic, frame bytes", "seal", "open"], rows)
@@ -105,9 +105,8 @@ def _other_tables(results):
     virtio = results.get("virtio") or {}
     rows = []
     for size in (64, 1400):
-        ours = (virtio.get("gateway") or {}).get(str(size)) or (virtio.get("gateway") or {}).get(size) or {}
-        io = (virtio.get("testpmd_io") or {}).get(str(size)) or (virtio.get("testpmd_io") or {}).get(size)
-        txonly = (virtio.get("testpmd_txonly") or {}).get(str(size)) or (virtio.get("testpmd_txonly") or {}).get(size)
+        ours = (virtio.get("gateway") or {}).get(str(size)) or {}
+        io, txonly = ((virtio.get(kind) or {}).get(str(size)) for kind in ("testpmd_io", "testpmd_txonly"))
         if ours or io:
             rows.append([size, number(ours.get("pps"), 2, 1e6), number(io, 2, 1e6), number(ratio(ours.get("pps"), io)),
                          number(txonly, 2, 1e6), number(ours.get("ring_full_pps"), 2, 1e6)])
@@ -203,8 +202,7 @@ def series(results, where, name):
             figures = (results.get("crypto_perf") or {}).get(f"seal/aes128/{size}") or {}
             rate = figures["gbps"] * 1e9 / 8 / size if figures else None
         else:
-            rates = results.get(where) or {}
-            rate = rates.get(str(size), rates.get(size))
+            rate = (results.get(where) or {}).get(str(size))
         if rate:
             points.append((size, rate))
     return points
@@ -230,8 +228,9 @@ def plot(results, path):
     for axes, what in ((packets, "million packets a second"), (bits, "Gb/s of plain frames")):
         axes.set_xscale("log", base=2)
         ticks = [size for size in ALL_SIZES if size != "imix"]
-        axes.set_xticks(ticks, [str(size) for size in ticks])
+        axes.set_xticks(ticks, [str(size) for size in ticks], rotation=45, fontsize=8)
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
         axes.set_xlabel("frame bytes")
         axes.set_ylabel(what)
         axes.grid(True, which="both", alpha=0.25)
