@@ -181,6 +181,7 @@ struct DataPlaneStatistics {
   SteadyTime taken;    // when the counters were read
   std::string engine;  // AEAD engine in use
   std::uint64_t sealed = 0, opened = 0, bypassed = 0;
+  std::uint64_t spread_waits = 0;  // rounds in which a spread stream waited for its slowest worker
   std::vector<PortStatistics> ports;
   std::vector<SaStatistics> sas;
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order

@@ -80,7 +80,8 @@ class Lane {
     } else {
       plane_.worker().black_burst(burst, received, snapshot);
     }
-    send_frames(burst, sink().id(), source_.id(), 0, counters_, [](const Frame&) { return false; });
+    send_frames(burst, Way{sink().id(), 0}, Way{source_.id(), 0}, counters_,
+                [](std::size_t, const Frame&) { return false; });
     plane_.publisher->quiescent(0);
     return got;
   }

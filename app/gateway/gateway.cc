@@ -34,6 +34,7 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
   out.black = {config.black.device, static_cast<std::uint16_t>(config.black.mtu)};
   out.workers = config.workers;
+  out.spread = config.spread;
   out.cores = config.cores;
   out.engine = std::string(config::name(config.engine));
   out.memory_mb = config.memory_mb;

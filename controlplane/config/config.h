@@ -190,6 +190,7 @@ struct GatewayConfig {
   std::string admin_socket;  // path
   std::string state;         // path: highest epoch seen per key server and group (H5)
   std::uint32_t workers = 1;
+  bool spread = false;               // single streams over all workers
   std::vector<std::uint32_t> cores;  // empty, or one per worker
   EngineChoice engine = EngineChoice::automatic;
   std::uint32_t memory_mb = 256;

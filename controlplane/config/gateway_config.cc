@@ -57,6 +57,7 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   table.path("state", out.state, Need::required);
   const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, 1, 16);
   table.any("workers");
+  table.boolean("spread", out.spread);
   if (const Node* cores = table.array("cores", Need::optional, 1, 16, "an array of core numbers")) {
     for (std::size_t i = 0; i < cores->items.size(); ++i) {
       const Node& item = cores->items[i];

@@ -14,6 +14,7 @@
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/port_keeper.h"
 #include "dataplane/dpdk/rcu_publisher.h"
+#include "dataplane/dpdk/spread.h"
 #include "dataplane/dpdk/worker_thread.h"
 
 namespace sealcast::dataplane {
@@ -25,6 +26,9 @@ WorkerThreadCounters operator+(WorkerThreadCounters a, const WorkerThreadCounter
   a.not_contiguous += b.not_contiguous;
   a.hand_off_full += b.hand_off_full;
   a.naps += b.naps;
+  a.window_full += b.window_full;
+  for (std::size_t i = 0; i < a.hand_off_full_of.size(); ++i)
+    a.hand_off_full_of[i] += b.hand_off_full_of[i];
   return a;
 }
 
@@ -112,13 +116,30 @@ void GatewayDataPlane::State::add_to(DataPlaneStatistics& all) const {
   const WorkerThreadCounters mine = counters();
   all.drops.push_back({"not_contiguous", mine.not_contiguous});
   all.drops.push_back({"hand_off_full", mine.hand_off_full});
+  for (WorkerStatistics& worker : all.workers)
+    if (const std::uint64_t full = mine.hand_off_full_of.at(worker.index); full != 0)
+      worker.drops.push_back({"hand_off_full", full});
+  all.spread_waits = mine.window_full;
   all.drops.push_back({"red_rx_missed", red ? red->rx_missed() : 0});
   all.drops.push_back({"black_rx_missed", black ? black->rx_missed() : 0});
 }
 
 Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, const PortSpec& spec,
                                                             std::uint16_t mtu) const {
-  return Port::open({role, spec, mtu, static_cast<std::uint16_t>(options.workers), 0});
+  PortConfig config;
+  config.role = role;
+  config.spec = spec;
+  config.mtu = mtu;
+  // As many queues as there are workers; where the port offers fewer, workers share them. One keeps a spread stream in
+  // its order.
+  const std::uint16_t offered = spec.kind == PortKind::null || spec.kind == PortKind::pci ? 16 : spec.queues;
+  config.queues = options.spread
+                      ? std::uint16_t{1}
+                      : std::min(static_cast<std::uint16_t>(options.workers), std::max<std::uint16_t>(offered, 1));
+  // Frames between workers: in their rings or, spread, in the window; and those parked.
+  if (options.workers > 1)
+    config.extra_mbufs = options.spread ? 2 * Spread::window : 2048 * (options.workers - config.queues + 1U);
+  return Port::open(config);
 }
 
 // The gateway becomes a listener on black, and both ports let in what is needed.
@@ -173,6 +194,9 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
     if (!parsed) return fail(std::string(role) + ": " + parsed.error().message);
     if (port->mtu < 68 || port->mtu > 9000)
       return fail(std::string(role) + ": mtu: expected 68 to 9000, got " + std::to_string(port->mtu));
+    if (options.spread && parsed->queues > 1)
+      return fail(std::string(role) + ": port \"" + port->device +
+                  "\": expected one queue, as spread = true needs it, got " + std::to_string(parsed->queues));
     if (parsed->kind == PortKind::pci) eal.pci_devices.push_back(parsed->target);
     *spec = *parsed;
   }
@@ -233,6 +257,9 @@ Result<void> GatewayDataPlane::start() {
   settings.ports = &s.active;
   for (std::uint32_t i = 0; i < s.options.workers; ++i)
     settings.workers.push_back(&s.plane->worker(i));
+  settings.red_queues = s.red->queues();
+  settings.black_queues = s.black->queues();
+  settings.spread = s.options.spread;
   settings.cores = s.options.cores;
   settings.idle_nap_us = s.options.idle_nap_us;
   settings.publisher = s.publisher.get();

@@ -27,9 +27,10 @@ struct GatewayPort {
 };
 
 struct GatewayOptions {
-  GatewayPort red;                   // plain side
-  GatewayPort black;                 // untrusted side
-  std::uint32_t workers = 1;         // 1..16; more than one needs as many queues on both ports
+  GatewayPort red;            // plain side
+  GatewayPort black;          // untrusted side
+  std::uint32_t workers = 1;  // 1..16; where a port has fewer queues they share them
+  bool spread = false;        // every stream over all workers, in its order (docs/ports.md); ports have one queue
   std::vector<std::uint32_t> cores;  // empty: the scheduler places the workers; otherwise one CPU a worker, may repeat
   std::string engine = "auto";       // AEAD engine: auto | burst | ipsec_mb | openssl
   std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64

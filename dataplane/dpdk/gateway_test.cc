@@ -273,7 +273,7 @@ TEST_F(Gateway, ErrorsSayWhatToDo) {
   EXPECT_THAT(starting("null", "pcap:" + at("x.pcap")), HasSubstr("opening the device failed"));
   EXPECT_THAT(starting("null", "virtio-user:/no/such/folder/x"), HasSubstr("cannot make a socket"));
   EXPECT_THAT(starting("null", "vhost-user:" + at("x.pcap")), HasSubstr("is not a socket"));
-  EXPECT_THAT(starting("null", "ring:r", 2), HasSubstr("2 queues are needed, one a worker"));
+  EXPECT_EQ(starting("null", "ring:r", 2), "no error") << "two workers share one queue";
   EXPECT_EQ(starting("ring:both", "ring:both"), "no error");
   EXPECT_THAT(creation([] {
                 auto o = options("null", "null");

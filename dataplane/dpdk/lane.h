@@ -5,7 +5,9 @@
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
+#include <rte_ring.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <span>
@@ -25,7 +27,6 @@ static_assert(lane_burst <= max_burst);
 struct alignas(cache_line) LaneCounters {
   Counter tx_full;         // forwarded, but the transmit ring took no more, or the device is away
   Counter not_contiguous;  // several segments or a shared buffer, and no room to copy it into one of its own
-  Counter hand_off_full;   // for another worker, whose ring was full
   Counter reply_full;      // an answer to the side a frame came from, whose transmit ring was full
 };
 
@@ -65,34 +66,76 @@ inline void fit_buffer(const Frame& f) {
   m->pkt_len = f.length;
 }
 
-// Sends the forwarded frames on port and the replies on back (the port they came from), frees the others but those
-// that the worker keeps. hand_off(frame) is called for frames of another worker, takes the
-// buffer over and returns true, or returns false (the frame is then dropped). A full ring's leftovers are freed and
-// counted.
-template <typename HandOff>
-void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back, std::uint16_t queue,
-                 LaneCounters& counters, HandOff&& hand_off) {
-  std::array<rte_mbuf*, lane_burst> out;
+// How frames leave: by a transmit queue of this worker's own, or by the ring to the worker that has one.
+struct Way {
+  std::uint16_t port = 0, queue = 0;
+  rte_ring* ring = nullptr;  // null: the queue is our own
+
+  std::uint16_t receive(rte_mbuf** frames, std::uint16_t n) const {
+    return port == no_port ? 0 : rte_eth_rx_burst(port, queue, frames, n);
+  }
+  // Takes over as many as it has room for, at most lane_burst, and returns how many.
+  std::uint16_t send(rte_mbuf** frames, std::uint16_t n) const {
+    if (ring == nullptr) [[likely]]
+      return port == no_port ? 0 : rte_eth_tx_burst(port, queue, frames, n);
+    void* buffers[lane_burst];
+    std::copy(frames, frames + n, buffers);
+    return static_cast<std::uint16_t>(rte_ring_enqueue_burst(ring, buffers, n, nullptr));
+  }
+};
+
+// Where forwarded frames gather until they are sent; which of the burst's frames each came from does not matter here.
+class WaySink {
+ public:
+  WaySink(const Way& way, LaneCounters& counters) : way_(way), counters_(counters) {}
+  void add(std::size_t, rte_mbuf* frame) {
+    if (n_ == lane_burst) [[unlikely]]
+      flush();
+    out_[n_++] = frame;
+  }
+  // A full ring's leftovers are freed and counted.
+  void flush() {
+    if (n_ == 0) return;
+    const std::uint16_t sent = way_.send(out_.data(), n_);
+    if (sent < n_) {
+      counters_.tx_full.add(static_cast<std::uint64_t>(n_ - sent));
+      rte_pktmbuf_free_bulk(out_.data() + sent, static_cast<unsigned>(n_ - sent));
+    }
+    n_ = 0;
+  }
+
+ private:
+  const Way& way_;
+  LaneCounters& counters_;
+  std::array<rte_mbuf*, lane_burst> out_;
+  std::uint16_t n_ = 0;
+};
+
+// Gives the forwarded frames to sink, in order, and sends the replies back (to the side they came from); frees the
+// others but those that the worker keeps. hand_off(i, frame) is called for frames of another worker, takes the buffer
+// over and returns true, or returns false (the frame is then dropped).
+template <typename Sink, typename HandOff>
+void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCounters& counters, HandOff&& hand_off) {
   std::array<rte_mbuf*, lane_burst> dead;
-  std::uint16_t outs = 0;
   unsigned deads = 0;
-  for (const Frame& f : frames) {
+  for (std::size_t i = 0; i < frames.size(); ++i) {
+    const Frame& f = frames[i];
     auto* const m = static_cast<rte_mbuf*>(f.buffer);
     if (f.verdict == Verdict::forward) [[likely]] {
       fit_buffer(f);
-      out[outs++] = m;
+      sink.add(i, m);
       continue;
     }
     switch (f.verdict) {
       case Verdict::park:
         break;
       case Verdict::hand_off:
-        if (!hand_off(f)) dead[deads++] = m;
+        if (!hand_off(i, f)) dead[deads++] = m;
         break;
       case Verdict::reply: {
         fit_buffer(f);
         rte_mbuf* answer = m;
-        if (back == no_port || rte_eth_tx_burst(back, queue, &answer, 1) == 0) {
+        if (back.send(&answer, 1) == 0) {
           counters.reply_full.add(1);
           dead[deads++] = m;
         }
@@ -106,31 +149,39 @@ void send_frames(std::span<Frame> frames, std::uint16_t port, std::uint16_t back
         break;
     }
   }
-  if (outs != 0) {
-    const std::uint16_t sent = port == no_port ? 0 : rte_eth_tx_burst(port, queue, out.data(), outs);
-    if (sent < outs) {
-      counters.tx_full.add(static_cast<std::uint64_t>(outs - sent));
-      rte_pktmbuf_free_bulk(out.data() + sent, static_cast<unsigned>(outs - sent));
-    }
-  }
+  sink.flush();
   if (deads != 0) rte_pktmbuf_free_bulk(dead.data(), deads);
 }
 
-// One burst: receive, process(frames), send. Returns how many frames were received.
+// The same, sending the forwarded frames forth.
+template <typename HandOff>
+void send_frames(std::span<Frame> frames, const Way& forth, const Way& back, LaneCounters& counters,
+                 HandOff&& hand_off) {
+  WaySink sink(forth, counters);
+  finish_frames(frames, sink, back, counters, hand_off);
+}
+
+// One burst: receive on a queue of from, process(frames), send. Returns how many frames were received.
 template <typename Process, typename HandOff>
-std::uint16_t move_burst(std::uint16_t from_port, std::uint16_t to_port, std::uint16_t queue, LaneCounters& counters,
-                         Process&& process, HandOff&& hand_off) {
-  if (from_port == no_port) [[unlikely]]
-    return 0;
+std::uint16_t move_burst(const Way& from, const Way& forth, const Way& back, LaneCounters& counters, Process&& process,
+                         HandOff&& hand_off) {
   std::array<rte_mbuf*, lane_burst> in;
-  const std::uint16_t n = rte_eth_rx_burst(from_port, queue, in.data(), lane_burst);
+  const std::uint16_t n = from.receive(in.data(), lane_burst);
   if (n == 0) return 0;
   std::array<Frame, lane_burst> frames;
   const std::uint16_t kept = to_frames(in.data(), n, frames.data(), counters);
   const std::span<Frame> burst(frames.data(), kept);
   process(burst);
-  send_frames(burst, to_port, from_port, queue, counters, hand_off);
+  send_frames(burst, forth, back, counters, hand_off);
   return n;
+}
+
+// Between queues of this worker's own.
+template <typename Process>
+std::uint16_t move_burst(std::uint16_t from_port, std::uint16_t to_port, std::uint16_t queue, LaneCounters& counters,
+                         Process&& process) {
+  const Way from{from_port, queue}, forth{to_port, queue};
+  return move_burst(from, forth, from, counters, process, [](std::size_t, const Frame&) { return false; });
 }
 
 }  // namespace sealcast::dataplane

@@ -133,7 +133,7 @@ Result<void> Port::State::make_pool() {
     least = 2 * af_xdp_fill + pool_cache;
   }
   const std::uint32_t asked = config.mbufs != 0 ? config.mbufs : spec.mbufs;
-  const std::uint32_t count = asked != 0 ? asked : config.queues * each + 1024;
+  const std::uint32_t count = asked != 0 ? asked : config.queues * each + 1024 + config.extra_mbufs;
   if (spec.mbufs != 0 && count < config.queues * least)
     return problem("mbufs " + std::to_string(count) + " is too few for " + std::to_string(config.queues) +
                    " queues: at least " + std::to_string(config.queues * least) + " (" +

@@ -14,6 +14,7 @@
 
 #include "dataplane/dpdk/lane.h"
 #include "dataplane/dpdk/packet_thread.h"
+#include "dataplane/dpdk/worker_run.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -26,25 +27,19 @@ constexpr unsigned hand_off_ring = 1024;
 
 }  // namespace
 
-// One worker's thread and what it owns.
-struct alignas(cache_line) WorkerRun {
-  std::uint32_t index = 0;
-  Worker* worker = nullptr;
-  rte_ring* inbox = nullptr;  // frames other workers received whose SPI is ours; null with one worker
-  LaneCounters to_black, to_red;
-  Counter naps;
-  std::thread thread;
-};
-
 struct WorkerThreads::State {
   Settings settings;
   std::vector<std::unique_ptr<WorkerRun>> runs;
+  std::vector<std::unique_ptr<Spread>> spreads;
+  std::vector<rte_ring*> rings;  // of frames, all but those of spreads
+  std::vector<std::thread> threads;
   std::atomic<bool> stop{false};
 
   void run(WorkerRun& me);
-  unsigned round(WorkerRun& me);
   void speak(WorkerRun& me);
   Result<void> launch(WorkerRun& me);
+  Result<void> connect();
+  Result<std::vector<rte_ring*>> make_rings(const std::string& what, std::uint32_t count);
 };
 
 rte_mbuf* own_buffer(rte_mbuf* frame) {
@@ -62,59 +57,78 @@ rte_mbuf* own_buffer(rte_mbuf* frame) {
   return copy;
 }
 
-unsigned WorkerThreads::State::round(WorkerRun& me) {
-  const Snapshot& snapshot = settings.publisher->current();
-  const PortPair ports = settings.ports->get();
-  Worker& worker = *me.worker;
-  const auto queue = static_cast<std::uint16_t>(me.index);
-  const auto to_owner = [&](const Frame& f) {
-    if (f.target < runs.size() && runs[f.target]->inbox != nullptr &&
-        rte_ring_enqueue(runs[f.target]->inbox, f.buffer) == 0)
-      return true;
-    me.to_red.hand_off_full.add(1);
-    return false;
-  };
-  unsigned work = move_burst(
-      ports.red, ports.black, queue, me.to_black,
-      [&](std::span<Frame> burst) { worker.red_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
-  // Before any later frame of their slots.
-  if (worker.parks()) [[unlikely]] {
-    std::array<Frame, lane_burst> ready;
-    while (const std::size_t n = worker.unpark(ready, rte_rdtsc(), snapshot))
-      send_frames({ready.data(), n}, ports.red, ports.black, queue, me.to_red, to_owner);
+// Unique in the process: gateways may follow and stand beside each other.
+std::string ring_name(const std::string& what, std::uint32_t index) {
+  static std::atomic<unsigned> number{0};
+  return "sc_" + what + std::to_string(index) + "_" + std::to_string(number++);
+}
+
+Result<std::vector<rte_ring*>> WorkerThreads::State::make_rings(const std::string& what, std::uint32_t count) {
+  std::vector<rte_ring*> made;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    rte_ring* const ring = rte_ring_create(ring_name(what, i).c_str(), hand_off_ring, SOCKET_ID_ANY, RING_F_SC_DEQ);
+    if (ring == nullptr)
+      return fail("worker " + std::to_string(i) + ": no memory for its ring of frames from other workers (" +
+                  rte_strerror(rte_errno) + "); raise memory_mb");
+    rings.push_back(ring);
+    made.push_back(ring);
   }
-  work += move_burst(
-      ports.black, ports.red, queue, me.to_red,
-      [&](std::span<Frame> burst) { worker.black_burst(burst, rte_rdtsc(), snapshot); }, to_owner);
-  if (me.inbox != nullptr) {
-    void* handed[lane_burst];
-    const unsigned n = rte_ring_dequeue_burst(me.inbox, handed, lane_burst, nullptr);
-    if (n != 0) {
-      rte_mbuf* mbufs[lane_burst];
-      for (unsigned i = 0; i < n; ++i)
-        mbufs[i] = static_cast<rte_mbuf*>(handed[i]);
-      std::array<Frame, lane_burst> frames;
-      const std::uint16_t kept = to_frames(mbufs, static_cast<std::uint16_t>(n), frames.data(), me.to_red);
-      worker.black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-      send_frames({frames.data(), kept}, ports.red, ports.black, queue, me.to_red, to_owner);
-      work += n;
+  return made;
+}
+
+// Who reads and writes which queue and ring. Worker i has queue i of a port, where there is one; frames of the others
+// leave by the outbox of worker i mod queues.
+Result<void> WorkerThreads::State::connect() {
+  const auto workers = static_cast<std::uint32_t>(runs.size());
+  const bool spread = settings.spread && workers > 1;
+  for (const bool is_red : {true, false}) {
+    const std::uint32_t offered = is_red ? settings.red_queues : settings.black_queues;
+    const std::uint32_t queues = spread ? 1 : std::min<std::uint32_t>(offered == 0 ? workers : offered, workers);
+    const std::string name = is_red ? "red" : "black";
+    std::vector<rte_ring*> inboxes(workers, nullptr), outboxes(workers, nullptr);
+    const bool hands_over = !spread && workers > 1 && (!is_red || queues < workers);
+    if (hands_over) {
+      auto made = make_rings(name + "_in", workers);
+      if (!made) return tl::unexpected(made.error());
+      inboxes = std::move(*made);
     }
+    if (queues < workers) {
+      auto made = make_rings(name + "_out", queues);
+      if (!made) return tl::unexpected(made.error());
+      std::copy(made->begin(), made->end(), outboxes.begin());
+    }
+    for (auto& run : runs) {
+      PortEnd& side = is_red ? run->red : run->black;
+      side.receives = run->index < queues;
+      side.shared = is_red && hands_over;
+      side.receive.queue = side.send.queue = static_cast<std::uint16_t>(run->index % queues);
+      if (!side.receives) side.send.ring = outboxes[run->index % queues];
+      side.inbox = inboxes[run->index];
+      side.outbox = outboxes[run->index];
+      if (hands_over) side.others.emplace(inboxes);
+    }
+    if (!spread) continue;
+    auto made = Spread::create(ring_name(name, 0), workers);
+    if (!made) return tl::unexpected(made.error());
+    for (auto& run : runs)
+      (is_red ? run->red_spread : run->black_spread) = made->get();
+    spreads.push_back(std::move(*made));
   }
-  return work;
+  return {};
 }
 
 // Sends what the gateway's own listener has to say. Without a device it waits: reports are of use when one comes back.
 void WorkerThreads::State::speak(WorkerRun& me) {
-  const PortPair ports = settings.ports->get();
+  me.black.send.port = settings.ports->get().black;
   auto* const pool = static_cast<rte_mempool*>(settings.black_pool);
-  if (ports.black == no_port || pool == nullptr) return;
+  if (me.black.send.port == no_port || pool == nullptr) return;
   HostFrame frame;
   while (me.worker->to_black().pop(frame)) {
     rte_mbuf* m = rte_pktmbuf_alloc(pool);
     char* const to = m == nullptr ? nullptr : rte_pktmbuf_append(m, frame.length);
     if (to != nullptr) {
       rte_memcpy(to, frame.bytes.data(), frame.length);
-      if (rte_eth_tx_burst(ports.black, static_cast<std::uint16_t>(me.index), &m, 1) == 1) continue;
+      if (me.black.send.send(&m, 1) == 1) continue;
     }
     rte_pktmbuf_free(m);
     me.to_black.tx_full.add(1);
@@ -131,7 +145,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
   while (!stop.load(std::memory_order_relaxed)) {
     speak(me);
     for (unsigned i = 0; i < rounds_between_housekeeping; ++i) {
-      if (round(me) != 0) {
+      if (me.round(settings.ports->get(), rcu.current()) != 0) {
         empty_rounds = 0;
       } else {
         ++empty_rounds;
@@ -151,17 +165,17 @@ void WorkerThreads::State::run(WorkerRun& me) {
 
 Result<void> WorkerThreads::State::launch(WorkerRun& me) {
   try {
-    me.thread = std::thread([this, &me] { run(me); });
+    threads.emplace_back([this, &me] { run(me); });
   } catch (const std::system_error& error) {
     return fail("worker " + std::to_string(me.index) + ": cannot start a thread: " + error.what());
   }
   const std::string name = "sc-worker-" + std::to_string(me.index);
-  pthread_setname_np(me.thread.native_handle(), name.c_str());
+  pthread_setname_np(threads.back().native_handle(), name.c_str());
   if (settings.cores.empty()) return {};
   cpu_set_t cpu;
   CPU_ZERO(&cpu);
   CPU_SET(settings.cores[me.index], &cpu);
-  if (const int error = pthread_setaffinity_np(me.thread.native_handle(), sizeof(cpu), &cpu); error != 0)
+  if (const int error = pthread_setaffinity_np(threads.back().native_handle(), sizeof(cpu), &cpu); error != 0)
     return fail("worker " + std::to_string(me.index) + ": cannot run on CPU " +
                 std::to_string(settings.cores[me.index]) + ": " + std::generic_category().message(error));
   return {};
@@ -175,17 +189,11 @@ Result<std::unique_ptr<WorkerThreads>> WorkerThreads::start(Settings settings) {
   const auto count = static_cast<std::uint32_t>(s.settings.workers.size());
   for (std::uint32_t i = 0; i < count; ++i) {
     s.runs.push_back(std::make_unique<WorkerRun>());
-    WorkerRun& me = *s.runs.back();
-    me.index = i;
-    me.worker = s.settings.workers[i];
-    if (count == 1) continue;
-    static std::atomic<unsigned> number{0};
-    const std::string name = "sc_inbox" + std::to_string(number++);
-    me.inbox = rte_ring_create(name.c_str(), hand_off_ring, SOCKET_ID_ANY, RING_F_SC_DEQ);
-    if (me.inbox == nullptr)
-      return fail("worker " + std::to_string(i) + ": no memory for its hand-off ring (" + rte_strerror(rte_errno) +
-                  "); raise memory_mb");
+    s.runs.back()->index = i;
+    s.runs.back()->workers = count;
+    s.runs.back()->worker = s.settings.workers[i];
   }
+  if (auto ok = s.connect(); !ok) return tl::unexpected(ok.error());
   for (auto& run : s.runs)
     if (auto ok = s.launch(*run); !ok) return tl::unexpected(ok.error());
   return threads;
@@ -195,8 +203,8 @@ WorkerThreads::WorkerThreads(std::unique_ptr<State> state) : state_(std::move(st
 
 void WorkerThreads::stop() {
   state_->stop = true;
-  for (auto& run : state_->runs)
-    if (run->thread.joinable()) run->thread.join();
+  for (auto& thread : state_->threads)
+    if (thread.joinable()) thread.join();
   std::array<Frame, lane_burst> parked;
   for (auto& run : state_->runs)
     while (const std::size_t n = run->worker->give_back(parked))
@@ -206,11 +214,11 @@ void WorkerThreads::stop() {
 
 WorkerThreads::~WorkerThreads() {
   stop();
-  for (auto& run : state_->runs) {
+  for (rte_ring* ring : state_->rings) {
     void* frame = nullptr;
-    while (run->inbox != nullptr && rte_ring_dequeue(run->inbox, &frame) == 0)
+    while (rte_ring_dequeue(ring, &frame) == 0)
       rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
-    rte_ring_free(run->inbox);
+    rte_ring_free(ring);
   }
 }
 
@@ -220,7 +228,13 @@ WorkerThreadCounters WorkerThreads::counters() const {
     sum.red_tx_full += run->to_red.tx_full.get();
     sum.black_tx_full += run->to_black.tx_full.get();
     sum.not_contiguous += run->to_red.not_contiguous.get() + run->to_black.not_contiguous.get();
-    sum.hand_off_full += run->to_red.hand_off_full.get();
+    sum.window_full += run->window_full.get();
+    for (std::uint32_t target = 0; target < state_->runs.size(); ++target) {
+      const std::uint64_t full = (run->red.others ? run->red.others->full(target) : 0) +
+                                 (run->black.others ? run->black.others->full(target) : 0);
+      sum.hand_off_full += full;
+      sum.hand_off_full_of[target] += full;
+    }
     sum.naps += run->naps.get();
   }
   return sum;

@@ -1,6 +1,7 @@
 // The thread that runs one worker between the two ports. No DPDK type in this header.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,13 +19,17 @@ namespace sealcast::dataplane {
 // What a worker thread counts besides its Worker; read by the control thread.
 struct WorkerThreadCounters {
   std::uint64_t red_tx_full = 0, black_tx_full = 0, not_contiguous = 0, hand_off_full = 0, naps = 0;
+  std::uint64_t window_full = 0;                     // rounds in which a spread stream waited for its slowest worker
+  std::array<std::uint64_t, 16> hand_off_full_of{};  // by the worker whose ring was full
 };
 
 // All workers of one gateway, and the rings by which they hand frames to each other.
 class WorkerThreads {
  public:
   struct Settings {
-    const ActivePorts* ports = nullptr;  // outlives this object; worker i uses queue i of both
+    const ActivePorts* ports = nullptr;              // outlives this object
+    std::uint16_t red_queues = 0, black_queues = 0;  // 0: one a worker; fewer: workers share them
+    bool spread = false;  // single streams over all workers, in order; one queue of each port is used
     std::vector<Worker*> workers;
     std::vector<std::uint32_t> cores;  // empty: not bound
     std::uint32_t idle_nap_us = 50;

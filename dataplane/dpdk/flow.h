@@ -1,0 +1,56 @@
+// Which worker a red frame goes to where the device has fewer queues than there are workers: always the same one for a
+// stream, so that its packets keep their order. Internal to this folder; has DPDK types.
+#pragma once
+
+#include <rte_mbuf.h>
+
+#include <cstdint>
+
+#include "dataplane/packet.h"
+
+namespace sealcast::dataplane {
+
+// What the distribution looks at. The packet path checks lengths and headers; here a frame too short to tell is other.
+struct Flow {
+  bool ip = false;        // IPv4 but IGMP, or IPv6
+  bool fragment = false;  // IPv4: of a packet in pieces
+  std::uint32_t hash = 0;
+};
+
+// The hash is of source and destination address alone: fragments of a packet show no ports, and belong where its first
+// one went.
+inline Flow flow_of(const rte_mbuf* frame) noexcept {
+  Flow flow;
+  const auto* const p = rte_pktmbuf_mtod(frame, const std::uint8_t*);
+  const std::uint32_t length = frame->data_len;
+  if (length < ethernet_bytes) return flow;
+  std::uint32_t offset = ethernet_bytes;
+  std::uint16_t type = load16(p + 12);
+  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
+    if (length < offset + vlan_tag_bytes) return flow;
+    type = load16(p + offset + 2);
+    offset += vlan_tag_bytes;
+  }
+  constexpr std::uint64_t mix = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
+  std::uint64_t hash = 0;
+  if (type == 0x0800) {
+    if (length < offset + min_ipv4_bytes || p[offset + 9] == protocol_igmp) return flow;
+    flow.fragment = (load16(p + offset + 6) & 0x3fff) != 0;
+    hash = load64(p + offset + 12) * mix;
+  } else if (type == 0x86dd) {
+    if (length < offset + 40) return flow;
+    for (std::uint32_t i = 8; i < 40; i += 8)
+      hash = (hash ^ load64(p + offset + i)) * mix;
+  } else {
+    return flow;
+  }
+  flow.ip = true;
+  flow.hash = static_cast<std::uint32_t>(((hash ^ (hash >> 29)) * mix) >> 32);
+  return flow;
+}
+
+constexpr std::uint32_t worker_of_flow(std::uint32_t hash, std::uint32_t workers) {
+  return static_cast<std::uint32_t>((std::uint64_t{hash} * workers) >> 32);
+}
+
+}  // namespace sealcast::dataplane

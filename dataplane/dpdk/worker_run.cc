@@ -1,0 +1,248 @@
+#include "dataplane/dpdk/worker_run.h"
+
+#include <rte_cycles.h>
+
+#include "dataplane/dpdk/flow.h"
+
+namespace sealcast::dataplane {
+namespace {
+
+// A spread stream moves from worker to worker in bursts of this size: enough for the engines, and short enough that the
+// next worker starts soon.
+constexpr std::uint16_t spread_burst = 32;
+
+constexpr auto to_nobody = [](std::size_t, const Frame&) { return false; };
+
+}  // namespace
+
+unsigned WorkerRun::round(const PortPair& ports, const Snapshot& snapshot) {
+  red.receive.port = red.send.port = ports.red;
+  black.receive.port = black.send.port = ports.black;
+  unsigned work = 0;
+  if (red_spread == nullptr) [[likely]] {
+    work = plain(snapshot);
+  } else if (index == 0) {
+    work = spread_first(snapshot);
+  } else {
+    work = spread_others(snapshot);
+  }
+  if (red.outbox != nullptr) work += empty_outbox(red, to_red);
+  if (black.outbox != nullptr) work += empty_outbox(black, to_black);
+  return work;
+}
+
+unsigned WorkerRun::plain(const Snapshot& snapshot) {
+  unsigned work = 0;
+  rte_mbuf* mbufs[lane_burst];
+  if (red.shared) {
+    if (red.receives) work += share_red(snapshot);
+    if (const unsigned n = inbox(red.inbox, mbufs); n != 0) {
+      red_frames(mbufs, static_cast<std::uint16_t>(n), snapshot);
+      work += n;
+    }
+  } else if (red.receives) {
+    work += move_burst(
+        red.receive, black.send, red.send, to_black,
+        [&](std::span<Frame> burst) { worker->red_burst(burst, rte_rdtsc(), snapshot); }, to_nobody);
+  }
+  unpark(snapshot);
+  if (black.receives) {
+    work += move_burst(
+        black.receive, red.send, black.send, to_red,
+        [&](std::span<Frame> burst) { worker->black_burst(burst, rte_rdtsc(), snapshot); },
+        [&](std::size_t, const Frame& f) { return black.others && black.others->add(f.target, f.buffer); });
+    if (black.others) black.others->flush();
+  }
+  if (black.inbox != nullptr) {
+    if (const unsigned n = inbox(black.inbox, mbufs); n != 0) {
+      black_frames(mbufs, static_cast<std::uint16_t>(n), snapshot);
+      work += n;
+    }
+  }
+  return work;
+}
+
+// Streams keep their worker, and every way from here to the transmit queue is first in, first out.
+unsigned WorkerRun::share_red(const Snapshot& snapshot) {
+  rte_mbuf* in[lane_burst];
+  const std::uint16_t n = red.receive.receive(in, lane_burst);
+  if (n == 0) return 0;
+  rte_mbuf* mine[lane_burst];
+  std::uint16_t kept = 0;
+  for (std::uint16_t i = 0; i < n; ++i) {
+    if (i + 4 < n) rte_prefetch0(rte_pktmbuf_mtod(in[i + 4], void*));
+    const Flow flow = flow_of(in[i]);
+    const std::uint32_t target = flow.ip ? worker_of_flow(flow.hash, workers) : index;
+    if (target == index || !red.others->add(target, in[i])) mine[kept++] = in[i];
+  }
+  red.others->flush();
+  if (kept != 0) red_frames(mine, kept, snapshot);
+  return n;
+}
+
+void WorkerRun::red_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
+  std::array<Frame, lane_burst> frames;
+  const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_black);
+  worker->red_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
+  send_frames({frames.data(), kept}, black.send, red.send, to_black, to_nobody);
+}
+
+void WorkerRun::black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
+  std::array<Frame, lane_burst> frames;
+  const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_red);
+  worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
+  send_frames({frames.data(), kept}, red.send, black.send, to_red, to_nobody);
+}
+
+// Before any later frame of their slots.
+void WorkerRun::unpark(const Snapshot& snapshot) {
+  if (!worker->parks()) [[likely]]
+    return;
+  std::array<Frame, lane_burst> ready;
+  while (const std::size_t n = worker->unpark(ready, rte_rdtsc(), snapshot))
+    send_frames({ready.data(), n}, red.send, black.send, to_red, to_nobody);
+}
+
+unsigned WorkerRun::inbox(rte_ring* ring, rte_mbuf** mbufs) {
+  void* handed[lane_burst];
+  const unsigned n = rte_ring_sc_dequeue_burst(ring, handed, lane_burst, nullptr);
+  for (unsigned i = 0; i < n; ++i)
+    mbufs[i] = static_cast<rte_mbuf*>(handed[i]);
+  return n;
+}
+
+unsigned WorkerRun::empty_outbox(PortEnd& side, LaneCounters& counters) {
+  unsigned all = 0;
+  rte_mbuf* mbufs[lane_burst];
+  // No more than it held at first: those who fill it must not keep us here.
+  for (unsigned left = rte_ring_count(side.outbox); left != 0;) {
+    const unsigned n = inbox(side.outbox, mbufs);
+    if (n == 0) break;
+    WaySink sink(side.send, counters);
+    for (unsigned i = 0; i < n; ++i)
+      sink.add(i, mbufs[i]);
+    sink.flush();
+    all += n;
+    left -= std::min(left, n);
+  }
+  return all;
+}
+
+// ---- Spreading. Worker 0 receives, numbers and sends, and takes its turn in between.
+
+unsigned WorkerRun::spread_first(const Snapshot& snapshot) {
+  unsigned work = red_spread->collect() + black_spread->collect();
+  // What waited for its key at another worker was put here before anything later of its slot came back: it leaves
+  // first.
+  work += empty_outbox(red, to_red);
+  unpark(snapshot);
+  work += red_spread->emit(black.send, to_black) + black_spread->emit(red.send, to_red);
+  work += spread_red(snapshot);
+  work += spread_black(snapshot);
+  return work;
+}
+
+unsigned WorkerRun::spread_red(const Snapshot& snapshot) {
+  Spread& spread = *red_spread;
+  const auto room = static_cast<std::uint16_t>(std::min<std::uint32_t>(spread.room(), spread_burst));
+  if (room == 0) {
+    window_full.add(1);
+    return 0;
+  }
+  rte_mbuf* in[spread_burst];
+  const std::uint16_t n = red.receive.receive(in, room);
+  if (n == 0) return 0;
+  const std::uint32_t turn_of = turn;
+  turn = turn + 1 == workers ? 0 : turn + 1;
+  std::array<Frame, lane_burst> frames;
+  const std::uint16_t kept = to_frames(in, n, frames.data(), to_black);
+  std::array<Frame, spread_burst> mine;
+  std::uint16_t numbers[spread_burst];
+  std::uint16_t mines = 0;
+  for (std::uint16_t i = 0; i < kept; ++i) {
+    auto* const m = static_cast<rte_mbuf*>(frames[i].buffer);
+    // Fragments follow their first one, and what has a rate limit meets one worker's.
+    const Flow flow = flow_of(m);
+    const std::uint32_t target = !flow.ip ? 0 : flow.fragment ? worker_of_flow(flow.hash, workers) : turn_of;
+    const std::uint16_t number = spread.begin();
+    if (target == 0) {
+      numbers[mines] = number;
+      mine[mines++] = frames[i];
+    } else {
+      spread.give(target, number, m);
+    }
+  }
+  spread.flush();
+  if (mines == 0) return n;
+  worker->red_burst({mine.data(), mines}, rte_rdtsc(), snapshot);
+  struct {
+    Spread& spread;
+    const std::uint16_t* numbers;
+    void add(std::size_t i, rte_mbuf* frame) { spread.piece(numbers[i], frame); }
+    void flush() {}
+  } sink{spread, numbers};
+  finish_frames({mine.data(), mines}, sink, red.send, to_black, to_nobody);
+  for (std::uint16_t i = 0; i < mines; ++i)
+    spread.done(numbers[i]);
+  return n;
+}
+
+unsigned WorkerRun::spread_black(const Snapshot& snapshot) {
+  Spread& spread = *black_spread;
+  const auto room = static_cast<std::uint16_t>(std::min<std::uint32_t>(spread.room(), lane_burst));
+  if (room == 0) {
+    window_full.add(1);
+    return 0;
+  }
+  rte_mbuf* in[lane_burst];
+  const std::uint16_t n = black.receive.receive(in, room);
+  if (n == 0) return 0;
+  std::array<Frame, lane_burst> frames;
+  const std::uint16_t kept = to_frames(in, n, frames.data(), to_red);
+  worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
+  std::uint16_t numbers[lane_burst];
+  for (std::uint16_t i = 0; i < kept; ++i)
+    numbers[i] = spread.begin();
+  std::uint64_t given = 0;  // bit i: frame i is another worker's
+  static_assert(lane_burst <= 64);
+  struct {
+    Spread& spread;
+    const std::uint16_t* numbers;
+    void add(std::size_t i, rte_mbuf* frame) { spread.piece(numbers[i], frame); }
+    void flush() {}
+  } sink{spread, numbers};
+  finish_frames({frames.data(), kept}, sink, black.send, to_red, [&](std::size_t i, const Frame& f) {
+    if (f.target == 0 || f.target >= workers) return false;
+    spread.give(f.target, numbers[i], static_cast<rte_mbuf*>(f.buffer));
+    given |= std::uint64_t{1} << i;
+    return true;
+  });
+  spread.flush();
+  for (std::uint16_t i = 0; i < kept; ++i)
+    if ((given >> i & 1) == 0) spread.done(numbers[i]);
+  return n;
+}
+
+unsigned WorkerRun::spread_others(const Snapshot& snapshot) {
+  rte_mbuf* mbufs[lane_burst];
+  std::uint16_t numbers[lane_burst];
+  std::array<Frame, lane_burst> frames;
+  const unsigned reds = red_spread->take(index, mbufs, numbers);
+  if (reds != 0) {
+    to_frames(mbufs, static_cast<std::uint16_t>(reds), frames.data(), to_black);  // all: worker 0 saw to that
+    worker->red_burst({frames.data(), reds}, rte_rdtsc(), snapshot);
+    Spread::Results results(*red_spread, index, {numbers, reds}, to_black);
+    finish_frames({frames.data(), reds}, results, red.send, to_black, to_nobody);
+  }
+  unpark(snapshot);
+  const unsigned blacks = black_spread->take(index, mbufs, numbers);
+  if (blacks != 0) {
+    to_frames(mbufs, static_cast<std::uint16_t>(blacks), frames.data(), to_red);
+    worker->black_burst({frames.data(), blacks}, rte_rdtsc(), snapshot);
+    Spread::Results results(*black_spread, index, {numbers, blacks}, to_red);
+    finish_frames({frames.data(), blacks}, results, black.send, to_red, to_nobody);
+  }
+  return reds + blacks;
+}
+
+}  // namespace sealcast::dataplane
