@@ -108,6 +108,19 @@ std::string plane_text(const Json& plane, const StatusView& view) {
                number(at(port, "rx_packets")), size(at(port, "rx_bytes")), number(at(port, "tx_packets")),
                size(at(port, "tx_bytes")), number(at(port, "tx_dropped"))});
   if (!ports.empty()) out += "\n" + ports.text(2);
+  Table bypass({{"passing in clear"},
+                {"direction"},
+                {"frames", Align::right},
+                {"bytes", Align::right},
+                {"over rate", Align::right},
+                {"looped", Align::right}});
+  for (const Json& rule : at(plane, "bypass")) {
+    const bool used = at(rule, "passed") != 0 || at(rule, "rate_limited") != 0 || at(rule, "looped") != 0;
+    if (view.all || used)
+      bypass.row({text(at(rule, "rule")), text(at(rule, "direction")), number(at(rule, "passed")),
+                  size(at(rule, "passed_bytes")), number(at(rule, "rate_limited")), number(at(rule, "looped"))});
+  }
+  if (!bypass.empty()) out += "\n" + bypass.text(2);
   Table drops({{"dropped because"}, {"packets", Align::right}});
   for (const Json& drop : at(plane, "drops"))
     if (view.all || at(drop, "packets") != 0) drops.row({text(at(drop, "reason")), number(at(drop, "packets"))});

@@ -24,6 +24,7 @@ DropWatch::DropWatch(const std::string& red_device, std::uint32_t black_mtu) {
 
 std::vector<std::string> DropWatch::look(const DataPlaneStatistics& statistics) {
   std::vector<std::string> lines;
+  if (auto line = look_at_loops(statistics.bypass); !line.empty()) lines.push_back(std::move(line));
   for (const DropCount& drop : statistics.drops) {
     const auto found = watched_.find(drop.reason);
     if (found == watched_.end()) continue;
@@ -38,6 +39,26 @@ std::vector<std::string> DropWatch::look(const DataPlaneStatistics& statistics) 
     watched.quiet = 0;
   }
   return lines;
+}
+
+std::string DropWatch::look_at_loops(const std::vector<BypassStatistics>& rules) {
+  if (looks_since_loop_ < quiet_looks) ++looks_since_loop_;
+  std::uint64_t now = 0;
+  std::string which;
+  for (const BypassStatistics& rule : rules) {
+    now += rule.looped;
+    if (rule.looped == 0) continue;
+    which += (which.empty() ? "" : ", ") + rule.rule + " " + rule.direction;
+    if (!rule.last_loop.empty()) which += " (last from " + rule.last_loop + ")";
+  }
+  if (now == loops_told_ || looks_since_loop_ < quiet_looks) return {};
+  const std::string frames = std::to_string(now - loops_told_);
+  loops_told_ = now;
+  looks_since_loop_ = 0;
+  return "bypass_loop: " + frames +
+         " frames that pass in clear were seen on both sides: there is a second way around this gateway (another "
+         "gateway beside it, or a cable); rules: " +
+         which;
 }
 
 }  // namespace sealcast::gateway

@@ -16,7 +16,8 @@ class DropWatch {
   DropWatch(const std::string& red_device, std::uint32_t black_mtu);
 
   // Lines to log now: one for each watched reason whose counter grew for the first time, or again after a quiet spell
-  // of `quiet_looks` calls. Call it once a second or so.
+  // of `quiet_looks` calls; and at most one in as many calls for frames that came round the gateway, as long as there
+  // are new ones. Call it once a second or so.
   std::vector<std::string> look(const DataPlaneStatistics& statistics);
 
   static constexpr unsigned quiet_looks = 60;
@@ -27,7 +28,11 @@ class DropWatch {
     std::uint64_t seen = 0;
     unsigned quiet = quiet_looks;  // calls since the counter last grew
   };
+  std::string look_at_loops(const std::vector<BypassStatistics>& rules);
+
   std::map<std::string, Watched> watched_;
+  std::uint64_t loops_told_ = 0;
+  unsigned looks_since_loop_ = quiet_looks;
 };
 
 }  // namespace sealcast::gateway

@@ -42,5 +42,26 @@ TEST(DropWatch, OtherReasonsAreNotItsBusiness) {
   EXPECT_THAT(watch.look(drops(0, 0, 1000)), testing::IsEmpty());
 }
 
+TEST(DropWatch, LoopsAreToldOnceAMinuteAsLongAsTheyLast) {
+  DropWatch watch("null", 1500);
+  const auto looped = [](std::uint64_t frames) {
+    DataPlaneStatistics statistics;
+    BypassStatistics arp;
+    arp.rule = "resolve";
+    arp.direction = "red-to-black";
+    arp.looped = frames;
+    arp.last_loop = "02:00:00:00:00:01 on black";
+    statistics.bypass = {arp};
+    return statistics;
+  };
+  EXPECT_THAT(watch.look(looped(0)), testing::IsEmpty());
+  EXPECT_THAT(watch.look(looped(3)),
+              testing::ElementsAre(AllOf(HasSubstr("bypass_loop: 3 frames"),
+                                         HasSubstr("resolve red-to-black (last from 02:00:00:00:00:01 on black)"))));
+  for (unsigned i = 1; i < DropWatch::quiet_looks; ++i)
+    EXPECT_THAT(watch.look(looped(3 + i)), testing::IsEmpty()) << i;
+  EXPECT_THAT(watch.look(looped(100)), testing::ElementsAre(HasSubstr("bypass_loop: 97 frames")));
+}
+
 }  // namespace
 }  // namespace sealcast::gateway

@@ -36,12 +36,21 @@ Json value_of(const DataPlaneStatistics& statistics) {
                    {"next_number", sa.next_number},
                    {"replays", sa.replays},
                    {"bad_tags", sa.bad_tags}});
+  Json bypass = Json::array();
+  for (const BypassStatistics& rule : statistics.bypass)
+    bypass.push_back({{"rule", rule.rule},
+                      {"direction", rule.direction},
+                      {"passed", rule.passed},
+                      {"passed_bytes", rule.passed_bytes},
+                      {"rate_limited", rule.rate_limited},
+                      {"looped", rule.looped},
+                      {"last_loop", rule.last_loop}});
   Json drops = Json::array();
   for (const DropCount& drop : statistics.drops)
     drops.push_back({{"reason", drop.reason}, {"packets", drop.packets}});
   return {{"engine", statistics.engine},     {"sealed", statistics.sealed}, {"opened", statistics.opened},
           {"bypassed", statistics.bypassed}, {"ports", std::move(ports)},   {"sas", std::move(sas)},
-          {"drops", std::move(drops)}};
+          {"bypass", std::move(bypass)},     {"drops", std::move(drops)}};
 }
 
 Json parsed(const std::string& json) {

@@ -25,6 +25,18 @@ ByteView packet_of(const Bytes& frame) {
   return ByteView(frame).subspan(at + 2);
 }
 
+// IPv6 of hop limit 1 behind Router Alert: no group of this gateway's is IPv6, so nothing else of it passes.
+bool is_mld_frame(const Bytes& frame) {
+  std::size_t at = 12;
+  while (frame.size() >= at + 4 &&
+         (load_be<std::uint16_t>(&frame[at]) == 0x8100 || load_be<std::uint16_t>(&frame[at]) == 0x88a8))
+    at += 4;
+  if (frame.size() < at + 2 + 48 || load_be<std::uint16_t>(&frame[at]) != 0x86dd) return false;
+  const std::uint8_t* const ip = &frame[at + 2];
+  require(ip[6] == 0 && ip[7] == 1 && ip[40] == 58);
+  return true;
+}
+
 Bytes edited(Bytes frame, Input& input) {
   for (std::size_t n = input.pick(4); n > 0 && !frame.empty(); --n) {
     const std::size_t place = input.u16() % frame.size();
@@ -40,7 +52,8 @@ void on_black(Harness& gateway, const Bytes& frame, bool authentic_key) {
             (outcome.verdict == Verdict::drop && outcome.reason != DropReason::none));
     return;
   }
-  // What comes out is the group's own traffic, or an IGMP message that both sides may see.
+  // What comes out is the group's own traffic, or an IGMP or MLD message that both sides may see.
+  if (is_mld_frame(outcome.frame)) return;
   const ByteView packet = packet_of(outcome.frame);
   const bool igmp = packet[9] == 2;
   require(packet[9] != 50 && (packet[0] >> 4) == 4);
@@ -55,6 +68,7 @@ void on_red(Harness& gateway, const Bytes& frame, std::set<std::uint64_t>& numbe
     require(outcome.verdict == Verdict::drop && outcome.reason != DropReason::none);
     return;
   }
+  if (is_mld_frame(outcome.frame)) return;
   const ByteView packet = packet_of(outcome.frame);
   if (packet[9] == 2) return;
   const std::size_t header = (packet[0] & 0x0fU) * 4;
