@@ -1,0 +1,109 @@
+// A gateway with rules for everything that has a form of its own, and its listener on black, on a pipe, for other
+// implementations to check us against. Answers each line:
+//   red FRAME | black FRAME   "ok FRAME" or "drop REASON" (an Ethernet frame, hexadecimal)
+//   hear FRAME                what the listener hears on black
+//   join GROUP [SOURCE…]      from now on it wants this, too
+//   leave                     it wants nothing any more
+//   wait MILLISECONDS         time passes
+// The last four answer with a line "say FRAME" for each frame that is due, then "end".
+#include <cstdio>
+#include <iostream>
+#include <sstream>
+#include <string>
+
+#include "dataplane/membership/listener.h"
+#include "dataplane/testing/harness.h"
+
+namespace {
+
+using namespace sealcast;
+using namespace sealcast::dataplane;
+using namespace sealcast::dataplane::testing;
+
+bool from_hex(const std::string& text, Bytes& out) {
+  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
+  for (std::size_t i = 0; i < text.size(); i += 2)
+    out.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
+  return true;
+}
+
+std::vector<BypassRule> rules() {
+  std::vector<BypassRule> out = default_bypass_rules();
+  for (const BypassProtocol protocol : {BypassProtocol::pim, BypassProtocol::arp, BypassProtocol::nd,
+                                        BypassProtocol::ospf, BypassProtocol::vrrp, BypassProtocol::stp}) {
+    BypassRule rule;
+    rule.name = std::string(name(protocol));
+    rule.protocol = protocol;
+    out.push_back(rule);
+  }
+  return out;
+}
+
+PathSettings settings() {
+  PathSettings out;
+  out.bypass = rules();
+  return out;
+}
+
+membership::Listener::Options listener_options() {
+  membership::Listener::Options out;
+  out.mac = {2, 0, 0, 0, 0, 1};
+  out.address4 = IpAddress::parse("10.9.0.2").value();
+  out.random = [](std::uint32_t bound) { return bound; };
+  return out;
+}
+
+}  // namespace
+
+int main() {
+  Harness path(Harness::Options{.path = settings()});
+  path.install_tv();
+  membership::Listener listener(listener_options());
+  membership::Interests wanted;
+  membership::Time now{std::chrono::hours(1)};
+  for (std::string line; std::getline(std::cin, line);) {
+    std::istringstream words(line);
+    std::string command, word;
+    words >> command;
+    if (command == "red" || command == "black") {
+      Bytes frame;
+      if (!(words >> word) || !from_hex(word, frame)) return 2;
+      path.advance(std::chrono::seconds(2));  // each frame meets full measures and no loop
+      const Outcome outcome = command == "red" ? path.red(frame) : path.black(frame);
+      if (outcome.verdict == Verdict::forward)
+        std::printf("ok %s\n", to_hex(outcome.frame).c_str());
+      else
+        std::printf("drop %s\n", std::string(name(outcome.reason)).c_str());
+      std::fflush(stdout);
+      continue;
+    }
+    if (command == "hear") {
+      Bytes frame;
+      if (!(words >> word) || !from_hex(word, frame)) return 2;
+      listener.heard(frame, now);
+    } else if (command == "join") {
+      if (!(words >> word)) return 2;
+      membership::Filter& filter = wanted[IpAddress::parse(word).value()];
+      filter = {};
+      for (std::string source; words >> source;) {
+        filter.exclude = false;
+        filter.sources.insert(IpAddress::parse(source).value());
+      }
+      listener.want(wanted, now);
+    } else if (command == "leave") {
+      wanted.clear();
+      listener.want(wanted, now);
+    } else if (command == "wait") {
+      if (!(words >> word)) return 2;
+      now += std::chrono::milliseconds(std::stoi(word));
+    } else {
+      std::fprintf(stderr, "bypass_tool: unknown command\n");
+      return 2;
+    }
+    for (const Bytes& frame : listener.due(now, 100))
+      std::printf("say %s\n", to_hex(frame).c_str());
+    std::printf("end\n");
+    std::fflush(stdout);
+  }
+  return 0;
+}
