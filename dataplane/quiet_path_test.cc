@@ -6,6 +6,7 @@
 
 #include <atomic>
 
+#include "dataplane/testing/clear_packets.h"
 #include "dataplane/testing/harness.h"
 
 namespace {
@@ -68,7 +69,11 @@ class QuietPath : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
   if (const auto engine = aead::create_engine(GetParam()); !engine) GTEST_SKIP() << engine.error().message;
-  Harness path(Harness::Options{.engine = GetParam()});
+  Harness::Options options{.engine = GetParam()};
+  BypassRule arp;
+  arp.name = "arp";
+  options.path.bypass.push_back(arp);
+  Harness path(options);
   path.install_tv();
   const std::vector<Selector> tv = {selector("239.1.1.0/24")};
   Sender first(0x10000008, tv), second(0x10000009, tv);
@@ -85,6 +90,8 @@ TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
     red_frames.push_back(udp_frame(20, other));
     red_frames.push_back(ethernet(ipv4(report, igmp(0x16, 0, "239.1.1.5"))));
     red_frames.push_back(Bytes(20));
+    red_frames.push_back(frame6(mld_packet({.destination = "ff02::2"}, 132, mld_group("ff3e::1"))));
+    red_frames.push_back(arp_frame(1, "10.0.0.1", "10.0.0.2"));
     black_frames.push_back(first.seal(udp_frame(static_cast<std::size_t>(i) * 100)));
     black_frames.push_back(second.seal(udp_frame(64)));
     Bytes forged = first.seal(udp_frame(100));
@@ -95,6 +102,8 @@ TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
     unknown.spi = 0x1000000a + static_cast<std::uint32_t>(i);
     black_frames.push_back(esp_frame(unknown, ipv4({}, udp(1, 2, {}))));
     black_frames.push_back(udp_frame(10));
+    black_frames.push_back(arp_frame(1, "10.0.0.1", "10.0.0.2"));  // came round
+    black_frames.push_back(frame6(mld_packet({.destination = "ff02::1"}, 130, mld_group("::"))));
   }
   const auto make = [](const std::vector<Bytes>& frames, std::vector<Bytes>& buffers) {
     std::vector<Frame> burst(frames.size());
@@ -122,7 +131,8 @@ TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
   const DataPlaneStatistics all = path.statistics();
   EXPECT_EQ(all.sealed, 12U);
   EXPECT_EQ(all.opened, 24U);
-  EXPECT_EQ(all.bypassed, 12U);
+  EXPECT_EQ(all.bypassed, 48U);
+  EXPECT_EQ(path.dropped(DropReason::bypass_loop), 12U);
   EXPECT_EQ(path.dropped(DropReason::bad_tag), 12U);
 }
 

@@ -154,6 +154,47 @@ TEST_F(Gateway, H10_WithoutKeysNothingLeavesInClear) {
 }
 
 // Two gateways in one process, black sides joined by a ring, with rekeys while the stream runs.
+TEST_F(Gateway, JoinsOnBlackWhileThereIsAKeyAndLeavesAtTheEnd) {
+  auto made = GatewayDataPlane::create([&] {
+    GatewayOptions options = Gateway::options("null", "pcap:," + at("black.pcap"));
+    options.black_address4 = IpAddress::parse("10.9.0.2").value();
+    return options;
+  }());
+  ASSERT_TRUE(made) << made.error().message;
+  GatewayDataPlane& gateway = **made;
+  GroupProtection protection;
+  protection.selectors = {selector("239.1.1.5")};
+  protection.join = true;
+  ASSERT_TRUE(gateway.control().protect("tv", protection));
+  ASSERT_TRUE(gateway.start());
+  gateway.control().take_events();
+  GroupEpoch epoch;
+  epoch.group_id = "tv";
+  epoch.epoch = 1;
+  epoch.selectors = protection.selectors;
+  epoch.spi_prefix = prefix;
+  epoch.expires = epoch.lease_until = std::chrono::steady_clock::now() + 1h;
+  ASSERT_TRUE(gateway.control().install(std::move(epoch)));
+  const auto sent = [&] {
+    gateway.control().take_events();  // what the member agent does several times a second
+    return gateway.control().statistics().ports[1].tx_packets;
+  };
+  EXPECT_TRUE(eventually([&] { return sent() == 2; })) << all_drops(gateway);
+  gateway.stop();
+  const auto black = read_pcap(at("black.pcap"));
+  ASSERT_TRUE(black);
+  ASSERT_EQ(black->size(), 3U) << "a join, told twice; and the leave";
+  for (const Bytes& frame : *black) {
+    ASSERT_EQ(frame.size(), 14U + 24 + 16);
+    EXPECT_EQ(frame[14 + 9], 2);
+    EXPECT_EQ(Bytes(frame.begin() + 26, frame.begin() + 34), (Bytes{10, 9, 0, 2, 224, 0, 0, 22}));
+    EXPECT_EQ(Bytes(frame.begin() + 50, frame.end()), (Bytes{239, 1, 1, 5}));
+  }
+  EXPECT_EQ(black->at(0)[46], 4) << "CHANGE_TO_EXCLUDE_MODE";
+  EXPECT_EQ(black->at(1)[46], 4);
+  EXPECT_EQ(black->at(2)[46], 3) << "CHANGE_TO_INCLUDE_MODE";
+}
+
 TEST_F(Gateway, RekeysWhileTheStreamRuns) {
   ASSERT_TRUE(write_pcap(at("in.pcap"), {64, udp_frame(300)}));
   auto receiver = gateway(options("null", "ring:rekey"), 8, 0);
