@@ -182,8 +182,8 @@ struct PortConfig {
   std::optional<IpAddress> address4;  // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
 };
 
-enum class EngineChoice : std::uint8_t { automatic, burst, ipsec_mb, openssl };
-std::string_view name(EngineChoice engine);  // "auto", "burst", "ipsec_mb", "openssl"
+enum class EngineChoice : std::uint8_t { automatic, burst, burst_512, burst_256, ipsec_mb, openssl };
+std::string_view name(EngineChoice engine);  // "auto", "burst", "burst-512", "burst-256", "ipsec_mb", "openssl"
 
 // A gateway's whole file: [gateway], [red], [black], [member] and, embedded, [keyserver].
 struct GatewayConfig {

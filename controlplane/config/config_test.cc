@@ -416,8 +416,10 @@ TEST(GatewayConfig, RefusesWrongValues) {
         Wrong{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
         Wrong{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
         Wrong{"\"ipsec_mb\"", "\"fast\"",
-              "expected \"auto\" or \"burst\" or \"ipsec_mb\" or \"openssl\", got \"fast\""},
-        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0", "unknown kind \"ethernet\"; expected one of pci, virtio-user"},
+              "expected \"auto\" or \"burst\" or \"burst-512\" or \"burst-256\" or \"ipsec_mb\" or \"openssl\", got "
+              "\"fast\""},
+        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0",
+              "unknown kind \"ethernet\"; expected one of pci, virtio-user"},
         Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected a name after the kind, like af_packet:eth1"},
         Wrong{"veth-red?framesz=4096", "veth-red?framesz=4097", "option framesz: expected a power of two, got 4097"},
         Wrong{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},

@@ -77,6 +77,8 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   table.choice<EngineChoice>("engine", out.engine, Need::optional,
                              {{"auto", EngineChoice::automatic},
                               {"burst", EngineChoice::burst},
+                              {"burst-512", EngineChoice::burst_512},
+                              {"burst-256", EngineChoice::burst_256},
                               {"ipsec_mb", EngineChoice::ipsec_mb},
                               {"openssl", EngineChoice::openssl}});
   table.integer("memory_mb", out.memory_mb, 64, 65536);

@@ -179,6 +179,10 @@ std::string_view name(EngineChoice engine) {
       return "auto";
     case EngineChoice::burst:
       return "burst";
+    case EngineChoice::burst_512:
+      return "burst-512";
+    case EngineChoice::burst_256:
+      return "burst-256";
     case EngineChoice::ipsec_mb:
       return "ipsec_mb";
     case EngineChoice::openssl:

@@ -194,8 +194,12 @@ TEST_P(EngineTest, KeyContextFitsOneKibibyteAndIsWiped) {
   EXPECT_EQ(key->context, nullptr);
 }
 
-INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, ::testing::Values("burst", "ipsec_mb", "openssl"),
-                         [](const auto& instance) { return std::string(instance.param); });
+INSTANTIATE_TEST_SUITE_P(Engines, EngineTest, ::testing::Values("burst-512", "burst-256", "ipsec_mb", "openssl"),
+                         [](const auto& instance) {
+                           std::string name = instance.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
 
 // A burst of random packets under several keys, the same for every engine.
 struct Burst {
@@ -373,9 +377,13 @@ TEST(EngineChoice, AutoTakesTheBestAndUnknownNamesListTheChoices) {
     EXPECT_EQ((*best)->name(), name);
     break;
   }
+  if (const auto burst = create_engine("burst")) {
+    EXPECT_EQ((*burst)->name(), create_engine("burst-512") ? "burst-512" : "burst-256");
+  }
   const auto unknown = create_engine("rot13");
   ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().message, "engine: expected one of auto, burst, ipsec_mb, openssl, got \"rot13\"");
+  EXPECT_EQ(unknown.error().message,
+            "engine: expected one of auto, burst, burst-512, burst-256, ipsec_mb, openssl, got \"rot13\"");
 }
 
 }  // namespace

@@ -73,10 +73,11 @@ class Engine {
   virtual void open(std::span<OpenItem> items) const = 0;
 };
 
-// Engines compiled in, best first; a name in configuration is one of these or "auto".
+// Engines compiled in, best first. A name in configuration is one of these, "burst" or "auto".
 std::vector<std::string_view> engine_names();
 
-// Makes the named engine ("auto": the best one this CPU runs). An engine this CPU cannot run, or an unknown name, is an
+// Makes the named engine ("auto": the first of engine_names() that this CPU runs; "burst": the first of the burst
+// engine's kernels). Its name() is one of engine_names(). An engine this CPU cannot run, or an unknown name, is an
 // error that lists the choices. Every engine passes a known-answer test before it is returned.
 Result<std::unique_ptr<Engine>> create_engine(std::string_view name);
 

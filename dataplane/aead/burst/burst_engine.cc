@@ -238,9 +238,9 @@ void run(std::span<Item> items, const Kernel& kernel) {
 
 class BurstEngine final : public Engine {
  public:
-  explicit BurstEngine(const Kernel& kernel) : kernel_(kernel) {}
+  BurstEngine(std::string_view name, const Kernel& kernel) : name_(name), kernel_(kernel) {}
 
-  std::string_view name() const override { return "burst"; }
+  std::string_view name() const override { return name_; }
   std::size_t context_bytes() const override { return sizeof(KeyContext); }
 
   Result<Key> expand_key(std::span<const std::uint8_t> key, Direction direction, void* context) const override {
@@ -257,15 +257,27 @@ class BurstEngine final : public Engine {
   void open(std::span<OpenItem> items) const override { run(items, kernel_); }
 
  private:
+  const std::string_view name_;
   const Kernel& kernel_;
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Engine>> create_burst() {
+Result<std::unique_ptr<Engine>> create_burst_512() {
   if (!burst::cpu_runs_vaes512())
-    return fail("engine burst: expected a CPU with AVX-512 (F, DQ, BW, VL), VAES and VPCLMULQDQ");
-  return std::make_unique<BurstEngine>(burst::vaes512_kernel);
+    return fail("engine burst-512: expected a CPU with AVX-512 (F, DQ, BW, VL), VAES and VPCLMULQDQ");
+  return std::make_unique<BurstEngine>("burst-512", burst::vaes512_kernel);
+}
+
+Result<std::unique_ptr<Engine>> create_burst_256() {
+  if (!burst::cpu_runs_vaes256()) return fail("engine burst-256: expected a CPU with AVX2, VAES and VPCLMULQDQ");
+  return std::make_unique<BurstEngine>("burst-256", burst::vaes256_kernel);
+}
+
+Result<std::unique_ptr<Engine>> create_burst() {
+  if (burst::cpu_runs_vaes512()) return create_burst_512();
+  if (burst::cpu_runs_vaes256()) return create_burst_256();
+  return fail("engine burst: expected a CPU with VAES, VPCLMULQDQ and AVX2 or AVX-512");
 }
 
 }  // namespace sealcast::dataplane::aead

@@ -108,17 +108,17 @@ std::vector<Vector> read_cavp(const std::string& file) {
   return out;
 }
 
-class BurstVectors : public testing::Test {
+class BurstVectors : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
-    auto made = create_burst();
+    auto made = create_engine(GetParam());
     if (!made) GTEST_SKIP() << made.error().message;
     burst_ = std::move(*made);
   }
   std::unique_ptr<Engine> burst_;
 };
 
-TEST_F(BurstVectors, Cavp) {
+TEST_P(BurstVectors, Cavp) {
   if (!std::filesystem::exists(cavp_folder)) GTEST_SKIP() << cavp_folder << " is missing: python3-cryptography-vectors";
   for (const char* file :
        {"gcmEncryptExtIV128.rsp", "gcmEncryptExtIV256.rsp", "gcmDecrypt128.rsp", "gcmDecrypt256.rsp"}) {
@@ -128,7 +128,7 @@ TEST_F(BurstVectors, Cavp) {
   }
 }
 
-TEST_F(BurstVectors, Wycheproof) {
+TEST_P(BurstVectors, Wycheproof) {
   if (!std::filesystem::exists(wycheproof_file)) GTEST_SKIP() << wycheproof_file << " does not exist";
   std::ifstream in(wycheproof_file);
   const nlohmann::json all = nlohmann::json::parse(in, nullptr, false);
@@ -152,6 +152,10 @@ TEST_F(BurstVectors, Wycheproof) {
   EXPECT_GT(vectors.size(), 100u);
   check(*burst_, vectors);
 }
+
+INSTANTIATE_TEST_SUITE_P(Kernels, BurstVectors, testing::Values("burst-512", "burst-256"), [](const auto& instance) {
+  return std::string(instance.param) == "burst-512" ? "Vaes512" : "Vaes256";
+});
 
 }  // namespace
 }  // namespace sealcast::dataplane::aead

@@ -46,4 +46,12 @@ bool cpu_runs_vaes512() noexcept {
          has(f.kept_state, 0xe6);                                                      // xmm, ymm, masks, zmm
 }
 
+bool cpu_runs_vaes256() noexcept {
+  const Features f = read_features();
+  return has(f.leaf1_ecx, bit(25) | bit(1) | bit(19) | bit(28)) &&  // AES, PCLMULQDQ, SSE4.1, AVX
+         has(f.leaf7_ebx, bit(5) | bit(8)) &&                       // AVX2, BMI2
+         has(f.leaf7_ecx, bit(9) | bit(10)) &&                      // VAES, VPCLMULQDQ
+         has(f.kept_state, 0x6);                                    // xmm, ymm
+}
+
 }  // namespace sealcast::dataplane::aead::burst

@@ -1,5 +1,6 @@
-// libFuzzer: bytes → a burst of packets (lengths, AAD lengths, keys, contents); burst and OpenSSL must agree, and what
-// was sealed must open, unless a byte was spoilt.
+// libFuzzer: bytes → a burst of packets (lengths, AAD lengths, keys, contents); every kernel of the burst engine that
+// this CPU runs and OpenSSL must agree, and what was sealed must open, unless a byte was spoilt.
+#include <algorithm>
 #include <cstdlib>
 
 #include "dataplane/aead/burst/burst_engine.h"
@@ -11,23 +12,26 @@ using namespace sealcast::dataplane::aead::burst_testing;
 
 namespace {
 
-struct Engines {
-  std::unique_ptr<Engine> burst, openssl;
-  Keys burst_keys, openssl_keys;
+struct Subject {
+  std::unique_ptr<Engine> engine;
+  Keys keys;
 };
 
-Engines* make_engines() {
-  auto burst = create_burst();
-  auto openssl = create_engine("openssl");
-  if (!burst || !openssl) std::abort();
-  auto* e = new Engines{std::move(*burst), std::move(*openssl), {}, {}};
+// OpenSSL first.
+std::vector<Subject>* make_engines() {
+  auto* engines = new std::vector<Subject>;
   std::mt19937_64 random(7);
   std::vector<Bytes> raw;
   for (std::size_t i = 0; i < 6; i++)
     raw.push_back(random_bytes(random, i % 2 == 0 ? 16 : 32));
-  e->burst_keys = expand(*e->burst, raw);
-  e->openssl_keys = expand(*e->openssl, raw);
-  return e;
+  for (const char* name : {"openssl", "burst-512", "burst-256"}) {
+    auto engine = create_engine(name);
+    if (!engine) continue;
+    Keys keys = expand(**engine, raw);
+    engines->push_back({std::move(*engine), std::move(keys)});
+  }
+  if (engines->size() < 2) std::abort();
+  return engines;
 }
 
 void require(bool condition) {
@@ -37,7 +41,7 @@ void require(bool condition) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  static const Engines* const engines = make_engines();
+  static const std::vector<Subject>* const engines = make_engines();
   std::vector<TestPacket> packets;
   std::vector<bool> spoilt;
   // Four bytes describe a packet; contents follow from them.
@@ -47,19 +51,24 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     packets.push_back(random_packet(random, length, data[2] < 200 ? 8 : data[2] % 48, data[3] % 6));
     spoilt.push_back(data[3] >= 240);
   }
-  std::vector<TestPacket> sealed = packets, expected = packets;
-  seal(*engines->burst, engines->burst_keys, sealed);
-  seal(*engines->openssl, engines->openssl_keys, expected);
-  for (std::size_t i = 0; i < packets.size(); i++) {
-    require(sealed[i].data == expected[i].data);
-    if (spoilt[i]) sealed[i].data[sealed[i].data.size() / 2] ^= 1;
-  }
-  const std::vector<bool> ok = open(*engines->burst, engines->burst_keys, sealed);
-  for (std::size_t i = 0; i < packets.size(); i++) {
-    require(ok[i] != spoilt[i]);
-    sealed[i].data.resize(sealed[i].length());
-    packets[i].data.resize(sealed[i].data.size());
-    require(sealed[i].data == (spoilt[i] ? Bytes(sealed[i].data.size()) : packets[i].data));
+  std::vector<TestPacket> expected = packets;
+  seal(*engines->front().engine, engines->front().keys, expected);
+  for (std::size_t e = 1; e < engines->size(); e++) {
+    const Subject& burst = (*engines)[e];
+    std::vector<TestPacket> sealed = packets;
+    seal(*burst.engine, burst.keys, sealed);
+    for (std::size_t i = 0; i < packets.size(); i++) {
+      require(sealed[i].data == expected[i].data);
+      if (spoilt[i]) sealed[i].data[sealed[i].data.size() / 2] ^= 1;
+    }
+    const std::vector<bool> ok = open(*burst.engine, burst.keys, sealed);
+    for (std::size_t i = 0; i < packets.size(); i++) {
+      require(ok[i] != spoilt[i]);
+      sealed[i].data.resize(sealed[i].length());
+      const std::span plain(packets[i].data.data(), sealed[i].data.size());
+      require(spoilt[i] ? sealed[i].data == Bytes(plain.size())
+                        : std::equal(plain.begin(), plain.end(), sealed[i].data.begin()));
+    }
   }
   return 0;
 }

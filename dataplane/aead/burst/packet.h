@@ -46,11 +46,10 @@ struct alignas(64) Group {
   uint32_t segments[4];  // before the part; not read for ESP
 
   // Filled by the kernel:
-  const uint8_t* power[4];                 // the power of H that the part's first block is multiplied with
-  uint64_t last_mask[4];                   // bytes of the last chunk that exist
-  alignas(64) uint8_t state_power[4][16];  // what `state` is multiplied with
+  const uint8_t* power[4];  // the power of H that the part's first block is multiplied with
+  uint64_t last_extent[4];  // how much of the last chunk exists, in a form that the kernel likes
 };
-static_assert(sizeof(Group) == 576);
+static_assert(sizeof(Group) == 512);
 
 // One compiled kernel. All keys of a call are of one size: rounds is 10 (AES-128) or 14 (AES-256).
 struct Kernel {
@@ -69,5 +68,7 @@ struct Kernel {
 
 // AVX-512 F/BW/VL/DQ, VAES and VPCLMULQDQ on 512-bit registers.
 extern const Kernel vaes512_kernel;
+// AVX2, VAES and VPCLMULQDQ on 256-bit registers; no AVX-512.
+extern const Kernel vaes256_kernel;
 
 }  // namespace sealcast::dataplane::aead::burst

@@ -1,10 +1,10 @@
 // Four packets' parts in lockstep, one chunk (64 bytes) of each per step, and groups one behind the other as a
 // pipeline: every step runs AES for the step after it, interleaved with GHASH of its own chunks, because the two live
 // on different execution units and neither alone keeps the core busy. One reduction, one chain of tag masks and one
-// comparison serve four packets. Included by vaes512.cc alone.
+// comparison serve four packets. Included by the kernel files alone, behind the arithmetic of their registers.
 #pragma once
 
-#include "dataplane/aead/burst/vaes512_math.h"
+#include "dataplane/aead/burst/packet.h"
 
 namespace sealcast::dataplane::aead::burst {
 namespace {
@@ -12,7 +12,7 @@ namespace {
 // How much of a step's chunks exists.
 enum class Extent {
   whole,  // 64 bytes in every packet
-  last,   // the last chunk of every packet: last_mask
+  last,   // the last chunk of every packet: last_extent
   mixed,  // packets of different numbers of chunks
 };
 
@@ -20,7 +20,7 @@ enum class Extent {
 // slot of the units that also shuffle and encrypt; a plain load does not.
 struct WideKey {
   const KeyContext* key = nullptr;
-  V round_key[15];
+  Row round_key[15];
   V last_power;
   V aad_length_term;
 
@@ -29,7 +29,7 @@ struct WideKey {
     key = k;
 #pragma GCC unroll 16
     for (int r = 0; r <= kRounds; r++)
-      round_key[r] = broadcast16(k->round_key[r]);
+      round_key[r] = broadcast_row(k->round_key[r]);
     last_power = broadcast16(power_at(*k, 1));
     aad_length_term = broadcast16(k->aad_length_term);
   }
@@ -37,8 +37,8 @@ struct WideKey {
   SEALCAST_INLINE void wipe() {
 #pragma GCC unroll 16
     for (int r = 0; r <= kRounds; r++)
-      round_key[r] = _mm512_setzero_si512();
-    last_power = aad_length_term = _mm512_setzero_si512();
+      round_key[r] = Row{};
+    last_power = aad_length_term = zero();
     asm volatile("" : : "r"(this) : "memory");
   }
 };
@@ -47,10 +47,9 @@ struct WideKey {
 template <int kRounds, bool kOneKey, bool kSeal, bool kEsp>
 class Pipeline {
  public:
-  static SEALCAST_INLINE void run(Group* group, size_t count) {
+  // The pipeline works on two groups at a time, so on two keys at most.
+  static SEALCAST_INLINE void run(Group* group, size_t count, WideKey (&keys)[2]) {
     Pipeline now;
-    // The pipeline works on two groups at a time, so on two keys at most.
-    WideKey keys[2];
     WideKey* wide = keys;
     if constexpr (kOneKey) wide->template set<kRounds>(group->key[0]);
     now.template step<false, true, Extent::whole>(*group, 0, *group, 0, *wide);
@@ -82,27 +81,22 @@ class Pipeline {
       }
       now.finish(*group, tag_mask, own);
     }
-    if constexpr (kOneKey) {
-      for (WideKey& w : keys) {
-        if (w.key != nullptr) w.template wipe<kRounds>();
-      }
-    }
   }
 
  private:
   // Returns whether the packets differ in their number of chunks.
   SEALCAST_INLINE bool start(const Group& g, uint32_t& longest) {
     uint32_t differing = 0;
-    uint64_t masks = ~0ull;
+    uint64_t extents = whole_extent;
     longest = 0;
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) {
       longest = g.length[q] > longest ? g.length[q] : longest;
       differing |= (g.length[q] - 1) ^ (g.length[0] - 1);
-      masks &= g.last_mask[q];
-      sum_[q] = {_mm512_setzero_si512(), _mm512_setzero_si512(), _mm512_setzero_si512()};
+      extents &= g.last_extent[q];
+      clear(sum_[q]);
     }
-    whole_ = masks == ~0ull;
+    whole_ = extents == whole_extent;
     return differing >= 64;
   }
 
@@ -114,19 +108,22 @@ class Pipeline {
       } else {
 #pragma GCC unroll 4
         for (int q = 0; q < 4; q++)
-          of_[q] = broadcast16(g.key[q]->round_key[r]);
+          of_[q] = broadcast_row(g.key[q]->round_key[r]);
       }
     }
-    SEALCAST_INLINE V of(int q) const {
+    SEALCAST_INLINE Row of(int q) const {
       return of_[kOneKey ? 0 : q];
     }
     // Packet q's in lane q.
-    SEALCAST_INLINE V in_lanes() const {
-      return kOneKey ? of_[0] : pick_lanes(of_[0], of_[1], of_[2], of_[3]);
+    SEALCAST_INLINE auto in_lanes() const {
+      if constexpr (kOneKey)
+        return of_[0];
+      else
+        return pick_lanes(of_[0], of_[1], of_[2], of_[3]);
     }
 
    private:
-    V of_[kOneKey ? 1 : 4];
+    Row of_[kOneKey ? 1 : 4];
   };
 
   // kHash: en- or decrypts and hashes chunk j of the four packets with the key stream made a step ago.
@@ -139,20 +136,21 @@ class Pipeline {
     V x[4], mask;
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) {
-      V counter = _mm512_add_epi32(broadcast16(kEsp ? next.first_counter[q] : next.counter[q]), numbers);
+      V counter = add_numbers(broadcast16(kEsp ? next.first_counter[q] : next.counter[q]), numbers);
       if constexpr (!kEsp) counter = swap_counter(counter);
-      x[q] = _mm512_xor_si512(counter, first.of(q));
+      x[q] = add_key(counter, first.of(q));
     }
     // The tag mask is the key stream of the block nonce ‖ 1, lane q for packet q.
-    if constexpr (kFirst) mask = _mm512_xor_si512(_mm512_load_si512(next.first_counter), first.in_lanes());
-    const Place place = Place::template make < kHash ? kExtent : Extent::whole > (g, j);
+    if constexpr (kFirst) mask = add_key(load64(next.first_counter), first.in_lanes());
+    Place place;
+    if constexpr (kHash && kExtent == Extent::mixed) place.set(g, j);
 #pragma GCC unroll 16
     for (int r = 1; r < kRounds; r++) {
       const RoundKeys round_key(next, wide, r);
 #pragma GCC unroll 4
       for (int q = 0; q < 4; q++)
-        x[q] = _mm512_aesenc_epi128(x[q], round_key.of(q));
-      if constexpr (kFirst) mask = _mm512_aesenc_epi128(mask, round_key.in_lanes());
+        x[q] = aesenc(x[q], round_key.of(q));
+      if constexpr (kFirst) mask = aesenc(mask, round_key.in_lanes());
       if constexpr (kHash) {
         if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4) chunk<kExtent>(g, r / rounds_per_chunk, j, place);
       }
@@ -160,32 +158,9 @@ class Pipeline {
     const RoundKeys last(next, wide, kRounds);
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++)
-      key_stream_[q] = _mm512_aesenclast_epi128(x[q], last.of(q));
-    if constexpr (kFirst) tag_mask_ = _mm512_aesenclast_epi128(mask, last.in_lanes());
+      key_stream_[q] = aesenclast(x[q], last.of(q));
+    if constexpr (kFirst) tag_mask_ = aesenclast(mask, last.in_lanes());
   }
-
-  // Where packets end at different chunks: what exists of each one's chunk j, and the power it meets. Behind a packet's
-  // end the data are zero and any power will do, but it must lie in the context.
-  struct Place {
-    alignas(32) uint64_t mask[4];
-    alignas(32) const uint8_t* power[4];
-
-    template <Extent kExtent>
-    static SEALCAST_INLINE Place make(const Group& g, int j) {
-      Place p;
-      if constexpr (kExtent == Extent::mixed) {
-        const __m256i beyond =
-            _mm256_sub_epi64(_mm256_set1_epi64x(64 * (j + 1)), _mm256_cvtepu32_epi64(load16(g.length)));
-        const __m256i mask =
-            _mm256_srlv_epi64(_mm256_set1_epi64x(-1), _mm256_max_epi64(beyond, _mm256_setzero_si256()));
-        const __m256i power = _mm256_add_epi64(load32(g.power), _mm256_set1_epi64x(64 * j));
-        const __m256i end = _mm256_add_epi64(load32(g.key), _mm256_set1_epi64x(sizeof(KeyContext) - 64));
-        _mm256_store_si256(reinterpret_cast<__m256i*>(p.mask), mask);
-        _mm256_store_si256(reinterpret_cast<__m256i*>(p.power), _mm256_min_epi64(power, end));
-      }
-      return p;
-    }
-  };
 
   template <Extent kExtent>
   SEALCAST_INLINE void chunk(const Group& g, int q, int j, const Place& place) {
@@ -193,24 +168,27 @@ class Pipeline {
     const uint8_t* const power = kExtent == Extent::mixed ? place.power[q] : g.power[q] + 64 * j;
     V cipher;
     if constexpr (kExtent == Extent::whole) {
-      const V in = _mm512_loadu_si512(data);
-      const V out = _mm512_xor_si512(in, key_stream_[q]);
-      _mm512_storeu_si512(data, out);
+      const V in = load64(data);
+      const V out = add(in, key_stream_[q]);
+      store64(data, out);
       cipher = kSeal ? out : in;
     } else {
-      const __mmask64 mask = kExtent == Extent::mixed ? place.mask[q] : g.last_mask[q];
-      const V in = _mm512_maskz_loadu_epi8(mask, data);
-      const V out = _mm512_xor_si512(in, kSeal ? _mm512_maskz_mov_epi8(mask, key_stream_[q]) : key_stream_[q]);
-      _mm512_mask_storeu_epi8(data, mask, out);
+      const uint64_t extent = kExtent == Extent::mixed ? place.extent[q] : g.last_extent[q];
+      const V in = load_some(extent, data);
+      const V out = add(in, kSeal ? keep_some(extent, key_stream_[q]) : key_stream_[q]);
+      store_some(extent, data, out);
       cipher = kSeal ? out : in;
     }
-    multiply_add(sum_[q], reverse_bytes(cipher), _mm512_loadu_si512(power));
+    multiply_add(sum_[q], reverse_bytes(cipher), load64(power));
   }
 
   // One block before the part and one after it, lane q for packet q.
   static SEALCAST_INLINE void add_ends(Product& sum, const Group& g, const WideKey& wide) {
-    const V state = _mm512_load_si512(g.state);
-    const V state_power = _mm512_load_si512(g.state_power);
+    const V state = load64(g.state);
+    // ESP: the AAD is the block before the part's first; else the state belongs to the part's first block.
+    constexpr int before = kEsp ? 16 : 0;
+    const V state_power =
+        gather_lanes(g.power[0] - before, g.power[1] - before, g.power[2] - before, g.power[3] - before);
     V last_power;
     if constexpr (kOneKey)
       last_power = wide.last_power;
@@ -219,15 +197,10 @@ class Pipeline {
     if constexpr (kEsp) {
       // The AAD fills the high half of its block and the length of the data the low half of the length block, so both
       // fit into one lane if each half meets the power it belongs to. The rest of the length block is a constant.
-      const V outer = _mm512_mask_mov_epi32(last_power, 0xcccc, state_power);
-      const V inner = _mm512_mask_mov_epi32(state_power, 0xcccc, last_power);
-      sum.lo = _mm512_xor_si512(sum.lo, _mm512_clmulepi64_epi128(state, outer, 0x00));
-      sum.hi = _mm512_xor_si512(sum.hi, _mm512_clmulepi64_epi128(state, outer, 0x11));
-      sum.mid =
-          xor3(sum.mid, _mm512_clmulepi64_epi128(state, inner, 0x01), _mm512_clmulepi64_epi128(state, inner, 0x10));
+      multiply_add_lanes(sum, state, join_halves(last_power, state_power), join_halves(state_power, last_power));
     } else {
-      multiply_add(sum, state, state_power);
-      multiply_add(sum, _mm512_load_si512(g.length_block), last_power);
+      multiply_add_lanes(sum, state, state_power, state_power);
+      multiply_add_lanes(sum, load64(g.length_block), last_power, last_power);
     }
   }
 
@@ -237,34 +210,91 @@ class Pipeline {
   }
 
   SEALCAST_INLINE void finish(Group& g, V tag_mask, const WideKey& wide) {
-    Product sum = {sum_lanes(sum_[0].lo, sum_[1].lo, sum_[2].lo, sum_[3].lo),
-                   sum_lanes(sum_[0].mid, sum_[1].mid, sum_[2].mid, sum_[3].mid),
-                   sum_lanes(sum_[0].hi, sum_[1].hi, sum_[2].hi, sum_[3].hi)};
+    Product sum = sum_lanes(sum_);
     add_ends(sum, g, wide);
     V hash = reduce(sum);
-    if constexpr (kEsp && kOneKey) hash = _mm512_xor_si512(hash, wide.aad_length_term);
-    if constexpr (kEsp && !kOneKey) hash = _mm512_xor_si512(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
-    const V tag = _mm512_xor_si512(reverse_bytes(hash), tag_mask);
+    if constexpr (kEsp && kOneKey) hash = add(hash, wide.aad_length_term);
+    if constexpr (kEsp && !kOneKey) hash = add(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
+    const V tag = add(reverse_bytes(hash), tag_mask);
     if constexpr (kSeal) {
-      store16(g.tag[0].out, _mm512_castsi512_si128(tag));
-      store16(g.tag[1].out, _mm512_extracti32x4_epi32(tag, 1));
-      store16(g.tag[2].out, _mm512_extracti32x4_epi32(tag, 2));
-      store16(g.tag[3].out, _mm512_extracti32x4_epi32(tag, 3));
+      scatter_lanes(tag, g.tag[0].out, g.tag[1].out, g.tag[2].out, g.tag[3].out);
     } else {
-      // All 64 bytes are compared whatever they hold; only the verdicts, which are public, leave the mask.
+      // Only the verdicts, which are public, leave the registers: one byte of 0 or 1 for each lane.
       const V sent = gather_lanes(g.tag[0].in, g.tag[1].in, g.tag[2].in, g.tag[3].in);
-      const unsigned same = _mm512_cmpeq_epi64_mask(tag, sent);
-      // Both halves of a lane, then one byte of 0 or 1 for each lane.
-      const uint32_t ok = _pdep_u32(_pext_u32(same & (same >> 1), 0x55), 0x01010101);
+      const uint32_t ok = _pdep_u32(_pext_u32(equal_lanes(tag, sent), 0x55), 0x01010101);
       __builtin_memcpy(g.ok, &ok, sizeof ok);
     }
   }
 
   V key_stream_[4];
   V tag_mask_;
-  Product sum_[4];
+  Sum sum_[4];
   bool whole_;  // the last chunk has 64 bytes in every packet
 };
+
+// A part of n bytes is ceil(n/16) blocks; its first block meets H^(blocks+1), its last H^2, the length block H^1.
+SEALCAST_INLINE void locate(Group& g) {
+  const __m256i length = _mm256_cvtepu32_epi64(load16(g.length));
+  const __m256i blocks = _mm256_srli_epi64(_mm256_add_epi64(length, _mm256_set1_epi64x(15)), 4);
+  const __m256i power = _mm256_add_epi64(
+      load32(g.key), _mm256_sub_epi64(_mm256_set1_epi64x(offsetof(KeyContext, power) + 16 * (power_count - 1)),
+                                      _mm256_slli_epi64(blocks, 4)));
+  _mm256_storeu_si256(reinterpret_cast<__m256i*>(g.power), power);
+  find_last_extents(g);
+}
+
+inline bool one_key(const Group& g) {
+  return g.key[0] == g.key[1] && g.key[0] == g.key[2] && g.key[0] == g.key[3];
+}
+
+// Cuts the groups into stretches with one key per group and stretches with several.
+template <int kRounds, bool kSeal, bool kEsp>
+__attribute__((noinline)) void groups(Group* g, size_t count, WideKey (&keys)[2]) {
+  for (size_t i = 0; i < count; i++)
+    locate(g[i]);
+  while (count != 0) {
+    const bool one = one_key(*g);
+    size_t same = 1;
+    while (same < count && one_key(g[same]) == one)
+      same++;
+    if (one)
+      Pipeline<kRounds, true, kSeal, kEsp>::run(g, same, keys);
+    else
+      Pipeline<kRounds, false, kSeal, kEsp>::run(g, same, keys);
+    g += same;
+    count -= same;
+  }
+}
+
+// Overwrites what the functions called before from the same place left on the stack: registers that the compiler had no
+// room for hold key stream, sums and keys. burst_residue_test looks for what may be left.
+__attribute__((noinline)) void scrub_stack() {
+  V room[spilled_bytes / sizeof(V)];
+  for (V& v : room)
+    store64(&v, zero());
+  asm volatile("" : : "r"(room) : "memory");
+}
+
+template <int kRounds, bool kSeal>
+SEALCAST_INLINE void groups(Group* g, size_t count, bool esp) {
+  WideKey keys[2];  // not in the frame that is scrubbed: most of it is not used
+  if (esp)
+    groups<kRounds, kSeal, true>(g, count, keys);
+  else
+    groups<kRounds, kSeal, false>(g, count, keys);
+  for (WideKey& w : keys) {
+    if (w.key != nullptr) w.template wipe<kRounds>();
+  }
+  scrub_stack();
+}
+
+template <bool kSeal>
+void any_groups(Group* g, size_t count, int rounds, bool esp) {
+  if (rounds == 10)
+    groups<10, kSeal>(g, count, esp);
+  else
+    groups<14, kSeal>(g, count, esp);
+}
 
 }  // namespace
 }  // namespace sealcast::dataplane::aead::burst
