@@ -182,6 +182,8 @@ struct DataPlaneStatistics {
   std::string engine;  // AEAD engine in use
   std::uint64_t sealed = 0, opened = 0, bypassed = 0;
   std::uint64_t spread_waits = 0;  // rounds in which a spread stream waited for its slowest worker
+  std::uint64_t cut = 0;           // packets cut into fragments before they were sealed
+  std::uint64_t reassembled = 0;   // ESP packets put together from fragments
   std::vector<PortStatistics> ports;
   std::vector<SaStatistics> sas;
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order

@@ -80,8 +80,7 @@ class Lane {
     } else {
       plane_.worker().black_burst(burst, received, snapshot);
     }
-    send_frames(burst, Way{sink().id(), 0}, Way{source_.id(), 0}, counters_,
-                [](std::size_t, const Frame&) { return false; });
+    send_frames(burst, Way{sink().id(), 0}, Way{source_.id(), 0}, counters_, LaneHooks{});
     plane_.publisher->quiescent(0);
     return got;
   }

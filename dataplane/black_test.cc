@@ -236,7 +236,7 @@ TEST(BlackPorts, H16_PortsOfTheInnerPacket) {
   EXPECT_EQ(reason(ipv4({}, Bytes{1, 2, 3, 4})), "bad_inner_packet");  // UDP without its header
   Ipv4Fields later;
   later.fragment = 3;
-  EXPECT_EQ(reason(ipv4(later, pattern(16))), "fragment");
+  EXPECT_EQ(reason(ipv4(later, pattern(16))), "fragment_orphan");
 }
 
 TEST_F(Black, LyingInnerPackets) {

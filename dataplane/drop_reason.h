@@ -37,6 +37,7 @@ enum class DropReason : std::uint8_t {
   lease_expired,
   counter_exhausted,
   too_big,
+  too_big_answered,
   no_headroom,
   engine_failed,
   // Opening
@@ -107,7 +108,9 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::sa_expired, "sa_expired", "the epoch's life is over"},
     {DropReason::lease_expired, "lease_expired", "the authority lease is over: the key server has not been heard"},
     {DropReason::counter_exhausted, "counter_exhausted", "the outbound SA sealed as much as one key may"},
-    {DropReason::too_big, "too_big", "the sealed packet would exceed the black MTU"},
+    {DropReason::too_big, "too_big",
+     "the sealed packet would exceed the black MTU and may not be cut (DF, IPv6 or transport mode)"},
+    {DropReason::too_big_answered, "too_big_answered", "the same, and the sender was told: ICMPv6 Packet Too Big"},
     {DropReason::no_headroom, "no_headroom", "the buffer has no room for the ESP header or trailer"},
     {DropReason::engine_failed, "engine_failed", "the AEAD library refused to seal (a defect; please report it)"},
     {DropReason::esp_length, "esp_length", "the ESP packet is too short or not aligned to 4 bytes"},

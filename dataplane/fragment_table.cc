@@ -34,7 +34,7 @@ FragmentTable::Entry& FragmentTable::place_for(Bucket& bucket, const FragmentKey
   Entry* own_oldest = nullptr;
   std::uint32_t own = 0;
   for (Entry& entry : bucket) {
-    if (!alive(entry, now)) {
+    if (!alive(entry, now) || entry.complete()) {
       free = &entry;
       continue;
     }
@@ -48,18 +48,18 @@ FragmentTable::Entry& FragmentTable::place_for(Bucket& bucket, const FragmentKey
 }
 
 DropReason FragmentTable::first(const FragmentKey& key, const FragmentPlace& place, std::uint16_t port,
-                                std::uint32_t group, std::uint64_t now) noexcept {
+                                std::uint64_t now) noexcept {
   Bucket& bucket = bucket_of(key);
   Entry* entry = find(bucket, key, now);
-  if (entry != nullptr && (entry->port != port || entry->group != group)) return DropReason::bad_fragment;
+  if (entry != nullptr && entry->port != port && !entry->complete()) return DropReason::bad_fragment;
   // The same again, or the identification came round: what follows belongs to this one.
   if (entry == nullptr) entry = &place_for(bucket, key, now);
-  *entry = {key, now, ++serial_, group, place.bytes, 0, place.bytes, port};
+  *entry = {key, now, ++serial_, place.bytes, 0, place.bytes, port};
   return DropReason::none;
 }
 
 DropReason FragmentTable::later(const FragmentKey& key, const FragmentPlace& place, std::uint64_t now,
-                                std::uint32_t& group) noexcept {
+                                std::uint16_t& port) noexcept {
   Entry* const entry = find(bucket_of(key), key, now);
   if (entry == nullptr) return DropReason::fragment_orphan;
   const std::uint32_t end = place.offset + place.bytes;
@@ -67,10 +67,8 @@ DropReason FragmentTable::later(const FragmentKey& key, const FragmentPlace& pla
       (entry->end != 0 && (end > entry->end || (!place.more && end != entry->end))))
     return DropReason::bad_fragment;
   if (!place.more) entry->end = end;
-  group = entry->group;
   entry->received += place.bytes;
-  // Whole: its identification may be used again at once.
-  if (entry->end != 0 && entry->received >= entry->end) entry->first_bytes = 0;
+  port = entry->port;
   return DropReason::none;
 }
 

@@ -1,5 +1,5 @@
-// Which verdict the first fragment of a datagram had, for the fragments behind it: they show no ports, so where
-// selectors name ports nothing else says whose they are. One table a worker, of fixed size.
+// The destination port that the first fragment of a datagram showed, for the fragments behind it: where selectors name
+// ports, nothing else says whose they are. One table a worker, of fixed size.
 #pragma once
 
 #include <array>
@@ -15,6 +15,7 @@ namespace sealcast::dataplane {
 struct FragmentKey {
   std::array<std::uint64_t, 2> source{};       // network byte order
   std::array<std::uint64_t, 2> destination{};  // ...
+  const void* scope = nullptr;                 // what else keeps datagrams apart: the epoch they were opened under
   std::uint32_t id = 0;                        // IPv4: 16 bits
   std::uint8_t protocol = 0;                   // IPv6: of the fragment header
   std::uint8_t family = 4;                     // 4 or 6
@@ -52,26 +53,27 @@ class FragmentTable {
   // lifetime: ticks from a first fragment until the rest is too late. secret: random, from the start of the process.
   FragmentTable(std::uint64_t lifetime, std::uint64_t secret);
 
-  // A first fragment that policy gave to group because of its destination port. none: those behind it will follow it.
-  // bad_fragment: a first fragment of this datagram came before and went elsewhere.
-  DropReason first(const FragmentKey& key, const FragmentPlace& place, std::uint16_t port, std::uint32_t group,
-                   std::uint64_t now) noexcept;
+  // A first fragment that a selector matches because of its destination port. none: those behind it will follow it.
+  // bad_fragment: a first fragment of this datagram came before and showed another port.
+  DropReason first(const FragmentKey& key, const FragmentPlace& place, std::uint16_t port, std::uint64_t now) noexcept;
 
-  // none: group is that of the first fragment. fragment_orphan: no such, or too long ago. bad_fragment: it would
+  // none: port is that of the first fragment. fragment_orphan: no such, or too long ago. bad_fragment: it would
   // overwrite bytes of the first, or reach beyond the last.
-  DropReason later(const FragmentKey& key, const FragmentPlace& place, std::uint64_t now,
-                   std::uint32_t& group) noexcept;
+  DropReason later(const FragmentKey& key, const FragmentPlace& place, std::uint64_t now, std::uint16_t& port) noexcept;
 
  private:
   struct Entry {
     FragmentKey key;
     std::uint64_t since = 0;
-    std::uint64_t serial = 0;  // tells the older of two that came in one burst
-    std::uint32_t group = 0;
+    std::uint64_t serial = 0;       // tells the older of two that came in one burst
     std::uint32_t first_bytes = 0;  // 0: unused
     std::uint32_t end = 0;          // of the payload, once the last fragment came; else 0
     std::uint32_t received = 0;     // bytes so far
     std::uint16_t port = 0;
+
+    // Whole: its identification may be used again. It stays for fragments that are looked at twice, because they or
+    // others of their burst have to be cut.
+    bool complete() const { return end != 0 && received >= end; }
   };
   using Bucket = std::array<Entry, places>;
 

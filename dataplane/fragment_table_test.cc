@@ -27,23 +27,23 @@ constexpr FragmentPlace tail{2960, 100, false};
 class FragmentTableTest : public ::testing::Test {
  protected:
   FragmentTable table_{lifetime, 0x1234567890abcdef};
-  std::uint32_t group_ = 0;
+  std::uint16_t port_ = 0;
 
-  DropReason first(const FragmentKey& k, std::uint32_t group = 5, std::uint16_t port = 5000, std::uint64_t now = start,
+  DropReason first(const FragmentKey& k, std::uint16_t port = 5000, std::uint64_t now = start,
                    const FragmentPlace& place = whole_first) {
-    return table_.first(k, place, port, group, now);
+    return table_.first(k, place, port, now);
   }
   DropReason later(const FragmentKey& k, const FragmentPlace& place, std::uint64_t now = start) {
-    return table_.later(k, place, now, group_);
+    return table_.later(k, place, now, port_);
   }
 };
 
 TEST_F(FragmentTableTest, TheRestFollowsTheFirst) {
   ASSERT_EQ(first(key(1, 7)), DropReason::none);
   EXPECT_EQ(later(key(1, 7), middle), DropReason::none);
-  EXPECT_EQ(group_, 5U);
+  EXPECT_EQ(port_, 5000);
   EXPECT_EQ(later(key(1, 7), tail), DropReason::none);
-  EXPECT_EQ(group_, 5U);
+  EXPECT_EQ(port_, 5000);
 }
 
 TEST_F(FragmentTableTest, TheRestMayComeInAnyOrderBehindTheFirst) {
@@ -70,12 +70,12 @@ TEST_F(FragmentTableTest, TooLateIsAnOrphan) {
 }
 
 TEST_F(FragmentTableTest, ASecondFirstWithOtherPortsChangesNothing) {
-  ASSERT_EQ(first(key(1, 7), 5, 5000), DropReason::none);
-  EXPECT_EQ(first(key(1, 7), 6, 6000), DropReason::bad_fragment);
-  EXPECT_EQ(first(key(1, 7), 5, 5001), DropReason::bad_fragment) << "also within the group";
+  ASSERT_EQ(first(key(1, 7), 5000), DropReason::none);
+  EXPECT_EQ(first(key(1, 7), 6000), DropReason::bad_fragment);
+  EXPECT_EQ(first(key(1, 7), 5001), DropReason::bad_fragment);
   EXPECT_EQ(later(key(1, 7), middle), DropReason::none);
-  EXPECT_EQ(group_, 5U);
-  EXPECT_EQ(first(key(1, 7), 6, 6000, start + lifetime), DropReason::none) << "another datagram, later";
+  EXPECT_EQ(port_, 5000);
+  EXPECT_EQ(first(key(1, 7), 6000, start + lifetime), DropReason::none) << "another datagram, later";
 }
 
 TEST_F(FragmentTableTest, NothingOverwritesTheFirst) {
@@ -94,10 +94,10 @@ TEST_F(FragmentTableTest, NothingLiesBehindTheLast) {
 }
 
 TEST_F(FragmentTableTest, AWholeDatagramFreesItsIdentificationAtOnce) {
-  ASSERT_EQ(first(key(1, 7), 5, 5000), DropReason::none);
+  ASSERT_EQ(first(key(1, 7), 5000), DropReason::none);
   ASSERT_EQ(later(key(1, 7), middle), DropReason::none);
   ASSERT_EQ(later(key(1, 7), tail), DropReason::none);
-  EXPECT_EQ(first(key(1, 7), 6, 6000), DropReason::none) << "identifications come round within a second at 1 Gb/s";
+  EXPECT_EQ(first(key(1, 7), 6000), DropReason::none) << "identifications come round within a second at 1 Gb/s";
 }
 
 TEST_F(FragmentTableTest, PlausibleIsWhatAnHonestSenderMakes) {
@@ -139,7 +139,7 @@ TEST_F(FragmentTableTest, AFloodFromOneSourceDisplacesItself) {
   ASSERT_GT(before, victims * 9 / 10);
   std::mt19937 random(1);
   for (std::uint32_t i = 0; i < 100'000; ++i)
-    first(key(1, static_cast<std::uint32_t>(random()), random()), 5, 5000, start + 1);
+    first(key(1, static_cast<std::uint32_t>(random()), random()), 5000, start + 1);
   std::uint64_t lost = 0;
   for (std::uint64_t source = 1000; source < 1000 + victims; ++source)
     if (present[source - 1000] && later(key(source, 1), {2960, 1480, true}, start + 1) != DropReason::none) ++lost;
@@ -148,7 +148,7 @@ TEST_F(FragmentTableTest, AFloodFromOneSourceDisplacesItself) {
 
 TEST_F(FragmentTableTest, ASourceKeepsItsNewestDatagrams) {
   for (std::uint32_t id = 0; id < 1000; ++id) {
-    ASSERT_EQ(first(key(1, id), 5, 5000, start + id / 10), DropReason::none);
+    ASSERT_EQ(first(key(1, id), 5000, start + id / 10), DropReason::none);
     if (id == 0) continue;
     EXPECT_EQ(later(key(1, id - 1), middle, start + id / 10), DropReason::none) << "the one before";
   }
@@ -159,10 +159,10 @@ TEST_F(FragmentTableTest, ASourceKeepsItsNewestDatagrams) {
 }
 
 // Against a map that never forgets: what the table lets pass is always what the map says; it may only forget.
-TEST_F(FragmentTableTest, NeverAnotherGroupThanTheFirsts) {
+TEST_F(FragmentTableTest, NeverAnotherPortThanTheFirsts) {
   std::mt19937 random(7);
   struct Known {
-    std::uint32_t group = 0;
+    std::uint16_t port = 0;
     bool any = false;
   };
   std::vector<Known> known(64 * 32);
@@ -172,13 +172,13 @@ TEST_F(FragmentTableTest, NeverAnotherGroupThanTheFirsts) {
     const std::uint32_t id = static_cast<std::uint32_t>(random() % 32);
     Known& it = known[source * 32 + id];
     if (random() % 3 == 0) {
-      const std::uint32_t group = static_cast<std::uint32_t>(random() % 4);
-      if (first(key(source, id), group, static_cast<std::uint16_t>(group)) == DropReason::none) it = {group, true};
+      const auto port = static_cast<std::uint16_t>(random() % 4);
+      if (first(key(source, id), port) == DropReason::none) it = {port, true};
     } else if (later(key(source, id), {1480 + 8 * static_cast<std::uint32_t>(random() % 16), 8, true}) ==
                DropReason::none) {
       ++passed;
       ASSERT_TRUE(it.any);
-      ASSERT_EQ(group_, it.group);
+      ASSERT_EQ(port_, it.port);
     }
   }
   EXPECT_GT(passed, 10'000U);

@@ -15,7 +15,9 @@ enum class Verdict : std::uint8_t {
   park,      // untouched and no longer the caller's: the worker keeps the buffer until it gives the frame back
   fragment,  // red only, untouched: cut it so that no IP packet exceeds target bytes, and give the pieces to red_burst
   reply,     // send on the side it came from: data/length describe the frame as it is to be sent
-  punt,      // untouched: for the host interface of the port it came from
+  reassemble,  // black only, untouched: a fragment of an ESP packet; give what it was part of to black_burst, once
+               // whole
+  punt,        // untouched: for the host interface of the port it came from
 };
 
 // A contiguous frame from destination MAC to the last byte, without FCS. The pipeline rewrites it in place: sealing

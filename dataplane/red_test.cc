@@ -348,7 +348,7 @@ TEST(RedPorts, SelectorsWithPortsAndSources) {
   EXPECT_EQ(reason(udp_frame(9, {}, 5011)), "no_policy");
   Ipv4Fields later;
   later.fragment = 2;
-  EXPECT_EQ(reason(ethernet(ipv4(later, pattern(32)))), "fragment");  // shows no port
+  EXPECT_EQ(reason(ethernet(ipv4(later, pattern(32)))), "fragment_orphan");  // shows no port
   Ipv4Fields tcp;
   tcp.protocol = 6;
   EXPECT_EQ(reason(ethernet(ipv4(tcp, pattern(32)))), "no_policy");

@@ -12,6 +12,7 @@
 #include "dataplane/bypass.h"
 #include "dataplane/counter.h"
 #include "dataplane/event_ring.h"
+#include "dataplane/fragment_table.h"
 #include "dataplane/frame.h"
 #include "dataplane/host_frame.h"
 #include "dataplane/snapshot.h"
@@ -33,6 +34,8 @@ struct PathSettings {
   std::uint64_t bypass_seed = 0;                            // random (RecentFrames)
   std::uint64_t soft_block_limit = std::uint64_t{1} << 42;  // AES blocks under one SPI: ask for a rekey
   std::uint64_t hard_block_limit = std::uint64_t{1} << 44;  // ... stop
+  std::array<std::uint8_t, 16> red_address6{};              // source of Packet Too Big on red; zeros: none is sent
+  bool reassemble = false;                                  // fragments of ESP packets: put together, not dropped
   std::vector<Prefix> local_red_sources = {};               // an opened packet from one of these is a loop
 };
 
@@ -123,7 +126,7 @@ class Worker {
   DropReason open_transport(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;
   // H16 and the loop guards, for the packet that would leave on red.
   template <typename Family>
-  DropReason check_opened(const EpochRules& rules, const std::uint8_t* ip, const Packet& packet) const noexcept;
+  DropReason check_opened(const EpochRules& rules, const std::uint8_t* ip, const Packet& packet) noexcept;
 
   // worker_bypass.cc: what is neither ESP nor multicast that a group protects. why: what it is dropped for if nothing
   // lets it pass: not_ip (packet.family is 0), not_multicast, no_policy; igmp_not_allowed (an IGMP or MLD message,
@@ -138,11 +141,17 @@ class Worker {
 
   // worker_size.cc: a protected packet whose sealed form would exceed the black MTU. none: it has its verdict.
   DropReason too_big_to_seal(Frame& frame, const Packet& packet, const SealingSa& sa, std::uint64_t now_tsc) noexcept;
-  // Red: the first fragment of a packet that group protects; and a later one that would match but for the ports it does
-  // not show: found and group, or needs_ports.
-  void first_fragment(const Packet& packet, std::uint32_t group, std::uint64_t now_tsc) noexcept;
-  Match later_fragment(const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot,
-                       std::uint32_t& group) noexcept;
+  DropReason answer_too_big(Frame& frame, const Packet& packet, std::uint32_t limit, std::uint64_t now_tsc) noexcept;
+  // A fragment from red, or out of ESP, that matches the selectors or would but for the ports it does not show. none:
+  // it may pass; a later fragment's key then has its first's ports, and group is set.
+  template <typename Address>
+  DropReason red_fragment(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<Address>& key,
+                          std::uint64_t now_tsc, const Policy& policy, std::uint32_t& group) noexcept;
+  template <typename Address>
+  DropReason opened_fragment(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<Address>& key,
+                             const std::vector<RuleOf<Address>>& rules) noexcept;
+  // A fragment of an ESP packet on black. none: it has its verdict.
+  DropReason black_fragment(Frame& frame, const Packet& packet) noexcept;
 
   DropReason bypass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc) noexcept;
   void drop(Frame& frame, DropReason reason) noexcept {
@@ -158,6 +167,11 @@ class Worker {
   std::vector<Rule> local_red_;    // sources only
   std::vector<Rule6> local_red6_;  // ...
   std::unique_ptr<Scratch> scratch_;
+  // What a sealed packet may have: the black MTU; 0 behind a packet of the burst that has to be cut first, so that no
+  // later packet of its sender takes a number before its fragments do.
+  std::uint32_t black_limit_;
+  FragmentTable red_fragments_, opened_fragments_;
+  std::uint64_t next_answer_tsc_ = 0;  // when the next Packet Too Big is due at an even pace
   // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
   // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and
   // fill the ring (DATA-2).

@@ -61,6 +61,7 @@ void move_link_header(std::uint8_t* to, const std::uint8_t* from, std::uint32_t 
 void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   auto& open = scratch_->open;
   open.clear();
+  scratch_->open_tsc = now_tsc;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const std::uint32_t before = open.size;
     const DropReason reason = admit_black(frames[i], now_tsc, snapshot);
@@ -133,7 +134,8 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
                                     const Snapshot& snapshot) noexcept {
   if (packet.protocol != protocol_esp) [[unlikely]]
     return admit_clear<Family>(frame, Packet(packet), now_tsc, snapshot);
-  if (packet.fragment) return DropReason::fragment;
+  if (packet.fragment) [[unlikely]]
+    return black_fragment(frame, Packet(packet));
 
   const std::uint32_t esp_bytes = packet.total_bytes - packet.header_bytes;
   constexpr std::uint32_t fixed = esp_front + tag_bytes;

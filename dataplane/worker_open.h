@@ -7,20 +7,12 @@
 namespace sealcast::dataplane {
 
 template <typename Family>
-inline DropReason Worker::check_opened(const EpochRules& rules, const std::uint8_t* ip,
-                                       const Packet& packet) const noexcept {
+inline DropReason Worker::check_opened(const EpochRules& rules, const std::uint8_t* ip, const Packet& packet) noexcept {
   if (packet.protocol == protocol_esp || packet.protocol == protocol_ah) return DropReason::nested_esp;
   if (is_membership_message(ip, packet)) return membership_not_allowed<Family>;
   PacketKeyOf<typename Family::Address> key;
   if (!packet_key<Family>(ip, packet, key)) return DropReason::bad_inner_packet;
-  switch (match_any(rules.of<typename Family::Address>(), key)) {  // H16
-    case Match::none:
-      return DropReason::selector_mismatch;
-    case Match::needs_ports:
-      return DropReason::fragment;
-    case Match::found:
-      break;
-  }
+  if (match_any(rules.of<typename Family::Address>(), key) == Match::none) return DropReason::selector_mismatch;  // H16
   if constexpr (Family::family == 4) {
     for (const Rule& rule : local_red_)
       if (((packet.source ^ rule.source) & rule.source_mask) == 0) return DropReason::local_red_source;
@@ -28,7 +20,10 @@ inline DropReason Worker::check_opened(const EpochRules& rules, const std::uint8
     for (const Rule6& rule : local_red6_)
       if (is_zero((packet.source6 ^ rule.source) & rule.source_mask)) return DropReason::local_red_source;
   }
-  return packet.total_bytes > settings_.red_mtu ? DropReason::too_big_for_red : DropReason::none;
+  if (packet.total_bytes > settings_.red_mtu) return DropReason::too_big_for_red;
+  if (packet.fragment) [[unlikely]]
+    return opened_fragment(ip, Packet(packet), key, rules.of<typename Family::Address>());
+  return DropReason::none;
 }
 
 }  // namespace sealcast::dataplane

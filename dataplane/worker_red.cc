@@ -67,17 +67,13 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
 
   PacketKeyOf<typename Family::Address> key;
   if (!packet_key<Family>(ip, packet, key)) return DropReason::short_frame;
+  const bool shows_ports = key.has_ports;  // a later fragment borrows its first's
   std::uint32_t group = 0;
-  switch (snapshot.policy->find(key, group)) {
-    case Match::none:
-      return other_from_red(frame, Packet(packet), DropReason::no_policy, now_tsc, snapshot);
-    case Match::needs_ports:
-      if (later_fragment(Packet(packet), now_tsc, snapshot, group) != Match::found) return DropReason::fragment;
-      break;
-    case Match::found:
-      if (packet.fragment && !packet.later_fragment) [[unlikely]]
-        first_fragment(Packet(packet), group, now_tsc);
-      break;
+  if (snapshot.policy->find(key, group) == Match::none) [[unlikely]]
+    return other_from_red(frame, Packet(packet), DropReason::no_policy, now_tsc, snapshot);
+  if (packet.fragment) [[unlikely]] {
+    const DropReason bad = red_fragment(ip, Packet(packet), key, now_tsc, *snapshot.policy, group);
+    if (bad != DropReason::none) return bad;
   }
 
   // From here on the packet is protected: it leaves sealed or not at all (H10).
@@ -90,11 +86,11 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
   const EspMode mode = rules.mode;
   if (mode == EspMode::tunnel_preserve) [[likely]] {
     const std::uint32_t sealed = sealed_bytes(EspMode::tunnel_preserve, Family::family, packet.total_bytes);
-    if (sealed > settings_.black_mtu) [[unlikely]]
+    if (sealed > black_limit_) [[unlikely]]
       return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
     constexpr std::uint32_t front = Family::header_bytes + esp_front;
     if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes) return DropReason::no_headroom;
-    if (key.has_ports) note_checksum<Family>(ip, packet);
+    if (shows_ports) note_checksum<Family>(ip, packet);
     encapsulate<Family>(frame, packet, *sa);
     return DropReason::none;
   }
@@ -103,10 +99,10 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
   if (mode == EspMode::transport && packet.fragment) return DropReason::fragment;
   const std::uint8_t outer_family = rules.outer_family(Family::family);
   const std::uint32_t sealed = sealed_bytes(mode, outer_family, packet.total_bytes);
-  if (sealed > settings_.black_mtu) return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
+  if (sealed > black_limit_) return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
   const std::uint32_t front = outer_header_bytes(mode, outer_family) + esp_front;
   if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes) return DropReason::no_headroom;
-  if (key.has_ports) note_checksum<Family>(ip, packet);
+  if (shows_ports) note_checksum<Family>(ip, packet);
   if (mode == EspMode::tunnel_fixed) {
     seal_fixed(frame, Packet(packet), *sa);
   } else {

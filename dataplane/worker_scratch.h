@@ -21,6 +21,7 @@ struct StageItems {
 struct Worker::Scratch {
   StageItems<aead::SealItem, SealingSa> seal;
   StageItems<aead::OpenItem, OpeningSa> open;
+  std::uint64_t open_tsc = 0;                                  // of the burst
   std::array<std::uint64_t, max_burst> open_number{};          // the IV as number
   std::array<std::uint32_t, max_burst> open_ip_offset{};       // of the outer IP header
   std::array<std::uint32_t, max_burst> open_header_bytes{};    // of the outer IP header

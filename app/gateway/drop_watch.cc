@@ -18,8 +18,11 @@ DropWatch::DropWatch(const std::string& red_device, std::uint32_t black_mtu) {
       "UDP checksums that the sending host left to its network card, which receivers will refuse; on the sender's end" +
       (interface.empty() ? std::string(" of the red link") : " of the link to " + interface) +
       ": ethtool -K INTERFACE tx off";
-  watched_["too_big"].remedy = "sealed they would exceed the black MTU of " + std::to_string(black_mtu) +
-                               " bytes; raise [black] mtu and the link's own, or lower the senders' MTU";
+  watched_["too_big"].remedy =
+      "sealed they would exceed the black MTU of " + std::to_string(black_mtu) +
+      " bytes and may not be cut (Linux sets \"don't fragment\" on what fits its own MTU: sysctl "
+      "net.ipv4.ip_no_pmtu_disc=1 on the senders lets it be cut); raise [black] mtu and the "
+      "link's own, or lower the senders' MTU";
 }
 
 std::vector<std::string> DropWatch::look(const DataPlaneStatistics& statistics) {

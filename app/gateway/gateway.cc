@@ -33,6 +33,8 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   dataplane::GatewayOptions out;
   out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
   out.black = {config.black.device, static_cast<std::uint16_t>(config.black.mtu)};
+  out.red_address6 = config.red.address6;
+  out.reassemble = config.black.reassemble;
   out.workers = config.workers;
   out.spread = config.spread;
   out.cores = config.cores;
@@ -42,6 +44,7 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.local_red_sources = config.red.local_sources;
   out.bypass = with_defaults(config.bypass);
   out.black_address4 = config.black.address4;
+  out.black_address6 = config.black.address6;
   out.log = log_line;
   return out;
 }

@@ -180,6 +180,9 @@ struct PortConfig {
   std::uint32_t mtu = 1500;           // bytes of IP packet
   std::vector<Prefix> local_sources;  // red only: an opened packet from one of these is a loop and dropped
   std::optional<IpAddress> address4;  // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
+  // The gateway's own IPv6 address on this side: on red the source of Packet Too Big. None: such messages are not sent.
+  std::optional<IpAddress> address6;
+  bool reassemble = false;  // black only: put ESP packets together that were fragmented on the way
 };
 
 enum class EngineChoice : std::uint8_t { automatic, burst, burst_512, burst_256, ipsec_mb, openssl };

@@ -457,6 +457,29 @@ TEST(GatewayConfig, EmbeddedKeyServerIsReadFromTheSameTable) {
               ElementsAre(HasSubstr("keyserver.embedded: expected true")));
 }
 
+TEST(GatewayConfig, OwnIpv6AddressOfAPort) {
+  const auto with = [](const std::string& line) {
+    return parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1600\n" + line), "gw.toml");
+  };
+  const auto without = with("");
+  ASSERT_TRUE(without.ok());
+  EXPECT_FALSE(without.value->black.address6);
+  EXPECT_FALSE(without.value->black.reassemble);
+  const auto loaded = with("address6 = \"fe80::99\"\nreassemble = true");
+  ASSERT_TRUE(loaded.ok());
+  ASSERT_TRUE(loaded.value->black.address6);
+  EXPECT_EQ(loaded.value->black.address6->text(), "fe80::99");
+  EXPECT_TRUE(loaded.value->black.reassemble);
+  for (const char* wrong : {"\"10.0.0.1\"", "\"ff02::1\"", "\"::\"", "\"fe80::1/64\"", "\"\"", "6"})
+    EXPECT_THAT(texts(with(std::string("address6 = ") + wrong).errors),
+                testing::Contains(HasSubstr("black.address6: expected ")))
+        << wrong;
+  EXPECT_THAT(texts(with("reassemble = \"yes\"").errors), testing::Contains(HasSubstr("black.reassemble: expected ")));
+  const auto on_red = parse_gateway_config(
+      replaced(gateway_toml, "[black]", "address6 = \"2001:db8::1\"\nreassemble = true\n[black]"), "gw.toml");
+  EXPECT_THAT(texts(on_red.errors), testing::ElementsAre(HasSubstr("red.reassemble: unknown key")));
+}
+
 TEST(GatewayConfig, BlackMtuTooSmallIsAWarning) {
   const auto fits = parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1556"), "gw.toml");
   EXPECT_THAT(texts(fits.warnings), Not(testing::Contains(HasSubstr("black.mtu"))));

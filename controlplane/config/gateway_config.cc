@@ -38,6 +38,15 @@ Result<IpAddress> parse_own_ipv4(std::string_view text) {
   return address;
 }
 
+Result<IpAddress> parse_own_ipv6(std::string_view text) {
+  auto address = IpAddress::parse(text);
+  if (!address) return address;
+  const IpAddress none{6, {}};
+  if (address->family != 6 || address->is_multicast() || *address == none)
+    return fail("expected a unicast IPv6 address, got " + address->text());
+  return address;
+}
+
 void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
@@ -48,6 +57,10 @@ void read_port(const TableReader& root, const Node& node, std::string_view name,
   if (name == "black" &&
       table.parsed("address4", own4, Need::optional, "an IPv4 address such as \"10.9.0.2\"", parse_own_ipv4))
     out.address4 = own4;
+  IpAddress own;
+  if (table.parsed("address6", own, Need::optional, "an IPv6 address such as \"fe80::1\"", parse_own_ipv6))
+    out.address6 = own;
+  if (name == "black") table.boolean("reassemble", out.reassemble);
   table.finish();
 }
 

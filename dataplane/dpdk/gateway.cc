@@ -5,6 +5,7 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <atomic>
 #include <thread>
 
 #include "dataplane/aead/engine.h"
@@ -14,6 +15,7 @@
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/port_keeper.h"
 #include "dataplane/dpdk/rcu_publisher.h"
+#include "dataplane/dpdk/reassembly.h"
 #include "dataplane/dpdk/spread.h"
 #include "dataplane/dpdk/worker_thread.h"
 
@@ -25,6 +27,10 @@ WorkerThreadCounters operator+(WorkerThreadCounters a, const WorkerThreadCounter
   a.black_tx_full += b.black_tx_full;
   a.not_contiguous += b.not_contiguous;
   a.hand_off_full += b.hand_off_full;
+  a.reply_full += b.reply_full;
+  a.cut += b.cut;
+  a.cut_no_buffer += b.cut_no_buffer;
+  a.cut_impossible += b.cut_impossible;
   a.naps += b.naps;
   a.window_full += b.window_full;
   for (std::size_t i = 0; i < a.hand_off_full_of.size(); ++i)
@@ -82,6 +88,7 @@ struct GatewayDataPlane::State {
   std::unique_ptr<RcuPublisher> publisher;
   std::unique_ptr<DataPlane> plane;
   std::unique_ptr<GatewayControl> control;
+  std::vector<std::unique_ptr<Reassembler>> reassemblers;  // their buffers may be in the ports' rings
   std::unique_ptr<Port> red, black;
   ActivePorts active;
   std::unique_ptr<WorkerThreads> threads;
@@ -120,6 +127,21 @@ void GatewayDataPlane::State::add_to(DataPlaneStatistics& all) const {
     if (const std::uint64_t full = mine.hand_off_full_of.at(worker.index); full != 0)
       worker.drops.push_back({"hand_off_full", full});
   all.spread_waits = mine.window_full;
+  all.drops.push_back({"reply_full", mine.reply_full});
+  all.drops.push_back({"no_fragment_buffer", mine.cut_no_buffer});
+  all.drops.push_back({"not_cut", mine.cut_impossible});
+  DropCount refused{"reassembly_refused"}, no_buffer{"reassembly_no_buffer"}, expired{"reassembly_expired"};
+  for (const auto& reassembler : reassemblers) {
+    const Reassembler::Counters& counters = reassembler->counters();
+    refused.packets += counters.refused.get();
+    no_buffer.packets += counters.no_buffer.get();
+    expired.packets += counters.expired.get();
+    all.reassembled += counters.packets.get();
+  }
+  all.drops.push_back(refused);
+  all.drops.push_back(no_buffer);
+  all.drops.push_back(expired);
+  all.cut += mine.cut;
   all.drops.push_back({"red_rx_missed", red ? red->rx_missed() : 0});
   all.drops.push_back({"black_rx_missed", black ? black->rx_missed() : 0});
 }
@@ -139,6 +161,8 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
   // Frames between workers: in their rings or, spread, in the window; and those parked.
   if (options.workers > 1)
     config.extra_mbufs = options.spread ? 2 * Spread::window : 2048 * (options.workers - config.queues + 1U);
+  if (std::string_view(role) == "black" && options.reassemble)
+    config.extra_mbufs += options.workers * Reassembler::buffers_held;
   return Port::open(config);
 }
 
@@ -214,6 +238,8 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   // The least of entropy is enough, and waiting for it at boot is right.
   if (getrandom(&plane.path.bypass_seed, sizeof plane.path.bypass_seed, 0) != sizeof plane.path.bypass_seed)
     return fail("the kernel gives no random numbers");
+  if (options.red_address6) plane.path.red_address6 = options.red_address6->bytes;
+  plane.path.reassemble = options.reassemble;
   plane.path.tsc_hz = rte_get_tsc_hz();
   plane.now_tsc = [] { return rte_rdtsc(); };
   state->publisher = std::make_unique<RcuPublisher>(options.workers);
@@ -242,6 +268,12 @@ Result<void> GatewayDataPlane::start() {
   if (s.threads) return fail("the data plane is running already");
   s.red.reset();
   s.black.reset();
+  for (std::size_t i = s.reassemblers.size(); s.options.reassemble && i < s.options.workers; ++i) {
+    static std::atomic<unsigned> number{0};
+    auto made = Reassembler::create(number++, rte_get_tsc_hz());
+    if (!made) return tl::unexpected(made.error());
+    s.reassemblers.push_back(std::move(*made));
+  }
   auto red = s.open("red", s.red_spec, s.options.red.mtu);
   if (!red) return tl::unexpected(red.error());
   s.red = std::move(*red);
@@ -265,6 +297,8 @@ Result<void> GatewayDataPlane::start() {
   settings.publisher = s.publisher.get();
   settings.black_pool = s.black->pool();
   s.listen();
+  for (const auto& reassembler : s.reassemblers)
+    settings.reassemblers.push_back(reassembler.get());
   auto threads = WorkerThreads::start(std::move(settings));
   if (!threads) {
     s.stop();

@@ -37,6 +37,8 @@ struct GatewayOptions {
   std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
   std::vector<Prefix> local_red_sources;  // IPv4; an opened packet from one of these is a loop and dropped
   std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
+  std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
+  bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped
   std::optional<IpAddress> black_address4, black_address6;  // sources of the gateway's own IGMP and MLD reports
   LogSink log;                                              // empty: silence
 };

@@ -12,6 +12,7 @@
 #include <thread>
 
 #include "dataplane/dpdk/testing/pcap_file.h"
+#include "dataplane/packet.h"
 #include "dataplane/sa.h"
 #include "dataplane/testing/harness.h"
 
@@ -47,15 +48,17 @@ class Gateway : public ::testing::Test {
 
   // A gateway that seals 239.1.1.0/24 under own_slot and opens what peer_slot sealed.
   static std::unique_ptr<GatewayDataPlane> gateway(const GatewayOptions& options, std::uint32_t own_slot,
-                                                   std::uint32_t peer_slot) {
+                                                   std::uint32_t peer_slot,
+                                                   std::optional<PortRange> ports = std::nullopt) {
     auto made = GatewayDataPlane::create(options);
     EXPECT_TRUE(made) << made.error().message;
     if (!made) return nullptr;
-    key(**made, own_slot, peer_slot);
+    key(**made, own_slot, peer_slot, ports);
     return std::move(*made);
   }
-  static void key(GatewayDataPlane& gateway, std::uint32_t own_slot, std::uint32_t peer_slot) {
-    const std::vector<Selector> selectors{selector("239.1.1.0/24")};
+  static void key(GatewayDataPlane& gateway, std::uint32_t own_slot, std::uint32_t peer_slot,
+                  std::optional<PortRange> ports = std::nullopt) {
+    const std::vector<Selector> selectors{selector("239.1.1.0/24", ports)};
     ASSERT_TRUE(gateway.control().protect("tv", {selectors}));
     GroupEpoch epoch;
     epoch.group_id = "tv";
@@ -259,6 +262,145 @@ TEST_F(Gateway, JumboFramesStayInOneBuffer) {
   ASSERT_TRUE(sender && sender->start());
   EXPECT_TRUE(eventually([&] { return sender->control().statistics().sealed == 3; }));
   EXPECT_EQ(drops(*sender, "not_contiguous"), 0U);
+}
+
+// IPv4 fragments of one sender, in order, to whole frames; what is no fragment stays.
+std::vector<Bytes> put_together(const std::vector<Bytes>& frames) {
+  std::vector<Bytes> whole;
+  bool open = false;
+  for (const Bytes& frame : frames) {
+    const std::uint16_t place = load16(&frame[20]);
+    const std::size_t offset = (place & 0x1fffU) * 8;
+    if (offset == 0) {
+      EXPECT_FALSE(open) << "the one before has no end";
+      whole.push_back(frame);
+    } else {
+      EXPECT_EQ(load16(&frame[18]), load16(&whole.back()[18])) << "identification";
+      EXPECT_EQ(offset, whole.back().size() - 34) << "in order, without a hole";
+      whole.back().insert(whole.back().end(), frame.begin() + 34, frame.end());
+    }
+    open = (place & 0x2000) != 0;
+    if (open) continue;
+    Bytes& done = whole.back();
+    store_be(&done[16], static_cast<std::uint16_t>(done.size() - 14));
+    store_be(&done[20], static_cast<std::uint16_t>(place & 0x4000));
+    testing::mend_checksum(done);
+  }
+  EXPECT_FALSE(open);
+  return whole;
+}
+
+// Packets of every size around the limit, mixed with small ones, selectors with ports: what reaches the other red side
+// is, put together, what was sent, in order, and the black MTU holds.
+TEST_F(Gateway, WhatIsTooLongIsCutBeforeItIsSealedAndOrderStays) {
+  std::vector<Bytes> plain;
+  testing::Ipv4Fields fields;
+  fields.fragment = 0;
+  for (std::size_t size = 1380; size <= 1600; ++size) {
+    fields.id = static_cast<std::uint16_t>(size);
+    plain.push_back(udp_frame(size, fields));
+    plain.push_back(udp_frame(size % 300));
+  }
+  ASSERT_TRUE(write_pcap(at("in.pcap"), plain));
+  GatewayOptions narrow = options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap"));
+  narrow.black.mtu = 1500;
+  {
+    auto sender = gateway(narrow, 0, 8, PortRange{5000, 5000});
+    ASSERT_TRUE(sender && sender->start());
+    const std::uint64_t cut = 1600 - 1418;  // 20 + 8 + 1418 bytes are the longest that fit
+    EXPECT_TRUE(eventually([&] { return sender->control().statistics().sealed == plain.size() + cut; }))
+        << all_drops(*sender);
+    sender->stop();
+    const auto statistics = sender->control().statistics();
+    EXPECT_EQ(statistics.cut, cut);
+    EXPECT_EQ(drops(*sender, "too_big"), 0U);
+  }
+  const auto sealed = read_pcap(at("black.pcap"));
+  ASSERT_TRUE(sealed);
+  std::uint64_t number = 0;
+  for (const Bytes& frame : *sealed) {
+    EXPECT_LE(frame.size(), 14U + 1500U);
+    EXPECT_EQ(load64(&frame[14 + 28]), ++number) << "numbers rise in the order in which frames leave";
+  }
+  GatewayOptions other = options("pcap:," + at("out.pcap"), "pcap:" + at("black.pcap"));
+  auto receiver = gateway(other, 8, 0, PortRange{5000, 5000});
+  ASSERT_TRUE(receiver && receiver->start());
+  EXPECT_TRUE(eventually([&] { return receiver->control().statistics().opened == sealed->size(); }))
+      << all_drops(*receiver);
+  receiver->stop();
+  const auto out = read_pcap(at("out.pcap"));
+  ASSERT_TRUE(out);
+  EXPECT_EQ(put_together(*out), plain);
+}
+
+TEST_F(Gateway, WhatMayNotBeCutIsDroppedAndCounted) {
+  ASSERT_TRUE(write_pcap(at("in.pcap"), {udp_frame(1418), udp_frame(1419), udp_frame(100)}));
+  GatewayOptions narrow = options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap"));
+  narrow.black.mtu = 1500;
+  auto sender = gateway(narrow, 0, 8);
+  ASSERT_TRUE(sender && sender->start());
+  EXPECT_TRUE(eventually([&] { return sender->control().statistics().sealed == 2; }));
+  EXPECT_EQ(drops(*sender, "too_big"), 1U) << "DF";
+  EXPECT_EQ(sender->control().statistics().cut, 0U);
+}
+
+// Sealed packets that a router on black cut, and what becomes of them.
+TEST_F(Gateway, FragmentsOnBlackAreDroppedUnlessReassemblyIsAskedFor) {
+  std::vector<Bytes> plain;
+  for (std::size_t size = 0; size <= 1472; size += 31)
+    plain.push_back(udp_frame(size));
+  ASSERT_TRUE(write_pcap(at("in.pcap"), plain));
+  {
+    auto sender = gateway(options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap")), 0, 8);
+    ASSERT_TRUE(sender && sender->start());
+    EXPECT_TRUE(eventually([&] { return sender->control().statistics().sealed == plain.size(); }));
+  }
+  const auto sealed = read_pcap(at("black.pcap"));
+  ASSERT_TRUE(sealed);
+  ASSERT_EQ(sealed->size(), plain.size());
+  std::vector<Bytes> cut;
+  std::size_t long_ones = 0;
+  for (const Bytes& frame : *sealed) {
+    const std::size_t payload = frame.size() - 34;
+    if (payload <= 800) {
+      cut.push_back(frame);
+      continue;
+    }
+    ++long_ones;
+    for (const std::size_t begin : {std::size_t{800}, std::size_t{0}}) {  // the second part comes first
+      const std::size_t end = begin == 0 ? 800 : payload;
+      Bytes part(frame.begin(), frame.begin() + 34);
+      part.insert(part.end(), frame.begin() + static_cast<std::ptrdiff_t>(34 + begin),
+                  frame.begin() + static_cast<std::ptrdiff_t>(34 + end));
+      store_be(&part[16], static_cast<std::uint16_t>(20 + end - begin));
+      store_be(&part[20], static_cast<std::uint16_t>(begin == 0 ? 0x2000 : begin / 8));
+      testing::mend_checksum(part);
+      cut.push_back(part);
+    }
+  }
+  ASSERT_TRUE(write_pcap(at("cut.pcap"), cut));
+  for (const bool reassemble : {false, true}) {
+    GatewayOptions made = options("pcap:," + at("out.pcap"), "pcap:" + at("cut.pcap"));
+    made.reassemble = reassemble;
+    auto receiver = gateway(made, 8, 0);
+    ASSERT_TRUE(receiver);
+    const auto started = receiver->start();
+    ASSERT_TRUE(started) << started.error().message;
+    const std::size_t expected = plain.size() - (reassemble ? 0 : long_ones);
+    EXPECT_TRUE(eventually([&] { return receiver->control().statistics().opened == expected; }))
+        << all_drops(*receiver);
+    receiver->stop();
+    EXPECT_EQ(drops(*receiver, "fragment"), reassemble ? 0U : 2 * long_ones);
+    EXPECT_EQ(receiver->control().statistics().reassembled, reassemble ? long_ones : 0U);
+    if (!reassemble) continue;
+    auto out = read_pcap(at("out.pcap"));
+    ASSERT_TRUE(out);
+    // What was put together comes behind what else was in its burst.
+    auto sorted = plain;
+    std::sort(out->begin(), out->end());
+    std::sort(sorted.begin(), sorted.end());
+    EXPECT_EQ(*out, sorted);
+  }
 }
 
 TEST_F(Gateway, CanStopAndStartAgain) {

@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "dataplane/counter.h"
 #include "dataplane/dpdk/active_ports.h"
+#include "dataplane/dpdk/cut.h"
 #include "dataplane/frame.h"
 #include "dataplane/worker.h"
 
@@ -28,6 +30,7 @@ struct alignas(cache_line) LaneCounters {
   Counter tx_full;         // forwarded, but the transmit ring took no more, or the device is away
   Counter not_contiguous;  // several segments or a shared buffer, and no room to copy it into one of its own
   Counter reply_full;      // an answer to the side a frame came from, whose transmit ring was full
+  CutCounters cut;
 };
 
 // A buffer with this frame alone, in one segment: frame itself, or a copy (frame is then freed). Null: it does not fit
@@ -111,11 +114,33 @@ class WaySink {
   std::uint16_t n_ = 0;
 };
 
+// What frames may need besides being sent. A lane derives from it and brings what it has; these refuse. i: the frame's
+// place in its burst.
+struct LaneHooks {
+  // A frame of another worker: takes the buffer over and returns true, or returns false (the frame is then dropped).
+  bool hand_off(std::size_t, const Frame&) { return false; }
+  // A fragment of an ESP packet; takes the buffer over.
+  void reassemble(const Frame& f) { rte_pktmbuf_free(static_cast<rte_mbuf*>(f.buffer)); }
+  // The rest of a burst, from its first frame that has to be cut on, the i-th; takes all its buffers over and gives
+  // sink what is to be sent.
+  template <typename Sink>
+  void cut(std::span<Frame> rest, std::size_t, Sink&) {
+    for (const Frame& f : rest)
+      rte_pktmbuf_free(static_cast<rte_mbuf*>(f.buffer));
+  }
+};
+
+// An answer leaves with the address of the port that sends it.
+[[gnu::cold]] inline void sign_answer(const Frame& f, const Way& way) {
+  rte_ether_addr own;
+  if (way.port != no_port && rte_eth_macaddr_get(way.port, &own) == 0)
+    std::memcpy(f.data + sizeof own, &own, sizeof own);
+}
+
 // Gives the forwarded frames to sink, in order, and sends the replies back (to the side they came from); frees the
-// others but those that the worker keeps. hand_off(i, frame) is called for frames of another worker, takes the buffer
-// over and returns true, or returns false (the frame is then dropped).
-template <typename Sink, typename HandOff>
-void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCounters& counters, HandOff&& hand_off) {
+// others but those that the worker keeps or a hook takes.
+template <typename Sink, typename Hooks>
+void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCounters& counters, Hooks&& hooks) {
   std::array<rte_mbuf*, lane_burst> dead;
   unsigned deads = 0;
   for (std::size_t i = 0; i < frames.size(); ++i) {
@@ -130,10 +155,11 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
       case Verdict::park:
         break;
       case Verdict::hand_off:
-        if (!hand_off(i, f)) dead[deads++] = m;
+        if (!hooks.hand_off(i, f)) dead[deads++] = m;
         break;
       case Verdict::reply: {
         fit_buffer(f);
+        sign_answer(f, back);
         rte_mbuf* answer = m;
         if (back.send(&answer, 1) == 0) {
           counters.reply_full.add(1);
@@ -141,8 +167,14 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
         }
         break;
       }
-      case Verdict::fragment:  // not cut yet: the path does not ask for it
-      case Verdict::punt:      // no port has a host interface yet
+      case Verdict::reassemble:
+        hooks.reassemble(f);
+        break;
+      case Verdict::fragment:
+        hooks.cut(frames.subspan(i), i, sink);
+        i = frames.size() - 1;  // the rest is settled
+        break;
+      case Verdict::punt:  // no port has a host interface yet
       case Verdict::drop:
       case Verdict::forward:
         dead[deads++] = m;
@@ -154,17 +186,16 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
 }
 
 // The same, sending the forwarded frames forth.
-template <typename HandOff>
-void send_frames(std::span<Frame> frames, const Way& forth, const Way& back, LaneCounters& counters,
-                 HandOff&& hand_off) {
+template <typename Hooks>
+void send_frames(std::span<Frame> frames, const Way& forth, const Way& back, LaneCounters& counters, Hooks&& hooks) {
   WaySink sink(forth, counters);
-  finish_frames(frames, sink, back, counters, hand_off);
+  finish_frames(frames, sink, back, counters, hooks);
 }
 
 // One burst: receive on a queue of from, process(frames), send. Returns how many frames were received.
-template <typename Process, typename HandOff>
+template <typename Process, typename Hooks>
 std::uint16_t move_burst(const Way& from, const Way& forth, const Way& back, LaneCounters& counters, Process&& process,
-                         HandOff&& hand_off) {
+                         Hooks&& hooks) {
   std::array<rte_mbuf*, lane_burst> in;
   const std::uint16_t n = from.receive(in.data(), lane_burst);
   if (n == 0) return 0;
@@ -172,7 +203,7 @@ std::uint16_t move_burst(const Way& from, const Way& forth, const Way& back, Lan
   const std::uint16_t kept = to_frames(in.data(), n, frames.data(), counters);
   const std::span<Frame> burst(frames.data(), kept);
   process(burst);
-  send_frames(burst, forth, back, counters, hand_off);
+  send_frames(burst, forth, back, counters, hooks);
   return n;
 }
 
@@ -181,7 +212,7 @@ template <typename Process>
 std::uint16_t move_burst(std::uint16_t from_port, std::uint16_t to_port, std::uint16_t queue, LaneCounters& counters,
                          Process&& process) {
   const Way from{from_port, queue}, forth{to_port, queue};
-  return move_burst(from, forth, from, counters, process, [](std::size_t, const Frame&) { return false; });
+  return move_burst(from, forth, from, counters, process, LaneHooks{});
 }
 
 }  // namespace sealcast::dataplane

@@ -22,7 +22,7 @@ struct PortConfig {
   std::uint16_t mtu = 1500;       // largest IP packet, bytes: 68..9000
   std::uint16_t queues = 1;       // rx/tx queue pairs to set up; the spec must offer as many
   std::uint32_t mbufs = 0;        // packet buffers in this port's pool; 0 = the spec's, or enough for its queues
-  std::uint32_t extra_mbufs = 0;  // ... beyond those, for frames on their way between workers
+  std::uint32_t extra_mbufs = 0;  // ... beyond those, for frames that workers hold or pass to each other
 };
 
 // What one queue pair of a device counted.

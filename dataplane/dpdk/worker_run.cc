@@ -3,6 +3,7 @@
 #include <rte_cycles.h>
 
 #include "dataplane/dpdk/flow.h"
+#include "dataplane/dpdk/reassembly.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -11,9 +12,57 @@ namespace {
 // next worker starts soon.
 constexpr std::uint16_t spread_burst = 32;
 
-constexpr auto to_nobody = [](std::size_t, const Frame&) { return false; };
+// Gives the frames of a line that was cut in the names of those they came from.
+template <typename Sink>
+struct PlacedSink {
+  Sink& sink;
+  std::span<const std::uint8_t> places;
+  std::size_t first;
+  void add(std::size_t i, rte_mbuf* frame) { sink.add(first + places[i], frame); }
+  void flush() {}  // whoever began the burst will
+};
 
 }  // namespace
+
+struct WorkerRun::RedHooks : LaneHooks {
+  WorkerRun& run;
+  const Snapshot& snapshot;
+
+  RedHooks(WorkerRun& r, const Snapshot& now) : run(r), snapshot(now) {}
+  template <typename Sink>
+  [[gnu::cold, gnu::noinline]] void cut(std::span<Frame> rest, std::size_t first, Sink& sink) {
+    cut_rest(
+        rest, run.to_black.cut, [&](std::span<Frame> frames) { run.worker->red_burst(frames, rte_rdtsc(), snapshot); },
+        [&](std::span<Frame> frames, std::span<const std::uint8_t> places) {
+          PlacedSink<Sink> placed{sink, places, first};
+          finish_frames(frames, placed, run.red.send, run.to_black, LaneHooks{});
+        });
+  }
+};
+
+struct WorkerRun::BlackHooks : LaneHooks {
+  WorkerRun& run;
+
+  explicit BlackHooks(WorkerRun& r) : run(r) {}
+  bool hand_off(std::size_t, const Frame& f) { return run.black.others && run.black.others->add(f.target, f.buffer); }
+  [[gnu::cold, gnu::noinline]] void reassemble(const Frame& f) {
+    if (run.reassembler == nullptr || run.wholes == run.whole.size()) return LaneHooks::reassemble(f);
+    if (rte_mbuf* const whole = run.reassembler->add(f, rte_rdtsc())) run.whole[run.wholes++] = whole;
+  }
+};
+
+struct WorkerRun::SpreadBlackHooks : BlackHooks {
+  const std::uint16_t* numbers;
+  std::uint64_t given = 0;  // bit i: frame i is another worker's
+
+  SpreadBlackHooks(WorkerRun& r, const std::uint16_t* n) : BlackHooks(r), numbers(n) {}
+  bool hand_off(std::size_t i, const Frame& f) {
+    if (f.target == 0 || f.target >= run.workers) return false;
+    run.black_spread->give(f.target, numbers[i], static_cast<rte_mbuf*>(f.buffer));
+    given |= std::uint64_t{1} << i;
+    return true;
+  }
+};
 
 unsigned WorkerRun::round(const PortPair& ports, const Snapshot& snapshot) {
   red.receive.port = red.send.port = ports.red;
@@ -43,15 +92,16 @@ unsigned WorkerRun::plain(const Snapshot& snapshot) {
   } else if (red.receives) {
     work += move_burst(
         red.receive, black.send, red.send, to_black,
-        [&](std::span<Frame> burst) { worker->red_burst(burst, rte_rdtsc(), snapshot); }, to_nobody);
+        [&](std::span<Frame> burst) { worker->red_burst(burst, rte_rdtsc(), snapshot); }, RedHooks(*this, snapshot));
   }
   unpark(snapshot);
   if (black.receives) {
     work += move_burst(
         black.receive, red.send, black.send, to_red,
-        [&](std::span<Frame> burst) { worker->black_burst(burst, rte_rdtsc(), snapshot); },
-        [&](std::size_t, const Frame& f) { return black.others && black.others->add(f.target, f.buffer); });
+        [&](std::span<Frame> burst) { worker->black_burst(burst, rte_rdtsc(), snapshot); }, BlackHooks(*this));
     if (black.others) black.others->flush();
+    if (wholes != 0) [[unlikely]]
+      work += whole_packets(snapshot);
   }
   if (black.inbox != nullptr) {
     if (const unsigned n = inbox(black.inbox, mbufs); n != 0) {
@@ -84,14 +134,14 @@ void WorkerRun::red_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& sn
   std::array<Frame, lane_burst> frames;
   const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_black);
   worker->red_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-  send_frames({frames.data(), kept}, black.send, red.send, to_black, to_nobody);
+  send_frames({frames.data(), kept}, black.send, red.send, to_black, RedHooks(*this, snapshot));
 }
 
 void WorkerRun::black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
   std::array<Frame, lane_burst> frames;
   const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_red);
   worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-  send_frames({frames.data(), kept}, red.send, black.send, to_red, to_nobody);
+  send_frames({frames.data(), kept}, red.send, black.send, to_red, LaneHooks{});
 }
 
 // Before any later frame of their slots.
@@ -100,7 +150,7 @@ void WorkerRun::unpark(const Snapshot& snapshot) {
     return;
   std::array<Frame, lane_burst> ready;
   while (const std::size_t n = worker->unpark(ready, rte_rdtsc(), snapshot))
-    send_frames({ready.data(), n}, red.send, black.send, to_red, to_nobody);
+    send_frames({ready.data(), n}, red.send, black.send, to_red, LaneHooks{});
 }
 
 unsigned WorkerRun::inbox(rte_ring* ring, rte_mbuf** mbufs) {
@@ -181,7 +231,7 @@ unsigned WorkerRun::spread_red(const Snapshot& snapshot) {
     void add(std::size_t i, rte_mbuf* frame) { spread.piece(numbers[i], frame); }
     void flush() {}
   } sink{spread, numbers};
-  finish_frames({mine.data(), mines}, sink, red.send, to_black, to_nobody);
+  finish_frames({mine.data(), mines}, sink, red.send, to_black, RedHooks(*this, snapshot));
   for (std::uint16_t i = 0; i < mines; ++i)
     spread.done(numbers[i]);
   return n;
@@ -197,13 +247,39 @@ unsigned WorkerRun::spread_black(const Snapshot& snapshot) {
   rte_mbuf* in[lane_burst];
   const std::uint16_t n = black.receive.receive(in, room);
   if (n == 0) return 0;
+  spread_black_frames(in, n, snapshot);
+  return wholes == 0 ? n : n + whole_packets(snapshot);
+}
+
+unsigned WorkerRun::whole_packets(const Snapshot& snapshot) {
+  std::array<rte_mbuf*, lane_burst> ready = whole;
+  std::uint16_t n = wholes;
+  wholes = 0;
+  if (black_spread == nullptr) {
+    std::array<Frame, lane_burst> frames;
+    const std::uint16_t kept = to_frames(ready.data(), n, frames.data(), to_red);
+    worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
+    send_frames({frames.data(), kept}, red.send, black.send, to_red, BlackHooks(*this));
+    if (black.others) black.others->flush();
+    return n;
+  }
+  const auto room = static_cast<std::uint16_t>(std::min<std::uint32_t>(black_spread->room(), n));
+  if (room < n) {
+    to_red.tx_full.add(static_cast<std::uint64_t>(n - room));
+    rte_pktmbuf_free_bulk(ready.data() + room, static_cast<unsigned>(n - room));
+  }
+  if (room != 0) spread_black_frames(ready.data(), room, snapshot);
+  return room;
+}
+
+void WorkerRun::spread_black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
+  Spread& spread = *black_spread;
   std::array<Frame, lane_burst> frames;
-  const std::uint16_t kept = to_frames(in, n, frames.data(), to_red);
+  const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_red);
   worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
   std::uint16_t numbers[lane_burst];
   for (std::uint16_t i = 0; i < kept; ++i)
     numbers[i] = spread.begin();
-  std::uint64_t given = 0;  // bit i: frame i is another worker's
   static_assert(lane_burst <= 64);
   struct {
     Spread& spread;
@@ -211,16 +287,11 @@ unsigned WorkerRun::spread_black(const Snapshot& snapshot) {
     void add(std::size_t i, rte_mbuf* frame) { spread.piece(numbers[i], frame); }
     void flush() {}
   } sink{spread, numbers};
-  finish_frames({frames.data(), kept}, sink, black.send, to_red, [&](std::size_t i, const Frame& f) {
-    if (f.target == 0 || f.target >= workers) return false;
-    spread.give(f.target, numbers[i], static_cast<rte_mbuf*>(f.buffer));
-    given |= std::uint64_t{1} << i;
-    return true;
-  });
+  SpreadBlackHooks hooks(*this, numbers);
+  finish_frames({frames.data(), kept}, sink, black.send, to_red, hooks);
   spread.flush();
   for (std::uint16_t i = 0; i < kept; ++i)
-    if ((given >> i & 1) == 0) spread.done(numbers[i]);
-  return n;
+    if ((hooks.given >> i & 1) == 0) spread.done(numbers[i]);
 }
 
 unsigned WorkerRun::spread_others(const Snapshot& snapshot) {
@@ -232,7 +303,7 @@ unsigned WorkerRun::spread_others(const Snapshot& snapshot) {
     to_frames(mbufs, static_cast<std::uint16_t>(reds), frames.data(), to_black);  // all: worker 0 saw to that
     worker->red_burst({frames.data(), reds}, rte_rdtsc(), snapshot);
     Spread::Results results(*red_spread, index, {numbers, reds}, to_black);
-    finish_frames({frames.data(), reds}, results, red.send, to_black, to_nobody);
+    finish_frames({frames.data(), reds}, results, red.send, to_black, RedHooks(*this, snapshot));
   }
   unpark(snapshot);
   const unsigned blacks = black_spread->take(index, mbufs, numbers);
@@ -240,7 +311,7 @@ unsigned WorkerRun::spread_others(const Snapshot& snapshot) {
     to_frames(mbufs, static_cast<std::uint16_t>(blacks), frames.data(), to_red);
     worker->black_burst({frames.data(), blacks}, rte_rdtsc(), snapshot);
     Spread::Results results(*black_spread, index, {numbers, blacks}, to_red);
-    finish_frames({frames.data(), blacks}, results, black.send, to_red, to_nobody);
+    finish_frames({frames.data(), blacks}, results, black.send, to_red, LaneHooks{});
   }
   return reds + blacks;
 }

@@ -5,6 +5,7 @@
 
 #include <rte_ring.h>
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -27,6 +28,8 @@ struct PortEnd {
   std::optional<HandOff> others;  // to the other workers' inboxes
 };
 
+class Reassembler;
+
 struct alignas(cache_line) WorkerRun {
   std::uint32_t index = 0, workers = 1;
   Worker* worker = nullptr;
@@ -37,11 +40,18 @@ struct alignas(cache_line) WorkerRun {
   LaneCounters to_black, to_red;  // frames that came from red, from black
   Counter window_full;            // rounds in which a spread stream had to wait for its slowest worker
   Counter naps;
+  Reassembler* reassembler = nullptr;       // null: not configured
+  std::array<rte_mbuf*, lane_burst> whole;  // put together from the burst at hand
+  std::uint16_t wholes = 0;
 
   // Returns how many frames were moved.
   unsigned round(const PortPair& ports, const Snapshot& snapshot);
 
  private:
+  struct RedHooks;
+  struct BlackHooks;
+  struct SpreadBlackHooks;
+
   unsigned plain(const Snapshot& snapshot);
   unsigned share_red(const Snapshot& snapshot);
   void red_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot);
@@ -53,6 +63,9 @@ struct alignas(cache_line) WorkerRun {
   unsigned spread_first(const Snapshot& snapshot);
   unsigned spread_red(const Snapshot& snapshot);
   unsigned spread_black(const Snapshot& snapshot);
+  void spread_black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot);
+  // What was put together from the burst before, in places of its own behind it.
+  unsigned whole_packets(const Snapshot& snapshot);
   unsigned spread_others(const Snapshot& snapshot);
 };
 

@@ -14,6 +14,7 @@
 
 #include "dataplane/dpdk/lane.h"
 #include "dataplane/dpdk/packet_thread.h"
+#include "dataplane/dpdk/reassembly.h"
 #include "dataplane/dpdk/worker_run.h"
 
 namespace sealcast::dataplane {
@@ -44,7 +45,9 @@ struct WorkerThreads::State {
 
 rte_mbuf* own_buffer(rte_mbuf* frame) {
   const std::uint32_t length = rte_pktmbuf_pkt_len(frame);
-  rte_mbuf* copy = frame->pool == nullptr ? nullptr : rte_pktmbuf_alloc(frame->pool);
+  // An indirect buffer's own pool may have no room for data; its owner's has.
+  rte_mempool* const pool = RTE_MBUF_CLONED(frame) ? rte_mbuf_from_indirect(frame)->pool : frame->pool;
+  rte_mbuf* copy = pool == nullptr ? nullptr : rte_pktmbuf_alloc(pool);
   if (copy != nullptr && length <= rte_pktmbuf_tailroom(copy)) {
     char* const to = rte_pktmbuf_append(copy, static_cast<std::uint16_t>(length));
     const void* const from = rte_pktmbuf_read(frame, 0, length, to);
@@ -159,6 +162,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
       rcu.enter(me.index);
       break;  // to the housekeeping: it would be rare otherwise
     }
+    if (me.reassembler != nullptr) me.reassembler->expire(rte_rdtsc());
   }
   rcu.leave(me.index);
 }
@@ -192,6 +196,7 @@ Result<std::unique_ptr<WorkerThreads>> WorkerThreads::start(Settings settings) {
     s.runs.back()->index = i;
     s.runs.back()->workers = count;
     s.runs.back()->worker = s.settings.workers[i];
+    if (!s.settings.reassemblers.empty()) s.runs.back()->reassembler = s.settings.reassemblers[i];
   }
   if (auto ok = s.connect(); !ok) return tl::unexpected(ok.error());
   for (auto& run : s.runs)
@@ -228,6 +233,10 @@ WorkerThreadCounters WorkerThreads::counters() const {
     sum.red_tx_full += run->to_red.tx_full.get();
     sum.black_tx_full += run->to_black.tx_full.get();
     sum.not_contiguous += run->to_red.not_contiguous.get() + run->to_black.not_contiguous.get();
+    sum.reply_full += run->to_red.reply_full.get() + run->to_black.reply_full.get();
+    sum.cut += run->to_black.cut.packets.get();
+    sum.cut_no_buffer += run->to_black.cut.no_buffer.get();
+    sum.cut_impossible += run->to_black.cut.impossible.get();
     sum.window_full += run->window_full.get();
     for (std::uint32_t target = 0; target < state_->runs.size(); ++target) {
       const std::uint64_t full = (run->red.others ? run->red.others->full(target) : 0) +

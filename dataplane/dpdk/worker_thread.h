@@ -16,9 +16,14 @@
 
 namespace sealcast::dataplane {
 
+class Reassembler;
+
 // What a worker thread counts besides its Worker; read by the control thread.
 struct WorkerThreadCounters {
   std::uint64_t red_tx_full = 0, black_tx_full = 0, not_contiguous = 0, hand_off_full = 0, naps = 0;
+  std::uint64_t reply_full = 0;  // answers to the sender of a frame, for which the ring had no room
+  std::uint64_t cut = 0;         // packets into fragments, before sealing
+  std::uint64_t cut_no_buffer = 0, cut_impossible = 0;
   std::uint64_t window_full = 0;                     // rounds in which a spread stream waited for its slowest worker
   std::array<std::uint64_t, 16> hand_off_full_of{};  // by the worker whose ring was full
 };
@@ -33,8 +38,9 @@ class WorkerThreads {
     std::vector<Worker*> workers;
     std::vector<std::uint32_t> cores;  // empty: not bound
     std::uint32_t idle_nap_us = 50;
-    RcuPublisher* publisher = nullptr;  // outlives this object
-    void* black_pool = nullptr;         // rte_mempool: buffers for what the gateway itself says on black
+    std::vector<Reassembler*> reassemblers;  // one a worker, which outlive the ports; empty: fragments are dropped
+    RcuPublisher* publisher = nullptr;       // outlives this object
+    void* black_pool = nullptr;              // rte_mempool: buffers for what the gateway itself says on black
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);
   ~WorkerThreads();  // stops; frames on their way between workers are freed
