@@ -1,73 +1,21 @@
-// Per packet: no allocation, no lock. The C library's allocator and mutexes are taken over in this program and count
-// while a burst runs, whatever library calls them.
-#include <dlfcn.h>
+// Per packet: no allocation, no lock, no system call, no exception; engine by engine.
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <unistd.h>
 
-#include <atomic>
+#include <cstdlib>
+#include <stdexcept>
 
 #include "dataplane/testing/clear_packets.h"
 #include "dataplane/testing/harness.h"
-
-namespace {
-
-thread_local bool watching = false;
-std::atomic<int> allocations{0};
-std::atomic<int> locks{0};
-
-template <typename F>
-F next_symbol(const char* symbol) {
-  return reinterpret_cast<F>(dlsym(RTLD_NEXT, symbol));
-}
-
-}  // namespace
-
-extern "C" {
-// glibc's own names for its allocator, so that no call of dlsym, which allocates, is needed here.
-void* __libc_malloc(size_t);
-void* __libc_calloc(size_t, size_t);
-void* __libc_realloc(void*, size_t);
-void __libc_free(void*);
-
-void* malloc(size_t n) {
-  if (watching) ++allocations;
-  return __libc_malloc(n);
-}
-void* calloc(size_t n, size_t m) {
-  if (watching) ++allocations;
-  return __libc_calloc(n, m);
-}
-void* realloc(void* p, size_t n) {
-  if (watching) ++allocations;
-  return __libc_realloc(p, n);
-}
-void free(void* p) {
-  if (watching && p != nullptr) ++allocations;
-  __libc_free(p);
-}
-int pthread_mutex_lock(pthread_mutex_t* mutex) {
-  static const auto real = next_symbol<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
-  if (watching) ++locks;
-  return real(mutex);
-}
-int pthread_rwlock_rdlock(pthread_rwlock_t* lock) {
-  static const auto real = next_symbol<int (*)(pthread_rwlock_t*)>("pthread_rwlock_rdlock");
-  if (watching) ++locks;
-  return real(lock);
-}
-int pthread_rwlock_wrlock(pthread_rwlock_t* lock) {
-  static const auto real = next_symbol<int (*)(pthread_rwlock_t*)>("pthread_rwlock_wrlock");
-  if (watching) ++locks;
-  return real(lock);
-}
-}
+#include "dataplane/testing/quiet_watch.h"
 
 namespace sealcast::dataplane::testing {
 namespace {
 
 class QuietPath : public ::testing::TestWithParam<const char*> {};
 
-TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
+TEST_P(QuietPath, NoAllocationLockSystemCallOrThrowInABurst) {
   if (const auto engine = aead::create_engine(GetParam()); !engine) GTEST_SKIP() << engine.error().message;
   Harness::Options options{.engine = GetParam()};
   BypassRule arp;
@@ -120,14 +68,12 @@ TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
   std::vector<Frame> red = make(red_frames, buffers), black = make(black_frames, buffers);
   Worker& worker = path.plane().worker(0);
 
-  allocations = 0;
-  locks = 0;
-  watching = true;
+  forget_what_was_seen();
+  watch_this_thread(true);
   worker.red_burst(red, path.now_tsc(), path.snapshot());
   worker.black_burst(black, path.now_tsc(), path.snapshot());
-  watching = false;
-  EXPECT_EQ(allocations.load(), 0);
-  EXPECT_EQ(locks.load(), 0);
+  watch_this_thread(false);
+  EXPECT_TRUE(what_was_seen().quiet()) << what_was_seen().text();
   const DataPlaneStatistics all = path.statistics();
   EXPECT_EQ(all.sealed, 12U);
   EXPECT_EQ(all.opened, 24U);
@@ -137,20 +83,41 @@ TEST_P(QuietPath, NoAllocationAndNoLockInABurst) {
 }
 
 // The counting itself works.
-TEST(QuietPathWatch, SeesAnAllocationAndALock) {
-  allocations = 0;
-  locks = 0;
+TEST(QuietPathWatch, SeesAllocationsLocksThrowsAndSystemCalls) {
+  forget_what_was_seen();
   pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-  watching = true;
+  watch_this_thread(true);
   void* volatile p = malloc(10);
   free(p);
   int* volatile q = new int(3);
   delete q;
   pthread_mutex_lock(&mutex);
   pthread_mutex_unlock(&mutex);
-  watching = false;
-  EXPECT_EQ(allocations.load(), 4);
-  EXPECT_EQ(locks.load(), 1);
+  watch_this_thread(false);
+  EXPECT_EQ(what_was_seen().allocations, 4);
+  EXPECT_EQ(what_was_seen().locks, 1);
+  EXPECT_EQ(what_was_seen().throws, 0);
+  EXPECT_EQ(what_was_seen().system_calls, 0);
+  EXPECT_FALSE(what_was_seen().quiet());
+
+  forget_what_was_seen();
+  watch_this_thread(true);
+  try {
+    throw std::runtime_error("seen");
+  } catch (const std::runtime_error&) {
+  }
+  watch_this_thread(false);
+  EXPECT_EQ(what_was_seen().throws, 1);
+
+  if (!catches_system_calls()) GTEST_SKIP() << "this kernel has no syscall user dispatch";
+  forget_what_was_seen();
+  watch_this_thread(true);
+  const pid_t parent = getppid();
+  const pid_t again = getppid();
+  watch_this_thread(false);
+  EXPECT_EQ(what_was_seen().system_calls, 1) << "once a thread";
+  EXPECT_EQ(parent, getppid()) << "and the call was carried out";
+  EXPECT_EQ(again, parent);
 }
 
 INSTANTIATE_TEST_SUITE_P(Engines, QuietPath, ::testing::Values("burst", "ipsec_mb", "openssl"),

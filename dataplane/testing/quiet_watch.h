@@ -1,0 +1,34 @@
+// Counts what a packet path must not do: allocate, lock, call the system, throw. The C library's allocator and locks
+// and the C++ run time's throw are taken over in every program that links this, whatever library calls them; system
+// calls are caught by the kernel (Linux 5.11: syscall user dispatch). Not for programs under sanitizers, which bring an
+// allocator of their own.
+#pragma once
+
+#include <string>
+
+namespace sealcast::dataplane::testing {
+
+// From here on what the calling thread does counts, or no longer does.
+void watch_this_thread(bool on);
+
+// Of all threads that were watched, since forget_what_was_seen().
+struct Seen {
+  int allocations = 0;  // calls of malloc, calloc, realloc, aligned allocation, free
+  int locks = 0;        // of mutexes, read-write locks and semaphores; waits on condition variables
+  int throws = 0;
+  // Threads that called the system. Each only once: from its first call on it is let alone, so that the test ends.
+  int system_calls = 0;
+  long system_call = -1;  // number of one of them
+  std::string text() const;
+  bool quiet() const { return allocations == 0 && locks == 0 && throws == 0 && system_calls == 0; }
+};
+Seen what_was_seen();
+void forget_what_was_seen();
+
+// False: this kernel cannot catch system calls; they are not counted then.
+bool catches_system_calls();
+
+// Watches every thread of a gateway's workers from the start of its loop to its end.
+void watch_workers(bool on);
+
+}  // namespace sealcast::dataplane::testing
