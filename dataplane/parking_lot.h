@@ -15,7 +15,7 @@ namespace sealcast::dataplane {
 inline constexpr std::uint32_t parked_per_slot = 64;
 inline constexpr std::uint32_t parked_frames = 1024;  // of all slots of one worker
 
-class ParkingLot {
+class alignas(cache_line) ParkingLot {
  public:
   // What park() did with the frame it was given.
   enum class Place : std::uint8_t {

@@ -6,6 +6,7 @@
 #include <array>
 #include <bit>
 #include <cstdint>
+#include <utility>
 #include <vector>
 
 #include "dataplane/counter.h"
@@ -72,6 +73,9 @@ class ReplayWindow {
   // The same picture for a dry run, from any thread while the worker goes on: up to the few numbers it is just
   // committing.
   void copy_from(const ReplayWindow& other) noexcept;
+
+  // Where the bits lie, and their bytes: for tests of the layout.
+  std::pair<const void*, std::size_t> bits() const noexcept { return {lines_.data(), lines_.size() * sizeof(Line)}; }
 
   // Forgets what was seen: benchmarks that read one recording again and again, nothing else.
   void rewind_for_benchmark() noexcept;

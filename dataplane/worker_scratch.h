@@ -18,7 +18,7 @@ struct StageItems {
   void clear() { size = 0; }
 };
 
-struct Worker::Scratch {
+struct alignas(cache_line) Worker::Scratch {
   StageItems<aead::SealItem, SealingSa> seal;
   StageItems<aead::OpenItem, OpeningSa> open;
   std::uint64_t open_tsc = 0;                                  // of the burst
