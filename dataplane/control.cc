@@ -20,6 +20,8 @@ struct Group {
   std::optional<std::uint64_t> active;   // epoch that seals; none after it was retired
   std::optional<std::uint64_t> highest;  // ever active; never falls (H5)
   SteadyTime lease_until = SteadyTime::min();
+  std::shared_ptr<GroupLedger> ledger = std::make_shared<GroupLedger>();
+  std::unique_ptr<DropSlot[]> drops;  // a place a worker; what is dropped of the group without an SA
   std::map<std::uint64_t, std::shared_ptr<Epoch>> epochs;
   std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
   std::optional<std::uint64_t> forgotten;  // highest epoch no longer in own_history: nothing seals in it or below again
@@ -39,6 +41,12 @@ struct DataPlane::State {
     for (const auto& worker : workers)
       all.push_back(worker.get());
     listener = std::make_unique<BlackListener>(std::move(all), options.path);
+    refill_stocks();
+  }
+
+  void refill_stocks() {
+    for (const auto& worker : workers)
+      worker->drop_stock().refill();
   }
 
   // The end of a time span in ticks of the bursts' clock. The past is 0: over at any time.
@@ -68,6 +76,7 @@ struct DataPlane::State {
     next->policy = policy;
     next->stopped_reports = listener->stopped_reports();
     next->workers = options.workers;
+    next->group_drops = group_drops;
     next->outbound.assign(groups.size() * options.workers, nullptr);
     std::vector<SpiTable::Entry> entries;
     for (const auto& [id, group] : groups) {
@@ -142,6 +151,7 @@ struct DataPlane::State {
   std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
   std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
+  std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
   std::unique_ptr<const Snapshot> current;
   std::function<std::vector<PortStatistics>()> ports;
 };
@@ -200,6 +210,10 @@ Result<void> DataPlane::protect(const std::string& group_id, const GroupProtecti
   for (const Selector& selector : protection.selectors)
     policy->add(selector, group.index);
   state.policy = std::move(policy);
+  group.drops = std::make_unique<DropSlot[]>(state.options.workers);
+  std::vector<DropSlot*> slots = *state.group_drops;
+  slots.push_back(group.drops.get());
+  state.group_drops = std::make_shared<const std::vector<DropSlot*>>(std::move(slots));
   state.publish();
   return {};
 }
@@ -222,6 +236,7 @@ Result<void> DataPlane::install(GroupEpoch given) {
   epoch->group_id = given.group_id;
   epoch->number = given.epoch;
   epoch->replay_window = given.replay_window;
+  epoch->ledger = group.ledger;
   epoch->range.first = given.spi_prefix;
   epoch->range.last = given.spi_prefix | ((1U << given.spi_slot_bits) - 1);
   for (const auto& [other_id, other] : state.groups) {
@@ -352,6 +367,7 @@ void DataPlane::drop_all_outbound() {
 }
 
 DataPlaneEvents DataPlane::take_events() {
+  state_->refill_stocks();
   for (const auto& [id, group] : state_->groups)
     state_->listener->keyed(id, !group.epochs.empty());
   state_->listener->tick(state_->options.now());
@@ -378,51 +394,122 @@ DataPlaneEvents DataPlane::take_events() {
   return events;
 }
 
+Result<WhatIfAnswer> DataPlane::what_if(const WhatIfQuestion& question) const {
+  const State& state = *state_;
+  WhatIfPlane plane;
+  plane.settings = &state.options.path;
+  plane.engine = state.engine.get();
+  plane.snapshot = state.current.get();
+  plane.now_tsc = state.options.now_tsc();
+  plane.groups = state.groups.size();
+  plane.group = [&](std::uint32_t index) {
+    for (const auto& [id, group] : state.groups)
+      if (group.index == index) return WhatIfPlane::GroupView{id, group.protection.selectors};
+    return WhatIfPlane::GroupView{};
+  };
+  plane.owner = [&](std::uint32_t spi) -> std::optional<std::pair<std::string, std::uint64_t>> {
+    const Epoch* epoch = state.epoch_of(spi);
+    if (epoch == nullptr) return std::nullopt;
+    return std::pair(epoch->group_id, epoch->number);
+  };
+  return dataplane::what_if(plane, question);
+}
+
+std::vector<DropSample> DataPlane::drop_samples(std::uint32_t further) {
+  std::vector<DropSample> samples;
+  DropSample sample;
+  for (const auto& worker : state_->workers) {
+    while (worker->sampler().pop(sample))
+      samples.push_back(sample);
+    worker->sampler().grant(std::min<std::uint32_t>(further, DropSampler::capacity));
+  }
+  return samples;
+}
+
 DataPlaneStatistics DataPlane::statistics() const {
   const State& state = *state_;
   DataPlaneStatistics all;
+  all.taken = state.options.now();
   all.engine = state.engine->name();
-  std::array<std::uint64_t, drop_reason_count> drops{};
-  for (const auto& worker : state.workers) {
-    const WorkerCounters& counters = worker->counters();
-    all.sealed += counters.sealed.get();
-    all.opened += counters.opened.get();
-    all.bypassed += counters.bypassed.get();
-    for (std::size_t i = 0; i < drops.size(); ++i)
-      drops[i] += counters.drops[i].get();
+  DropTotals drops{};
+  std::map<std::string, std::uint64_t> lost{{"slots_wanted", 0},  {"counter_limits", 0}, {"bypass_loops", 0},
+                                            {"queries_heard", 0}, {"drop_samples", 0},   {"drop_owners", 0}};
+  for (std::uint32_t i = 0; i < state.workers.size(); ++i) {
+    Worker& worker = *state.workers[i];
+    const WorkerCounters& counters = worker.counters();
+    WorkerStatistics entry;
+    entry.index = i;
+    entry.sealed = counters.sealed.get();
+    entry.opened = counters.opened.get();
+    entry.bypassed = counters.bypassed.get();
+    entry.bypassed_bytes = counters.bypassed_bytes.get();
+    entry.sealed_bytes = state.keys.ended[i].sealed;
+    entry.opened_bytes = state.keys.ended[i].opened;
+    all.sealed += entry.sealed;
+    all.opened += entry.opened;
+    all.bypassed += entry.bypassed;
+    DropTotals own{};
+    for (std::size_t reason = 0; reason < drops.size(); ++reason)
+      drops[reason] += own[reason] = counters.drops[reason].get();
+    entry.drops = above_zero(own);
+    all.workers.push_back(std::move(entry));
+    lost["slots_wanted"] += worker.slots_wanted().lost();
+    lost["counter_limits"] += worker.counter_limits().lost();
+    lost["bypass_loops"] += worker.bypass_loops().lost();
+    lost["queries_heard"] += worker.queries_heard().lost();
+    lost["drop_samples"] += worker.sampler().lost();
+    lost["drop_owners"] += worker.drop_stock().unattributed();
   }
   for (std::size_t i = 1; i < drops.size(); ++i)  // 0 is "none"
     all.drops.push_back({std::string(drop_reasons[i].name), drops[i]});
+  for (const auto& [kind, events] : lost)
+    all.events_lost.push_back({kind, events});
   if (state.ports) all.ports = state.ports();
   all.bypass = state.listener->statistics();
 
   for (const auto& [id, group] : state.groups) {
-    for (const auto& [number, epoch] : group.epochs) {
-      const bool active = group.active == number;
-      SaStatistics entry;
+    const GroupLedger& ended = *group.ledger;
+    GroupStatistics totals;
+    totals.group_id = id;
+    totals.active_epoch = group.active;
+    totals.epochs = static_cast<std::uint32_t>(group.epochs.size());
+    totals.sealed = ended.sealed;
+    totals.sealed_bytes = ended.sealed_bytes;
+    totals.opened = ended.opened;
+    totals.opened_bytes = ended.opened_bytes;
+    totals.lost = ended.lost;
+    totals.reordered = ended.reordered;
+    totals.duplicates = ended.duplicates;
+    totals.late = ended.late;
+    std::optional<SteadyTime> heard = ended.heard;
+    DropTotals group_drops = ended.drops;
+    for (std::uint32_t w = 0; w < state.options.workers; ++w)
+      group.drops[w].add_to(group_drops);
+    const auto take = [&](SaStatistics entry, std::uint64_t number, bool active) {
       entry.group_id = id;
       entry.epoch = number;
+      entry.active = active;
+      add(entry, totals, all.workers[entry.worker]);
+      all.sas.push_back(std::move(entry));
+    };
+    for (const auto& [number, epoch] : group.epochs) {
       for (const auto& sa : epoch->outbound) {
-        entry.spi = sa->spi;
-        entry.outbound = true;
-        entry.active = active;
-        entry.packets = sa->packets.get();
-        entry.bytes = sa->bytes.get();
-        entry.next_number = sa->next_number.get();
-        entry.replays = entry.bad_tags = 0;
-        all.sas.push_back(entry);
+        sa->drops.add_to(group_drops);
+        take(statistics_of(*sa), number, group.active == number);
       }
       for (const auto& [spi, sa] : epoch->inbound) {
-        entry.spi = spi;
-        entry.outbound = entry.active = false;
-        entry.packets = sa->packets.get();
-        entry.bytes = sa->bytes.get();
-        entry.next_number = sa->replay.highest();
-        entry.replays = sa->replays.get();
-        entry.bad_tags = sa->bad_tags.get();
-        all.sas.push_back(entry);
+        sa->drops.add_to(group_drops);
+        SaStatistics entry = statistics_of(*sa);
+        if (const auto when = sa.heard.look(entry.packets, all.taken)) {
+          entry.sender->silent_s = std::chrono::duration<double>(all.taken - *when).count();
+          heard = std::max(heard.value_or(*when), *when);
+        }
+        take(std::move(entry), number, false);
       }
     }
+    if (heard) totals.silent_s = std::chrono::duration<double>(all.taken - *heard).count();
+    totals.drops = above_zero(group_drops);
+    all.groups.push_back(std::move(totals));
   }
   return all;
 }

@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "dataplane/aead/engine.h"
 #include "dataplane/snapshot.h"
+#include "dataplane/what_if.h"
 #include "dataplane/worker.h"
 
 namespace sealcast::dataplane {
@@ -62,6 +63,12 @@ class DataPlane final : public DataPlaneControl {
   void drop_all_outbound() override;
   DataPlaneEvents take_events() override;
   DataPlaneStatistics statistics() const override;
+
+  // What would become of a packet now; nothing changes.
+  Result<WhatIfAnswer> what_if(const WhatIfQuestion& question) const;
+  // Headers of packets that workers dropped since the last call, and leave to sample as many more at each worker.
+  // Nobody asks: nothing is sampled.
+  std::vector<DropSample> drop_samples(std::uint32_t further);
 
  private:
   struct State;

@@ -9,10 +9,9 @@
 #include "dataplane/drop_reason.h"
 #include "dataplane/event_ring.h"
 #include "dataplane/frame.h"
+#include "dataplane/recent_frames.h"
 
 namespace sealcast::dataplane {
-
-enum class Side : std::uint8_t { red, black };
 
 // Ethernet with two tags, the longest IPv4 header or IPv6's fixed one, ESP's header with its IV.
 inline constexpr std::size_t sample_bytes = 22 + 60 + 16;

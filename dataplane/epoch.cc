@@ -131,7 +131,7 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
     if (epoch.own_spis.count(spi) != 0 || epoch.inbound.count(spi) != 0 || made.count(spi) != 0) continue;
     auto sa = Locked<OpeningSa>::make(store.opening, epoch.replay_window, slot.floor);
     if (!sa) return tl::unexpected<Error>(sa.error());
-    KeyedSa<OpeningSa> keyed(store, std::move(*sa));
+    KeyedSa<OpeningSa> keyed(store, std::move(*sa), epoch.ledger);
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::open); !ok)
       return tl::unexpected<Error>(ok.error());
     keyed->worker = worker_of_spi(spi, workers);
@@ -153,10 +153,11 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
                   " was in use before in this epoch; expected a slot never used");
     auto sa = Locked<SealingSa>::make(store.sealing);
     if (!sa) return tl::unexpected<Error>(sa.error());
-    KeyedSa<SealingSa> keyed(store, std::move(*sa));
+    KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
       return tl::unexpected<Error>(ok.error());
     keyed->epoch = &epoch.rules;
+    keyed->worker = static_cast<std::uint32_t>(made.size());
     keyed->next_number.set(1);
     made.push_back(std::move(keyed));
   }

@@ -2,6 +2,7 @@
 // thread only; workers see the SA objects through the snapshot.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -13,6 +14,7 @@
 #include "dataplane/key_memory.h"
 #include "dataplane/sa.h"
 #include "dataplane/snapshot.h"
+#include "dataplane/statistics.h"
 
 namespace sealcast::dataplane {
 
@@ -26,15 +28,22 @@ struct KeyStore {
 
   const aead::Engine& engine;
   KeyMemory contexts, opening, sealing;
+  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(16);  // by worker: of SAs that are gone
 };
 
-// An SA object together with its expanded key; releases both.
+// An SA object together with its expanded key; releases both, and closes its account with the group.
 template <typename Sa>
 class KeyedSa {
  public:
-  KeyedSa(KeyStore& store, Locked<Sa> sa) : store_(&store), sa_(std::move(sa)) {}
+  KeyedSa(KeyStore& store, Locked<Sa> sa, std::shared_ptr<GroupLedger> ledger = nullptr)
+      : store_(&store), sa_(std::move(sa)), ledger_(std::move(ledger)) {}
   ~KeyedSa() {
-    if (sa_.get() == nullptr || sa_->key.context == nullptr) return;
+    if (sa_.get() == nullptr) return;
+    if (ledger_ != nullptr) {
+      ledger_->close(*sa_, store_->ended);
+      if (heard.when) ledger_->heard = std::max(ledger_->heard.value_or(*heard.when), *heard.when);
+    }
+    if (sa_->key.context == nullptr) return;
     void* const context = sa_->key.context;
     store_->engine.release_key(sa_->key);
     store_->contexts.release(context);
@@ -48,9 +57,12 @@ class KeyedSa {
   Sa* operator->() const { return sa_.get(); }
   Sa* get() const { return sa_.get(); }
 
+  mutable LastHeard heard;
+
  private:
   KeyStore* store_;
   Locked<Sa> sa_;
+  std::shared_ptr<GroupLedger> ledger_;
 };
 
 using OpeningSas = std::map<std::uint32_t, KeyedSa<OpeningSa>>;
@@ -62,9 +74,10 @@ struct Epoch {
   EpochRules rules;
   std::uint32_t replay_window = 4096;
   SpiRange range;
-  OpeningSas inbound;                // by SPI
-  SealingSas outbound;               // by worker; empty: receive only
-  std::set<std::uint32_t> own_spis;  // every SPI we ever sealed under in this epoch
+  std::shared_ptr<GroupLedger> ledger;  // of the group
+  OpeningSas inbound;                   // by SPI
+  SealingSas outbound;                  // by worker; empty: receive only
+  std::set<std::uint32_t> own_spis;     // every SPI we ever sealed under in this epoch
 
   // Highest slot in use plus slot_window, within the range.
   void update_window();

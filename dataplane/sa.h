@@ -11,6 +11,7 @@
 #include "base/dataplane_control.h"
 #include "dataplane/aead/engine.h"
 #include "dataplane/counter.h"
+#include "dataplane/counters.h"
 #include "dataplane/policy.h"
 #include "dataplane/replay_window.h"
 
@@ -58,10 +59,12 @@ struct alignas(cache_line) SealingSa {
   // key alive.
   std::atomic<std::uint64_t> seal_until_tsc{0};
   const EpochRules* epoch = nullptr;
-  std::uint64_t blocks = 0;     // AES blocks under this key; worker only
+  Counter blocks;               // AES blocks under this key
   bool limit_reported = false;  // worker only
   Counter next_number;          // the next packet's IV, from 1 (H9)
   Counter packets, bytes;       // sealed; bytes of inner IP packets
+  DropSlot drops;
+  std::uint32_t worker = 0;  // the only one that may touch it
 };
 
 // Inbound: one slot of another sender.
@@ -75,7 +78,8 @@ struct alignas(cache_line) OpeningSa {
   const EpochRules* epoch = nullptr;
   ReplayWindow replay;
   Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
-  Counter replays, bad_tags;
+  Counter refused;         // numbers taken, but what was opened under them was not accepted
+  DropSlot drops;
 };
 
 // The worker an inbound SPI belongs to.

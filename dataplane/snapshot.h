@@ -58,6 +58,8 @@ struct Snapshot {
   std::shared_ptr<const GroupRanges> stopped_reports;  // of groups in fixed tunnels; null: none
   std::uint32_t workers = 1;
   std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)
+  // [group]: one place a worker, for what is dropped of a group without an SA.
+  std::shared_ptr<const std::vector<DropSlot*>> group_drops;
   SpiTable spis;
   std::vector<SpiRange> ranges;                  // ascending by first
   std::vector<std::shared_ptr<void>> keepalive;  // epochs the pointers above live in

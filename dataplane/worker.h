@@ -11,6 +11,7 @@
 #include "dataplane/aead/engine.h"
 #include "dataplane/bypass.h"
 #include "dataplane/counter.h"
+#include "dataplane/drop_sample.h"
 #include "dataplane/event_ring.h"
 #include "dataplane/fragment_table.h"
 #include "dataplane/frame.h"
@@ -42,6 +43,7 @@ struct PathSettings {
 // Written by the worker alone.
 struct alignas(cache_line) WorkerCounters {
   Counter sealed, opened, bypassed;
+  Counter bypassed_bytes;                        // of frames
   Counter parked;                                // waited for the key of their slot, whatever became of them then
   std::array<Counter, drop_reason_count> drops;  // by DropReason
 };
@@ -75,6 +77,9 @@ class Worker {
   using SpiRing = EventRing<std::uint32_t, 256>;
   SpiRing& slots_wanted() { return slots_wanted_; }
   SpiRing& counter_limits() { return counter_limits_; }
+  // Control thread: keeps the stock of drop counters filled; headers of dropped packets.
+  DropStock& drop_stock() { return drop_stock_; }
+  DropSampler& sampler() { return sampler_; }
   const Bypass& bypass() const { return bypass_; }
   BypassLoopRing& bypass_loops() { return bypass_loops_; }
   // Queries from black, for the gateway's own listener there; and what the listener has to say on black, which the
@@ -101,7 +106,7 @@ class Worker {
                              const Snapshot& snapshot) noexcept;
   DropReason check_outbound(const SealingSa& sa, std::uint64_t now_tsc) const noexcept;
   template <typename Family>
-  void note_checksum(const std::uint8_t* ip, const Packet& packet) noexcept;
+  void note_checksum(const std::uint8_t* ip, const Packet& packet, SealingSa& sa) noexcept;
   template <typename Family>
   void encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
   // worker_seal.h, worker_modes.cc
@@ -154,10 +159,23 @@ class Worker {
   DropReason black_fragment(Frame& frame, const Packet& packet) noexcept;
 
   DropReason bypass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc) noexcept;
-  void drop(Frame& frame, DropReason reason) noexcept {
+  void drop(Frame& frame, DropReason reason, Side from = Side::black) noexcept {
     frame.verdict = Verdict::drop;
     frame.reason = reason;
     count(reason);
+    sampler_.drop(from, reason, frame);
+  }
+  // A drop whose SA or group is known counts there, too. Returns it; none counts nowhere.
+  // Out of line: the good path keeps its registers.
+  template <typename Sa>
+  [[gnu::noinline, gnu::cold]] DropReason charge(Sa& sa, DropReason reason) noexcept {
+    if (reason != DropReason::none) sa.drops.add(reason, drop_stock_);
+    return reason;
+  }
+  [[gnu::noinline, gnu::cold]] DropReason charge_group(const Snapshot& snapshot, std::uint32_t group,
+                                                       DropReason reason) noexcept {
+    (*snapshot.group_drops)[group][index_].add(reason, drop_stock_);
+    return reason;
   }
   void count(DropReason reason) noexcept { counters_.drops[static_cast<std::size_t>(reason)].add(1); }
 
@@ -182,6 +200,8 @@ class Worker {
   std::uint64_t looked_version_ = 0;  // of the snapshot whose keys were looked for
   std::uint64_t looked_tsc_ = 0;      // for frames that waited too long
   WorkerCounters counters_;
+  DropStock drop_stock_;
+  DropSampler sampler_;
   SpiRing slots_wanted_;
   SpiRing counter_limits_;
   Bypass bypass_;

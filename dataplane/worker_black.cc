@@ -79,7 +79,13 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
     if (reason != DropReason::none) {
       // Nothing of what was opened and then refused stays in a buffer that others may be able to map.
       if (open.items[i].ok) wipe(open.items[i].data, open.items[i].length);
-      drop(frame, reason);
+      OpeningSa& sa = *open.sas[i];
+      if (reason == DropReason::replay) {
+        sa.replay.count_refused(scratch_->open_number[i]);
+      } else if (open.items[i].ok) {
+        sa.refused.add(1);
+      }
+      drop(frame, charge(sa, reason));
       continue;
     }
     frame.verdict = Verdict::forward;
@@ -119,14 +125,15 @@ template <typename Family>
                                                  const Snapshot& snapshot) noexcept {
   const std::uint8_t* const ip = frame.data + packet.ip_offset;
   DropReason why = membership_not_allowed<Family>;
+  std::uint32_t group = 0;
   if (!is_membership_message(ip, packet)) {
     PacketKeyOf<typename Family::Address> key;
     if (!packet_key<Family>(ip, packet, key)) return DropReason::short_frame;
-    std::uint32_t group = 0;
     const bool ours = snapshot.policy->find(key, group) != Match::none;
     why = ours ? DropReason::clear_on_black : DropReason::no_policy;
   }
-  return other_from_black(frame, packet, why, now_tsc, snapshot);
+  const DropReason reason = other_from_black(frame, packet, why, now_tsc, snapshot);
+  return reason == DropReason::clear_on_black ? charge_group(snapshot, group, reason) : reason;
 }
 
 template <typename Family>
@@ -153,15 +160,16 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
 
   OpeningSa& sa = *entry->sa;
   const EpochRules& rules = *sa.epoch;
-  if (now_tsc >= rules.expires_tsc) return DropReason::sa_expired;
+  if (now_tsc >= rules.expires_tsc) return charge(sa, DropReason::sa_expired);
   // The smallest text of a tunnel: an IPv4 header and the trailer.
-  if (rules.mode != EspMode::transport && esp_bytes < fixed + padded(min_ipv4_bytes)) return DropReason::esp_length;
-  if (!addresses_allowed<Family>(rules, packet)) return DropReason::selector_mismatch;
+  if (rules.mode != EspMode::transport && esp_bytes < fixed + padded(min_ipv4_bytes))
+    return charge(sa, DropReason::esp_length);
+  if (!addresses_allowed<Family>(rules, packet)) return charge(sa, DropReason::selector_mismatch);
   const std::uint64_t number = load64(esp + esp_header_bytes);
-  if (static_cast<std::uint32_t>(number) != load32(esp + 4)) return DropReason::iv_sequence_mismatch;
+  if (static_cast<std::uint32_t>(number) != load32(esp + 4)) return charge(sa, DropReason::iv_sequence_mismatch);
   if (!sa.replay.check(number)) {
-    sa.replays.add(1);
-    return DropReason::replay;
+    sa.replay.count_refused(number);
+    return charge(sa, DropReason::replay);
   }
 
   Scratch& scratch = *scratch_;
@@ -192,14 +200,8 @@ inline DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   const Scratch& scratch = *scratch_;
   const aead::OpenItem& item = scratch.open.items[i];
   OpeningSa& sa = *scratch.open.sas[i];
-  if (!item.ok) {
-    sa.bad_tags.add(1);
-    return DropReason::bad_tag;
-  }
-  if (!sa.replay.commit(scratch.open_number[i])) {
-    sa.replays.add(1);
-    return DropReason::replay;
-  }
+  if (!item.ok) return DropReason::bad_tag;
+  if (!sa.replay.commit(scratch.open_number[i])) return DropReason::replay;
 
   const std::uint8_t* const text = item.data;
   const std::uint32_t pad = text[item.length - 2];

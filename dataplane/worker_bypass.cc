@@ -72,6 +72,7 @@ DropReason Worker::bypass(Frame& frame, Side from, const ClearPacket& clear, Dro
   if (answer.reason != DropReason::none) return answer.reason;
   frame.verdict = Verdict::forward;
   counters_.bypassed.add(1);
+  counters_.bypassed_bytes.add(frame.length);
   return DropReason::none;
 }
 

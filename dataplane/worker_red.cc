@@ -11,7 +11,7 @@ void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sna
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const std::uint32_t before = seal.size;
     const DropReason reason = admit_red(frames[i], now_tsc, snapshot);
-    if (reason != DropReason::none) drop(frames[i], reason);
+    if (reason != DropReason::none) drop(frames[i], reason, Side::red);
     if (seal.size != before) seal.frames[before] = static_cast<std::uint8_t>(i);
   }
   if (seal.size == 0) return;
@@ -22,7 +22,7 @@ void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sna
   for (std::uint32_t i = 0; i < seal.size; ++i) {
     Frame& frame = frames[seal.frames[i]];
     if (!seal.items[i].ok) {
-      drop(frame, DropReason::engine_failed);
+      drop(frame, charge(*seal.sas[i], DropReason::engine_failed), Side::red);
       continue;
     }
     frame.verdict = Verdict::forward;
@@ -78,31 +78,33 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
 
   // From here on the packet is protected: it leaves sealed or not at all (H10).
   SealingSa* const sa = snapshot.outbound[group * snapshot.workers + index_];
-  if (sa == nullptr) return DropReason::no_sa;
-  if (const DropReason bad = check_outbound(*sa, now_tsc); bad != DropReason::none) return bad;
+  if (sa == nullptr) return charge_group(snapshot, group, DropReason::no_sa);
+  if (const DropReason bad = check_outbound(*sa, now_tsc); bad != DropReason::none) return charge(*sa, bad);
   const EpochRules& rules = *sa->epoch;
   if (!rules.same_as_policy && match_any(rules.of<typename Family::Address>(), key) != Match::found)
-    return DropReason::selector_mismatch;
+    return charge(*sa, DropReason::selector_mismatch);
   const EspMode mode = rules.mode;
   if (mode == EspMode::tunnel_preserve) [[likely]] {
     const std::uint32_t sealed = sealed_bytes(EspMode::tunnel_preserve, Family::family, packet.total_bytes);
     if (sealed > black_limit_) [[unlikely]]
-      return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
+      return charge(*sa, too_big_to_seal(frame, Packet(packet), *sa, now_tsc));
     constexpr std::uint32_t front = Family::header_bytes + esp_front;
-    if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes) return DropReason::no_headroom;
-    if (shows_ports) note_checksum<Family>(ip, packet);
+    if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes)
+      return charge(*sa, DropReason::no_headroom);
+    if (shows_ports) note_checksum<Family>(ip, packet, *sa);
     encapsulate<Family>(frame, packet, *sa);
     return DropReason::none;
   }
 
   // RFC 4303 §3.1.1: transport mode takes whole packets only.
-  if (mode == EspMode::transport && packet.fragment) return DropReason::fragment;
+  if (mode == EspMode::transport && packet.fragment) return charge(*sa, DropReason::fragment);
   const std::uint8_t outer_family = rules.outer_family(Family::family);
   const std::uint32_t sealed = sealed_bytes(mode, outer_family, packet.total_bytes);
-  if (sealed > black_limit_) return too_big_to_seal(frame, Packet(packet), *sa, now_tsc);
+  if (sealed > black_limit_) return charge(*sa, too_big_to_seal(frame, Packet(packet), *sa, now_tsc));
   const std::uint32_t front = outer_header_bytes(mode, outer_family) + esp_front;
-  if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes) return DropReason::no_headroom;
-  if (shows_ports) note_checksum<Family>(ip, packet);
+  if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes)
+    return charge(*sa, DropReason::no_headroom);
+  if (shows_ports) note_checksum<Family>(ip, packet, *sa);
   if (mode == EspMode::tunnel_fixed) {
     seal_fixed(frame, Packet(packet), *sa);
   } else {
@@ -112,19 +114,19 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
 }
 
 template <typename Family>
-inline void Worker::note_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
+inline void Worker::note_checksum(const std::uint8_t* ip, const Packet& packet, SealingSa& sa) noexcept {
   if (has_partial_checksum<Family>(ip, packet)) [[unlikely]]
-    count(DropReason::partial_checksum);
+    count(charge(sa, DropReason::partial_checksum));
   // RFC 8200 §8.1: only tunnels may leave it out, and hosts drop such datagrams.
   if constexpr (Family::family == 6)
-    if (load16(ip + packet.header_bytes + 6) == 0) count(DropReason::zero_checksum);
+    if (load16(ip + packet.header_bytes + 6) == 0) count(charge(sa, DropReason::zero_checksum));
 }
 
 inline DropReason Worker::check_outbound(const SealingSa& sa, std::uint64_t now_tsc) const noexcept {
   if (now_tsc >= sa.seal_until_tsc.load(std::memory_order_relaxed)) [[unlikely]]
     return now_tsc >= sa.epoch->expires_tsc ? DropReason::sa_expired : DropReason::lease_expired;
   // The largest packet there is counts against the limit in advance, so the limit itself is never passed.
-  if (sa.blocks + blocks_of(65536) > settings_.hard_block_limit) [[unlikely]]
+  if (sa.blocks.get() + blocks_of(65536) > settings_.hard_block_limit) [[unlikely]]
     return DropReason::counter_exhausted;
   return DropReason::none;
 }

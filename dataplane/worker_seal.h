@@ -30,8 +30,8 @@ constexpr std::uint32_t padded(std::uint32_t payload_bytes) {
 inline std::uint64_t Worker::take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept {
   const std::uint64_t number = sa.next_number.get();
   sa.next_number.set(number + 1);
-  sa.blocks += blocks_of(plaintext_bytes);
-  if (sa.blocks >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
+  sa.blocks.add(blocks_of(plaintext_bytes));
+  if (sa.blocks.get() >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
     sa.limit_reported = counter_limits_.push(sa.spi);
   return number;
 }

@@ -103,7 +103,9 @@ TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
 
 TEST_F(Cli, UsageErrorsAre2) {
   for (const char* bad : {"", "nonsense", "check", "pki", "pki server", "pki member studio", "status --frobnicate",
-                          "pki init --days 0", "pki init --days x", "pki member a --group tv --all-groups"}) {
+                          "pki init --days 0", "pki init --days x", "pki member a --group tv --all-groups",
+                          "status --timeout nan", "status --timeout 0", "status --timeout 3s", "status --interval -1",
+                          "ports --timeout nan", "top --interval inf", "sas --frobnicate"}) {
     const Ran ran = run(bad);
     EXPECT_EQ(ran.code, ExitCode::usage) << bad;
     EXPECT_NE(ran.err, "") << bad;
@@ -312,7 +314,8 @@ class CliStatus : public Cli {
   }
   void serve(const std::string& name, const std::string& answer) {
     auto server = std::make_unique<admin::AdminServer>(io_, folder_ + "/" + name);
-    server->handle("status", [answer](const std::string&) { return answer; });
+    for (const char* command : {"status", "ports", "groups", "sas", "top"})
+      server->handle(command, [answer](const std::string&) { return answer; });
     ASSERT_TRUE(server->start());
     servers_.push_back(std::move(server));
   }
@@ -380,6 +383,23 @@ group: tv
   0x10000000  in         1887436800001                 89    950 B         89        1         0
 )");
   EXPECT_THAT(run("status --all --socket gw.sock").out, AllOf(HasSubstr("no_sa"), HasSubstr("0x10000003")));
+}
+
+TEST_F(CliStatus, PartsOfTheDataPlaneByTheirOwnCommands) {
+  serve("gw.sock", R"({"daemon":"gateway","taken_s":1.5,"ports":[{"name":"red","device":"null","link_up":false}],)"
+                   R"("groups":[{"group":"tv"}],"sas":[]})");
+  go();
+  for (const char* command : {"ports", "groups", "sas", "top --count 1"}) {
+    const Ran ran = run(std::string(command) + " --socket gw.sock");
+    EXPECT_EQ(ran.code, 0) << command << ran.err;
+    EXPECT_NE(ran.out, "") << command;
+    const Ran json = run(std::string(command) + " --json --socket gw.sock");
+    EXPECT_THAT(json.out, StartsWith(R"({"daemon":"gateway")")) << command;
+    EXPECT_EQ(run(std::string(command) + " --socket nowhere.sock").code, ExitCode::unreachable) << command;
+  }
+  EXPECT_EQ(run("ports --interval 0.05 --json --socket gw.sock").out.find('\n'),
+            run("ports --json --socket gw.sock").out.size() - 1)
+      << "two looks are two lines";
 }
 
 TEST_F(CliStatus, ShowsAKeyServerAndLetsNobodyPlayWithTheTerminal) {

@@ -5,8 +5,10 @@
 #include <cstdio>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "app/cli/asking.h"
 #include "app/cli/commands.h"
 #include "app/cli/status_text.h"
 #include "app/exit_code.h"
@@ -17,29 +19,36 @@ namespace {
 
 using app::ExitCode;
 
-// Where docs/configuration.md puts the daemons' sockets.
-const std::vector<std::string> usual_sockets{"/run/sealcast/gateway.sock", "/run/sealcast/keyserver.sock"};
+const std::vector<std::string> usual_sockets{usual_gateway_socket, usual_keyserver_socket};
 
 struct Arguments {
   std::vector<std::string> sockets;
   bool json = false;
   StatusView view;
   double timeout_s = 3;
+  double interval_s = 0;  // between two looks, for rates; 0: one look
 };
 
 // One daemon: 0, 1 (it answers, but not with a status) or 3.
 int show(const std::string& socket, const Arguments& arguments, bool first) {
   const std::chrono::milliseconds deadline(static_cast<std::int64_t>(arguments.timeout_s * 1000));
-  const auto answer = admin::ask(socket, R"({"command": "status"})", deadline);
+  std::string earlier;
+  auto answer = admin::ask(socket, R"({"command": "status"})", deadline);
+  if (answer && arguments.interval_s > 0) {
+    earlier = std::move(*answer);
+    std::this_thread::sleep_for(std::chrono::duration<double>(arguments.interval_s));
+    answer = admin::ask(socket, R"({"command": "status"})", deadline);
+  }
   if (!answer) {
     std::fprintf(stderr, "sealcast status: %s\n", answer.error().message.c_str());
     return ExitCode::unreachable;
   }
-  const auto text = status_text(*answer, arguments.view);  // also tells whether it is a status at all
+  const auto text = status_text(*answer, arguments.view, earlier);  // also tells whether it is a status at all
   if (!text) {
     std::fprintf(stderr, "sealcast status: %s: %s\n", socket.c_str(), text.error().message.c_str());
     return ExitCode::failed;
   }
+  if (arguments.json && !earlier.empty()) std::printf("%s\n", earlier.c_str());
   if (arguments.json)
     std::printf("%s\n", answer->c_str());
   else
@@ -80,8 +89,10 @@ void add_status(CLI::App& app, const Choose& choose) {
   status->add_flag("--json", arguments->json, "one JSON object a line and daemon, for programs");
   status->add_flag("--all", arguments->view.all, "also SAs without packets and drop reasons that never occurred");
   status->add_option("--timeout", arguments->timeout_s, "seconds to wait for a daemon")
-      ->check(CLI::Range(0.05, 3600.0))
+      ->check(seconds_range(0.05, 3600.0))
       ->capture_default_str();
+  status->add_option("--interval", arguments->interval_s, "look twice, so many seconds apart, and show rates")
+      ->check(seconds_range(0.05, 3600.0));
   status->callback([=] { choose([=] { return run(*arguments); }); });
 }
 

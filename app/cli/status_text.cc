@@ -1,47 +1,11 @@
 #include "app/cli/status_text.h"
 
-#include <fmt/format.h>
-
-#include <cmath>
-#include <nlohmann/json.hpp>
-
-#include "app/cli/table.h"
+#include "app/cli/answer.h"
+#include "app/cli/plane_text.h"
 
 namespace sealcast::cli {
 namespace {
 
-using Json = nlohmann::json;
-
-// What a daemon of another version leaves out is shown as blank, never guessed.
-const Json& at(const Json& object, const char* key) {
-  static const Json nothing;
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? nothing : *found;
-}
-std::string text(const Json& value) {
-  if (value.is_string()) return clean(value.get_ref<const std::string&>());
-  return value.is_null() ? "" : clean(value.dump(-1, ' ', false, Json::error_handler_t::replace));
-}
-std::string number(const Json& value) {
-  return value.is_number_unsigned() ? count(value.get<std::uint64_t>()) : "";
-}
-std::string seconds(const Json& value) {
-  return value.is_number() ? duration(static_cast<std::int64_t>(std::floor(value.get<double>()))) : "";
-}
-std::string size(const Json& value) {
-  return value.is_number_unsigned() ? bytes_text(value.get<std::uint64_t>()) : "";
-}
-std::string list(const Json& values, std::size_t most = 8) {
-  std::string out;
-  if (!values.is_array()) return out;
-  for (std::size_t i = 0; i < values.size() && i < most; ++i)
-    out += (i == 0 ? "" : ", ") + text(values[i]);
-  if (values.size() > most) out += fmt::format(", … ({} in all)", values.size());
-  return out;
-}
-std::string yes(const Json& value) {
-  return value.is_boolean() ? (value.get<bool>() ? "yes" : "no") : text(value);
-}
 void line(std::string& out, const char* title, const std::string& value) {
   if (!value.empty()) out += fmt::format("  {}: {}\n", title, value);
 }
@@ -91,23 +55,23 @@ std::string agent_text(const Json& agent, const Json& sas, const StatusView& vie
   return out;
 }
 
-std::string plane_text(const Json& plane, const StatusView& view) {
+// earlier: the same object of a look before, for rates; null: none.
+std::string plane_text(const Json& plane, const Json& earlier, const StatusView& view) {
   std::string out =
       fmt::format("  engine: {}\n  packets: sealed {}, opened {}, bypassed {}\n", text(at(plane, "engine")),
                   number(at(plane, "sealed")), number(at(plane, "opened")), number(at(plane, "bypassed")));
-  Table ports({{"port"},
-               {"device"},
-               {"link"},
-               {"rx packets", Align::right},
-               {"rx bytes", Align::right},
-               {"tx packets", Align::right},
-               {"tx bytes", Align::right},
-               {"tx dropped", Align::right}});
-  for (const Json& port : at(plane, "ports"))
-    ports.row({text(at(port, "name")), text(at(port, "device")), at(port, "link_up") == true ? "up" : "down",
-               number(at(port, "rx_packets")), size(at(port, "rx_bytes")), number(at(port, "tx_packets")),
-               size(at(port, "tx_bytes")), number(at(port, "tx_dropped"))});
-  if (!ports.empty()) out += "\n" + ports.text(2);
+  const double between = seconds_between(plane, earlier);
+  const auto per_second = [&](const Json& now, const Json& before, const char* key) {
+    const auto value = rate(at(now, key), at(before, key), between);
+    return value ? packets_rate(*value) : std::string();
+  };
+  if (between > 0)
+    line(out, "packets/s",
+         fmt::format("sealed {}, opened {}, bypassed {}", per_second(plane, earlier, "sealed"),
+                     per_second(plane, earlier, "opened"), per_second(plane, earlier, "bypassed")));
+  line(out, "events lost", counters(at(plane, "events_lost")));
+  const std::string ports = ports_rows(plane, earlier, 2);
+  if (!ports.empty()) out += "\n" + ports;
   Table bypass({{"passing in clear"},
                 {"direction"},
                 {"frames", Align::right},
@@ -125,14 +89,6 @@ std::string plane_text(const Json& plane, const StatusView& view) {
   for (const Json& drop : at(plane, "drops"))
     if (view.all || at(drop, "packets") != 0) drops.row({text(at(drop, "reason")), number(at(drop, "packets"))});
   if (!drops.empty()) out += "\n" + drops.text(2);
-  return out;
-}
-
-std::string counters(const Json& by_reason) {
-  std::string out;
-  if (!by_reason.is_object()) return out;
-  for (const auto& [reason, value] : by_reason.items())
-    if (value != 0) out += (out.empty() ? "" : ", ") + clean(reason) + " " + number(value);
   return out;
 }
 
@@ -194,15 +150,16 @@ std::string keyserver_text(const Json& server) {
 
 }  // namespace
 
-Result<std::string> status_text(const std::string& answer, const StatusView& view) {
-  const Json status = Json::parse(answer, nullptr, false);
-  if (!status.is_object()) return fail("the daemon's answer is no JSON object");
-  if (status.contains("error")) return fail("the daemon answers: " + text(at(status, "error")));
+Result<std::string> status_text(const std::string& answer, const StatusView& view, const std::string& earlier) {
+  const auto read = read_answer(answer);
+  if (!read) return tl::unexpected(read.error());
+  const Json& status = *read;
+  const Json before = earlier.empty() ? Json() : Json::parse(earlier, nullptr, false);
   const std::string daemon = text(at(status, "daemon"));
   if (daemon == "keyserver") return keyserver_text(status);
   if (daemon != "gateway") return fail("expected the answer of a gateway or a key server, got \"" + daemon + "\"");
   std::string out = fmt::format("gateway: version {}\n", text(at(status, "version")));
-  out += plane_text(at(status, "dataplane"), view);
+  out += plane_text(at(status, "dataplane"), at(before, "dataplane"), view);
   out += agent_text(at(status, "agent"), at(at(status, "dataplane"), "sas"), view);
   if (at(status, "keyserver").is_object()) out += "\n" + keyserver_text(at(status, "keyserver"));
   return out;

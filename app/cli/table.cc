@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 
 namespace sealcast::cli {
 namespace {
@@ -85,16 +86,32 @@ std::string duration(std::int64_t seconds) {
                                 : fmt::format("{} d {} h", seconds / 86400, seconds % 86400 / 3600);
 }
 
-std::string bytes_text(std::uint64_t bytes) {
-  constexpr std::array<const char*, 6> units{"B", "kB", "MB", "GB", "TB", "PB"};
-  if (bytes < 1000) return fmt::format("{} B", bytes);
-  double value = static_cast<double>(bytes);
+namespace {
+
+std::string scaled(double value, const std::array<const char*, 6>& units) {
   std::size_t unit = 0;
   while (value >= 999.5 && unit + 1 < units.size()) {
     value /= 1000;
     ++unit;
   }
   return fmt::format("{:.{}f} {}", value, value < 9.995 ? 2 : value < 99.95 ? 1 : 0, units[unit]);
+}
+
+}  // namespace
+
+std::string bytes_text(std::uint64_t bytes) {
+  if (bytes < 1000) return fmt::format("{} B", bytes);
+  return scaled(static_cast<double>(bytes), {"B", "kB", "MB", "GB", "TB", "PB"});
+}
+
+std::string packets_rate(double per_second) {
+  if (per_second > 0 && per_second < 10) return fmt::format("{:.2f}", per_second);
+  return count(static_cast<std::uint64_t>(std::llround(per_second)));
+}
+
+std::string bits_rate(double per_second) {
+  if (per_second < 1000) return fmt::format("{} b", std::llround(per_second));
+  return scaled(per_second, {"b", "kb", "Mb", "Gb", "Tb", "Pb"});
 }
 
 }  // namespace sealcast::cli

@@ -34,5 +34,7 @@ std::string clean(std::string_view text);     // control characters become '?'
 std::string count(std::uint64_t value);       // 1234567 -> "1,234,567"
 std::string duration(std::int64_t seconds);   // "23 h 59 min", "1 min 5 s", "0 s"
 std::string bytes_text(std::uint64_t bytes);  // "999 B", "1.21 MB"
+std::string packets_rate(double per_second);  // "0", "0.50", "1,234"
+std::string bits_rate(double per_second);     // "999 b", "1.21 Gb"
 
 }  // namespace sealcast::cli

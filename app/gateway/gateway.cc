@@ -122,6 +122,10 @@ Result<void> Gateway::start() {
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
   if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server);
   s.admin->handle("status", [this](const std::string&) { return state_->status(); });
+  for (const char* part : {"ports", "groups", "sas", "top"})
+    s.admin->handle(part, [this](const std::string& request) {
+      return admin::gateway_part(state_->control().statistics(), request);
+    });
   return s.admin->start();
 }
 

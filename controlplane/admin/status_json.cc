@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 namespace sealcast::admin {
@@ -13,7 +14,29 @@ std::string text(const Json& json) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
-Json value_of(const DataPlaneStatistics& statistics) {
+double seconds_of(SteadyTime when) {
+  return std::chrono::duration<double>(when.time_since_epoch()).count();
+}
+
+template <typename T>
+Json or_null(const std::optional<T>& value) {
+  return value ? Json(*value) : Json();
+}
+
+Json list_of(const std::vector<DropCount>& counts) {
+  Json list = Json::array();
+  for (const DropCount& count : counts)
+    list.push_back({{"reason", count.reason}, {"packets", count.packets}});
+  return list;
+}
+Json map_of(const std::vector<DropCount>& counts) {
+  Json map = Json::object();
+  for (const DropCount& count : counts)
+    map[count.reason] = count.packets;
+  return map;
+}
+
+Json ports_of(const DataPlaneStatistics& statistics) {
   Json ports = Json::array();
   for (const PortStatistics& port : statistics.ports)
     ports.push_back({{"name", port.name},
@@ -24,18 +47,80 @@ Json value_of(const DataPlaneStatistics& statistics) {
                      {"tx_packets", port.tx_packets},
                      {"tx_bytes", port.tx_bytes},
                      {"tx_dropped", port.tx_dropped}});
+  return ports;
+}
+
+Json value_of(const SenderEstimate& sender) {
+  return {{"first", sender.first},
+          {"last", sender.last},
+          {"lost", sender.lost},
+          {"missing", sender.missing},
+          {"reordered", sender.reordered},
+          {"reorder_sum", sender.reorder_sum},
+          {"reorder_max", sender.reorder_max},
+          {"duplicates", sender.duplicates},
+          {"late", sender.late},
+          {"silent_s", or_null(sender.silent_s)}};
+}
+
+// group empty: of every group.
+Json sas_of(const DataPlaneStatistics& statistics, std::string_view group = {}) {
   Json sas = Json::array();
-  for (const SaStatistics& sa : statistics.sas)
-    sas.push_back({{"group", sa.group_id},
-                   {"epoch", sa.epoch},
-                   {"spi", fmt::format("0x{:08x}", sa.spi)},
-                   {"direction", sa.outbound ? "out" : "in"},
-                   {"active", sa.active},
-                   {"packets", sa.packets},
-                   {"bytes", sa.bytes},
-                   {"next_number", sa.next_number},
-                   {"replays", sa.replays},
-                   {"bad_tags", sa.bad_tags}});
+  for (const SaStatistics& sa : statistics.sas) {
+    if (!group.empty() && sa.group_id != group) continue;
+    Json value{{"group", sa.group_id},
+               {"epoch", sa.epoch},
+               {"spi", fmt::format("0x{:08x}", sa.spi)},
+               {"worker", sa.worker},
+               {"direction", sa.outbound ? "out" : "in"},
+               {"active", sa.active},
+               {"packets", sa.packets},
+               {"bytes", sa.bytes},
+               {"next_number", sa.next_number},
+               {"replays", sa.replays},
+               {"bad_tags", sa.bad_tags},
+               {"drops", map_of(sa.drops)}};
+    if (sa.sender) value["sender"] = value_of(*sa.sender);
+    sas.push_back(std::move(value));
+  }
+  return sas;
+}
+
+Json groups_of(const DataPlaneStatistics& statistics) {
+  Json groups = Json::array();
+  for (const GroupStatistics& group : statistics.groups)
+    groups.push_back({{"group", group.group_id},
+                      {"active_epoch", or_null(group.active_epoch)},
+                      {"epochs", group.epochs},
+                      {"senders", group.senders},
+                      {"sealed", group.sealed},
+                      {"sealed_bytes", group.sealed_bytes},
+                      {"opened", group.opened},
+                      {"opened_bytes", group.opened_bytes},
+                      {"lost", group.lost},
+                      {"reordered", group.reordered},
+                      {"duplicates", group.duplicates},
+                      {"late", group.late},
+                      {"silent_s", or_null(group.silent_s)},
+                      {"drops", map_of(group.drops)}});
+  return groups;
+}
+
+Json workers_of(const DataPlaneStatistics& statistics) {
+  Json workers = Json::array();
+  for (const WorkerStatistics& worker : statistics.workers)
+    workers.push_back({{"worker", worker.index},
+                       {"sealed", worker.sealed},
+                       {"sealed_bytes", worker.sealed_bytes},
+                       {"opened", worker.opened},
+                       {"opened_bytes", worker.opened_bytes},
+                       {"bypassed", worker.bypassed},
+                       {"bypassed_bytes", worker.bypassed_bytes},
+                       {"drops", map_of(worker.drops)}});
+  return workers;
+}
+
+Json bypass_of(const DataPlaneStatistics& statistics) {
   Json bypass = Json::array();
   for (const BypassStatistics& rule : statistics.bypass)
     bypass.push_back({{"rule", rule.rule},
@@ -45,12 +130,22 @@ Json value_of(const DataPlaneStatistics& statistics) {
                       {"rate_limited", rule.rate_limited},
                       {"looped", rule.looped},
                       {"last_loop", rule.last_loop}});
-  Json drops = Json::array();
-  for (const DropCount& drop : statistics.drops)
-    drops.push_back({{"reason", drop.reason}, {"packets", drop.packets}});
-  return {{"engine", statistics.engine},     {"sealed", statistics.sealed}, {"opened", statistics.opened},
-          {"bypassed", statistics.bypassed}, {"ports", std::move(ports)},   {"sas", std::move(sas)},
-          {"bypass", std::move(bypass)},     {"drops", std::move(drops)}};
+  return bypass;
+}
+
+Json value_of(const DataPlaneStatistics& statistics) {
+  return {{"taken_s", seconds_of(statistics.taken)},
+          {"engine", statistics.engine},
+          {"sealed", statistics.sealed},
+          {"opened", statistics.opened},
+          {"bypassed", statistics.bypassed},
+          {"ports", ports_of(statistics)},
+          {"groups", groups_of(statistics)},
+          {"sas", sas_of(statistics)},
+          {"workers", workers_of(statistics)},
+          {"bypass", bypass_of(statistics)},
+          {"drops", list_of(statistics.drops)},
+          {"events_lost", map_of(statistics.events_lost)}};
 }
 
 Json parsed(const std::string& json) {
@@ -70,6 +165,34 @@ std::string gateway_status(const std::string& version, const std::string& agent_
       {"daemon", "gateway"}, {"version", version}, {"agent", parsed(agent_json)}, {"dataplane", value_of(statistics)}};
   if (!keyserver_json.empty()) status["keyserver"] = parsed(keyserver_json);
   return text(status);
+}
+
+std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json) {
+  const Json request = parsed(request_json);
+  const auto word = [&](const char* key) {
+    const auto found = request.is_object() ? request.find(key) : request.end();
+    return found != request.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  const std::string part = word("command");
+  Json answer{{"daemon", "gateway"}, {"taken_s", seconds_of(statistics.taken)}};
+  if (part == "ports" || part == "top") {
+    answer["ports"] = ports_of(statistics);
+    answer["drops"] = list_of(statistics.drops);
+    answer["workers"] = workers_of(statistics);
+    if (part == "top") answer["groups"] = groups_of(statistics);
+  } else if (part == "groups") {
+    answer["groups"] = groups_of(statistics);
+  } else if (part == "sas") {
+    const std::string group = word("group");
+    const auto& all = statistics.groups;
+    const auto same = [&](const GroupStatistics& one) { return one.group_id == group; };
+    if (!group.empty() && std::none_of(all.begin(), all.end(), same))
+      return text({{"error", "this gateway has no group \"" + group + "\""}});
+    answer["sas"] = sas_of(statistics, group);
+  } else {
+    return text({{"error", "expected the command ports, groups, sas or top, got \"" + part + "\""}});
+  }
+  return text(answer);
 }
 
 }  // namespace sealcast::admin

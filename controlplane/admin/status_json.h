@@ -7,13 +7,16 @@
 
 namespace sealcast::admin {
 
-// {"engine", "sealed", "opened", "bypassed", "ports": [{"name", "device", "link_up", "rx_packets", "rx_bytes",
-//  "tx_packets", "tx_bytes", "tx_dropped"}], "sas": [{"group", "epoch", "spi" ("0x10000001"), "direction" ("out"|"in"),
-//  "active", "packets", "bytes", "next_number", "replays", "bad_tags"}], "drops": [{"reason", "packets"}]}
+// The data plane's figures; docs/operator.md, "The admin socket", lists every member. SPIs are "0x10000001", counts per
+// owner are objects from reason to packets without zeros, "drops" of the whole is a list with them.
 std::string to_json(const DataPlaneStatistics& statistics);
 
 // The gateway's whole answer to "status". The parts are JSON objects' texts; keyserver is empty when none is embedded.
 std::string gateway_status(const std::string& version, const std::string& agent_json,
                            const DataPlaneStatistics& statistics, const std::string& keyserver_json);
+
+// The answer to {"command": "ports" | "groups" | "sas" | "top", "group": only of this one (sas)}: that part alone, for
+// a screen that is drawn again and again.
+std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json);
 
 }  // namespace sealcast::admin

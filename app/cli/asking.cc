@@ -1,0 +1,44 @@
+#include "app/cli/asking.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "app/exit_code.h"
+#include "controlplane/admin/admin_client.h"
+
+namespace sealcast::cli {
+
+CLI::Validator seconds_range(double least, double most) {
+  char range[64];
+  std::snprintf(range, sizeof range, "%g to %g", least, most);
+  const std::string expected = range;
+  return {[=](std::string& text) {
+            char* end = nullptr;
+            const double value = std::strtod(text.c_str(), &end);
+            const bool whole = !text.empty() && *end == '\0';
+            if (whole && value >= least && value <= most) return std::string();
+            return "expected " + expected + " seconds, got " + text;
+          },
+          "[" + expected + "]", "seconds"};
+}
+
+void add_asking(CLI::App& command, Asking& asking) {
+  command.add_option("--socket", asking.socket, "the gateway's admin_socket")->capture_default_str();
+  command.add_flag("--json", asking.json, "the gateway's answer as one JSON object a line, for programs");
+  command.add_option("--timeout", asking.timeout_s, "seconds to wait for the gateway")
+      ->check(seconds_range(0.05, 3600.0))
+      ->capture_default_str();
+}
+
+std::optional<std::string> ask_gateway(const Asking& asking, const char* command, const std::string& request,
+                                       int& code) {
+  const std::chrono::milliseconds deadline(static_cast<std::int64_t>(asking.timeout_s * 1000));
+  auto answer = admin::ask(asking.socket, request, deadline);
+  if (answer) return std::move(*answer);
+  std::fprintf(stderr, "sealcast %s: %s\n", command, answer.error().message.c_str());
+  code = app::ExitCode::unreachable;
+  return std::nullopt;
+}
+
+}  // namespace sealcast::cli

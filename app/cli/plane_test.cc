@@ -1,0 +1,138 @@
+// The screens of sealcast ports, groups, sas and top, from answers as the gateway makes them.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "app/cli/plane_text.h"
+#include "controlplane/admin/status_json.h"
+
+namespace sealcast::cli {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// What a gateway counted after so many seconds of a stream out and one in.
+DataPlaneStatistics counted(std::uint64_t seconds) {
+  DataPlaneStatistics all;
+  all.taken = SteadyTime(std::chrono::seconds(100 + seconds));
+  all.engine = "burst";
+  PortStatistics red;
+  red.name = "red";
+  red.device = "null";
+  red.link_up = true;
+  red.rx_packets = 1000 * seconds;
+  red.rx_bytes = 125'000 * seconds;
+  all.ports = {red};
+  SaStatistics out;
+  out.group_id = "tv";
+  out.epoch = 7;
+  out.spi = 0x10000000;
+  out.outbound = out.active = true;
+  out.packets = 1000 * seconds;
+  out.bytes = 125'000 * seconds;
+  out.next_number = out.packets + 1;
+  out.drops = {{"too_big", 3}};
+  SaStatistics in;
+  in.group_id = "tv";
+  in.epoch = 7;
+  in.spi = 0x10000008;
+  in.worker = 1;
+  in.packets = 10 * seconds;
+  in.next_number = 12 * seconds;
+  in.sender = SenderEstimate{1, 12 * seconds, 17, 2, 5, 40, 30, 4, 6, 2.5};
+  SaStatistics unused = in;
+  unused.spi = 0x10000009;
+  unused.packets = 0;
+  unused.sender = SenderEstimate{};
+  all.sas = {out, in, unused};
+  GroupStatistics tv;
+  tv.group_id = "tv";
+  tv.active_epoch = 7;
+  tv.epochs = 1;
+  tv.senders = 1;
+  tv.sealed = out.packets;
+  tv.sealed_bytes = out.bytes;
+  tv.opened = in.packets;
+  tv.lost = 17;
+  tv.silent_s = 2.5;
+  tv.drops = {{"too_big", 3}, {"no_sa", 1}};
+  GroupStatistics radio;
+  radio.group_id = "radio";
+  all.groups = {radio, tv};
+  WorkerStatistics worker;
+  worker.sealed = out.packets;
+  worker.drops = {{"too_big", 3}};
+  all.workers = {worker};
+  all.drops = {{"too_big", 3}, {"replay", 0}};
+  return all;
+}
+
+std::string part(const char* request, std::uint64_t seconds) {
+  return admin::gateway_part(counted(seconds), request);
+}
+
+TEST(PlaneText, PortsWithAndWithoutRates) {
+  const char* request = R"({"command":"ports"})";
+  EXPECT_EQ(ports_text(part(request, 5), "").value(),
+            "port  device  link  rx packets  rx bytes  tx packets  tx bytes  tx dropped\n"
+            "red   null    up         5,000    625 kB           0       0 B           0\n"
+            "\n"
+            "worker  sealed  sealed bytes  opened  opened bytes  bypassed  dropped\n"
+            "     0   5,000           0 B       0           0 B         0        3\n"
+            "\n"
+            "dropped because  packets\n"
+            "too_big                3\n");
+  EXPECT_THAT(ports_text(part(request, 5), part(request, 3)).value(),
+              AllOf(HasSubstr("rx packets/s  rx bits/s"), HasSubstr("       1,000    1.00 Mb")));
+}
+
+TEST(PlaneText, ACounterThatBeganAnewHasNoRate) {
+  const char* request = R"({"command":"ports"})";
+  // The later look saw less: the daemon was started again.
+  auto restarted = counted(1);
+  restarted.taken = SteadyTime(std::chrono::seconds(200));
+  const auto text = ports_text(admin::gateway_part(restarted, request), part(request, 50)).value();
+  EXPECT_THAT(text, HasSubstr("rx packets/s"));
+  EXPECT_THAT(text, HasSubstr("red   null    up         1,000    125 kB           0       0 B           0"
+                              "                                    0       0 b\n"));
+}
+
+TEST(PlaneText, SasHideWhatNobodyUsesAndShowTheEstimates) {
+  const char* request = R"({"command":"sas","group":"tv"})";
+  const auto text = sas_text(part(request, 5), "", false).value();
+  EXPECT_THAT(text, AllOf(HasSubstr("0x10000000"), HasSubstr("too_big 3"), Not(HasSubstr("0x10000009"))));
+  EXPECT_THAT(text,
+              HasSubstr("tv     0x10000008  in             7               1       50      0 B      60    17      "
+                        "  2          5         30           4     6     2 s\n"));
+  EXPECT_THAT(sas_text(part(request, 5), "", true).value(), HasSubstr("0x10000009"));
+  const auto error = sas_text(part(R"({"command":"sas","group":"news"})", 5), "", false);
+  ASSERT_FALSE(error);
+  EXPECT_THAT(error.error().message, HasSubstr("no group \"news\""));
+}
+
+TEST(PlaneText, TopShowsTheBusiestGroupsFirst) {
+  const char* request = R"({"command":"top"})";
+  const auto text = top_text(part(request, 5), part(request, 3), 1).value();
+  EXPECT_THAT(text, AllOf(HasSubstr("tv"), HasSubstr("1,000"), Not(HasSubstr("radio")), HasSubstr("2 groups in all")));
+  EXPECT_THAT(groups_text(part(R"({"command":"groups"})", 5), "").value(),
+              AllOf(HasSubstr("radio"), HasSubstr("too_big 3, no_sa 1")));
+}
+
+TEST(PlaneText, StrangeAnswersAreErrorsOrBlank) {
+  for (const char* answer : {"", "7", "[]", "no JSON", R"({"error":"x"})"}) {
+    EXPECT_FALSE(ports_text(answer, ""));
+    EXPECT_FALSE(groups_text(answer, ""));
+    EXPECT_FALSE(sas_text(answer, "", true));
+    EXPECT_FALSE(top_text(answer, "", 5));
+  }
+  const char* odd =
+      R"({"ports":[3,{"name":7,"rx_packets":"x"}],"groups":[[],{"group":{}}],"sas":{"a":1},"taken_s":"x"})";
+  EXPECT_TRUE(ports_text(odd, odd));
+  EXPECT_TRUE(groups_text(odd, odd));
+  EXPECT_TRUE(sas_text(odd, odd, true));
+  EXPECT_TRUE(top_text(odd, odd, 5));
+}
+
+}  // namespace
+}  // namespace sealcast::cli
