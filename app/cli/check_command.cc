@@ -168,6 +168,16 @@ std::string places(const config::KeyserverConfig& config) {
   return out;
 }
 
+// "1556 (tunnel-preserve, IPv4), 1576 (tunnel-preserve, IPv6)": for what the file's groups need.
+std::string black_mtus(const config::GatewayConfig& config) {
+  std::string out;
+  for (const auto& need : config::black_mtu_needs(config)) {
+    if (!out.empty()) out += ", ";
+    out += std::to_string(need.bytes) + " (" + text(need.mode) + ", IPv" + std::to_string(need.ip_version) + ")";
+  }
+  return out;
+}
+
 int run(const std::string& file, bool verbose) {
   Report report;
   report.file = file;
@@ -182,8 +192,7 @@ int run(const std::string& file, bool verbose) {
       check_gateway(report, *loaded.value);
       needs = "a gateway's file; needs " + std::to_string(loaded.value->memory_mb) +
               " MB of hugepages and, for red packets of " + std::to_string(loaded.value->red.mtu) +
-              " bytes, a black MTU of " + std::to_string(config::needed_black_mtu(loaded.value->red.mtu)) +
-              " (IPv6: " + std::to_string(config::needed_black_mtu(loaded.value->red.mtu, 6)) + ")";
+              " bytes, a black MTU of " + black_mtus(*loaded.value);
     }
   } else if (kind.ok()) {
     auto loaded = config::load_keyserver_config(file);

@@ -152,7 +152,8 @@ struct MemberGroup {
   handshake::GroupFlow flow;          // pinned: nothing else is offered or accepted (H4)
   std::string user;                   // with passwords (variant 3), and password with it
   std::optional<PasswordSource> password;
-  EspMode mode = EspMode::tunnel_preserve;
+  EspMode mode = EspMode::tunnel_preserve;  // pinned: the key server's must be the same (H12)
+  std::optional<OuterTunnel> outer;         // with tunnel-fixed, and only there
   // join = "static": while there is a key the gateway itself listens on black to the groups of selectors, or to the
   // tunnel's group (there unless join = "none" or the role is sender).
   bool join = false;
@@ -206,10 +207,20 @@ struct GatewayConfig {
   std::optional<KeyserverConfig> keyserver;  // set: embedded
 };
 
-// Bytes of IP packet the black side must carry so that a red packet of red_mtu bytes fits in ESP tunnel mode with
-// AES-GCM: outer header (20 or 40) + ESP 8 + IV 8 + packet + padding to 4 + trailer 2 + ICV 16 (RFC 4303, RFC 4106).
-// That is 54 to 57 (74 to 77) more than red_mtu; a shorter red packet never needs more.
-std::uint32_t needed_black_mtu(std::uint32_t red_mtu, std::uint8_t ip_version = 4);
+// Bytes of IP packet the black side must carry so that a red packet of red_mtu bytes fits in ESP with AES-GCM
+// (base/esp_overhead.h): 54 to 57 more in a tunnel of IPv4, 74 to 77 in one of IPv6, 34 to 37 in transport mode. A
+// shorter red packet never needs more. ip_version: of the packet on black.
+std::uint32_t needed_black_mtu(std::uint32_t red_mtu, std::uint8_t ip_version = 4,
+                               EspMode mode = EspMode::tunnel_preserve);
+
+// The same for the groups of a file: every pair of mode and IP version on black that occurs, the costliest last.
+struct BlackMtuNeed {
+  EspMode mode = EspMode::tunnel_preserve;
+  std::uint8_t ip_version = 4;
+  std::uint32_t bytes = 0;
+  bool operator==(const BlackMtuNeed&) const = default;
+};
+std::vector<BlackMtuNeed> black_mtu_needs(const GatewayConfig& config);
 
 // ---------------------------------------------------------------- reading
 

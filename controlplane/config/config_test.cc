@@ -315,7 +315,8 @@ TEST(KeyserverConfig, H12_RefusesWhatNoGroupMayProtect) {
 TEST(KeyserverConfig, RefusesWrongValues) {
   for (const Wrong& wrong :
        {Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
-        Wrong{"tunnel-preserve", "transport", "expected \"tunnel-preserve\", got \"transport\""},
+        Wrong{"tunnel-preserve", "tunnel",
+              "expected \"tunnel-preserve\" or \"tunnel-fixed\" or \"transport\", got \"tunnel\""},
         Wrong{"\"12h\"", "\"12 h\"", "expected a duration"},
         Wrong{"\"12h\"", "\"5s\"", "expected more than activation_delay"},
         Wrong{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 8760h"},
@@ -490,6 +491,58 @@ TEST(GatewayConfig, BlackMtuTooSmallIsAWarning) {
                                 "1555: the largest red packets will be dropped as too_big"));
 }
 
+std::string with_mode(const std::string& lines) {
+  return replaced(gateway_toml, "\n[[member.group]]\n", "\n[[member.group]]\n" + lines + "\n");
+}
+
+TEST(GatewayConfig, ModesAndTheOuterHeader) {
+  const auto transport = parse_gateway_config(with_mode("mode = \"transport\""), "gw.toml");
+  ASSERT_TRUE(transport.ok()) << texts(transport.errors)[0];
+  EXPECT_EQ(transport.value->member.groups[0].mode, EspMode::transport);
+  const auto fixed = parse_gateway_config(
+      with_mode("mode = \"tunnel-fixed\"\n"
+                "outer = { destination = \"239.9.9.9\", source = \"10.9.0.2\", ttl = 32, dscp = 46 }"),
+      "gw.toml");
+  ASSERT_TRUE(fixed.ok()) << texts(fixed.errors)[0];
+  const auto& group = fixed.value->member.groups[0];
+  EXPECT_EQ(group.mode, EspMode::tunnel_fixed);
+  ASSERT_TRUE(group.outer);
+  EXPECT_EQ(group.outer->destination.text(), "239.9.9.9");
+  EXPECT_EQ(group.outer->source.text(), "10.9.0.2");
+  EXPECT_EQ(group.outer->ttl, 32);
+  EXPECT_EQ(group.outer->dscp, 46);
+  const auto six = parse_gateway_config(
+      with_mode("mode = \"tunnel-fixed\"\nouter = { destination = \"ff1e::9\", source = \"fd00::2\" }"), "gw.toml");
+  ASSERT_TRUE(six.ok());
+  EXPECT_FALSE(six.value->member.groups[0].outer->ttl || six.value->member.groups[0].outer->dscp);
+  // What each needs of black.
+  EXPECT_EQ(black_mtu_needs(*transport.value), (std::vector<BlackMtuNeed>{{EspMode::transport, 4, 1536}}));
+  EXPECT_EQ(black_mtu_needs(*fixed.value), (std::vector<BlackMtuNeed>{{EspMode::tunnel_fixed, 4, 1556}}));
+  EXPECT_EQ(black_mtu_needs(*six.value), (std::vector<BlackMtuNeed>{{EspMode::tunnel_fixed, 6, 1576}}));
+}
+
+TEST(GatewayConfig, H12_RefusesOuterHeadersThatCannotBe) {
+  const auto errors = [](const std::string& lines) {
+    return texts(parse_gateway_config(with_mode(lines), "gw.toml").errors);
+  };
+  const std::string mode = "mode = \"tunnel-fixed\"\n";
+  EXPECT_THAT(errors(mode), ElementsAre(HasSubstr("outer: expected { destination")));
+  EXPECT_THAT(errors("outer = { destination = \"239.9.9.9\", source = \"10.9.0.2\" }"),
+              ElementsAre(testing::AllOf(testing::StartsWith("gw.toml:"),
+                                         HasSubstr("outer: expected mode = \"tunnel-fixed\" beside it"))));
+  for (const Wrong& wrong :
+       {Wrong{"", "10.1.1.1\", source = \"10.9.0.2", "expected an outer destination that is multicast"},
+        Wrong{"", "224.0.0.5\", source = \"10.9.0.2", "beyond the link"},
+        Wrong{"", "239.9.9.9\", source = \"fd00::2", "different IP versions"},
+        Wrong{"", "239.9.9.9\", source = \"239.1.1.1", "a host's own address"}, Wrong{"", "239.9.9.9", "outer.source"}})
+    EXPECT_THAT(errors(mode + "outer = { destination = \"" + wrong.to + "\" }"), ElementsAre(HasSubstr(wrong.says)))
+        << wrong.to;
+  const std::string both = mode + "outer = { destination = \"239.9.9.9\", source = \"10.9.0.2\", ";
+  EXPECT_THAT(errors(both + "ttl = 0 }"), ElementsAre(HasSubstr("outer.ttl: expected")));
+  EXPECT_THAT(errors(both + "dscp = 64 }"), ElementsAre(HasSubstr("outer.dscp: expected")));
+  EXPECT_THAT(errors(both + "tos = 1 }"), ElementsAre(HasSubstr("outer.tos: ")));
+}
+
 TEST(Values, NeededBlackMtuFollowsRfc4303) {
   // Outer 20, SPI and number 8, IV 8, packet, padding so that packet + padding + 2 is a multiple of 4, 2, ICV 16.
   for (std::uint32_t red = 576; red < 2000; ++red) {
@@ -498,6 +551,7 @@ TEST(Values, NeededBlackMtuFollowsRfc4303) {
       ++padding;
     EXPECT_EQ(needed_black_mtu(red), 20 + 8 + 8 + red + padding + 2 + 16);
     EXPECT_EQ(needed_black_mtu(red, 6), 40 + 8 + 8 + red + padding + 2 + 16);
+    EXPECT_EQ(needed_black_mtu(red, 4, EspMode::transport), 8 + 8 + red + padding + 2 + 16);
   }
 }
 

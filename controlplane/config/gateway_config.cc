@@ -166,6 +166,41 @@ void read_join(TableReader& table, MemberGroup& group) {
   }
 }
 
+// outer = { destination, source, ttl, dscp }: the header of every packet of a tunnel to given addresses.
+void read_outer(TableReader& table, MemberGroup& group) {
+  const Node* node = table.table("outer", Need::optional);
+  if (group.mode != EspMode::tunnel_fixed) {
+    if (node)
+      table.note(*node, "outer", "expected mode = \"tunnel-fixed\" beside it, got \"" + text(group.mode) + "\"");
+    return;
+  }
+  if (!node) {
+    if (!table.node().find("outer"))
+      table.note(
+          table.node(), "outer",
+          "expected { destination = \"239.9.9.9\", source = \"10.9.0.2\" } with mode = \"tunnel-fixed\", but the "
+          "key is missing");
+    return;
+  }
+  const std::size_t before = table.report().errors.size();
+  TableReader reader(*node, table.full("outer"), table.report());
+  OuterTunnel outer;
+  reader.parsed("destination", outer.destination, Need::required, "a multicast address such as \"239.9.9.9\"",
+                IpAddress::parse);
+  reader.parsed("source", outer.source, Need::required, "this gateway's address on black such as \"10.9.0.2\"",
+                IpAddress::parse);
+  std::uint8_t number = 0;
+  if (reader.integer("ttl", number, 1, 255)) outer.ttl = number;
+  if (reader.integer("dscp", number, 0, 63)) outer.dscp = number;
+  reader.finish();
+  if (table.report().errors.size() != before) return;
+  if (auto valid = validate(outer); !valid) {
+    table.note(*node, "outer", valid.error().message);
+  } else {
+    group.outer = outer;
+  }
+}
+
 void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("id", group.id, Need::required);
   table.choice<MemberRole>(
@@ -191,6 +226,7 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("keyserver_id", group.keyserver_id, Need::required);
   read_selectors(table, group.selectors);
   read_group_flow(table, group.flow, group.mode);
+  read_outer(table, group);
   read_join(table, group);
   read_password(table, group);
   read_spi_range(table, group.spi_range, Need::required);
@@ -265,11 +301,8 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
   if (black && red && !config.red.device.empty() && config.red.device == config.black.device &&
       config.red.device != "null")
     report.error(*black, "black.device", "expected another device than red's, got \"" + config.black.device + "\"");
-  std::uint8_t version = 4;
-  for (const MemberGroup& group : config.member.groups)
-    for (const Selector& selector : group.selectors)
-      version = std::max(version, selector.destination.address.family);
-  const std::uint32_t needed = needed_black_mtu(config.red.mtu, version);
+  const auto needs = black_mtu_needs(config);
+  const std::uint32_t needed = needs.empty() ? 0 : needs.back().bytes;
   if (black && config.black.mtu < needed) {
     const Node* mtu = black->find("mtu");
     report.warning(mtu ? *mtu : *black, "black.mtu",
@@ -291,6 +324,10 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
     if (found == served.end())
       report.warning(*keyserver, "keyserver.group",
                      "[[member.group]] \"" + group.id + "\" names this key server, which has no such group");
+    else if (found->mode != group.mode)
+      report.warning(*keyserver, "keyserver.group",
+                     "group \"" + group.id + "\" has the mode " + text(found->mode) + " here and " + text(group.mode) +
+                         " in [[member.group]]");
     else if (found->flow.suite != group.flow.suite)
       report.warning(*keyserver, "keyserver.group",
                      "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->flow.suite)) +

@@ -62,7 +62,10 @@ void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mo
                                                   {{"certificate", Authentication::certificate},
                                                    {"password", Authentication::password},
                                                    {"certificate+password", Authentication::certificate_and_password}});
-  table.choice<EspMode>("mode", mode, Need::optional, {{"tunnel-preserve", EspMode::tunnel_preserve}});
+  table.choice<EspMode>("mode", mode, Need::optional,
+                        {{"tunnel-preserve", EspMode::tunnel_preserve},
+                         {"tunnel-fixed", EspMode::tunnel_fixed},
+                         {"transport", EspMode::transport}});
   if (table.report().errors.size() != before) return;
 
   check_suite(table, suite, flow);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/esp_overhead.h"
 #include "controlplane/config/table_reader.h"
 
 namespace sealcast::config {
@@ -191,11 +192,21 @@ std::string_view name(EngineChoice engine) {
   return "?";
 }
 
-std::uint32_t needed_black_mtu(std::uint32_t red_mtu, std::uint8_t ip_version) {
-  const std::uint32_t outer = ip_version == 6 ? 40 : 20;
-  const std::uint32_t sealed =
-      (red_mtu + 2 + 3) / 4 * 4;  // packet, pad length, next header, padded to 4 (RFC 4303 §2.4)
-  return outer + 8 + 8 + sealed + 16;
+std::uint32_t needed_black_mtu(std::uint32_t red_mtu, std::uint8_t ip_version, EspMode mode) {
+  return sealed_bytes(mode, ip_version, red_mtu);
+}
+
+std::vector<BlackMtuNeed> black_mtu_needs(const GatewayConfig& config) {
+  std::vector<BlackMtuNeed> needs;
+  for (const MemberGroup& group : config.member.groups) {
+    for (const Selector& selector : group.selectors) {
+      const std::uint8_t family = group.outer ? group.outer->destination.family : selector.destination.address.family;
+      const BlackMtuNeed need{group.mode, family, needed_black_mtu(config.red.mtu, family, group.mode)};
+      if (std::find(needs.begin(), needs.end(), need) == needs.end()) needs.push_back(need);
+    }
+  }
+  std::stable_sort(needs.begin(), needs.end(), [](const auto& a, const auto& b) { return a.bytes < b.bytes; });
+  return needs;
 }
 
 bool overlaps(const Selector& a, const Selector& b) {

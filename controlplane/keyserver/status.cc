@@ -63,7 +63,7 @@ json group_json(const GroupState& group, SteadyTime now) {
   json out = {{"group", group.config().id},
               {"suite", handshake::name(group.config().flow.suite)},
               {"variant", group.config().flow.variant},
-              {"mode", "tunnel-preserve"},
+              {"mode", text(group.config().mode)},
               {"handing_over", group.handing_over()},
               {"selectors", json::array()},
               {"epochs", json::array()},

@@ -9,18 +9,6 @@ namespace {
 
 using handshake::GroupKeying;
 
-std::string text(EspMode mode) {
-  switch (mode) {
-    case EspMode::tunnel_preserve:
-      return "tunnel-preserve";
-    case EspMode::tunnel_fixed:
-      return "tunnel-fixed";
-    case EspMode::transport:
-      return "transport";
-  }
-  return fmt::format("unknown ({})", static_cast<unsigned>(mode));
-}
-
 Result<void> check_origin(const config::MemberGroup& group, const GroupKeying& keying) {
   // Before anything is compared with what is remembered, since the id is part of the memory's key.
   if (keying.key_server_id != group.keyserver_id)

@@ -95,7 +95,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     memory_ = std::move(*memory);
     // Every group's policy stands before anything else happens (H10).
     for (const config::MemberGroup& group : settings_.member.groups)
-      if (auto done = plane_.protect(group.id, {group.selectors, group.mode, std::nullopt, group.join}); !done)
+      if (auto done = plane_.protect(group.id, {group.selectors, group.mode, group.outer, group.join}); !done)
         return done;
     const auto weak = weak_from_this();
     for (const config::MemberGroup& group : settings_.member.groups) {
