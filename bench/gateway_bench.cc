@@ -31,7 +31,6 @@ using namespace dataplane;
 namespace {
 
 constexpr std::uint32_t memory_mb = 384;
-constexpr bool ipv6_and_modes = false;  // the path cannot yet
 
 struct Stage {
   std::string folder;
@@ -141,13 +140,12 @@ void register_path() {
                                   std::size_t{1400}, std::size_t{9000}, imix}) {
     add({.frame_bytes = bytes});
     add({.key_bytes = 32, .frame_bytes = bytes});
-    if (ipv6_and_modes) add({.family = 6, .frame_bytes = bytes});
+    add({.family = 6, .frame_bytes = bytes});
     benchmark::RegisterBenchmark(("gateway/forward/" + size_name({.frame_bytes = bytes})).c_str(),
                                  [=](benchmark::State& state) { forward(state, {.frame_bytes = bytes}); })
         ->UseManualTime();
   }
   for (const std::size_t bytes : {64, 1400}) {
-    if (!ipv6_and_modes) break;
     add({.mode = EspMode::tunnel_fixed, .frame_bytes = bytes}, "/tunnel_fixed");
     add({.mode = EspMode::transport, .frame_bytes = bytes}, "/transport");
   }

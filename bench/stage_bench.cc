@@ -1,11 +1,11 @@
-// stages/<seal|open>/v4/aes128/<frame bytes>: what each stage of the path costs, in TSC ticks a packet.
+// stages/<seal|open>/v<4|6>/aes128/<frame bytes>: what each stage of the path costs, in TSC ticks a packet.
 //
 // The same traffic runs in turns of a few passes through growing parts of the path; a stage costs what the run with it
 // takes longer than the run without it. Out-of-order cores overlap neighbouring stages, so only such differences add up
 // to the whole; a clock read around each stage would not. Runs, each between the same two ports:
 //   io        rx burst, tx burst, nothing between                        → rx + tx
 //   frames    + to_frames, send_frames (dataplane/dpdk/lane.h)           → frames
-//   parse     + parse_frame                                              → parse
+//   parse     + link and IP header read and checked                      → parse
 //   look-up   + seal: policy look-up; open: SPI look-up and replay check → lookup
 //   path      the worker itself, with an engine that leaves packets as they are → path
 //   whole     the worker with the real engine                            → aead
@@ -31,6 +31,38 @@ enum Run { io, split_rx, frames, parse, lookup, path, whole, run_count };
 // One turn of a run: ticks of so many passes over the recording, in ticks a packet.
 constexpr std::size_t passes_a_turn = 16;
 
+// Link and IP header of a multicast packet, as the worker reads them.
+template <typename Family>
+bool read(Frame& frame, Packet& packet) {
+  if constexpr (Family::family == 6) {
+    return parse_frame(frame, packet) == DropReason::none;
+  } else {
+    if (!parse_link(frame, packet.ether_type, packet.ip_offset) || packet.ether_type != ether_type_ipv4) return false;
+    if (parse_ipv4(frame.data + packet.ip_offset, frame.length - packet.ip_offset, packet) != DropReason::none)
+      return false;
+    cut_padding(frame, packet);
+    return is_multicast(packet);
+  }
+}
+
+template <typename Family>
+bool find_group(Frame& frame, const Snapshot& snapshot) {
+  Packet packet;
+  PacketKeyOf<typename Family::Address> key;
+  std::uint32_t group = 0;
+  return read<Family>(frame, packet) && packet_key<Family>(frame.data + packet.ip_offset, packet, key) &&
+         snapshot.policy->find(key, group) == Match::found;
+}
+
+template <typename Family>
+bool find_sa(Frame& frame, const Snapshot& snapshot) {
+  Packet packet;
+  if (!read<Family>(frame, packet)) return false;
+  const std::uint8_t* esp = frame.data + packet.ip_offset + packet.header_bytes;
+  const SpiTable::Entry* entry = snapshot.spis.find(load32(esp));
+  return entry != nullptr && entry->sa->replay.check(load64(esp + 8));
+}
+
 // The cost of reading the clock, as it shows between two reads in a row.
 std::uint64_t clock_ticks() {
   std::uint64_t least = ~std::uint64_t{0};
@@ -41,6 +73,7 @@ std::uint64_t clock_ticks() {
   return least;
 }
 
+template <typename Family>
 class Turns {
  public:
   Turns(const Traffic& traffic, Side side)
@@ -85,32 +118,17 @@ class Turns {
     std::uint64_t ticks = 0;
     switch (which) {
       case frames:
-        ticks = lane_pass(source, [](std::span<Frame> burst) {
-          for (Frame& frame : burst)
-            frame.verdict = Verdict::forward;
-        });
+        ticks = each(source, [](Frame&) { return true; });
         break;
       case parse:
-        ticks = lane_pass(source, [&](std::span<Frame> burst) {
-          for (Frame& frame : burst) {
-            Packet packet;
-            refused_ += parse_frame(frame, packet) != DropReason::none;
-            frame.verdict = Verdict::forward;
-          }
+        ticks = each(source, [](Frame& frame) {
+          Packet packet;
+          return read<Family>(frame, packet);
         });
         break;
       case lookup:
-        if (side_ == Side::seal) {
-          ticks = lane_pass(source, [&](std::span<Frame> burst) {
-            for (Frame& frame : burst)
-              find_group(frame, snapshot);
-          });
-        } else {
-          ticks = lane_pass(source, [&](std::span<Frame> burst) {
-            for (Frame& frame : burst)
-              find_sa(frame, snapshot);
-          });
-        }
+        ticks = side_ == Side::seal ? each(source, [&](Frame& frame) { return find_group<Family>(frame, snapshot); })
+                                    : each(source, [&](Frame& frame) { return find_sa<Family>(frame, snapshot); });
         break;
       default:
         ticks = side_ == Side::seal ? lane_pass(source,
@@ -128,27 +146,15 @@ class Turns {
     return static_cast<double>(ticks);
   }
 
-  void find_group(Frame& frame, const Snapshot& snapshot) {
-    Packet packet;
-    PacketKey key;
-    std::uint32_t group = 0;
-    const bool ok = parse_frame(frame, packet) == DropReason::none &&
-                    packet_key(frame.data + packet.ip_offset, packet, key) &&
-                    snapshot.policy->find(key, group) == Match::found;
-    refused_ += !ok;
-    frame.verdict = Verdict::forward;
-  }
-
-  void find_sa(Frame& frame, const Snapshot& snapshot) {
-    Packet packet;
-    bool ok = parse_frame(frame, packet) == DropReason::none;
-    if (ok) {
-      const std::uint8_t* esp = frame.data + packet.ip_offset + packet.header_bytes;
-      const SpiTable::Entry* entry = snapshot.spis.find(load32(esp));
-      ok = entry != nullptr && entry->sa->replay.check(load64(esp + 8));
-    }
-    refused_ += !ok;
-    frame.verdict = Verdict::forward;
+  // Forwards every frame after step looked at it; counts those it refuses.
+  template <typename Step>
+  std::uint64_t each(const Port& source, Step&& step) {
+    return lane_pass(source, [&](std::span<Frame> burst) {
+      for (Frame& frame : burst) {
+        refused_ += !step(frame);
+        frame.verdict = Verdict::forward;
+      }
+    });
   }
 
   template <typename Process>
@@ -190,8 +196,9 @@ class Turns {
   std::array<std::vector<double>, run_count> samples_;
 };
 
+template <typename Family>
 void stages(benchmark::State& state, const Traffic& traffic, Side side) {
-  Turns turns(traffic, side);
+  Turns<Family> turns(traffic, side);
   const std::uint64_t dropped[] = {turns.real().dropped(), turns.hollow().dropped()};
   for (auto _ : state) {
     for (int which = 0; which < run_count; ++which)
@@ -219,11 +226,17 @@ void stages(benchmark::State& state, const Traffic& traffic, Side side) {
 }  // namespace
 
 void register_stages() {
-  for (const Side side : {Side::seal, Side::open})
-    for (const std::size_t bytes : {64, 1400})
-      benchmark::RegisterBenchmark(
-          (std::string("stages/") + name(side) + "/v4/aes128/" + std::to_string(bytes)).c_str(),
-          [=](benchmark::State& state) { stages(state, {.frame_bytes = bytes}, side); });
+  for (const Side side : {Side::seal, Side::open}) {
+    const std::string label = std::string("stages/") + name(side);
+    for (const std::size_t bytes : {64, 1400}) {
+      const std::string rest = "/aes128/" + std::to_string(bytes);
+      benchmark::RegisterBenchmark((label + "/v4" + rest).c_str(),
+                                   [=](benchmark::State& state) { stages<V4>(state, {.frame_bytes = bytes}, side); });
+      benchmark::RegisterBenchmark((label + "/v6" + rest).c_str(), [=](benchmark::State& state) {
+        stages<V6>(state, {.family = 6, .frame_bytes = bytes}, side);
+      });
+    }
+  }
 }
 
 }  // namespace sealcast::bench
