@@ -20,6 +20,7 @@
 
 namespace sealcast::dataplane {
 
+class HostFilter;
 struct Packet;
 class ParkingLot;
 
@@ -38,6 +39,7 @@ struct PathSettings {
   std::array<std::uint8_t, 16> red_address6{};              // source of Packet Too Big on red; zeros: none is sent
   bool reassemble = false;                                  // fragments of ESP packets: put together, not dropped
   std::vector<Prefix> local_red_sources = {};               // an opened packet from one of these is a loop
+  const HostFilter* host = nullptr;                         // of the gateway's own interface on black, if it has one
 };
 
 // Written by the worker alone.

@@ -1,6 +1,7 @@
 // What crosses in clear: everything that is neither ESP nor multicast that a group protects, by rule and by measure.
 #include <cstring>
 
+#include "dataplane/host_filter.h"
 #include "dataplane/igmp.h"
 #include "dataplane/mld.h"
 #include "dataplane/packet.h"
@@ -49,6 +50,11 @@ DropReason Worker::other_from_black(Frame& frame, const Packet& packet, DropReas
                                     const Snapshot&) noexcept {
   ClearPacket clear;
   if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
+  if (settings_.host != nullptr && packet.ip_offset == ethernet_bytes &&
+      settings_.host->wants(frame.data, clear) != HostFilter::Class::none) {
+    frame.verdict = Verdict::punt;
+    return DropReason::none;
+  }
   // The gateway is a listener on black itself, whether or not its hosts may hear queries.
   if (is_membership(clear) && frame.length <= HostFrame::most_bytes &&
       (is_igmp(clear) ? check_igmp_query(clear) : check_mld_query(clear)) == DropReason::none &&

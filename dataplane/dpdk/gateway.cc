@@ -6,12 +6,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <mutex>
 #include <thread>
 
 #include "dataplane/aead/engine.h"
 #include "dataplane/black_listener.h"
 #include "dataplane/control.h"
 #include "dataplane/dpdk/eal.h"
+#include "dataplane/dpdk/host_interface.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/port_keeper.h"
 #include "dataplane/dpdk/rcu_publisher.h"
@@ -43,12 +45,14 @@ WorkerThreadCounters operator+(WorkerThreadCounters a, const WorkerThreadCounter
 // The plane's own control, with what only this layer counts added to its statistics.
 class GatewayControl final : public DataPlaneControl {
  public:
-  GatewayControl(DataPlane& plane, std::function<void(DataPlaneStatistics&)> add)
-      : plane_(plane), add_(std::move(add)) {}
+  GatewayControl(DataPlane& plane, std::function<void(DataPlaneStatistics&)> add, std::function<void()> policy_changed)
+      : plane_(plane), add_(std::move(add)), policy_changed_(std::move(policy_changed)) {}
 
   std::uint32_t workers() const override { return plane_.workers(); }
   Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
-    return plane_.protect(group_id, protection);
+    auto done = plane_.protect(group_id, protection);
+    if (done) policy_changed_();
+    return done;
   }
   Result<void> install(GroupEpoch epoch) override { return plane_.install(std::move(epoch)); }
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
@@ -79,6 +83,7 @@ class GatewayControl final : public DataPlaneControl {
  private:
   DataPlane& plane_;
   std::function<void(DataPlaneStatistics&)> add_;
+  std::function<void()> policy_changed_;
 };
 
 // Destroyed in reverse: threads, ports, plane, publisher.
@@ -86,6 +91,7 @@ struct GatewayDataPlane::State {
   GatewayOptions options;
   PortSpec red_spec, black_spec;
   std::unique_ptr<RcuPublisher> publisher;
+  std::unique_ptr<HostInterface> host;  // before the plane, whose workers ask its filter
   std::unique_ptr<DataPlane> plane;
   std::unique_ptr<GatewayControl> control;
   std::vector<std::unique_ptr<Reassembler>> reassemblers;  // their buffers may be in the ports' rings
@@ -95,14 +101,65 @@ struct GatewayDataPlane::State {
   std::unique_ptr<PortKeeper> keeper;
   WorkerThreadCounters before;  // of threads that have ended
 
+  // What the black port must receive, from two threads: for the policy, and for the host interface's addresses.
+  std::mutex filter_mutex;
+  PortFilter black_filter;
+  std::vector<MacAddress> host_groups;
+
   WorkerThreadCounters counters() const { return threads ? before + threads->counters() : before; }
   std::vector<PortStatistics> port_statistics() const;
   void add_to(DataPlaneStatistics& all) const;
   Result<std::unique_ptr<Port>> open(const char* role, const PortSpec& spec, std::uint16_t mtu) const;
   void listen();
   void leave();
+  void policy_changed();
+  void host_changed(const HostAddresses& addresses);
+  void filter_black();  // filter_mutex is held
+  Result<void> start_host();
   void stop();
 };
+
+// Called with every group before the ports are open, when it costs nothing.
+void GatewayDataPlane::State::policy_changed() {
+  if (!red || !black) return;
+  red->set_multicast(plane->listener().red_filter());
+  const std::lock_guard lock(filter_mutex);
+  black_filter = plane->listener().black_filter();
+  filter_black();
+}
+
+// Neighbours ask for an IPv6 address by the group of its last three bytes (RFC 4861 §4.3).
+void GatewayDataPlane::State::host_changed(const HostAddresses& addresses) {
+  const std::lock_guard lock(filter_mutex);
+  host_groups.clear();
+  for (const IpAddress& own : addresses.addresses)
+    if (own.family == 6) host_groups.push_back({0x33, 0x33, 0xff, own.bytes[13], own.bytes[14], own.bytes[15]});
+  filter_black();
+}
+
+void GatewayDataPlane::State::filter_black() {
+  PortFilter wanted = black_filter;
+  if (!wanted.all_multicast) {
+    wanted.multicast.insert(wanted.multicast.end(), host_groups.begin(), host_groups.end());
+    std::sort(wanted.multicast.begin(), wanted.multicast.end());
+    wanted.multicast.erase(std::unique(wanted.multicast.begin(), wanted.multicast.end()), wanted.multicast.end());
+  }
+  black->set_multicast(wanted);
+}
+
+Result<void> GatewayDataPlane::State::start_host() {
+  if (!host) return {};
+  HostInterface::Run run;
+  run.pool = black->pool();
+  run.workers = options.workers;
+  run.tsc_hz = rte_get_tsc_hz();
+  // A card hears its own address alone, unless a bypass rule makes it promiscuous; virtual devices hear everything, and
+  // what they call their address is not always theirs alone.
+  if (black_spec.kind == PortKind::pci) run.mac = black->mac();
+  run.synchronize = [this] { publisher->synchronize(); };
+  run.changed = [this](const HostAddresses& addresses) { host_changed(addresses); };
+  return host->start(std::move(run));
+}
 
 std::vector<PortStatistics> GatewayDataPlane::State::port_statistics() const {
   const auto of = [](const std::unique_ptr<Port>& port, const char* role, const GatewayPort& configured) {
@@ -144,6 +201,10 @@ void GatewayDataPlane::State::add_to(DataPlaneStatistics& all) const {
   all.cut += mine.cut;
   all.drops.push_back({"red_rx_missed", red ? red->rx_missed() : 0});
   all.drops.push_back({"black_rx_missed", black ? black->rx_missed() : 0});
+  if (!host) return;
+  const HostCounters its = host->counters();
+  all.drops.push_back({"host_not_allowed", its.not_allowed});
+  all.drops.push_back({"host_limited", its.limited});
 }
 
 Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, const PortSpec& spec,
@@ -198,6 +259,7 @@ void GatewayDataPlane::State::stop() {
     before = counters();
     threads.reset();
   }
+  if (host) host->stop();
   // The objects stay for their last figures, and until both devices have let go of each other's buffers.
   if (red) red->close();
   if (black) black->close();
@@ -242,6 +304,13 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   plane.path.reassemble = options.reassemble;
   plane.path.tsc_hz = rte_get_tsc_hz();
   plane.now_tsc = [] { return rte_rdtsc(); };
+  // Now, not at start(): a key server in this process may want to listen on its address.
+  if (options.black_host) {
+    auto host = HostInterface::open(*options.black_host, options.black.mtu);
+    if (!host) return tl::unexpected(host.error());
+    state->host = std::move(*host);
+    plane.path.host = &state->host->filter();
+  }
   state->publisher = std::make_unique<RcuPublisher>(options.workers);
   auto made = DataPlane::create(std::move(plane), std::move(*engine), *state->publisher);
   if (!made) return tl::unexpected(made.error());
@@ -249,8 +318,8 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   state->options = std::move(options);
   State* const raw = state.get();
   state->plane->set_port_statistics([raw] { return raw->port_statistics(); });
-  state->control =
-      std::make_unique<GatewayControl>(*state->plane, [raw](DataPlaneStatistics& all) { raw->add_to(all); });
+  state->control = std::make_unique<GatewayControl>(
+      *state->plane, [raw](DataPlaneStatistics& all) { raw->add_to(all); }, [raw] { raw->policy_changed(); });
   return std::unique_ptr<GatewayDataPlane>(new GatewayDataPlane(std::move(state)));
 }
 
@@ -283,6 +352,11 @@ Result<void> GatewayDataPlane::start() {
     return tl::unexpected(black.error());
   }
   s.black = std::move(*black);
+  s.policy_changed();
+  if (auto ok = s.start_host(); !ok) {
+    s.stop();
+    return ok;
+  }
 
   WorkerThreads::Settings settings;
   s.active.set({});  // the keeper gives them out
@@ -299,6 +373,7 @@ Result<void> GatewayDataPlane::start() {
   s.listen();
   for (const auto& reassembler : s.reassemblers)
     settings.reassemblers.push_back(reassembler.get());
+  settings.host = s.host.get();
   auto threads = WorkerThreads::start(std::move(settings));
   if (!threads) {
     s.stop();

@@ -13,6 +13,7 @@
 #include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
 #include "base/result.h"
+#include "dataplane/host_filter.h"
 
 namespace sealcast::dataplane {
 
@@ -24,6 +25,15 @@ using LogSink = std::function<void(LogLevel, std::string_view)>;
 struct GatewayPort {
   std::string device;        // port string (port_spec.h)
   std::uint16_t mtu = 1500;  // largest IP packet, bytes: 68..9000
+};
+
+// The gateway's own interface on its black port (docs/ports.md): address resolution, and TCP with key servers alone.
+struct HostOptions {
+  std::string interface;             // name of the kernel interface that is made, 1..15 bytes
+  std::optional<IpAddress> address;  // given to it; none: the operator does
+  std::uint8_t prefix_length = 0;
+  std::vector<HostEndpoint> remote;  // key servers that are called
+  std::vector<HostEndpoint> local;   // where a key server in this process listens
 };
 
 struct GatewayOptions {
@@ -40,7 +50,8 @@ struct GatewayOptions {
   std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
   bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped
   std::optional<IpAddress> black_address4, black_address6;  // sources of the gateway's own IGMP and MLD reports
-  LogSink log;                                              // empty: silence
+  std::optional<HostOptions> black_host;
+  LogSink log;  // empty: silence
 };
 
 // Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.

@@ -2,6 +2,7 @@
 // this folder and the benchmarks; the one header here with DPDK types.
 #pragma once
 
+#include <rte_cycles.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
 #include <rte_prefetch.h>
@@ -16,6 +17,7 @@
 #include "dataplane/counter.h"
 #include "dataplane/dpdk/active_ports.h"
 #include "dataplane/dpdk/cut.h"
+#include "dataplane/dpdk/host_interface.h"
 #include "dataplane/frame.h"
 #include "dataplane/worker.h"
 
@@ -72,7 +74,9 @@ inline void fit_buffer(const Frame& f) {
 // How frames leave: by a transmit queue of this worker's own, or by the ring to the worker that has one.
 struct Way {
   std::uint16_t port = 0, queue = 0;
-  rte_ring* ring = nullptr;  // null: the queue is our own
+  rte_ring* ring = nullptr;       // null: the queue is our own
+  HostInterface* host = nullptr;  // of that port, if it has one
+  std::uint32_t worker = 0;       // who asks it
 
   std::uint16_t receive(rte_mbuf** frames, std::uint16_t n) const {
     return port == no_port ? 0 : rte_eth_rx_burst(port, queue, frames, n);
@@ -85,6 +89,8 @@ struct Way {
     std::copy(frames, frames + n, buffers);
     return static_cast<std::uint16_t>(rte_ring_enqueue_burst(ring, buffers, n, nullptr));
   }
+  // A frame that came this way and is for the host interface. False: not taken over.
+  bool punt(rte_mbuf* frame) const { return host != nullptr && host->punt(worker, frame, rte_rdtsc()); }
 };
 
 // Where forwarded frames gather until they are sent; which of the burst's frames each came from does not matter here.
@@ -157,6 +163,9 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
       case Verdict::hand_off:
         if (!hooks.hand_off(i, f)) dead[deads++] = m;
         break;
+      case Verdict::punt:
+        if (!back.punt(m)) dead[deads++] = m;
+        break;
       case Verdict::reply: {
         fit_buffer(f);
         sign_answer(f, back);
@@ -174,7 +183,6 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
         hooks.cut(frames.subspan(i), i, sink);
         i = frames.size() - 1;  // the rest is settled
         break;
-      case Verdict::punt:  // no port has a host interface yet
       case Verdict::drop:
       case Verdict::forward:
         dead[deads++] = m;

@@ -38,6 +38,7 @@ struct WorkerThreads::State {
 
   void run(WorkerRun& me);
   void speak(WorkerRun& me);
+  void speak_for_host(WorkerRun& me);
   Result<void> launch(WorkerRun& me);
   Result<void> connect();
   Result<std::vector<rte_ring*>> make_rings(const std::string& what, std::uint32_t count);
@@ -106,6 +107,8 @@ Result<void> WorkerThreads::State::connect() {
       side.shared = is_red && hands_over;
       side.receive.queue = side.send.queue = static_cast<std::uint16_t>(run->index % queues);
       if (!side.receives) side.send.ring = outboxes[run->index % queues];
+      side.send.host = is_red ? nullptr : settings.host;
+      side.send.worker = run->index;
       side.inbox = inboxes[run->index];
       side.outbox = outboxes[run->index];
       if (hands_over) side.others.emplace(inboxes);
@@ -118,6 +121,18 @@ Result<void> WorkerThreads::State::connect() {
     spreads.push_back(std::move(*made));
   }
   return {};
+}
+
+// Sends what the host interface says.
+void WorkerThreads::State::speak_for_host(WorkerRun& me) {
+  if (settings.host == nullptr) return;
+  me.black.send.port = settings.ports->get().black;
+  rte_mbuf* said[lane_burst];
+  const std::uint32_t n = settings.host->take(said, lane_burst);
+  const std::uint16_t sent = n == 0 ? std::uint16_t{0} : me.black.send.send(said, static_cast<std::uint16_t>(n));
+  if (sent == n) return;
+  me.to_black.tx_full.add(n - sent);
+  rte_pktmbuf_free_bulk(said + sent, n - sent);
 }
 
 // Sends what the gateway's own listener has to say. Without a device it waits: reports are of use when one comes back.
@@ -147,6 +162,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
   unsigned empty_rounds = 0;
   while (!stop.load(std::memory_order_relaxed)) {
     speak(me);
+    if (me.index == 0) speak_for_host(me);
     for (unsigned i = 0; i < rounds_between_housekeeping; ++i) {
       if (me.round(settings.ports->get(), rcu.current()) != 0) {
         empty_rounds = 0;

@@ -16,6 +16,7 @@
 
 namespace sealcast::dataplane {
 
+class HostInterface;
 class Reassembler;
 
 // What a worker thread counts besides its Worker; read by the control thread.
@@ -41,6 +42,7 @@ class WorkerThreads {
     std::vector<Reassembler*> reassemblers;  // one a worker, which outlive the ports; empty: fragments are dropped
     RcuPublisher* publisher = nullptr;       // outlives this object
     void* black_pool = nullptr;              // rte_mempool: buffers for what the gateway itself says on black
+    HostInterface* host = nullptr;           // of the black port, if it has one; outlives this object
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);
   ~WorkerThreads();  // stops; frames on their way between workers are freed
