@@ -29,6 +29,19 @@ void log_line(dataplane::LogLevel level, std::string_view text) {
   }
 }
 
+// The host interface passes what the configuration names: key servers by address, and the one in this process.
+dataplane::HostOptions host_options(const config::GatewayConfig& config) {
+  const config::HostInterfaceConfig& given = *config.black.host;
+  dataplane::HostOptions out{given.interface, given.address, given.prefix_length, {}, {}};
+  for (const auto& group : config.member.groups)
+    for (const auto& server : group.keyservers)
+      if (const auto address = IpAddress::parse(server.host)) out.remote.push_back({*address, server.port});
+  if (config.keyserver)
+    for (const auto& listen : {config.keyserver->listen, config.keyserver->listen_isakmp})
+      if (listen) out.local.push_back({listen->address, listen->port});
+  return out;
+}
+
 dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   dataplane::GatewayOptions out;
   out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
@@ -45,6 +58,7 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.bypass = with_defaults(config.bypass);
   out.black_address4 = config.black.address4;
   out.black_address6 = config.black.address6;
+  if (config.black.host) out.black_host = host_options(config);
   out.log = log_line;
   return out;
 }

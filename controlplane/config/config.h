@@ -175,12 +175,20 @@ struct MemberConfig {
   std::vector<MemberGroup> groups;  // at least one; ids are distinct
 };
 
+// [black] host, host_address: the gateway's own kernel interface on black.
+struct HostInterfaceConfig {
+  std::string interface;             // name, 1..15 bytes
+  std::optional<IpAddress> address;  // unicast; none: the operator gives it one
+  std::uint8_t prefix_length = 0;    // of address
+};
+
 // [red], [black]
 struct PortConfig {
-  std::string device;                 // port string (docs/ports.md); relative paths in it already resolved
-  std::uint32_t mtu = 1500;           // bytes of IP packet
-  std::vector<Prefix> local_sources;  // red only: an opened packet from one of these is a loop and dropped
-  std::optional<IpAddress> address4;  // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
+  std::string device;                       // port string (docs/ports.md); relative paths in it already resolved
+  std::uint32_t mtu = 1500;                 // bytes of IP packet
+  std::vector<Prefix> local_sources;        // red only: an opened packet from one of these is a loop and dropped
+  std::optional<HostInterfaceConfig> host;  // black only
+  std::optional<IpAddress> address4;        // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
   // The gateway's own IPv6 address on this side: on red the source of Packet Too Big. None: such messages are not sent.
   std::optional<IpAddress> address6;
   bool reassemble = false;  // black only: put ESP packets together that were fragmented on the way

@@ -404,6 +404,37 @@ TEST(GatewayConfig, LocalSourcesOfRed) {
   EXPECT_THAT(texts(on_black.errors), testing::Contains(HasSubstr("black.local_sources: unknown key")));
 }
 
+TEST(GatewayConfig, AHostInterfaceOnBlack) {
+  const auto with = [](const std::string& lines) {
+    return parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1600\n" + lines), "gw.toml");
+  };
+  const auto loaded = with("host = \"tap:sc-host\"\nhost_address = \"10.9.0.5/24\"");
+  ASSERT_TRUE(loaded.ok());
+  ASSERT_TRUE(loaded.value->black.host);
+  EXPECT_EQ(loaded.value->black.host->interface, "sc-host");
+  EXPECT_EQ(loaded.value->black.host->address, *IpAddress::parse("10.9.0.5"));
+  EXPECT_EQ(loaded.value->black.host->prefix_length, 24);
+  EXPECT_FALSE(with("").value->black.host);
+  EXPECT_FALSE(with("host = \"tap:h\"").value->black.host->address);
+  EXPECT_EQ(with("host = \"tap:h\"\nhost_address = \"2001:db8::5/64\"").value->black.host->prefix_length, 64);
+  for (const auto& [lines, says] : {std::pair{"host = \"eth0\"", "unknown kind"},
+                                    std::pair{"host = \"af_packet:eth0\"", "expected \"tap:\" and the name"},
+                                    std::pair{"host = \"tap:h?queues=2\"", "without options"},
+                                    std::pair{"host = \"tap:sixteen-bytes-xx\"", "at most 15"},
+                                    std::pair{"host_address = \"10.9.0.5/24\"", "has no meaning without host"},
+                                    std::pair{"host = \"tap:h\"\nhost_address = \"10.9.0.5\"", "prefix's length"},
+                                    std::pair{"host = \"tap:h\"\nhost_address = \"10.9.0.5/33\"", "prefix's length"},
+                                    std::pair{"host = \"tap:h\"\nhost_address = \"239.1.1.1/24\"", "prefix's length"}})
+    EXPECT_THAT(texts(with(lines).errors), testing::Contains(HasSubstr(says))) << lines;
+  const auto named = parse_gateway_config(replaced(replaced(gateway_toml, "mtu = 1600", "mtu = 1600\nhost = \"tap:h\""),
+                                                   "10.9.0.1:7400", "ks.example:7400"),
+                                          "gw.toml");
+  EXPECT_THAT(texts(named.warnings), testing::Contains(HasSubstr("ks.example:7400 of group \"tv\" is given by name")));
+  const auto on_red =
+      parse_gateway_config(replaced(gateway_toml, "mtu = 1500", "mtu = 1500\nhost = \"tap:h\""), "gw.toml");
+  EXPECT_THAT(texts(on_red.errors), testing::Contains(HasSubstr("red.host: unknown key")));
+}
+
 TEST(GatewayConfig, PcapPortsResolveBothPaths) {
   const auto loaded = parse_gateway_config(
       replaced(gateway_toml, "af_packet:veth-red?framesz=4096", "pcap:in.pcap,/tmp/out.pcap?mbufs=4096"), "/d/gw.toml");

@@ -1,5 +1,6 @@
 // [gateway], [red], [black], [member] and [[member.group]]: a gateway's file.
 #include <algorithm>
+#include <charconv>
 
 #include "controlplane/config/table_reader.h"
 #include "controlplane/passwords/password_file.h"
@@ -47,12 +48,56 @@ Result<IpAddress> parse_own_ipv6(std::string_view text) {
   return address;
 }
 
+// "tap:NAME": a kernel interface that the gateway makes.
+Result<std::string> parse_host(std::string_view text) {
+  const auto port = dataplane::parse_port(text);
+  if (!port) return tl::unexpected(port.error());
+  if (port->kind != dataplane::PortKind::tap || port->text != "tap:" + port->target)
+    return fail("expected \"tap:\" and the name of an interface to be made, without options, got \"" +
+                std::string(text) + "\"");
+  return port->target;
+}
+
+struct OwnAddress {
+  IpAddress address;
+  std::uint8_t length = 0;
+};
+
+// An interface's address with the length of its network's prefix: unlike a Prefix it has host bits.
+Result<OwnAddress> parse_own_address(std::string_view text) {
+  const auto slash = text.find('/');
+  const auto address = IpAddress::parse(text.substr(0, slash));
+  const std::string_view digits = slash == std::string_view::npos ? std::string_view{} : text.substr(slash + 1);
+  unsigned length = 0;
+  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), length);
+  if (!address || address->is_multicast() || digits.empty() || error != std::errc{} ||
+      end != digits.data() + digits.size() || length == 0 || length > 8 * address->size())
+    return fail("expected an address with its prefix's length such as \"10.0.0.5/24\", got \"" + std::string(text) +
+                "\"");
+  return OwnAddress{*address, static_cast<std::uint8_t>(length)};
+}
+
+void read_host(TableReader& table, const Node& node, PortConfig& out) {
+  std::string name;
+  if (table.parsed("host", name, Need::optional, "\"tap:NAME\"", parse_host)) out.host.emplace().interface = name;
+  OwnAddress own;
+  if (!table.parsed("host_address", own, Need::optional, "an address such as \"10.0.0.5/24\"", parse_own_address))
+    return;
+  if (!out.host) {
+    if (!node.find("host")) table.note(*node.find("host_address"), "host_address", "has no meaning without host");
+    return;
+  }
+  out.host->address = own.address;
+  out.host->prefix_length = own.length;
+}
+
 void read_port(const TableReader& root, const Node& node, std::string_view name, Report& report, PortConfig& out) {
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
                [&](std::string_view text) { return dataplane::resolve_port(text, report.folder); });
   table.integer("mtu", out.mtu, 576, 9000);
   if (name == "red") read_local_sources(table, out.local_sources);
+  if (name == "black") read_host(table, node, out);
   IpAddress own4;
   if (name == "black" &&
       table.parsed("address4", own4, Need::optional, "an IPv4 address such as \"10.9.0.2\"", parse_own_ipv4))
@@ -310,6 +355,13 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
                        std::to_string(config.red.mtu) + " bytes, got " + std::to_string(config.black.mtu) +
                        ": the largest red packets will be dropped as too_big");
   }
+  if (black && config.black.host)
+    for (const MemberGroup& group : config.member.groups)
+      for (const HostPort& server : group.keyservers)
+        if (!IpAddress::parse(server.host))
+          report.warning(*black, "black.host",
+                         "key server " + server.text() + " of group \"" + group.id +
+                             "\" is given by name; over black only those given by address can be reached");
   if (!config.keyserver) return;
   const Node* keyserver = tree.find("keyserver");
   for (const MemberGroup& group : config.member.groups) {

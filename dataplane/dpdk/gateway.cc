@@ -230,15 +230,14 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
 // The gateway becomes a listener on black, and both ports let in what is needed.
 void GatewayDataPlane::State::listen() {
   BlackListener& listener = plane->listener();
-  red->set_multicast(listener.red_filter());
-  black->set_multicast(listener.black_filter());
-  membership::Listener::Options host;
-  host.mac = black->mac().value_or(MacAddress{});
-  host.address4 = options.black_address4;
-  host.address6 = options.black_address6;
-  host.mtu = std::min<std::uint32_t>(options.black.mtu, 1500);
-  host.random = [](std::uint32_t bound) { return static_cast<std::uint32_t>(rte_rand_max(std::uint64_t{bound} + 1)); };
-  listener.start(host);
+  policy_changed();
+  membership::Listener::Options own;
+  own.mac = black->mac().value_or(MacAddress{});
+  own.address4 = options.black_address4;
+  own.address6 = options.black_address6;
+  own.mtu = std::min<std::uint32_t>(options.black.mtu, 1500);
+  own.random = [](std::uint32_t bound) { return static_cast<std::uint32_t>(rte_rand_max(std::uint64_t{bound} + 1)); };
+  listener.start(own);
 }
 
 // Tells black that nobody listens here any more, if there is somebody to tell.
@@ -352,7 +351,6 @@ Result<void> GatewayDataPlane::start() {
     return tl::unexpected(black.error());
   }
   s.black = std::move(*black);
-  s.policy_changed();
   if (auto ok = s.start_host(); !ok) {
     s.stop();
     return ok;
