@@ -9,9 +9,18 @@ namespace {
 
 // Two lanes.
 using Half = __m256i;
-// Four lanes: 0 and 1 in a, 2 and 3 in b.
+// Four lanes: 0 and 1 in a, 2 and 3 in b. Copied register by register: what the compiler makes of whole structures goes
+// through memory and general registers.
 struct V {
   Half a, b;
+  V() = default;
+  SEALCAST_INLINE V(Half low, Half high) : a(low), b(high) {}
+  SEALCAST_INLINE V(const V& x) : a(x.a), b(x.b) {}
+  SEALCAST_INLINE V& operator=(const V& x) {
+    a = x.a;
+    b = x.b;
+    return *this;
+  }
 };
 // A round key in as many lanes as one AES instruction takes.
 using Row = Half;
@@ -215,10 +224,10 @@ SEALCAST_INLINE V load_some(uint64_t extent, const uint8_t* data) {
   }
   const Words words(extent);
   V x = {_mm256_maskload_epi32(words_at(data), words.a), _mm256_maskload_epi32(words_at(data + 32), words.b)};
-  if (const unsigned over = extent % 4; over != 0) {
-    uint32_t last;  // four bytes, of which `over` are new
+  if (const int over = static_cast<int>(extent % 4); over != 0) {
+    int last;  // four bytes, of which `over` are new
     __builtin_memcpy(&last, data + extent - 4, 4);
-    const Half rest = _mm256_set1_epi32(static_cast<int>(last >> (32 - 8 * over)));
+    const Half rest = _mm256_broadcastd_epi32(_mm_srl_epi32(_mm_cvtsi32_si128(last), _mm_cvtsi32_si128(32 - 8 * over)));
     x.a = _mm256_or_si256(x.a, _mm256_and_si256(rest, _mm256_cmpeq_epi32(words.count, words.at_a)));
     x.b = _mm256_or_si256(x.b, _mm256_and_si256(rest, _mm256_cmpeq_epi32(words.count, words.at_b)));
   }
@@ -232,13 +241,12 @@ SEALCAST_INLINE void store_some(uint64_t extent, uint8_t* data, V x) {
   const Words words(extent);
   _mm256_maskstore_epi32(reinterpret_cast<int*>(data), words.a, x.a);
   _mm256_maskstore_epi32(reinterpret_cast<int*>(data + 32), words.b, x.b);
-  if (const unsigned over = extent % 4; over != 0) {
+  if (const int over = static_cast<int>(extent % 4); over != 0) {
     // The last whole word and the one that is not, then four bytes across both.
     const Half two = _mm256_add_epi32(words.count, _mm256_set_epi32(0, 0, 0, 0, 0, 0, 0, -1));
     const Half picked = _mm256_blendv_epi8(_mm256_permutevar8x32_epi32(x.a, two), _mm256_permutevar8x32_epi32(x.b, two),
                                            _mm256_cmpgt_epi32(two, _mm256_set1_epi32(7)));
-    const auto both = static_cast<uint64_t>(_mm_cvtsi128_si64(_mm256_castsi256_si128(picked)));
-    const auto last = static_cast<uint32_t>(both >> (8 * over));
+    const int last = _mm_cvtsi128_si32(_mm_srl_epi64(_mm256_castsi256_si128(picked), _mm_cvtsi32_si128(8 * over)));
     __builtin_memcpy(data + extent - 4, &last, 4);
   }
 }
