@@ -391,11 +391,11 @@ TEST(GatewayConfig, LocalSourcesOfRed) {
   const auto with = [](const std::string& line) {
     return parse_gateway_config(replaced(gateway_toml, "mtu = 1500", "mtu = 1500\n" + line), "gw.toml");
   };
-  const auto loaded = with("local_sources = [\"10.1.0.0/24\", \"10.2.0.7\"]");
+  const auto loaded = with("local_sources = [\"10.1.0.0/24\", \"10.2.0.7\", \"2001:db8::/64\"]");
   ASSERT_THAT(texts(loaded.errors), IsEmpty());
-  EXPECT_THAT(loaded.value->red.local_sources,
-              ElementsAre(*Prefix::parse("10.1.0.0/24"), *Prefix::parse("10.2.0.7/32")));
-  for (const char* wrong : {"[\"10.1.0.1/24\"]", "[\"239.1.1.1\"]", "[\"2001:db8::/64\"]", "[7]", "[]"})
+  EXPECT_THAT(loaded.value->red.local_sources, ElementsAre(*Prefix::parse("10.1.0.0/24"), *Prefix::parse("10.2.0.7/32"),
+                                                           *Prefix::parse("2001:db8::/64")));
+  for (const char* wrong : {"[\"10.1.0.1/24\"]", "[\"239.1.1.1\"]", "[\"ff3e::/32\"]", "[7]", "[]"})
     EXPECT_THAT(texts(with(std::string("local_sources = ") + wrong).errors),
                 testing::Contains(HasSubstr("red.local_sources")))
         << wrong;

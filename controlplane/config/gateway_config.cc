@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 
 // Whose packets are at home on this red side, so that one coming back decrypted is a loop.
 void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
-  const Node* list = table.array("local_sources", Need::optional, 1, 64, "an array of IPv4 prefixes");
+  const Node* list = table.array("local_sources", Need::optional, 1, 64, "an array of prefixes");
   for (std::size_t i = 0; list && i < list->items.size(); ++i) {
     const Node& item = list->items[i];
     const std::string key = "local_sources[" + std::to_string(i) + "]";
@@ -24,8 +24,8 @@ void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
     auto prefix = Prefix::parse(item.text);
     if (!prefix)
       table.note(item, key, prefix.error().message);
-    else if (prefix->address.family != 4 || prefix->address.is_multicast())
-      table.note(item, key, "expected a unicast IPv4 prefix, got " + prefix->text());
+    else if (prefix->address.is_multicast())
+      table.note(item, key, "expected a unicast prefix, got " + prefix->text());
     else
       out.push_back(*prefix);
   }

@@ -12,7 +12,10 @@ namespace sealcast::dataplane {
 
 // What the distribution looks at. The packet path checks lengths and headers; here a frame too short to tell is other.
 struct Flow {
-  bool ip = false;        // IPv4 but IGMP, or IPv6
+  // IP multicast that a group may protect. Not what crosses in clear or not at all: unicast, link-local groups, IGMP
+  // and MLD. That stays with the worker that receives it, which meets the same frame should it come round on the other
+  // side, and measures all of it by one rate.
+  bool ip = false;
   bool fragment = false;  // IPv4: of a packet in pieces
   std::uint32_t hash = 0;
 };
@@ -35,10 +38,13 @@ inline Flow flow_of(const rte_mbuf* frame) noexcept {
   std::uint64_t hash = 0;
   if (type == 0x0800) {
     if (length < offset + min_ipv4_bytes || p[offset + 9] == protocol_igmp) return flow;
+    const std::uint32_t destination = load32(p + offset + 16);
+    if ((destination >> 28) != 0xe || (destination >> 8) == 0xe00000) return flow;
     flow.fragment = (load16(p + offset + 6) & 0x3fff) != 0;
     hash = load64(p + offset + 12) * mix;
   } else if (type == 0x86dd) {
-    if (length < offset + 40) return flow;
+    if (length < offset + 40 || p[offset + 6] == 0) return flow;  // hop-by-hop options: MLD, above all
+    if (p[offset + 24] != 0xff || (p[offset + 25] & 0x0f) <= 2) return flow;
     for (std::uint32_t i = 8; i < 40; i += 8)
       hash = (hash ^ load64(p + offset + i)) * mix;
   } else {
