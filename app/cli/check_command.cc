@@ -8,6 +8,7 @@
 
 #include "app/cli/commands.h"
 #include "app/exit_code.h"
+#include "base/esp_overhead.h"
 #include "controlplane/config/config.h"
 #include "controlplane/passwords/password_file.h"
 #include "controlplane/pki/inspect.h"
@@ -178,6 +179,17 @@ std::string black_mtus(const config::GatewayConfig& config) {
   return out;
 }
 
+// "1446 (tunnel-preserve, IPv4)": what fits the file's black MTU without being cut.
+std::string uncut_sizes(const config::GatewayConfig& config) {
+  std::string out;
+  for (const auto& need : config::black_mtu_needs(config)) {
+    if (!out.empty()) out += ", ";
+    out += std::to_string(largest_inner_bytes(need.mode, need.ip_version, config.black.mtu)) + " (" + text(need.mode) +
+           ", IPv" + std::to_string(need.ip_version) + ")";
+  }
+  return out;
+}
+
 int run(const std::string& file, bool verbose) {
   Report report;
   report.file = file;
@@ -192,7 +204,8 @@ int run(const std::string& file, bool verbose) {
       check_gateway(report, *loaded.value);
       needs = "a gateway's file; needs " + std::to_string(loaded.value->memory_mb) +
               " MB of hugepages and, for red packets of " + std::to_string(loaded.value->red.mtu) +
-              " bytes, a black MTU of " + black_mtus(*loaded.value);
+              " bytes, a black MTU of " + black_mtus(*loaded.value) + "; through its black MTU of " +
+              std::to_string(loaded.value->black.mtu) + " fit uncut red packets of up to " + uncut_sizes(*loaded.value);
     }
   } else if (kind.ok()) {
     auto loaded = config::load_keyserver_config(file);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/esp_overhead.h"
 #include "controlplane/config/table_reader.h"
 #include "controlplane/passwords/password_file.h"
 #include "dataplane/dpdk/port_spec.h"  // port strings; brings no DPDK
@@ -350,10 +351,22 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
   const std::uint32_t needed = needs.empty() ? 0 : needs.back().bytes;
   if (black && config.black.mtu < needed) {
     const Node* mtu = black->find("mtu");
-    report.warning(mtu ? *mtu : *black, "black.mtu",
-                   "expected at least " + std::to_string(needed) + " for red packets of " +
-                       std::to_string(config.red.mtu) + " bytes, got " + std::to_string(config.black.mtu) +
-                       ": the largest red packets will be dropped as too_big");
+    const BlackMtuNeed& most = needs.back();
+    const std::uint32_t fits = largest_inner_bytes(most.mode, most.ip_version, config.black.mtu);
+    report.warning(
+        mtu ? *mtu : *black, "black.mtu",
+        "expected at least " + std::to_string(needed) + " for red packets of " + std::to_string(config.red.mtu) +
+            " bytes, got " + std::to_string(config.black.mtu) + ": red packets longer than " + std::to_string(fits) +
+            " bytes will be cut, or dropped as too_big where that is not allowed (DF, IPv6, transport mode)");
+    const bool ipv6 = std::any_of(config.member.groups.begin(), config.member.groups.end(), [](const auto& group) {
+      return std::any_of(group.selectors.begin(), group.selectors.end(),
+                         [](const auto& selector) { return selector.destination.address.family == 6; });
+    });
+    if (ipv6 && fits < min_ipv6_mtu)
+      report.warning(mtu ? *mtu : *black, "black.mtu",
+                     "no room for the 1280 bytes every IPv6 host may send whatever it is told: expected at least " +
+                         std::to_string(sealed_bytes(most.mode, most.ip_version, min_ipv6_mtu)) + ", got " +
+                         std::to_string(config.black.mtu));
   }
   if (black && config.black.host)
     for (const MemberGroup& group : config.member.groups)
