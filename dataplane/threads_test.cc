@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstring>
+#include <deque>
 #include <set>
 #include <thread>
 
@@ -140,6 +141,108 @@ TEST(Threads, RekeysUnderTrafficLoseNothingAndReuseNothing) {
       spis.insert(spi);
   }
   EXPECT_EQ(spis.size(), workers * epochs);  // every epoch had its turn
+}
+
+// Keys arrive while packets of their slots are parked at the workers: everything is opened, in its order.
+TEST(Threads, DATA1_PacketsBeforeTheirKeysAreOpenedAsTheKeysArrive) {
+  constexpr std::uint32_t workers = 2, first_slot = 10, slots = 60, each = 24, base = 0x10000000;
+  CountingPublisher publisher(workers);
+  DataPlaneOptions options;
+  options.workers = workers;
+  options.path.tsc_hz = 1'000'000'000;
+  options.now_tsc = [] { return std::uint64_t{1}; };
+  options.now = [] { return SteadyTime(std::chrono::nanoseconds(1)); };
+  auto made = DataPlane::create(std::move(options), std::move(*aead::create_engine("auto")), publisher);
+  ASSERT_TRUE(made);
+  DataPlane& plane = **made;
+  const std::vector<Selector> tv = {selector("239.1.1.0/24")};
+  ASSERT_TRUE(plane.protect("tv", {tv}));
+  GroupEpoch epoch;
+  epoch.group_id = "tv";
+  epoch.epoch = 1;
+  epoch.selectors = tv;
+  epoch.replay_window = 1024;
+  epoch.spi_prefix = base;
+  epoch.expires = epoch.lease_until = SteadyTime(std::chrono::hours(1));
+  epoch.inbound.push_back({key_of(base + first_slot - 1), 0});
+  ASSERT_TRUE(plane.install(std::move(epoch)));
+
+  // By worker: its slots' packets, woven into each other.
+  std::array<std::vector<Bytes>, workers> packets;
+  for (std::uint64_t number = 1; number <= each; ++number)
+    for (std::uint32_t slot = first_slot; slot < first_slot + slots; ++slot) {
+      EspFields fields;
+      fields.spi = base + slot;
+      fields.number = number;
+      packets[worker_of_spi(fields.spi, workers)].push_back(esp_frame(
+          fields, ipv4({}, udp(static_cast<std::uint16_t>(slot), static_cast<std::uint16_t>(number), pattern(4)))));
+    }
+  std::atomic<std::uint64_t> opened{0}, reordered{0}, refused{0}, parked{0};
+  std::atomic<std::uint32_t> running{workers};
+  std::vector<std::thread> threads;
+  for (std::uint32_t w = 0; w < workers; ++w) {
+    threads.emplace_back([&, w] {
+      std::vector<Bytes> buffers;
+      for (const Bytes& packet : packets[w]) {
+        buffers.emplace_back(packet.size() + 64);
+        std::memcpy(buffers.back().data() + 32, packet.data(), packet.size());
+      }
+      std::array<std::uint16_t, first_slot + slots> last{};
+      const auto judge = [&](const Frame& out) {
+        if (out.verdict == Verdict::park) {
+          ++parked;
+        } else if (out.verdict != Verdict::forward) {
+          ++refused;
+        } else {
+          ++opened;
+          const auto slot = load_be<std::uint16_t>(out.data + 34), number = load_be<std::uint16_t>(out.data + 36);
+          if (slot >= last.size() || number != last[slot] + 1) ++reordered;
+          if (slot < last.size()) last[slot] = number;
+        }
+      };
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+      std::size_t next = 0;
+      while (next < buffers.size() || plane.worker(w).parks()) {
+        if (std::chrono::steady_clock::now() > deadline) break;
+        const Snapshot& snapshot = publisher.quiescent(w);
+        std::array<Frame, 8> burst;
+        while (const std::size_t n = plane.worker(w).unpark(burst, 1, snapshot))
+          for (std::size_t i = 0; i < n; ++i)
+            judge(burst[i]);
+        const std::size_t n = std::min(burst.size(), buffers.size() - next);
+        for (std::size_t i = 0; i < n; ++i, ++next) {
+          burst[i] = Frame{};
+          burst[i].data = buffers[next].data() + 32;
+          burst[i].length = static_cast<std::uint32_t>(buffers[next].size() - 64);
+          burst[i].headroom = burst[i].tailroom = 32;
+        }
+        plane.worker(w).black_burst({burst.data(), n}, 1, snapshot);
+        for (std::size_t i = 0; i < n; ++i)
+          judge(burst[i]);
+        std::this_thread::yield();
+      }
+      publisher.leave(w);
+      --running;
+    });
+  }
+  std::deque<std::uint32_t> wanted;
+  while (running != 0) {
+    for (const SlotWanted& want : plane.take_events().slots_wanted)
+      wanted.push_back(want.slot);
+    std::vector<sealcast::InboundSa> keys;
+    for (; !wanted.empty() && keys.size() < 4; wanted.pop_front())  // the others wait: their packets, too
+      keys.push_back({key_of(base + wanted.front()), 0});
+    if (!keys.empty()) {
+      EXPECT_TRUE(plane.add_inbound("tv", 1, std::move(keys)));
+    }
+    std::this_thread::yield();
+  }
+  for (auto& thread : threads)
+    thread.join();
+  EXPECT_EQ(opened.load(), std::uint64_t{slots} * each);
+  EXPECT_EQ(reordered.load(), 0U);
+  EXPECT_EQ(refused.load(), 0U);
+  EXPECT_GT(parked.load(), 0U);
 }
 
 }  // namespace

@@ -363,6 +363,7 @@ TEST(GatewayConfig, EveryValueArrives) {
   EXPECT_EQ(config.admin_socket, "/run/sealcast/gateway.sock");
   EXPECT_EQ(config.state, "/etc/sealcast/gateway.state");
   EXPECT_EQ(config.workers, 2u);
+  EXPECT_FALSE(config.spread);
   EXPECT_THAT(config.cores, ElementsAre(0u, 1u));
   EXPECT_EQ(config.engine, EngineChoice::ipsec_mb);
   EXPECT_EQ(config.memory_mb, 128u);
@@ -442,11 +443,19 @@ TEST(GatewayConfig, PcapPortsResolveBothPaths) {
   EXPECT_EQ(loaded.value->red.device, "pcap:/d/in.pcap,/tmp/out.pcap?mbufs=4096");
 }
 
+TEST(GatewayConfig, SpreadsStreamsOnRequest) {
+  const auto loaded =
+      parse_gateway_config(replaced(gateway_toml, "workers = 2", "workers = 2\nspread = true"), "gw.toml");
+  ASSERT_TRUE(loaded.ok());
+  EXPECT_TRUE(loaded.value->spread);
+}
+
 TEST(GatewayConfig, RefusesWrongValues) {
   for (const Wrong& wrong :
        {Wrong{"cores = [0, 1]", "cores = [0]", "expected one core for each of 2 workers, got an array of 1 value"},
         Wrong{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
         Wrong{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
+        Wrong{"workers = 2", "workers = 2\nspread = 1", "gateway.spread: expected true or false, got 1"},
         Wrong{"\"ipsec_mb\"", "\"fast\"",
               "expected \"auto\" or \"burst\" or \"burst-512\" or \"burst-256\" or \"ipsec_mb\" or \"openssl\", got "
               "\"fast\""},

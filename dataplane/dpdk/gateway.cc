@@ -215,7 +215,8 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
   config.mtu = mtu;
   // As many queues as there are workers; where the port offers fewer, workers share them. One keeps a spread stream in
   // its order.
-  const std::uint16_t offered = spec.kind == PortKind::null || spec.kind == PortKind::pci ? 16 : spec.queues;
+  const bool any_number = spec.kind == PortKind::null || (spec.kind == PortKind::pci && spec.queues <= 1);
+  const std::uint16_t offered = any_number ? std::uint16_t{16} : spec.queues;
   config.queues = options.spread
                       ? std::uint16_t{1}
                       : std::min(static_cast<std::uint16_t>(options.workers), std::max<std::uint16_t>(offered, 1));
