@@ -7,6 +7,7 @@
 #include "app/daemon/keyserver_commands.h"
 #include "app/gateway/drop_watch.h"
 #include "app/gateway/key_export.h"
+#include "app/gateway/trace.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/admin/status_json.h"
 #include "controlplane/keyserver/key_server.h"
@@ -136,6 +137,13 @@ Result<void> Gateway::start() {
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
   if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server);
   s.admin->handle("status", [this](const std::string&) { return state_->status(); });
+  s.admin->handle("what-if", [this](const std::string& request) {
+    const auto question = parse_what_if(request);
+    return to_json(question ? state_->data_plane->what_if(*question) : tl::unexpected(question.error()));
+  });
+  s.admin->handle("drops", [this](const std::string& request) {
+    return to_json(state_->data_plane->drop_samples(further_of(request)));
+  });
   for (const char* part : {"ports", "groups", "sas", "top"})
     s.admin->handle(part, [this](const std::string& request) {
       return admin::gateway_part(state_->control().statistics(), request);

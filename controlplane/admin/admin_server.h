@@ -19,7 +19,7 @@
 
 namespace sealcast::admin {
 
-inline constexpr std::size_t max_request_bytes = 16 * 1024;  // one line, newline included
+inline constexpr std::size_t max_request_bytes = 24 * 1024;  // one line, newline included: a jumbo frame as hex fits
 inline constexpr std::size_t max_clients = 16;               // a further one is told so and closed
 inline constexpr std::chrono::seconds client_deadline{10};   // per request or response
 inline constexpr std::size_t max_response_bytes = 16 * 1024 * 1024;

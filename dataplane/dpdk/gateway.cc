@@ -332,6 +332,14 @@ DataPlaneControl& GatewayDataPlane::control() {
   return *state_->control;
 }
 
+Result<WhatIfAnswer> GatewayDataPlane::what_if(const WhatIfQuestion& question) const {
+  return state_->plane->what_if(question);
+}
+
+std::vector<DropSample> GatewayDataPlane::drop_samples(std::uint32_t further) {
+  return state_->plane->drop_samples(further);
+}
+
 Result<void> GatewayDataPlane::start() {
   State& s = *state_;
   if (s.threads) return fail("the data plane is running already");

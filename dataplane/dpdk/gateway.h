@@ -14,6 +14,7 @@
 #include "base/dataplane_control.h"
 #include "base/result.h"
 #include "dataplane/host_filter.h"
+#include "dataplane/what_if.h"
 
 namespace sealcast::dataplane {
 
@@ -69,6 +70,11 @@ class GatewayDataPlane {
 
   // Valid as long as this object. May be used before start() and after stop(). statistics() includes both ports.
   DataPlaneControl& control();
+
+  // What would become of a packet now; nothing changes (what_if.h).
+  Result<WhatIfAnswer> what_if(const WhatIfQuestion& question) const;
+  // Headers of packets dropped since the last call; so many further ones a worker are sampled until the next.
+  std::vector<DropSample> drop_samples(std::uint32_t further);
 
   // Opens both ports and runs the workers. A device or ring that does not start is an error and leaves nothing running.
   // A peer that is absent yet (the other end of a vhost-user socket, a cable) is no error: the link is down until it
