@@ -5,6 +5,7 @@
 
 #include "dataplane/black_listener.h"
 #include "dataplane/epoch.h"
+#include "dataplane/snapshot_pair.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -68,36 +69,31 @@ struct DataPlane::State {
     }
   }
 
-  // Everything workers see, made anew: grows with what is installed in all groups (a few microseconds per thousand
-  // SPIs). Returns when no worker uses the former snapshot.
-  void publish() {
-    auto next = std::make_unique<Snapshot>();
-    next->version = current ? current->version + 1 : 1;
-    next->policy = policy;
-    next->stopped_reports = listener->stopped_reports();
-    next->workers = options.workers;
-    next->group_drops = group_drops;
-    next->outbound.assign(groups.size() * options.workers, nullptr);
-    std::vector<SpiTable::Entry> entries;
-    for (const auto& [id, group] : groups) {
-      for (const auto& [number, epoch] : group.epochs) {
-        epoch->update_window();
-        next->keepalive.push_back(epoch);
-        next->ranges.push_back(epoch->range);
-        for (const auto& [spi, sa] : epoch->inbound)
-          entries.push_back({spi, 0, static_cast<std::uint16_t>(sa->worker), sa.get()});
-        for (const std::uint32_t spi : epoch->own_spis)
-          entries.push_back({spi, 1, 0, nullptr});
-        if (group.active != number) continue;
-        for (std::size_t w = 0; w < epoch->outbound.size(); ++w)
-          next->outbound[group.index * options.workers + w] = epoch->outbound[w].get();
-      }
+  // Of one group. Its cost does not grow with other groups.
+  void picture(const Group& group) {
+    GroupPicture next;
+    next.group = group.index;
+    for (const auto& [number, epoch] : group.epochs) {
+      epoch->update_window();
+      next.ranges.push_back(epoch->range);
+      for (const auto& [spi, sa] : epoch->inbound)
+        next.spis.push_back({spi, 0, static_cast<std::uint16_t>(sa->worker), sa.get()});
+      for (const std::uint32_t spi : epoch->own_spis)
+        next.spis.push_back({spi, 1, 0, nullptr});
+      if (group.active != number) continue;
+      for (const auto& sa : epoch->outbound)
+        next.outbound.push_back(sa.get());
     }
-    std::sort(next->ranges.begin(), next->ranges.end(),
-              [](const SpiRange& a, const SpiRange& b) { return a.first < b.first; });
-    next->spis.build(entries);
-    publisher.publish(next.get());
-    current = std::move(next);
+    snapshots.set(std::move(next));
+  }
+
+  // Returns when no worker uses the former snapshot: only then may what the former pictures point at end.
+  void publish() {
+    snapshots.publish([this](const Snapshot* next) { publisher.publish(next); });
+  }
+  void publish(const Group& group) {
+    picture(group);
+    publish();
   }
 
   Result<Group*> find_group(const std::string& id) {
@@ -114,13 +110,13 @@ struct DataPlane::State {
     return found->second.get();
   }
 
-  const Epoch* epoch_of(std::uint32_t spi) const {
-    for (const auto& [id, group] : groups) {
-      for (const auto& [number, epoch] : group.epochs) {
-        if (spi >= epoch->range.first && spi <= epoch->range.last) return epoch.get();
-      }
-    }
-    return nullptr;
+  const Epoch* epoch_of(std::uint32_t spi) const { return overlapping(spi, spi); }
+  // An installed epoch with SPIs among first..last.
+  const Epoch* overlapping(std::uint32_t first, std::uint32_t last) const {
+    const auto above = by_range.upper_bound(last);
+    if (above == by_range.begin()) return nullptr;
+    const Epoch* const candidate = std::prev(above)->second;
+    return candidate->range.last >= first ? candidate : nullptr;
   }
 
   void remember_own(Group& group, Epoch& epoch) {
@@ -150,9 +146,9 @@ struct DataPlane::State {
   std::vector<std::unique_ptr<Worker>> workers;
   std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
-  std::shared_ptr<const Policy> policy = std::make_shared<const Policy>();
+  std::map<std::uint32_t, const Epoch*> by_range;  // installed epochs by their first SPI
   std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
-  std::unique_ptr<const Snapshot> current;
+  SnapshotPair snapshots{options.workers};
   std::function<std::vector<PortStatistics>()> ports;
 };
 
@@ -206,14 +202,15 @@ Result<void> DataPlane::protect(const std::string& group_id, const GroupProtecti
   group.id = group_id;
   group.index = static_cast<std::uint32_t>(state.groups.size() - 1);
   group.protection = protection;
-  auto policy = std::make_shared<Policy>(*state.policy);
-  for (const Selector& selector : protection.selectors)
-    policy->add(selector, group.index);
-  state.policy = std::move(policy);
+  state.snapshots.protect(protection.selectors, group.index);
   group.drops = std::make_unique<DropSlot[]>(state.options.workers);
   std::vector<DropSlot*> slots = *state.group_drops;
   slots.push_back(group.drops.get());
   state.group_drops = std::make_shared<const std::vector<DropSlot*>>(std::move(slots));
+  state.snapshots.change([drops = state.group_drops, reports = state.listener->stopped_reports()](Snapshot& snapshot) {
+    snapshot.group_drops = drops;
+    snapshot.stopped_reports = reports;
+  });
   state.publish();
   return {};
 }
@@ -239,13 +236,9 @@ Result<void> DataPlane::install(GroupEpoch given) {
   epoch->ledger = group.ledger;
   epoch->range.first = given.spi_prefix;
   epoch->range.last = given.spi_prefix | ((1U << given.spi_slot_bits) - 1);
-  for (const auto& [other_id, other] : state.groups) {
-    for (const auto& [number, installed] : other.epochs) {
-      if (installed->range.first <= epoch->range.last && epoch->range.first <= installed->range.last)
-        return fail(where + "its SPIs overlap those of group " + other_id + " epoch " + std::to_string(number) +
-                    " (H12)");
-    }
-  }
+  if (const Epoch* other = state.overlapping(epoch->range.first, epoch->range.last); other != nullptr)
+    return fail(where + "its SPIs overlap those of group " + other->group_id + " epoch " +
+                std::to_string(other->number) + " (H12)");
   for (const Selector& selector : given.selectors) {
     if (selector.destination.address.family == 4) {
       epoch->rules.rules.push_back(compile(selector, group.index));
@@ -274,11 +267,12 @@ Result<void> DataPlane::install(GroupEpoch given) {
   epoch->inbound = std::move(*inbound);
 
   state.remember_own(group, *epoch);
+  state.by_range.emplace(epoch->range.first, epoch.get());
   group.epochs.emplace(given.epoch, std::move(epoch));
   group.lease_until = std::max(group.lease_until, given.lease_until);
   state.set_deadlines(group);
   if (given.active) group.make_active(given.epoch);
-  state.publish();
+  state.publish(group);
   return {};
 }
 
@@ -291,7 +285,7 @@ Result<void> DataPlane::add_inbound(const std::string& group_id, std::uint64_t n
   if (!made) return tl::unexpected<Error>(made.error());
   if (made->empty()) return {};
   (*epoch)->inbound.merge(*made);
-  state.publish();
+  state.publish(**state.find_group(group_id));
   return {};
 }
 
@@ -318,7 +312,7 @@ Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint6
   for (const auto& sa : epoch.outbound)
     ours_now.push_back(epoch.inbound.extract(sa->spi));
   state.set_deadlines(group);
-  state.publish();
+  state.publish(group);
   return {};
 }
 
@@ -332,7 +326,7 @@ Result<void> DataPlane::activate(const std::string& group_id, std::uint64_t numb
     return fail("group " + group_id + " epoch " + std::to_string(number) + " cannot be activated: epoch " +
                 std::to_string(*group.highest) + " is or was active, and epochs never fall (H5)");
   group.make_active(number);
-  state.publish();
+  state.publish(group);
   return {};
 }
 
@@ -348,11 +342,12 @@ Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number
   State& state = *state_;
   if (auto epoch = state.find_epoch(group_id, number); !epoch) return tl::unexpected<Error>(epoch.error());
   Group& group = **state.find_group(group_id);
-  // The epoch, and with it its keys, ends with the former snapshot inside publish(). Should the same epoch come again,
-  // it waits for its activation like any other.
-  group.epochs.erase(number);
+  // The epoch, and with it its keys, ends when publish() has returned and no worker uses it. Should the same epoch come
+  // again, it waits for its activation like any other.
+  const auto former = group.epochs.extract(number);
+  state.by_range.erase(former.mapped()->range.first);
   if (group.active == number) group.active.reset();
-  state.publish();
+  state.publish(group);
   return {};
 }
 
@@ -362,6 +357,7 @@ void DataPlane::drop_all_outbound() {
   for (auto& [id, group] : state.groups) {
     for (auto& [number, epoch] : group.epochs)
       former.push_back(std::exchange(epoch->outbound, {}));
+    state.picture(group);
   }
   state.publish();
 }
@@ -399,7 +395,7 @@ Result<WhatIfAnswer> DataPlane::what_if(const WhatIfQuestion& question) const {
   WhatIfPlane plane;
   plane.settings = &state.options.path;
   plane.engine = state.engine.get();
-  plane.snapshot = state.current.get();
+  plane.snapshot = &state.snapshots.current();
   plane.now_tsc = state.options.now_tsc();
   plane.groups = state.groups.size();
   plane.group = [&](std::uint32_t index) {

@@ -1,6 +1,5 @@
-// What workers read: one immutable picture of policy and SAs, swapped as a whole by the control thread and freed after
-// every worker passed a quiescent point. The SA objects it points at hold the little that changes per packet; each is
-// written by exactly one worker.
+// What workers read: one picture of policy and SAs, which nobody changes while they read it (snapshot_pair.h). The SA
+// objects it points at hold the little that changes per packet; each is written by exactly one worker.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +12,7 @@
 
 namespace sealcast::dataplane {
 
-// SPI -> SA, open addressing, power of two, at most half full. Never grows once built.
+// SPI -> SA, open addressing, power of two, at most half full.
 class SpiTable {
  public:
   struct Entry {
@@ -23,7 +22,9 @@ class SpiTable {
     OpeningSa* sa = nullptr;   // null when own
   };
 
-  void build(const std::vector<Entry>& entries);
+  // Control thread, while no worker reads this table. An entry of the same SPI is replaced.
+  void insert(const Entry& entry);
+  void erase(std::uint32_t spi);
   // Null: not in the table.
   const Entry* find(std::uint32_t spi) const noexcept {
     for (std::uint32_t i = index(spi);; i = (i + 1) & mask_) {
@@ -40,6 +41,7 @@ class SpiTable {
   std::vector<Entry> slots_ = std::vector<Entry>(2);
   std::uint32_t mask_ = 1;
   std::uint32_t shift_ = 31;
+  std::uint32_t size_ = 0;
 };
 
 // Slots above the highest one in use that are still asked for: newcomers of a few seconds, not an attacker's choice.
@@ -61,8 +63,7 @@ struct Snapshot {
   // [group]: one place a worker, for what is dropped of a group without an SA.
   std::shared_ptr<const std::vector<DropSlot*>> group_drops;
   SpiTable spis;
-  std::vector<SpiRange> ranges;                  // ascending by first
-  std::vector<std::shared_ptr<void>> keepalive;  // epochs the pointers above live in
+  std::vector<SpiRange> ranges;  // ascending by first
 
   const SpiRange* range_of(std::uint32_t spi) const noexcept;
 };

@@ -270,7 +270,7 @@ class DryRun {
     if (headers.is_esp()) {
       const std::uint32_t spi = load32(headers.packet.payload());
       name_sa(spi, load64(headers.packet.payload() + 8));
-      std::vector<SpiTable::Entry> entries;
+      dry_.spis = SpiTable{};
       if (const SpiTable::Entry* live = plane_.snapshot->spis.find(spi)) {
         SpiTable::Entry entry = *live;
         if (live->sa != nullptr) {
@@ -284,9 +284,8 @@ class DryRun {
           say("window", "numbers up to " + std::to_string(opening_->replay.highest()) + " were seen, " +
                             std::to_string(opening_->replay.size()) + " wide");
         }
-        entries.push_back(entry);
+        dry_.spis.insert(entry);
       }
-      dry_.spis.build(entries);
     }
     Bytes result = run(frame, Side::black, *plane_.settings);
     if (answer_.verdict == Verdict::hand_off && target_ < dry_.workers) {
