@@ -11,11 +11,12 @@
 
 namespace sealcast::gateway {
 
-std::string esp_sa_line(const SaKey& key) {
+std::string esp_sa_lines(const SaKey& key) {
   char spi[16];
   std::snprintf(spi, sizeof spi, "0x%08x", static_cast<unsigned>(key.spi));
-  return std::string("\"IPv4\",\"*\",\"*\",\"") + spi + "\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x" +
-         to_hex({key.key.data(), key.key_size}) + to_hex(key.salt) + "\",\"NULL\",\"\"\n";
+  const std::string rest = std::string("\",\"*\",\"*\",\"") + spi + "\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x" +
+                           to_hex({key.key.data(), key.key_size}) + to_hex(key.salt) + "\",\"NULL\",\"\"\n";
+  return "\"IPv4" + rest + "\"IPv6" + rest;
 }
 
 Result<std::unique_ptr<KeyExport>> KeyExport::open(const std::string& path, DataPlaneControl& next) {
@@ -44,7 +45,7 @@ KeyExport::~KeyExport() {
 }
 
 void KeyExport::write_line(const SaKey& key) {
-  std::string line = esp_sa_line(key);
+  std::string line = esp_sa_lines(key);
   // O_APPEND and one write: a reader never sees half a line of a small file.
   if (write(file_, line.data(), line.size()) != static_cast<ssize_t>(line.size())) {
     spdlog::error("cannot write a key to {}: {}", path_, strerror(errno));

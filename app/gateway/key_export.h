@@ -11,7 +11,7 @@
 namespace sealcast::gateway {
 
 // A DataPlaneControl that passes every call on to next and appends each SA key that goes by to the file at path
-// (made anew at start, mode 0600). One line per SPI, written before the key is used. A key that cannot be written
+// (made anew at start, mode 0600). Two lines per SPI, one for each IP version, written before the key is used. A key that cannot be written
 // is logged and used all the same: an analyser's file must not stop traffic.
 class KeyExport final : public DataPlaneControl {
  public:
@@ -48,7 +48,8 @@ class KeyExport final : public DataPlaneControl {
   DataPlaneControl& next_;
 };
 
-// The line for one SA, with its newline: any IPv4 source and destination, AES-GCM with its ICV checked.
-std::string esp_sa_line(const SaKey& key);
+// The lines for one SA, with their newlines: any source and destination, first of IPv4, then of IPv6; AES-GCM with its
+// ICV checked.
+std::string esp_sa_lines(const SaKey& key);
 
 }  // namespace sealcast::gateway

@@ -66,10 +66,11 @@ struct KeyExportTest : testing::Test {
   FakePlane plane;
 };
 
-TEST_F(KeyExportTest, LineIsTsharksSaTable) {
-  EXPECT_EQ(esp_sa_line(key(0x10000001, 16)),
-            "\"IPv4\",\"*\",\"*\",\"0x10000001\",\"AES-GCM with 16 octet ICV [RFC4106]\","
-            "\"0x000102030405060708090a0b0c0d0e0faabbccdd\",\"NULL\",\"\"\n");
+TEST_F(KeyExportTest, LinesAreTsharksSaTable) {
+  const std::string rest =
+      ",\"*\",\"*\",\"0x10000001\",\"AES-GCM with 16 octet ICV [RFC4106]\","
+      "\"0x000102030405060708090a0b0c0d0e0faabbccdd\",\"NULL\",\"\"\n";
+  EXPECT_EQ(esp_sa_lines(key(0x10000001, 16)), "\"IPv4\"" + rest + "\"IPv6\"" + rest);
 }
 
 TEST_F(KeyExportTest, H14_FileIsPrivateAndEmptiedAtStart) {
