@@ -48,7 +48,9 @@ Stage& stage() {
 
 const std::vector<Bytes>& frames_for(const Traffic& traffic, Side side, const std::string& engine) {
   auto& frames = stage().frames[{traffic, side, side == Side::seal ? "" : engine}];
-  if (frames.empty()) frames = side == Side::seal ? plain_frames(traffic) : sealed_frames(traffic, engine);
+  if (frames.empty())
+    frames =
+        side == Side::seal ? plain_frames(traffic) : sealed_frames(traffic, plane_for(traffic, Side::seal, engine));
   return frames;
 }
 

@@ -184,9 +184,8 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
   return made;
 }
 
-std::vector<Bytes> sealed_frames(const Traffic& traffic, const std::string& engine) {
+std::vector<Bytes> sealed_frames(const Traffic& traffic, Plane& sealer) {
   constexpr std::size_t room = 128;
-  const auto sealer = make_plane(traffic, true, engine);
   std::vector<Bytes> sealed;
   for (const Bytes& plain : plain_frames(traffic)) {
     Bytes buffer(room + plain.size() + room);
@@ -196,7 +195,7 @@ std::vector<Bytes> sealed_frames(const Traffic& traffic, const std::string& engi
     frame.length = static_cast<std::uint32_t>(plain.size());
     frame.headroom = room;
     frame.tailroom = room;
-    sealer->worker().red_burst({&frame, 1}, rte_rdtsc(), sealer->publisher->current());
+    sealer.worker().red_burst({&frame, 1}, rte_rdtsc(), sealer.publisher->current());
     if (frame.verdict != Verdict::forward) give_up("a frame could not be sealed: " + std::string(name(frame.reason)));
     sealed.emplace_back(frame.data, frame.data + frame.length);
   }

@@ -56,8 +56,8 @@ struct Plane {
 // sealed or authentic. What a worker costs with it is everything but AES-GCM.
 std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const std::string& engine);
 
-// As received on black: plain_frames() sealed by a data plane with that engine.
-std::vector<Bytes> sealed_frames(const Traffic& traffic, const std::string& engine);
+// As received on black: plain_frames() sealed by a sealing plane of the same traffic.
+std::vector<Bytes> sealed_frames(const Traffic& traffic, Plane& sealer);
 
 // The frames as a port that receives them again and again, one after the other. folder holds the file while it is read.
 std::unique_ptr<dataplane::Port> recording(const std::string& folder, const std::vector<Bytes>& frames);
