@@ -3,6 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <asio/steady_timer.hpp>
+#include <cctype>
+#include <filesystem>
 
 #include "app/daemon/keyserver_commands.h"
 #include "app/gateway/drop_watch.h"
@@ -13,6 +15,7 @@
 #include "controlplane/keyserver/key_server.h"
 #include "controlplane/member/member_agent.h"
 #include "dataplane/dpdk/gateway.h"
+#include "dataplane/dpdk/telemetry.h"
 
 namespace sealcast::gateway {
 namespace {
@@ -43,6 +46,14 @@ dataplane::HostOptions host_options(const config::GatewayConfig& config) {
   return out;
 }
 
+// A folder's name from the admin socket's: what stands for this gateway on its machine already.
+std::string telemetry_name(const std::string& admin_socket) {
+  std::string name = "sealcast-" + std::filesystem::path(admin_socket).stem().string();
+  for (char& c : name)
+    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && c != '-') c = '_';
+  return name.substr(0, 48);
+}
+
 dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   dataplane::GatewayOptions out;
   out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
@@ -55,6 +66,7 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.engine = std::string(config::name(config.engine));
   out.memory_mb = config.memory_mb;
   out.idle_nap_us = config.idle_nap_us;
+  if (config.telemetry) out.telemetry = telemetry_name(config.admin_socket);
   out.local_red_sources = config.red.local_sources;
   out.bypass = with_defaults(config.bypass);
   out.black_address4 = config.black.address4;
@@ -87,8 +99,10 @@ struct Gateway::State {
 
   void watch_drops() {
     if (stopping) return;
-    for (const auto& line : drop_watch.look(data_plane->control().statistics()))
+    auto statistics = data_plane->control().statistics();
+    for (const auto& line : drop_watch.look(statistics))
       spdlog::warn("{}", line);
+    if (config.telemetry) dataplane::publish_telemetry(std::move(statistics));
     drop_timer.expires_after(std::chrono::seconds(1));
     drop_timer.async_wait([this](const asio::error_code& error) {
       if (!error) watch_drops();

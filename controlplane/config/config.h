@@ -207,6 +207,7 @@ struct GatewayConfig {
   EngineChoice engine = EngineChoice::automatic;
   std::uint32_t memory_mb = 256;
   std::uint32_t idle_nap_us = 50;
+  bool telemetry = false;                  // DPDK telemetry: /sealcast/… over a socket of its own
   std::optional<std::string> export_keys;  // path: every SA key in clear, for a packet analyser (H14: off by default)
   PortConfig red;
   PortConfig black;

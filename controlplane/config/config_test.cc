@@ -56,6 +56,7 @@ cores = [0, 1]
 engine = "ipsec_mb"
 memory_mb = 128
 idle_nap_us = 0
+telemetry = true
 export_keys = "sa-keys.txt"
 
 [red]
@@ -368,6 +369,7 @@ TEST(GatewayConfig, EveryValueArrives) {
   EXPECT_EQ(config.engine, EngineChoice::ipsec_mb);
   EXPECT_EQ(config.memory_mb, 128u);
   EXPECT_EQ(config.idle_nap_us, 0u);
+  EXPECT_TRUE(config.telemetry);
   EXPECT_EQ(config.export_keys, "/etc/sealcast/sa-keys.txt");
   EXPECT_THAT(texts(loaded.warnings), testing::Contains(HasSubstr("gateway.export_keys: every SA key")));
   EXPECT_EQ(config.red.device, "af_packet:veth-red?framesz=4096");

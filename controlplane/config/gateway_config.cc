@@ -142,6 +142,7 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
                               {"openssl", EngineChoice::openssl}});
   table.integer("memory_mb", out.memory_mb, 64, 65536);
   table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
+  table.boolean("telemetry", out.telemetry);
   std::string keys;
   if (const Node* key = table.path("export_keys", keys, Need::optional)) {
     out.export_keys = keys;

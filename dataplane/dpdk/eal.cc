@@ -188,12 +188,14 @@ Result<void> Eal::start(const EalOptions& options) {
   }
   if (auto ok = redirect_log(); !ok) return ok;
 
-  // --in-memory: no files, hence nothing left behind by a killed process and no clash between processes.
+  // No telemetry unless asked for: its socket is a file that a killed process leaves behind, and two processes must not
+  // share its name. --in-memory: no files, hence nothing left behind by a killed process and no clash between
+  // processes.
   // --single-file-segments: a virtio-user port hands all memory to its peer as file descriptors, eight at most.
-  std::vector<std::string> words{"sealcast",          "--in-memory", "--single-file-segments",
-                                 "--no-telemetry",    "--no-shconf", "--lcores",
-                                 floating_lcore(),    "-m",          std::to_string(options.memory_mb),
-                                 "--log-level=notice"};
+  std::vector<std::string> words{
+      "sealcast",       "--in-memory", "--single-file-segments",          "--no-shconf",       "--lcores",
+      floating_lcore(), "-m",          std::to_string(options.memory_mb), "--log-level=notice"};
+  words.push_back(options.telemetry.empty() ? "--no-telemetry" : "--file-prefix=" + options.telemetry);
   if (options.pci_devices.empty()) {
     words.insert(words.end(), {"--no-pci", "--iova-mode=va"});
   } else {

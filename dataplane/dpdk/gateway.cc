@@ -19,6 +19,7 @@
 #include "dataplane/dpdk/rcu_publisher.h"
 #include "dataplane/dpdk/reassembly.h"
 #include "dataplane/dpdk/spread.h"
+#include "dataplane/dpdk/telemetry.h"
 #include "dataplane/dpdk/worker_thread.h"
 
 namespace sealcast::dataplane {
@@ -274,6 +275,7 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   EalOptions eal;
   eal.memory_mb = options.memory_mb;
   eal.log = options.log;
+  eal.telemetry = options.telemetry;
   for (const auto& [role, port, spec] :
        {std::tuple{"red", &options.red, &state->red_spec}, std::tuple{"black", &options.black, &state->black_spec}}) {
     auto parsed = parse_port(port->device);
@@ -290,6 +292,8 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   auto engine = aead::create_engine(options.engine);
   if (!engine) return tl::unexpected(engine.error());
   if (auto ok = Eal::start(eal); !ok) return tl::unexpected(ok.error());
+  if (!options.telemetry.empty())
+    if (auto ok = register_telemetry(); !ok) return tl::unexpected(ok.error());
 
   DataPlaneOptions plane;
   plane.workers = options.workers;

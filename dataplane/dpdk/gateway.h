@@ -51,6 +51,7 @@ struct GatewayOptions {
   std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
   bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped
   std::optional<IpAddress> black_address4, black_address6;  // sources of the gateway's own IGMP and MLD reports
+  std::string telemetry;  // DPDK telemetry under this name (eal.h); empty: none
   std::optional<HostOptions> black_host;
   LogSink log;  // empty: silence
 };

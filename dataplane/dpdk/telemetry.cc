@@ -1,0 +1,227 @@
+#include "dataplane/dpdk/telemetry.h"
+
+#include <rte_telemetry.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <memory>
+#include <mutex>
+#include <string>
+
+namespace sealcast::dataplane {
+namespace {
+
+using Copy = std::shared_ptr<const DataPlaneStatistics>;
+
+// DPDK has no way to take a command back, so what its threads look at is never destroyed.
+struct Board {
+  std::mutex mutex;
+  Copy copy;
+};
+Board& board() {
+  static Board* const instance = new Board;
+  return *instance;
+}
+Copy current() {
+  Board& b = board();
+  const std::lock_guard lock(b.mutex);
+  return b.copy;
+}
+
+// A command's answer from the copy; -1 makes DPDK answer null.
+template <typename Fill>
+int answer(Fill fill) noexcept {
+  try {
+    const Copy copy = current();
+    return copy == nullptr ? -1 : fill(*copy);
+  } catch (...) {  // out of memory on a thread of DPDK's, which knows no exceptions
+    return -1;
+  }
+}
+
+std::string hex(std::uint32_t spi) {
+  char digits[16];
+  std::snprintf(digits, sizeof digits, "0x%08x", spi);
+  return digits;
+}
+
+void add_drops(rte_tel_data* d, const std::vector<DropCount>& drops) {
+  rte_tel_data* const inner = rte_tel_data_alloc();
+  if (inner == nullptr) return;
+  rte_tel_data_start_dict(inner);
+  for (const DropCount& drop : drops)
+    rte_tel_data_add_dict_u64(inner, drop.reason.c_str(), drop.packets);
+  rte_tel_data_add_dict_container(d, "drops", inner, 0);
+}
+
+int on_status(const char*, const char*, rte_tel_data* d) {
+  return answer([d](const DataPlaneStatistics& all) {
+    rte_tel_data_start_dict(d);
+    rte_tel_data_add_dict_string(d, "engine", all.engine.c_str());
+    rte_tel_data_add_dict_u64(d, "sealed", all.sealed);
+    rte_tel_data_add_dict_u64(d, "opened", all.opened);
+    rte_tel_data_add_dict_u64(d, "bypassed", all.bypassed);
+    rte_tel_data_add_dict_u64(d, "groups", all.groups.size());
+    rte_tel_data_add_dict_u64(d, "sas", all.sas.size());
+    rte_tel_data_add_dict_u64(d, "workers", all.workers.size());
+    for (const DropCount& lost : all.events_lost)
+      rte_tel_data_add_dict_u64(d, ("lost_" + lost.reason).c_str(), lost.packets);
+    return 0;
+  });
+}
+
+// Without a parameter the names, at most as many as an answer of DPDK's holds.
+int on_groups(const char*, const char* params, rte_tel_data* d) {
+  const std::string wanted = params == nullptr ? "" : params;
+  return answer([&](const DataPlaneStatistics& all) {
+    if (wanted.empty()) {
+      rte_tel_data_start_array(d, RTE_TEL_STRING_VAL);
+      for (std::size_t i = 0; i < all.groups.size() && i < RTE_TEL_MAX_ARRAY_ENTRIES; ++i)
+        rte_tel_data_add_array_string(d, all.groups[i].group_id.c_str());
+      return 0;
+    }
+    for (const GroupStatistics& group : all.groups) {
+      if (group.group_id != wanted) continue;
+      rte_tel_data_start_dict(d);
+      rte_tel_data_add_dict_string(d, "group", group.group_id.c_str());
+      if (group.active_epoch) rte_tel_data_add_dict_u64(d, "active_epoch", *group.active_epoch);
+      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"epochs", group.epochs},
+                                        {"senders", group.senders},
+                                        {"sealed", group.sealed},
+                                        {"sealed_bytes", group.sealed_bytes},
+                                        {"opened", group.opened},
+                                        {"opened_bytes", group.opened_bytes},
+                                        {"lost", group.lost},
+                                        {"reordered", group.reordered},
+                                        {"duplicates", group.duplicates},
+                                        {"late", group.late}})
+        rte_tel_data_add_dict_u64(d, name, value);
+      add_drops(d, group.drops);
+      return 0;
+    }
+    return -1;
+  });
+}
+
+int on_sas(const char*, const char* params, rte_tel_data* d) {
+  const std::string wanted = params == nullptr ? "" : params;
+  return answer([&](const DataPlaneStatistics& all) {
+    for (const SaStatistics& sa : all.sas) {
+      if (hex(sa.spi) != wanted) continue;
+      rte_tel_data_start_dict(d);
+      rte_tel_data_add_dict_string(d, "group", sa.group_id.c_str());
+      rte_tel_data_add_dict_string(d, "direction", sa.outbound ? "out" : "in");
+      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"epoch", sa.epoch},
+                                        {"worker", sa.worker},
+                                        {"packets", sa.packets},
+                                        {"bytes", sa.bytes},
+                                        {"next_number", sa.next_number}})
+        rte_tel_data_add_dict_u64(d, name, value);
+      if (sa.sender)
+        for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"first", sa.sender->first},
+                                          {"last", sa.sender->last},
+                                          {"lost", sa.sender->lost},
+                                          {"missing", sa.sender->missing},
+                                          {"reordered", sa.sender->reordered},
+                                          {"reorder_max", sa.sender->reorder_max},
+                                          {"duplicates", sa.sender->duplicates},
+                                          {"late", sa.sender->late}})
+          rte_tel_data_add_dict_u64(d, name, value);
+      add_drops(d, sa.drops);
+      return 0;
+    }
+    if (wanted.rfind("0x", 0) == 0) return -1;
+    rte_tel_data_start_array(d, RTE_TEL_STRING_VAL);
+    std::size_t listed = 0;
+    for (const SaStatistics& sa : all.sas)
+      if ((wanted.empty() || sa.group_id == wanted) && listed++ < RTE_TEL_MAX_ARRAY_ENTRIES)
+        rte_tel_data_add_array_string(d, hex(sa.spi).c_str());
+    return 0;
+  });
+}
+
+int on_ports(const char*, const char*, rte_tel_data* d) {
+  return answer([d](const DataPlaneStatistics& all) {
+    rte_tel_data_start_dict(d);
+    for (const PortStatistics& port : all.ports) {
+      rte_tel_data* const inner = rte_tel_data_alloc();
+      if (inner == nullptr) return -1;
+      rte_tel_data_start_dict(inner);
+      rte_tel_data_add_dict_string(inner, "device", port.device.c_str());
+      rte_tel_data_add_dict_string(inner, "link", port.link_up ? "up" : "down");
+      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"rx_packets", port.rx_packets},
+                                        {"rx_bytes", port.rx_bytes},
+                                        {"tx_packets", port.tx_packets},
+                                        {"tx_bytes", port.tx_bytes},
+                                        {"tx_dropped", port.tx_dropped}})
+        rte_tel_data_add_dict_u64(inner, name, value);
+      rte_tel_data_add_dict_container(d, port.name.c_str(), inner, 0);
+    }
+    return 0;
+  });
+}
+
+int on_drops(const char*, const char*, rte_tel_data* d) {
+  return answer([d](const DataPlaneStatistics& all) {
+    rte_tel_data_start_dict(d);
+    for (const DropCount& drop : all.drops)
+      rte_tel_data_add_dict_u64(d, drop.reason.c_str(), drop.packets);
+    return 0;
+  });
+}
+
+int on_workers(const char*, const char*, rte_tel_data* d) {
+  return answer([d](const DataPlaneStatistics& all) {
+    rte_tel_data_start_dict(d);
+    for (const WorkerStatistics& worker : all.workers) {
+      rte_tel_data* const inner = rte_tel_data_alloc();
+      if (inner == nullptr) return -1;
+      rte_tel_data_start_dict(inner);
+      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"sealed", worker.sealed},
+                                        {"sealed_bytes", worker.sealed_bytes},
+                                        {"opened", worker.opened},
+                                        {"opened_bytes", worker.opened_bytes},
+                                        {"bypassed", worker.bypassed},
+                                        {"bypassed_bytes", worker.bypassed_bytes}})
+        rte_tel_data_add_dict_u64(inner, name, value);
+      for (const DropCount& drop : worker.drops)
+        rte_tel_data_add_dict_u64(inner, ("drop_" + drop.reason).c_str(), drop.packets);
+      rte_tel_data_add_dict_container(d, std::to_string(worker.index).c_str(), inner, 0);
+    }
+    return 0;
+  });
+}
+
+}  // namespace
+
+Result<void> register_telemetry() {
+  static std::once_flag once;
+  static int result = 0;
+  std::call_once(once, [] {
+    struct Command {
+      const char* name;
+      telemetry_cb call;
+      const char* help;
+    };
+    for (const Command& command :
+         {Command{"/sealcast/status", on_status, "Engine, packets, events lost. Takes no parameters"},
+          Command{"/sealcast/groups", on_groups, "Names of groups, or one group's figures. Parameters: group"},
+          Command{"/sealcast/sas", on_sas, "SPIs, or one SA's figures. Parameters: group or SPI"},
+          Command{"/sealcast/ports", on_ports, "Both ports' figures. Takes no parameters"},
+          Command{"/sealcast/drops", on_drops, "Packets dropped, by reason. Takes no parameters"},
+          Command{"/sealcast/workers", on_workers, "Each worker's figures. Takes no parameters"}})
+      if (const int rc = rte_telemetry_register_cmd(command.name, command.call, command.help); rc != 0) result = rc;
+  });
+  if (result != 0) return fail("DPDK telemetry: cannot register the commands, error " + std::to_string(result));
+  return {};
+}
+
+void publish_telemetry(DataPlaneStatistics statistics) {
+  auto copy = std::make_shared<const DataPlaneStatistics>(std::move(statistics));
+  Board& b = board();
+  const std::lock_guard lock(b.mutex);
+  b.copy.swap(copy);
+}
+
+}  // namespace sealcast::dataplane

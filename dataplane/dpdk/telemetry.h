@@ -1,0 +1,17 @@
+// The data plane's figures as DPDK telemetry commands, for dpdk-telemetry.py and the collectors that speak its
+// protocol: /sealcast/status, /sealcast/groups[,ID], /sealcast/sas[,SPI|GROUP], /sealcast/ports, /sealcast/drops,
+// /sealcast/workers. DPDK calls them on threads of its own, so they read a copy that the control thread published,
+// never what it works on.
+#pragma once
+
+#include "base/dataplane_control.h"
+#include "base/result.h"
+
+namespace sealcast::dataplane {
+
+// Registers the commands, once a process. Eal::start() must have succeeded.
+Result<void> register_telemetry();
+// Control thread: what the commands answer from now on.
+void publish_telemetry(DataPlaneStatistics statistics);
+
+}  // namespace sealcast::dataplane
