@@ -63,6 +63,12 @@ class Network:
     def address(self, namespace, interface, address):
         run(["ip", "address", "add", address, "dev", interface], namespace=namespace)
 
+    def enable_ipv6(self, namespace, interface, address):
+        """IPv6 on one interface, usable at once (no duplicate address detection)."""
+        for key, value in (("accept_dad", 0), ("router_solicitations", 0), ("disable_ipv6", 0)):
+            run(["sysctl", "-q", "-w", f"net.ipv6.conf.{interface}.{key}={value}"], namespace=namespace)
+        run(["ip", "address", "add", address, "dev", interface, "nodad"], namespace=namespace)
+
     def multicast_route(self, namespace, interface):
         run(["ip", "route", "add", "224.0.0.0/4", "dev", interface], namespace=namespace)
 

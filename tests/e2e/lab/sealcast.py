@@ -35,8 +35,10 @@ class Site:
         self.log = lab.work / f"{name}.log"
 
     def configure(self, role, certificate=None, keyservers=None, embedded=False, group="tv", export_keys=False,
-                  black=None, black_mtu=1600, keyserver_name="ks.example", keyserver_options=None):
-        """Writes the gateway's configuration. `certificate` is the base name in the PKI folder; `black` a port string."""
+                  black=None, black_mtu=1600, keyserver_name="ks.example", keyserver_options=None,
+                  selectors=SELECTORS, group_lines=""):
+        """Writes the gateway's configuration. `certificate` is the base name in the PKI folder; `black` a port string;
+        `group_lines` more keys of the group."""
         certificate = certificate or self.name
         keyservers = keyservers or [f"{self.management}:{KEYSERVER_PORT}"]
         text = f'''[gateway]
@@ -68,10 +70,11 @@ role = "{role}"
 keyservers = {json.dumps(keyservers)}
 keyserver_name = "{keyserver_name}"
 keyserver_id = "ks.example"
-selectors = {SELECTORS}
+selectors = {selectors}
 suite = "{SUITE}"
 variant = 2
 spi_range = {SPI_RANGE}
+{group_lines}
 '''
         if embedded:
             text += "\n" + keyserver_table(self.management, embedded=True, **(keyserver_options or {}))
@@ -107,7 +110,8 @@ spi_range = {SPI_RANGE}
         return group["state"] == "joined" and sealing and all(port["link_up"] for port in plane["ports"])
 
 
-def keyserver_table(address, embedded=False, admin_socket=None, server_options="", group_options=""):
+def keyserver_table(address, embedded=False, admin_socket=None, server_options="", group_options="",
+                    selectors=SELECTORS, mode="tunnel-preserve"):
     """The [keyserver] table and its one group; the same text in a gateway's file and in the key server's own."""
     text = "[keyserver]\n"
     if embedded:
@@ -124,10 +128,10 @@ spi_range = {SPI_RANGE}
 {server_options}
 [[keyserver.group]]
 id = "tv"
-selectors = {SELECTORS}
+selectors = {selectors}
 suite = "{SUITE}"
 variant = 2
-mode = "tunnel-preserve"
+mode = "{mode}"
 members = "certificate-group"
 senders = ["studio"]
 {group_options}'''
