@@ -163,7 +163,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
   while (!stop.load(std::memory_order_relaxed)) {
     speak(me);
     if (me.index == 0) speak_for_host(me);
-    for (unsigned i = 0; i < rounds_between_housekeeping; ++i) {
+    for (unsigned i = 0; i < rounds_between_housekeeping && !stop.load(std::memory_order_relaxed); ++i) {
       if (me.round(settings.ports->get(), rcu.current()) != 0) {
         empty_rounds = 0;
       } else {
