@@ -13,10 +13,10 @@ namespace sealcast::dataplane {
 struct EalOptions {
   std::uint32_t memory_mb = 256;         // hugepage memory to reserve at start, MiB, from 64
   std::vector<std::string> pci_devices;  // addresses that may be used; empty: the PCI bus is not looked at
+  LogSink log = {};                      // DPDK's own lines from "notice" upwards; empty: silence
   // Name of the folder beneath DPDK's runtime folder (/run/dpdk as root, mode 0700) that gets the telemetry socket, the
   // only file this environment makes; a dead one left behind by a killed process is taken over. Empty: no telemetry.
-  std::string telemetry;
-  LogSink log;                           // DPDK's own lines from "notice" upwards; empty: silence
+  std::string telemetry = {};
 };
 
 class Eal {
