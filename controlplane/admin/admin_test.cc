@@ -151,7 +151,8 @@ TEST_F(AdminTest, BoundsARequest) {
   EXPECT_GT(::send(fd, flood.data(), flood.size(), MSG_NOSIGNAL), 0);
   const std::string answer = read_until_closed(fd);
   ::close(fd);
-  EXPECT_NE(answer.find("request longer than 16384 bytes"), std::string::npos) << answer;
+  EXPECT_NE(answer.find("request longer than " + std::to_string(max_request_bytes) + " bytes"), std::string::npos)
+      << answer;
   stop_loop();
 }
 

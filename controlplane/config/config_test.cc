@@ -250,7 +250,7 @@ TEST(GatewayConfig, P34_TheCarriageIsChosenPerGroup) {
   ASSERT_TRUE(isakmp.ok());
   EXPECT_EQ(isakmp.value->member.groups[0].carriage, Carriage::isakmp);
   EXPECT_THAT(gateway_errors(replaced(gateway_toml, role, role + "carriage = \"udp\"\n")),
-              ElementsAre("gw.toml:28:12: member.group[0].carriage: expected \"tls\" or \"isakmp\", got \"udp\""));
+              ElementsAre("gw.toml:29:12: member.group[0].carriage: expected \"tls\" or \"isakmp\", got \"udp\""));
   // With the key server in the same process, both ends of the wire are known.
   const std::string embedded =
       "[keyserver]\nembedded = true\nid = \"cluster-1\"\n" + keyserver_toml.substr(keyserver_toml.find("listen"));
@@ -530,7 +530,7 @@ TEST(GatewayConfig, BlackMtuTooSmallIsAWarning) {
   EXPECT_TRUE(small.ok());
   EXPECT_THAT(
       texts(small.warnings),
-      testing::Contains("gw.toml:17:7: black.mtu: expected at least 1556 for red packets of 1500 bytes, got "
+      testing::Contains("gw.toml:18:7: black.mtu: expected at least 1556 for red packets of 1500 bytes, got "
                         "1555: red packets longer than 1498 bytes will be cut, or dropped as too_big where that is "
                         "not allowed (DF, IPv6, transport mode)"));
 }

@@ -54,8 +54,11 @@ class FakeDataPlane : public DataPlaneControl {
   }
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) override {
     calls.push_back("add_inbound " + std::to_string(epoch) + " x" + std::to_string(slots.size()));
-    for (const InboundSa& sa : slots)
-      note_inbound(held.at({group_id, epoch}), sa);
+    Held& entry = held.at({group_id, epoch});
+    for (InboundSa& sa : slots) {
+      note_inbound(entry, sa);
+      entry.value.inbound.push_back(std::move(sa));
+    }
     return {};
   }
   Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
