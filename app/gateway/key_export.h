@@ -11,8 +11,8 @@
 namespace sealcast::gateway {
 
 // A DataPlaneControl that passes every call on to next and appends each SA key that goes by to the file at path
-// (made anew at start, mode 0600). Two lines per SPI, one for each IP version, written before the key is used. A key that cannot be written
-// is logged and used all the same: an analyser's file must not stop traffic.
+// (made anew at start, mode 0600). Two lines per SPI, one for each IP version, written before the key is used. A key
+// that cannot be written is logged and used all the same: an analyser's file must not stop traffic.
 class KeyExport final : public DataPlaneControl {
  public:
   static Result<std::unique_ptr<KeyExport>> open(const std::string& path, DataPlaneControl& next);

@@ -46,12 +46,12 @@ struct GatewayOptions {
   std::string engine = "auto";       // AEAD engine: auto | burst | ipsec_mb | openssl
   std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
   std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
-  std::vector<Prefix> local_red_sources;  // an opened packet from one of these is a loop and dropped
+  std::vector<Prefix> local_red_sources;                    // an opened packet from one of these is a loop and dropped
   std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
   std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
   bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped
   std::optional<IpAddress> black_address4, black_address6;  // sources of the gateway's own IGMP and MLD reports
-  std::string telemetry;  // DPDK telemetry under this name (eal.h); empty: none
+  std::string telemetry;                                    // DPDK telemetry under this name (eal.h); empty: none
   std::optional<HostOptions> black_host;
   LogSink log;  // empty: silence
 };
