@@ -47,7 +47,7 @@ void DropSampler::take(Side side, DropReason reason, const Frame& frame) noexcep
   sample.length = frame.length;
   const std::uint32_t kept = std::min({header_bytes(frame), frame.length, static_cast<std::uint32_t>(sample_bytes)});
   sample.kept = static_cast<std::uint8_t>(kept);
-  std::memcpy(sample.header.data(), frame.data, kept);
+  if (kept != 0) std::memcpy(sample.header.data(), frame.data, kept);  // an empty frame may be at no address at all
   ring_.push(sample);
 }
 
