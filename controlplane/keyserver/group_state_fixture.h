@@ -115,7 +115,7 @@ class GroupStateTest : public ::testing::Test {
   void start() {
     group_.reset();
     store_.reset();
-    auto store = store::Store::open(folder_ + "/db", "ks", now_.unix_seconds);
+    auto store = store::open_sqlite(folder_ + "/db", "ks", now_.unix_seconds);
     ASSERT_TRUE(store.has_value()) << store.error().message;
     store_ = std::move(*store);
     context_.key_server_id = "ks";

@@ -198,7 +198,7 @@ Result<void> KeyServer::Impl::start() {
   use(std::move(*credentials));
   auto passwords = load_passwords(config_);
   if (!passwords) return tl::unexpected(passwords.error());
-  auto store = store::Store::open(config_.state, config_.id, now().unix_seconds);
+  auto store = store::open_sqlite(config_.state, config_.id, now().unix_seconds);
   if (!store) return tl::unexpected(store.error());
   const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
   if (!slot_bits)

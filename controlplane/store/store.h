@@ -1,6 +1,7 @@
-// What a key server must remember for ever, in SQLite: the highest epoch number of every group, how far each epoch's
-// slots have been handed out, and who holds which epoch. Every number is committed to disk before it is returned, so
-// that no crash, not even kill -9, makes it come out again (H9). No secret is ever written here.
+// What a key server must remember for ever: the highest epoch number of every group, how far each epoch's slots have
+// been handed out, and who holds which epoch. Every number is durable before it is returned, so that no crash, not even
+// kill -9, makes it come out again (H9). Store is what the key server sees of it; open_sqlite() is the one of a key
+// server that stands alone: a file, committed to disk. No secret is ever written there.
 #pragma once
 
 #include <cstdint>
@@ -61,51 +62,52 @@ struct Revocation {
   std::int64_t since = 0;  // unix seconds
 };
 
+// All calls are made on the key server's loop and return at once or after a bounded wait.
 class Store {
  public:
-  // Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Notes
-  // this start; slots of epochs begun before it are never issued any more. Refuses a damaged file, another program's,
-  // another key server's, and one of a newer Sealcast.
-  static Result<std::unique_ptr<Store>> open(const std::string& path, const std::string& key_server_id,
-                                             std::int64_t unix_now);
-  ~Store();
+  virtual ~Store() = default;
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
   // The group's next epoch: number = max(highest + 1, unix_now · 2^20), and a block of SPIs that no epoch which may
   // still be held uses; if there is none, the block that was retired longest ago.
-  Result<EpochRecord> begin_epoch(const NewEpoch& wish);
+  virtual Result<EpochRecord> begin_epoch(const NewEpoch& wish) = 0;
 
   // Notes the holder and hands out its slots, ascending. Fails, with nothing noted, when the epoch was begun before the
   // last start, is unknown, or has not slot_count slots left.
-  Result<Issue> issue(const Holder& holder);
+  virtual Result<Issue> issue(const Holder& holder) = 0;
 
   // Until end_batch(), issue() only notes: a rekey of many members is one commit to disk instead of one each. Nothing
   // that issue() returns meanwhile may leave this process before end_batch() succeeded; if it fails, nothing was noted.
-  Result<void> begin_batch();
-  Result<void> end_batch();
+  virtual Result<void> begin_batch() = 0;
+  virtual Result<void> end_batch() = 0;
 
   // Every connected member has been told to forget the epoch; its block is the first to be used again in need.
-  Result<void> retire(const std::string& group_id, std::uint64_t epoch);
+  virtual Result<void> retire(const std::string& group_id, std::uint64_t epoch) = 0;
 
-  // On disk before it returns. A member that is revoked already stays so, with its first date.
-  Result<void> revoke(const Revocation& revocation);
+  // Durable before it returns. A member that is revoked already stays so, with its first date.
+  virtual Result<void> revoke(const Revocation& revocation) = 0;
   // False: it was not revoked in this group (or, with an empty group, in every group).
-  Result<bool> reinstate(const std::string& member_id, const std::string& group_id);
+  virtual Result<bool> reinstate(const std::string& member_id, const std::string& group_id) = 0;
   // All of them, by member, then group.
-  Result<std::vector<Revocation>> revocations() const;
+  virtual Result<std::vector<Revocation>> revocations() const = 0;
 
   // Distinct members given the epoch.
-  Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const;
+  virtual Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const = 0;
   // Slots the member has been given in the epoch so far, for its quota.
-  Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch, const std::string& member_id) const;
+  virtual Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
+                                         const std::string& member_id) const = 0;
 
-  std::int64_t previous_start() const;  // unix seconds of the start before this one; 0: there was none
+  virtual std::int64_t previous_start() const = 0;  // unix seconds of the start before this one; 0: there was none
 
- private:
-  struct Data;
-  explicit Store(std::unique_ptr<Data> data);
-  std::unique_ptr<Data> data_;
+ protected:
+  Store() = default;
 };
+
+// Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Notes
+// this start; slots of epochs begun before it are never issued any more. Refuses a damaged file, another program's,
+// another key server's, and one of a newer Sealcast.
+Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
+                                           std::int64_t unix_now);
 
 }  // namespace sealcast::store

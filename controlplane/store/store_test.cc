@@ -35,12 +35,12 @@ class StoreTest : public testing::Test {
     rmdir(folder_.c_str());
   }
   std::unique_ptr<Store> open(std::int64_t at = now) {
-    auto store = Store::open(path_, "ks", at);
+    auto store = open_sqlite(path_, "ks", at);
     EXPECT_TRUE(store.has_value()) << store.error().message;
     return store ? std::move(*store) : nullptr;
   }
   std::string open_error(const std::string& id = "ks") {
-    auto store = Store::open(path_, id, now);
+    auto store = open_sqlite(path_, id, now);
     return store ? "no error" : store.error().message;
   }
   // A second connection's view, for what the interface does not show.
@@ -331,7 +331,7 @@ TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
   const pid_t child = fork();
   if (child == 0) {
     // The disk ends where files may not grow: the write fails exactly as on a full one.
-    auto store = Store::open(path_, "ks", now);
+    auto store = open_sqlite(path_, "ks", now);
     if (!store) _exit(2);
     const auto epoch = (*store)->begin_epoch(wish());
     if (!epoch) _exit(3);
@@ -373,7 +373,7 @@ struct Given {
 
 [[noreturn]] void give_until_killed(const std::string& path, int out, unsigned seed) {
   std::minstd_rand random(seed);
-  auto store = Store::open(path, "ks", now);
+  auto store = open_sqlite(path, "ks", now);
   if (!store) _exit(1);
   for (;;) {
     const auto epoch = (*store)->begin_epoch(wish());

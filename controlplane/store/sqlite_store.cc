@@ -1,5 +1,3 @@
-#include "controlplane/store/store.h"
-
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -8,7 +6,9 @@
 #include <cerrno>
 #include <cstring>
 
+#include "controlplane/store/spi_blocks.h"
 #include "controlplane/store/sqlite.h"
+#include "controlplane/store/store.h"
 
 namespace sealcast::store {
 namespace {
@@ -52,36 +52,32 @@ Result<void> create_private(const std::string& path) {
   return {};
 }
 
-struct UsedBlock {
-  SpiBlock block;
-  bool retired = false;
-};
-
-bool free_of(const std::vector<UsedBlock>& used, const SpiBlock& candidate) {
-  return std::none_of(used.begin(), used.end(), [&](const UsedBlock& other) {
-    return candidate.prefix < other.block.end() && other.block.prefix < candidate.end();
-  });
-}
-
-// The first free aligned block after `last` (the block of the newest epoch), round and round: a block rests as long as
-// the range allows before it is used again.
-std::optional<SpiBlock> choose_block(const NewEpoch& wish, const std::vector<UsedBlock>& used, std::uint64_t last) {
-  const std::uint64_t size = std::uint64_t{1} << wish.slot_bits;
-  const std::uint64_t first = (wish.spi_first + size - 1) / size;
-  const std::uint64_t end = (std::uint64_t{wish.spi_last} + 1) / size;
-  if (end <= first) return std::nullopt;
-  const std::uint64_t blocks = end - first;
-  const std::uint64_t start = last / size + 1 > first && last / size + 1 < end ? last / size + 1 - first : 0;
-  for (std::uint64_t i = 0; i < blocks; ++i) {
-    const SpiBlock candidate{static_cast<std::uint32_t>((first + (start + i) % blocks) * size), wish.slot_bits};
-    if (free_of(used, candidate)) return candidate;
-  }
-  return std::nullopt;
-}
-
 }  // namespace
 
-struct Store::Data {
+class SqliteStore final : public Store {
+ public:
+  struct Data;
+  explicit SqliteStore(std::unique_ptr<Data> data);
+  ~SqliteStore() override;
+
+  Result<EpochRecord> begin_epoch(const NewEpoch& wish) override;
+  Result<Issue> issue(const Holder& holder) override;
+  Result<void> begin_batch() override;
+  Result<void> end_batch() override;
+  Result<void> retire(const std::string& group_id, std::uint64_t epoch) override;
+  Result<void> revoke(const Revocation& revocation) override;
+  Result<bool> reinstate(const std::string& member_id, const std::string& group_id) override;
+  Result<std::vector<Revocation>> revocations() const override;
+  Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const override;
+  Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
+                                 const std::string& member_id) const override;
+  std::int64_t previous_start() const override;
+
+ private:
+  std::unique_ptr<Data> data_;
+};
+
+struct SqliteStore::Data {
   Database database;
   std::int64_t start = 0;  // number of this start
   std::int64_t previous_start = 0;
@@ -112,7 +108,7 @@ struct Store::Data {
 };
 
 // Locks the file, then makes or checks its schema. Nothing is written to a file that isn't ours.
-Result<void> Store::Data::prepare(const std::string& key_server_id) {
+Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
   // Exclusive locking keeps every other process out until this one ends, however it ends.
   auto ready = database.run("PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE;");
   if (!ready) return ready;
@@ -151,7 +147,7 @@ Result<void> Store::Data::prepare(const std::string& key_server_id) {
   return ready ? transaction->commit() : ready;
 }
 
-Result<void> Store::Data::check_owner(const std::string& key_server_id) const {
+Result<void> SqliteStore::Data::check_owner(const std::string& key_server_id) const {
   Statement check(database, "PRAGMA quick_check(1)");
   auto row = check.step();
   if (!row) return tl::unexpected(row.error());
@@ -168,7 +164,7 @@ Result<void> Store::Data::check_owner(const std::string& key_server_id) const {
   return {};
 }
 
-Result<void> Store::Data::note_start(std::int64_t unix_now) {
+Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
   const auto last = meta("starts", 0);
@@ -195,7 +191,7 @@ Result<void> Store::Data::note_start(std::int64_t unix_now) {
 
 // Left out: epochs of an earlier start that nobody was given. Counted as retired, beside those that are: epochs with
 // two newer ones that were given out, since a member keeps three at most.
-Result<std::vector<UsedBlock>> Store::Data::used_blocks(std::int64_t unix_now) const {
+Result<std::vector<UsedBlock>> SqliteStore::Data::used_blocks(std::int64_t unix_now) const {
   Statement query(database, R"sql(
 SELECT e.spi_prefix, e.slot_bits, e.retired OR 2 <= (
     SELECT count(*) FROM epochs n WHERE n.group_id = e.group_id AND n.epoch > e.epoch
@@ -214,28 +210,28 @@ ORDER BY e.epoch)sql");
   }
 }
 
-Result<std::uint64_t> Store::Data::last_block() const {
+Result<std::uint64_t> SqliteStore::Data::last_block() const {
   const auto last = meta("last_spi_prefix", 0);
   if (!last) return tl::unexpected(last.error());
   return static_cast<std::uint64_t>(*last);
 }
 
-Store::Store(std::unique_ptr<Data> data) : data_(std::move(data)) {}
-Store::~Store() = default;
+SqliteStore::SqliteStore(std::unique_ptr<Data> data) : data_(std::move(data)) {}
+SqliteStore::~SqliteStore() = default;
 
-Result<std::unique_ptr<Store>> Store::open(const std::string& path, const std::string& key_server_id,
+Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
                                            std::int64_t unix_now) {
   if (auto created = create_private(path); !created) return tl::unexpected(created.error());
   auto database = Database::open(path);
   if (!database) return tl::unexpected(database.error());
-  auto data = std::make_unique<Data>();
+  auto data = std::make_unique<SqliteStore::Data>();
   data->database = std::move(*database);
   if (auto ready = data->prepare(key_server_id); !ready) return tl::unexpected(ready.error());
   if (auto noted = data->note_start(unix_now); !noted) return tl::unexpected(noted.error());
-  return std::unique_ptr<Store>(new Store(std::move(data)));
+  return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(data)));
 }
 
-Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
+Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
   // 2^42 seconds shifted by 20 bits still fit SQLite's signed integers with room to count on.
   if (wish.unix_now < 0 || wish.unix_now >= std::int64_t{1} << 42)
     return fail("expected a sane clock, got " + std::to_string(wish.unix_now) + " seconds since 1970");
@@ -253,18 +249,7 @@ Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
   if (!used) return tl::unexpected(used.error());
   const auto last = data_->last_block();
   if (!last) return tl::unexpected(last.error());
-  auto block = choose_block(wish, *used, *last);
-  if (!block) {
-    // Retired blocks go back one by one, the oldest first, until one of the right size and place is free.
-    for (std::size_t i = 0; i < used->size() && !block;) {
-      if (!(*used)[i].retired) {
-        ++i;
-        continue;
-      }
-      used->erase(used->begin() + static_cast<std::ptrdiff_t>(i));
-      block = choose_block(wish, *used, *last);
-    }
-  }
+  const auto block = choose_block(wish, std::move(*used), *last);
   if (!block)
     return fail("group \"" + wish.group_id + "\": no block of 2^" + std::to_string(wish.slot_bits) +
                 " SPIs is free in spi_range until an epoch expires; widen spi_range");
@@ -302,7 +287,7 @@ Result<EpochRecord> Store::begin_epoch(const NewEpoch& wish) {
   return record;
 }
 
-Result<Issue> Store::issue(const Holder& holder) {
+Result<Issue> SqliteStore::issue(const Holder& holder) {
   const Database& database = data_->database;
   std::optional<Transaction> own;
   if (!data_->batch) {
@@ -348,7 +333,7 @@ Result<Issue> Store::issue(const Holder& holder) {
   return Issue{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(next)};
 }
 
-Result<void> Store::begin_batch() {
+Result<void> SqliteStore::begin_batch() {
   if (data_->batch) return fail("state file " + data_->database.path() + ": a batch is open already");
   auto transaction = Transaction::begin(data_->database);
   if (!transaction) return tl::unexpected(transaction.error());
@@ -356,21 +341,21 @@ Result<void> Store::begin_batch() {
   return {};
 }
 
-Result<void> Store::end_batch() {
+Result<void> SqliteStore::end_batch() {
   if (!data_->batch) return fail("state file " + data_->database.path() + ": no batch is open");
   const auto committed = data_->batch->commit();
   data_->batch.reset();
   return committed;
 }
 
-Result<void> Store::retire(const std::string& group_id, std::uint64_t epoch) {
+Result<void> SqliteStore::retire(const std::string& group_id, std::uint64_t epoch) {
   return Statement(data_->database, "UPDATE epochs SET retired = 1 WHERE group_id = ? AND epoch = ?")
       .bind(group_id)
       .bind(static_cast<std::int64_t>(epoch))
       .finish();
 }
 
-Result<void> Store::revoke(const Revocation& revocation) {
+Result<void> SqliteStore::revoke(const Revocation& revocation) {
   return Statement(data_->database, "INSERT OR IGNORE INTO revocations VALUES (?, ?, ?)")
       .bind(revocation.member_id)
       .bind(revocation.group_id)
@@ -378,7 +363,7 @@ Result<void> Store::revoke(const Revocation& revocation) {
       .finish();
 }
 
-Result<bool> Store::reinstate(const std::string& member_id, const std::string& group_id) {
+Result<bool> SqliteStore::reinstate(const std::string& member_id, const std::string& group_id) {
   const auto done = Statement(data_->database, "DELETE FROM revocations WHERE member_id = ? AND group_id = ?")
                         .bind(member_id)
                         .bind(group_id)
@@ -390,7 +375,7 @@ Result<bool> Store::reinstate(const std::string& member_id, const std::string& g
   return changes.integer(0) != 0;
 }
 
-Result<std::vector<Revocation>> Store::revocations() const {
+Result<std::vector<Revocation>> SqliteStore::revocations() const {
   Statement query(data_->database, "SELECT member_id, group_id, since FROM revocations ORDER BY member_id, group_id");
   std::vector<Revocation> all;
   for (;;) {
@@ -401,15 +386,15 @@ Result<std::vector<Revocation>> Store::revocations() const {
   }
 }
 
-Result<std::uint32_t> Store::holder_count(const std::string& group_id, std::uint64_t epoch) const {
+Result<std::uint32_t> SqliteStore::holder_count(const std::string& group_id, std::uint64_t epoch) const {
   Statement query(data_->database, "SELECT count(DISTINCT member_id) FROM holders WHERE group_id = ? AND epoch = ?");
   const auto row = query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).step();
   if (!row) return tl::unexpected(row.error());
   return static_cast<std::uint32_t>(query.integer(0));
 }
 
-Result<std::uint32_t> Store::slots_of(const std::string& group_id, std::uint64_t epoch,
-                                      const std::string& member_id) const {
+Result<std::uint32_t> SqliteStore::slots_of(const std::string& group_id, std::uint64_t epoch,
+                                            const std::string& member_id) const {
   Statement query(
       data_->database,
       "SELECT coalesce(sum(slot_count), 0) FROM holders WHERE group_id = ? AND epoch = ? AND member_id = ?");
@@ -418,7 +403,7 @@ Result<std::uint32_t> Store::slots_of(const std::string& group_id, std::uint64_t
   return static_cast<std::uint32_t>(query.integer(0));
 }
 
-std::int64_t Store::previous_start() const {
+std::int64_t SqliteStore::previous_start() const {
   return data_->previous_start;
 }
 
