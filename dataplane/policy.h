@@ -13,7 +13,7 @@ namespace sealcast::dataplane {
 // Addresses in host byte order, as the path compares them.
 using Address4 = std::uint32_t;
 struct Address6 {
-  std::uint64_t high = 0, low = 0;
+  std::uint64_t high, low;
 
   constexpr Address6 operator&(const Address6& o) const noexcept { return {high & o.high, low & o.low}; }
   constexpr Address6 operator^(const Address6& o) const noexcept { return {high ^ o.high, low ^ o.low}; }

@@ -24,7 +24,7 @@ struct OuterHeader {
   std::uint8_t dscp = inner_dscp;  // 0..63
   static constexpr std::uint8_t inner_dscp = 0xff;
   Address4 source = 0, destination = 0;
-  Address6 source6, destination6;
+  Address6 source6{}, destination6{};
 };
 
 // What all SAs of an epoch share; constant after install.

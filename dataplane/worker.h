@@ -91,6 +91,10 @@ class Worker {
 
  private:
   struct Scratch;
+  struct Opened;
+  struct SealRun;
+  struct OpenRun;
+  struct StripRun;
   struct AskedSlot {
     std::uint32_t spi = 0;
     std::uint64_t at_tsc = 0;
@@ -99,6 +103,16 @@ class Worker {
   // At most max_burst frames.
   void red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   void black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  // worker_lean.h: the packets that nearly all are. False: nothing was done, the general path decides.
+  bool seal_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, SealRun& run) noexcept;
+  SealRun begin_flow(SealRun run, const std::uint8_t* ip, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  void settle(SealRun& run) noexcept;
+  bool admit_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, OpenRun& run) noexcept;
+  OpenRun begin_sender(const std::uint8_t* ip, std::uint32_t spi, std::uint64_t now_tsc,
+                       const Snapshot& snapshot) noexcept;
+  bool strip_lean(Frame& frame, std::uint32_t item, StripRun& run) noexcept;
+  void settle(StripRun& run) noexcept;
 
   // Red: none = a seal item was added, or the frame bypasses and has its verdict already.
   DropReason admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
@@ -113,8 +127,10 @@ class Worker {
   void encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
   // worker_seal.h, worker_modes.cc
   std::uint64_t take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept;
+  void count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept;
   void add_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t payload_bytes,
                      std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept;
+  void push_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t plaintext_bytes) noexcept;
   void seal_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
   void seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
 
@@ -125,6 +141,8 @@ class Worker {
   DropReason admit_esp(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   template <typename Family>
   DropReason admit_clear(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  // length: of the ciphertext.
+  void push_open_item(OpeningSa& sa, std::uint8_t* esp, std::uint32_t length, const Opened& opened) noexcept;
   DropReason decapsulate(Frame& frame, std::uint32_t item) noexcept;
   // What stands behind the tag, the window and the padding; text_bytes: without padding and trailer.
   template <typename Family>

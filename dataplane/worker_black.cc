@@ -1,7 +1,7 @@
 // Black to red: parse, find the SA, check replay for every frame of the burst; open them in one call; commit, check
 // what came out, decapsulate. Tunnel modes stand here, transport mode in worker_modes.cc.
 #include "base/secret.h"
-#include "dataplane/worker_open.h"
+#include "dataplane/worker_lean.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -62,26 +62,32 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
   auto& open = scratch_->open;
   open.clear();
   scratch_->open_tsc = now_tsc;
+  OpenRun run;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const std::uint32_t before = open.size;
-    const DropReason reason = admit_black(frames[i], now_tsc, snapshot);
-    if (reason != DropReason::none) drop(frames[i], reason);
-    if (open.size != before) open.frames[before] = static_cast<std::uint8_t>(i);
+    if (!admit_lean(frames[i], now_tsc, snapshot, run)) [[unlikely]] {
+      const DropReason reason = admit_black(frames[i], now_tsc, snapshot);
+      if (reason != DropReason::none) drop(frames[i], reason);
+      if (open.size == before) continue;
+    }
+    open.frames[before] = static_cast<std::uint8_t>(i);
   }
   if (open.size == 0) return;
 
-  by_key(std::span(open.items.data(), open.size), scratch_->open_sorted,
+  by_key(std::span(open.items.data(), open.size), open.several_keys, scratch_->open_sorted,
          [this](std::span<aead::OpenItem> items) { engine_.open(items); });
 
+  StripRun strip;
+  std::uint64_t opened = 0;
   for (std::uint32_t i = 0; i < open.size; ++i) {
     Frame& frame = frames[open.frames[i]];
-    const DropReason reason = decapsulate(frame, i);
-    if (reason != DropReason::none) {
+    const DropReason reason = strip_lean(frame, i, strip) ? DropReason::none : decapsulate(frame, i);
+    if (reason != DropReason::none) [[unlikely]] {
       // Nothing of what was opened and then refused stays in a buffer that others may be able to map.
       if (open.items[i].ok) wipe(open.items[i].data, open.items[i].length);
       OpeningSa& sa = *open.sas[i];
       if (reason == DropReason::replay) {
-        sa.replay.count_refused(scratch_->open_number[i]);
+        sa.replay.count_refused(scratch_->opened[i].number);
       } else if (open.items[i].ok) {
         sa.refused.add(1);
       }
@@ -90,11 +96,13 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
     }
     frame.verdict = Verdict::forward;
     frame.reason = DropReason::none;
-    counters_.opened.add(1);
+    ++opened;
   }
+  settle(strip);
+  counters_.opened.add(opened);
 }
 
-inline DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+[[gnu::noinline]] DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   Packet packet;
   std::uint16_t type = 0;
   if (!parse_link(frame, type, packet.ip_offset)) return DropReason::short_frame;
@@ -172,36 +180,24 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
     return charge(sa, DropReason::replay);
   }
 
-  Scratch& scratch = *scratch_;
-  auto& open = scratch.open;
-  const std::uint32_t i = open.size++;
-  open.sas[i] = &sa;
-  scratch.open_number[i] = number;
-  scratch.open_ip_offset[i] = packet.ip_offset;
-  scratch.open_header_bytes[i] = packet.header_bytes;
-  scratch.open_protocol_field[i] = static_cast<std::uint16_t>(packet.protocol_field);
-  scratch.open_family[i] = Family::family;
-  aead::OpenItem& item = open.items[i];
-  item.key = &sa.key;
-  item.data = esp + esp_front;
-  item.length = esp_bytes - fixed;
-  item.aad = esp;
-  item.aad_length = esp_header_bytes;
-  item.tag = item.data + item.length;
-  std::memcpy(item.nonce.data(), sa.salt.data(), 4);
-  std::memcpy(item.nonce.data() + 4, esp + esp_header_bytes, esp_iv_bytes);
-  item.ok = false;
+  push_open_item(sa, esp, esp_bytes - fixed,
+                 {.number = number,
+                  .header_bytes = static_cast<std::uint16_t>(packet.header_bytes),
+                  .protocol_field = static_cast<std::uint16_t>(packet.protocol_field),
+                  .ip_offset = static_cast<std::uint8_t>(packet.ip_offset),
+                  .family = Family::family,
+                  .lean = false});
   return DropReason::none;
 }
 
 // The tag first, then the window again (two copies may stand in one burst), then everything the key's holder could lie
 // about. Only a packet that passed it all leaves its place in the buffer.
-inline DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
+[[gnu::noinline]] DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   const Scratch& scratch = *scratch_;
   const aead::OpenItem& item = scratch.open.items[i];
   OpeningSa& sa = *scratch.open.sas[i];
   if (!item.ok) return DropReason::bad_tag;
-  if (!sa.replay.commit(scratch.open_number[i])) return DropReason::replay;
+  if (!sa.replay.commit(scratch.opened[i].number)) return DropReason::replay;
 
   const std::uint8_t* const text = item.data;
   const std::uint32_t pad = text[item.length - 2];
@@ -212,8 +208,8 @@ inline DropReason Worker::decapsulate(Frame& frame, std::uint32_t i) noexcept {
   }
   const std::uint8_t next_header = text[item.length - 1];
   if (sa.epoch->mode == EspMode::transport) [[unlikely]]
-    return scratch.open_family[i] == 4 ? open_transport<V4>(frame, i, text_bytes)
-                                       : open_transport<V6>(frame, i, text_bytes);
+    return scratch.opened[i].family == 4 ? open_transport<V4>(frame, i, text_bytes)
+                                         : open_transport<V6>(frame, i, text_bytes);
   if (next_header == V4::next_header) [[likely]]
     return open_tunnel<V4>(frame, i, text_bytes);
   return next_header == V6::next_header ? open_tunnel<V6>(frame, i, text_bytes) : DropReason::bad_next_header;
@@ -227,21 +223,21 @@ inline DropReason Worker::open_tunnel(Frame& frame, std::uint32_t i, std::uint32
   std::uint8_t* const inner = scratch.open.items[i].data;
   Packet packet;
   if (Family::parse(inner, text_bytes, packet) != DropReason::none) return DropReason::bad_inner_packet;
-  const std::uint32_t ip_offset = scratch.open_ip_offset[i];
+  const std::uint32_t ip_offset = scratch.opened[i].ip_offset;
   const std::uint8_t* const outer = frame.data + ip_offset;
-  const bool same_family = scratch.open_family[i] == Family::family;
+  const bool same_family = scratch.opened[i].family == Family::family;
   const bool fixed = rules.mode == EspMode::tunnel_fixed;
   if (!fixed && (!same_family || std::memcmp(outer + Family::address_offset, inner + Family::address_offset,
                                              Family::addresses_bytes) != 0))
     return DropReason::outer_inner_mismatch;
   if (const DropReason bad = check_opened<Family>(rules, inner, packet); bad != DropReason::none) return bad;
-  const std::uint8_t outer_ecn = (scratch.open_family[i] == 4 ? outer[1] : outer[1] >> 4) & 3;
+  const std::uint8_t outer_ecn = (scratch.opened[i].family == 4 ? outer[1] : outer[1] >> 4) & 3;
   const std::uint8_t inner_ecn = packet.traffic_class & 3;
   const std::uint8_t ecn = ecn_combined[inner_ecn][outer_ecn];
   if (ecn == ecn_drop) return DropReason::ecn_illegal;
   if (ecn != inner_ecn) set_ecn<Family>(inner, ecn);
 
-  const std::uint32_t shift = scratch.open_header_bytes[i] + esp_front;
+  const std::uint32_t shift = scratch.opened[i].header_bytes + esp_front;
   const std::uint32_t old_length = frame.length;
   move_link_header(frame.data + shift, frame.data, ip_offset);
   frame.data += shift;

@@ -120,13 +120,13 @@ DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t t
   if (Family::family == 6 && (next_header == hop_by_hop || next_header == routing || next_header == fragment))
     return DropReason::bad_next_header;
 
-  const std::uint32_t ip_offset = scratch.open_ip_offset[i];
-  const std::uint32_t header_bytes = scratch.open_header_bytes[i];
+  const std::uint32_t ip_offset = scratch.opened[i].ip_offset;
+  const std::uint32_t header_bytes = scratch.opened[i].header_bytes;
   const std::uint32_t total = header_bytes + text_bytes;
   const std::uint32_t old_length = frame.length;
   std::memmove(frame.data + esp_front, frame.data, ip_offset + header_bytes);
   std::uint8_t* const ip = frame.data + esp_front + ip_offset;
-  ip[scratch.open_protocol_field[i]] = next_header;
+  ip[scratch.opened[i].protocol_field] = next_header;
   if constexpr (Family::family == 4) {
     store16(ip + 2, static_cast<std::uint16_t>(total));
     finish_ipv4_header(ip, header_bytes);
@@ -138,7 +138,7 @@ DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t t
   frame.length = ip_offset + total;
   frame.tailroom += old_length - esp_front - frame.length;
 
-  Packet packet;
+  Packet packet{};
   if (Family::parse(ip, total, packet) != DropReason::none || packet.fragment) return DropReason::bad_inner_packet;
   if (const DropReason bad = check_opened<Family>(*sa.epoch, ip, packet); bad != DropReason::none) return bad;
   sa.packets.add(1);

@@ -26,4 +26,20 @@ inline DropReason Worker::check_opened(const EpochRules& rules, const std::uint8
   return DropReason::none;
 }
 
+// RFC 4106 nonce and AAD.
+inline void Worker::push_open_item(OpeningSa& sa, std::uint8_t* esp, std::uint32_t length,
+                                   const Opened& opened) noexcept {
+  Scratch& scratch = *scratch_;
+  scratch.opened[scratch.open.size] = opened;
+  aead::OpenItem& item = scratch.open.push(sa);
+  item.data = esp + esp_front;
+  item.length = length;
+  item.aad = esp;
+  item.aad_length = esp_header_bytes;
+  item.tag = item.data + length;
+  std::memcpy(item.nonce.data(), sa.salt.data(), 4);
+  std::memcpy(item.nonce.data() + 4, esp + esp_header_bytes, esp_iv_bytes);
+  item.ok = false;
+}
+
 }  // namespace sealcast::dataplane

@@ -1,37 +1,48 @@
 // Red to black: parse, policy, checks, encapsulate every frame of the burst; seal them in one call; verdicts. Here
 // stands the mode that most groups use, address preservation; the others are in worker_modes.cc.
-#include "base/esp_overhead.h"
-#include "dataplane/worker_seal.h"
+#include "dataplane/worker_lean.h"
 
 namespace sealcast::dataplane {
 
 void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   auto& seal = scratch_->seal;
   seal.clear();
+  SealRun run;
   for (std::size_t i = 0; i < frames.size(); ++i) {
+    Frame& frame = frames[i];
     const std::uint32_t before = seal.size;
-    const DropReason reason = admit_red(frames[i], now_tsc, snapshot);
-    if (reason != DropReason::none) drop(frames[i], reason, Side::red);
-    if (seal.size != before) seal.frames[before] = static_cast<std::uint8_t>(i);
-  }
-  if (seal.size == 0) return;
-
-  by_key(std::span(seal.items.data(), seal.size), scratch_->seal_sorted,
-         [this](std::span<aead::SealItem> items) { engine_.seal(items); });
-
-  for (std::uint32_t i = 0; i < seal.size; ++i) {
-    Frame& frame = frames[seal.frames[i]];
-    if (!seal.items[i].ok) {
-      drop(frame, charge(*seal.sas[i], DropReason::engine_failed), Side::red);
-      continue;
+    if (!seal_lean(frame, now_tsc, snapshot, run)) [[unlikely]] {
+      settle(run);
+      const DropReason reason = admit_red(frame, now_tsc, snapshot);
+      if (reason != DropReason::none) drop(frame, reason, Side::red);
+      if (seal.size == before) continue;
     }
+    seal.frames[before] = static_cast<std::uint8_t>(i);
     frame.verdict = Verdict::forward;
     frame.reason = DropReason::none;
-    counters_.sealed.add(1);
   }
+  settle(run);
+  if (seal.size == 0) return;
+
+  const std::span items(seal.items.data(), seal.size);
+  by_key(items, seal.several_keys, scratch_->seal_sorted,
+         [this](std::span<aead::SealItem> sorted) { engine_.seal(sorted); });
+
+  bool all_ok = true;
+  for (const aead::SealItem& item : items)
+    all_ok &= item.ok;
+  std::uint64_t failed = 0;
+  if (!all_ok) [[unlikely]] {
+    for (std::uint32_t i = 0; i < seal.size; ++i) {
+      if (seal.items[i].ok) continue;
+      ++failed;
+      drop(frames[seal.frames[i]], charge(*seal.sas[i], DropReason::engine_failed), Side::red);
+    }
+  }
+  counters_.sealed.add(seal.size - failed);
 }
 
-inline DropReason Worker::admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+[[gnu::noinline]] DropReason Worker::admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   Packet packet;
   std::uint16_t type = 0;
   if (!parse_link(frame, type, packet.ip_offset)) return DropReason::short_frame;

@@ -30,13 +30,17 @@ constexpr std::uint32_t padded(std::uint32_t payload_bytes) {
 inline std::uint64_t Worker::take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept {
   const std::uint64_t number = sa.next_number.get();
   sa.next_number.set(number + 1);
-  sa.blocks.add(blocks_of(plaintext_bytes));
-  if (sa.blocks.get() >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
-    sa.limit_reported = counter_limits_.push(sa.spi);
+  count_blocks(sa, blocks_of(plaintext_bytes));
   return number;
 }
 
-// ESP header and IV at esp, padding and trailer behind the payload_bytes that follow them; RFC 4106 nonce and AAD.
+inline void Worker::count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept {
+  sa.blocks.add(blocks);
+  if (sa.blocks.get() >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
+    sa.limit_reported = counter_limits_.push(sa.spi);
+}
+
+// ESP header and IV at esp, padding and trailer behind the payload_bytes that follow them.
 inline void Worker::add_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t payload_bytes,
                                   std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept {
   std::uint8_t* const text = esp + esp_front;
@@ -52,10 +56,14 @@ inline void Worker::add_seal_item(SealingSa& sa, std::uint64_t number, std::uint
   *trailer++ = static_cast<std::uint8_t>(pad);
   *trailer++ = next_header;
 
-  auto& seal = scratch_->seal;
-  seal.sas[seal.size] = &sa;
-  aead::SealItem& item = seal.items[seal.size++];
-  item.key = &sa.key;
+  push_seal_item(sa, number, esp, plaintext_bytes);
+}
+
+// RFC 4106 nonce and AAD.
+inline void Worker::push_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp,
+                                   std::uint32_t plaintext_bytes) noexcept {
+  std::uint8_t* const text = esp + esp_front;
+  aead::SealItem& item = scratch_->seal.push(sa);
   item.data = text;
   item.length = plaintext_bytes;
   item.aad = esp;

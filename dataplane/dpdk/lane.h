@@ -39,6 +39,12 @@ struct alignas(cache_line) LaneCounters {
 // one buffer, or there is none; frame is freed. The path rewrites frames in place, so nobody else may see them.
 rte_mbuf* own_buffer(rte_mbuf* frame);
 
+// Room for a burst, not initialised: to_frames() sets what the path reads, the path the rest.
+union FrameRoom {
+  FrameRoom() {}  // NOLINT: that is the point
+  Frame frames[lane_burst];
+};
+
 // Moves frames from mbufs to the path's view of them. mbufs that cannot be used are freed and counted; returns how many
 // frames there are.
 inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames, LaneCounters& counters) {
@@ -207,9 +213,9 @@ std::uint16_t move_burst(const Way& from, const Way& forth, const Way& back, Lan
   std::array<rte_mbuf*, lane_burst> in;
   const std::uint16_t n = from.receive(in.data(), lane_burst);
   if (n == 0) return 0;
-  std::array<Frame, lane_burst> frames;
-  const std::uint16_t kept = to_frames(in.data(), n, frames.data(), counters);
-  const std::span<Frame> burst(frames.data(), kept);
+  FrameRoom room;
+  const std::uint16_t kept = to_frames(in.data(), n, room.frames, counters);
+  const std::span<Frame> burst(room.frames, kept);
   process(burst);
   send_frames(burst, forth, back, counters, hooks);
   return n;

@@ -131,17 +131,17 @@ unsigned WorkerRun::share_red(const Snapshot& snapshot) {
 }
 
 void WorkerRun::red_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
-  std::array<Frame, lane_burst> frames;
-  const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_black);
-  worker->red_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-  send_frames({frames.data(), kept}, black.send, red.send, to_black, RedHooks(*this, snapshot));
+  FrameRoom room;
+  const std::span<Frame> frames(room.frames, to_frames(mbufs, n, room.frames, to_black));
+  worker->red_burst(frames, rte_rdtsc(), snapshot);
+  send_frames(frames, black.send, red.send, to_black, RedHooks(*this, snapshot));
 }
 
 void WorkerRun::black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot) {
-  std::array<Frame, lane_burst> frames;
-  const std::uint16_t kept = to_frames(mbufs, n, frames.data(), to_red);
-  worker->black_burst({frames.data(), kept}, rte_rdtsc(), snapshot);
-  send_frames({frames.data(), kept}, red.send, black.send, to_red, LaneHooks{});
+  FrameRoom room;
+  const std::span<Frame> frames(room.frames, to_frames(mbufs, n, room.frames, to_red));
+  worker->black_burst(frames, rte_rdtsc(), snapshot);
+  send_frames(frames, red.send, black.send, to_red, LaneHooks{});
 }
 
 // Before any later frame of their slots.
