@@ -83,7 +83,8 @@ bool GroupState::shut_out(Moment now) {
   const bool holders_left = shut_out_holders(now);
   const bool fresh_start = context_.started && now.steady < *context_.started + longest_lease();
   if (fresh_start) leases_away_[0] = *context_.started + longest_lease();
-  const bool any = members_.size() != before || holders_left;
+  // Of several key servers none knows all holders: somebody shut out may have got the present epoch elsewhere.
+  const bool any = members_.size() != before || holders_left || context_.maker;
   if (!any && !fresh_start) return false;
   exclusion_ = Exclusion{now.steady, epochs_.empty() ? 0 : epochs_.back().number, {}, {}, {}};
   // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
@@ -129,6 +130,7 @@ std::optional<Exclusion> GroupState::exclusion(Moment now) const {
   for (const auto& [activated, until] : leases_away_)
     if (activated <= so_far.last_known && until > now.steady)
       so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
+  if (context_.maker && !context_.maker->switched_elsewhere(config_.id, so_far.last_known)) return so_far;
   if (switched && so_far.senders_awaited.empty() && !so_far.leases_end) so_far.complete = now.steady;
   return so_far;
 }
@@ -148,6 +150,11 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   if (hand_over_)
     return fail(prefix() + "expected no hand-over under way, got one to epoch " + number(hand_over_->epoch));
   recheck_members(now);
+  if (context_.maker) {
+    context_.maker->want_epoch(config_.id, epochs_.empty() ? 0 : epochs_.back().number, why);
+    rekey_at_ = now.steady + retry_after;  // whom it was asked of may be gone
+    return {};
+  }
   if (members_.empty()) {
     // Nobody to hand over to. The next member to come begins a new epoch.
     while (!epochs_.empty())
@@ -187,9 +194,13 @@ void GroupState::activate_if_all_acknowledged(Moment now) {
   if (hand_over_ && hand_over_->awaited.empty()) activate(now);
 }
 
+// All members here have it, or had their time.
 void GroupState::activate(Moment now) {
-  const std::uint64_t number_now = hand_over_->epoch;
-  const std::size_t missing = hand_over_->awaited.size();
+  if (!context_.maker) return activate(hand_over_->epoch, hand_over_->awaited.size(), now);
+  if (!std::exchange(hand_over_->told, true)) context_.maker->installed_here(config_.id, hand_over_->epoch);
+}
+
+void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment now) {
   hand_over_.reset();
   for (Epoch& epoch : epochs_) {
     if (epoch.phase == Phase::active) {
@@ -235,7 +246,7 @@ void GroupState::begin_anew(const std::string& why) {
 void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
-  if (hand_over_ && hand_over_->deadline <= now.steady) activate(now);
+  if (hand_over_ && !hand_over_->told && hand_over_->deadline <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
   for (const Epoch& epoch : epochs_) {
     const bool retired = epoch.phase == Phase::old && epoch.retire_at <= now.steady;
@@ -252,7 +263,7 @@ void GroupState::on_time(Moment now) {
   }
   if (rekey_at_ && *rekey_at_ <= now.steady && !hand_over_) {
     rekey_at_.reset();
-    if (epochs_.empty() && members_.empty()) return;
+    if (epochs_.empty() && members_.empty() && !context_.maker) return;
     if (auto begun = rekey("lifetime or slots", now); !begun) {
       audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
       rekey_at_ = now.steady + retry_after;
@@ -265,7 +276,7 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
   const auto at = [&](SteadyTime time) {
     if (!next || time < *next) next = time;
   };
-  if (hand_over_) at(hand_over_->deadline);
+  if (hand_over_ && !hand_over_->told) at(hand_over_->deadline);
   if (rekey_at_ && !hand_over_) at(*rekey_at_);
   for (const Epoch& epoch : epochs_)
     at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);

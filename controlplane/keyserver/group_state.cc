@@ -11,7 +11,6 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_live_epochs = 4;      // spi_slot_bits() leaves room for as many blocks a group
 constexpr std::size_t max_floors = 256;         // floors told to a member; 10 bytes each on the wire
 constexpr std::size_t max_member_id = 64;       // bytes (SMKE)
 constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
@@ -146,6 +145,10 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
 Result<Epoch*> GroupState::current(Moment now) {
   if (Epoch* active = in_phase(Phase::active)) return active;
   if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  if (context_.maker) {
+    context_.maker->want_epoch(config_.id, 0, "no epoch left");
+    return fail(prefix() + "no epoch is there yet; the key servers are asked for one");
+  }
   if (!members_.empty()) {
     // The last epoch expired because no newer one could be begun. All must get the next one, not the newcomer alone.
     if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
@@ -326,7 +329,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
     hand_over_->awaited.erase(identity.name);
     activate_if_all_acknowledged(now);
   }
-  if (!in_phase(Phase::active) && !in_phase(Phase::pending)) {
+  if (!in_phase(Phase::active) && !in_phase(Phase::pending) && !context_.maker) {
     // What it was given is over: everybody else had left meanwhile.
     if (auto begun = rekey("no epoch left", now); !begun) {
       audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));

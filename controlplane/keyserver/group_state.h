@@ -21,6 +21,8 @@
 
 namespace sealcast::keyserver {
 
+inline constexpr std::size_t max_live_epochs = 4;  // spi_slot_bits() leaves room for as many blocks a group
+
 struct Moment {
   SteadyTime steady;
   std::int64_t unix_seconds = 0;
@@ -36,6 +38,28 @@ class MemberLink {
   virtual config::Carriage carriage() const { return config::Carriage::tls; }
 };
 
+// With several key servers one of them makes the epochs of all (docs/cluster.md). What a group asks of it, and tells
+// it. No call may call back into the group.
+class EpochMaker {
+ public:
+  virtual ~EpochMaker() = default;
+  // An epoch newer than `seen` is wanted. It comes to adopt() when it is there; asking again does no harm.
+  virtual void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) = 0;
+  // All members here have installed the epoch, or have had activation_delay for it.
+  virtual void installed_here(const std::string& group_id, std::uint64_t epoch) = 0;
+  // Whether no sender of any other key server goes on under `epoch` or an earlier one (H11).
+  virtual bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const = 0;
+};
+
+// An epoch that was made for all key servers.
+struct SharedEpoch {
+  std::uint64_t number = 0;
+  handshake::GroupPolicy policy;
+  Secret<48> premaster;
+  std::chrono::milliseconds age{};
+  std::chrono::milliseconds remaining{};
+};
+
 // What all groups of one key server share; outlives them.
 struct GroupContext {
   std::string key_server_id;
@@ -44,6 +68,7 @@ struct GroupContext {
   store::Store* store = nullptr;
   handshake::Random* random = nullptr;
   PremasterVault* vault = nullptr;
+  EpochMaker* maker = nullptr;  // nullptr: this key server stands alone, and each group makes its epochs itself
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;
@@ -152,6 +177,16 @@ class GroupState {
   // more (H9). Who comes back gets a new epoch, pending at first.
   void begin_anew(const std::string& why);
 
+  // With an EpochMaker: takes over an epoch as pending and gives it to all members; one that is known is ignored. An
+  // error means that nobody was given anything; call again.
+  Result<void> adopt(SharedEpoch&& shared, Moment now);
+  // The epoch is active everywhere from now on; one that is not known, or active already, is ignored.
+  void activated(std::uint64_t epoch, Moment now);
+  // No sender here, nor any that was here within its lease, goes on under an epoch before this one. 0: there is none.
+  std::uint64_t switched(Moment now) const;
+  // Slots that adopt() will hand out.
+  std::uint32_t slots_needed() const;
+
   // Does what is due. Call it at next_deadline().
   void on_time(Moment now);
   std::optional<SteadyTime> next_deadline() const;
@@ -169,6 +204,7 @@ class GroupState {
     std::uint64_t epoch = 0;
     SteadyTime deadline;
     std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
+    bool told = false;              // the EpochMaker knows that nobody is awaited
   };
 
   // Who was given a live epoch, whatever became of its connection (H3).
@@ -195,6 +231,7 @@ class GroupState {
   void note_exclusion_complete(Moment now);
   void dismiss_who_does_not_switch(Moment now);
   void activate(Moment now);
+  void activate(std::uint64_t epoch, std::size_t missing, Moment now);
   void activate_if_all_acknowledged(Moment now);
   void forget(std::uint64_t epoch);
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
