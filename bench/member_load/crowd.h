@@ -1,0 +1,65 @@
+// All members, and the phases that are measured one after another.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "bench/member_load/member.h"
+#include "bench/member_load/own_server.h"
+#include "bench/member_load/summary.h"
+
+namespace sealcast::load {
+
+class Crowd final : public Observer {
+ public:
+  // own: where the key server is one of ours, else nullptr.
+  Crowd(asio::io_context& io, const Options& options, OwnServer* own);
+  ~Crowd() override;
+
+  // Makes the members' certificates; they are not connected yet.
+  Result<void> prepare();
+  Result<void> join_all();
+  Result<void> rekey();
+  void hold();
+  Result<void> storm();
+  // Whether every member is joined.
+  bool complete() const { return joined_ == members_.size(); }
+  const Summary& summary() const { return summary_; }
+
+  void joined(LoadMember& member, Clock::duration took) override;
+  void lost(LoadMember& member, const std::string& why) override;
+  void failed(LoadMember& member, const std::string& why) override;
+  void acknowledged(std::uint64_t epoch) override;
+  void activated(std::uint64_t epoch) override;
+
+ private:
+  bool run_until(const std::function<bool()>& done);  // false: patience is over
+  void connect_more();
+  ProcessUse server_use() const;
+  void ask_for_rekey();
+  void note(const std::string& why) { ++summary_.why[why.substr(0, 160)]; }
+  void churn_one();
+
+  asio::io_context& io_;
+  const Options& options_;
+  OwnServer* own_;
+  Surroundings around_;
+  std::vector<std::shared_ptr<LoadMember>> members_;
+  Summary summary_;
+  Joining* joining_ = nullptr;  // the phase whose joins are counted
+  std::vector<double> handshakes_;
+  std::size_t joined_ = 0, next_ = 0, under_way_ = 0;
+  bool first_time_ = true;  // handshakes under way are limited
+  Clock::time_point asked_{};
+  std::uint64_t expected_above_ = 0, rekey_epoch_ = 0;  // the epoch being handed over
+  std::vector<double> acknowledged_, activated_;
+  std::string answer_;  // to the rekey asked for
+  bool answered_ = false;
+  std::thread asking_;
+};
+
+}  // namespace sealcast::load

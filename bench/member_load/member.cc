@@ -1,0 +1,184 @@
+#include "bench/member_load/member.h"
+
+#include <asio/buffer.hpp>
+#include <asio/write.hpp>
+#include <ctime>
+
+namespace sealcast::load {
+
+using asio::error_code;
+using asio::ip::tcp;
+
+LoadMember::LoadMember(Surroundings& around, std::shared_ptr<const handshake::ClientConfig> config)
+    : around_(around), config_(std::move(config)), socket_(around.io), timer_(around.io) {}
+
+void LoadMember::connect() {
+  if (stopped_) return;
+  close();
+  began_ = Clock::now();
+  error_code error;
+  socket_.open(around_.server.protocol(), error);
+  if (error) return over("no socket: " + error.message());
+  socket_.async_connect(around_.server, [self = shared_from_this(), round = round_](const error_code& failed) {
+    if (round != self->round_) return;
+    if (failed) return self->over("connecting: " + failed.message());
+    error_code ignored;
+    self->socket_.set_option(tcp::no_delay(true), ignored);
+    self->socket_.non_blocking(true, ignored);
+    self->endpoint_ = handshake::make_client(self->config_, handshake::system_random());
+    self->flush();
+    self->wait_readable();
+  });
+}
+
+void LoadMember::connect_after(std::chrono::milliseconds wait) {
+  if (stopped_) return;
+  timer_.expires_after(wait);
+  timer_.async_wait([self = shared_from_this(), round = round_](const error_code& error) {
+    if (!error && round == self->round_) self->connect();
+  });
+}
+
+void LoadMember::close() {
+  ++round_;
+  joined_ = false;
+  timer_.cancel();
+  error_code ignored;
+  socket_.close(ignored);
+  endpoint_.reset();
+  out_ = Bytes();
+  keepalives_ = 0;
+}
+
+void LoadMember::leave() {
+  if (!endpoint_) return;
+  if (joined_) say(handshake::Leave{around_.group});
+  endpoint_->close();
+  const Bytes last = endpoint_->take_output();
+  error_code ignored;
+  if (!writing_) socket_.write_some(asio::buffer(last), ignored);
+  close();
+}
+
+void LoadMember::crash() {
+  error_code ignored;
+  socket_.set_option(asio::socket_base::linger(true, 0), ignored);
+  close();
+}
+
+void LoadMember::stop() {
+  stopped_ = true;
+  crash();
+}
+
+void LoadMember::over(const std::string& why) {
+  const bool was_joined = joined_;
+  close();
+  if (stopped_) return;
+  if (was_joined)
+    around_.observer.lost(*this, why);
+  else
+    around_.observer.failed(*this, why);
+}
+
+void LoadMember::wait_readable() {
+  socket_.async_wait(tcp::socket::wait_read, [self = shared_from_this(), round = round_](const error_code& error) {
+    if (round != self->round_) return;
+    if (error) return self->over(error.message());
+    self->readable();
+  });
+}
+
+void LoadMember::readable() {
+  error_code error;
+  const std::size_t n = socket_.read_some(asio::buffer(around_.scratch), error);
+  if (error == asio::error::would_block || error == asio::error::try_again) return wait_readable();
+  if (error) return over("the key server ended the connection: " + error.message());
+  const std::uint64_t round = round_;
+  const auto taken = endpoint_->receive(ByteView(around_.scratch.data(), n), std::time(nullptr));
+  take_events();
+  if (round != round_) return;
+  if (!taken) return over(taken.error().message());
+  flush();
+  wait_readable();
+}
+
+void LoadMember::take_events() {
+  const std::uint64_t round = round_;
+  for (handshake::Event& event : endpoint_->take_events()) {
+    if (auto* done = std::get_if<handshake::Established>(&event)) {
+      joined_ = true;
+      backoff_.reset();
+      epoch_ = done->keying->epoch;
+      if (done->keying->state == handshake::EpochState::active) active_ = epoch_;
+      wait_for_tick();
+      flush();  // the closing Finished, if it is ours
+      around_.observer.joined(*this, Clock::now() - began_);
+    } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
+      handle(control->message);
+    } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
+      over("the key server said goodbye");
+    }
+    if (round != round_) return;
+  }
+}
+
+void LoadMember::handle(handshake::ControlMessage& message) {
+  if (const auto* update = std::get_if<handshake::GroupUpdate>(&message)) {
+    // What a member does before it acknowledges, but for the data plane.
+    const auto& keying = update->keying;
+    const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
+    static_cast<void>(handshake::derive_epoch_id(keying.policy.cipher_suite, master));
+    epoch_ = keying.epoch;
+    say(handshake::GroupUpdateAck{around_.group, epoch_});
+    around_.observer.acknowledged(epoch_);
+  } else if (const auto* activate = std::get_if<handshake::Activate>(&message)) {
+    active_ = activate->epoch;
+    say(handshake::ActivateAck{around_.group, active_});
+    around_.observer.activated(active_);
+  } else if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
+    over("revoked: " + revoked->reason);
+  }
+}
+
+void LoadMember::wait_for_tick() {
+  // Members that joined in the same instant do not speak in the same instant for ever.
+  const auto jitter = std::chrono::milliseconds(around_.random() % 200) * around_.every.count() / 1000;
+  timer_.expires_after(around_.every * 9 / 10 + jitter);
+  timer_.async_wait([self = shared_from_this(), round = round_](const error_code& error) {
+    if (!error && round == self->round_ && self->joined_) self->tick();
+  });
+}
+
+void LoadMember::tick() {
+  wait_for_tick();
+  say(handshake::Keepalive{++keepalives_});
+  if (active_ != 0) say(handshake::StatusReport{around_.group, active_, 0, keepalives_, 0, {}});
+}
+
+void LoadMember::say(const handshake::ControlMessage& message) {
+  if (endpoint_ && endpoint_->send(message)) flush();
+}
+
+void LoadMember::flush() {
+  const Bytes fresh = endpoint_->take_output();
+  out_.insert(out_.end(), fresh.begin(), fresh.end());
+  write();
+}
+
+void LoadMember::write() {
+  if (writing_ || out_.empty()) return;
+  error_code error;
+  const std::size_t n = socket_.write_some(asio::buffer(out_), error);  // nearly always all of it
+  if (!error) out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(n));
+  if (out_.empty() || (error && error != asio::error::would_block)) return;  // a loss is heard of by reading
+  in_flight_ = std::exchange(out_, {});
+  writing_ = true;
+  asio::async_write(socket_, asio::buffer(in_flight_),
+                    [self = shared_from_this(), round = round_](const error_code& failed, std::size_t) {
+                      self->writing_ = false;
+                      if (round == self->round_ && !failed) self->write();
+                    });
+}
+
+}  // namespace sealcast::load

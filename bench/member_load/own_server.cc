@@ -1,0 +1,141 @@
+#include "bench/member_load/own_server.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <thread>
+
+#include "controlplane/pki/folder.h"
+
+namespace sealcast::load {
+namespace {
+
+using namespace std::chrono_literals;
+
+// A port nobody listens at. Fixed from then on, since members come back to it after a restart.
+Result<std::uint16_t> free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in place{};
+  place.sin_family = AF_INET;
+  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t size = sizeof place;
+  void* raw = &place;
+  const bool found =
+      ::bind(fd, static_cast<sockaddr*>(raw), size) == 0 && ::getsockname(fd, static_cast<sockaddr*>(raw), &size) == 0;
+  ::close(fd);
+  if (!found) return fail(std::string("no free port on loopback: ") + std::strerror(errno));
+  return ntohs(place.sin_port);
+}
+
+std::string slurp(const std::string& path) {
+  std::ifstream file(path);
+  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+}
+
+}  // namespace
+
+OwnServer::OwnServer(OwnServer&& other) noexcept
+    : folder_(std::exchange(other.folder_, {})),
+      program_(std::move(other.program_)),
+      port_(other.port_),
+      pid_(std::exchange(other.pid_, 0)),
+      keep_(other.keep_) {}
+
+OwnServer::~OwnServer() {
+  if (pid_ > 0) {
+    ::kill(pid_, SIGTERM);
+    ::waitpid(pid_, nullptr, 0);
+  }
+  std::error_code ignored;
+  if (!folder_.empty() && !keep_) std::filesystem::remove_all(folder_, ignored);
+}
+
+Result<OwnServer> OwnServer::start(const Options& options) {
+  OwnServer server;
+  std::array<char, 32> folder{"/tmp/sealcast-load-XXXXXX"};
+  if (::mkdtemp(folder.data()) == nullptr) return fail(std::string("no folder under /tmp: ") + std::strerror(errno));
+  server.folder_ = folder.data();
+  server.program_ = options.keyserver;
+  server.keep_ = options.keep;
+  const auto port = free_port();
+  if (!port) return tl::unexpected(port.error());
+  server.port_ = *port;
+  if (auto written = server.write_configuration(options); !written) return tl::unexpected(written.error());
+  if (auto up = server.launch(); !up) return tl::unexpected(up.error());
+  return server;
+}
+
+Result<void> OwnServer::write_configuration(const Options& options) {
+  pki::FolderOptions made;
+  made.folder = folder_ + "/pki";
+  made.now = std::time(nullptr);
+  if (auto ca = pki::init(made, "Sealcast load"); !ca) return tl::unexpected(ca.error());
+  if (auto server = pki::make_server(made, options.server_name); !server) return tl::unexpected(server.error());
+  const std::string room = std::to_string(options.members + options.members / 10 + 100);
+  std::ofstream file(folder_ + "/ks.toml");
+  file << "[keyserver]\nid = \"" << options.server_id << "\"\nlisten = \"127.0.0.1:" << port_
+       << "\"\ncertificate = \"pki/" << options.server_name << ".pem\"\nprivate_key = \"pki/" << options.server_name
+       << ".key\"\nca = \"pki/ca.pem\"\nstate = \"ks.db\"\nadmin_socket = \"admin.sock\"\n"
+       << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nhandshake_timeout = \"60s\"\nmax_connections = " << room
+       << "\nmax_connections_per_address = " << room << "\n\n[[keyserver.group]]\nid = \"" << options.group
+       << "\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nactivation_delay = \"30s\"\n"
+       << "deactivation_delay = \"1s\"\nauthority_lease = \"60s\"\nsenders = [";
+  for (std::uint32_t i = 0; i < options.senders; ++i)
+    file << (i ? ", " : "") << "\"load-" << i << "\"";
+  file << "]\n";
+  file.close();
+  return file ? Result<void>() : fail("cannot write " + folder_ + "/ks.toml");
+}
+
+Result<void> OwnServer::launch() {
+  const std::string log = folder_ + "/log", config = folder_ + "/ks.toml";
+  std::error_code ignored;
+  std::filesystem::rename(log, log + ".before", ignored);
+  std::vector<std::string> words = {program_, "--config", config};
+  std::vector<char*> argv;
+  for (std::string& word : words)
+    argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_ = ::fork();
+  if (pid_ < 0) return fail(std::string("fork: ") + std::strerror(errno));
+  if (pid_ == 0) {
+    const int out = ::open(log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ::dup2(out, 1);
+    ::dup2(out, 2);
+    ::execv(argv[0], argv.data());
+    ::_exit(127);
+  }
+  for (const auto end = std::chrono::steady_clock::now() + 30s; std::chrono::steady_clock::now() < end;) {
+    if (slurp(log).find("is running, port") != std::string::npos) return {};
+    if (::waitpid(pid_, nullptr, WNOHANG) == pid_) break;
+    std::this_thread::sleep_for(10ms);
+  }
+  return fail(program_ + " did not start: " + slurp(log));
+}
+
+void OwnServer::kill() {
+  if (pid_ <= 0) return;
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
+Result<void> OwnServer::restart() {
+  return launch();
+}
+
+}  // namespace sealcast::load

@@ -1,0 +1,115 @@
+#include "bench/member_load/summary.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+namespace sealcast::load {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+double kib_each(const Summary& summary) {
+  if (summary.members == 0 || summary.resident_after < summary.resident_before) return 0;
+  return static_cast<double>(summary.resident_after - summary.resident_before) / 1024 / summary.members;
+}
+
+Json json_of(const Spread& spread) {
+  return {{"samples", spread.samples}, {"p50_ms", spread.p50}, {"p99_ms", spread.p99}, {"max_ms", spread.max}};
+}
+
+double rate(const Joining& joining) {
+  return joining.seconds > 0 ? joining.members / joining.seconds : 0;
+}
+
+Json json_of(const Joining& joining) {
+  return {{"members", joining.members},   {"seconds", joining.seconds},
+          {"joins_per_s", rate(joining)}, {"server_cpu_s", joining.server_cpu_s},
+          {"failures", joining.failures}, {"handshake", json_of(joining.handshake)}};
+}
+
+Json json_of(const Rekeying& rekey) {
+  return {{"epoch", rekey.epoch},
+          {"acknowledged", json_of(rekey.acknowledged)},
+          {"all_active_ms", rekey.all_active_ms},
+          {"server_cpu_ms", rekey.server_cpu_ms}};
+}
+
+std::string text_of(const Joining& joining) {
+  return fmt::format(
+      "{} in {:.2f} s, {:.0f} a second; key server's CPU {:.2f} s, {:.2f} ms each; connect to Finished p50 {:.0f}, p99 "
+      "{:.0f}, max {:.0f} ms; {} attempts failed\n",
+      joining.members, joining.seconds, rate(joining), joining.server_cpu_s,
+      joining.members ? joining.server_cpu_s * 1000 / joining.members : 0, joining.handshake.p50, joining.handshake.p99,
+      joining.handshake.max, joining.failures);
+}
+
+std::string text_of(const Rekeying& rekey) {
+  return fmt::format(
+      "acknowledged by {}: p50 {:.0f}, p99 {:.0f}, slowest {:.0f} ms; all told to switch after {:.0f} ms; key server's "
+      "CPU "
+      "{:.0f} ms\n",
+      rekey.acknowledged.samples, rekey.acknowledged.p50, rekey.acknowledged.p99, rekey.acknowledged.max,
+      rekey.all_active_ms, rekey.server_cpu_ms);
+}
+
+}  // namespace
+
+Spread spread_of(std::vector<double> samples) {
+  Spread out;
+  out.samples = samples.size();
+  if (samples.empty()) return out;
+  std::sort(samples.begin(), samples.end());
+  out.p50 = samples[(samples.size() - 1) / 2];
+  out.p99 = samples[(samples.size() - 1) * 99 / 100];
+  out.max = samples.back();
+  return out;
+}
+
+std::string text(const Summary& summary) {
+  std::string out = fmt::format("members   {}, {} of them may send\n", summary.members, summary.senders);
+  out += "joining   " + text_of(summary.joining);
+  out += fmt::format("memory    key server {:.1f} MiB, {:.1f} before: {:.1f} KiB a member\n",
+                     static_cast<double>(summary.resident_after) / 1048576,
+                     static_cast<double>(summary.resident_before) / 1048576, kib_each(summary));
+  for (const Rekeying& rekey : summary.rekeys)
+    out += "rekey     " + text_of(rekey);
+  if (summary.holding.seconds > 0)
+    out += fmt::format("steady    {:.1f} s: key server {:.1f} % of a core; {} left, {} crashed, and came back\n",
+                       summary.holding.seconds, summary.holding.server_cpu_percent, summary.holding.left,
+                       summary.holding.crashed);
+  if (summary.stormed) {
+    out += fmt::format("storm     key server gone for {:.0f} ms; back ", summary.down_ms) + text_of(summary.storm);
+    if (summary.storm_rekey.epoch != 0) out += "   rekey  " + text_of(summary.storm_rekey);
+  }
+  for (const auto& [why, times] : summary.why)
+    out += fmt::format("{:>9} x {}\n", times, why);
+  return out;
+}
+
+std::string json(const Summary& summary) {
+  Json out{{"members", summary.members},
+           {"senders", summary.senders},
+           {"joining", json_of(summary.joining)},
+           {"memory",
+            {{"before_bytes", summary.resident_before},
+             {"after_bytes", summary.resident_after},
+             {"kib_a_member", kib_each(summary)}}}};
+  out["rekeys"] = Json::array();
+  for (const Rekeying& rekey : summary.rekeys)
+    out["rekeys"].push_back(json_of(rekey));
+  out["steady"] = {{"seconds", summary.holding.seconds},
+                   {"server_cpu_percent", summary.holding.server_cpu_percent},
+                   {"left", summary.holding.left},
+                   {"crashed", summary.holding.crashed}};
+  if (summary.stormed) {
+    out["storm"] = json_of(summary.storm);
+    out["storm"]["down_ms"] = summary.down_ms;
+    out["storm"]["rekey"] = json_of(summary.storm_rekey);
+  }
+  out["troubles"] = summary.why;
+  return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace sealcast::load

@@ -1,0 +1,58 @@
+// What a run found out.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "bench/member_load/options.h"
+#include "bench/member_load/process_use.h"
+
+namespace sealcast::load {
+
+// Of any number of samples; milliseconds.
+struct Spread {
+  std::size_t samples = 0;
+  double p50 = 0, p99 = 0, max = 0;
+};
+Spread spread_of(std::vector<double> samples);
+
+struct Joining {
+  std::uint32_t members = 0;
+  double seconds = 0;  // until everybody was joined
+  double server_cpu_s = 0;
+  std::uint64_t failures = 0;  // attempts that came to nothing
+  Spread handshake;            // TCP connect to Finished
+};
+
+struct Rekeying {
+  std::uint64_t epoch = 0;
+  Spread acknowledged;       // from asking for the rekey to a member's acknowledgement
+  double all_active_ms = 0;  // ... to the last member's having been told to switch
+  double server_cpu_ms = 0;
+};
+
+struct Holding {
+  double seconds = 0;
+  double server_cpu_percent = 0;  // of one core
+  std::uint64_t left = 0, crashed = 0;
+};
+
+struct Summary {
+  std::uint32_t members = 0, senders = 0;
+  Joining joining;
+  std::uint64_t resident_before = 0, resident_after = 0;  // the key server's, bytes
+  std::vector<Rekeying> rekeys;
+  Holding holding;
+  bool stormed = false;
+  Joining storm;
+  double down_ms = 0;                        // the key server was gone in the storm
+  Rekeying storm_rekey;                      // asked for while the storm went on
+  std::map<std::string, std::uint64_t> why;  // of failed attempts and lost connections
+};
+
+std::string text(const Summary& summary);
+std::string json(const Summary& summary);
+
+}  // namespace sealcast::load
