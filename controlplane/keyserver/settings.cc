@@ -1,0 +1,55 @@
+#include "controlplane/keyserver/settings.h"
+
+#include <algorithm>
+
+namespace sealcast::keyserver {
+
+Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config) {
+  const auto certificate = config::read_pem(config.certificate, "certificate");
+  if (!certificate) return tl::unexpected(certificate.error());
+  const auto key = config::read_private_key(config.private_key);
+  if (!key) return tl::unexpected(key.error());
+  const auto ca = config::read_pem(config.ca, "ca");
+  if (!ca) return tl::unexpected(ca.error());
+  std::string crl;
+  if (config.crl) {
+    auto text = config::read_pem(*config.crl, "crl");
+    if (!text) return tl::unexpected(text.error());
+    crl = std::move(*text);
+  }
+  auto credentials = handshake::Credentials::from_pem(
+      *certificate, std::string_view(reinterpret_cast<const char*>(key->data()), key->size()));
+  if (!credentials)
+    return fail(config.certificate + " with " + config.private_key + ": " + credentials.error().message);
+  auto trust = handshake::TrustStore::from_pem(*ca, crl);
+  if (!trust) return fail(config.ca + (config.crl ? " with " + *config.crl : "") + ": " + trust.error().message);
+  auto server = std::make_shared<handshake::ServerConfig>();
+  server->credentials = std::move(*credentials);
+  server->member_trust = std::move(*trust);
+  server->multicast_flag = config.multicast_flag;
+  server->allow_standard = config.allow_standard;
+  server->key_server_id = config.id;
+  server->realm = config.id;  // at most 64 bytes, as realm's are
+  return server;
+}
+
+std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b) {
+  if (a.id != b.id) return "keyserver.id";
+  if (a.listen != b.listen) return "keyserver.listen";
+  if (a.listen_isakmp != b.listen_isakmp) return "keyserver.listen_isakmp";
+  if (a.state != b.state) return "keyserver.state";
+  if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
+  if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";
+  if (a.multicast_flag != b.multicast_flag) return "keyserver.multicast_flag";
+  for (const auto& group : a.groups) {
+    const auto same = std::find_if(b.groups.begin(), b.groups.end(), [&](const auto& g) { return g.id == group.id; });
+    if (same == b.groups.end()) return "the removal of group \"" + group.id + "\"";
+    if (same->flow.suite != group.flow.suite) return "the suite of group \"" + group.id + "\"";
+    if (same->flow.variant != group.flow.variant) return "the variant of group \"" + group.id + "\"";
+    if (same->flow != group.flow) return "second_ccs, flag or auth of group \"" + group.id + "\"";
+    if (same->mode != group.mode) return "the mode of group \"" + group.id + "\"";
+  }
+  return "";
+}
+
+}  // namespace sealcast::keyserver

@@ -1,0 +1,19 @@
+// What a key server makes of its configuration: the certificates it names, and what a new one may change.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/result.h"
+#include "controlplane/config/config.h"
+#include "handshake/endpoint.h"
+
+namespace sealcast::keyserver {
+
+// Reads certificate, private key, CA and revocation list. The error is one line that names the file.
+Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config);
+
+// What differs and must not while the key server runs; empty: nothing.
+std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b);
+
+}  // namespace sealcast::keyserver
