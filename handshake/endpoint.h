@@ -76,6 +76,11 @@ struct PeerIdentity {
 // Checks a member's leaf again against the current trust store (H8: at join and again at every rekey).
 Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
                              std::int64_t unix_now);
+// The same; the answer is the last Unix second up to which it holds for sure while the trust store stays: nothing of
+// the chain and no revocation list ends, and no list begins, before. So whoever checks again often need not verify
+// again.
+Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                                           std::int64_t unix_now);
 
 enum class Flow : std::uint8_t {
   standard,                  // RFC 5246, ECDHE, server-authenticated

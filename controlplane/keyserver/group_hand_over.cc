@@ -27,7 +27,7 @@ void GroupState::recheck_members(Moment now) {
     if (auto good = stands(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
   for (const auto& [link, why] : out) {
     const PeerIdentity identity = member_of(*link)->identity;
-    members_.erase(identity.name);
+    remove(identity.name);
     if (hand_over_) hand_over_->awaited.erase(identity.name);
     turn_out(*link, identity, why);
   }
@@ -210,7 +210,9 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
       epoch.phase = Phase::active;
     }
   }
-  senders_acknowledged_ = false;
+  unswitched_.clear();
+  for (const auto& [id, member] : members_)
+    if (member.sends() && member.activated < number_now) unswitched_.insert(member.link);
   if (exclusion_ && !exclusion_->complete && number_now > exclusion_->last_known)
     switch_by_ = now.steady + longest_lease();
   audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing));
@@ -233,6 +235,8 @@ void GroupState::forget(std::uint64_t epoch) {
 
 void GroupState::begin_anew(const std::string& why) {
   const auto leaving = std::exchange(members_, {});
+  by_link_.clear();
+  unswitched_.clear();
   hand_over_.reset();
   rekey_at_.reset();
   holders_.clear();

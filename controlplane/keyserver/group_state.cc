@@ -76,9 +76,16 @@ Epoch* GroupState::in_phase(Phase phase) {
 }
 
 Member* GroupState::member_of(const MemberLink& link) {
-  for (auto& [id, member] : members_)
-    if (member.link == &link) return &member;
-  return nullptr;
+  const auto found = by_link_.find(&link);
+  return found == by_link_.end() ? nullptr : found->second;
+}
+
+void GroupState::remove(const std::string& member_id) {
+  const auto found = members_.find(member_id);
+  if (found == members_.end()) return;
+  by_link_.erase(found->second.link);
+  unswitched_.erase(found->second.link);
+  members_.erase(found);
 }
 
 void GroupState::send_all(const ControlMessage& message) {
@@ -309,11 +316,12 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
     note_departure(older->second, now);
     audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->second.address +
           " address=" + address);
-    members_.erase(older);
+    remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
   Member& member = members_[identity.name];
   member.link = &link;
+  by_link_[&link] = &member;
   member.identity = identity;
   member.address = address;
   member.roles = given.roles;
@@ -342,8 +350,10 @@ void GroupState::catch_up(Member& member, const Given& given, Moment now) {
   if (Epoch* active = in_phase(Phase::active)) {
     const bool missed = active->number != given.epoch;
     if (missed && !update(member, *active, now)) return;
-    if (missed || given.state == EpochState::pending)
+    if (missed || given.state == EpochState::pending) {
       member.link->deliver(handshake::Activate{config_.id, active->number});
+      if (member.sends()) unswitched_.insert(member.link);
+    }
   }
   Epoch* pending = in_phase(Phase::pending);
   if (pending && pending->number != given.epoch && update(member, *pending, now) && hand_over_)
@@ -356,7 +366,7 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   const std::string id = member->identity.name;
   audit("member_left " + prefix() + "member=" + escaped(id) + " address=" + member->address);
   note_departure(*member, now);
-  members_.erase(id);
+  remove(id);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
   if (hand_over_ && in_phase(Phase::active)) {
     hand_over_->awaited.erase(id);
@@ -388,13 +398,9 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     if (const Epoch* epoch = find(activated->epoch); !epoch || epoch->phase == Phase::pending) return {};
     member->activated = std::max(member->activated, activated->epoch);
     const Epoch* active = in_phase(Phase::active);
-    const bool all = active && std::all_of(members_.begin(), members_.end(), [&](const auto& entry) {
-                       return !entry.second.sends() || entry.second.activated >= active->number;
-                     });
-    if (all && !senders_acknowledged_) {
-      senders_acknowledged_ = true;
-      audit("senders_switched " + prefix() + "epoch=" + number(active->number));
-    }
+    if (!active || member->activated < active->number || unswitched_.erase(&link) == 0 || !unswitched_.empty())
+      return {};
+    audit("senders_switched " + prefix() + "epoch=" + number(active->number));
     note_exclusion_complete(now);
   } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
     if (other_group(request->group_id)) return refuse(wrong_group);

@@ -9,6 +9,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/dataplane_control.h"
@@ -243,6 +244,7 @@ class GroupState {
   Epoch* find(std::uint64_t number);
   Epoch* in_phase(Phase phase);
   Member* member_of(const MemberLink& link);
+  void remove(const std::string& member_id);  // from members_ and what is kept beside it
   void send_all(const handshake::ControlMessage& message);
   std::string prefix() const;  // `group="tv" ` of audit lines
   // A line that a member can cause as often as it likes (H13).
@@ -252,6 +254,8 @@ class GroupState {
   GroupContext& context_;
   std::vector<Epoch> epochs_;
   std::map<std::string, Member> members_;                          // by member id: one connection each
+  std::unordered_map<const MemberLink*, Member*> by_link_;         // the same: every message asks whose it is
+  std::set<const MemberLink*> unswitched_;                         // connected senders below the active epoch
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;
@@ -260,7 +264,6 @@ class GroupState {
   // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on.
   std::map<std::uint64_t, SteadyTime> leases_away_;
   SteadyTime last_rekey_{};
-  bool senders_acknowledged_ = true;
   LineLimit member_lines_{10};
 };
 

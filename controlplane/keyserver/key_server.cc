@@ -16,6 +16,7 @@
 #include "controlplane/keyserver/session.h"
 #include "controlplane/keyserver/settings.h"
 #include "controlplane/keyserver/standard_answer.h"
+#include "controlplane/keyserver/standing_certificates.h"
 #include "controlplane/keyserver/status.h"
 
 namespace sealcast::keyserver {
@@ -132,6 +133,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::map<std::string, std::unique_ptr<Group>> groups_;
   std::vector<store::Revocation> revocations_;  // as in the store
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
+  StandingCertificates certificates_;
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::unordered_map<std::string, std::uint32_t> per_address_;
   Counters counters_;
@@ -166,9 +168,7 @@ Result<void> KeyServer::Impl::start() {
   context_.vault = &vault_;
   context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id,
                             std::int64_t unix_now) -> Result<void> {
-    const auto stands = handshake::recheck_member(member.leaf_der, server_config_->member_trust, group_id, unix_now);
-    if (!stands) return fail(stands.error().message());
-    return {};
+    return certificates_.check(member.leaf_der, server_config_->member_trust, group_id, unix_now);
   };
   context_.password_stands = [this](const std::string& user, const std::string& stamp) {
     return gate_ && gate_->stands(user, stamp);

@@ -3,6 +3,8 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <ctime>
+#include <limits>
 
 #include "handshake/certificate/multicast_extension.h"
 
@@ -100,6 +102,26 @@ std::string serial_hex(X509* leaf) {
   return value;
 }
 
+// Unix seconds; a time that can't be told is the past.
+std::int64_t seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  return time != nullptr && ASN1_TIME_to_tm(time, &parts) == 1 ? std::int64_t{timegm(&parts)} : 0;
+}
+
+// The last second before a revocation list of the store ends, or one begins to count.
+std::int64_t lists_hold_until(X509_STORE* store, std::int64_t unix_now) {
+  std::int64_t until = std::numeric_limits<std::int64_t>::max();
+  const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
+  for (int i = 0; i < sk_X509_OBJECT_num(objects); ++i) {
+    const X509_CRL* list = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
+    if (list == nullptr) continue;
+    const std::int64_t begins = seconds_of(X509_CRL_get0_lastUpdate(list));
+    if (begins > unix_now) until = std::min(until, begins - 1);
+    if (const ASN1_TIME* ends = X509_CRL_get0_nextUpdate(list)) until = std::min(until, seconds_of(ends) - 1);
+  }
+  return until;
+}
+
 }  // namespace
 
 // One verification: the parsed chain and what is being asked of it.
@@ -144,8 +166,10 @@ class ChainVerifier {
                                            subject(culprit != nullptr ? culprit : leaf()) + ")");
     }
     const STACK_OF(X509)* path = X509_STORE_CTX_get0_chain(context.get());
+    until_ = lists_hold_until(trust->store.get(), unix_now);
     for (int i = 0; i < sk_X509_num(path); ++i) {
       X509* certificate = sk_X509_value(path, i);
+      until_ = std::min(until_, seconds_of(X509_get0_notAfter(certificate)) - 1);
       EVP_PKEY* key = X509_get0_pubkey(certificate);
       if (key == nullptr || !strong_enough(key))
         return refuse(Reason::certificate_weak_key,
@@ -226,7 +250,7 @@ class ChainVerifier {
     identity.may_decrypt = multicast_ && multicast_->decrypt;
     if (multicast_) identity.groups = multicast_->groups;
     identity.serial_hex = serial_hex(leaf());
-    return {std::move(identity), PkeyPtr(X509_get_pubkey(leaf()))};
+    return {std::move(identity), PkeyPtr(X509_get_pubkey(leaf())), until_};
   }
 
  private:
@@ -238,6 +262,7 @@ class ChainVerifier {
   std::vector<X509Ptr> chain_;
   Bytes all_der_;
   std::optional<MulticastExtension> multicast_;
+  std::int64_t until_ = 0;  // set by check_path()
 };
 
 Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
@@ -272,8 +297,8 @@ Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std
   });
 }
 
-Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                             std::int64_t unix_now) {
+Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                                           std::int64_t unix_now) {
   std::vector<Bytes> chain;  // PeerIdentity::leaf_der holds the leaf and the intermediates it came with
   const unsigned char* next = leaf_der.data();
   const unsigned char* const end = next + leaf_der.size();
@@ -283,7 +308,14 @@ Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, con
     if (!certificate) return refuse(Reason::certificate_malformed, "stored certificate: " + take_openssl_error());
     chain.emplace_back(start, next);
   }
-  return verify_member_chain(trust, chain, group_id, unix_now).map([](const VerifiedChain&) {});
+  return verify_member_chain(trust, chain, group_id, unix_now).map([](const VerifiedChain& verified) {
+    return verified.holds_until();
+  });
+}
+
+Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                             std::int64_t unix_now) {
+  return recheck_member_until(leaf_der, trust, group_id, unix_now).map([](std::int64_t) {});
 }
 
 }  // namespace sealcast::handshake

@@ -14,12 +14,16 @@ class VerifiedChain {
  public:
   const PeerIdentity& identity() const { return identity_; }
   EVP_PKEY* key() const { return key_.get(); }  // the leaf's public key
+  // The last Unix second up to which the path stays good while the trust store does.
+  std::int64_t holds_until() const { return holds_until_; }
 
  private:
   friend class ChainVerifier;
-  VerifiedChain(PeerIdentity identity, PkeyPtr key) : identity_(std::move(identity)), key_(std::move(key)) {}
+  VerifiedChain(PeerIdentity identity, PkeyPtr key, std::int64_t holds_until)
+      : identity_(std::move(identity)), key_(std::move(key)), holds_until_(holds_until) {}
   PeerIdentity identity_;
   PkeyPtr key_;
+  std::int64_t holds_until_;
 };
 
 // The server's chain: serverAuth, one of its dNSNames is server_name, no multicast extension (a member's certificate

@@ -252,6 +252,26 @@ TEST(H8, RecheckAtEveryRekey) {
   EXPECT_EQ(recheck_member({1, 2, 3}, world.pki.trust(), "tv", kNow).error().reason, Reason::certificate_malformed);
 }
 
+TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
+  World world;
+  world.client_config.credentials = world.pki.member("member-a", {"tv"}).credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  auto events = server->take_events();
+  const Bytes leaf = find_event<Established>(events)->peer.leaf_der;
+  const auto chain = recheck_member_until(leaf, world.pki.trust(), "tv", kNow);
+  ASSERT_TRUE(chain);
+  EXPECT_GT(*chain, kNow);
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", *chain));
+  EXPECT_FALSE(recheck_member(leaf, world.pki.trust(), "tv", *chain + 1));
+  const auto list = recheck_member_until(leaf, world.pki.trust_with_crl(), "tv", kNow);
+  ASSERT_TRUE(list);
+  EXPECT_LT(*list, *chain);  // the list ends first
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", *list));
+  EXPECT_FALSE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", *list + 1));
+}
+
 TEST(P40, MulticastExtensionRoundTrip) {
   for (const auto& groups : std::vector<std::optional<std::vector<std::string>>>{
            std::nullopt, std::vector<std::string>{}, std::vector<std::string>{"tv"},

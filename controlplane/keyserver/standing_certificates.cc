@@ -1,0 +1,31 @@
+#include "controlplane/keyserver/standing_certificates.h"
+
+#include <openssl/evp.h>
+
+namespace sealcast::keyserver {
+
+Result<void> StandingCertificates::check(const Bytes& chain_der, const handshake::TrustStore& trust,
+                                         const std::string& group_id, std::int64_t unix_now) {
+  if (trust.operator->() != trust_.operator->()) {
+    found_.clear();
+    trust_ = trust;
+  }
+  Key key{{}, group_id};
+  const bool told_apart =
+      EVP_Digest(chain_der.data(), chain_der.size(), key.first.data(), nullptr, EVP_sha256(), nullptr) == 1;
+  if (told_apart) {
+    const auto found = found_.find(key);
+    if (found != found_.end() && found->second.from <= unix_now && unix_now <= found->second.until) return {};
+  }
+  const auto until = handshake::recheck_member_until(chain_der, trust, group_id, unix_now);
+  if (!until) {
+    if (told_apart) found_.erase(key);
+    return fail(until.error().message());
+  }
+  if (!told_apart) return {};
+  if (found_.size() >= most) found_.clear();
+  found_[std::move(key)] = {unix_now, *until};
+  return {};
+}
+
+}  // namespace sealcast::keyserver

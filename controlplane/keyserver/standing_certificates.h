@@ -1,0 +1,36 @@
+// Which certificates were found good, and for how long that holds: a rekey asks again for every member (H8), and
+// verifying ten thousand chains again would take seconds in which nobody else is served.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "handshake/endpoint.h"
+
+namespace sealcast::keyserver {
+
+class StandingCertificates {
+ public:
+  // As handshake::recheck_member(). An earlier answer is given again only while it must be the same: with the same
+  // trust store, group and chain, no sooner than it was found and no later than any part of it ends.
+  Result<void> check(const Bytes& chain_der, const handshake::TrustStore& trust, const std::string& group_id,
+                     std::int64_t unix_now);
+  std::size_t size() const { return found_.size(); }
+
+  static constexpr std::size_t most = 200'000;  // then all are forgotten; about 150 bytes each
+
+ private:
+  using Key = std::pair<std::array<std::uint8_t, 32>, std::string>;  // SHA-256 of the chain; the group
+  struct Good {
+    std::int64_t from = 0, until = 0;  // Unix seconds, inclusive
+  };
+  handshake::TrustStore trust_;  // that all of them were checked against
+  std::map<Key, Good> found_;
+};
+
+}  // namespace sealcast::keyserver
