@@ -175,5 +175,170 @@ TEST(Property, OnlyWhatAMemberSealedAndQueriesComeOutOnRed) {
   EXPECT_GT(drops.size(), 12U);
 }
 
+// ---- A frame with a VLAN tag never goes the lean way (lean_ipv4.h), the same frame without it mostly does: whatever
+// becomes of the two has to be the same.
+
+Bytes tagged(Bytes frame) {
+  const Bytes tag = {0x81, 0x00, 0x00, 0x07};
+  frame.insert(frame.begin() + 12, tag.begin(), tag.end());
+  return frame;
+}
+bool can_be_tagged(const Bytes& frame) {
+  if (frame.size() < 14) return false;
+  const auto type = load_be<std::uint16_t>(&frame[12]);
+  return type != 0x8100 && type != 0x88a8;
+}
+
+// Three groups: any source and port; two flows of one source and few ports; a fixed tunnel.
+void install_three(Harness& path) {
+  path.install_tv();
+  const Selector ports = selector("239.2.0.0/16", PortRange{5000, 5003}, "10.0.0.1/32");
+  const Selector fixed = selector("239.3.0.0/16");
+  const auto add = [&](const std::string& group, const GroupProtection& protection, std::uint32_t prefix) {
+    ASSERT_TRUE(path.plane().protect(group, protection));
+    GroupEpoch made = path.epoch(group, 1, prefix, protection.selectors);
+    made.mode = protection.mode;
+    made.outbound.push_back({key_of(prefix)});
+    made.inbound.push_back({key_of(prefix + 8), 0});
+    ASSERT_TRUE(path.plane().install(std::move(made)));
+  };
+  add("ports", {{ports}}, 0x20000000);
+  OuterTunnel outer;
+  outer.destination = *IpAddress::parse("239.9.9.9");
+  outer.source = *IpAddress::parse("10.9.0.2");
+  add("fixed", {{fixed}, EspMode::tunnel_fixed, outer}, 0x30000000);
+}
+
+std::vector<Bytes> flows() {
+  std::vector<Bytes> all = seeds();
+  for (const char* to : {"239.1.1.5", "239.1.1.6", "239.2.0.1", "239.2.0.2", "239.3.0.1", "239.200.0.1"})
+    for (const std::uint16_t port : {5000, 5003, 5004})
+      for (const std::size_t bytes : {0, 18, 19, 20, 21, 600, 1410, 1426}) {
+        Ipv4Fields fields;
+        fields.destination = to;
+        fields.tos = static_cast<std::uint8_t>(port == 5003 ? 0xba : 0);
+        fields.fragment = bytes == 600 ? 0 : 0x4000;
+        all.push_back(udp_frame(bytes, fields, port));
+      }
+  Ipv4Fields partial;
+  const Bytes unfinished = udp(1, 5000, pattern(18), 0xfa32);  // the bare sum of the pseudo-header
+  all.push_back(ethernet(ipv4(partial, unfinished)));
+  return all;
+}
+
+void expect_same(const std::vector<Outcome>& lean, const std::vector<Outcome>& general) {
+  ASSERT_EQ(lean.size(), general.size());
+  for (std::size_t i = 0; i < lean.size(); ++i) {
+    ASSERT_EQ(lean[i].verdict, general[i].verdict) << i;
+    ASSERT_EQ(lean[i].reason, general[i].reason) << i;
+    ASSERT_EQ(lean[i].target, general[i].target) << i;
+    if (lean[i].verdict != Verdict::forward) continue;
+    ASSERT_EQ(tagged(lean[i].frame), general[i].frame) << i;
+  }
+}
+
+void expect_same_counts(Harness& lean, Harness& general) {
+  const DataPlaneStatistics a = lean.statistics(), b = general.statistics();
+  ASSERT_EQ(a.sas.size(), b.sas.size());
+  for (std::size_t i = 0; i < a.sas.size(); ++i) {
+    EXPECT_EQ(a.sas[i].spi, b.sas[i].spi);
+    EXPECT_EQ(a.sas[i].packets, b.sas[i].packets);
+    EXPECT_EQ(a.sas[i].bytes, b.sas[i].bytes);
+    EXPECT_EQ(a.sas[i].next_number, b.sas[i].next_number);
+    EXPECT_EQ(a.sas[i].replays, b.sas[i].replays);
+    EXPECT_EQ(a.sas[i].bad_tags, b.sas[i].bad_tags);
+    EXPECT_EQ(a.sas[i].drops.size(), b.sas[i].drops.size());
+  }
+  for (std::size_t reason = 0; reason < drop_reason_count; ++reason)
+    EXPECT_EQ(lean.dropped(static_cast<DropReason>(reason)), general.dropped(static_cast<DropReason>(reason)))
+        << name(static_cast<DropReason>(reason));
+  EXPECT_EQ(a.workers.at(0).sealed, b.workers.at(0).sealed);
+  EXPECT_EQ(a.workers.at(0).opened, b.workers.at(0).opened);
+}
+
+TEST(Property, TheLeanWayOutDecidesAsTheGeneralOne) {
+  const PathSettings settings{.bypass = bypass_at(1'000'000), .red_address6 = {}};
+  Harness lean(Harness::Options{.path = settings}), general(Harness::Options{.path = settings});
+  install_three(lean);
+  install_three(general);
+  const std::vector<Bytes> base = flows();
+  Mutator mutator(3);
+  for (int round = 0; round < 1500; ++round) {
+    std::vector<Bytes> plain, with_tag;
+    for (std::size_t n = 1 + mutator.below(90); n > 0;) {
+      // Runs of one flow, as they come.
+      const Bytes& flow = base[mutator.below(base.size())];
+      for (std::size_t same = 1 + mutator.below(6); same > 0 && n > 0; --same, --n) {
+        const Bytes frame = mutator.below(4) == 0 ? mutator.mutate(flow) : flow;
+        if (!can_be_tagged(frame)) continue;
+        plain.push_back(frame);
+        with_tag.push_back(tagged(frame));
+      }
+    }
+    ASSERT_NO_FATAL_FAILURE(expect_same(lean.red(plain), general.red(with_tag))) << "round " << round;
+  }
+  expect_same_counts(lean, general);
+  EXPECT_GT(lean.statistics().workers.at(0).sealed, 20'000U);
+  EXPECT_GT(lean.dropped(DropReason::partial_checksum), 10U);
+}
+
+TEST(Property, TheLeanWayInDecidesAsTheGeneralOne) {
+  const PathSettings settings{
+      .red_mtu = 1430, .bypass = bypass_at(1'000'000), .local_red_sources = {*Prefix::parse("10.66.0.0/16")}};
+  const PathSettings open_settings{.red_mtu = 1430, .bypass = bypass_at(1'000'000)};
+  for (const PathSettings& path : {settings, open_settings}) {
+    Harness lean(Harness::Options{.path = path}), general(Harness::Options{.path = path});
+    install_three(lean);
+    install_three(general);
+    Sender tv(0x10000008, {selector("239.1.1.0/24")});
+    // A member that lies about what it may send.
+    Sender liar(0x20000008, {selector("239.0.0.0/8")});
+    const std::vector<Bytes> base = flows();
+    Mutator mutator(4);
+    const std::vector<Bytes> trailers = {{0, 4}, {1, 1, 4},          {1, 2, 2, 4}, {1, 2, 3, 3, 4}, {1, 2, 4, 3, 4},
+                                         {2, 4}, {1, 2, 3, 4, 4, 4}, {0, 41},      {0, 17},         {200, 4}};
+    std::uint64_t bent_number = 0;
+    std::vector<Bytes> past;
+    for (int round = 0; round < 400; ++round) {
+      std::vector<Bytes> plain, with_tag;
+      for (std::size_t n = 1 + mutator.below(90); n > 0; --n) {
+        const Bytes& inner = base[mutator.below(base.size())];
+        Bytes frame;
+        if (mutator.below(5) == 0) {
+          // Whatever the key's holder may put in.
+          const Bytes bent = mutator.mutate(inner);
+          EspFields fields;
+          fields.spi = 0x10000009;
+          fields.number = ++bent_number;
+          if (mutator.below(3) == 0) fields.trailer = trailers[mutator.below(trailers.size())];
+          fields.outer.tos = inner[15];
+          frame = esp_frame(fields, Bytes(bent.begin() + std::min<std::ptrdiff_t>(14, std::ssize(bent)), bent.end()));
+        } else if (!past.empty() && mutator.below(20) == 0) {
+          frame = past[mutator.below(past.size())];
+        } else {
+          const Outcome sealed = (mutator.below(2) == 0 ? tv : liar).harness().red(inner);
+          if (sealed.verdict != Verdict::forward) continue;
+          frame = sealed.frame;
+        }
+        past.push_back(frame);
+        if (mutator.below(6) == 0) frame = mutator.mutate(frame);
+        if (!can_be_tagged(frame)) continue;
+        plain.push_back(frame);
+        with_tag.push_back(tagged(frame));
+      }
+      if (mutator.below(3) == 0 && !plain.empty()) {
+        // Reordered, within the window and across bursts.
+        std::swap(plain[0], plain[plain.size() - 1]);
+        std::swap(with_tag[0], with_tag[with_tag.size() - 1]);
+      }
+      ASSERT_NO_FATAL_FAILURE(expect_same(lean.black(plain), general.black(with_tag))) << "round " << round;
+    }
+    expect_same_counts(lean, general);
+    EXPECT_GT(lean.statistics().workers.at(0).opened, 2'000U);
+    EXPECT_GT(lean.dropped(DropReason::replay), 50U);
+    EXPECT_GT(lean.dropped(DropReason::selector_mismatch), 100U);
+  }
+}
+
 }  // namespace
 }  // namespace sealcast::dataplane::testing
