@@ -94,8 +94,9 @@ class SecretBytes {
   Bytes bytes_;
 };
 
-// A region of whole pages that is locked into RAM, kept out of core dumps and of forked children, and wiped on release.
-// lock() failing (RLIMIT_MEMLOCK) is an error the caller shows; it is never ignored.
+// A region of whole pages (multiples of 2 MiB: huge ones, if the kernel has any) that is locked into RAM, kept out of
+// core dumps and of forked children, and wiped on release. lock() failing (RLIMIT_MEMLOCK) is an error the caller
+// shows; it is never ignored.
 class LockedArena {
  public:
   static Result<LockedArena> create(std::size_t bytes);

@@ -126,8 +126,11 @@ std::vector<Bytes> plain_frames(const Traffic& traffic) {
 }
 
 void Plane::rewind() {
-  for (ReplayWindow* window : windows)
-    window->rewind_for_benchmark();
+  for (Heard& one : heard) {
+    const std::uint64_t packets = one.sa->packets.get();
+    if (packets != one.packets) one.sa->replay.rewind_for_benchmark(packets - one.packets);
+    one.packets = packets;
+  }
 }
 
 std::uint64_t Plane::dropped() const {
@@ -179,7 +182,7 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
   if (sealing) return made;
   made->publisher->enter(0);
   for (std::size_t group = 0; group < traffic.groups; ++group)
-    made->windows.push_back(&made->publisher->current().spis.find(spi_of(group))->sa->replay);
+    made->heard.push_back({made->publisher->current().spis.find(spi_of(group))->sa});
   made->publisher->leave(0);
   return made;
 }

@@ -40,7 +40,12 @@ std::vector<Bytes> plain_frames(const Traffic& traffic);
 struct Plane {
   std::unique_ptr<dataplane::RcuPublisher> publisher;
   std::unique_ptr<dataplane::DataPlane> plane;
-  std::vector<dataplane::ReplayWindow*> windows;  // of an opening plane, one a group
+  // Of an opening plane, one a group; packets: what it had opened when it was rewound last.
+  struct Heard {
+    dataplane::OpeningSa* sa = nullptr;
+    std::uint64_t packets = 0;
+  };
+  std::vector<Heard> heard;
 
   dataplane::Worker& worker() { return plane->worker(0); }
   // Forgets all numbers seen: the next pass over a recording is new again. Nothing but a benchmark may do that.

@@ -135,7 +135,7 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::open); !ok)
       return tl::unexpected<Error>(ok.error());
     keyed->worker = worker_of_spi(spi, workers);
-    keyed->epoch = &epoch.rules;
+    keyed->obey(epoch.rules);
     made.emplace(spi, std::move(keyed));
   }
   return made;
@@ -156,7 +156,7 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
     KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
       return tl::unexpected<Error>(ok.error());
-    keyed->epoch = &epoch.rules;
+    keyed->obey(epoch.rules);
     keyed->worker = static_cast<std::uint32_t>(made.size());
     keyed->next_number.set(1);
     made.push_back(std::move(keyed));

@@ -7,7 +7,8 @@ namespace sealcast::dataplane {
 
 Result<void*> KeyMemory::allocate() {
   if (free_.empty()) {
-    auto arena = LockedArena::create(std::max(arena_bytes, slot_bytes_));
+    auto arena =
+        LockedArena::create(std::max(arenas_.size() < small_arenas ? arena_bytes : large_arena_bytes, slot_bytes_));
     if (!arena) return tl::unexpected<Error>(arena.error());
     auto* base = static_cast<std::uint8_t*>(arena->data());
     const std::size_t slots = arena->size() / slot_bytes_;

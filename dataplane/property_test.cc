@@ -2,6 +2,7 @@
 // AddressSanitizer the exactly sized buffers also show every byte read or written beyond a frame.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 #include <set>
@@ -338,6 +339,56 @@ TEST(Property, TheLeanWayInDecidesAsTheGeneralOne) {
     EXPECT_GT(lean.dropped(DropReason::replay), 50U);
     EXPECT_GT(lean.dropped(DropReason::selector_mismatch), 100U);
   }
+}
+
+// More groups than stay in the cache by themselves (few_groups in worker_lean.h): the path then looks ahead.
+TEST(Property, HundredsOfGroupsEachUnderItsOwnKey) {
+  constexpr std::uint32_t groups = 700;
+  const auto prefix = [](std::uint32_t group) { return 0x01000000U * (1 + group / 256) + 0x10000U * (group % 256); };
+  const auto address = [](std::uint32_t group) {
+    return "239.4." + std::to_string(group / 256) + "." + std::to_string(group % 256);
+  };
+  Harness sealing, opening;
+  for (std::uint32_t group = 0; group < groups; ++group) {
+    const std::string id = "group " + std::to_string(group);
+    const std::vector<Selector> selectors = {selector(address(group) + "/32")};
+    GroupEpoch ours = sealing.epoch(id, 1, prefix(group), selectors);
+    GroupEpoch theirs = opening.epoch(id, 1, prefix(group), selectors);
+    ours.outbound.push_back({key_of(prefix(group))});
+    theirs.inbound.push_back({key_of(prefix(group)), 0});
+    ASSERT_TRUE(sealing.plane().protect(id, {selectors}));
+    ASSERT_TRUE(opening.plane().protect(id, {selectors}));
+    ASSERT_TRUE(sealing.plane().install(std::move(ours)));
+    ASSERT_TRUE(opening.plane().install(std::move(theirs)));
+  }
+  std::mt19937 random(5);
+  for (int round = 0; round < 60; ++round) {
+    std::vector<Bytes> plain, sealed;
+    std::vector<std::uint32_t> wanted;
+    for (int n = 0; n < 64; ++n) {
+      wanted.push_back(static_cast<std::uint32_t>(random() % (groups + 1)));  // the last one is nobody's
+      Ipv4Fields fields;
+      fields.destination = address(wanted.back());
+      plain.push_back(n % 16 == 0 ? Bytes(random() % 40, 0) : udp_frame(random() % 300, fields));
+    }
+    const std::vector<Outcome> out = sealing.red(plain);
+    for (std::size_t i = 0; i < out.size(); ++i) {
+      const bool good = i % 16 != 0 && wanted[i] < groups;
+      ASSERT_EQ(out[i].verdict, good ? Verdict::forward : Verdict::drop) << i;
+      if (!good) continue;
+      ASSERT_EQ(load_be<std::uint32_t>(&out[i].frame[14 + 20]), prefix(wanted[i]));
+      sealed.push_back(out[i].frame);
+    }
+    std::shuffle(sealed.begin(), sealed.end(), random);
+    sealed.push_back(Bytes(30, 1));
+    for (const Outcome& back : opening.black(sealed))
+      if (back.reason != DropReason::short_frame && back.reason != DropReason::not_ip) {
+        ASSERT_EQ(back.verdict, Verdict::forward) << name(back.reason);
+        ASSERT_EQ(std::count(plain.begin(), plain.end(), back.frame), 1);
+      }
+  }
+  EXPECT_EQ(opening.statistics().workers.at(0).opened, sealing.statistics().workers.at(0).sealed);
+  EXPECT_GT(opening.statistics().workers.at(0).opened, 3000U);
 }
 
 }  // namespace

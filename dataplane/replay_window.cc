@@ -62,11 +62,10 @@ void ReplayWindow::copy_from(const ReplayWindow& other) noexcept {
   lowest_.set(other.lowest_.get());
 }
 
-void ReplayWindow::rewind_for_benchmark() noexcept {
+void ReplayWindow::rewind_for_benchmark(std::uint64_t numbers) noexcept {
   for (std::uint64_t i = 0; i < size_ / 64; ++i)
-    at(i).set(0);
-  highest_.set(0);
-  lowest_.set(0);
+    at(i).set(~std::uint64_t{0});
+  highest_.set(highest_.get() - numbers);
 }
 
 }  // namespace sealcast::dataplane

@@ -53,6 +53,9 @@ class ReplayWindow {
     return true;
   }
 
+  // Brings near what commit() of number will write.
+  void prefetch(std::uint64_t number) const noexcept { __builtin_prefetch(&word(number), 1); }
+
   // Counts a number that check() or commit() refused, as duplicate or as too late.
   void count_refused(std::uint64_t number) noexcept;
 
@@ -77,8 +80,9 @@ class ReplayWindow {
   // Where the bits lie, and their bytes: for tests of the layout.
   std::pair<const void*, std::size_t> bits() const noexcept { return {lines_.data(), lines_.size() * sizeof(Line)}; }
 
-  // Forgets what was seen: benchmarks that read one recording again and again, nothing else.
-  void rewind_for_benchmark() noexcept;
+  // Takes the last numbers back, all before them seen, which is how a long stream finds the window: for benchmarks that
+  // read one recording again and again, nothing else.
+  void rewind_for_benchmark(std::uint64_t numbers) noexcept;
 
  private:
   static constexpr std::size_t words_per_line = cache_line / sizeof(Counter);

@@ -50,7 +50,8 @@ struct EpochRules {
   }
 };
 
-// Outbound: one slot of our own, one worker.
+// Outbound: one slot of our own, one worker. What a packet needs is one line; with thousands of groups every line is
+// one more to wait for.
 struct alignas(cache_line) SealingSa {
   aead::Key key;
   std::uint32_t spi = 0;
@@ -58,28 +59,55 @@ struct alignas(cache_line) SealingSa {
   // min(epoch's end, lease): the worker compares it with the burst's time, so a hung control thread cannot keep a dead
   // key alive.
   std::atomic<std::uint64_t> seal_until_tsc{0};
-  const EpochRules* epoch = nullptr;
-  Counter blocks;               // AES blocks under this key
-  bool limit_reported = false;  // worker only
-  Counter next_number;          // the next packet's IV, from 1 (H9)
-  Counter packets, bytes;       // sealed; bytes of inner IP packets
+  Counter blocks;                // AES blocks under this key
+  Counter next_number;           // the next packet's IV, from 1 (H9)
+  Counter bytes;                 // sealed, of inner IP packets
+  bool limit_reported = false;   // worker only
+  bool keeps_addresses = false;  // of epoch: tunnel_preserve
+  bool same_as_policy = false;   // of epoch
+  // Read for odd packets only.
+  alignas(cache_line) const EpochRules* epoch = nullptr;
   DropSlot drops;
   std::uint32_t worker = 0;  // the only one that may touch it
+
+  // Sealed, or given up by the engine (DropReason::engine_failed).
+  std::uint64_t packets() const noexcept { return next_number.get() - 1; }
+
+  // Before a worker sees it; rules outlives it.
+  void obey(const EpochRules& rules) noexcept {
+    epoch = &rules;
+    keeps_addresses = rules.mode == EspMode::tunnel_preserve;
+    same_as_policy = rules.same_as_policy;
+  }
 };
 
-// Inbound: one slot of another sender.
+// Inbound: one slot of another sender. Two lines for a packet that comes in order.
 struct alignas(cache_line) OpeningSa {
   OpeningSa(std::uint32_t window, std::uint64_t floor) : replay(window, floor) {}
 
   aead::Key key;
   std::uint32_t spi = 0;
   std::array<std::uint8_t, 4> salt{};
-  std::uint32_t worker = 0;  // the only one that may touch it
+  std::uint32_t worker = 0;       // the only one that may touch it
+  bool keeps_addresses = false;   // of epoch: tunnel_preserve
+  std::uint64_t expires_tsc = 0;  // of epoch
   const EpochRules* epoch = nullptr;
+  // Worker only: the flow that came last, which need not be held against the rules again. Addresses as in the header;
+  // the port of what was inside, and whether that flow was found right as well.
+  std::uint64_t flow_addresses = 0;
+  std::uint16_t flow_port = 0;
+  bool flow_opened = false;
+  alignas(cache_line) Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
   ReplayWindow replay;
-  Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
-  Counter refused;         // numbers taken, but what was opened under them was not accepted
+  Counter refused;  // numbers taken, but what was opened under them was not accepted
   DropSlot drops;
+
+  // Before a worker sees it; rules outlives it.
+  void obey(const EpochRules& rules) noexcept {
+    epoch = &rules;
+    expires_tsc = rules.expires_tsc;
+    keeps_addresses = rules.mode == EspMode::tunnel_preserve;
+  }
 };
 
 // The worker an inbound SPI belongs to.

@@ -34,6 +34,10 @@ class SpiTable {
     }
   }
 
+  // Brings near what find() reads first.
+  void prefetch(std::uint32_t spi) const noexcept { __builtin_prefetch(&slots_[index(spi)]); }
+  std::uint32_t size() const noexcept { return size_; }
+
  private:
   // Fibonacci hashing: consecutive slots of one prefix spread over the table.
   std::uint32_t index(std::uint32_t spi) const noexcept { return (spi * 2654435769U) >> shift_; }

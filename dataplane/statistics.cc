@@ -9,7 +9,7 @@ std::uint64_t saturating_add(std::uint64_t a, std::uint64_t b) {
 }
 
 void GroupLedger::close(const SealingSa& sa, std::vector<WorkerBytes>& workers) {
-  sealed += sa.packets.get();
+  sealed += sa.packets();
   sealed_bytes += sa.bytes.get();
   sa.drops.add_to(drops);
   if (sa.worker < workers.size()) workers[sa.worker].sealed += sa.bytes.get();
@@ -48,7 +48,6 @@ SaStatistics common(const Sa& sa) {
   SaStatistics entry;
   entry.spi = sa.spi;
   entry.worker = sa.worker;
-  entry.packets = sa.packets.get();
   entry.bytes = sa.bytes.get();
   DropTotals drops{};
   sa.drops.add_to(drops);
@@ -61,12 +60,14 @@ SaStatistics common(const Sa& sa) {
 SaStatistics statistics_of(const SealingSa& sa) {
   SaStatistics entry = common(sa);
   entry.outbound = true;
+  entry.packets = sa.packets();
   entry.next_number = sa.next_number.get();
   return entry;
 }
 
 SaStatistics statistics_of(const OpeningSa& sa) {
   SaStatistics entry = common(sa);
+  entry.packets = sa.packets.get();
   entry.next_number = sa.replay.highest();
   entry.replays = sa.drops.get(DropReason::replay);
   entry.bad_tags = sa.drops.get(DropReason::bad_tag);

@@ -217,7 +217,7 @@ class DryRun {
   static void copy(const SealingSa& from, SealingSa& to) {
     to.spi = from.spi;
     to.seal_until_tsc.store(from.seal_until_tsc.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    to.epoch = from.epoch;
+    to.obey(*from.epoch);
     to.blocks.set(from.blocks.get());
     to.next_number.set(from.next_number.get());
     to.worker = from.worker;
@@ -279,7 +279,7 @@ class DryRun {
           opening_->key = open_key_.key();
           opening_->spi = spi;
           opening_->worker = live->sa->worker;
-          opening_->epoch = live->sa->epoch;
+          opening_->obey(*live->sa->epoch);
           entry.sa = &*opening_;
           say("window", "numbers up to " + std::to_string(opening_->replay.highest()) + " were seen, " +
                             std::to_string(opening_->replay.size()) + " wide");
@@ -319,14 +319,15 @@ class DryRun {
     sender.key = seal_key_.key();
     sender.spi = spi;
     sender.seal_until_tsc.store(~std::uint64_t{0}, std::memory_order_relaxed);
-    sender.epoch = &rules;
-    sender.next_number.set(question_.number.value_or(next_number(spi)));
+    sender.obey(rules);
+    const std::uint64_t number = question_.number.value_or(next_number(spi));
+    sender.next_number.set(number);
     std::fill(dry_.outbound.begin(), dry_.outbound.end(), &sender);
     PathSettings roomy = *plane_.settings;
     roomy.black_mtu = 65535;
     Bytes sealed = run(question_.frame, Side::red, roomy);
     std::fill(dry_.outbound.begin(), dry_.outbound.end(), nullptr);
-    if (answer_.verdict == Verdict::forward && sender.packets.get() == 1) return sealed;
+    if (answer_.verdict == Verdict::forward && sender.next_number.get() == number + 1) return sealed;
     say("sealed", "no sender would: " + std::string(text(answer_.reason)));
     return std::nullopt;
   }

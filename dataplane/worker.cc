@@ -23,6 +23,7 @@ Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::En
     : index_(index),
       settings_(settings),
       engine_(engine),
+      keys_together_(engine.wants_keys_together()),
       scratch_(std::make_unique<Scratch>()),
       black_limit_(settings.black_mtu),
       red_fragments_(settings.tsc_hz * fragment_seconds, random_word()),

@@ -106,13 +106,15 @@ class Worker {
 
   // worker_lean.h: the packets that nearly all are. False: nothing was done, the general path decides.
   bool seal_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, SealRun& run) noexcept;
-  SealRun begin_flow(SealRun run, const std::uint8_t* ip, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  SealingSa* sa_of_flow(const std::uint8_t* ip, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   void settle(SealRun& run) noexcept;
   bool admit_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, OpenRun& run) noexcept;
   OpenRun begin_sender(const std::uint8_t* ip, std::uint32_t spi, std::uint64_t now_tsc,
                        const Snapshot& snapshot) noexcept;
   bool strip_lean(Frame& frame, std::uint32_t item, StripRun& run) noexcept;
   void settle(StripRun& run) noexcept;
+  void fetch_for_sealing(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept;
+  void fetch_for_opening(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept;
 
   // Red: none = a seal item was added, or the frame bypasses and has its verdict already.
   DropReason admit_red(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
@@ -202,6 +204,7 @@ class Worker {
   const std::uint32_t index_;
   const PathSettings& settings_;
   const aead::Engine& engine_;
+  const bool keys_together_;       // engine_ wants it
   std::vector<Rule> local_red_;    // sources only
   std::vector<Rule6> local_red6_;  // ...
   std::unique_ptr<Scratch> scratch_;

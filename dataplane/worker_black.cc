@@ -62,6 +62,7 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
   auto& open = scratch_->open;
   open.clear();
   scratch_->open_tsc = now_tsc;
+  if (snapshot.spis.size() > few_groups) fetch_for_opening(frames, snapshot);
   OpenRun run;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     const std::uint32_t before = open.size;
@@ -74,7 +75,7 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
   }
   if (open.size == 0) return;
 
-  by_key(std::span(open.items.data(), open.size), open.several_keys, scratch_->open_sorted,
+  by_key(std::span(open.items.data(), open.size), !open.several_keys || !keys_together_, scratch_->open_sorted,
          [this](std::span<aead::OpenItem> items) { engine_.open(items); });
 
   StripRun strip;
@@ -102,7 +103,8 @@ void Worker::black_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const S
   counters_.opened.add(opened);
 }
 
-[[gnu::noinline]] DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+[[gnu::noinline]] DropReason Worker::admit_black(Frame& frame, std::uint64_t now_tsc,
+                                                 const Snapshot& snapshot) noexcept {
   Packet packet;
   std::uint16_t type = 0;
   if (!parse_link(frame, type, packet.ip_offset)) return DropReason::short_frame;
@@ -168,7 +170,7 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
 
   OpeningSa& sa = *entry->sa;
   const EpochRules& rules = *sa.epoch;
-  if (now_tsc >= rules.expires_tsc) return charge(sa, DropReason::sa_expired);
+  if (now_tsc >= sa.expires_tsc) return charge(sa, DropReason::sa_expired);
   // The smallest text of a tunnel: an IPv4 header and the trailer.
   if (rules.mode != EspMode::transport && esp_bytes < fixed + padded(min_ipv4_bytes))
     return charge(sa, DropReason::esp_length);

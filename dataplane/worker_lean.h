@@ -15,7 +15,7 @@ namespace sealcast::dataplane {
 struct Worker::SealRun {
   SealingSa* sa = nullptr;
   std::uint64_t addresses = 0;    // of the flow, as in the header
-  std::uint64_t address_sum = 0;  // their four words, for checksums
+  std::uint64_t address_sum = 0;  // the two, for checksums
   std::uint16_t port = 0;         // destination
   std::uint64_t number = 0;       // of the next packet
   std::uint64_t blocks = 0, bytes = 0;
@@ -28,13 +28,11 @@ struct Worker::SealRun {
 struct Worker::OpenRun {
   OpeningSa* sa = nullptr;
   std::uint32_t spi = 0;
-  std::uint64_t addresses = 0;
 };
 
+// Consecutive packets under one SA, opened.
 struct Worker::StripRun {
   OpeningSa* sa = nullptr;
-  std::uint64_t addresses = 0;  // of the inner packet
-  std::uint16_t port = 0;
   std::uint64_t packets = 0, bytes = 0;
 };
 
@@ -44,29 +42,76 @@ inline std::uint64_t words_of(const std::uint8_t* p) noexcept {
   return words;
 }
 
+// With so few groups what packets need stays in the cache by itself.
+inline constexpr std::size_t few_groups = 512;
+
+// Many groups: what the packets of a burst are going to read lies scattered over megabytes, and each step says only
+// where the next one reads. So all packets take the first step, then all the second.
+[[gnu::noinline]] inline void Worker::fetch_for_sealing(std::span<const Frame> frames,
+                                                        const Snapshot& snapshot) const noexcept {
+  const PolicyTable<Address4>& table = snapshot.policy->ipv4();
+  std::array<const std::uint8_t*, max_burst> packets;
+  std::array<SealingSa* const*, max_burst> places;
+  std::size_t n = 0;
+  for (const Frame& frame : frames) {
+    if (frame.length < ethernet_bytes + min_ipv4_bytes) continue;
+    const std::uint8_t* const ip = frame.data + ethernet_bytes;
+    table.prefetch(load32(ip + 16), load32(ip + 12));
+    packets[n++] = ip;
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const std::uint32_t group = table.guess(load32(packets[i] + 16), load32(packets[i] + 12));
+    places[i] = &snapshot.outbound[group * snapshot.workers + index_];
+    __builtin_prefetch(places[i]);
+  }
+  for (std::size_t i = 0; i < n; ++i)
+    __builtin_prefetch(*places[i], 1);
+  for (std::size_t i = 0; i < n; ++i)
+    if (*places[i] != nullptr) engine_.prefetch((*places[i])->key);
+}
+
+// The same for opening.
+[[gnu::noinline]] inline void Worker::fetch_for_opening(std::span<const Frame> frames,
+                                                        const Snapshot& snapshot) const noexcept {
+  constexpr std::uint32_t esp_offset = ethernet_bytes + min_ipv4_bytes;
+  std::array<const std::uint8_t*, max_burst> packets;  // from the ESP header on
+  std::array<const OpeningSa*, max_burst> sas;
+  std::size_t n = 0;
+  for (const Frame& frame : frames) {
+    if (frame.length < esp_offset + esp_front) continue;
+    packets[n] = frame.data + esp_offset;
+    snapshot.spis.prefetch(load32(packets[n++]));
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    const SpiTable::Entry* const entry = snapshot.spis.find(load32(packets[i]));
+    sas[i] = entry != nullptr && entry->worker == index_ ? entry->sa : nullptr;
+    if (sas[i] == nullptr) continue;
+    __builtin_prefetch(sas[i], 1);
+    __builtin_prefetch(&sas[i]->packets, 1);
+  }
+  for (std::size_t i = 0; i < n; ++i) {
+    if (sas[i] == nullptr) continue;
+    sas[i]->replay.prefetch(load64(packets[i] + esp_header_bytes));
+    engine_.prefetch(sas[i]->key);
+  }
+}
+
 // ---- Sealing
 
 // Before anybody else reads or writes the SA.
 inline void Worker::settle(SealRun& run) noexcept {
   if (run.sa == nullptr) return;
   SealingSa& sa = *run.sa;
-  const std::uint64_t packets = run.number - sa.next_number.get();
   run.sa = nullptr;
-  if (packets == 0) return;
-  sa.packets.add(packets);
   sa.next_number.set(run.number);
   sa.bytes.add(run.bytes);
   count_blocks(sa, run.blocks);
 }
 
-// The run that the packet at ip belongs to, run itself or its SA's next one; without an SA: the general path has to say
-// why. By value, so that the run's numbers stay in registers.
-[[gnu::noinline]] inline Worker::SealRun Worker::begin_flow(SealRun run, const std::uint8_t* ip, std::uint64_t now_tsc,
-                                                            const Snapshot& snapshot) noexcept {
-  const auto give_up = [&] {
-    settle(run);
-    return run;
-  };
+// The SA that seals the packet at ip; null: the general path has to say why. Takes nothing of the run, which so stays
+// in registers.
+[[gnu::noinline]] inline SealingSa* Worker::sa_of_flow(const std::uint8_t* ip, std::uint64_t now_tsc,
+                                                       const Snapshot& snapshot) noexcept {
   PacketKey key;
   key.source = load32(ip + 12);
   key.destination = load32(ip + 16);
@@ -74,28 +119,14 @@ inline void Worker::settle(SealRun& run) noexcept {
   key.has_ports = true;
   key.destination_port = load16(ip + min_ipv4_bytes + 2);
   std::uint32_t group = 0;
-  if (snapshot.policy->find(key, group) != Match::found) return give_up();
+  if (snapshot.policy->find(key, group) != Match::found) return nullptr;
   SealingSa* const sa = snapshot.outbound[group * snapshot.workers + index_];
-  if (sa == nullptr) return give_up();
-  if (sa != run.sa) {
-    settle(run);
-    // All numbers of a chunk are taken before their blocks are counted, so there has to be room for the largest chunk.
-    if (now_tsc >= sa->seal_until_tsc.load(std::memory_order_relaxed) ||
-        sa->blocks.get() + max_burst * blocks_of(65536) > settings_.hard_block_limit ||
-        sa->epoch->mode != EspMode::tunnel_preserve)
-      return run;
-  }
-  if (const EpochRules& rules = *sa->epoch; !rules.same_as_policy && match_any(rules.rules, key) != Match::found)
-    return give_up();
-  if (sa != run.sa) {
-    run.sa = sa;
-    run.number = sa->next_number.get();
-    run.blocks = run.bytes = 0;
-  }
-  run.addresses = words_of(ip + 12);
-  run.address_sum = (key.source >> 16) + (key.source & 0xffff) + (key.destination >> 16) + (key.destination & 0xffff);
-  run.port = key.destination_port;
-  return run;
+  // All numbers of a chunk are taken before their blocks are counted, so there has to be room for the largest chunk.
+  if (sa == nullptr || now_tsc >= sa->seal_until_tsc.load(std::memory_order_relaxed) ||
+      sa->blocks.get() + max_burst * blocks_of(65536) > settings_.hard_block_limit || !sa->keeps_addresses ||
+      (!sa->same_as_policy && match_any(sa->epoch->rules, key) != Match::found))
+    return nullptr;
+  return sa;
 }
 
 // RFC 4303 tunnel mode with the addresses of the inner packet (RFC 5374 §3.1), as encapsulate<V4> does it.
@@ -114,9 +145,21 @@ inline void Worker::settle(SealRun& run) noexcept {
   const std::uint32_t sealed = front + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
   const std::uint32_t tailroom = frame.tailroom + (frame.length - ethernet_bytes - total);
   if (sealed > black_limit_ || frame.headroom < front || tailroom < sealed - front - total) return false;
-  if (!run.is_flow(words_of(ip + 12), load16(ip + min_ipv4_bytes + 2))) {
-    run = begin_flow(run, ip, now_tsc, snapshot);
-    if (run.sa == nullptr) return false;
+  const std::uint64_t addresses = words_of(ip + 12);
+  const std::uint16_t port = load16(ip + min_ipv4_bytes + 2);
+  if (!run.is_flow(addresses, port)) {
+    SealingSa* const next = sa_of_flow(ip, now_tsc, snapshot);
+    if (next == nullptr) return false;
+    if (next != run.sa) {
+      settle(run);
+      run.sa = next;
+      run.number = next->next_number.get();
+      run.blocks = run.bytes = 0;
+    }
+    run.addresses = addresses;
+    const std::uint64_t words = load64(ip + 12);
+    run.address_sum = (words & 0xffffffff) + (words >> 32);
+    run.port = port;
   }
 
   SealingSa& sa = *run.sa;
@@ -159,11 +202,15 @@ inline void Worker::settle(SealRun& run) noexcept {
                                                               const Snapshot& snapshot) noexcept {
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
   if (entry == nullptr || entry->own != 0 || entry->worker != index_) return {};
-  const EpochRules& rules = *entry->sa->epoch;
-  if (now_tsc >= rules.expires_tsc || rules.mode != EspMode::tunnel_preserve) return {};
+  OpeningSa& sa = *entry->sa;
+  if (now_tsc >= sa.expires_tsc || !sa.keeps_addresses) return {};
+  if (words_of(ip + 12) == sa.flow_addresses) return {&sa, spi};
   const Address4 source = load32(ip + 12), destination = load32(ip + 16);
-  for (const Rule& rule : rules.rules) {
-    if (rule.addresses_match(destination, source)) return {entry->sa, spi, words_of(ip + 12)};
+  for (const Rule& rule : sa.epoch->rules) {
+    if (!rule.addresses_match(destination, source)) continue;
+    sa.flow_addresses = words_of(ip + 12);
+    sa.flow_opened = false;
+    return {&sa, spi};
   }
   return {};
 }
@@ -182,7 +229,7 @@ inline void Worker::settle(SealRun& run) noexcept {
   std::uint8_t* const esp = ip + min_ipv4_bytes;
   const std::uint64_t header = load64(esp);
   const auto spi = static_cast<std::uint32_t>(header >> 32);
-  if (run.sa == nullptr || spi != run.spi || words_of(ip + 12) != run.addresses) {
+  if (run.sa == nullptr || spi != run.spi || words_of(ip + 12) != run.sa->flow_addresses) {
     run = begin_sender(ip, spi, now_tsc, snapshot);
     if (run.sa == nullptr) return false;
   }
@@ -227,7 +274,7 @@ inline void Worker::settle(StripRun& run) noexcept {
       words_of(inner + 12) != words_of(outer + 12) || ((inner[1] ^ outer[1]) & 3) != 0)
     return false;
   const std::uint16_t port = load16(inner + min_ipv4_bytes + 2);
-  if (&sa != run.sa || words_of(inner + 12) != run.addresses || port != run.port) {
+  if (!sa.flow_opened || words_of(inner + 12) != sa.flow_addresses || port != sa.flow_port) {
     PacketKey key;
     key.source = load32(inner + 12);
     key.destination = load32(inner + 16);
@@ -235,15 +282,15 @@ inline void Worker::settle(StripRun& run) noexcept {
     key.has_ports = true;
     key.destination_port = port;
     if (match_any(sa.epoch->rules, key) != Match::found || !local_red_.empty()) return false;
-    if (&sa != run.sa) {
-      settle(run);
-      run.sa = &sa;
-      run.packets = run.bytes = 0;
-    }
-    run.addresses = words_of(inner + 12);
-    run.port = port;
+    sa.flow_addresses = words_of(inner + 12);
+    sa.flow_port = port;
+    sa.flow_opened = true;
   }
   if (total > settings_.red_mtu || !sa.replay.commit(opened.number)) return false;
+  if (&sa != run.sa) {
+    settle(run);
+    run = {&sa, 0, 0};
+  }
 
   constexpr std::uint32_t shift = min_ipv4_bytes + esp_front;
   const std::uint64_t link_words[2] = {words_of(frame.data), words_of(frame.data + 6)};

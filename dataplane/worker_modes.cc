@@ -71,7 +71,6 @@ void Worker::seal_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexc
   frame.headroom -= front;
   frame.tailroom -= sealed - front - packet.total_bytes;
   frame.length = packet.ip_offset + sealed;
-  sa.packets.add(1);
   sa.bytes.add(packet.total_bytes);
 }
 
@@ -101,7 +100,6 @@ void Worker::seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) n
   frame.headroom -= esp_front;
   frame.tailroom -= sealed - esp_front - packet.total_bytes;
   frame.length = packet.ip_offset + sealed;
-  sa.packets.add(1);
   sa.bytes.add(packet.total_bytes);
 }
 

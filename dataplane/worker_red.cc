@@ -7,6 +7,7 @@ namespace sealcast::dataplane {
 void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   auto& seal = scratch_->seal;
   seal.clear();
+  if (snapshot.policy->ipv4().size() > few_groups) fetch_for_sealing(frames, snapshot);
   SealRun run;
   for (std::size_t i = 0; i < frames.size(); ++i) {
     Frame& frame = frames[i];
@@ -25,7 +26,7 @@ void Worker::red_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sna
   if (seal.size == 0) return;
 
   const std::span items(seal.items.data(), seal.size);
-  by_key(items, seal.several_keys, scratch_->seal_sorted,
+  by_key(items, !seal.several_keys || !keys_together_, scratch_->seal_sorted,
          [this](std::span<aead::SealItem> sorted) { engine_.seal(sorted); });
 
   bool all_ok = true;
@@ -182,7 +183,6 @@ inline void Worker::encapsulate(Frame& frame, const Packet& packet, SealingSa& s
   frame.headroom -= front;
   frame.tailroom -= sealed - front - inner_bytes;
   frame.length = packet.ip_offset + sealed;
-  sa.packets.add(1);
   sa.bytes.add(inner_bytes);
 }
 

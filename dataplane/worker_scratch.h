@@ -84,10 +84,10 @@ template <typename Item>
     }
 }
 
-// Calls process on the items so that items of one key stand together, and brings ok back.
+// Calls process on the items, unless they are in_order so that items of one key stand together, and brings ok back.
 template <typename Item, typename Process>
-inline void by_key(std::span<Item> items, bool several_keys, std::array<Item, max_burst>& sorted, Process process) {
-  if (!several_keys) [[likely]] {
+inline void by_key(std::span<Item> items, bool in_order, std::array<Item, max_burst>& sorted, Process process) {
+  if (in_order) [[likely]] {
     process(items);
     return;
   }

@@ -66,7 +66,13 @@ class Engine {
   // Ends a key: wipes the context's context_bytes() and releases what expand_key took besides.
   virtual void release_key(Key& key) const = 0;
 
-  // One call per burst, no allocation, lock, exception or system call. Items of one key should stand together.
+  // Brings near what seal() or open() will read of a key. A hint: nothing happens by default.
+  virtual void prefetch(const Key&) const noexcept {}
+
+  // Whether a burst is faster when items of one key stand together.
+  virtual bool wants_keys_together() const noexcept { return true; }
+
+  // One call per burst, no allocation, lock, exception or system call. Items in any order.
   // Sets ok of every item.
   virtual void seal(std::span<SealItem> items) const = 0;
   // Sets ok of every item. Nothing of a packet whose tag is wrong stays in its buffer.
