@@ -102,6 +102,19 @@ struct KeyserverGroup {
   bool operator==(const KeyserverGroup&) const = default;
 };
 
+// [keyserver.cluster]: several key servers under one id, over etcd (docs/cluster.md).
+struct ClusterConfig {
+  std::string name;                           // of this key server among its peers, 1..64 bytes
+  std::vector<std::string> etcd;              // 1..16: "http://…" or "https://host:port", tried in order
+  std::optional<std::string> key_file;        // path: 64 hexadecimal digits, mode 0600; this or key_credential
+  std::optional<std::string> key_credential;  // name of the service manager's credential
+  std::optional<std::string> ca;              // path: PEM, who signs etcd's certificates; always set with https
+  std::optional<std::string> certificate;     // path: PEM, what this key server shows etcd; both or none
+  std::optional<std::string> private_key;     // path: PEM
+  std::chrono::seconds lease_ttl{5};          // a key server not heard for this long is gone for the others
+  bool operator==(const ClusterConfig&) const = default;
+};
+
 // [keyserver]; every path is absolute or relative to the working directory, no longer to the file.
 struct KeyserverConfig {
   std::string id;                              // key_server_id, 1..64 bytes
@@ -112,7 +125,8 @@ struct KeyserverConfig {
   std::string ca;                              // path: PEM
   std::optional<std::string> crl;              // path: PEM
   std::optional<std::string> password_file;    // path; always set where a group uses passwords (variant 3)
-  std::string state;                           // path: SQLite
+  std::string state;                           // path: SQLite, or in a cluster what was last seen of etcd
+  std::optional<ClusterConfig> cluster;        // set: state lies in etcd
   std::optional<std::string> admin_socket;     // always set in a key server's own file
   SpiRange spi_range;
   std::uint8_t multicast_flag = 30;
@@ -258,6 +272,8 @@ CheckReport check_file(const std::string& path);
 Result<std::string> read_pem(const std::string& path, std::string_view what);
 // The same for a private key; refuses a file that group or others may read (H14).
 Result<SecretBytes> read_private_key(const std::string& path);
+// 32 bytes, from a file that others may not access or from a credential: one line of 64 hexadecimal digits.
+Result<Secret<32>> read_cluster_key(const ClusterConfig& cluster);
 // A member's password from its file, or from the service manager's credential ($CREDENTIALS_DIRECTORY/NAME): one line
 // of 1 to 128 bytes, without its line end. Refuses what is no regular file, what others may access, and what belongs to
 // neither this user nor root (H7). Not for a prompt.

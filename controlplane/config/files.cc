@@ -114,8 +114,10 @@ Result<SecretBytes> read_private_key(const std::string& path) {
   return key;
 }
 
-Result<SecretBytes> read_password(const PasswordSource& source) {
-  if (source.kind == PasswordSource::Kind::prompt) return fail("the password is asked for on a terminal, not read");
+namespace {
+
+// One line of a file that only its owner may read, or of a credential. what: "password", in errors.
+Result<SecretBytes> read_secret_line(const PasswordSource& source, const std::string& what_of) {
   const bool credential = source.kind == PasswordSource::Kind::credential;
   std::string path = source.place;
   if (credential) {
@@ -126,7 +128,7 @@ Result<SecretBytes> read_password(const PasswordSource& source) {
                   "systemd.exec(5)");
     path = std::string(folder) + "/" + source.place;
   }
-  const auto problem = [&](const std::string& what) { return fail("the password file " + path + ": " + what); };
+  const auto problem = [&](const std::string& what) { return fail("the " + what_of + " file " + path + ": " + what); };
   const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe in its place must not hang us
   struct stat status {};
   if (file.get() < 0 || fstat(file.get(), &status) != 0) return problem("can't read it: " + system_error());
@@ -140,14 +142,49 @@ Result<SecretBytes> read_password(const PasswordSource& source) {
   if (!line) return problem("can't read it: " + line.error().message);
   std::size_t size = line->size();
   if (size != 0 && line->data()[size - 1] == '\n') --size;
-  if (size == 0) return problem("expected one line with the password, got nothing");
-  if (std::memchr(line->data(), '\n', size)) return problem("expected one line with the password, got several");
-  if (size > passwords::kMaxPasswordBytes)
-    return problem("expected a password of at most " + std::to_string(passwords::kMaxPasswordBytes) + " bytes, got " +
-                   std::to_string(size));
-  SecretBytes password(size);
-  std::memcpy(password.data(), line->data(), size);
+  if (size == 0) return problem("expected one line with the " + what_of + ", got nothing");
+  if (std::memchr(line->data(), '\n', size)) return problem("expected one line with the " + what_of + ", got several");
+  SecretBytes secret(size);
+  std::memcpy(secret.data(), line->data(), size);
+  return secret;
+}
+
+int hex_digit(std::uint8_t c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+Result<SecretBytes> read_password(const PasswordSource& source) {
+  if (source.kind == PasswordSource::Kind::prompt) return fail("the password is asked for on a terminal, not read");
+  auto password = read_secret_line(source, "password");
+  if (password && password->size() > passwords::kMaxPasswordBytes)
+    return fail("the password " + source.place + ": expected at most " + std::to_string(passwords::kMaxPasswordBytes) +
+                " bytes, got " + std::to_string(password->size()));
   return password;
+}
+
+Result<Secret<32>> read_cluster_key(const ClusterConfig& cluster) {
+  const bool credential = cluster.key_credential.has_value();
+  const std::string place = credential ? *cluster.key_credential : cluster.key_file.value_or("");
+  const auto line = read_secret_line(
+      {credential ? PasswordSource::Kind::credential : PasswordSource::Kind::file, place}, "cluster key");
+  if (!line) return tl::unexpected(line.error());
+  Secret<32> key;
+  bool good = line->size() == 2 * key.span().size();
+  for (std::size_t i = 0; good && i < key.span().size(); ++i) {
+    const int high = hex_digit(line->data()[2 * i]);
+    const int low = hex_digit(line->data()[2 * i + 1]);
+    good = high >= 0 && low >= 0;
+    if (good) key.span()[i] = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  if (!good)
+    return fail("the cluster key " + place +
+                ": expected 64 hexadecimal digits; make it with: (umask 077; openssl rand -hex 32 > FILE)");
+  return key;
 }
 
 }  // namespace sealcast::config

@@ -167,6 +167,10 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
       table.existing_file("password_file", passwords, Need::optional, "make it with: sealcast passwd FILE USER");
   if (has_passwords) out.password_file = passwords;
   table.path("state", out.state, Need::required);
+  if (const Node* cluster = table.table("cluster", Need::optional)) {
+    TableReader reader(*cluster, table.full("cluster"), report);
+    read_cluster(reader, out.cluster.emplace());
+  }
   std::string socket;
   if (table.path("admin_socket", socket, embedded ? Need::optional : Need::required)) out.admin_socket = socket;
   read_spi_range(table, out.spi_range, Need::required);
@@ -186,6 +190,8 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
     table.note(node, "password_file",
                "expected a file made with sealcast passwd, since group \"" + group->id +
                    "\" uses passwords, but the key is missing");
+
+  if (out.cluster) check_cluster_times(table, *out.cluster, out.groups);
 
   const Node* range = node.find("spi_range");
   if (range && !out.groups.empty() && !spi_slot_bits(out.spi_range, out.groups.size())) {

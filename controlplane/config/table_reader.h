@@ -130,6 +130,11 @@ void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mo
 void read_multicast_flag(TableReader& table, std::uint8_t& out);
 // [[bypass]] of a gateway's file; member: whose groups no rule may let pass.
 void read_bypass(TableReader& root, const MemberConfig& member, std::vector<BypassRule>& out);
+// [keyserver.cluster].
+void read_cluster(TableReader& table, ClusterConfig& out);
+// Warns where a group's delays are too short for what a cluster needs.
+void check_cluster_times(TableReader& keyserver, const ClusterConfig& cluster,
+                         const std::vector<KeyserverGroup>& groups);
 // [keyserver] of either file.
 void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out);
 

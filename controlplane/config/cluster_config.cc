@@ -1,0 +1,101 @@
+// [keyserver.cluster]: where etcd is, and what only the key servers of one cluster know.
+#include <algorithm>
+
+#include "controlplane/config/table_reader.h"
+
+namespace sealcast::config {
+namespace {
+
+using std::chrono::milliseconds;
+using namespace std::chrono_literals;
+
+// How long members may need to notice that their key server let go of them, and to be back at another.
+constexpr milliseconds rejoin_time = 3s;
+
+Result<std::string> parse_url(std::string_view text) {
+  constexpr std::string_view schemes[] = {"http://", "https://"};
+  for (const std::string_view scheme : schemes) {
+    if (text.substr(0, scheme.size()) != scheme) continue;
+    if (auto place = HostPort::parse(text.substr(scheme.size())); !place) return tl::unexpected(place.error());
+    return std::string(text);
+  }
+  return fail("expected \"http://\" or \"https://\" and a host and port, got \"" + std::string(text) + "\"");
+}
+
+void read_endpoints(TableReader& table, ClusterConfig& out) {
+  const Node* list = table.array("etcd", Need::required, 1, 16, "addresses such as \"https://10.9.0.1:2379\"");
+  if (!list) return;
+  for (std::size_t i = 0; i < list->items.size(); ++i) {
+    const Node& item = list->items[i];
+    const std::string key = "etcd[" + std::to_string(i) + "]";
+    if (item.kind != Node::Kind::string) {
+      table.note(item, key, "expected an address such as \"https://10.9.0.1:2379\", got " + item.describe());
+    } else if (auto url = parse_url(item.text); !url) {
+      table.note(item, key, url.error().message);
+    } else {
+      out.etcd.push_back(std::move(*url));
+    }
+  }
+}
+
+bool encrypted(const std::string& url) {
+  return url.rfind("https://", 0) == 0;
+}
+
+}  // namespace
+
+void read_cluster(TableReader& table, ClusterConfig& out) {
+  table.wire_name("name", out.name, Need::required);
+  read_endpoints(table, out);
+  std::string text;
+  const auto file = [&](std::string_view key, std::optional<std::string>& place, std::string_view how) {
+    const Node* node = table.existing_file(key, text, Need::optional, how);
+    if (node) place = text;
+    return node;
+  };
+  file("key_file", out.key_file, "make it with: (umask 077; openssl rand -hex 32 > FILE)");
+  if (const Node* node = table.text("key_credential", text, Need::optional, 1, 255)) {
+    out.key_credential = text;
+    if (text.find('/') != std::string::npos || text.front() == '.')
+      table.note(*node, "key_credential", "expected a credential's name, without a path, got " + node->describe());
+  }
+  if (out.key_file.has_value() == out.key_credential.has_value())
+    table.note(table.node(), "key_file",
+               "expected one of key_file and key_credential, got " + std::string(out.key_file ? "both" : "neither"));
+  const Node* ca = file("ca", out.ca, "the certificate of who signed etcd's certificates");
+  const Node* certificate = file("certificate", out.certificate, "it is signed by what etcd calls its trusted CA");
+  file("private_key", out.private_key, "it belongs to certificate");
+  if (out.certificate.has_value() != out.private_key.has_value())
+    table.note(certificate ? *certificate : table.node(), "certificate",
+               "expected certificate and private_key together, got one of them");
+  const bool tls = std::any_of(out.etcd.begin(), out.etcd.end(), encrypted);
+  if (tls && !out.ca)
+    table.note(table.node(), "ca", "expected who signs etcd's certificates, since etcd has an https address");
+  if (!tls && (ca || certificate) && !out.etcd.empty())
+    table.note(ca ? *ca : *certificate, ca ? "ca" : "certificate", "it is of no use without an https address in etcd");
+  if (std::any_of(out.etcd.begin(), out.etcd.end(), [](const std::string& url) {
+        return !encrypted(url) && url.rfind("http://127.", 0) != 0 && url.rfind("http://[::1]", 0) != 0 &&
+               url.rfind("http://localhost:", 0) != 0;
+      }))
+    table.warn(table.node(), "etcd",
+               "without https whoever is on the way to etcd can make key servers use slots twice");
+  milliseconds ttl = out.lease_ttl;
+  if (const Node* node = table.duration("lease_ttl", ttl, 2s, 60s)) {
+    out.lease_ttl = std::chrono::duration_cast<std::chrono::seconds>(ttl);
+    if (ttl % 1s != 0ms) table.note(*node, "lease_ttl", "expected whole seconds, got " + node->describe());
+  }
+  table.finish();
+}
+
+void check_cluster_times(TableReader& keyserver, const ClusterConfig& cluster,
+                         const std::vector<KeyserverGroup>& groups) {
+  for (const KeyserverGroup& group : groups) {
+    if (group.deactivation_delay >= cluster.lease_ttl + rejoin_time) continue;
+    keyserver.warn(keyserver.node(), "cluster",
+                   "group \"" + group.id + "\": expected a deactivation_delay of at least lease_ttl + " +
+                       duration_text(rejoin_time) + ", got " + duration_text(group.deactivation_delay) +
+                       ": members of a key server that is cut off may lose packets during a rekey");
+  }
+}
+
+}  // namespace sealcast::config
