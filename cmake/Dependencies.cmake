@@ -27,6 +27,7 @@ sealcast_pkg(crypto "libcrypto>=3.0" libssl-dev)
 sealcast_pkg(ssl "libssl>=3.0" libssl-dev)  # the rival of handshake_bench; no product links it
 sealcast_pkg(dpdk "libdpdk>=22.11" libdpdk-dev)
 sealcast_pkg(sqlite sqlite3 libsqlite3-dev)
+sealcast_pkg(curl libcurl libcurl4-openssl-dev)  # etcd, for clusters of key servers
 sealcast_pkg(sodium libsodium libsodium-dev)
 sealcast_pkg(bsd libbsd libbsd-dev)
 sealcast_header(expected tl/expected.hpp libexpected-dev)

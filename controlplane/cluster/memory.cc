@@ -1,0 +1,91 @@
+#include "controlplane/cluster/memory.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <sstream>
+
+#include "base/atomic_file.h"
+#include "base/bytes.h"
+#include "base/descriptor.h"
+
+namespace sealcast::cluster {
+namespace {
+
+constexpr const char* magic = "sealcast-cluster-memory 1";
+constexpr std::size_t max_size = 16 * 1024 * 1024;  // bytes
+
+// Ids may hold spaces.
+std::string hex(const std::string& text) {
+  return "x" + to_hex(as_bytes(text));
+}
+
+bool unhex(const std::string& text, std::string& out) {
+  if (text.empty() || text[0] != 'x' || text.size() % 2 == 0) return false;
+  out.clear();
+  for (std::size_t i = 1; i < text.size(); i += 2) {
+    unsigned value = 0;
+    for (const char c : {text[i], text[i + 1]}) {
+      if (!std::strchr("0123456789abcdef", c)) return false;
+      value = value * 16 + static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    out.push_back(static_cast<char>(value));
+  }
+  return true;
+}
+
+Result<std::string> read_file(const std::string& path) {
+  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (file.get() < 0 && errno == ENOENT) return std::string();
+  std::string text;
+  char buffer[8192];
+  for (;;) {
+    const ssize_t n = file.get() < 0 ? -1 : read(file.get(), buffer, sizeof buffer);
+    if (n < 0) return fail("state file " + path + ": can't read it: " + std::strerror(errno));
+    if (n == 0) return text;
+    text.append(buffer, static_cast<std::size_t>(n));
+    if (text.size() > max_size) return fail("state file " + path + ": too large");
+  }
+}
+
+}  // namespace
+
+Result<Memory> Memory::load(const std::string& path) {
+  const auto text = read_file(path);
+  if (!text) return tl::unexpected(text.error());
+  Memory memory;
+  if (text->empty()) return memory;
+  std::istringstream in(*text);
+  std::string line;
+  std::string end;
+  std::size_t revoked = 0;
+  bool good = static_cast<bool>(std::getline(in, line)) && line == magic &&
+              static_cast<bool>(in >> memory.etcd_cluster >> memory.revision >> memory.highest_epoch >> revoked) &&
+              memory.revision > 0;
+  for (std::size_t i = 0; good && i < revoked; ++i) {
+    std::string member;
+    std::string group;
+    std::int64_t since = 0;
+    std::pair<std::string, std::string> whom;
+    good = static_cast<bool>(in >> member >> group >> since) && unhex(member, whom.first) && unhex(group, whom.second);
+    if (good) memory.revoked[whom] = since;
+  }
+  if (!good || !(in >> end) || end != "end")
+    return fail("state file " + path +
+                ": expected what a key server of a cluster remembers, got something else. Without the file it starts, "
+                "too: then, where it is alone, all groups get new epochs");
+  return memory;
+}
+
+Result<void> Memory::save(const std::string& path) const {
+  std::ostringstream out;
+  out << magic << "\n" << etcd_cluster << " " << revision << " " << highest_epoch << " " << revoked.size() << "\n";
+  for (const auto& [whom, since] : revoked)
+    out << hex(whom.first) << " " << hex(whom.second) << " " << since << "\n";
+  out << "end\n";
+  return write_file_atomically(path, as_bytes(out.str()), 0600, IfExists::replace);
+}
+
+}  // namespace sealcast::cluster

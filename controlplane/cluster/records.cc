@@ -1,0 +1,171 @@
+#include "controlplane/cluster/records.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+
+#include "base/bytes.h"
+
+namespace sealcast::cluster {
+namespace {
+
+constexpr std::size_t max_assigned = 64;
+
+std::string hex(std::string_view text) {
+  return to_hex(as_bytes(std::string(text)));
+}
+
+std::string padded(std::uint64_t number, int digits) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%0*llu", digits, static_cast<unsigned long long>(number));
+  return text;
+}
+
+int digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+std::optional<std::string> unhex(std::string_view text) {
+  if (text.size() % 2 != 0) return std::nullopt;
+  std::string out(text.size() / 2, '\0');
+  for (std::size_t i = 0; i < out.size(); ++i) {
+    const int high = digit(text[2 * i]);
+    const int low = digit(text[2 * i + 1]);
+    if (high < 0 || low < 0) return std::nullopt;
+    out[i] = static_cast<char>(high * 16 + low);
+  }
+  return out;
+}
+
+std::vector<std::string_view> split(std::string_view text, char at) {
+  std::vector<std::string_view> parts;
+  while (true) {
+    const std::size_t end = text.find(at);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+template <typename Integer>
+bool read(std::string_view text, Integer& out) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return !text.empty() && error == std::errc() && end == text.data() + text.size();
+}
+
+}  // namespace
+
+Keys::Keys(const std::string& cluster_id) : root_("/sealcast/" + hex(cluster_id) + "/") {}
+
+std::string Keys::group(std::string_view id) const {
+  return shared() + "group/" + hex(id);
+}
+
+std::string Keys::epoch(std::string_view group, std::uint64_t number) const {
+  return shared() + "epoch/" + hex(group) + "/" + padded(number, 20);
+}
+
+std::string Keys::want(std::string_view group) const {
+  return shared() + "want/" + hex(group);
+}
+
+std::string Keys::at(std::string_view group, const std::string& incarnation) const {
+  return shared() + "at/" + hex(group) + "/" + incarnation;
+}
+
+std::string Keys::revoked(std::string_view member, std::string_view group) const {
+  return shared() + "revoked/" + hex(member) + "/" + hex(group);
+}
+
+std::string Keys::slots(std::string_view group, std::uint64_t epoch) const {
+  return root_ + "slot/" + hex(group) + "/" + padded(epoch, 20) + "/";
+}
+
+std::string Keys::slot(std::string_view group, std::uint64_t epoch, std::uint32_t block) const {
+  return slots(group, epoch) + padded(block, 5);
+}
+
+SharedKey parse_shared(const Keys& keys, const std::string& key) {
+  const std::string prefix = keys.shared();
+  if (key.compare(0, prefix.size(), prefix) != 0) return {};
+  const auto parts = split(std::string_view(key).substr(prefix.size()), '/');
+  const bool long_key = parts[0] == "epoch" || parts[0] == "at" || parts[0] == "revoked";
+  const bool short_key = parts[0] == "group" || parts[0] == "want";
+  if (parts[0] == "generation" && parts.size() == 1) return {"generation", "", ""};
+  if (!(long_key && parts.size() == 3) && !(short_key && parts.size() == 2)) return {};
+  auto id = unhex(parts[1]);
+  if (!id || id->empty()) return {};
+  SharedKey out{std::string(parts[0]), std::move(*id), long_key ? std::string(parts[2]) : ""};
+  if (out.kind == "revoked") {
+    auto group = unhex(out.rest);
+    if (!group) return {};
+    out.rest = std::move(*group);
+  }
+  return out;
+}
+
+std::optional<std::uint32_t> parse_block(const std::string& key) {
+  std::uint32_t block = 0;
+  const std::size_t slash = key.rfind('/');
+  if (slash == std::string::npos || !read(std::string_view(key).substr(slash + 1), block) || block > 65535)
+    return std::nullopt;
+  return block;
+}
+
+std::optional<std::uint64_t> parse_number(std::string_view text) {
+  std::uint64_t value = 0;
+  if (!read(text, value)) return std::nullopt;
+  return value;
+}
+
+std::string GroupValue::text() const {
+  return std::to_string(highest) + " " + std::to_string(active);
+}
+
+std::optional<GroupValue> GroupValue::parse(std::string_view text) {
+  const auto parts = split(text, ' ');
+  GroupValue out;
+  if (parts.size() != 2 || !read(parts[0], out.highest) || !read(parts[1], out.active) || out.active > out.highest)
+    return std::nullopt;
+  return out;
+}
+
+std::string EpochValue::text() const {
+  std::string out = std::to_string(spi_prefix) + " " + std::to_string(slot_bits) + " " + std::to_string(begun_ms) +
+                    " " + std::to_string(expires_ms) + " " + (retired ? "1" : "0") + " " + hex(sealed);
+  for (const std::string& incarnation : assigned)
+    out += " " + incarnation;
+  return out;
+}
+
+std::optional<EpochValue> EpochValue::parse(std::string_view text) {
+  const auto parts = split(text, ' ');
+  EpochValue out;
+  int retired = 0;
+  if (parts.size() < 6 || parts.size() > 6 + max_assigned || !read(parts[0], out.spi_prefix) ||
+      !read(parts[1], out.slot_bits) || !read(parts[2], out.begun_ms) || !read(parts[3], out.expires_ms) ||
+      !read(parts[4], retired))
+    return std::nullopt;
+  auto sealed = unhex(parts[5]);
+  const bool sane = out.slot_bits >= 1 && out.slot_bits <= 16 && out.begun_ms >= 0 && out.expires_ms > out.begun_ms &&
+                    (retired == 0 || retired == 1) && sealed && sealed->empty() == (retired == 1);
+  if (!sane) return std::nullopt;
+  out.retired = retired == 1;
+  out.sealed = std::move(*sealed);
+  out.assigned.assign(parts.begin() + 6, parts.end());
+  return out;
+}
+
+std::string AtValue::text() const {
+  return std::to_string(installed) + " " + std::to_string(switched);
+}
+
+std::optional<AtValue> AtValue::parse(std::string_view text) {
+  const auto parts = split(text, ' ');
+  AtValue out;
+  if (parts.size() != 2 || !read(parts[0], out.installed) || !read(parts[1], out.switched)) return std::nullopt;
+  return out;
+}
+
+}  // namespace sealcast::cluster

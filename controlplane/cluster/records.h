@@ -1,0 +1,78 @@
+// What lies in etcd for a cluster of key servers, as keys and values (docs/cluster.md, "What lies in etcd"). Values are
+// text of numbers between spaces. All that is read is checked: who can write to etcd is not trusted with more than
+// etcd's own promises.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "controlplane/etcd/etcd.h"
+
+namespace sealcast::cluster {
+
+// The names of one cluster's keys. Group and member ids are in hexadecimal digits, so that a '/' in them does no harm.
+class Keys {
+ public:
+  explicit Keys(const std::string& cluster_id);
+  std::string live() const { return root_ + "live/"; }  // gone when a key server's lease ends
+  std::string leader() const { return live() + "leader"; }
+  std::string server(const std::string& incarnation) const { return live() + "server/" + incarnation; }
+  std::string shared() const { return root_ + "shared/"; }
+  std::string generation() const { return shared() + "generation"; }
+  std::string group(std::string_view id) const;
+  std::string epoch(std::string_view group, std::uint64_t number) const;
+  std::string want(std::string_view group) const;
+  std::string at(std::string_view group, const std::string& incarnation) const;
+  std::string revoked(std::string_view member, std::string_view group) const;
+  std::string slots(std::string_view group, std::uint64_t epoch) const;  // all blocks of an epoch: a prefix
+  std::string slot(std::string_view group, std::uint64_t epoch, std::uint32_t block) const;
+
+ private:
+  std::string root_;
+};
+
+// A key below shared(), taken apart; kind "" is none of ours.
+struct SharedKey {
+  std::string kind;  // "generation", "group", "epoch", "want", "at", "revoked"
+  std::string id;    // group, or member of "revoked"
+  std::string rest;  // number of "epoch", incarnation of "at", group of "revoked" (in clear)
+};
+SharedKey parse_shared(const Keys& keys, const std::string& key);
+// The block's number at the end of a slot key.
+std::optional<std::uint32_t> parse_block(const std::string& key);
+
+// The leader alone writes groups and epochs.
+struct GroupValue {
+  std::uint64_t highest = 0;
+  std::uint64_t active = 0;  // 0: none yet
+  std::string text() const;
+  static std::optional<GroupValue> parse(std::string_view text);
+};
+
+struct EpochValue {
+  std::uint32_t spi_prefix = 0;
+  std::uint8_t slot_bits = 0;
+  std::int64_t begun_ms = 0;  // since 1970
+  std::int64_t expires_ms = 0;
+  bool retired = false;               // then there is nothing sealed any more
+  std::string sealed;                 // bytes (sealing.h)
+  std::vector<std::string> assigned;  // incarnations: the k-th got block k when the epoch was made
+  std::string text() const;
+  static std::optional<EpochValue> parse(std::string_view text);
+};
+
+// How far one key server's members are.
+struct AtValue {
+  std::uint64_t installed = 0;
+  std::uint64_t switched = 0;
+  bool operator==(const AtValue&) const = default;
+  std::string text() const;
+  static std::optional<AtValue> parse(std::string_view text);
+};
+
+std::optional<std::uint64_t> parse_number(std::string_view text);
+
+}  // namespace sealcast::cluster

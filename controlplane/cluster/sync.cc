@@ -1,0 +1,454 @@
+// What was read from etcd, what the host hears of it, the slots of this key server, and what it tells the others.
+#include <algorithm>
+
+#include "controlplane/cluster/node.h"
+
+namespace sealcast::cluster {
+
+using etcd::Compare;
+using etcd::Put;
+using etcd::Range;
+using etcd::Transaction;
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+namespace {
+
+constexpr std::size_t max_operations = 100;  // of a transaction; etcd allows 128
+constexpr std::uint32_t most_blocks = 32;    // claimed at once for one epoch
+constexpr std::uint32_t low_water = 8;       // fewer slots left: the next block is claimed
+constexpr auto patience = 3s;                // for all groups to have an epoch, before members are served
+constexpr std::int64_t keep_expired_ms = 120'000;
+
+}  // namespace
+
+// ---------------------------------------------------------------- reading
+
+void Node::take(const etcd::KeyValue& entry) {
+  if (!session_) return;
+  const SharedKey key = parse_shared(keys_, entry.key);
+  if (key.kind == "generation") {
+    if (entry.modified <= generation_) return;
+    generation_ = entry.modified;
+    if (session_->synced_once && entry.value != session_->incarnation)
+      lose("another key server found that etcd was set back");
+  } else if (key.kind == "revoked") {
+    const auto space = entry.value.find(' ');
+    const auto since = parse_number(std::string_view(entry.value).substr(0, space));
+    if (!since || space == std::string::npos) return;
+    revocations_[{key.id, key.rest}] = {static_cast<std::int64_t>(*since), entry.value.substr(space + 1) == "lifted",
+                                        entry.modified};
+    revocations_moved_ = true;
+  } else if (!key.kind.empty()) {
+    take_group(key, entry);
+  }
+}
+
+void Node::take_group(const SharedKey& key, const etcd::KeyValue& entry) {
+  Group& group = groups_[key.id];
+  touched_.insert(key.id);
+  if (key.kind == "group") {
+    if (const auto value = GroupValue::parse(entry.value)) group.value = *value;
+    group.modified = entry.modified;
+  } else if (key.kind == "epoch") {
+    auto value = EpochValue::parse(entry.value);
+    const auto number = parse_number(key.rest);
+    if (!value || !number || *number == 0) return;
+    Epoch& epoch = group.epochs[*number];
+    if (epoch.created == 0) epoch.seen = host_.now().steady;
+    epoch.value = std::move(*value);
+    epoch.created = entry.created;
+    epoch.modified = entry.modified;
+    epoch.next_block = std::max(epoch.next_block, static_cast<std::uint32_t>(epoch.value.assigned.size()));
+    if (entry.created > last_prefix_created_) {
+      last_prefix_created_ = entry.created;
+      last_prefix_ = epoch.value.spi_prefix;
+    }
+    if (*number > memory_.highest_epoch) {
+      memory_.highest_epoch = *number;
+      memory_changed_ = true;
+    }
+  } else if (key.kind == "want") {
+    const auto space = entry.value.find(' ');
+    const auto seen = parse_number(std::string_view(entry.value).substr(0, space));
+    if (!seen || space == std::string::npos) return;
+    group.wanted = *seen;
+    group.urgent = entry.value.substr(space + 1) == "urgent";
+  } else if (key.kind == "at") {
+    const auto value = AtValue::parse(entry.value);
+    if (!value) return;
+    std::erase_if(group.at, [&](const auto& at) { return !session_->alive.count(at.first) && !gone_.count(at.first); });
+    group.at[key.rest] = *value;
+  }
+}
+
+bool Node::usable(const Epoch& epoch, Moment now) const {
+  return !epoch.value.retired && epoch.created > generation_ && epoch.value.expires_ms > now.unix_ms;
+}
+
+std::uint64_t Node::newest(const Group& group, Moment now) const {
+  for (auto it = group.epochs.rbegin(); it != group.epochs.rend(); ++it)
+    if (usable(it->second, now)) return it->first;
+  return 0;
+}
+
+// Everything that is read is read; now the consequences.
+void Node::settle() {
+  if (std::exchange(revocations_moved_, false)) restore_revocations();
+  if (!session_) return;
+  save_memory();
+  if (!touched_.empty()) {
+    const Moment now = host_.now();
+    const auto ours = host_.groups();
+    const std::set<std::string> known(ours.begin(), ours.end());
+    std::set<std::string> again;
+    for (const std::string& id : std::exchange(touched_, {})) {
+      if (!known.count(id)) continue;
+      if (!adopt_epochs(id, groups_[id], now)) again.insert(id);
+      host_.others_changed(id);
+      if (!session_) return;
+    }
+    touched_.merge(again);
+  }
+  claim();
+  publish();
+  lead();
+  begin_serving();
+}
+
+// Whom this key server knows to be revoked, and etcd has never heard of, was revoked after the backup that etcd was
+// restored from.
+void Node::restore_revocations() {
+  for (const auto& [whom, since] : memory_.revoked) {
+    if (revocations_.count(whom)) continue;
+    extra_puts_.push_back(Put{keys_.revoked(whom.first, whom.second), std::to_string(since) + " revoked"});
+    revocations_[whom] = {since, false, 0};
+  }
+  std::map<std::pair<std::string, std::string>, std::int64_t> now;
+  for (const auto& [whom, revocation] : revocations_)
+    if (!revocation.lifted) now[whom] = revocation.since;
+  if (now != memory_.revoked) {
+    memory_.revoked = std::move(now);
+    memory_changed_ = true;
+    save_memory();
+  }
+  host_.revocations_changed();
+}
+
+// ---------------------------------------------------------------- epochs
+
+// False: something of the group has to wait.
+bool Node::adopt_epochs(const std::string& id, Group& group, Moment now) {
+  bool done = true;
+  std::erase_if(group.epochs, [&](const auto& entry) {
+    const bool over = entry.second.value.expires_ms + keep_expired_ms < now.unix_ms;
+    if (over) slots_.forget({id, entry.first});
+    return over;
+  });
+  for (auto& [number, epoch] : group.epochs) {
+    if (number < group.value.active || !usable(epoch, now) || epoch.adopted || epoch.unreadable) continue;
+    if (!done || !adopt(id, number, epoch, now)) done = false;
+    if (!session_) return false;
+  }
+  const auto active = group.epochs.find(group.value.active);
+  if (group.activated != group.value.active && active != group.epochs.end() && active->second.adopted) {
+    group.activated = group.value.active;
+    host_.activated(id, group.activated);
+    watched_.insert(id);
+  }
+  return done;
+}
+
+bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Moment now) {
+  const SlotBook::Epoch which{id, number};
+  const std::uint32_t size = block_slots(epoch.value.slot_bits);
+  const std::uint32_t capacity = epoch_slots(epoch.value.slot_bits);
+  if (!epoch.assigned) {
+    epoch.assigned = true;
+    const auto& list = epoch.value.assigned;
+    const auto own = std::find(list.begin(), list.end(), session_->incarnation);
+    const auto block = static_cast<std::uint32_t>(own - list.begin());
+    if (own != list.end() && block * size < capacity)
+      slots_.add(which, block * size, std::min((block + 1) * size, capacity));
+    slots_.claimed_to(which, std::min(static_cast<std::uint32_t>(list.size()) * size, capacity));
+  }
+  const std::uint32_t needed = std::min(host_.slots_needed(id), capacity / 2);
+  if (slots_.left(which) < needed && epoch.next_block * size < capacity) {
+    want_slots(id, number, needed);
+    return false;
+  }
+  auto content =
+      open_epoch(settings_.key, {settings_.cluster_id, id, number, epoch.value.begun_ms, epoch.value.expires_ms},
+                 epoch.value.sealed);
+  if (content &&
+      (content->policy.spi_prefix != epoch.value.spi_prefix || content->policy.spi_slot_bits != epoch.value.slot_bits))
+    content = fail("group \"" + id + "\": its SPIs are not those that were sealed");
+  if (!content) {
+    epoch.unreadable = true;
+    host_.note(NodeHost::Weight::error, "cluster_epoch_refused why=\"" + content.error().message + "\"");
+    return true;
+  }
+  const auto lifetime = epoch.value.expires_ms - epoch.value.begun_ms;
+  MadeEpoch made{number, std::move(*content),
+                 milliseconds(std::clamp<std::int64_t>(now.unix_ms - epoch.value.begun_ms, 0, lifetime)),
+                 milliseconds(std::clamp<std::int64_t>(epoch.value.expires_ms - now.unix_ms, 1, lifetime))};
+  if (auto adopted = host_.adopt(id, std::move(made)); !adopted) {
+    host_.note(NodeHost::Weight::error, "cluster_epoch_failed why=\"" + adopted.error().message + "\"");
+    return false;
+  }
+  epoch.adopted = true;
+  if (slots_.left(which) < low_water) want_slots(id, number, size);
+  return true;
+}
+
+void Node::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {
+  if (!session_ || seen == 0) return;
+  extra_puts_.push_back(
+      Put{keys_.want(group_id), std::to_string(seen) + (why == "revocation" ? " urgent" : " wanted")});
+}
+
+void Node::installed_here(const std::string& group_id, std::uint64_t epoch) {
+  AtValue& here = groups_[group_id].here;
+  here.installed = std::max(here.installed, epoch);
+  watched_.insert(group_id);
+}
+
+bool Node::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
+  if (!session_) return false;
+  const auto group = groups_.find(group_id);
+  const auto switched = [&](const std::string& incarnation) {
+    if (group == groups_.end()) return false;
+    const auto at = group->second.at.find(incarnation);
+    return at != group->second.at.end() && at->second.switched > epoch;
+  };
+  for (const auto& [incarnation, peer] : session_->alive)
+    if (incarnation != session_->incarnation && !switched(incarnation)) return false;
+  const SteadyTime now = host_.now().steady;
+  return std::all_of(gone_.begin(), gone_.end(),
+                     [&](const auto& entry) { return entry.second <= now || switched(entry.first); });
+}
+
+// ---------------------------------------------------------------- slots
+
+Result<store::Issue> Node::issue(const store::Holder& holder) {
+  const Moment now = host_.now();
+  if (!fresh(now.steady)) return fail("cut off from etcd: nothing is handed out until it answers");
+  const SlotBook::Epoch which{holder.group_id, holder.epoch};
+  const auto group = groups_.find(holder.group_id);
+  const auto epoch =
+      group == groups_.end() ? decltype(group->second.epochs.begin()){} : group->second.epochs.find(holder.epoch);
+  if (group == groups_.end() || epoch == group->second.epochs.end() || !usable(epoch->second, now))
+    return fail("group \"" + holder.group_id + "\", epoch " + std::to_string(holder.epoch) + ": no such epoch");
+  const auto taken = slots_.take(which, holder.slot_count);
+  if (!taken || slots_.left(which) < low_water)
+    want_slots(holder.group_id, holder.epoch, std::max<std::uint32_t>(holder.slot_count, 1));
+  if (!taken)
+    return fail("group \"" + holder.group_id + "\": expected " + std::to_string(holder.slot_count) +
+                " slots in a row, got " + std::to_string(slots_.left(which)) + " claimed; more are on their way");
+  return store::Issue{taken->first, taken->used_to};
+}
+
+void Node::want_slots(const std::string& id, std::uint64_t number, std::uint32_t slots) {
+  std::uint32_t& wanted = wanted_slots_[{id, number}];
+  wanted = std::max(wanted, slots);
+}
+
+// Several epochs' blocks in one transaction: each must not exist, and each epoch be as it was read.
+void Node::claim() {
+  if (!session_ || session_->claiming || wanted_slots_.empty()) return;
+  const Moment now = host_.now();
+  Transaction ask;
+  ask.compares = {still_here(), same_generation()};
+  claims_.clear();
+  for (auto it = wanted_slots_.begin(); it != wanted_slots_.end() && ask.success.size() < max_operations / 2;) {
+    const auto here = it++;
+    const auto& [id, number] = here->first;
+    Group& group = groups_[id];
+    const auto found = group.epochs.find(number);
+    const std::uint32_t size = found == group.epochs.end() ? 1 : block_slots(found->second.value.slot_bits);
+    if (found == group.epochs.end() || !usable(found->second, now) ||
+        found->second.next_block * size >= epoch_slots(found->second.value.slot_bits)) {
+      wanted_slots_.erase(here);
+      continue;
+    }
+    Epoch& epoch = found->second;
+    const std::uint32_t there_are = (epoch_slots(epoch.value.slot_bits) + size - 1) / size - epoch.next_block;
+    // Twice as many as the last time: a crowd that comes all at once is not kept waiting for each.
+    const std::uint32_t grown = std::min(2 * epoch.claimed, std::max(1U, there_are / 8));
+    const std::uint32_t blocks =
+        std::min({std::max({(here->second + size - 1) / size, grown, 1U}), most_blocks, there_are});
+    ask.compares.push_back({Compare::What::modified, keys_.epoch(id, number), epoch.modified});
+    for (std::uint32_t block = epoch.next_block; block < epoch.next_block + blocks; ++block) {
+      ask.compares.push_back({Compare::What::created, keys_.slot(id, number, block), 0});
+      ask.success.push_back(Put{keys_.slot(id, number, block), session_->incarnation});
+    }
+    const std::string all = keys_.slots(id, number);
+    ask.failure.push_back(Range{all, etcd::end_of(all), 0, 0, true});
+    claims_.push_back({here->first, epoch.next_block, blocks});
+  }
+  if (claims_.empty()) return;
+  session_->claiming = true;
+  etcd_.transact(std::move(ask), mine(&Node::on_claimed, now.steady));
+}
+
+// An answer that never came may have been a yes: then those blocks are burnt, and found taken the next time.
+void Node::on_claimed(Result<etcd::Reply>&& reply, SteadyTime asked) {
+  if (!session_ || asked < session_->since) return;
+  session_->claiming = false;
+  const auto claims = std::exchange(claims_, {});
+  if (!reply) {
+    for (const Claim& claim : claims) {
+      auto& epochs = groups_[claim.epoch.first].epochs;
+      if (const auto epoch = epochs.find(claim.epoch.second); epoch != epochs.end())
+        epoch->second.next_block += claim.blocks;
+    }
+    return;
+  }
+  if (!check_revision(*reply)) return;
+  if (reply->succeeded) {
+    save_memory();  // before any of them is used
+    for (const Claim& claim : claims) {
+      Group& group = groups_[claim.epoch.first];
+      const auto found = group.epochs.find(claim.epoch.second);
+      wanted_slots_.erase(claim.epoch);
+      if (found == group.epochs.end()) continue;
+      Epoch& epoch = found->second;
+      const std::uint32_t size = block_slots(epoch.value.slot_bits);
+      epoch.claimed = claim.blocks;
+      epoch.next_block = claim.first + claim.blocks;
+      slots_.add(claim.epoch, claim.first * size,
+                 std::min((claim.first + claim.blocks) * size, epoch_slots(epoch.value.slot_bits)));
+      touched_.insert(claim.epoch.first);
+    }
+    return settle();
+  }
+  for (std::size_t i = 0; i < claims.size() && i < reply->ranges.size(); ++i) {
+    if (reply->ranges[i].entries.empty()) continue;
+    const auto block = parse_block(reply->ranges[i].entries.front().key);
+    Group& group = groups_[claims[i].epoch.first];
+    const auto found = group.epochs.find(claims[i].epoch.second);
+    if (!block || found == group.epochs.end()) continue;
+    found->second.next_block = std::max(found->second.next_block, *block + 1);
+    slots_.claimed_to(claims[i].epoch, std::min((*block + 1) * block_slots(found->second.value.slot_bits),
+                                                epoch_slots(found->second.value.slot_bits)));
+  }
+}
+
+// ---------------------------------------------------------------- telling the others
+
+void Node::publish() {
+  if (!session_ || session_->publishing) return;
+  Transaction tell;
+  tell.compares = {still_here()};
+  published_.clear();
+  for (auto it = watched_.begin(); it != watched_.end() && tell.success.size() < max_operations / 2;) {
+    const auto here = it++;
+    Group& group = groups_[*here];
+    group.here.switched = std::max(group.here.switched, host_.switched(*here));
+    if (group.here != group.told) {
+      tell.success.push_back(Put{keys_.at(*here, session_->incarnation), group.here.text(), session_->lease});
+      published_.emplace_back(*here, group.here);
+    } else if (group.here.switched >= group.value.active) {
+      watched_.erase(here);
+    }
+  }
+  extra_under_way_ = std::min(extra_puts_.size(), max_operations - tell.success.size());
+  tell.success.insert(tell.success.end(), extra_puts_.begin(),
+                      extra_puts_.begin() + static_cast<std::ptrdiff_t>(extra_under_way_));
+  if (tell.success.empty()) return;
+  // One transaction may not write a key twice; the later wish is the one that counts.
+  std::set<std::string> keys;
+  for (auto it = tell.success.end(); it != tell.success.begin();) {
+    --it;
+    if (!keys.insert(std::get<Put>(*it).key).second) it = tell.success.erase(it);
+  }
+  session_->publishing = true;
+  etcd_.transact(std::move(tell), mine(&Node::on_published, host_.now().steady));
+}
+
+void Node::on_published(Result<etcd::Reply>&& reply, SteadyTime asked) {
+  if (!session_ || asked < session_->since) return;
+  session_->publishing = false;
+  const auto told = std::exchange(published_, {});
+  const std::size_t extra = std::exchange(extra_under_way_, 0);
+  if (!reply || !check_revision(*reply) || !reply->succeeded) return;  // it is told again
+  for (const auto& [id, value] : told)
+    groups_[id].told = value;
+  extra_puts_.erase(extra_puts_.begin(), extra_puts_.begin() + static_cast<std::ptrdiff_t>(extra));
+  poll();
+}
+
+void Node::begin_serving() {
+  if (!session_ || session_->serving || !session_->synced_once) return;
+  const Moment now = host_.now();
+  const bool patient = now.steady < session_->since + patience;
+  if (patient && (!wanted_slots_.empty() || !claims_.empty())) return;
+  for (const std::string& id : host_.groups()) {
+    const auto& epochs = groups_[id].epochs;
+    const bool has_one =
+        std::any_of(epochs.begin(), epochs.end(), [](const auto& entry) { return entry.second.adopted; });
+    if (patient && !has_one) return;
+  }
+  session_->serving = true;
+  why_cut_off_.clear();
+  host_.note(NodeHost::Weight::event, "cluster_serving incarnation=" + session_->incarnation);
+  host_.serve();
+}
+
+// ---------------------------------------------------------------- revocations, and the rest of a Store
+
+Result<store::EpochRecord> Node::begin_epoch(const store::NewEpoch&) {
+  return fail("epochs are made by the cluster's leader");
+}
+
+Result<void> Node::revoke(const store::Revocation& revocation) {
+  if (!session_) return fail("cut off from etcd (" + why_cut_off_ + "): ask again, or ask another key server");
+  const std::pair<std::string, std::string> whom{revocation.member_id, revocation.group_id};
+  const auto known = revocations_.find(whom);
+  if (known != revocations_.end() && !known->second.lifted) return {};
+  Transaction note;
+  note.compares = {still_here()};
+  note.success = {Put{keys_.revoked(whom.first, whom.second), std::to_string(revocation.since) + " revoked"}};
+  const auto done = etcd_.transact_now(std::move(note));
+  if (!done) return tl::unexpected(done.error());
+  if (!done->succeeded) return fail("cut off from etcd: ask again, or ask another key server");
+  revocations_[whom] = {revocation.since, false, done->revision};
+  memory_.revoked[whom] = revocation.since;
+  memory_changed_ = true;
+  save_memory();
+  return {};
+}
+
+Result<bool> Node::reinstate(const std::string& member_id, const std::string& group_id) {
+  if (!session_) return fail("cut off from etcd (" + why_cut_off_ + "): ask again, or ask another key server");
+  const auto known = revocations_.find({member_id, group_id});
+  if (known == revocations_.end() || known->second.lifted) return false;
+  Transaction note;
+  note.compares = {still_here()};
+  note.success = {Put{keys_.revoked(member_id, group_id), std::to_string(known->second.since) + " lifted"}};
+  const auto done = etcd_.transact_now(std::move(note));
+  if (!done) return tl::unexpected(done.error());
+  if (!done->succeeded) return fail("cut off from etcd: ask again, or ask another key server");
+  known->second.lifted = true;
+  memory_.revoked.erase({member_id, group_id});
+  memory_changed_ = true;
+  save_memory();
+  return true;
+}
+
+Result<std::vector<store::Revocation>> Node::revocations() const {
+  std::vector<store::Revocation> all;
+  for (const auto& [whom, since] : memory_.revoked)
+    all.push_back({whom.first, whom.second, since});
+  return all;
+}
+
+Result<std::uint32_t> Node::holder_count(const std::string&, std::uint64_t) const {
+  return fail("a key server of a cluster does not know all holders");
+}
+
+Result<std::uint32_t> Node::slots_of(const std::string&, std::uint64_t, const std::string&) const {
+  return fail("a key server of a cluster does not know all slots of a member");
+}
+
+}  // namespace sealcast::cluster
