@@ -97,6 +97,9 @@ class Node final : public store::Store {
   // Gives up its lease, so that others need not wait for it to end.
   void leave();
 
+  // As if it had been cut off: nothing it owns is used any more.
+  void abandon(const std::string& why) { lose(why); }
+
   // May members be served: etcd has answered within the lease, and all groups have an epoch.
   bool serving() const;
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why);

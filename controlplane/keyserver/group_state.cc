@@ -56,6 +56,18 @@ PeerIdentity stamped(PeerIdentity identity, const std::string& stamp) {
   return identity;
 }
 
+handshake::GroupPolicy policy_of(const config::KeyserverGroup& config) {
+  handshake::GroupPolicy policy;
+  policy.selectors = config.selectors;
+  policy.esp_mode = config.mode;
+  policy.cipher_suite = config.flow.suite;
+  policy.replay_window = config.replay_window;
+  policy.activation_delay_ms = static_cast<std::uint32_t>(config.activation_delay.count());
+  policy.deactivation_delay_ms = static_cast<std::uint32_t>(config.deactivation_delay.count());
+  policy.authority_lease_s = static_cast<std::uint32_t>(config.authority_lease.count());
+  return policy;
+}
+
 GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
     : config_(std::move(config)), context_(context) {}
 
@@ -199,13 +211,7 @@ Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_h
   epoch.begun = now.steady;
   epoch.expires = now.steady + config_.epoch_lifetime;
   auto& policy = epoch.policy;
-  policy.selectors = config_.selectors;
-  policy.esp_mode = config_.mode;
-  policy.cipher_suite = config_.flow.suite;
-  policy.replay_window = config_.replay_window;
-  policy.activation_delay_ms = static_cast<std::uint32_t>(config_.activation_delay.count());
-  policy.deactivation_delay_ms = static_cast<std::uint32_t>(config_.deactivation_delay.count());
-  policy.authority_lease_s = static_cast<std::uint32_t>(config_.authority_lease.count());
+  policy = policy_of(config_);
   policy.spi_prefix = record->block.prefix;
   policy.spi_slot_bits = record->block.slot_bits;
   policy.slots_used = 0;

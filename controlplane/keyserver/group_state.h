@@ -86,6 +86,9 @@ struct GroupContext {
 // follows its serial number; with a password alone it takes its place. Unchanged without a user.
 handshake::PeerIdentity stamped(handshake::PeerIdentity identity, const std::string& stamp);
 
+// What the configuration says of a group's epochs; their SPIs are another matter.
+handshake::GroupPolicy policy_of(const config::KeyserverGroup& config);
+
 enum class Phase : std::uint8_t { pending, active, old };
 std::string_view name(Phase phase);
 

@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/cluster_seat.h"
 #include "controlplane/keyserver/peer_address.h"
 #include "controlplane/keyserver/session.h"
 #include "controlplane/keyserver/settings.h"
@@ -69,6 +70,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   // SessionHost
   Moment now() const override;
   void notice_resume() override;
+  bool serving() const override { return !seat_ || seat_->serving(); }
   GroupState* find_group_state(const std::string& group_id) override;
   void group_changed(GroupState& group) override;
   void handshake_completed(handshake::Flow flow) override;
@@ -109,7 +111,9 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
   std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
   void use(std::shared_ptr<const handshake::ServerConfig> config);
+  Result<void> open_state();
   Result<void> read_revocations();
+  void revoked_elsewhere();
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
@@ -127,7 +131,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::shared_ptr<const handshake::ServerConfig> server_config_;
   std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
   std::shared_ptr<CookieJar> cookies_;                            // set where there is listen_isakmp
-  std::unique_ptr<store::Store> store_;
+  std::unique_ptr<store::Store> store_;                           // of a key server that stands alone
+  std::unique_ptr<ClusterSeat> seat_;                             // of one in a cluster
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
   std::map<std::string, std::unique_ptr<Group>> groups_;
@@ -152,18 +157,20 @@ Result<void> KeyServer::Impl::start() {
   use(std::move(*credentials));
   auto passwords = load_passwords(config_);
   if (!passwords) return tl::unexpected(passwords.error());
-  auto store = store::open_sqlite(config_.state, config_.id, now().unix_seconds);
-  if (!store) return tl::unexpected(store.error());
+  if (auto opened = open_state(); !opened) return opened;
+  const auto give_up = [this](Error error) {
+    seat_.reset();
+    store_.reset();
+    return tl::unexpected(std::move(error));
+  };
   const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
   if (!slot_bits)
-    return fail("keyserver.spi_range is too small for " + std::to_string(config_.groups.size()) + " groups");
-  if (auto listening = listen(); !listening) return listening;
+    return give_up({"keyserver.spi_range is too small for " + std::to_string(config_.groups.size()) + " groups"});
+  if (auto listening = listen(); !listening) return give_up(listening.error());
 
-  store_ = std::move(*store);
   context_.key_server_id = config_.id;
   context_.spi_range = config_.spi_range;
   context_.slot_bits = *slot_bits;
-  context_.store = store_.get();
   context_.random = &random();
   context_.vault = &vault_;
   context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id,
@@ -184,7 +191,7 @@ Result<void> KeyServer::Impl::start() {
   for (const auto& group : config_.groups)
     add_group(group);
   started_ = now().steady;
-  if (store_->previous_start() != 0) context_.started = started_;
+  if (context_.store->previous_start() != 0) context_.started = started_;
   clocks_ = clock_difference();
   running_ = true;
   std::string places;
@@ -197,6 +204,35 @@ Result<void> KeyServer::Impl::start() {
   if (cookies_) cookies_->start();
   for (const auto& listener : listeners_)
     accept(*listener);
+  if (seat_) seat_->start();
+  return {};
+}
+
+// Where the numbers are kept: in a file, or in etcd for all key servers of a cluster.
+Result<void> KeyServer::Impl::open_state() {
+  if (!config_.cluster) {
+    auto store = store::open_sqlite(config_.state, config_.id, now().unix_seconds);
+    if (!store) return tl::unexpected(store.error());
+    store_ = std::move(*store);
+    context_.store = store_.get();
+    return {};
+  }
+  SeatCallbacks callbacks;
+  callbacks.now = [this] { return now(); };
+  callbacks.groups = [this] {
+    std::vector<std::string> ids;
+    for (const auto& [id, group] : groups_)
+      ids.push_back(id);
+    return ids;
+  };
+  callbacks.find_group = [this](const std::string& id) { return find_group_state(id); };
+  callbacks.group_changed = [this](GroupState& group) { group_changed(group); };
+  callbacks.revocations_changed = [this] { revoked_elsewhere(); };
+  auto seat = ClusterSeat::open(io_, config_, random(), context_, std::move(callbacks));
+  if (!seat) return tl::unexpected(seat.error());
+  seat_ = std::move(*seat);
+  context_.store = &seat_->store();
+  context_.maker = seat_.get();
   return {};
 }
 
@@ -287,8 +323,10 @@ void KeyServer::Impl::stop() {
   sessions_.clear();
   gate_.reset();  // waits for the hashes under way
   per_address_.clear();
+  if (seat_) seat_->leave();
   groups_.clear();  // wipes every premaster
   store_.reset();
+  seat_.reset();
   audit("stopped id=" + escaped(config_.id));
 }
 
@@ -321,8 +359,8 @@ void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
   const tcp::endpoint peer = socket.remote_endpoint(error);
   if (error) return;  // gone already
   const std::string host = peer.address().to_string();
-  const char* full = nullptr;
-  if (sessions_.size() >= config_.max_connections) full = "max_connections";
+  const char* full = serving() ? nullptr : "cut_off";
+  if (!full && sessions_.size() >= config_.max_connections) full = "max_connections";
   const std::string counted = counted_address(host).text();
   std::uint32_t& from_here = per_address_[counted];
   if (!full && from_here >= config_.max_connections_per_address) full = "max_connections_per_address";
@@ -396,6 +434,7 @@ void KeyServer::Impl::notice_resume() {
   if (!jumped) return;
   handshake::reseed_system_random();
   if (cookies_) cookies_->rotate();
+  if (seat_) return seat_->resumed();
   for (auto& [id, group] : groups_) {
     group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?");
     group_changed(group->state);
@@ -441,10 +480,28 @@ Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
 }
 
 Result<void> KeyServer::Impl::read_revocations() {
-  auto all = store_->revocations();
+  auto all = context_.store->revocations();
   if (!all) return tl::unexpected(all.error());
   revocations_ = std::move(*all);
   return {};
+}
+
+// Another key server of the cluster revoked or reinstated somebody.
+void KeyServer::Impl::revoked_elsewhere() {
+  const auto before = revocations_;
+  if (auto read = read_revocations(); !read) return;
+  for (const store::Revocation& revocation : revocations_) {
+    const bool known = std::any_of(before.begin(), before.end(), [&](const store::Revocation& other) {
+      return other.member_id == revocation.member_id && other.group_id == revocation.group_id;
+    });
+    if (known) continue;
+    audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
+    for (auto& [id, group] : groups_) {
+      if (!revocation.group_id.empty() && revocation.group_id != id) continue;
+      group->state.shut_out(now());
+      group_changed(group->state);
+    }
+  }
 }
 
 Result<void> KeyServer::Impl::check_revocation(const std::string& member, const std::optional<std::string>& group_id) {
@@ -459,7 +516,7 @@ Result<void> KeyServer::Impl::check_revocation(const std::string& member, const 
 Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optional<std::string>& group_id) {
   if (auto good = check_revocation(member, group_id); !good) return good;
   notice_resume();
-  if (auto noted = store_->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
+  if (auto noted = context_.store->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
   if (auto read = read_revocations(); !read) return read;
   audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
   for (auto& [id, group] : groups_) {
@@ -472,7 +529,7 @@ Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optio
 
 Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::optional<std::string>& group_id) {
   if (auto good = check_revocation(member, group_id); !good) return good;
-  const auto removed = store_->reinstate(member, group_id.value_or(""));
+  const auto removed = context_.store->reinstate(member, group_id.value_or(""));
   if (!removed) return tl::unexpected(removed.error());
   if (!*removed)
     return fail(escaped(member) + " is not revoked " + (group_id ? "in group " + escaped(*group_id) : "in all groups"));
@@ -527,6 +584,7 @@ std::string KeyServer::Impl::status_json() const {
                     gate_.get()};
   for (const auto& [id, group] : groups_)
     input.groups.push_back(&group->state);
+  if (seat_) input.cluster = seat_->status();
   return to_json(input, now().steady);
 }
 

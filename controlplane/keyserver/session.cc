@@ -337,12 +337,12 @@ void Session::keepalive() {
   if (!group) return;
   const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
   wait_for(every, &Session::keepalive);
-  deliver(handshake::Keepalive{keepalive_heard_});
+  if (host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 // At once, because the member's lease runs from the moment it asked (LEASE-1), and once for all that came together.
 void Session::answer() {
-  if (std::exchange(answer_due_, false)) deliver(handshake::Keepalive{keepalive_heard_});
+  if (std::exchange(answer_due_, false) && host_ && host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 void Session::overflow() {

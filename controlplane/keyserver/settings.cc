@@ -38,6 +38,7 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
   if (a.listen != b.listen) return "keyserver.listen";
   if (a.listen_isakmp != b.listen_isakmp) return "keyserver.listen_isakmp";
   if (a.state != b.state) return "keyserver.state";
+  if (a.cluster != b.cluster) return "keyserver.cluster";
   if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
   if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";
   if (a.multicast_flag != b.multicast_flag) return "keyserver.multicast_flag";

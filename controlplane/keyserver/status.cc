@@ -128,6 +128,15 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
     out["passwords"] = {{"users", input.passwords->users()}, {"waiting", input.passwords->waiting()}};
   if (input.cookies)
     out["isakmp"] = {{"connections", input.cookies->opened()}, {"cookies_shown", input.cookies->shown()}};
+  if (input.cluster) {
+    json servers = json::array();
+    for (const cluster::Peer& peer : input.cluster->servers)
+      servers.push_back(
+          {{"name", peer.name}, {"address", peer.address}, {"leader", peer.name == input.cluster->leader}});
+    out["cluster"] = {{"name", input.cluster->name},         {"state", input.cluster->state},
+                      {"leader", input.cluster->leader},     {"leading", input.cluster->leading},
+                      {"revision", input.cluster->revision}, {"servers", std::move(servers)}};
+  }
   // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }

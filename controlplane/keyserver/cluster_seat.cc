@@ -1,0 +1,152 @@
+#include "controlplane/keyserver/cluster_seat.h"
+
+#include "controlplane/etcd/client.h"
+#include "controlplane/keyserver/audit.h"
+
+namespace sealcast::keyserver {
+
+ClusterSeat::ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks)
+    : context_(context), callbacks_(std::move(callbacks)), timer_(io) {}
+
+ClusterSeat::~ClusterSeat() {
+  node_.reset();  // before etcd_, whose last answers are dropped
+}
+
+Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(asio::io_context& io, const config::KeyserverConfig& config,
+                                                       handshake::Random& random, const GroupContext& context,
+                                                       SeatCallbacks callbacks) {
+  const config::ClusterConfig& cluster = *config.cluster;
+  auto key = config::read_cluster_key(cluster);
+  if (!key) return tl::unexpected(key.error());
+  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(io, context, std::move(callbacks)));
+  etcd::ClientSettings client;
+  client.addresses = cluster.etcd;
+  client.ca = cluster.ca;
+  client.certificate = cluster.certificate;
+  client.private_key = cluster.private_key;
+  seat->etcd_ = std::make_unique<etcd::Client>(io, std::move(client));
+  cluster::NodeSettings settings;
+  settings.cluster_id = config.id;
+  settings.name = cluster.name;
+  settings.address = config.listen ? config.listen->text() : config.listen_isakmp ? config.listen_isakmp->text() : "-";
+  settings.state_file = config.state;
+  settings.lease_ttl = cluster.lease_ttl;
+  settings.key = std::move(*key);
+  settings.spi_first = config.spi_range.first;
+  settings.spi_last = config.spi_range.last;
+  auto node = cluster::Node::open(std::move(settings), *seat, *seat->etcd_, random);
+  if (!node) return tl::unexpected(node.error());
+  seat->node_ = std::move(*node);
+  return seat;
+}
+
+void ClusterSeat::start() {
+  tick();
+}
+
+void ClusterSeat::tick() {
+  node_->tick();
+  timer_.expires_after(cluster::poll_period);
+  timer_.async_wait([this](const std::error_code& error) {
+    if (!error) tick();
+  });
+}
+
+void ClusterSeat::leave() {
+  timer_.cancel();
+  node_->leave();
+}
+
+void ClusterSeat::resumed() {
+  node_->abandon("the clocks moved against each other: resumed from a snapshot?");
+}
+
+// ---------------------------------------------------------------- what groups say
+
+void ClusterSeat::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {
+  node_->want_epoch(group_id, seen, why);
+}
+
+void ClusterSeat::installed_here(const std::string& group_id, std::uint64_t epoch) {
+  node_->installed_here(group_id, epoch);
+}
+
+bool ClusterSeat::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
+  return node_->switched_elsewhere(group_id, epoch);
+}
+
+// ---------------------------------------------------------------- what the node asks and says
+
+cluster::Moment ClusterSeat::now() const {
+  const Moment now = callbacks_.now();
+  const auto system = std::chrono::system_clock::now().time_since_epoch();
+  const auto unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(system).count();
+  // Seconds as the key server counts them, milliseconds as the system does.
+  return {now.steady, now.unix_seconds * 1000 + (unix_ms / 1000 == now.unix_seconds ? unix_ms % 1000 : 0)};
+}
+
+std::vector<std::string> ClusterSeat::groups() const {
+  return callbacks_.groups();
+}
+
+cluster::GroupWish ClusterSeat::wish(const std::string& group_id) const {
+  const GroupState* group = callbacks_.find_group(group_id);
+  if (!group) return {};
+  return {policy_of(group->config()), group->config().epoch_lifetime, context_.slot_bits};
+}
+
+std::uint32_t ClusterSeat::slots_needed(const std::string& group_id) const {
+  const GroupState* group = callbacks_.find_group(group_id);
+  return group ? group->slots_needed() : 0;
+}
+
+Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&& made) {
+  GroupState* group = callbacks_.find_group(group_id);
+  if (!group) return {};
+  auto adopted = group->adopt(
+      {made.number, std::move(made.content.policy), std::move(made.content.premaster), made.age, made.remaining},
+      callbacks_.now());
+  callbacks_.group_changed(*group);
+  return adopted;
+}
+
+void ClusterSeat::activated(const std::string& group_id, std::uint64_t epoch) {
+  GroupState* group = callbacks_.find_group(group_id);
+  if (!group) return;
+  group->activated(epoch, callbacks_.now());
+  callbacks_.group_changed(*group);
+}
+
+std::uint64_t ClusterSeat::switched(const std::string& group_id) const {
+  const GroupState* group = callbacks_.find_group(group_id);
+  return group ? group->switched(callbacks_.now()) : 0;
+}
+
+void ClusterSeat::others_changed(const std::string& group_id) {
+  GroupState* group = callbacks_.find_group(group_id);
+  if (!group) return;
+  group->on_time(callbacks_.now());
+  callbacks_.group_changed(*group);
+}
+
+void ClusterSeat::revocations_changed() {
+  callbacks_.revocations_changed();
+}
+
+void ClusterSeat::serve() {}  // serving() says so to whoever comes
+
+void ClusterSeat::cut_off(const std::string& why) {
+  for (const std::string& id : callbacks_.groups()) {
+    GroupState* group = callbacks_.find_group(id);
+    if (!group) continue;
+    group->begin_anew(why);
+    callbacks_.group_changed(*group);
+  }
+}
+
+void ClusterSeat::note(Weight weight, const std::string& line) {
+  if (weight == Weight::error) return audit_error(line);
+  weight == Weight::warning ? audit_warning(line) : audit(line);
+}
+
+}  // namespace sealcast::keyserver

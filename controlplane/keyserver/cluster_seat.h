@@ -1,0 +1,72 @@
+// A key server's seat in its cluster (docs/cluster.md): joins the groups of this process with cluster::Node, whose
+// clock, timer and etcd client it owns. Everything on the key server's loop.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/steady_timer.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "controlplane/cluster/node.h"
+#include "controlplane/config/config.h"
+#include "controlplane/keyserver/group_state.h"
+
+namespace sealcast::keyserver {
+
+// What it needs of its key server.
+struct SeatCallbacks {
+  std::function<Moment()> now;
+  std::function<std::vector<std::string>()> groups;
+  std::function<GroupState*(const std::string&)> find_group;
+  std::function<void(GroupState&)> group_changed;  // its next deadline may be another
+  std::function<void()> revocations_changed;
+};
+
+class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
+ public:
+  // Reads the cluster key and the state file. etcd need not answer yet: nobody is served before it does.
+  static Result<std::unique_ptr<ClusterSeat>> open(asio::io_context& io, const config::KeyserverConfig& config,
+                                                   handshake::Random& random, const GroupContext& context,
+                                                   SeatCallbacks callbacks);
+  ~ClusterSeat() override;
+
+  void start();
+  void leave();  // the lease is given up; etcd's client sends that for up to a second and a half
+  store::Store& store() { return *node_; }
+  bool serving() const { return node_->serving(); }
+  void resumed();  // this machine was resumed from a snapshot: what it owns may be another's, too
+  cluster::Node::Status status() const { return node_->status(); }
+
+  // EpochMaker
+  void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) override;
+  void installed_here(const std::string& group_id, std::uint64_t epoch) override;
+  bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const override;
+
+  // cluster::NodeHost
+  cluster::Moment now() const override;
+  std::vector<std::string> groups() const override;
+  cluster::GroupWish wish(const std::string& group_id) const override;
+  std::uint32_t slots_needed(const std::string& group_id) const override;
+  Result<void> adopt(const std::string& group_id, cluster::MadeEpoch&& made) override;
+  void activated(const std::string& group_id, std::uint64_t epoch) override;
+  std::uint64_t switched(const std::string& group_id) const override;
+  void others_changed(const std::string& group_id) override;
+  void revocations_changed() override;
+  void serve() override;
+  void cut_off(const std::string& why) override;
+  void note(Weight weight, const std::string& line) override;
+
+ private:
+  ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks);
+  void tick();
+
+  const GroupContext& context_;
+  SeatCallbacks callbacks_;
+  asio::steady_timer timer_;
+  std::unique_ptr<etcd::Etcd> etcd_;
+  std::unique_ptr<cluster::Node> node_;
+};
+
+}  // namespace sealcast::keyserver
