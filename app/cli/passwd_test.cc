@@ -2,11 +2,15 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <pty.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <termios.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
@@ -52,8 +56,27 @@ class Passwd : public ::testing::Test {
     const int status = std::system(command.c_str());
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(folder_ + "/out.txt"), content(folder_ + "/err.txt")};
   }
-  // At a terminal of its own: what is typed after each prompt, and all that the terminal showed.
-  Ran run_at_terminal(const std::string& arguments, const std::vector<std::string>& typed) {
+  struct Typed {
+    std::string prompt, line;
+  };
+  // Asleep, as one that waits in read() is.
+  static bool sleeps(pid_t process) {
+    std::ifstream in("/proc/" + std::to_string(process) + "/stat");
+    std::string stat;
+    std::getline(in, stat);
+    const std::size_t name_end = stat.rfind(')');
+    return name_end != std::string::npos && stat.compare(name_end, 4, ") S ") == 0;
+  }
+  // The prompt is the last that was shown; the program has switched the echo off, and so thrown away what was typed
+  // before; and it is reading: a control-C just before that would be noted, and the read wait all the same.
+  static bool waits_for(const std::string& shown, const std::string& prompt, int terminal, pid_t child) {
+    termios settings{};
+    return shown.size() >= prompt.size() && shown.compare(shown.size() - prompt.size(), prompt.size(), prompt) == 0 &&
+           ::tcgetattr(terminal, &settings) == 0 && (settings.c_lflag & ECHO) == 0 && sleeps(child);
+  }
+  // At a terminal of its own: what is typed at each prompt, and all that the terminal showed. Like a person, it types
+  // once it is asked, not before.
+  Ran run_at_terminal(const std::string& arguments, const std::vector<Typed>& typed) {
     int terminal = -1;
     const std::string command = "cd " + folder_ + " && exec " SEALCAST_TOOL " passwd " + arguments;
     const pid_t child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
@@ -62,21 +85,29 @@ class Passwd : public ::testing::Test {
       ::_exit(127);
     }
     Ran ran;
-    std::size_t answered = 0, seen = 0;
-    char part[512];
+    std::size_t answered = 0;
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     for (;;) {
-      const ssize_t n = ::read(terminal, part, sizeof part);
-      if (n <= 0) break;  // the child closed the terminal
-      ran.out.append(part, static_cast<std::size_t>(n));
-      if (answered < typed.size() && ran.out.find(": ", seen) != std::string::npos) {
-        seen = ran.out.size();
-        const std::string& line = typed[answered++];
+      pollfd readable{terminal, POLLIN, 0};
+      // Nothing tells of a changed setting: while an answer is owed, look again soon.
+      if (::poll(&readable, 1, answered < typed.size() ? 5 : 1000) > 0) {
+        char part[512];
+        const ssize_t n = ::read(terminal, part, sizeof part);
+        if (n <= 0) break;  // the child closed the terminal
+        ran.out.append(part, static_cast<std::size_t>(n));
+      } else if (answered < typed.size() && waits_for(ran.out, typed[answered].prompt, terminal, child)) {
+        const std::string& line = typed[answered++].line;
         EXPECT_EQ(::write(terminal, line.data(), line.size()), static_cast<ssize_t>(line.size()));
+      } else if (std::chrono::steady_clock::now() > deadline) {
+        ADD_FAILURE() << "still running after a minute; it showed: " << ran.out;
+        ::kill(child, SIGKILL);
+        break;
       }
     }
     int status = 0;
     EXPECT_EQ(::waitpid(child, &status, 0), child);
     ::close(terminal);
+    EXPECT_EQ(answered, typed.size()) << "prompts that never came; it showed: " << ran.out;
     ran.code = WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
     return ran;
   }
@@ -114,17 +145,19 @@ TEST_F(Passwd, H7_SetsListsReplacesAndRemoves) {
 }
 
 TEST_F(Passwd, H7_ATerminalShowsNoPasswordAndAsksTwice) {
-  const Ran set = run_at_terminal(cheap + std::string("users anna"), {"correct horse\n", "correct horse\n"});
+  const std::string first = "New password of anna: ", again = "Once more: ";
+  const Ran set =
+      run_at_terminal(cheap + std::string("users anna"), {{first, "correct horse\n"}, {again, "correct horse\n"}});
   EXPECT_EQ(set.code, 0) << set.out;
-  EXPECT_THAT(set.out, AllOf(HasSubstr("New password of anna: "), HasSubstr("Once more: "), Not(HasSubstr("horse"))));
+  EXPECT_THAT(set.out, AllOf(HasSubstr(first), HasSubstr(again), Not(HasSubstr("horse"))));
   EXPECT_TRUE(is_password("anna", "correct horse"));
-  const Ran differ = run_at_terminal("users anna", {"staple\n", "stable\n"});
+  const Ran differ = run_at_terminal("users anna", {{first, "staple\n"}, {again, "stable\n"}});
   EXPECT_EQ(differ.code, ExitCode::failed);
   EXPECT_THAT(differ.out, AllOf(HasSubstr("the two differ; nothing was changed"), Not(HasSubstr("sta"))));
-  const Ran nothing = run_at_terminal("users anna", {"\n"});
+  const Ran nothing = run_at_terminal("users anna", {{first, "\n"}});
   EXPECT_EQ(nothing.code, ExitCode::failed);
   EXPECT_THAT(nothing.out, HasSubstr("expected a password, got nothing"));
-  const Ran interrupted = run_at_terminal("users anna", {"half\x03"});
+  const Ran interrupted = run_at_terminal("users anna", {{first, "half\x03"}});
   EXPECT_NE(interrupted.code, 0) << "control-C ends it";
   EXPECT_TRUE(is_password("anna", "correct horse")) << "none of these changed it";
 }
