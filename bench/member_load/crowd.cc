@@ -1,5 +1,6 @@
 #include "bench/member_load/crowd.h"
 
+#include <algorithm>
 #include <asio/post.hpp>
 #include <atomic>
 #include <ctime>
@@ -164,6 +165,8 @@ void Crowd::ask_for_rekey() {
   for (const auto& member : members_)
     expected_above_ = std::max(expected_above_, member->epoch());
   rekey_epoch_ = 0;
+  staying_ = static_cast<std::size_t>(std::count_if(
+      members_.begin(), members_.end(), [](const auto& member) { return member->stays && member->joined(); }));
   acknowledged_.clear();
   activated_.clear();
   answered_ = false;
@@ -179,14 +182,14 @@ void Crowd::ask_for_rekey() {
   });
 }
 
-void Crowd::acknowledged(std::uint64_t epoch) {
-  if (epoch <= expected_above_) return;
+void Crowd::acknowledged(LoadMember& member, std::uint64_t epoch) {
+  if (epoch <= expected_above_ || !member.stays) return;
   rekey_epoch_ = epoch;
   acknowledged_.push_back(ms(Clock::now() - asked_));
 }
 
-void Crowd::activated(std::uint64_t epoch) {
-  if (epoch == rekey_epoch_ && epoch != 0) activated_.push_back(ms(Clock::now() - asked_));
+void Crowd::activated(LoadMember& member, std::uint64_t epoch) {
+  if (epoch == rekey_epoch_ && epoch != 0 && member.stays) activated_.push_back(ms(Clock::now() - asked_));
 }
 
 Result<void> Crowd::rekey() {
@@ -194,7 +197,7 @@ Result<void> Crowd::rekey() {
   const ProcessUse before = server_use();
   ask_for_rekey();
   const bool all = run_until(
-      [this] { return activated_.size() >= joined_ || (answered_ && answer_.find("\"ok\"") == std::string::npos); });
+      [this] { return activated_.size() >= staying_ || (answered_ && answer_.find("\"ok\"") == std::string::npos); });
   run_until([this] { return answered_; });
   if (answer_.find("\"ok\"") == std::string::npos) return fail("the key server does not rekey: " + answer_);
   const auto settled = Clock::now() + 300ms;  // the last acknowledgements are work for it, too
@@ -243,7 +246,38 @@ void Crowd::hold() {
   run_until([this] { return complete(); });
 }
 
-// ---------------------------------------------------------------- storm
+// ---------------------------------------------------------------- surge and storm
+
+Result<void> Crowd::surge() {
+  summary_.surged = true;
+  joining_ = &summary_.surge;
+  joining_->members = static_cast<std::uint32_t>(members_.size() / 2);
+  const ProcessUse before = server_use();
+  const auto begin = Clock::now();
+  for (std::size_t i = 0; i < members_.size() / 2; ++i) {
+    LoadMember& member = *members_[members_.size() - 1 - i];
+    if (!member.joined()) continue;
+    member.stays = false;
+    --joined_;
+    member.crash();
+    member.connect_with_jitter();
+  }
+  run_until([&] { return Clock::now() > begin + 500ms; });
+  ask_for_rekey();
+  bool all = run_until([this] { return complete(); });
+  joining_->seconds = ms(Clock::now() - begin) / 1000;
+  all = run_until([this] { return activated_.size() >= staying_; }) && all;
+  joining_->server_cpu_s = server_use().cpu_s - before.cpu_s;
+  joining_->handshake = spread_of(std::exchange(handshakes_, {}));
+  summary_.surge_rekey = {rekey_epoch_, spread_of(acknowledged_), spread_of(activated_).max, 0};
+  joining_ = nullptr;
+  for (const auto& member : members_)
+    member->stays = true;
+  if (!all)
+    return fail("in the surge only " + std::to_string(joined_) + " members were joined, " +
+                std::to_string(activated_.size()) + " of " + std::to_string(staying_) + " rekeyed in time");
+  return {};
+}
 
 Result<void> Crowd::storm() {
   if (!own_) return fail("--storm is for a key server of our own: nobody else's is killed");
@@ -265,17 +299,9 @@ Result<void> Crowd::storm() {
   if (!up) return up;
   const auto begin = Clock::now();
   summary_.down_ms = ms(begin - down);
-  // Half of them are back, half are on the way: those that are back are rekeyed in time nevertheless.
-  bool all = run_until([this] { return joined_ * 2 >= members_.size(); });
-  const ProcessUse before = server_use();
-  ask_for_rekey();
-  all = run_until([this] { return complete() && answered_; }) && all;
+  const bool all = run_until([this] { return complete(); });
   joining_->seconds = ms(Clock::now() - begin) / 1000;
   summary_.storm.server_cpu_s = server_use().cpu_s;
-  summary_.storm_rekey.epoch = rekey_epoch_;
-  summary_.storm_rekey.acknowledged = spread_of(acknowledged_);
-  summary_.storm_rekey.all_active_ms = spread_of(activated_).max;
-  summary_.storm_rekey.server_cpu_ms = (server_use().cpu_s - before.cpu_s) * 1000;
   joining_->handshake = spread_of(std::exchange(handshakes_, {}));
   joining_ = nullptr;
   if (!all) return fail("only " + std::to_string(joined_) + " members came back in time");

@@ -25,6 +25,8 @@ class Crowd final : public Observer {
   Result<void> join_all();
   Result<void> rekey();
   void hold();
+  // Half of the members vanish and come back at once; meanwhile the others are rekeyed.
+  Result<void> surge();
   Result<void> storm();
   // Whether every member is joined.
   bool complete() const { return joined_ == members_.size(); }
@@ -33,8 +35,8 @@ class Crowd final : public Observer {
   void joined(LoadMember& member, Clock::duration took) override;
   void lost(LoadMember& member, const std::string& why) override;
   void failed(LoadMember& member, const std::string& why) override;
-  void acknowledged(std::uint64_t epoch) override;
-  void activated(std::uint64_t epoch) override;
+  void acknowledged(LoadMember& member, std::uint64_t epoch) override;
+  void activated(LoadMember& member, std::uint64_t epoch) override;
 
  private:
   bool run_until(const std::function<bool()>& done);  // false: patience is over
@@ -52,6 +54,7 @@ class Crowd final : public Observer {
   Summary summary_;
   Joining* joining_ = nullptr;  // the phase whose joins are counted
   std::vector<double> handshakes_;
+  std::size_t staying_ = 0;  // how many are to follow the rekey
   std::size_t joined_ = 0, next_ = 0, under_way_ = 0;
   bool first_time_ = true;  // handshakes under way are limited
   Clock::time_point asked_{};

@@ -24,6 +24,8 @@ Result<void> measure(Crowd& crowd, const Options& options) {
   for (std::uint32_t i = 0; i < options.rekeys; ++i)
     if (auto done = crowd.rekey(); !done) return done;
   crowd.hold();
+  if (options.surge)
+    if (auto done = crowd.surge(); !done) return done;
   if (options.storm)
     if (auto done = crowd.storm(); !done) return done;
   if (options.check && !crowd.complete()) return sealcast::fail("not every member is joined at the end");

@@ -8,6 +8,15 @@ namespace sealcast::load {
 
 using asio::error_code;
 using asio::ip::tcp;
+using namespace std::chrono_literals;
+
+namespace {
+
+// A gateway's (controlplane/member/member_settings.h).
+constexpr auto connect_timeout = 5000ms;
+constexpr auto handshake_timeout = 10000ms;
+
+}  // namespace
 
 LoadMember::LoadMember(Surroundings& around, std::shared_ptr<const handshake::ClientConfig> config)
     : around_(around), config_(std::move(config)), socket_(around.io), timer_(around.io) {}
@@ -19,12 +28,14 @@ void LoadMember::connect() {
   error_code error;
   socket_.open(around_.server.protocol(), error);
   if (error) return over("no socket: " + error.message());
+  give_up_after(connect_timeout, "connecting: no answer in time");
   socket_.async_connect(around_.server, [self = shared_from_this(), round = round_](const error_code& failed) {
     if (round != self->round_) return;
     if (failed) return self->over("connecting: " + failed.message());
     error_code ignored;
     self->socket_.set_option(tcp::no_delay(true), ignored);
     self->socket_.non_blocking(true, ignored);
+    self->give_up_after(handshake_timeout, "the handshake was not complete in time");
     self->endpoint_ = handshake::make_client(self->config_, handshake::system_random());
     self->flush();
     self->wait_readable();
@@ -131,14 +142,21 @@ void LoadMember::handle(handshake::ControlMessage& message) {
     static_cast<void>(handshake::derive_epoch_id(keying.policy.cipher_suite, master));
     epoch_ = keying.epoch;
     say(handshake::GroupUpdateAck{around_.group, epoch_});
-    around_.observer.acknowledged(epoch_);
+    around_.observer.acknowledged(*this, epoch_);
   } else if (const auto* activate = std::get_if<handshake::Activate>(&message)) {
     active_ = activate->epoch;
     say(handshake::ActivateAck{around_.group, active_});
-    around_.observer.activated(active_);
+    around_.observer.activated(*this, active_);
   } else if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
     over("revoked: " + revoked->reason);
   }
+}
+
+void LoadMember::give_up_after(std::chrono::milliseconds wait, const char* why) {
+  timer_.expires_after(wait);
+  timer_.async_wait([self = shared_from_this(), round = round_, why](const error_code& error) {
+    if (!error && round == self->round_ && !self->joined_) self->over(why);
+  });
 }
 
 void LoadMember::wait_for_tick() {

@@ -28,8 +28,8 @@ class Observer {
   virtual void joined(LoadMember& member, Clock::duration took) = 0;
   virtual void lost(LoadMember& member, const std::string& why) = 0;    // was joined
   virtual void failed(LoadMember& member, const std::string& why) = 0;  // was joining
-  virtual void acknowledged(std::uint64_t epoch) = 0;
-  virtual void activated(std::uint64_t epoch) = 0;
+  virtual void acknowledged(LoadMember& member, std::uint64_t epoch) = 0;
+  virtual void activated(LoadMember& member, std::uint64_t epoch) = 0;
 };
 
 // What all members share.
@@ -54,6 +54,7 @@ class LoadMember : public std::enable_shared_from_this<LoadMember> {
   void connect_with_jitter() { connect_after(backoff_.next(around_.random())); }
   void stop();  // for good
   bool joined() const { return joined_; }
+  bool stays = true;  // in a surge: whose rekey is measured
   // Its latest epoch, acknowledged or begun with.
   std::uint64_t epoch() const { return epoch_; }
 
@@ -65,6 +66,7 @@ class LoadMember : public std::enable_shared_from_this<LoadMember> {
   void say(const handshake::ControlMessage& message);
   void flush();
   void write();
+  void give_up_after(std::chrono::milliseconds wait, const char* why);
   void wait_for_tick();
   void tick();
   void over(const std::string& why);

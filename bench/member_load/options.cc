@@ -19,6 +19,8 @@ std::optional<int> parse(int argc, char** argv, Options& out) {
       ->check(CLI::Range(0.1, 3600.0));
   app.add_option("--churn", out.churn, "members a second that leave or crash, and come back, during the hold")
       ->capture_default_str();
+  app.add_flag("--surge", out.surge,
+               "half of the members vanish and come back at once, the others are rekeyed meanwhile");
   app.add_flag("--storm", out.storm, "kill -9 the key server, start it again, wait until everybody is back");
   app.add_flag("--check", out.check, "fail unless everybody joined, followed every rekey and came back");
   app.add_option("--patience", out.patience_s, "seconds for each phase")->capture_default_str();

@@ -16,6 +16,7 @@ struct Options {
   double hold_s = 5;                // steady state: keepalives and reports alone
   double every_s = 5;               // between two keepalives, and two status reports, of a member
   double churn = 0;                 // members a second that leave, crash or come back during the hold
+  bool surge = false;               // half of the members vanish and come back at once, the others are rekeyed
   bool storm = false;               // kill -9 the key server, start it again, and wait until everybody is back
   bool check = false;               // fail unless everybody joined, followed every rekey and came back
   double patience_s = 120;          // for each phase

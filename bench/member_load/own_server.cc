@@ -90,7 +90,7 @@ Result<void> OwnServer::write_configuration(const Options& options) {
   file << "[keyserver]\nid = \"" << options.server_id << "\"\nlisten = \"127.0.0.1:" << port_
        << "\"\ncertificate = \"pki/" << options.server_name << ".pem\"\nprivate_key = \"pki/" << options.server_name
        << ".key\"\nca = \"pki/ca.pem\"\nstate = \"ks.db\"\nadmin_socket = \"admin.sock\"\n"
-       << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nhandshake_timeout = \"60s\"\nmax_connections = " << room
+       << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nmax_connections = " << room
        << "\nmax_connections_per_address = " << room << "\n\n[[keyserver.group]]\nid = \"" << options.group
        << "\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nactivation_delay = \"30s\"\n"
        << "deactivation_delay = \"1s\"\nauthority_lease = \"60s\"\nsenders = [";

@@ -79,9 +79,12 @@ std::string text(const Summary& summary) {
     out += fmt::format("steady    {:.1f} s: key server {:.1f} % of a core; {} left, {} crashed, and came back\n",
                        summary.holding.seconds, summary.holding.server_cpu_percent, summary.holding.left,
                        summary.holding.crashed);
+  if (summary.surged) {
+    out += "surge     half of them vanish and come back: " + text_of(summary.surge);
+    out += "          meanwhile the others' rekey " + text_of(summary.surge_rekey);
+  }
   if (summary.stormed) {
     out += fmt::format("storm     key server gone for {:.0f} ms; back ", summary.down_ms) + text_of(summary.storm);
-    if (summary.storm_rekey.epoch != 0) out += "   rekey  " + text_of(summary.storm_rekey);
   }
   for (const auto& [why, times] : summary.why)
     out += fmt::format("{:>9} x {}\n", times, why);
@@ -103,10 +106,13 @@ std::string json(const Summary& summary) {
                    {"server_cpu_percent", summary.holding.server_cpu_percent},
                    {"left", summary.holding.left},
                    {"crashed", summary.holding.crashed}};
+  if (summary.surged) {
+    out["surge"] = json_of(summary.surge);
+    out["surge"]["rekey"] = json_of(summary.surge_rekey);
+  }
   if (summary.stormed) {
     out["storm"] = json_of(summary.storm);
     out["storm"]["down_ms"] = summary.down_ms;
-    out["storm"]["rekey"] = json_of(summary.storm_rekey);
   }
   out["troubles"] = summary.why;
   return out.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

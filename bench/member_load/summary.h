@@ -47,8 +47,10 @@ struct Summary {
   Holding holding;
   bool stormed = false;
   Joining storm;
-  double down_ms = 0;                        // the key server was gone in the storm
-  Rekeying storm_rekey;                      // asked for while the storm went on
+  double down_ms = 0;  // the key server was gone in the storm
+  bool surged = false;
+  Joining surge;                             // half of the members come back at once ...
+  Rekeying surge_rekey;                      // ... while the other half is rekeyed
   std::map<std::string, std::uint64_t> why;  // of failed attempts and lost connections
 };
 

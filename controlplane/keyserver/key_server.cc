@@ -31,7 +31,7 @@ constexpr auto accept_pause = 100ms;  // when the system has no descriptor or me
 // Of each kind of line that anybody can cause (H13): at most about 8,700 a day, some 2 MB.
 constexpr std::uint32_t log_lines_at_once = 20;
 constexpr auto log_line_every = 10s;
-constexpr int backlog = 512;
+constexpr int backlog = 4096;    // as many as the kernel holds by default (net.core.somaxconn)
 constexpr auto clock_jump = 2s;  // as for members: a larger one means a resumed snapshot
 
 std::chrono::nanoseconds read_clock(clockid_t clock) {
@@ -55,6 +55,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
       : io_(io), config_(std::move(config)), options_(std::move(options)) {
     standard_answer_ = keyserver::standard_answer(config_.id);
+    turns_ = std::make_shared<HandshakeTurns>(io_);
   }
 
   Result<void> start();
@@ -83,6 +84,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   CookieJar& cookies() override { return *cookies_; }
   PasswordGate* passwords() override { return gate_.get(); }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
+  HandshakeTurns& turns() override { return *turns_; }
   ByteSpan scratch() override { return scratch_; }
   const std::string& standard_answer() const override { return standard_answer_; }
   std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
@@ -139,6 +141,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::vector<store::Revocation> revocations_;  // as in the store
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
+  std::shared_ptr<HandshakeTurns> turns_;
   std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
   std::unordered_map<std::string, std::uint32_t> per_address_;
   Counters counters_;
@@ -318,6 +321,7 @@ void KeyServer::Impl::stop() {
     listener->timer.cancel();
   }
   if (cookies_) cookies_->stop();
+  turns_->stop();
   for (auto& [session, owner] : sessions_)
     session->detach();
   sessions_.clear();
@@ -342,7 +346,12 @@ void KeyServer::Impl::accept(Listener& listener) {
     if (!self || !self->running_ || error == asio::error::operation_aborted) return;
     if (!error) {
       self->accepted(std::move(socket), listener.carriage);
-      return self->accept(listener);
+      if (!self->turns_->crowded()) return self->accept(listener);
+      // The others wait in the backlog, and when that is full, where they are (H13).
+      return self->turns_->call_when_room([weak, &listener] {
+        const auto again = weak.lock();
+        if (again && again->running_) again->accept(listener);
+      });
     }
     // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
     self->log_failure("accept_failed", "accept_failed why=" + escaped(error.message()));

@@ -78,7 +78,16 @@ void Session::wait_readable() {
   });
 }
 
+// A handshake waits for its turn; whoever is joined is served at once.
 void Session::readable() {
+  if (phase_ != State::handshaking) return read();
+  const auto turn = [self = shared_from_this()] {
+    if (self->phase_ != State::dead) self->read();
+  };
+  host_->turns().wait(turn, heard_);
+}
+
+void Session::read() {
   std::uint8_t discarded[2048];
   for (int i = 0; i < reads_in_a_row; ++i) {
     const bool listening = phase_ == State::handshaking || phase_ == State::joined;

@@ -10,6 +10,7 @@
 
 #include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
+#include "controlplane/keyserver/handshake_turns.h"
 #include "controlplane/keyserver/password_gate.h"
 #include "handshake/endpoint.h"
 
@@ -37,6 +38,7 @@ class SessionHost {
   virtual CookieJar& cookies() = 0;       // called only where a session is carried in ISAKMP
   virtual PasswordGate* passwords() = 0;  // nullptr: no group uses passwords
   virtual handshake::Random& random() = 0;
+  virtual HandshakeTurns& turns() = 0;
   virtual ByteSpan scratch() = 0;  // shared by all sessions, for one read at a time
   virtual const std::string& standard_answer() const = 0;
   virtual std::chrono::milliseconds handshake_timeout() const = 0;
@@ -73,6 +75,7 @@ class Session final : public std::enable_shared_from_this<Session>,
 
   void wait_readable();
   void readable();
+  void read();
   void consume(ByteView bytes);
   void handle_events();
   void established(handshake::Established& event);

@@ -1,0 +1,42 @@
+// Who is served next while many join at once (H13). A handshake costs about a millisecond, so after a restart thousands
+// of members are seconds of work. They wait here, outside the loop: what is begun is finished first, so that nobody is
+// half served when its time is over; members that are joined already are served between two short slices; and nobody
+// more is accepted while too many wait.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <cstddef>
+#include <deque>
+#include <functional>
+#include <memory>
+
+namespace sealcast::keyserver {
+
+class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
+ public:
+  using Turn = std::function<void()>;
+
+  explicit HandshakeTurns(asio::io_context& io) : io_(io) {}
+
+  // turn is called once, later, from the loop. begun: this connection has had a turn before.
+  void wait(Turn turn, bool begun);
+  // Newcomers that wait for their first turn.
+  std::size_t newcomers() const { return fresh_.size(); }
+  // So many that no further connection should be accepted; when_room is called once as soon as there are fewer.
+  bool crowded() const { return fresh_.size() >= most_newcomers; }
+  void call_when_room(std::function<void()> when_room) { when_room_.push_back(std::move(when_room)); }
+  void stop();
+
+  static constexpr std::size_t most_newcomers = 1024;
+
+ private:
+  void serve_soon();
+  void serve();
+
+  asio::io_context& io_;
+  std::deque<Turn> begun_, fresh_;
+  std::deque<std::function<void()>> when_room_;
+  bool posted_ = false;
+};
+
+}  // namespace sealcast::keyserver
