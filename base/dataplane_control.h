@@ -204,6 +204,18 @@ class DataPlaneControl {
   // Called once at start for every configured group, before any port is started.
   virtual Result<void> protect(const std::string& group_id, const GroupProtection& protection) = 0;
 
+  // The same for many at once, which costs less than one by one: ends at the first that is refused, and what came
+  // before it stands.
+  struct NamedProtection {
+    std::string group_id;
+    GroupProtection protection;
+  };
+  virtual Result<void> protect_all(const std::vector<NamedProtection>& groups) {
+    for (const NamedProtection& group : groups)
+      if (auto done = protect(group.group_id, group.protection); !done) return done;
+    return {};
+  }
+
   // Adds an epoch (receiving at once, sending only if active). The pair (group_id, epoch) must be new.
   virtual Result<void> install(GroupEpoch epoch) = 0;
   // Adds keys of slots seen later to an installed epoch; slots already there are left untouched.
@@ -221,6 +233,13 @@ class DataPlaneControl {
 
   virtual DataPlaneEvents take_events() = 0;
   virtual DataPlaneStatistics statistics() const = 0;
+  // statistics().sas of one group alone; the data plane does it without a look at the others.
+  virtual std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const {
+    std::vector<SaStatistics> out;
+    for (SaStatistics& sa : statistics().sas)
+      if (sa.group_id == group_id) out.push_back(std::move(sa));
+    return out;
+  }
 };
 
 }  // namespace sealcast

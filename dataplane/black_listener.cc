@@ -67,9 +67,14 @@ Result<void> BlackListener::protect(const std::string& group_id, const GroupProt
   if (protection.outer) {
     const IpAddress& outer = protection.outer->destination;
     black_destinations_.push_back({outer, static_cast<std::uint8_t>(outer.size() * 8)});
-    stopped_ = std::make_shared<const GroupRanges>(fixed_);
+    stopped_.reset();
   }
   return {};
+}
+
+std::shared_ptr<const GroupRanges> BlackListener::stopped_reports() {
+  if (!stopped_ && !fixed_.empty()) stopped_ = std::make_shared<const GroupRanges>(fixed_);
+  return stopped_;
 }
 
 void BlackListener::keyed(const std::string& group_id, bool now_keyed) {

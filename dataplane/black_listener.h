@@ -39,7 +39,7 @@ class BlackListener {
   bool idle() const;
 
   // Groups in fixed tunnels, about which no report leaves; for snapshots.
-  std::shared_ptr<const GroupRanges> stopped_reports() const { return stopped_; }
+  std::shared_ptr<const GroupRanges> stopped_reports();
   // What each port must receive, from everything protected so far.
   PortFilter red_filter() const;
   PortFilter black_filter() const;

@@ -52,6 +52,7 @@ class DataPlane final : public DataPlaneControl {
 
   std::uint32_t workers() const override;
   Result<void> protect(const std::string& group_id, const GroupProtection& protection) override;
+  Result<void> protect_all(const std::vector<NamedProtection>& groups) override;
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
                            std::vector<sealcast::InboundSa> slots) override;
@@ -63,6 +64,7 @@ class DataPlane final : public DataPlaneControl {
   void drop_all_outbound() override;
   DataPlaneEvents take_events() override;
   DataPlaneStatistics statistics() const override;
+  std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override;
 
   // What would become of a packet now; nothing changes.
   Result<WhatIfAnswer> what_if(const WhatIfQuestion& question) const;

@@ -223,8 +223,8 @@ bool GroupEpochs::expire(SteadyTime now) {
 void GroupEpochs::learn_real_slots(Epoch& epoch, SteadyTime now) {
   if (now < epoch.next_look) return;
   epoch.next_look = now + 1s;
-  for (const SaStatistics& sa : plane_.statistics().sas) {
-    if (sa.outbound || sa.packets == 0 || sa.group_id != group_.id || sa.epoch != epoch.number) continue;
+  for (const SaStatistics& sa : plane_.statistics_of_group(group_.id)) {
+    if (sa.outbound || sa.packets == 0 || sa.epoch != epoch.number) continue;
     epoch.real_end = std::max(epoch.real_end, (sa.spi & (epoch.capacity() - 1)) + 1);
   }
 }

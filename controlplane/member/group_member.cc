@@ -462,8 +462,8 @@ void GroupMember::report(std::uint64_t epoch) {
   handshake::StatusReport out;
   out.group_id = group_.id;
   out.epoch = epoch;
-  for (const SaStatistics& sa : around_.data_plane.statistics().sas) {
-    if (sa.group_id != group_.id || sa.epoch != epoch) continue;
+  for (const SaStatistics& sa : around_.data_plane.statistics_of_group(group_.id)) {
+    if (sa.epoch != epoch) continue;
     if (sa.outbound) {
       out.sealed += sa.packets;
       out.own_slots.push_back({sa.spi, sa.next_number});

@@ -94,9 +94,10 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     if (!memory) return tl::unexpected(memory.error());
     memory_ = std::move(*memory);
     // Every group's policy stands before anything else happens (H10).
+    std::vector<DataPlaneControl::NamedProtection> protections;
     for (const config::MemberGroup& group : settings_.member.groups)
-      if (auto done = plane_.protect(group.id, {group.selectors, group.mode, group.outer, group.join}); !done)
-        return done;
+      protections.push_back({group.id, {group.selectors, group.mode, group.outer, group.join}});
+    if (auto done = plane_.protect_all(protections); !done) return done;
     const auto weak = weak_from_this();
     for (const config::MemberGroup& group : settings_.member.groups) {
       GroupMember::Surroundings around{io_, settings_, plane_, memory_, passwords_, [weak] {

@@ -1,0 +1,37 @@
+// Which protected selectors a new one meets (H16): a packet must belong to one group only. Asked for every selector of
+// every group at start, so it looks only at those whose destination holds the new one's or lies in it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+
+namespace sealcast::dataplane {
+
+class SelectorIndex {
+ public:
+  struct Entry {
+    Selector selector;
+    std::string group_id;
+  };
+
+  // Some selector that a packet could match together with this one; null: none. Valid until the next add().
+  const Entry* overlapping(const Selector& selector) const;
+  void add(const Selector& selector, const std::string& group_id);
+
+ private:
+  using Place = std::pair<IpAddress, std::uint8_t>;  // a destination prefix: address, length
+
+  const Entry* overlapping_at(const Place& place, const Selector& selector) const;
+
+  std::map<Place, std::vector<Entry>> entries_;
+  std::set<std::pair<std::uint8_t, std::uint8_t>> lengths_;  // family and prefix length of destinations in use
+};
+
+}  // namespace sealcast::dataplane
