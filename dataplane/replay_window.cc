@@ -43,6 +43,24 @@ void ReplayWindow::count_reordered(std::uint64_t highest, std::uint64_t number) 
   lowest_.set(std::min(lowest_.get(), number));
 }
 
+bool ReplayWindow::commit_odd(std::uint64_t number) noexcept {
+  const std::uint64_t highest = highest_.get();
+  if (number < floor_) return false;
+  Counter& place = word(number);
+  if (number == highest + 1) {
+    count_left_unseen(number);
+    highest_.set(number);
+  } else if (number > highest) {
+    advance(highest, number);
+    highest_.set(number);
+  } else {
+    if (highest - number >= size_ || (place.get() & bit(number)) != 0) return false;
+    count_reordered(highest, number);
+  }
+  place.set(place.get() | bit(number));
+  return true;
+}
+
 void ReplayWindow::count_refused(std::uint64_t number) noexcept {
   const std::uint64_t highest = highest_.get();
   if (number < floor_ || (number <= highest && highest - number >= size_)) {

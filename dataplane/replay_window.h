@@ -30,27 +30,13 @@ class ReplayWindow {
 
   // Checks again and marks number as seen, after its tag verified. False: it became a replay meanwhile.
   bool commit(std::uint64_t number) noexcept {
-    const std::uint64_t highest = highest_.get();
-    if (number < floor_) return false;
     Counter& place = word(number);
-    if (number == highest + 1) [[likely]] {
-      // The place is that of number - size. If it was seen, its mark stays and means the new number from now on.
-      if ((place.get() & bit(number)) == 0) [[unlikely]] {
-        count_left_unseen(number);
-        place.set(place.get() | bit(number));
-      }
+    // The place is that of number - size. If it was seen, its mark stays and means the new number from now on.
+    if (number == highest_.get() + 1 && number >= floor_ && (place.get() & bit(number)) != 0) [[likely]] {
       highest_.set(number);
       return true;
     }
-    if (number > highest) {
-      advance(highest, number);
-      highest_.set(number);
-    } else {
-      if (highest - number >= size_ || (place.get() & bit(number)) != 0) return false;
-      count_reordered(highest, number);
-    }
-    place.set(place.get() | bit(number));
-    return true;
+    return commit_odd(number);
   }
 
   // Brings near what commit() of number will write.
@@ -97,6 +83,7 @@ class ReplayWindow {
   Counter& at(std::uint64_t i) noexcept { return lines_[i / words_per_line].words[i % words_per_line]; }
   // Clears the places of highest + 1 .. number, which still hold older numbers, and counts those never seen.
   void advance(std::uint64_t highest, std::uint64_t number) noexcept;
+  [[gnu::cold]] bool commit_odd(std::uint64_t number) noexcept;
   // number takes the place of number - size, which was not seen: lost, unless it lies before the first packet.
   void count_left_unseen(std::uint64_t number) noexcept {
     if (lowest_.get() == 0) {

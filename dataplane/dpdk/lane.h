@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
@@ -45,6 +46,14 @@ union FrameRoom {
   Frame frames[lane_burst];
 };
 
+// One segment, nobody else's, and its memory is its own. Reference and segment count are read as one word.
+inline bool is_plain(const rte_mbuf* m) {
+  static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + 2);
+  std::uint32_t counts;
+  std::memcpy(&counts, reinterpret_cast<const std::uint8_t*>(m) + offsetof(rte_mbuf, refcnt), sizeof counts);
+  return counts == 0x00010001 && RTE_MBUF_DIRECT(m);
+}
+
 // Moves frames from mbufs to the path's view of them. mbufs that cannot be used are freed and counted; returns how many
 // frames there are.
 inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames, LaneCounters& counters) {
@@ -52,7 +61,7 @@ inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames,
   for (std::uint16_t i = 0; i < n; ++i) {
     rte_mbuf* m = mbufs[i];
     if (i + 4 < n) rte_prefetch0(rte_pktmbuf_mtod(mbufs[i + 4], void*));
-    if (m->nb_segs != 1 || rte_mbuf_refcnt_read(m) != 1 || !RTE_MBUF_DIRECT(m)) [[unlikely]] {
+    if (!is_plain(m)) [[unlikely]] {
       m = own_buffer(m);
       if (m == nullptr) {
         counters.not_contiguous.add(1);
@@ -99,6 +108,15 @@ struct Way {
   bool punt(rte_mbuf* frame) const { return host != nullptr && host->punt(worker, frame, rte_rdtsc()); }
 };
 
+// A full ring's leftovers are freed and counted.
+inline void send_all(const Way& way, rte_mbuf** frames, std::uint16_t n, LaneCounters& counters) {
+  const std::uint16_t sent = way.send(frames, n);
+  if (sent == n) [[likely]]
+    return;
+  counters.tx_full.add(static_cast<std::uint64_t>(n - sent));
+  rte_pktmbuf_free_bulk(frames + sent, static_cast<unsigned>(n - sent));
+}
+
 // Where forwarded frames gather until they are sent; which of the burst's frames each came from does not matter here.
 class WaySink {
  public:
@@ -108,14 +126,8 @@ class WaySink {
       flush();
     out_[n_++] = frame;
   }
-  // A full ring's leftovers are freed and counted.
   void flush() {
-    if (n_ == 0) return;
-    const std::uint16_t sent = way_.send(out_.data(), n_);
-    if (sent < n_) {
-      counters_.tx_full.add(static_cast<std::uint64_t>(n_ - sent));
-      rte_pktmbuf_free_bulk(out_.data() + sent, static_cast<unsigned>(n_ - sent));
-    }
+    if (n_ != 0) send_all(way_, out_.data(), n_, counters_);
     n_ = 0;
   }
 
@@ -202,6 +214,19 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
 // The same, sending the forwarded frames forth.
 template <typename Hooks>
 void send_frames(std::span<Frame> frames, const Way& forth, const Way& back, LaneCounters& counters, Hooks&& hooks) {
+  // Nearly always all of them. What is found out too late to be otherwise is done again below, and alike.
+  std::array<rte_mbuf*, lane_burst> out;
+  std::uint16_t n = 0;
+  for (const Frame& f : frames) {
+    if (f.verdict != Verdict::forward) [[unlikely]]
+      break;
+    fit_buffer(f);
+    out[n++] = static_cast<rte_mbuf*>(f.buffer);
+  }
+  if (n == frames.size()) [[likely]] {
+    if (n != 0) send_all(forth, out.data(), n, counters);
+    return;
+  }
   WaySink sink(forth, counters);
   finish_frames(frames, sink, back, counters, hooks);
 }
