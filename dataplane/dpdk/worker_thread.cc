@@ -70,7 +70,9 @@ std::string ring_name(const std::string& what, std::uint32_t index) {
 Result<std::vector<rte_ring*>> WorkerThreads::State::make_rings(const std::string& what, std::uint32_t count) {
   std::vector<rte_ring*> made;
   for (std::uint32_t i = 0; i < count; ++i) {
-    rte_ring* const ring = rte_ring_create(ring_name(what, i).c_str(), hand_off_ring, SOCKET_ID_ANY, RING_F_SC_DEQ);
+    // Workers that put frames in do not wait for each other: one of them may not be running just then.
+    rte_ring* const ring =
+        rte_ring_create(ring_name(what, i).c_str(), hand_off_ring, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
     if (ring == nullptr)
       return fail("worker " + std::to_string(i) + ": no memory for its ring of frames from other workers (" +
                   rte_strerror(rte_errno) + "); raise memory_mb");
@@ -226,19 +228,30 @@ void WorkerThreads::stop() {
   state_->stop = true;
   for (auto& thread : state_->threads)
     if (thread.joinable()) thread.join();
+  // All at once, here and below: this thread has no cache of buffers, and one by one it would meet whoever else uses
+  // their pool a thousand times. Where CPUs are short each meeting can cost both of them their time on it, as the one
+  // waits for the other that does not run.
   std::array<Frame, lane_burst> parked;
-  for (auto& run : state_->runs)
-    while (const std::size_t n = run->worker->give_back(parked))
+  std::array<rte_mbuf*, lane_burst> buffers;
+  for (auto& run : state_->runs) {
+    while (const std::size_t n = run->worker->give_back(parked)) {
       for (std::size_t i = 0; i < n; ++i)
-        rte_pktmbuf_free(static_cast<rte_mbuf*>(parked[i].buffer));
+        buffers[i] = static_cast<rte_mbuf*>(parked[i].buffer);
+      rte_pktmbuf_free_bulk(buffers.data(), static_cast<unsigned>(n));
+    }
+  }
 }
 
 WorkerThreads::~WorkerThreads() {
   stop();
   for (rte_ring* ring : state_->rings) {
-    void* frame = nullptr;
-    while (rte_ring_dequeue(ring, &frame) == 0)
-      rte_pktmbuf_free(static_cast<rte_mbuf*>(frame));
+    void* frames[lane_burst];
+    while (const unsigned n = rte_ring_sc_dequeue_burst(ring, frames, lane_burst, nullptr)) {
+      rte_mbuf* buffers[lane_burst];
+      for (unsigned i = 0; i < n; ++i)
+        buffers[i] = static_cast<rte_mbuf*>(frames[i]);
+      rte_pktmbuf_free_bulk(buffers, n);
+    }
     rte_ring_free(ring);
   }
 }
