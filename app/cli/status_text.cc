@@ -98,6 +98,14 @@ std::string keyserver_text(const Json& server) {
   line(out, "listening, ISAKMP", text(at(server, "listen_isakmp")));
   line(out, "running for", seconds(at(server, "uptime_s")));
   line(out, "members", number(at(server, "members")) + ", connections " + number(at(server, "connections")));
+  if (const Json& cluster = at(server, "cluster"); cluster.is_object()) {
+    std::string servers;
+    for (const Json& peer : at(cluster, "servers"))
+      servers += (servers.empty() ? "" : ", ") + text(at(peer, "name")) + " (" + text(at(peer, "address")) +
+                 (at(peer, "leader") == true ? ", leader)" : ")");
+    line(out, "cluster", text(at(cluster, "name")) + ": " + text(at(cluster, "state")));
+    line(out, "key servers", servers);
+  }
   const std::string failed = counters(at(at(server, "handshakes"), "failed"));
   line(
       out, "handshakes",

@@ -240,8 +240,10 @@ Result<store::Issue> Node::issue(const store::Holder& holder) {
   if (group == groups_.end() || epoch == group->second.epochs.end() || !usable(epoch->second, now))
     return fail("group \"" + holder.group_id + "\", epoch " + std::to_string(holder.epoch) + ": no such epoch");
   const auto taken = slots_.take(which, holder.slot_count);
-  if (!taken || slots_.left(which) < low_water)
+  if (!taken || slots_.left(which) < low_water) {
     want_slots(holder.group_id, holder.epoch, std::max<std::uint32_t>(holder.slot_count, 1));
+    claim();
+  }
   if (!taken)
     return fail("group \"" + holder.group_id + "\": expected " + std::to_string(holder.slot_count) +
                 " slots in a row, got " + std::to_string(slots_.left(which)) + " claimed; more are on their way");
@@ -274,7 +276,7 @@ void Node::claim() {
     Epoch& epoch = found->second;
     const std::uint32_t there_are = (epoch_slots(epoch.value.slot_bits) + size - 1) / size - epoch.next_block;
     // Twice as many as the last time: a crowd that comes all at once is not kept waiting for each.
-    const std::uint32_t grown = std::min(2 * epoch.claimed, std::max(1U, there_are / 8));
+    const std::uint32_t grown = std::min(std::max(2U, 2 * epoch.claimed), std::max(1U, there_are / 8));
     const std::uint32_t blocks =
         std::min({std::max({(here->second + size - 1) / size, grown, 1U}), most_blocks, there_are});
     ask.compares.push_back({Compare::What::modified, keys_.epoch(id, number), epoch.modified});

@@ -19,17 +19,18 @@ SaKey GroupEpochs::derive(const Epoch& epoch, std::uint32_t slot) const {
 }
 
 // The first slots of the run, one a worker; none where they are too few, since the data plane takes one for every
-// worker or none at all: what is in use stays, and these are left for good. Slots ascend within an epoch, so one at or
-// below an earlier own one was handed out twice: sealing under it would repeat nonces (H9).
+// worker or none at all: what is in use stays, and these are left for good. One that was ours before was handed out
+// twice: sealing under it would repeat nonces (H9). They need not ascend: each key server of a cluster has its own.
 Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const {
   std::vector<OutboundSa> out;
   if (!group_.sends() || count == 0) return out;
   if (first + count > epoch.capacity())
     return fail(
         fmt::format("slots {}-{} do not fit into {} slot bits", first, first + count - 1, epoch.policy.spi_slot_bits));
-  if (epoch.own_max && first <= *epoch.own_max)
-    return fail(fmt::format("slot {} of epoch {} came after slot {}: expected slots never handed out before (H9)",
-                            first, epoch.number, *epoch.own_max));
+  for (std::uint32_t slot = first; slot < first + count; ++slot)
+    if (epoch.once_own[slot])
+      return fail(fmt::format("slot {} of epoch {} came a second time: expected slots never handed out before (H9)",
+                              slot, epoch.number));
   if (count >= plane_.workers()) {
     epoch.own.clear();
     for (std::uint32_t slot = first; slot < first + plane_.workers(); ++slot) {
@@ -38,8 +39,7 @@ Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_
     }
   }
   for (std::uint32_t slot = first; slot < first + count; ++slot)
-    epoch.taken[slot] = true;
-  epoch.own_max = first + count - 1;
+    epoch.taken[slot] = epoch.once_own[slot] = true;
   epoch.real_end = std::max(epoch.real_end, first + count);
   return out;
 }
@@ -92,6 +92,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   epoch.policy = keying.policy;
   epoch.expires = now + std::chrono::milliseconds(keying.remaining_ms);
   epoch.taken.assign(epoch.capacity(), false);
+  epoch.once_own.assign(epoch.capacity(), false);
   epoch.real_end = keying.policy.slots_used;
   for (const auto& floor : keying.assignment.floors)
     epoch.floors[floor.slot] = floor.number;

@@ -85,11 +85,11 @@ class GroupEpochs {
     bool active = false;
     SteadyTime expires;
     std::optional<SteadyTime> retire_at;
-    std::vector<bool> taken;               // by slot: derived for receiving, or our own now or once
-    std::vector<std::uint32_t> own;        // slots in use, in worker order
-    std::optional<std::uint32_t> own_max;  // highest slot that ever was ours
-    std::uint32_t real_end = 0;            // one above the highest slot known to be granted
-    std::uint32_t derived_end = 0;         // every slot below it is taken
+    std::vector<bool> taken;         // by slot: derived for receiving, or our own now or once
+    std::vector<bool> once_own;      // by slot: our own now or once
+    std::vector<std::uint32_t> own;  // slots in use, in worker order
+    std::uint32_t real_end = 0;      // one above the highest slot known to be granted
+    std::uint32_t derived_end = 0;   // every slot below it is taken
     std::map<std::uint32_t, std::uint64_t> floors;
     SteadyTime next_look{};  // at the statistics
 

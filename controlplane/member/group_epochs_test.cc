@@ -155,6 +155,7 @@ TEST_F(Epochs, H9_RefusesASlotThatCameBefore) {
   EXPECT_THAT(twice.error().message, HasSubstr("H9"));
   GroupKeying lower = keying(1);
   lower.assignment.first_slot = 1;
+  EXPECT_TRUE(apply(lower)) << "never ours: of another key server's block";
   EXPECT_FALSE(apply(lower));
   EXPECT_FALSE(epochs_.grant(1, 2, 1, time_));
   EXPECT_FALSE(epochs_.grant(1, 0xffff, 2, time_)) << "beyond the slot bits";

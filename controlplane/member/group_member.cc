@@ -13,7 +13,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good: back-off begins anew
 constexpr milliseconds longest_silence{35000};
-constexpr std::size_t max_asked = 16;  // keepalives whose answer is awaited
+constexpr milliseconds longest_silence_of_several{12000};  // where another key server can be asked
+constexpr std::size_t max_asked = 16;                      // keepalives whose answer is awaited
 
 SteadyTime now() {
   return std::chrono::steady_clock::now();
@@ -236,6 +237,7 @@ void GroupMember::lost(std::string reason) {
                  lease_left.count());
   status_.state = MemberState::reconnecting;
   status_.why = std::move(reason);
+  server_ = (server_ + 1) % group_.keyservers.size();  // this one may be silent for long
   connect_later(backoff_.next(random_bits()));
 }
 
@@ -433,7 +435,8 @@ void GroupMember::poll(SteadyTime time) {
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
   // A handshake may take longer than a short lease; whoever has just joined is first asked.
   const auto silent = time - std::max(proven_at_, joined_at_);
-  if (silent > std::min(lease * 3 / 4, longest_silence)) {
+  const auto patience = group_.keyservers.size() > 1 ? longest_silence_of_several : longest_silence;
+  if (silent > std::min(lease * 3 / 4, patience)) {
     leave_link();
     lost(fmt::format("{}: no answer to anything asked in the last {} ms", server().text(),
                      std::chrono::duration_cast<milliseconds>(silent).count()));
