@@ -2,16 +2,22 @@
 import os
 import pathlib
 import shutil
+import socket
+import struct
 import sys
 import time
 import unittest
 
 from lab import net, programs
-from lab.process import wait_until
+from lab.process import run, wait_until
 from lab.sealcast import KeyServer, Lab, Wire
 
 BINARIES = pathlib.Path(os.environ.get("SEALCAST_BIN", "build/release/bin"))
 WORK = pathlib.Path(os.environ.get("SEALCAST_WORK", "build/release/e2e"))
+
+PORT, GROUP4, GROUP6 = 5005, "239.1.1.1", "ff1e::1:1"
+SELECTORS = (f'[ {{ destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" }}, '
+              f'{{ destination = "ff1e::1:0/112", protocol = "udp", ports = "5000-5010" }} ]')
 
 
 class EndToEnd(unittest.TestCase):
@@ -63,6 +69,31 @@ class EndToEnd(unittest.TestCase):
                                      self.lab.work / f"{site.name}-sender.log", **options)
         self.lab.adopt(counting.process)
         return counting
+
+    def sockets(self, family):
+        """A sender on studio's red side and a listener on home's; and the group and port they share. SELECTORS cover them."""
+        index = run(["ip", "-o", "link", "show", "eth0"], namespace=self.studio.red).stdout.split(":")[0]
+        home_index = run(["ip", "-o", "link", "show", "eth0"], namespace=self.home.red).stdout.split(":")[0]
+        with net.inside(self.studio.red):
+            sender = socket.socket(family, socket.SOCK_DGRAM)
+        with net.inside(self.home.red):
+            receiver = socket.socket(family, socket.SOCK_DGRAM)
+        self.addCleanup(sender.close)
+        self.addCleanup(receiver.close)
+        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+        if family == socket.AF_INET:
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self.studio.address))
+            sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x20)
+            receiver.bind((GROUP4, PORT))
+            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
+                                socket.inet_aton(GROUP4) + socket.inet_aton(self.home.address))
+            return sender, receiver, (GROUP4, PORT)
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, int(index))
+        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0x20)
+        receiver.bind((GROUP6, PORT))
+        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
+                            socket.inet_pton(socket.AF_INET6, GROUP6) + struct.pack("@I", int(home_index)))
+        return sender, receiver, (GROUP6, PORT)
 
     def drops(self, site):
         """Reason → packets, those that occurred."""

@@ -4,14 +4,11 @@ import struct
 import time
 
 import e2e
-from lab import capture, net
+from lab import capture
 from lab.process import run
 from lab.sealcast import KeyServer, Wire
 
-_PORT = 5005
-_GROUP4, _GROUP6 = "239.1.1.1", "ff1e::1:1"
-_SELECTORS = (f'[ {{ destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" }}, '
-              f'{{ destination = "ff1e::1:0/112", protocol = "udp", ports = "5000-5010" }} ]')
+_PORT, _GROUP4, _GROUP6 = e2e.PORT, e2e.GROUP4, e2e.GROUP6
 _COUNT = 300
 
 
@@ -23,45 +20,21 @@ class Modes(e2e.EndToEnd):
     def build_mode(self, mode, outer=None):
         """outer: the configured destination and a source for each gateway."""
         self.studio, self.home = self.lab.site("studio"), self.lab.site("home")
-        self.keyserver = KeyServer(self.lab, selectors=_SELECTORS, mode=mode)
+        self.keyserver = KeyServer(self.lab, selectors=e2e.SELECTORS, mode=mode)
         self.keyserver.start()
         for number, (site, role) in enumerate([(self.studio, "sender"), (self.home, "receiver")], 1):
             self.lab.network.enable_ipv6(site.red, "eth0", f"fd00:1::{number}/64")
             lines = f'mode = "{mode}"\n'
             if outer:
                 lines += f'outer = {{ destination = "{outer[0]}", source = "{outer[number]}", ttl = 9, dscp = 46 }}\n'
-            site.configure(role, keyservers=[self.keyserver.endpoint], export_keys=True, selectors=_SELECTORS,
+            site.configure(role, keyservers=[self.keyserver.endpoint], export_keys=True, selectors=e2e.SELECTORS,
                            group_lines=lines)
         self.wire = Wire(self.lab, [site.black_socket for site in self.lab.sites], pcap=self.lab.work / "wire.pcap")
         self.start_gateways()
 
-    def _sockets(self, family):
-        index = run(["ip", "-o", "link", "show", "eth0"], namespace=self.studio.red).stdout.split(":")[0]
-        home_index = run(["ip", "-o", "link", "show", "eth0"], namespace=self.home.red).stdout.split(":")[0]
-        with net.inside(self.studio.red):
-            sender = socket.socket(family, socket.SOCK_DGRAM)
-        with net.inside(self.home.red):
-            receiver = socket.socket(family, socket.SOCK_DGRAM)
-        self.addCleanup(sender.close)
-        self.addCleanup(receiver.close)
-        receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
-        if family == socket.AF_INET:
-            sender.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(self.studio.address))
-            sender.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, 0x20)
-            receiver.bind((_GROUP4, _PORT))
-            receiver.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP,
-                                socket.inet_aton(_GROUP4) + socket.inet_aton(self.home.address))
-            return sender, receiver, (_GROUP4, _PORT)
-        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_MULTICAST_IF, int(index))
-        sender.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_TCLASS, 0x20)
-        receiver.bind((_GROUP6, _PORT))
-        receiver.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_JOIN_GROUP,
-                            socket.inet_pton(socket.AF_INET6, _GROUP6) + struct.pack("@I", int(home_index)))
-        return sender, receiver, (_GROUP6, _PORT)
-
     def stream(self, family):
         """Sends datagrams of many sizes; all arrive, unchanged and in order. Returns their texts."""
-        sender, receiver, group = self._sockets(family)
+        sender, receiver, group = self.sockets(family)
         receiver.settimeout(3)
         texts = [_datagram(number, 4 + number % 1300) for number in range(_COUNT)]
         for text in texts:
@@ -135,9 +108,9 @@ class Modes(e2e.EndToEnd):
 
     def test_H12_a_member_of_another_mode_gets_no_key(self):
         self.studio = self.lab.site("studio")
-        self.keyserver = KeyServer(self.lab, selectors=_SELECTORS, mode="transport")
+        self.keyserver = KeyServer(self.lab, selectors=e2e.SELECTORS, mode="transport")
         self.keyserver.start()
-        self.studio.configure("sender", keyservers=[self.keyserver.endpoint], selectors=_SELECTORS)
+        self.studio.configure("sender", keyservers=[self.keyserver.endpoint], selectors=e2e.SELECTORS)
         gateway = self.studio.start()
         gateway.wait_for("expected the mode tunnel-preserve, got transport", 15)
         self.assertEqual(self.studio.status()["dataplane"]["sas"], [])
