@@ -65,8 +65,8 @@ DataPlaneStatistics DataPlane::statistics() const {
     DropTotals group_drops = ended.drops;
     for (std::uint32_t w = 0; w < state.options.workers; ++w)
       group.drops[w].add_to(group_drops);
-    const auto take = [&](SaStatistics entry, std::uint64_t number, bool active) {
-      entry.group_id = id;
+    const auto take = [&, &name = id](SaStatistics entry, std::uint64_t number, bool active) {
+      entry.group_id = name;  // clang 14 captures no structured binding
       entry.epoch = number;
       entry.active = active;
       add(entry, totals, all.workers[entry.worker]);
