@@ -129,6 +129,11 @@ void Node::make_epoch(const std::string& id, Group& group, Moment now, Transacti
   };
   const std::int64_t unix_s = now.unix_ms / 1000;
   if (unix_s < 0 || unix_s >= std::int64_t{1} << 42) return refuse("expected a sane clock");
+  // Where etcd was set back, members may hold epochs whose SPIs it has forgotten: go on behind those.
+  if (last_prefix_created_ <= generation_) {
+    last_prefix_ = memory_.last_prefix;
+    last_prefix_created_ = generation_ + 1;
+  }
   const auto block = store::choose_block({id, settings_.spi_first, settings_.spi_last, wish.slot_bits, unix_s, unix_s},
                                          used_, last_prefix_);
   if (!block) return refuse("no SPIs are free in spi_range until an epoch expires; widen spi_range");

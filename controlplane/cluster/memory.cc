@@ -62,7 +62,8 @@ Result<Memory> Memory::load(const std::string& path) {
   std::string end;
   std::size_t revoked = 0;
   bool good = static_cast<bool>(std::getline(in, line)) && line == magic &&
-              static_cast<bool>(in >> memory.etcd_cluster >> memory.revision >> memory.highest_epoch >> revoked) &&
+              static_cast<bool>(in >> memory.etcd_cluster >> memory.revision >> memory.highest_epoch >>
+                                memory.last_prefix >> revoked) &&
               memory.revision > 0;
   for (std::size_t i = 0; good && i < revoked; ++i) {
     std::string member;
@@ -81,7 +82,8 @@ Result<Memory> Memory::load(const std::string& path) {
 
 Result<void> Memory::save(const std::string& path) const {
   std::ostringstream out;
-  out << magic << "\n" << etcd_cluster << " " << revision << " " << highest_epoch << " " << revoked.size() << "\n";
+  out << magic << "\n"
+      << etcd_cluster << " " << revision << " " << highest_epoch << " " << last_prefix << " " << revoked.size() << "\n";
   for (const auto& [whom, since] : revoked)
     out << hex(whom.first) << " " << hex(whom.second) << " " << since << "\n";
   out << "end\n";

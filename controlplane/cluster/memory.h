@@ -1,6 +1,6 @@
 // What one key server of a cluster keeps in a file of its own: how far it knows etcd to have come, so that it notices
-// an etcd that was set back; the highest epoch number it ever saw, so that no number comes again; and who is revoked,
-// so that a restored backup brings nobody back.
+// an etcd that was set back; the highest epoch number it ever saw and its SPIs, so that neither comes again; and who is
+// revoked, so that a restored backup brings nobody back.
 #pragma once
 
 #include <cstdint>
@@ -16,6 +16,7 @@ struct Memory {
   std::uint64_t etcd_cluster = 0;
   std::int64_t revision = 0;  // 0: there was no file
   std::uint64_t highest_epoch = 0;
+  std::uint32_t last_prefix = 0;  // its SPIs: after those there are none that a lost epoch may still have
   std::map<std::pair<std::string, std::string>, std::int64_t> revoked;  // by member and group: since
 
   // A missing file is an empty memory; one that is not exactly as written is an error.

@@ -93,6 +93,7 @@ class Server final : public NodeHost {
   }
   std::uint32_t slots_needed(const std::string&) const override { return needed; }
   Result<void> adopt(const std::string&, MadeEpoch&& made) override {
+    prefixes[made.content.policy.spi_prefix].insert(made.number);
     premasters[made.number] = to_hex(made.content.premaster.view());
     epochs.emplace(made.number, made.content.policy.spi_prefix);
     return {};
@@ -121,6 +122,7 @@ class Server final : public NodeHost {
   bool paused = false;
   std::map<std::uint64_t, std::uint32_t> epochs;  // adopted: number -> SPI prefix
   std::map<std::uint64_t, std::string> premasters;
+  std::map<std::uint32_t, std::set<std::uint64_t>> prefixes;  // every epoch that ever had this one
   std::uint64_t active = 0;
   int cuts = 0;
   int revocations_seen = 0;
@@ -346,6 +348,9 @@ TEST_F(ClusterNodes, H9_ARestoredBackupMeansNewEpochs) {
                           [](const auto& entry) { return entry.first.find("/revoked/") != std::string::npos; }));
   take_slots(30);
   expect_one_secret_each();
+  for (const auto& server : servers_)
+    for (const auto& [prefix, numbers] : server->prefixes)
+      EXPECT_EQ(numbers.size(), 1u) << "members may still hold an epoch with the SPIs from " << prefix;
 }
 
 TEST_F(ClusterNodes, H11_ARevocationIsKnownEverywhereAndLifted) {

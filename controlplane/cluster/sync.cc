@@ -66,6 +66,7 @@ void Node::take_group(const SharedKey& key, const etcd::KeyValue& entry) {
     }
     if (*number > memory_.highest_epoch) {
       memory_.highest_epoch = *number;
+      memory_.last_prefix = epoch.value.spi_prefix;
       memory_changed_ = true;
     }
   } else if (key.kind == "want") {

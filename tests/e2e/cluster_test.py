@@ -58,6 +58,11 @@ class ClusterTest(e2e.EndToEnd):
         self.assertEqual(received["received"], sent["sent"], "no packet may be lost")
         self.assert_only_ciphertext(capture.summarize(self.wire.pcap))
 
+    def serves(self, site):
+        """The machine whose key server the site's member is joined at."""
+        endpoint = site.membership()["keyserver"]
+        return next(machine for machine in self.cluster.machines if machine.endpoint == endpoint)
+
     def other(self, machine):
         return next(m for m in self.cluster.machines if m is not machine and m.answers())
 
@@ -74,23 +79,27 @@ class ClusterTest(e2e.EndToEnd):
         leader.start()
         wait_until(leader.serving, 15, "the killed one to serve again")
 
-        leader = wait_until(self.cluster.leader, 15, "a leader")
+        # The leader and the one that serves the sender, if that is another.
+        paused = {wait_until(self.cluster.leader, 15, "a leader"), self.serves(self.studio)}
         started = time.monotonic()
-        leader.signal(PAUSE)
-        self.back("leader paused", started)
-        leader.signal(RESUME)
-        wait_until(leader.serving, 15, "the paused one to serve again")
-        self.back("leader resumed", time.monotonic())
+        for machine in paused:
+            machine.signal(PAUSE)
+        self.back("leader and the sender's key server paused", started)
+        for machine in paused:
+            machine.signal(RESUME)
+        for machine in paused:
+            wait_until(machine.serving, 15, "the paused ones to serve again")
+        self.back("they wake up", time.monotonic())
 
-        leader = wait_until(self.cluster.leader, 15, "a leader")
+        # A rekey begins before its members have noticed anything.
+        lost = self.serves(self.studio)
         started = time.monotonic()
-        leader.link("down")
-        wait_until(lambda: self.cluster.joined([m for m in self.cluster.machines if m is not leader]) == 2, _BACK,
+        lost.link("down")
+        self.rekey(self.other(lost), "the sender's key server and its etcd cut off")
+        wait_until(lambda: self.cluster.joined([m for m in self.cluster.machines if m is not lost]) == 2, _BACK,
                    f"both members at the machines that are left; {self.lab.work}")
-        print(f"\n  leader's machine cut off: members joined {time.monotonic() - started:.1f} s after")
-        self.rekey(self.other(leader), "while it is cut off")
-        leader.link("up")
-        wait_until(leader.serving, 20, "the one that was cut off to serve again")
+        lost.link("up")
+        wait_until(lost.serving, 20, "the one that was cut off to serve again")
         self.finish(sender, receiver)
 
     def test_H9_KEY2_all_restarted_and_an_old_backup_restored(self):
