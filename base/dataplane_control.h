@@ -47,6 +47,8 @@ struct GroupProtection {
   // While the group has a key the gateway itself listens on black as an IGMPv3 or MLDv2 host: to the tunnel's group,
   // else to the groups of the selectors, at most 256 addresses each.
   bool join = false;
+  // take_events() tells when somebody on red begins or ceases to listen to an address of the selectors.
+  bool on_demand = false;
 };
 
 // AES-GCM key of one SPI (protocol.md "Keys": sa_key(spi)).
@@ -103,9 +105,14 @@ struct CounterLimit {  // an outbound SA reached its soft volume limit: ask for 
   std::uint64_t epoch = 0;
   std::uint32_t spi = 0;
 };
+struct InterestChange {  // of a group with on_demand
+  std::string group_id;
+  bool listened = false;
+};
 struct DataPlaneEvents {
   std::vector<SlotWanted> slots_wanted;
   std::vector<CounterLimit> counter_limits;
+  std::vector<InterestChange> interests;
 };
 
 struct DropCount {

@@ -59,6 +59,7 @@ Result<void> BlackListener::protect(const std::string& group_id, const GroupProt
     return fail("group " + group_id + ": expected at most " + std::to_string(max_joined) +
                 " groups to join on black in all, got " + std::to_string(joined_ + interests->size()));
   joined_ += interests->size();
+  on_demand_ = on_demand_ || protection.on_demand;
   groups_[group_id].interests = std::move(*interests);
   for (const Selector& selector : protection.selectors) {
     red_destinations_.push_back(selector.destination);
@@ -107,8 +108,11 @@ membership::Interests BlackListener::wanted() const {
 void BlackListener::tick(SteadyTime now) {
   for (Worker* worker : workers_) {
     HostFrame heard;
-    while (worker->queries_heard().pop(heard))
-      if (listener_) listener_->heard(std::span(heard.bytes).first(heard.length), now);
+    while (worker->queries_heard().pop(heard)) {
+      const auto frame = std::span(heard.bytes).first(heard.length);
+      if (on_query_) on_query_(frame, now);
+      if (listener_) listener_->heard(frame, now);
+    }
     BypassLoopSeen loop;
     while (worker->bypass_loops().pop(loop))
       last_loop_.at(loop.rule) = text(loop.source) + (loop.seen_on == Side::red ? " on red" : " on black");
@@ -131,7 +135,17 @@ bool BlackListener::idle() const {
 }
 
 PortFilter BlackListener::red_filter() const {
-  return port_filter(red_destinations_, settings_.bypass, BypassDirection::red_to_black);
+  std::vector<BypassRule> rules = settings_.bypass;
+  if (on_demand_) {
+    // Who listens on red is heard whether or not it passes on.
+    for (const BypassProtocol one : {BypassProtocol::igmp_report, BypassProtocol::mld_report,
+                                     BypassProtocol::igmp_query, BypassProtocol::mld_query}) {
+      BypassRule heard;
+      heard.protocol = one;
+      rules.push_back(heard);
+    }
+  }
+  return port_filter(red_destinations_, rules, BypassDirection::red_to_black);
 }
 
 PortFilter BlackListener::black_filter() const {

@@ -2,8 +2,10 @@
 // reports stop at the gateway, what the ports must receive, and the rules' figures. One control thread calls all of it.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,6 +37,10 @@ class BlackListener {
   void stop();
   // Takes in what the workers heard and hands the first worker what is due. Several times a second.
   void tick(SteadyTime now);
+  // Who else is to see the queries that workers heard on black.
+  void on_query(std::function<void(std::span<const std::uint8_t> frame, SteadyTime now)> call) {
+    on_query_ = std::move(call);
+  }
   // Nothing is left to be sent.
   bool idle() const;
 
@@ -61,7 +67,9 @@ class BlackListener {
   std::vector<Prefix> red_destinations_, black_destinations_, fixed_;
   std::shared_ptr<const GroupRanges> stopped_;
   std::unique_ptr<membership::Listener> listener_;
-  bool changed_ = true;  // what is wanted
+  bool changed_ = true;     // what is wanted
+  bool on_demand_ = false;  // of some group
+  std::function<void(std::span<const std::uint8_t>, SteadyTime)> on_query_;
   bool leaving_ = false;
   std::vector<std::string> last_loop_;  // by rule: "02:00:00:00:00:01 on black"
 };

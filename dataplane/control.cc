@@ -220,6 +220,7 @@ DataPlaneEvents DataPlane::take_events() {
   state_->listener->tick(state_->options.now());
 
   DataPlaneEvents events;
+  events.interests = state_->red->tick(state_->options.now());
   std::set<std::uint32_t> slots;
   std::set<std::uint32_t> limits;
   std::uint32_t spi = 0;

@@ -5,11 +5,13 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 
 #include "dataplane/black_listener.h"
 #include "dataplane/control.h"
 #include "dataplane/epoch.h"
+#include "dataplane/red_listeners.h"
 #include "dataplane/selector_index.h"
 #include "dataplane/snapshot_pair.h"
 
@@ -46,7 +48,10 @@ struct DataPlane::State {
     std::vector<Worker*> all;
     for (const auto& worker : workers)
       all.push_back(worker.get());
+    red = std::make_unique<RedListeners>(all, selectors);
     listener = std::make_unique<BlackListener>(std::move(all), options.path);
+    listener->on_query(
+        [this](std::span<const std::uint8_t> frame, SteadyTime now) { red->query_on_black(frame, now); });
     refill_stocks();
   }
 
@@ -148,6 +153,7 @@ struct DataPlane::State {
     if (auto ok = listener->protect(group_id, protection); !ok) return ok;
     for (const Selector& selector : protection.selectors)
       selectors.add(selector, group_id);
+    if (protection.on_demand) red->add(group_id);
     Group& group = groups[group_id];
     group.id = group_id;
     group.index = static_cast<std::uint32_t>(groups.size() - 1);
@@ -173,6 +179,7 @@ struct DataPlane::State {
   std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
   SelectorIndex selectors;                         // of all groups
+  std::unique_ptr<RedListeners> red;               // likewise
   std::map<std::uint32_t, const Epoch*> by_range;  // installed epochs by their first SPI
   std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
   SnapshotPair snapshots{options.workers};

@@ -13,7 +13,8 @@ DataPlaneStatistics DataPlane::statistics() const {
   all.engine = state.engine->name();
   DropTotals drops{};
   std::map<std::string, std::uint64_t> lost{{"slots_wanted", 0},  {"counter_limits", 0}, {"bypass_loops", 0},
-                                            {"queries_heard", 0}, {"drop_samples", 0},   {"drop_owners", 0}};
+                                            {"queries_heard", 0}, {"reports_heard", 0},  {"drop_samples", 0},
+                                            {"drop_owners", 0}};
   for (std::uint32_t i = 0; i < state.workers.size(); ++i) {
     Worker& worker = *state.workers[i];
     const WorkerCounters& counters = worker.counters();
@@ -37,6 +38,7 @@ DataPlaneStatistics DataPlane::statistics() const {
     lost["counter_limits"] += worker.counter_limits().lost();
     lost["bypass_loops"] += worker.bypass_loops().lost();
     lost["queries_heard"] += worker.queries_heard().lost();
+    lost["reports_heard"] += worker.reports_heard().lost();
     lost["drop_samples"] += worker.sampler().lost();
     lost["drop_owners"] += worker.drop_stock().unattributed();
   }

@@ -17,6 +17,7 @@ struct HostFrame {
   std::array<std::uint8_t, most_bytes> bytes;
 };
 using HostFrameRing = EventRing<HostFrame, 16>;
+using ReportRing = EventRing<HostFrame, 64>;
 
 // Queries a worker passes on to the listener; more of them in a second ask nothing new.
 inline constexpr std::uint32_t heard_per_second = 256;

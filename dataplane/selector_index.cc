@@ -42,6 +42,17 @@ const SelectorIndex::Entry* SelectorIndex::overlapping(const Selector& selector)
   return nullptr;
 }
 
+std::vector<std::string> SelectorIndex::groups_of(const IpAddress& address) const {
+  std::set<std::string> out;
+  for (auto it = lengths_.lower_bound({address.family, 0}); it != lengths_.end() && it->first == address.family; ++it) {
+    const auto found = entries_.find({edge(address, it->second, false), it->second});
+    if (found == entries_.end()) continue;
+    for (const Entry& entry : found->second)
+      out.insert(entry.group_id);
+  }
+  return {out.begin(), out.end()};
+}
+
 void SelectorIndex::add(const Selector& selector, const std::string& group_id) {
   entries_[{selector.destination.address, selector.destination.length}].push_back({selector, group_id});
   lengths_.emplace(selector.destination.address.family, selector.destination.length);

@@ -24,6 +24,8 @@ class SelectorIndex {
   // Some selector that a packet could match together with this one; null: none. Valid until the next add().
   const Entry* overlapping(const Selector& selector) const;
   void add(const Selector& selector, const std::string& group_id);
+  // Groups with a selector whose destination holds this address, each once.
+  std::vector<std::string> groups_of(const IpAddress& address) const;
 
  private:
   using Place = std::pair<IpAddress, std::uint8_t>;  // a destination prefix: address, length

@@ -88,6 +88,8 @@ class Worker {
   // packet layer fetches and sends.
   HostFrameRing& queries_heard() { return queries_heard_; }
   HostFrameRing& to_black() { return to_black_; }
+  // Reports and queries that came in on red.
+  ReportRing& reports_heard() { return reports_heard_; }
 
  private:
   struct Scratch;
@@ -180,6 +182,7 @@ class Worker {
   // A fragment of an ESP packet on black. none: it has its verdict.
   DropReason black_fragment(Frame& frame, const Packet& packet) noexcept;
 
+  void hear_on_red(const Frame& frame, const ClearPacket& clear, std::uint64_t now_tsc) noexcept;
   DropReason bypass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc) noexcept;
   void drop(Frame& frame, DropReason reason, Side from = Side::black) noexcept {
     frame.verdict = Verdict::drop;
@@ -232,6 +235,8 @@ class Worker {
   HostFrame heard_frame_;
   BypassLoopRing bypass_loops_;
   HostFrameRing queries_heard_, to_black_;
+  TokenBucket heard_on_red_;
+  ReportRing reports_heard_;
 };
 
 }  // namespace sealcast::dataplane

@@ -36,6 +36,7 @@ DropReason Worker::other_from_red(Frame& frame, const Packet& packet, DropReason
                                   const Snapshot& snapshot) noexcept {
   ClearPacket clear;
   if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
+  if (is_membership(clear)) hear_on_red(frame, clear, now_tsc);
   if (is_membership(clear) && snapshot.stopped_reports != nullptr && !snapshot.stopped_reports->empty()) {
     const bool report = (is_igmp(clear) ? check_igmp_report(clear) : check_mld_report(clear)) == DropReason::none;
     const std::uint32_t before = frame.length;
@@ -44,6 +45,18 @@ DropReason Worker::other_from_red(Frame& frame, const Packet& packet, DropReason
     frame.tailroom += before - frame.length;
   }
   return bypass(frame, Side::red, clear, why, now_tsc);
+}
+
+// Who listens on red, for groups that are joined on demand: before any of it is filtered out.
+void Worker::hear_on_red(const Frame& frame, const ClearPacket& clear, std::uint64_t now_tsc) noexcept {
+  if (frame.length > HostFrame::most_bytes) return;
+  const bool right = is_igmp(clear)
+                         ? check_igmp_report(clear) == DropReason::none || check_igmp_query(clear) == DropReason::none
+                         : check_mld_report(clear) == DropReason::none || check_mld_query(clear) == DropReason::none;
+  if (!right || !heard_on_red_.take(frame.length, heard_per_second, settings_.tsc_hz, now_tsc)) return;
+  heard_frame_.length = static_cast<std::uint16_t>(frame.length);
+  std::memcpy(heard_frame_.bytes.data(), frame.data, frame.length);
+  reports_heard_.push(heard_frame_);
 }
 
 DropReason Worker::other_from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,

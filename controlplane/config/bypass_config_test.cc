@@ -139,8 +139,15 @@ TEST(BypassConfig, JoinOnBlack) {
   EXPECT_FALSE(join("").value->member.groups[0].join);
   EXPECT_TRUE(join("join = \"static\"").value->member.groups[0].join);
   EXPECT_FALSE(join("join = \"none\"").value->member.groups[0].join);
-  EXPECT_THAT(errors(gateway("", "join = \"on-demand\"")),
-              ElementsAre(HasSubstr("join: expected \"none\" or \"static\"")));
+  EXPECT_THAT(errors(gateway("", "join = \"on-demand\"")), ElementsAre(HasSubstr("expected role = \"receiver\"")));
+  std::string receiver = gateway("", "join = \"on-demand\"");
+  receiver.replace(receiver.find("role = \"both\""), 13, "role = \"receiver\"");
+  const auto on_demand = parse_gateway_config(receiver, "gw.toml");
+  ASSERT_TRUE(on_demand.ok());
+  EXPECT_TRUE(on_demand.value->member.groups[0].on_demand);
+  EXPECT_FALSE(on_demand.value->member.groups[0].join);  // red's own reports pass
+  EXPECT_THAT(errors(gateway("", "join = \"sometimes\"")),
+              ElementsAre(HasSubstr("join: expected \"none\" or \"static\" or \"on-demand\"")));
   std::string wide = gateway("", "join = \"static\"");
   wide.replace(wide.find("239.1.1.0/24"), 12, "239.0.0.0/16");
   EXPECT_THAT(errors(wide), ElementsAre(HasSubstr("join: expected selectors of at most 256 groups each")));

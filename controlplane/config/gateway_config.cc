@@ -201,10 +201,18 @@ void read_password(TableReader& table, MemberGroup& group) {
 
 // Whether the gateway itself is to listen on black.
 void read_join(TableReader& table, MemberGroup& group) {
+  enum class Join : std::uint8_t { none, always, on_demand };
   const bool tunnel = group.mode == EspMode::tunnel_fixed;
   group.join = tunnel && group.role != MemberRole::sender;
-  const Node* node = table.choice<bool>("join", group.join, Need::optional, {{"none", false}, {"static", true}});
-  if (!node || !group.join || tunnel) return;
+  Join join = group.join ? Join::always : Join::none;
+  const Node* node = table.choice<Join>(
+      "join", join, Need::optional, {{"none", Join::none}, {"static", Join::always}, {"on-demand", Join::on_demand}});
+  if (!node) return;
+  group.on_demand = join == Join::on_demand;
+  group.join = join == Join::always || (group.on_demand && tunnel);
+  if (group.on_demand && group.role != MemberRole::receiver)
+    table.note(*node, "join", "expected role = \"receiver\" beside \"on-demand\": nobody reports what it sends");
+  if (!group.join || tunnel) return;
   constexpr unsigned most_bits = 8;
   for (const Selector& selector : group.selectors) {
     const Prefix& groups = selector.destination;

@@ -235,6 +235,29 @@ TEST_F(Agent, H12_ForgedKeyingIsRefusedAndNothingInstalled) {
   }
 }
 
+TEST_F(Agent, OnDemand_JoinsWhenSomebodyListensAndForgetsTheKeysAfterTheLast) {
+  serve();
+  settings_.member.groups[0].role = config::MemberRole::receiver;
+  settings_.member.groups[0].on_demand = true;
+  start();
+  pass(200ms);
+  EXPECT_EQ(group()["state"], "idle");
+  EXPECT_EQ(server_->joins, 0) << "joined before anybody listened";
+  plane_.events.interests = {{"radio", true}, {"tv", true}};
+  ASSERT_TRUE(joined());
+  EXPECT_FALSE(plane_.held.empty());
+  plane_.events.interests = {{"tv", true}};  // said again: nothing happens
+  pass(100ms);
+  EXPECT_EQ(group()["joins"], 1);
+  plane_.events.interests = {{"tv", false}};
+  ASSERT_TRUE(until([&] { return group()["state"] == "idle"; }));
+  EXPECT_TRUE(plane_.held.empty()) << "keys of a group that nobody wants";
+  pass(200ms);
+  EXPECT_EQ(group()["joins"], 1) << "came back by itself";
+  plane_.events.interests = {{"tv", true}};
+  EXPECT_TRUE(joined(2)) << group();
+}
+
 TEST_F(Agent, IdenticalFailuresAreLoggedOnce) {
   settings_.member.groups[0].keyservers = {{"127.0.0.1", 1}};
   settings_.timing.backoff_max = 5ms;

@@ -72,6 +72,8 @@ std::string_view name(MemberState state) {
       return "revoked";
     case MemberState::stopped:
       return "stopped";
+    case MemberState::idle:
+      return "idle";
   }
   return "?";
 }
@@ -123,6 +125,28 @@ void GroupMember::stop() {
   leave_link();
 }
 
+void GroupMember::wait_until_wanted() {
+  status_.state = MemberState::idle;
+  status_.why = "nobody on red listens";
+}
+
+void GroupMember::wanted(bool now_wanted) {
+  if (status_.state == MemberState::stopped || now_wanted == (status_.state != MemberState::idle)) return;
+  if (now_wanted) {
+    spdlog::info("group \"{}\": somebody on red listens; joining", group_.id);
+    status_.state = MemberState::joining;
+    status_.why.clear();
+    connect();
+    return;
+  }
+  spdlog::info("group \"{}\": nobody on red listens any more; leaving", group_.id);
+  retry_.cancel();
+  if (link_ && status_.state == MemberState::joined) link_->send(handshake::Leave{group_.id});
+  leave_link();
+  epochs_.retire_all();
+  wait_until_wanted();
+}
+
 void GroupMember::leave_link() {
   if (const auto link = std::exchange(link_, nullptr)) link->close();
 }
@@ -134,7 +158,7 @@ KeyingContext GroupMember::context(KeyingSource source) const {
 }
 
 void GroupMember::connect() {
-  if (status_.state == MemberState::stopped) return;
+  if (status_.state == MemberState::stopped || status_.state == MemberState::idle) return;
   password_shown_ = false;
   auto credentials = load_credentials(around_.settings.member, group_.uses_certificate());
   if (!credentials) {
@@ -245,7 +269,7 @@ void GroupMember::on_end(LinkEnd&& end) {
   link_.reset();
   if (status_.state == MemberState::joined)
     lost(std::move(end.text));
-  else if (status_.state != MemberState::stopped)
+  else if (status_.state != MemberState::stopped && status_.state != MemberState::idle)
     attempt_failed(std::move(end.text), end.cause ? &*end.cause : nullptr);
 }
 

@@ -26,7 +26,8 @@ struct Credentials {
 // with_identity: certificate and private key, too; a member that has passwords alone needs none.
 Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity);
 
-enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped };
+// idle: joined on demand, and nobody on red listens.
+enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped, idle };
 std::string_view name(MemberState state);
 
 class GroupMember : public std::enable_shared_from_this<GroupMember> {
@@ -43,6 +44,9 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
 
   void start();
   void stop();
+  // On demand: nothing is connected before wanted(true); wanted(false) leaves the group and forgets its keys.
+  void wait_until_wanted();
+  void wanted(bool now_wanted);
   // Every AgentTiming::poll: deadlines and reports.
   void poll(SteadyTime now);
   void take(const DataPlaneEvents& events, SteadyTime now);

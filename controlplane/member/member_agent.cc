@@ -96,7 +96,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     // Every group's policy stands before anything else happens (H10).
     std::vector<DataPlaneControl::NamedProtection> protections;
     for (const config::MemberGroup& group : settings_.member.groups)
-      protections.push_back({group.id, {group.selectors, group.mode, group.outer, group.join}});
+      protections.push_back({group.id, {group.selectors, group.mode, group.outer, group.join, group.on_demand}});
     if (auto done = plane_.protect_all(protections); !done) return done;
     const auto weak = weak_from_this();
     for (const config::MemberGroup& group : settings_.member.groups) {
@@ -106,8 +106,12 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
                                        }};
       groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
     }
-    for (const auto& group : groups_)
-      group->start();
+    for (const auto& group : groups_) {
+      if (group->group().on_demand)
+        group->wait_until_wanted();
+      else
+        group->start();
+    }
     running_ = true;
     tick();
     return {};
@@ -165,6 +169,9 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     }
     const auto now = std::chrono::steady_clock::now();
     const DataPlaneEvents events = plane_.take_events();
+    for (const InterestChange& change : events.interests)
+      for (const auto& group : groups_)
+        if (group->group().id == change.group_id) group->wanted(change.listened);
     for (const auto& group : groups_) {
       group->take(events, now);
       group->poll(now);

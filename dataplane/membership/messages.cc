@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "dataplane/igmp.h"
+#include "dataplane/membership/listeners.h"
 #include "dataplane/mld.h"
 #include "dataplane/packet.h"
 
@@ -50,6 +51,7 @@ void read_igmp(const ClearPacket& packet, Query& query) {
   query.version = 3;
   query.max_response = milliseconds(std::int64_t{decode8(m[1])} * 100);
   query.robustness = m[8] & 7U;
+  query.suppressed = (m[8] & 8U) != 0;
   query.interval = seconds(decode8(m[9]));
   for (std::uint32_t i = 0; i < load16(m + 10); ++i)
     query.sources.push_back(address_at(m + 12 + 4 * i, 4));
@@ -68,6 +70,7 @@ void read_mld(const ClearPacket& packet, Query& query) {
   query.version = 2;
   query.max_response = milliseconds(decode16(load16(m + 4)));
   query.robustness = m[24] & 7U;
+  query.suppressed = (m[24] & 8U) != 0;
   query.interval = seconds(decode8(m[25]));
   for (std::uint32_t i = 0; i < load16(m + 26); ++i)
     query.sources.push_back(address_at(m + 28 + 16 * i, 6));
@@ -166,20 +169,25 @@ Bytes old_message(std::uint8_t type, const IpAddress& group) {
   return message;
 }
 
-}  // namespace
-
-std::optional<Query> read_query(std::span<const std::uint8_t> frame) {
+// The IP packet of a frame with at most two VLAN tags.
+bool read_packet(std::span<const std::uint8_t> frame, ClearPacket& packet) {
   std::size_t offset = ethernet_bytes;
-  if (frame.size() < offset) return std::nullopt;
+  if (frame.size() < offset) return false;
   std::uint16_t type = load16(frame.data() + 12);
   for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    if (frame.size() < offset + vlan_tag_bytes) return std::nullopt;
+    if (frame.size() < offset + vlan_tag_bytes) return false;
     type = load16(frame.data() + offset + 2);
     offset += vlan_tag_bytes;
   }
-  ClearPacket packet;
   const auto bytes = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size() - offset, 65535));
-  if (read_clear(frame.data() + offset, bytes, type, packet) != DropReason::none) return std::nullopt;
+  return read_clear(frame.data() + offset, bytes, type, packet) == DropReason::none;
+}
+
+}  // namespace
+
+std::optional<Query> read_query(std::span<const std::uint8_t> frame) {
+  ClearPacket packet;
+  if (!read_packet(frame, packet)) return std::nullopt;
   Query query;
   if (packet.family == 4 && packet.protocol == protocol_igmp && check_igmp_query(packet) == DropReason::none) {
     read_igmp(packet, query);
@@ -190,6 +198,35 @@ std::optional<Query> read_query(std::span<const std::uint8_t> frame) {
     return query;
   }
   return std::nullopt;
+}
+
+std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame) {
+  std::vector<IpAddress> out;
+  ClearPacket packet;
+  if (!read_packet(frame, packet)) return out;
+  const bool igmp = packet.family == 4 && packet.protocol == protocol_igmp;
+  const bool mld = packet.family == 6 && packet.protocol == protocol_icmpv6;
+  if (!(igmp && check_igmp_report(packet) == DropReason::none) &&
+      !(mld && check_mld_report(packet) == DropReason::none))
+    return out;
+  const std::uint8_t* m = packet.payload();
+  if (m[0] == igmp_leave_v2 || m[0] == mld_done_v1) return out;
+  if (m[0] != igmp_report_v3 && m[0] != mld_report_v2) {
+    out.push_back(address_at(m + (igmp ? 4 : 8), packet.family));
+    return out;
+  }
+  // The check has seen to it that the records fill the message.
+  const std::size_t address_bytes = igmp ? 4 : 16;
+  std::size_t at = 8;
+  for (unsigned i = 0; i < load16(m + 6); ++i) {
+    const auto type = static_cast<RecordType>(m[at]);
+    const std::size_t sources = load16(m + at + 2);
+    const bool gone = type == RecordType::block_old_sources ||
+                      (sources == 0 && type != RecordType::mode_is_exclude && type != RecordType::change_to_exclude);
+    if (!gone) out.push_back(address_at(m + at + 4, packet.family));
+    at += 4 + address_bytes * (1 + sources);
+  }
+  return out;
 }
 
 std::size_t record_bytes(const Record& record) {

@@ -22,6 +22,7 @@ struct Query {
   std::chrono::milliseconds max_response{};  // IGMPv1: 10 s
   std::uint8_t robustness = 0;               // QRV; 0: not told
   std::chrono::seconds interval{};           // QQI; 0: not told
+  bool suppressed = false;                   // S: routers that are not the querier leave their timers alone
 };
 
 // Of a frame with at most two VLAN tags. nullopt: no query, or not a right one.

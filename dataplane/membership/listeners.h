@@ -1,0 +1,53 @@
+// Which groups somebody on red listens to, as a router that is not the querier keeps it (RFC 3376 §6, RFC 3810 §7):
+// every report renews a group for the group membership interval; the querier's question after a leave shortens that to
+// the last member query time, within which whoever still listens says so. A leave by itself proves nothing: others may
+// listen.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <map>
+#include <span>
+#include <vector>
+
+#include "dataplane/membership/messages.h"
+
+namespace sealcast::dataplane::membership {
+
+// Groups that a well-formed report says somebody wants anything of; of another frame, and of a leave: none.
+std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame);
+
+class Listeners {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+  struct Change {
+    IpAddress group;
+    bool listened = false;
+  };
+
+  static constexpr std::size_t most = 16384;  // groups at a time; further ones are not noticed
+
+  void heard(const IpAddress& group, Time now);
+  void heard(const Query& query, Time now);
+  // What changed since the last call, in order.
+  std::vector<Change> changes(Time now);
+
+  // RFC 3376 §8.4: robustness * query interval + query response interval, the querier's where it said (§4.1.6, §4.1.7).
+  std::chrono::milliseconds membership_interval(std::uint8_t family) const;
+  std::size_t size() const { return until_.size(); }
+
+ private:
+  struct Querier {
+    unsigned robustness = 2;  // RFC 3376 §8.1 to §8.3: defaults
+    std::chrono::seconds interval{125};
+    std::chrono::milliseconds response{10000};
+  };
+  Querier& querier(std::uint8_t family) { return queriers_[family == 6]; }
+
+  Querier queriers_[2];
+  std::map<IpAddress, Time> until_;
+  Time next_end_ = Time::max();  // of all of them, or earlier
+  std::vector<Change> changes_;
+};
+
+}  // namespace sealcast::dataplane::membership
