@@ -9,7 +9,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr std::chrono::seconds clocks_apart{5};  // so far the key servers' clocks may be, at most
+// So far the key servers' clocks may be apart, and so long a key server that vanished may be waited for.
+constexpr std::chrono::seconds rekey_earlier{20};
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -50,7 +51,7 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
   const milliseconds delays(epoch.policy.activation_delay_ms + epoch.policy.deactivation_delay_ms);
   rekey_at_ =
       std::max(now.steady, epoch.expires - delays -
-                               std::min<SteadyTime::duration>(clocks_apart, (shared.age + shared.remaining) / 8));
+                               std::min<SteadyTime::duration>(rekey_earlier, (shared.age + shared.remaining) / 8));
   last_rekey_ = now.steady;
   epochs_.push_back(std::move(epoch));
   Epoch& adopted = epochs_.back();

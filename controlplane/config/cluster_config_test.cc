@@ -1,0 +1,137 @@
+// [keyserver.cluster]: what it says, what it refuses, and the cluster key's file.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <fstream>
+
+#include "controlplane/config/config.h"
+
+namespace sealcast::config {
+namespace {
+
+using namespace std::chrono_literals;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+const std::string sound = R"(name = "a"
+etcd = ["https://10.9.0.1:2379", "https://[2001:db8::1]:2379"]
+key_file = "cluster.key"
+ca = "etcd-ca.pem"
+certificate = "etcd.pem"
+private_key = "etcd.key"
+lease_ttl = "7s"
+)";
+
+Loaded<KeyserverConfig> parse(const std::string& cluster, const std::string& group = "") {
+  return parse_keyserver_config(R"([keyserver]
+id = "ks.example"
+listen = "10.9.0.1:7400"
+certificate = "server.pem"
+private_key = "server.key"
+ca = "ca.pem"
+state = "keyserver.state"
+admin_socket = "ks.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+[keyserver.cluster]
+)" + cluster + R"([[keyserver.group]]
+id = "tv"
+selectors = [ { destination = "239.1.1.0/24" } ]
+senders = "*"
+)" + group,
+                                "/etc/ks.toml");
+}
+
+std::string errors(const Loaded<KeyserverConfig>& loaded) {
+  std::string out;
+  for (const Diagnostic& error : loaded.errors)
+    out += error.text() + "\n";
+  return out;
+}
+
+std::string replaced(const std::string& what, const std::string& with) {
+  std::string out = sound;
+  out.replace(out.find(what), what.size(), with);
+  return out;
+}
+
+TEST(ClusterConfigFile, EveryValueArrives) {
+  const auto loaded = parse(sound);
+  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  ASSERT_TRUE(loaded.value->cluster.has_value());
+  const ClusterConfig& cluster = *loaded.value->cluster;
+  EXPECT_EQ(cluster.name, "a");
+  EXPECT_THAT(cluster.etcd, ElementsAre("https://10.9.0.1:2379", "https://[2001:db8::1]:2379"));
+  EXPECT_EQ(cluster.key_file, "/etc/cluster.key");
+  EXPECT_EQ(cluster.ca, "/etc/etcd-ca.pem");
+  EXPECT_EQ(cluster.certificate, "/etc/etcd.pem");
+  EXPECT_EQ(cluster.private_key, "/etc/etcd.key");
+  EXPECT_EQ(cluster.lease_ttl, 7s);
+}
+
+TEST(ClusterConfigFile, RefusesWhatCannotWork) {
+  const struct {
+    std::string text, expected;
+  } cases[] = {
+      {replaced("https://10.9.0.1:2379", "10.9.0.1:2379"), "etcd[0]"},
+      {replaced("https://10.9.0.1:2379", "ftp://10.9.0.1:2379"), "expected \"http://\" or \"https://\""},
+      {replaced("https://10.9.0.1:2379", "https://10.9.0.1"), "etcd[0]"},
+      {replaced("https://10.9.0.1:2379", "https://10.9.0.1:2379/v3"), "etcd[0]"},
+      {replaced("key_file = \"cluster.key\"\n", ""), "got neither"},
+      {replaced("lease_ttl", "key_credential = \"k\"\nlease_ttl"), "got both"},
+      {replaced("key_file = \"cluster.key\"", "key_credential = \"../k\""), "without a path"},
+      {replaced("ca = \"etcd-ca.pem\"\n", ""), "https"},
+      {replaced("private_key = \"etcd.key\"\n", ""), "together"},
+      {replaced("\"7s\"", "\"1s\""), "lease_ttl"},
+      {replaced("\"7s\"", "\"2500ms\""), "whole seconds"},
+      {replaced("name = \"a\"\n", ""), "name"},
+      {replaced("lease_ttl", "lease"), "lease"},
+  };
+  for (const auto& one : cases) {
+    const auto loaded = parse(one.text);
+    EXPECT_FALSE(loaded.ok()) << one.text;
+    EXPECT_THAT(errors(loaded), HasSubstr("keyserver.cluster")) << one.text;
+    EXPECT_THAT(errors(loaded), HasSubstr(one.expected)) << one.text;
+  }
+}
+
+TEST(ClusterConfigFile, WarnsOfDelaysThatAreTooShort) {
+  const auto loaded = parse(sound, "deactivation_delay = \"6s\"\n");
+  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  EXPECT_TRUE(std::any_of(loaded.warnings.begin(), loaded.warnings.end(), [](const Diagnostic& warning) {
+    return warning.message.find("deactivation_delay") != std::string::npos;
+  }));
+}
+
+TEST(ClusterKey, H14_IsReadFromAFileOfItsOwnerAlone) {
+  char folder[] = "/tmp/sealcast-cluster-key-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/key";
+  ClusterConfig cluster;
+  cluster.key_file = path;
+  const std::string digits(62, '0');
+  const auto write = [&](const std::string& text, mode_t mode) {
+    std::ofstream(path, std::ios::trunc) << text;
+    chmod(path.c_str(), mode);
+  };
+  EXPECT_FALSE(read_cluster_key(cluster).has_value());
+  write(digits + "aF\n", 0600);
+  const auto key = read_cluster_key(cluster);
+  ASSERT_TRUE(key.has_value()) << key.error().message;
+  EXPECT_EQ(key->view()[31], 0xaf);
+  write(digits + "aF\n", 0640);
+  EXPECT_FALSE(read_cluster_key(cluster).has_value());
+  for (const std::string& bad : {std::string(), digits, digits + "aFaF", digits + "xx", digits + "aF\n\n"}) {
+    write(bad, 0600);
+    const auto refused = read_cluster_key(cluster);
+    ASSERT_FALSE(refused.has_value()) << bad;
+    EXPECT_EQ(refused.error().message.find(digits), std::string::npos) << "a key must not be shown";
+  }
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
+}  // namespace
+}  // namespace sealcast::config
