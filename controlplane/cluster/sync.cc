@@ -263,7 +263,7 @@ void Node::claim() {
   Transaction ask;
   ask.compares = {still_here(), same_generation()};
   claims_.clear();
-  for (auto it = wanted_slots_.begin(); it != wanted_slots_.end() && ask.success.size() < max_operations / 2;) {
+  for (auto it = wanted_slots_.begin(); it != wanted_slots_.end() && ask.compares.size() < max_operations / 2;) {
     const auto here = it++;
     const auto& [id, number] = here->first;
     Group& group = groups_[id];
