@@ -27,6 +27,10 @@ std::optional<SpiBlock> first_free(const NewEpoch& wish, const std::vector<UsedB
 
 }  // namespace
 
+std::optional<SpiBlock> next_block(const NewEpoch& wish, std::uint64_t last) {
+  return first_free(wish, {}, last);
+}
+
 std::optional<SpiBlock> choose_block(const NewEpoch& wish, std::vector<UsedBlock> used, std::uint64_t last) {
   auto block = first_free(wish, used, last);
   for (auto entry = used.begin(); entry != used.end() && !block;) {

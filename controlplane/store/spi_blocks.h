@@ -14,6 +14,9 @@ struct UsedBlock {
   bool retired = false;
 };
 
+// What choose_block() answers where nothing is used.
+std::optional<SpiBlock> next_block(const NewEpoch& wish, std::uint64_t last);
+
 // The first free aligned block after `last` (the prefix of the newest epoch's), round and round: a block rests as long
 // as the range allows before it is used again. Where none is free, retired blocks go back one by one, in the order of
 // `used`, until one of the right size and place is.

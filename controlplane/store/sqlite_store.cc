@@ -34,6 +34,9 @@ CREATE TABLE holders (
 CREATE INDEX holders_by_epoch ON holders (group_id, epoch, member_id);
 )sql";
 
+// Not part of the schema's version: a file without it gets it when it is opened.
+constexpr const char* prefix_index = "CREATE INDEX IF NOT EXISTS epochs_by_prefix ON epochs (spi_prefix);";
+
 // What version 2 added.
 constexpr const char* revocations_schema = R"sql(
 CREATE TABLE revocations (
@@ -104,6 +107,7 @@ struct SqliteStore::Data {
   Result<void> check_owner(const std::string& key_server_id) const;
   Result<void> note_start(std::int64_t unix_now);
   Result<std::vector<UsedBlock>> used_blocks(std::int64_t unix_now) const;
+  Result<bool> untouched(const SpiBlock& block, std::int64_t unix_now) const;
   Result<std::uint64_t> last_block() const;
 };
 
@@ -130,7 +134,7 @@ Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
   if (fresh) {
     auto transaction = Transaction::begin(database);
     if (!transaction) return tl::unexpected(transaction.error());
-    ready = database.run(std::string(schema) + revocations_schema +
+    ready = database.run(std::string(schema) + revocations_schema + prefix_index +
                          "PRAGMA application_id = " + std::to_string(application_id) +
                          "; PRAGMA user_version = " + std::to_string(schema_version) + ";");
     if (!ready) return ready;
@@ -139,6 +143,7 @@ Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
     return transaction->commit();
   }
   ready = check_owner(key_server_id);
+  if (ready) ready = database.run(prefix_index);
   if (!ready || *version == schema_version) return ready;
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
@@ -210,6 +215,24 @@ ORDER BY e.epoch)sql");
   }
 }
 
+// Whether no unexpired epoch of any group has an SPI of the block. Nearly always so for the next one in turn; its cost
+// does not grow with the number of groups.
+Result<bool> SqliteStore::Data::untouched(const SpiBlock& block, std::int64_t unix_now) const {
+  constexpr std::int64_t largest = 1 << 16;  // SPIs of a block
+  Statement query(database,
+                  "SELECT spi_prefix, slot_bits FROM epochs WHERE spi_prefix > ? AND spi_prefix < ? AND expires > ?");
+  query.bind(std::int64_t{block.prefix} - largest)
+      .bind(static_cast<std::int64_t>(block.end()))
+      .bind(unix_now - clock_slack_s);
+  for (;;) {
+    const auto row = query.step();
+    if (!row) return tl::unexpected(row.error());
+    if (!*row) return true;
+    const SpiBlock other{static_cast<std::uint32_t>(query.integer(0)), static_cast<std::uint8_t>(query.integer(1))};
+    if (other.end() > block.prefix) return false;
+  }
+}
+
 Result<std::uint64_t> SqliteStore::Data::last_block() const {
   const auto last = meta("last_spi_prefix", 0);
   if (!last) return tl::unexpected(last.error());
@@ -245,11 +268,18 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
   const std::int64_t by_clock = wish.unix_now << 20;
   const std::int64_t number = *known ? std::max(group.integer(0) + 1, by_clock) : std::max<std::int64_t>(by_clock, 1);
 
-  auto used = data_->used_blocks(wish.unix_now);
-  if (!used) return tl::unexpected(used.error());
   const auto last = data_->last_block();
   if (!last) return tl::unexpected(last.error());
-  const auto block = choose_block(wish, std::move(*used), *last);
+  auto block = next_block(wish, *last);
+  if (block) {
+    const auto untouched = data_->untouched(*block, wish.unix_now);
+    if (!untouched) return tl::unexpected(untouched.error());
+    if (!*untouched) {
+      auto used = data_->used_blocks(wish.unix_now);
+      if (!used) return tl::unexpected(used.error());
+      block = choose_block(wish, std::move(*used), *last);
+    }
+  }
   if (!block)
     return fail("group \"" + wish.group_id + "\": no block of 2^" + std::to_string(wish.slot_bits) +
                 " SPIs is free in spi_range until an epoch expires; widen spi_range");
