@@ -191,6 +191,7 @@ struct DataPlaneStatistics {
   std::uint64_t spread_waits = 0;  // rounds in which a spread stream waited for its slowest worker
   std::uint64_t cut = 0;           // packets cut into fragments before they were sealed
   std::uint64_t reassembled = 0;   // ESP packets put together from fragments
+  std::uint64_t parked = 0;        // packets that waited for the key of their slot, whatever became of them then
   std::vector<PortStatistics> ports;
   std::vector<SaStatistics> sas;
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order

@@ -29,6 +29,7 @@ DataPlaneStatistics DataPlane::statistics() const {
     all.sealed += entry.sealed;
     all.opened += entry.opened;
     all.bypassed += entry.bypassed;
+    all.parked += counters.parked.get();
     DropTotals own{};
     for (std::size_t reason = 0; reason < drops.size(); ++reason)
       drops[reason] += own[reason] = counters.drops[reason].get();

@@ -31,8 +31,8 @@ void add_asking(CLI::App& command, Asking& asking) {
       ->capture_default_str();
 }
 
-std::optional<std::string> ask_gateway(const Asking& asking, const char* command, const std::string& request,
-                                       int& code) {
+std::optional<std::string> ask_daemon(const Asking& asking, const char* command, const std::string& request,
+                                      int& code) {
   const std::chrono::milliseconds deadline(static_cast<std::int64_t>(asking.timeout_s * 1000));
   auto answer = admin::ask(asking.socket, request, deadline);
   if (answer) return std::move(*answer);

@@ -28,7 +28,6 @@ void add_asking(CLI::App& command, Asking& asking);
 CLI::Validator seconds_range(double least, double most);
 
 // The answer, or nothing: then the reason stands on standard error and code says how to end (docs/operator.md).
-std::optional<std::string> ask_gateway(const Asking& asking, const char* command, const std::string& request,
-                                       int& code);
+std::optional<std::string> ask_daemon(const Asking& asking, const char* command, const std::string& request, int& code);
 
 }  // namespace sealcast::cli

@@ -286,7 +286,7 @@ constexpr const char* gateway_answer =
     R"(1887436800001,"epoch_id":)"
     R"("00112233445566778899aabbccddeeff","epoch_state":"active","remaining_s":86340.7,"lease_remaining_s":57.2,)"
     R"("slots_known":3,"own_slots":["0x10000002"],"joins":1,"failures":2,"rekeys":3,"epochs":[]}],"joined":1},)"
-    R"("dataplane":{"engine":"ipsec_mb","sealed":1234567,"opened":89,"bypassed":4,"ports":[{"name":"red","device":)"
+    R"("dataplane":{"engine":"ipsec_mb","sealed":1234567,"opened":89,"bypassed":4,"cut":2,"parked":0,"ports":[{"name":"red","device":)"
     R"("af_packet:veth-red","link_up":true,"rx_packets":1234571,"rx_bytes":1632000000,"tx_packets":89,"tx_bytes":950,)"
     R"("tx_dropped":0}],"sas":[{"group":"tv","epoch":1887436800001,"spi":"0x10000002","direction":"out","active":true,)"
     R"("packets":1234567,"bytes":1624689892,"next_number":1234568,"replays":0,"bad_tags":0},{"group":"tv","epoch":)"
@@ -359,6 +359,7 @@ TEST_F(CliStatus, ShowsAGatewayOnOneScreen) {
   EXPECT_EQ(ran.out, R"(gateway: version 0.1.0
   engine: ipsec_mb
   packets: sealed 1,234,567, opened 89, bypassed 4
+  on the way: 2 cut before sealing
 
   port  device              link  rx packets  rx bytes  tx packets  tx bytes  tx dropped
   red   af_packet:veth-red  up     1,234,571   1.63 GB          89     950 B           0

@@ -3,7 +3,6 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -11,10 +10,10 @@
 #include <string>
 #include <thread>
 
+#include "app/cli/asking.h"
 #include "app/cli/commands.h"
 #include "app/cli/table.h"
 #include "app/exit_code.h"
-#include "controlplane/admin/admin_client.h"
 
 namespace sealcast::cli {
 namespace {
@@ -23,9 +22,8 @@ using app::ExitCode;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-// Where docs/configuration.md puts them; a gateway answers for the key server embedded in it.
-constexpr const char* usual_sockets[] = {"/run/sealcast/keyserver.sock", "/run/sealcast/gateway.sock"};
-constexpr std::chrono::milliseconds answer_deadline{3000};
+// A gateway answers for the key server embedded in it.
+constexpr const char* usual_sockets[] = {usual_keyserver_socket, usual_gateway_socket};
 constexpr std::chrono::milliseconds between_looks{200};
 
 struct Arguments {
@@ -58,8 +56,11 @@ Answer ask(const Arguments& arguments, const json& request) {
                      std::string("no key server here: neither ") + usual_sockets[0] + " nor " + usual_sockets[1] +
                          " exists; start one, or give --socket with its admin_socket"),
             {}};
-  const auto text = admin::ask(socket, request.dump(-1, ' ', false, json::error_handler_t::replace), answer_deadline);
-  if (!text) return {complain(arguments, ExitCode::unreachable, text.error().message), {}};
+  const Asking asking{.socket = socket};
+  int code = ExitCode::ok;
+  const auto text =
+      ask_daemon(asking, arguments.command.c_str(), request.dump(-1, ' ', false, json::error_handler_t::replace), code);
+  if (!text) return {code, {}};
   json value = json::parse(*text, nullptr, false);
   if (!value.is_object()) return {complain(arguments, ExitCode::failed, socket + ": expected a JSON object"), {}};
   if (const auto error = value.find("error"); error != value.end() && error->is_string())
@@ -205,11 +206,6 @@ int run_members(const Arguments& arguments) {
   return ExitCode::ok;
 }
 
-// A range lets NaN through: it compares as neither too small nor too large.
-std::string not_a_number(const std::string& text) {
-  return std::isnan(std::strtod(text.c_str(), nullptr)) ? "expected a number, got " + text : std::string();
-}
-
 using Run = int (*)(const Arguments&);
 
 CLI::App* add(CLI::App& app, const Choose& choose, const std::shared_ptr<Arguments>& arguments, const char* name,
@@ -239,7 +235,7 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
     command->add_option("--group", arguments->group, "of this group only (default: of all)");
     command->add_flag("!--no-wait", arguments->wait, "do not wait until it is complete");
     command->add_option("--timeout", arguments->timeout_s, "seconds to wait")
-        ->check(CLI::Range(0.1, 86400.0) & CLI::Validator(not_a_number, "", ""))
+        ->check(seconds_range(0.1, 86400.0))
         ->capture_default_str();
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }

@@ -60,13 +60,13 @@ int once(const Arguments& arguments) {
   int code = ExitCode::ok;
   std::string earlier;
   if (arguments.interval_s > 0) {
-    auto first = ask_gateway(arguments, arguments.name.c_str(), arguments.request(), code);
+    auto first = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
     if (!first) return code;
     earlier = std::move(*first);
     if (arguments.json) std::printf("%s\n", earlier.c_str());
     wait(arguments.interval_s);
   }
-  const auto answer = ask_gateway(arguments, arguments.name.c_str(), arguments.request(), code);
+  const auto answer = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
   if (!answer) return code;
   const auto text = shown(arguments, *answer, earlier, code);
   if (text) std::fputs(text->c_str(), stdout);
@@ -79,7 +79,7 @@ int again(const Arguments& arguments) {
   for (std::uint32_t n = 0; arguments.count == 0 || n < arguments.count; ++n) {
     if (n != 0) wait(arguments.interval_s);
     int code = ExitCode::ok;
-    auto answer = ask_gateway(arguments, arguments.name.c_str(), arguments.request(), code);
+    auto answer = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
     if (!answer) return code;
     const auto text = shown(arguments, *answer, earlier, code);
     if (!text) return code;

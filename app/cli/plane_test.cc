@@ -65,6 +65,9 @@ DataPlaneStatistics counted(std::uint64_t seconds) {
   worker.drops = {{"too_big", 3}};
   all.workers = {worker};
   all.drops = {{"too_big", 3}, {"replay", 0}};
+  all.cut = 12;
+  all.parked = 40;
+  all.spread_waits = 1500;
   return all;
 }
 
@@ -80,6 +83,8 @@ TEST(PlaneText, PortsWithAndWithoutRates) {
             "\n"
             "worker  sealed  sealed bytes  opened  opened bytes  bypassed  dropped\n"
             "     0   5,000           0 B       0           0 B         0        3\n"
+            "\n"
+            "on the way: 12 cut before sealing, 40 parked until their key came, 1,500 waits of a spread stream\n"
             "\n"
             "dropped because  packets\n"
             "too_big                3\n");

@@ -141,6 +141,17 @@ std::string ports_rows(const nlohmann::json& now, const nlohmann::json& earlier,
   return table.empty() ? std::string() : table.text(indent);
 }
 
+std::string detours(const nlohmann::json& now) {
+  std::string out;
+  for (const auto& [key, words] :
+       {std::pair{"cut", "cut before sealing"}, std::pair{"reassembled", "put together from fragments"},
+        std::pair{"parked", "parked until their key came"}, std::pair{"spread_waits", "waits of a spread stream"}}) {
+    const Json& value = at(now, key);
+    if (value.is_number_unsigned() && value != 0) out += (out.empty() ? "" : ", ") + number(value) + " " + words;
+  }
+  return out;
+}
+
 Result<std::string> ports_text(const std::string& answer, const std::string& earlier) {
   const auto looks = read(answer, earlier);
   if (!looks) return tl::unexpected(looks.error());
@@ -154,6 +165,7 @@ Result<std::string> ports_text(const std::string& answer, const std::string& ear
                  number(at(worker, "opened")), size(at(worker, "opened_bytes")), number(at(worker, "bypassed")),
                  count(sum(at(worker, "drops")))});
   if (!workers.empty()) out += "\n" + workers.text();
+  if (const std::string text = detours(looks->now); !text.empty()) out += "\non the way: " + text + "\n";
   Table drops({{"dropped because"}, {"packets", Align::right}});
   for (const Json& drop : at(looks->now, "drops"))
     if (at(drop, "packets") != 0) drops.row({text(at(drop, "reason")), number(at(drop, "packets"))});

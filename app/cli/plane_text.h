@@ -16,6 +16,10 @@ Result<std::string> sas_text(const std::string& answer, const std::string& earli
 // Ports, then the busiest groups, at most rows of them.
 Result<std::string> top_text(const std::string& answer, const std::string& earlier, std::size_t rows);
 
+// "12 cut, 3 put together, ...": what befell packets on their way, those above 0; now: an answer to "ports" or a
+// status' "dataplane".
+std::string detours(const nlohmann::json& now);
+
 // The ports' table alone, for the screen of a whole status: now and earlier hold "ports" and "taken_s". Empty without
 // ports.
 std::string ports_rows(const nlohmann::json& now, const nlohmann::json& earlier, std::size_t indent);

@@ -69,6 +69,7 @@ std::string plane_text(const Json& plane, const Json& earlier, const StatusView&
     line(out, "packets/s",
          fmt::format("sealed {}, opened {}, bypassed {}", per_second(plane, earlier, "sealed"),
                      per_second(plane, earlier, "opened"), per_second(plane, earlier, "bypassed")));
+  line(out, "on the way", detours(plane));
   line(out, "events lost", counters(at(plane, "events_lost")));
   const std::string ports = ports_rows(plane, earlier, 2);
   if (!ports.empty()) out += "\n" + ports;

@@ -83,7 +83,7 @@ int what_if(const Arguments& arguments) {
     if (!arguments.spi.empty()) request["spi"] = arguments.spi;
     if (arguments.number != 0) request["number"] = arguments.number;
     int code = ExitCode::ok;
-    const auto answer = ask_gateway(arguments, "trace", request.dump(), code);
+    const auto answer = ask_daemon(arguments, "trace", request.dump(), code);
     if (!answer) return code;
     const auto value = read_answer(*answer);
     if (!value) {
@@ -107,7 +107,7 @@ int drops(const Arguments& arguments) {
     const bool last = std::chrono::steady_clock::now() >= end;
     int code = ExitCode::ok;
     const Json request{{"command", "drops"}, {"further", last ? 0 : std::min<std::uint32_t>(32, arguments.count)}};
-    const auto answer = ask_gateway(arguments, "trace", request.dump(), code);
+    const auto answer = ask_daemon(arguments, "trace", request.dump(), code);
     if (!answer) return code;
     const auto value = read_answer(*answer);
     if (!value) {

@@ -254,6 +254,10 @@ TEST(StatusJson, RendersEveryFieldOfTheDataPlane) {
   statistics.workers.push_back({3, 1, 2, 3, 4, 5, 6, {{"not_ip", 7}}});
   statistics.events_lost.push_back({"slots_wanted", 17});
   statistics.drops.push_back({"no_sa", 15});
+  statistics.cut = 30;
+  statistics.reassembled = 31;
+  statistics.parked = 32;
+  statistics.spread_waits = 33;
   const Json status = Json::parse(gateway_status("0.1.0", "{\"joined\": 1}", statistics, ""));
   EXPECT_EQ(status["daemon"], "gateway");
   EXPECT_EQ(status["agent"]["joined"], 1);
@@ -271,6 +275,13 @@ TEST(StatusJson, RendersEveryFieldOfTheDataPlane) {
     "drops":{"no_sa":11}})"));
   EXPECT_EQ(plane["workers"][0], Json::parse(R"({"worker":3,"sealed":1,"sealed_bytes":2,"opened":3,"opened_bytes":4,
     "bypassed":5,"bypassed_bytes":6,"drops":{"not_ip":7}})"));
+  const Json ports = Json::parse(gateway_part(statistics, R"({"command":"ports"})"));
+  for (const Json* answer : std::initializer_list<const Json*>{&plane, &ports}) {
+    EXPECT_EQ((*answer)["cut"], 30);
+    EXPECT_EQ((*answer)["reassembled"], 31);
+    EXPECT_EQ((*answer)["parked"], 32);
+    EXPECT_EQ((*answer)["spread_waits"], 33);
+  }
   EXPECT_EQ(plane["events_lost"], Json::parse(R"({"slots_wanted":17})"));
   EXPECT_EQ(plane["taken_s"], 1.5);
   EXPECT_EQ(plane["drops"][0], Json::parse(R"({"reason":"no_sa","packets":15})"));

@@ -133,19 +133,29 @@ Json bypass_of(const DataPlaneStatistics& statistics) {
   return bypass;
 }
 
+// What befell packets on their way without being an end of it.
+void add_detours(Json& to, const DataPlaneStatistics& statistics) {
+  to["cut"] = statistics.cut;
+  to["reassembled"] = statistics.reassembled;
+  to["parked"] = statistics.parked;
+  to["spread_waits"] = statistics.spread_waits;
+}
+
 Json value_of(const DataPlaneStatistics& statistics) {
-  return {{"taken_s", seconds_of(statistics.taken)},
-          {"engine", statistics.engine},
-          {"sealed", statistics.sealed},
-          {"opened", statistics.opened},
-          {"bypassed", statistics.bypassed},
-          {"ports", ports_of(statistics)},
-          {"groups", groups_of(statistics)},
-          {"sas", sas_of(statistics)},
-          {"workers", workers_of(statistics)},
-          {"bypass", bypass_of(statistics)},
-          {"drops", list_of(statistics.drops)},
-          {"events_lost", map_of(statistics.events_lost)}};
+  Json value{{"taken_s", seconds_of(statistics.taken)},
+             {"engine", statistics.engine},
+             {"sealed", statistics.sealed},
+             {"opened", statistics.opened},
+             {"bypassed", statistics.bypassed},
+             {"ports", ports_of(statistics)},
+             {"groups", groups_of(statistics)},
+             {"sas", sas_of(statistics)},
+             {"workers", workers_of(statistics)},
+             {"bypass", bypass_of(statistics)},
+             {"drops", list_of(statistics.drops)},
+             {"events_lost", map_of(statistics.events_lost)}};
+  add_detours(value, statistics);
+  return value;
 }
 
 Json parsed(const std::string& json) {
@@ -179,6 +189,7 @@ std::string gateway_part(const DataPlaneStatistics& statistics, const std::strin
     answer["ports"] = ports_of(statistics);
     answer["drops"] = list_of(statistics.drops);
     answer["workers"] = workers_of(statistics);
+    add_detours(answer, statistics);
     if (part == "top") answer["groups"] = groups_of(statistics);
   } else if (part == "groups") {
     answer["groups"] = groups_of(statistics);
