@@ -3,8 +3,11 @@ esp_reference.py, which shares no line with the data plane. Every table runs wit
 OpenSSL's.
 
 Usage: fixtures_test.py FIXTURE_TOOL ESP_TOOL [unittest's arguments]
+With SEALCAST_SEEDS=FOLDER the frames are written there too, as seeds for the fuzzer of the whole path: one for each
+scenario, side, outcome and shape.
 """
 
+import os
 import random
 import struct
 import subprocess
@@ -14,6 +17,8 @@ import unittest
 import esp_reference as ref
 
 FIXTURE_TOOL = ESP_TOOL = None
+SCENARIOS = ["preserve", "fixed4", "fixed6", "transport"]
+SEEDS = os.environ.get("SEALCAST_SEEDS")
 PAYLOADS = [0, 1, 2, 3, 4, 5, 16, 17, 63, 64, 65, 200, 511, 512, 513, 1024, 1300]
 VLANS = [(), (7,), (100, 200)]
 
@@ -29,6 +34,7 @@ class Path:
     def __init__(self, engine, scenario):
         self.process = subprocess.Popen([FIXTURE_TOOL, engine, scenario], stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, text=True)
+        self.scenario = scenario
         self.sas = {}
         for line in self.process.stdout:
             if line == "ready\n":
@@ -43,6 +49,12 @@ class Path:
         self.process.stdin.write(f"{side} {frame.hex()}\n")
         self.process.stdin.flush()
         verdict, _, rest = self.process.stdout.readline().strip().partition(" ")
+        if SEEDS:
+            outcome = rest if verdict == "drop" else f"{verdict}-{len(frame) // 512}"
+            name = f"{self.scenario}-{side}-{outcome}-{frame[12:14].hex()}"
+            with open(os.path.join(SEEDS, name), "wb") as file:  # fuzz_path's input: scenario, shape, a raw frame
+                file.write(bytes([SCENARIOS.index(self.scenario), 0, 0 if side == "black" else 1]) +
+                           struct.pack("!H", len(frame)) + frame)
         return verdict, rest
 
     def close(self):
