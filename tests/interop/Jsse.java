@@ -65,13 +65,19 @@ public class Jsse {
     socket.setSSLParameters(parameters);
     socket.startHandshake();
     describe(socket);
+    // One end of the socket closes it, not both: where the server's close_notify and the end of the input come together,
+    // JSSE complains of a socket that is closed already.
+    Object closing = new Object();
+    boolean[] ended = {false};
     Thread writer = new Thread(() -> {
       try {
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, StandardCharsets.US_ASCII));
         OutputStream out = socket.getOutputStream();
         for (String line = lines.readLine(); line != null; line = lines.readLine())
           out.write((line + "\n").getBytes(StandardCharsets.US_ASCII));
-        socket.shutdownOutput();  // close_notify
+        synchronized (closing) {
+          if (!ended[0]) socket.shutdownOutput();  // close_notify
+        }
       } catch (Exception error) {
         System.err.println("writing: " + error);
       }
@@ -81,8 +87,11 @@ public class Jsse {
     BufferedReader answers =
         new BufferedReader(new InputStreamReader(socket.getInputStream(), StandardCharsets.US_ASCII));
     for (String line = answers.readLine(); line != null; line = answers.readLine()) say(line);
-    say("CLOSED");
-    socket.close();
+    synchronized (closing) {
+      ended[0] = true;
+      say("CLOSED");
+      socket.close();
+    }
   }
 
   static void server(String ca, String identity, boolean mutual) throws Exception {
