@@ -87,6 +87,7 @@ void BlackListener::keyed(const std::string& group_id, bool now_keyed) {
 
 void BlackListener::start(const membership::Listener::Options& options) {
   listener_ = std::make_unique<membership::Listener>(options);
+  own_ = {options.mac, options.address4, options.address6};
   changed_ = true;
   leaving_ = false;
 }
@@ -120,13 +121,16 @@ void BlackListener::tick(SteadyTime now) {
   if (!listener_) return;
   if (std::exchange(changed_, false)) listener_->want(wanted(), now);
   HostFrameRing& ring = workers_.front()->to_black();
-  for (const Bytes& frame : listener_->due(now, ring.room())) {
-    if (frame.size() > HostFrame::most_bytes) continue;
-    HostFrame out;
-    out.length = static_cast<std::uint16_t>(frame.size());
-    std::memcpy(out.bytes.data(), frame.data(), frame.size());
-    ring.push(out);
-  }
+  for (const Bytes& frame : listener_->due(now, ring.room()))
+    send(frame);
+}
+
+bool BlackListener::send(ByteView frame) {
+  if (!listener_ || frame.size() > HostFrame::most_bytes) return false;
+  HostFrame out;
+  out.length = static_cast<std::uint16_t>(frame.size());
+  std::memcpy(out.bytes.data(), frame.data(), frame.size());
+  return workers_.front()->to_black().push(out);
 }
 
 bool BlackListener::idle() const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "dataplane/group_datagram.h"
 #include "dataplane/membership/listener.h"
 #include "dataplane/report_filter.h"
 #include "dataplane/worker.h"
@@ -41,6 +42,10 @@ class BlackListener {
   void on_query(std::function<void(std::span<const std::uint8_t> frame, SteadyTime now)> call) {
     on_query_ = std::move(call);
   }
+  // A frame for black, by the way of the listener's own. False: the port is not up, or too much waits already.
+  bool send(ByteView frame);
+  // Set by start().
+  const BlackAddress& own() const { return own_; }
   // Nothing is left to be sent.
   bool idle() const;
 
@@ -70,6 +75,7 @@ class BlackListener {
   bool changed_ = true;     // what is wanted
   bool on_demand_ = false;  // of some group
   std::function<void(std::span<const std::uint8_t>, SteadyTime)> on_query_;
+  BlackAddress own_;
   bool leaving_ = false;
   std::vector<std::string> last_loop_;  // by rule: "02:00:00:00:00:01 on black"
 };

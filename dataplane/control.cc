@@ -215,6 +215,16 @@ void DataPlane::drop_all_outbound() {
   state.publish();
 }
 
+Result<void> DataPlane::send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) {
+  State& state = *state_;
+  auto group = state.find_group(group_id);
+  if (!group) return tl::unexpected<Error>(group.error());
+  auto frame = sealed_frame((*group)->protection, state.listener->own(), esp, state.options.path.black_mtu);
+  if (!frame) return fail("group " + group_id + ": " + frame.error().message);
+  if (!state.listener->send(*frame)) return fail("group " + group_id + ": the black port takes nothing just now");
+  return {};
+}
+
 DataPlaneEvents DataPlane::take_events() {
   state_->refill_stocks();
   state_->listener->tick(state_->options.now());
@@ -238,6 +248,15 @@ DataPlaneEvents DataPlane::take_events() {
   for (const std::uint32_t limited : limits) {
     const Epoch* epoch = state_->epoch_of(limited);
     if (epoch != nullptr) events.counter_limits.push_back({epoch->group_id, epoch->number, limited});
+  }
+  TakenDatagram taken;
+  for (const auto& worker : state_->workers) {
+    while (worker->datagrams().pop(taken)) {
+      const Epoch* epoch = state_->epoch_of(taken.spi);
+      if (epoch == nullptr) continue;
+      const auto* const first = taken.bytes.data();
+      events.datagrams.push_back({epoch->group_id, epoch->number, {first, first + taken.length}});
+    }
   }
   return events;
 }

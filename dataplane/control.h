@@ -62,6 +62,7 @@ class DataPlane final : public DataPlaneControl {
   Result<void> extend_lease(const std::string& group_id, SteadyTime until) override;
   Result<void> retire(const std::string& group_id, std::uint64_t epoch) override;
   void drop_all_outbound() override;
+  Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) override;
   DataPlaneEvents take_events() override;
   DataPlaneStatistics statistics() const override;
   std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override;

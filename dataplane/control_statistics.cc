@@ -14,7 +14,7 @@ DataPlaneStatistics DataPlane::statistics() const {
   DropTotals drops{};
   std::map<std::string, std::uint64_t> lost{{"slots_wanted", 0},  {"counter_limits", 0}, {"bypass_loops", 0},
                                             {"queries_heard", 0}, {"reports_heard", 0},  {"drop_samples", 0},
-                                            {"drop_owners", 0}};
+                                            {"drop_owners", 0},   {"datagrams", 0}};
   for (std::uint32_t i = 0; i < state.workers.size(); ++i) {
     Worker& worker = *state.workers[i];
     const WorkerCounters& counters = worker.counters();
@@ -41,6 +41,7 @@ DataPlaneStatistics DataPlane::statistics() const {
     lost["queries_heard"] += worker.queries_heard().lost();
     lost["reports_heard"] += worker.reports_heard().lost();
     lost["drop_samples"] += worker.sampler().lost();
+    lost["datagrams"] += worker.datagrams().lost();
     lost["drop_owners"] += worker.drop_stock().unattributed();
   }
   for (std::size_t i = 1; i < drops.size(); ++i)  // 0 is "none"

@@ -57,6 +57,7 @@ enum class DropReason : std::uint8_t {
   nested_esp,
   ecn_illegal,
   too_big_for_red,
+  group_datagram,
   // Counted, never dropped
   partial_checksum,
   zero_checksum,
@@ -132,6 +133,8 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::ecn_illegal, "ecn_illegal",
      "congestion marked on a packet that does not take part (RFC 6040 section 4.2)"},
     {DropReason::too_big_for_red, "too_big_for_red", "the opened packet exceeds the red MTU"},
+    {DropReason::group_datagram, "group_datagram",
+     "the key server's word to the gateways themselves, taken out of the stream; no fault"},
     {DropReason::partial_checksum, "partial_checksum",
      "forwarded, but the UDP checksum was never finished; on the sending host: ethtool -K IFACE tx off"},
     {DropReason::zero_checksum, "zero_checksum",

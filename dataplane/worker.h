@@ -15,6 +15,7 @@
 #include "dataplane/event_ring.h"
 #include "dataplane/fragment_table.h"
 #include "dataplane/frame.h"
+#include "dataplane/group_datagram.h"
 #include "dataplane/host_frame.h"
 #include "dataplane/snapshot.h"
 
@@ -90,6 +91,8 @@ class Worker {
   HostFrameRing& to_black() { return to_black_; }
   // Reports and queries that came in on red.
   ReportRing& reports_heard() { return reports_heard_; }
+  // What came for the gateways themselves, of any group.
+  TakenDatagramRing& datagrams() { return datagrams_; }
 
  private:
   struct Scratch;
@@ -153,6 +156,8 @@ class Worker {
   DropReason open_tunnel(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;
   template <typename Family>
   DropReason open_transport(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;
+  // group_datagram.cc: next header group_datagram_next_header.
+  DropReason take_datagram(std::uint32_t item, std::uint32_t text_bytes) noexcept;
   // H16 and the loop guards, for the packet that would leave on red.
   template <typename Family>
   DropReason check_opened(const EpochRules& rules, const std::uint8_t* ip, const Packet& packet) noexcept;
@@ -237,6 +242,8 @@ class Worker {
   HostFrameRing queries_heard_, to_black_;
   TokenBucket heard_on_red_;
   ReportRing reports_heard_;
+  TakenDatagram taken_datagram_;
+  TakenDatagramRing datagrams_;
 };
 
 }  // namespace sealcast::dataplane

@@ -214,7 +214,8 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
                                          : open_transport<V6>(frame, i, text_bytes);
   if (next_header == V4::next_header) [[likely]]
     return open_tunnel<V4>(frame, i, text_bytes);
-  return next_header == V6::next_header ? open_tunnel<V6>(frame, i, text_bytes) : DropReason::bad_next_header;
+  if (next_header == V6::next_header) return open_tunnel<V6>(frame, i, text_bytes);
+  return next_header == group_datagram_next_header ? take_datagram(i, text_bytes) : DropReason::bad_next_header;
 }
 
 template <typename Family>

@@ -113,6 +113,7 @@ DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t t
   OpeningSa& sa = *scratch.open.sas[i];
   const std::uint8_t next_header = item.data[item.length - 1];
   if (next_header == protocol_esp || next_header == protocol_ah) return DropReason::nested_esp;
+  if (next_header == group_datagram_next_header) return take_datagram(i, text_bytes);
   // RFC 4303 §2.6: 59 is a dummy packet. Headers that routers look at have no place behind ESP.
   if (next_header == nothing) return DropReason::bad_next_header;
   if (Family::family == 6 && (next_header == hop_by_hop || next_header == routing || next_header == fragment))

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "handshake/group_keying.h"
+#include "handshake/keytree/tree_key.h"
 
 namespace sealcast::handshake {
 
@@ -66,7 +67,17 @@ struct Keepalive {
   std::uint64_t sequence = 0;
 };
 
+// The two below are optional: who does not know them ignores them, and is told everything else all the same.
+struct KeyPath {  // server -> member: its leaf in the group's key tree, in place of any it had
+  std::string group_id;
+  TreePath path;
+};
+struct Announce {  // server -> sender: to be sent on black to the group as it is, ESP from SPI to tag
+  std::string group_id;
+  Bytes packet;
+};
+
 using ControlMessage = std::variant<GroupUpdate, GroupUpdateAck, Activate, ActivateAck, Retire, SlotRequest, SlotGrant,
-                                    StatusReport, Leave, Revoked, Keepalive>;
+                                    StatusReport, Leave, Revoked, Keepalive, KeyPath, Announce>;
 
 }  // namespace sealcast::handshake

@@ -36,6 +36,9 @@ class KeyExport final : public DataPlaneControl {
     return next_.retire(group_id, epoch);
   }
   void drop_all_outbound() override { next_.drop_all_outbound(); }
+  Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) override {
+    return next_.send_sealed(group_id, esp);
+  }
   DataPlaneEvents take_events() override { return next_.take_events(); }
   DataPlaneStatistics statistics() const override { return next_.statistics(); }
 

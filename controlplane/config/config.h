@@ -76,6 +76,9 @@ std::string_view name(Carriage carriage);  // "tls", "isakmp"
 
 // ---------------------------------------------------------------- key server
 
+// How a group's receivers are told the next epoch: each over its own connection, or all by one datagram to the group.
+enum class Rekeying : std::uint8_t { unicast, multicast };
+
 // [[keyserver.group]]
 struct KeyserverGroup {
   std::string id;                   // 1..64 bytes
@@ -90,8 +93,10 @@ struct KeyserverGroup {
   std::uint32_t slots_per_member = 1024;  // quota per member and epoch
   bool members_by_certificate = true;     // members = "certificate-group", or "password-file" where there is no other
   std::vector<std::string> members;       // else: names
-  bool every_member_sends = false;        // senders = "*" or ["*"]
-  std::vector<std::string> senders;       // names that may send
+  Rekeying rekey = Rekeying::unicast;
+  bool rekey_on_leave = false;       // a member that says goodbye ends the epoch
+  bool every_member_sends = false;   // senders = "*" or ["*"]
+  std::vector<std::string> senders;  // names that may send
 
   bool uses_certificates() const { return flow.authentication != handshake::Authentication::password; }
   bool uses_passwords() const { return flow.authentication != handshake::Authentication::certificate; }

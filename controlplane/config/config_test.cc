@@ -44,6 +44,8 @@ activation_delay = "500ms"
 deactivation_delay = "5s"
 authority_lease = "30s"
 slots_per_member = 7
+rekey = "multicast"
+rekey_on_leave = true
 members = ["studio", "home"]
 senders = ["studio"]
 )";
@@ -138,6 +140,8 @@ TEST(KeyserverConfig, EveryValueArrives) {
   EXPECT_EQ(group.deactivation_delay, 5s);
   EXPECT_EQ(group.authority_lease, 30s);
   EXPECT_EQ(group.slots_per_member, 7u);
+  EXPECT_EQ(group.rekey, Rekeying::multicast);
+  EXPECT_TRUE(group.rekey_on_leave);
   EXPECT_FALSE(group.members_by_certificate);
   EXPECT_TRUE(group.admits({"x", "home"}));
   EXPECT_FALSE(group.admits({"stranger"}));
@@ -179,6 +183,8 @@ selectors = [ { destination = "ff3e::1/128" } ]
   EXPECT_EQ(group.deactivation_delay, 10s);
   EXPECT_EQ(group.authority_lease, 60s);
   EXPECT_EQ(group.slots_per_member, 1024u);
+  EXPECT_EQ(group.rekey, Rekeying::unicast);
+  EXPECT_FALSE(group.rekey_on_leave);
   EXPECT_TRUE(group.members_by_certificate);
   EXPECT_FALSE(group.may_send({"anyone"}));
 }
@@ -325,6 +331,7 @@ TEST(KeyserverConfig, RefusesWrongValues) {
         Wrong{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
         Wrong{"= 2048", "= 512", "from 1024"},
         Wrong{"slots_per_member = 7", "slots_per_member = 0", "expected at least 1, since the group has senders"},
+        Wrong{"rekey = \"multicast\"", "rekey = \"anycast\"", "expected \"unicast\" or \"multicast\""},
         Wrong{"slots_per_member = 7", "slots_per_member = 70000", "from 0 to 65535"},
         Wrong{"senders = [\"studio\"]", "senders = [\"radio\"]",
               "expected names that stand in members too, got \"radio\""},

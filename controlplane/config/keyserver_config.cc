@@ -69,6 +69,22 @@ void read_senders(TableReader& table, KeyserverGroup& group) {
       table.note(*senders, "senders", "expected names that stand in members too, got \"" + name + "\"");
 }
 
+constexpr milliseconds least_multicast_delay{400};  // three copies, then time for those who missed them all
+
+void read_rekeying(TableReader& table, KeyserverGroup& group) {
+  const Node* node = table.choice<Rekeying>("rekey", group.rekey, Need::optional,
+                                            {{"unicast", Rekeying::unicast}, {"multicast", Rekeying::multicast}});
+  table.boolean("rekey_on_leave", group.rekey_on_leave);
+  if (!node || group.rekey == Rekeying::unicast) return;
+  if (group.activation_delay < least_multicast_delay)
+    table.note(*node, "rekey",
+               "expected \"unicast\" with an activation_delay below " + duration_text(least_multicast_delay) +
+                   ", got " + node->describe());
+  if (group.every_member_sends)
+    table.warn(*node, "rekey",
+               "every member may send (senders), and each sender is told the next epoch over its own connection");
+}
+
 void check_replay_window(TableReader& table, const Node& node, std::uint32_t window) {
   if ((window & (window - 1)) != 0 || window < 1024)
     table.note(node, "replay_window", "expected a power of two of at least 1024, got " + node.describe());
@@ -91,6 +107,7 @@ void read_group(TableReader& table, KeyserverGroup& group) {
   const Node* slots = table.integer("slots_per_member", group.slots_per_member, 0, 65535);
   read_members(table, group);
   read_senders(table, group);
+  read_rekeying(table, group);
   table.finish();
 
   if (group.epoch_lifetime <= group.activation_delay + group.deactivation_delay) {

@@ -74,6 +74,7 @@ std::chrono::seconds GroupState::shortest_lease() const {
 
 void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   config_ = std::move(config);
+  if (!rekeys_by_datagram()) drop_tree();
   shut_out(now);
 }
 
@@ -156,6 +157,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     return {};
   }
   if (members_.empty()) {
+    drop_tree();
     // Nobody to hand over to. The next member to come begins a new epoch.
     while (!epochs_.empty())
       forget(epochs_.front().number);
@@ -181,12 +183,21 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     return noted;
   }
   hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
+  const Telling telling = announce(**begun, hand_over_->announcement, now);
   for (auto& [member, keying] : updates) {
     hand_over_->awaited.insert(member->identity.name);
+    const bool in_tree = member->leaf && !may_send(member->identity);
+    if (in_tree && telling == Telling::announced) {
+      member->roles = keying.assignment.roles;
+      note_holder(member->identity, epoch);
+      continue;
+    }
     tell(*member, std::move(keying));
+    if (in_tree && telling == Telling::each_with_path) send_path(*member);
   }
   audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
         " members=" + number(hand_over_->awaited.size()));
+  go_on_announcing(now);  // now that senders have been told
   return {};
 }
 
@@ -236,6 +247,7 @@ void GroupState::forget(std::uint64_t epoch) {
 void GroupState::begin_anew(const std::string& why) {
   const auto leaving = std::exchange(members_, {});
   by_link_.clear();
+  tree_.reset();
   unswitched_.clear();
   hand_over_.reset();
   rekey_at_.reset();
@@ -250,6 +262,7 @@ void GroupState::begin_anew(const std::string& why) {
 void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
+  go_on_announcing(now);
   if (hand_over_ && !hand_over_->told && hand_over_->deadline <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
   for (const Epoch& epoch : epochs_) {
@@ -281,6 +294,10 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
     if (!next || time < *next) next = time;
   };
   if (hand_over_ && !hand_over_->told) at(hand_over_->deadline);
+  if (hand_over_ && hand_over_->announcement) {
+    const HandOver::Announcement& announcement = *hand_over_->announcement;
+    at(std::min(announcement.next, announcement.give_up));
+  }
   if (rekey_at_ && !hand_over_) at(*rekey_at_);
   for (const Epoch& epoch : epochs_)
     at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);

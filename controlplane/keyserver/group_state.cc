@@ -95,6 +95,7 @@ Member* GroupState::member_of(const MemberLink& link) {
 void GroupState::remove(const std::string& member_id) {
   const auto found = members_.find(member_id);
   if (found == members_.end()) return;
+  unseat(found->second);
   by_link_.erase(found->second.link);
   unswitched_.erase(found->second.link);
   members_.erase(found);
@@ -339,6 +340,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
         " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex +
         " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
   catch_up(member, given, now);
+  seat(member, now);
   if (hand_over_ && hand_over_->epoch == given.epoch) {
     hand_over_->awaited.erase(identity.name);
     activate_if_all_acknowledged(now);
@@ -396,6 +398,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     if (!find(ack->epoch)) return {};  // retired meanwhile
     member->acknowledged = std::max(member->acknowledged, ack->epoch);
     if (hand_over_ && hand_over_->epoch == ack->epoch) {
+      if (hand_over_->announcement) member->missed = 0;
       hand_over_->awaited.erase(member->identity.name);
       activate_if_all_acknowledged(now);
     }
@@ -419,6 +422,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
   } else if (const auto* goodbye = std::get_if<handshake::Leave>(&message)) {
     if (other_group(goodbye->group_id)) return refuse(wrong_group);
     leave(link, now);
+    if (config_.rekey_on_leave && !epochs_.empty()) rekey_at_ = now.steady;
     return fail("it left the group");
   } else {
     return refuse("a control message that only a key server sends");

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -19,6 +20,8 @@
 #include "controlplane/store/store.h"
 #include "handshake/control_message.h"
 #include "handshake/endpoint.h"
+#include "handshake/keytree/key_tree.h"
+#include "handshake/keytree/rekey_datagram.h"
 
 namespace sealcast::keyserver {
 
@@ -69,6 +72,8 @@ struct GroupContext {
   store::Store* store = nullptr;
   handshake::Random* random = nullptr;
   PremasterVault* vault = nullptr;
+  // The datagram with the key server's signature. Empty: every member is told everything over its own connection.
+  std::function<Result<Bytes>(const handshake::RekeyDatagram& datagram)> sign;
   EpochMaker* maker = nullptr;  // nullptr: this key server stands alone, and each group makes its epochs itself
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
@@ -131,6 +136,8 @@ struct Member {
   std::uint64_t activated = 0;     // highest epoch it says it sends under
   std::optional<handshake::StatusReport> report;
   SteadyTime reported;
+  std::optional<handshake::LeafPosition> leaf;  // in the group's key tree; of receivers only
+  unsigned missed = 0;                          // datagrams in a row that it did not acknowledge
   bool sends() const { return (roles & handshake::sender) != 0; }
 };
 
@@ -209,6 +216,27 @@ class GroupState {
     SteadyTime deadline;
     std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
     bool told = false;              // the EpochMaker knows that nobody is awaited
+    // Receivers were told by a datagram to the group.
+    struct Announcement {
+      std::vector<Bytes> packets;  // ESP of the same datagram
+      unsigned sent = 0;           // copies
+      SteadyTime next;             // when the next copy is due, if ever
+      SteadyTime give_up;          // who has not acknowledged by then is told over its own connection
+    };
+    std::optional<Announcement> announcement = {};
+  };
+
+  // The receivers' keys for announcements.
+  struct Tree {
+    Tree(handshake::CipherSuite suite, handshake::Random& random) : keys(suite, random) {}
+    handshake::KeyTree keys;
+    std::vector<handshake::LeafPosition> left;  // by those who are gone; shut out with the next announcement
+  };
+  // How members in the tree learn of an epoch.
+  enum class Telling : std::uint8_t {
+    each,            // over their own connections; the tree stays as it is
+    each_with_path,  // likewise, and the tree has changed
+    announced,
   };
 
   // Who was given a live epoch, whatever became of its connection (H3).
@@ -240,6 +268,17 @@ class GroupState {
   void forget(std::uint64_t epoch);
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
   void rekey_soon(Moment now);
+  // group_datagram.cc
+  bool rekeys_by_datagram() const;
+  bool may_send(const handshake::PeerIdentity& member) const;
+  void seat(Member& member, Moment now);
+  void unseat(Member& member);
+  void drop_tree();
+  void send_path(const Member& member);
+  const Member* carrier(std::size_t turn) const;
+  Telling announce(const Epoch& next, std::optional<HandOver::Announcement>& out, Moment now);
+  void go_on_announcing(Moment now);
+  void give_up_announcing(Moment now);
   Result<void> admit(const handshake::PeerIdentity& member) const;
   // admit(), the certificate against the trust store of now (H8), the password against the password file of now (H7).
   Result<void> stands(const handshake::PeerIdentity& member, Moment now) const;
@@ -260,6 +299,7 @@ class GroupState {
   std::unordered_map<const MemberLink*, Member*> by_link_;         // the same: every message asks whose it is
   std::set<const MemberLink*> unswitched_;                         // connected senders below the active epoch
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
+  std::unique_ptr<Tree> tree_;
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;
   std::optional<Exclusion> exclusion_;

@@ -65,6 +65,12 @@ class FakeLink : public MemberLink {
     } else if (const auto* revoked = std::get_if<Revoked>(&message)) {
       said.push_back("revoked");
       reason = revoked->reason;
+    } else if (const auto* path = std::get_if<handshake::KeyPath>(&message)) {
+      said.push_back("path");
+      tree_path = *handshake::decode_tree_path(handshake::encode_tree_path(path->path));  // a copy
+    } else if (const auto* announce = std::get_if<handshake::Announce>(&message)) {
+      said.push_back("announce");
+      packet = announce->packet;
     } else {
       said.push_back("other");
     }
@@ -78,6 +84,8 @@ class FakeLink : public MemberLink {
   std::uint16_t first_slot = 0;
   Secret<48> premaster;
   std::string reason;
+  handshake::TreePath tree_path;
+  Bytes packet;
 };
 
 inline handshake::PeerIdentity identity(const std::string& name) {

@@ -176,6 +176,7 @@ Result<void> KeyServer::Impl::start() {
   context_.slot_bits = *slot_bits;
   context_.random = &random();
   context_.vault = &vault_;
+  context_.sign = [this](const handshake::RekeyDatagram& datagram) { return sign_datagram(*server_config_, datagram); };
   context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id,
                             std::int64_t unix_now) -> Result<void> {
     return certificates_.check(member.leaf_der, server_config_->member_trust, group_id, unix_now);

@@ -1,6 +1,10 @@
 #include "controlplane/keyserver/settings.h"
 
 #include <algorithm>
+#include <array>
+
+#include "handshake/certificate/credentials.h"
+#include "handshake/crypto/signature.h"
 
 namespace sealcast::keyserver {
 
@@ -31,6 +35,18 @@ Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const co
   server->key_server_id = config.id;
   server->realm = config.id;  // at most 64 bytes, as realm's are
   return server;
+}
+
+Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram) {
+  EVP_PKEY* const key = server.credentials->key.get();
+  std::array<std::uint16_t, handshake::kSignatureSchemes.size()> all{};
+  std::transform(handshake::kSignatureSchemes.begin(), handshake::kSignatureSchemes.end(), all.begin(),
+                 [](handshake::SignatureScheme scheme) { return static_cast<std::uint16_t>(scheme); });
+  const auto scheme = handshake::choose_scheme(key, all);
+  if (!scheme) return fail("the certificate's key makes no signature of a known scheme");
+  auto bytes = handshake::encode_rekey_datagram(datagram, key, *scheme);
+  if (!bytes) return fail(bytes.error().message());
+  return std::move(*bytes);
 }
 
 std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b) {

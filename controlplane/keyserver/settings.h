@@ -7,11 +7,15 @@
 #include "base/result.h"
 #include "controlplane/config/config.h"
 #include "handshake/endpoint.h"
+#include "handshake/keytree/rekey_datagram.h"
 
 namespace sealcast::keyserver {
 
 // Reads certificate, private key, CA and revocation list. The error is one line that names the file.
 Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config);
+
+// The datagram, signed with the certificate's key.
+Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram);
 
 // What differs and must not while the key server runs; empty: nothing.
 std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b);

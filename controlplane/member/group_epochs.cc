@@ -293,6 +293,14 @@ std::optional<GroupEpochs::View> GroupEpochs::active() const {
   return std::nullopt;
 }
 
+std::optional<handshake::GroupPolicy> GroupEpochs::policy(std::uint64_t number) const {
+  const auto found = epochs_.find(number);
+  if (found == epochs_.end()) return std::nullopt;
+  handshake::GroupPolicy policy = found->second.policy;
+  policy.slots_used = static_cast<std::uint16_t>(std::min<std::uint32_t>(found->second.real_end, 65535));
+  return policy;
+}
+
 std::vector<LiveEpoch> GroupEpochs::live() const {
   std::vector<LiveEpoch> out;
   for (const auto& [number, epoch] : epochs_)

@@ -71,6 +71,8 @@ class GroupEpochs {
   std::vector<View> views() const;  // by epoch, highest first
   std::optional<View> active() const;
   std::vector<LiveEpoch> live() const;
+  // None: not held. slots_used is how many are known to be granted by now.
+  std::optional<handshake::GroupPolicy> policy(std::uint64_t epoch) const;
   bool holds(std::uint64_t epoch) const { return epochs_.count(epoch) != 0; }
   SteadyTime lease_until() const { return lease_until_; }
   std::chrono::seconds lease() const { return lease_; }

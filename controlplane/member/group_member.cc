@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace sealcast::member {
 namespace {
@@ -106,6 +107,7 @@ GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& g
     : around_(std::move(surroundings)),
       group_(group),
       epochs_(group, around_.data_plane),
+      datagrams_(group),
       retry_(around_.io),
       backoff_(timing().backoff_first, timing().backoff_max),
       password_penalty_(timing().refused_password, timing().refused_password_max),
@@ -148,6 +150,7 @@ void GroupMember::wanted(bool now_wanted) {
 }
 
 void GroupMember::leave_link() {
+  datagrams_.left();
   if (const auto link = std::exchange(link_, nullptr)) link->close();
 }
 
@@ -267,6 +270,7 @@ void GroupMember::lost(std::string reason) {
 
 void GroupMember::on_end(LinkEnd&& end) {
   link_.reset();
+  datagrams_.left();
   if (status_.state == MemberState::joined)
     lost(std::move(end.text));
   else if (status_.state != MemberState::stopped && status_.state != MemberState::idle)
@@ -313,6 +317,7 @@ void GroupMember::on_established(handshake::Established&& established) {
   joined_at_ = time;
   keepalive_at_ = time;
   keepalives_ = 0;
+  datagrams_.joined(std::move(established.peer.leaf_der));
   asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
@@ -366,6 +371,10 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
     return {};
   }
   if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(keepalive->sequence);
+  if (auto* path = std::get_if<handshake::KeyPath>(&message))
+    return ours(path->group_id).map([&] { datagrams_.set_path(std::move(path->path)); });
+  if (const auto* announce = std::get_if<handshake::Announce>(&message))
+    return ours(announce->group_id).map([&] { handle_announce(*announce); });
   return fail("a message that only members send");
 }
 
@@ -429,6 +438,27 @@ Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
 void GroupMember::proven(SteadyTime asked) {
   proven_at_ = std::max(proven_at_, asked);
   epochs_.proven(proven_at_);
+}
+
+// It is lost like any packet where this gateway can't send it: whom it does not reach is told in another way.
+void GroupMember::handle_announce(const handshake::Announce& announce) {
+  if (!group_.sends()) return;
+  if (const auto sent = around_.data_plane.send_sealed(group_.id, announce.packet); !sent)
+    log_failure("the key server's rekey datagram was not sent on: " + sent.error().message);
+}
+
+void GroupMember::handle_datagram(const GroupDatagram& datagram, SteadyTime time) {
+  if (!link_ || status_.state != MemberState::joined) return;
+  const auto views = epochs_.views();  // highest first
+  const auto policy = views.empty() ? std::nullopt : epochs_.policy(views.front().epoch);
+  if (!policy) return;
+  const auto keying =
+      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, std::time(nullptr), time);
+  if (!keying) return;
+  if (const auto done = handle_update(*keying); !done) {
+    leave_link();
+    lost(server().text() + ": refused its rekey datagram: " + done.error().message);
+  }
 }
 
 void GroupMember::handle_revoked(const std::string& words) {
@@ -504,6 +534,8 @@ void GroupMember::report(std::uint64_t epoch) {
 
 void GroupMember::take(const DataPlaneEvents& events, SteadyTime time) {
   epochs_.slots_wanted(events.slots_wanted, time);
+  for (const GroupDatagram& datagram : events.datagrams)
+    if (datagram.group_id == group_.id) handle_datagram(datagram, time);
   for (const CounterLimit& limit : events.counter_limits) {
     if (limit.group_id != group_.id) continue;
     spdlog::warn("group \"{}\": SPI 0x{:08x} of epoch {} is near its volume limit; asking for a rekey", group_.id,

@@ -15,6 +15,7 @@
 #include "controlplane/member/link.h"
 #include "controlplane/member/member_passwords.h"
 #include "controlplane/member/member_settings.h"
+#include "controlplane/member/rekey_datagrams.h"
 
 namespace sealcast::member {
 
@@ -62,6 +63,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   };
   const Status& status() const { return status_; }
   const GroupEpochs& epochs() const { return epochs_; }
+  const RekeyDatagrams& datagrams() const { return datagrams_; }
   const config::MemberGroup& group() const { return group_; }
 
  private:
@@ -84,6 +86,8 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<void> handle_activate(std::uint64_t epoch);
   Result<void> handle_grant(const handshake::SlotGrant& grant);
   Result<void> handle_keepalive(std::uint64_t sequence);
+  void handle_announce(const handshake::Announce& announce);
+  void handle_datagram(const GroupDatagram& datagram, SteadyTime time);
   void handle_revoked(const std::string& words);
   void ask(SteadyTime time);
   void proven(SteadyTime asked);
@@ -95,6 +99,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Surroundings around_;
   const config::MemberGroup& group_;
   GroupEpochs epochs_;
+  RekeyDatagrams datagrams_;
   Status status_;
   std::shared_ptr<Link> link_;
   asio::steady_timer retry_;

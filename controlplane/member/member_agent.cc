@@ -59,6 +59,11 @@ Json status_of(const GroupMember& member, SteadyTime now) {
   out["joins"] = status.joins;
   out["failures"] = status.failures;
   out["rekeys"] = status.rekeys;
+  const RekeyDatagrams::Counts& datagrams = member.datagrams().counts();
+  out["datagrams"] = {{"taken", datagrams.taken},
+                      {"old", datagrams.old},
+                      {"refused", datagrams.refused},
+                      {"held_back", datagrams.held_back}};
   Json list = Json::array();
   const std::uint64_t active = epochs.active() ? epochs.active()->epoch : 0;
   for (const auto& view : views)

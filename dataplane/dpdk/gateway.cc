@@ -74,6 +74,9 @@ class GatewayControl final : public DataPlaneControl {
     return plane_.retire(group_id, epoch);
   }
   void drop_all_outbound() override { plane_.drop_all_outbound(); }
+  Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) override {
+    return plane_.send_sealed(group_id, esp);
+  }
   DataPlaneEvents take_events() override { return plane_.take_events(); }
   DataPlaneStatistics statistics() const override {
     DataPlaneStatistics all = plane_.statistics();

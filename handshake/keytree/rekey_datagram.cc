@@ -170,6 +170,13 @@ Outcome<void> ReceivedRekeyDatagram::verify(EVP_PKEY* key) const {
   return verify_signature(key, scheme, signature_input(signed_part), signature);
 }
 
+Outcome<void> ReceivedRekeyDatagram::verify_with(ByteView certificate) const {
+  const unsigned char* next = certificate.data();
+  const X509Ptr parsed(d2i_X509(nullptr, &next, static_cast<long>(certificate.size())));
+  if (!parsed) return refuse(Reason::internal_error, "rekey datagram: the key server's certificate can't be read");
+  return verify(X509_get0_pubkey(parsed.get()));
+}
+
 SensitiveBytes encode_tree_path(const TreePath& path) {
   Writer w;
   w.u32(path.position);

@@ -53,6 +53,8 @@ struct ReceivedRekeyDatagram {
 
   // Whether the key server of this public key made it. The owner bounds how often this is asked.
   Outcome<void> verify(EVP_PKEY* key) const;
+  // The same with the key in its certificate: DER, what follows it is not looked at.
+  Outcome<void> verify_with(ByteView certificate) const;
 };
 Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes);
 

@@ -1,5 +1,9 @@
 #include "handshake/messages/control_codec.h"
 
+#include <algorithm>
+#include <array>
+
+#include "handshake/keytree/rekey_datagram.h"
 #include "handshake/messages/keying_codec.h"
 
 namespace sealcast::handshake {
@@ -60,6 +64,14 @@ void write(Writer& out, const Revoked& message) {
 void write(Writer& out, const Keepalive& message) {
   out.u64(message.sequence);
 }
+void write(Writer& out, const KeyPath& message) {
+  out.string8(message.group_id);
+  out.vector16(encode_tree_path(message.path));
+}
+void write(Writer& out, const Announce& message) {
+  out.string8(message.group_id);
+  out.vector16(message.packet);
+}
 
 // ---- reading
 
@@ -117,6 +129,27 @@ ControlMessage read_revoked(Reader& reader) {
   return message;
 }
 
+ControlMessage read_key_path(Reader& reader) {
+  KeyPath message;
+  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  const ByteView bytes = reader.vector16(1, 0xffff, "path");
+  if (!reader.ok()) return message;
+  auto path = decode_tree_path(bytes);
+  if (path)
+    message.path = std::move(*path);
+  else
+    reader.refuse(path.error().reason, path.error().detail);
+  return message;
+}
+
+ControlMessage read_announce(Reader& reader) {
+  Announce message;
+  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  const ByteView packet = reader.vector16(1, kMaxAnnouncedPacket, "packet");
+  message.packet.assign(packet.begin(), packet.end());
+  return message;
+}
+
 ControlMessage read_body(ControlType type, Reader& reader) {
   switch (type) {
     case ControlType::group_update:
@@ -141,21 +174,32 @@ ControlMessage read_body(ControlType type, Reader& reader) {
       return read_revoked(reader);
     case ControlType::keepalive:
       return Keepalive{reader.u64("sequence")};
+    case ControlType::key_path:
+      return read_key_path(reader);
+    case ControlType::announce:
+      return read_announce(reader);
   }
   reader.refuse(Reason::control_unknown_type, "type " + std::to_string(static_cast<int>(type)));
   return Keepalive{};
 }
 
+// In the order of the variant's alternatives.
+constexpr std::array kTypes = {
+    ControlType::group_update, ControlType::group_update_ack, ControlType::activate,   ControlType::activate_ack,
+    ControlType::retire,       ControlType::slot_request,     ControlType::slot_grant, ControlType::status_report,
+    ControlType::leave,        ControlType::revoked,          ControlType::keepalive,  ControlType::key_path,
+    ControlType::announce,
+};
+static_assert(kTypes.size() == std::variant_size_v<ControlMessage>);
+
 bool known(std::uint8_t type) {
-  return type >= static_cast<std::uint8_t>(ControlType::group_update) &&
-         type <= static_cast<std::uint8_t>(ControlType::keepalive);
+  return std::find(kTypes.begin(), kTypes.end(), ControlType{type}) != kTypes.end();
 }
 
 }  // namespace
 
 ControlType type_of(const ControlMessage& message) {
-  // The variant's alternatives stand in the order of their types.
-  return ControlType{static_cast<std::uint8_t>(message.index() + 1)};
+  return kTypes[message.index()];
 }
 
 std::string_view name(ControlType type) {
@@ -182,6 +226,10 @@ std::string_view name(ControlType type) {
       return "Revoked";
     case ControlType::keepalive:
       return "Keepalive";
+    case ControlType::key_path:
+      return "KeyPath";
+    case ControlType::announce:
+      return "Announce";
   }
   return "unknown control message";
 }
@@ -193,6 +241,8 @@ bool may_send(Side side, ControlType type) {
     case ControlType::retire:
     case ControlType::slot_grant:
     case ControlType::revoked:
+    case ControlType::key_path:
+    case ControlType::announce:
       return side == Side::server;
     case ControlType::group_update_ack:
     case ControlType::activate_ack:

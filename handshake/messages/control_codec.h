@@ -22,10 +22,13 @@ enum class ControlType : std::uint8_t {
   leave = 9,
   revoked = 10,
   keepalive = 11,
+  key_path = 0x81,
+  announce = 0x82,
 };
 
 inline constexpr std::uint8_t kOptionalControl = 0x80;         // unknown types with this bit are ignored and counted
 inline constexpr std::size_t kMaxControlMessage = 128 * 1024;  // body; a GroupUpdate with every floor fits
+inline constexpr std::size_t kMaxAnnouncedPacket = 1400;       // bytes of ESP: fits into every black MTU in use
 inline constexpr std::uint8_t kGroupUpdateVersion = 1;
 
 ControlType type_of(const ControlMessage& message);

@@ -236,7 +236,7 @@ TEST(Parse1, VectorBounds) {
 
 TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
   for (int type = 0; type < 256; ++type) {
-    if (type >= 1 && type <= 11) continue;
+    if ((type >= 1 && type <= 11) || type == 0x81 || type == 0x82) continue;
     const auto decoded = decode_control(static_cast<std::uint8_t>(type), Bytes{1, 2, 3});
     if ((type & 0x80) != 0) {
       ASSERT_TRUE(decoded) << type;
@@ -245,6 +245,38 @@ TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
       ASSERT_FALSE(decoded) << type;
       EXPECT_EQ(decoded.error().reason, Reason::control_unknown_type);
     }
+  }
+}
+
+TEST(Control, KeyPathAndAnnounceAreOptionalAndReadBackTheSame) {
+  KeyPath path{"tv", {}};
+  path.path.position = 5;
+  for (int level = 0; level < 4; ++level) {
+    path.path.levels.emplace_back();
+    if (level == 2) continue;  // a key nobody has yet
+    auto& key = path.path.levels.back().emplace();
+    key.step = static_cast<std::uint32_t>(level);
+    key.seed.data()[0] = static_cast<std::uint8_t>(level + 1);
+  }
+  const auto bytes = encode(ControlMessage(std::move(path)));
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ((*bytes)[0], 0x81);
+  const auto back = decode_control(0x81, ByteView(*bytes).subspan(4));
+  ASSERT_TRUE(back && *back);
+  EXPECT_EQ(*encode(**back), *bytes);
+  EXPECT_FALSE(decode_control(0x81, ByteView(*bytes).subspan(4, bytes->size() - 5)));
+
+  const auto announce = encode(ControlMessage(Announce{"tv", Bytes(kMaxAnnouncedPacket, 7)}));
+  ASSERT_TRUE(announce);
+  EXPECT_EQ((*announce)[0], 0x82);
+  const auto heard = decode_control(0x82, ByteView(*announce).subspan(4));
+  ASSERT_TRUE(heard && *heard);
+  EXPECT_EQ(std::get<Announce>(**heard).packet, Bytes(kMaxAnnouncedPacket, 7));
+  const auto large = encode(ControlMessage(Announce{"tv", Bytes(kMaxAnnouncedPacket + 1, 7)}));
+  EXPECT_FALSE(decode_control(0x82, ByteView(*large).subspan(4)));
+  for (const auto type : {ControlType::key_path, ControlType::announce}) {
+    EXPECT_TRUE(may_send(Side::server, type));
+    EXPECT_FALSE(may_send(Side::client, type));
   }
 }
 

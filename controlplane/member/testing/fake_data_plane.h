@@ -93,6 +93,10 @@ class FakeDataPlane : public DataPlaneControl {
     for (auto& [key, entry] : held)
       entry.outbound.clear();
   }
+  Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) override {
+    sealed.emplace_back(group_id, esp);
+    return {};
+  }
   DataPlaneEvents take_events() override { return std::exchange(events, {}); }
   DataPlaneStatistics statistics() const override { return stats; }
 
@@ -108,6 +112,7 @@ class FakeDataPlane : public DataPlaneControl {
   std::map<std::string, SteadyTime> lease;
   int lease_extensions = 0;
   bool fail_next_install = false;
+  std::vector<std::pair<std::string, std::vector<std::uint8_t>>> sealed;  // by group: what was to be sent on black
   DataPlaneEvents events;
   DataPlaneStatistics stats;
 
