@@ -126,7 +126,7 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::bad_tag, "bad_tag", "the ICV is wrong"},
     {DropReason::bad_padding, "bad_padding", "authenticated, but the ESP padding is not 1, 2, 3, ..."},
     {DropReason::bad_next_header, "bad_next_header",
-     "authenticated, but the next header names no packet that this mode carries"},
+     "the next header names no packet that this mode carries: a dummy packet, or the gateways' own datagrams"},
     {DropReason::bad_inner_packet, "bad_inner_packet", "authenticated, but the inner IP header is wrong"},
     {DropReason::outer_inner_mismatch, "outer_inner_mismatch", "the outer addresses differ from the inner ones"},
     {DropReason::nested_esp, "nested_esp", "authenticated, but the inner packet is ESP or AH again"},

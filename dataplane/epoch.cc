@@ -153,12 +153,13 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
                   " was in use before in this epoch; expected a slot never used");
     auto sa = Locked<SealingSa>::make(store.sealing);
     if (!sa) return tl::unexpected<Error>(sa.error());
+    // Before anything can fail: the ledger counts what a number says when an SA ends.
+    (*sa)->next_number.set(1);
     KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
       return tl::unexpected<Error>(ok.error());
     keyed->obey(epoch.rules);
     keyed->worker = static_cast<std::uint32_t>(made.size());
-    keyed->next_number.set(1);
     made.push_back(std::move(keyed));
   }
   return made;

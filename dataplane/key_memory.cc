@@ -7,8 +7,9 @@ namespace sealcast::dataplane {
 
 Result<void*> KeyMemory::allocate() {
   if (free_.empty()) {
-    auto arena =
-        LockedArena::create(std::max(arenas_.size() < small_arenas ? arena_bytes : large_arena_bytes, slot_bytes_));
+    const std::size_t small = std::max(arena_bytes, slot_bytes_);
+    auto arena = LockedArena::create(arenas_.size() < small_arenas ? small : std::max(large_arena_bytes, slot_bytes_));
+    if (!arena && arenas_.size() >= small_arenas) arena = LockedArena::create(small);
     if (!arena) return tl::unexpected<Error>(arena.error());
     auto* base = static_cast<std::uint8_t*>(arena->data());
     const std::size_t slots = arena->size() / slot_bytes_;

@@ -290,6 +290,20 @@ TEST(Transport, H16_WhatComesOutMatchesTheSelectors) {
   expect_drop(opened(udp(1, 5000, pattern(9)), other), DropReason::selector_mismatch);
 }
 
+TEST(Transport, WhatReceiversWouldNotTakeForTrafficIsNotSealed) {
+  Harness path;
+  path.install(both_families(EspMode::transport));
+  for (const std::uint8_t number : {std::uint8_t{59}, group_datagram_next_header}) {
+    Ipv4Fields v4;
+    v4.protocol = number;
+    expect_drop(path.red(ethernet(ipv4(v4, pattern(20)))), DropReason::bad_next_header);
+    Ipv6Fields v6;
+    v6.next_header = number;
+    expect_drop(path.red(ethernet(ipv6(v6, pattern(20)), {}, 0x86dd)), DropReason::bad_next_header);
+  }
+  EXPECT_EQ(path.red(udp_frame(20)).verdict, Verdict::forward);
+}
+
 TEST(Transport, ARefusedPacketsTextIsNotInItsBuffer) {
   Harness path;
   path.install(both_families(EspMode::transport));

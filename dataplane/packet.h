@@ -28,6 +28,7 @@ inline constexpr std::uint8_t protocol_ipv6 = 41;  // as ESP's next header: tunn
 inline constexpr std::uint8_t protocol_esp = 50;
 inline constexpr std::uint8_t protocol_ah = 51;
 inline constexpr std::uint8_t protocol_icmpv6 = 58;
+inline constexpr std::uint8_t dummy_next_header = 59;  // of ESP: RFC 4303 §2.6
 
 // An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the
 // family and look at the addresses of theirs only. Not initialised: zeroing it cost a third of the path. The parsers

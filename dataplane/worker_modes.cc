@@ -107,7 +107,7 @@ void Worker::seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) n
 // address on the way to another one of the group is not noticed. docs/dataplane.md says so.
 template <typename Family>
 DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t text_bytes) noexcept {
-  constexpr std::uint8_t hop_by_hop = 0, routing = 43, fragment = 44, nothing = 59;
+  constexpr std::uint8_t hop_by_hop = 0, routing = 43, fragment = 44;
   const Scratch& scratch = *scratch_;
   const aead::OpenItem& item = scratch.open.items[i];
   OpeningSa& sa = *scratch.open.sas[i];
@@ -115,7 +115,7 @@ DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t t
   if (next_header == protocol_esp || next_header == protocol_ah) return DropReason::nested_esp;
   if (next_header == group_datagram_next_header) return take_datagram(i, text_bytes);
   // RFC 4303 §2.6: 59 is a dummy packet. Headers that routers look at have no place behind ESP.
-  if (next_header == nothing) return DropReason::bad_next_header;
+  if (next_header == dummy_next_header) return DropReason::bad_next_header;
   if (Family::family == 6 && (next_header == hop_by_hop || next_header == routing || next_header == fragment))
     return DropReason::bad_next_header;
 

@@ -109,7 +109,13 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
   }
 
   // RFC 4303 §3.1.1: transport mode takes whole packets only.
-  if (mode == EspMode::transport && packet.fragment) return charge(*sa, DropReason::fragment);
+  if (mode == EspMode::transport) {
+    if (packet.fragment) return charge(*sa, DropReason::fragment);
+    // Receivers would take it for a dummy packet (RFC 4303 §2.6), or for the key server's word.
+    const std::uint8_t next_header = ip[packet.esp_field];
+    if (next_header == dummy_next_header || next_header == group_datagram_next_header)
+      return charge(*sa, DropReason::bad_next_header);
+  }
   const std::uint8_t outer_family = rules.outer_family(Family::family);
   const std::uint32_t sealed = sealed_bytes(mode, outer_family, packet.total_bytes);
   if (sealed > black_limit_) return charge(*sa, too_big_to_seal(frame, Packet(packet), *sa, now_tsc));

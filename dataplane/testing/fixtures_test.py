@@ -212,7 +212,7 @@ class Seals(Table):
         self.seals(path, "UDP checksum 0 over IPv4", ref.ipv4(ref.udp(data(20), sum_=0)), make4)
         self.seals(path, "TCP-like protocol", ref.ipv4(data(20), proto=6), make4)
         self.seals(path, "an IP packet without payload", ref.ipv4(b"", proto=99), make4)
-        self.seals(path, "an IPv6 packet without payload", ref.ipv6(b"", proto=59), make6)
+        self.seals(path, "an IPv6 packet without payload", ref.ipv6(b"", proto=99), make6)
         self.seals(path, "the group's last address", tv4(dst="239.1.1.255"), make4)
         self.seals(path, "the group's first address", tv4(dst="239.1.1.0"), make4)
 

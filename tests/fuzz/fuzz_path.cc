@@ -144,7 +144,7 @@ class World {
       require(std::equal(after.packet.begin() + (v4(after) ? 20 : 40), after.packet.end(),
                          before.packet.begin() + (v4(after) ? 20 : 40)));
     } else {
-      // In transport mode "no next header" is a dummy packet's (RFC 4303 §2.6), and IPv6's headers are not for IPv4.
+      // In transport mode IPv6's headers are not for IPv4.
       require(opened.verdict == Verdict::drop &&
               (opened.reason == DropReason::fragment_orphan || opened.reason == DropReason::bad_fragment ||
                (transport_ && opened.reason == DropReason::bad_next_header)));

@@ -101,6 +101,7 @@ int main(int argc, char** argv) {
   save_message("Alert", 21, Bytes{2, 40});
   save_message("MulticastExtension", 22, *encode_multicast_extension({true, std::vector<std::string>{"tv"}}));
   std::vector<ControlMessage> all;
+  all.reserve(32);  // growing it makes g++ 12 see writes that are not there
   all.emplace_back(GroupUpdate{clone(world.authority.keying)});
   all.emplace_back(GroupUpdateAck{"tv", 1});
   all.emplace_back(Activate{"tv", 1});
