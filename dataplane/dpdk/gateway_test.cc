@@ -145,6 +145,44 @@ TEST_F(Gateway, RecordedStreamIsSealedAndOpenedByteForByte) {
   EXPECT_EQ(read_pcap(at("out.pcap")), plain);
 }
 
+// 802.1Q, and 802.1ad outside it (QinQ): the tags stay in front of ESP and behind opening.
+TEST_F(Gateway, RecordedTaggedStreamKeepsItsTags) {
+  std::vector<Bytes> plain;
+  const std::vector<std::vector<std::uint16_t>> tags = {{}, {7}, {100, 7}, {0xe00 + 1}, {4094, 4095}};
+  for (const auto& vlans : tags)
+    for (const std::size_t bytes : {0, 18, 400, 1400}) {
+      plain.push_back(testing::ethernet(testing::ipv4({}, testing::udp(1, 5000, testing::pattern(bytes))), vlans));
+      plain.push_back(testing::ethernet(testing::ipv4({}, testing::udp(2, 5000, testing::pattern(bytes))), vlans));
+    }
+  ASSERT_TRUE(write_pcap(at("in.pcap"), plain));
+  {
+    auto sender = gateway(options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap")), 0, 8);
+    ASSERT_TRUE(sender);
+    ASSERT_TRUE(sender->start());
+    EXPECT_TRUE(eventually([&] { return sender->control().statistics().sealed == plain.size(); }))
+        << all_drops(*sender);
+    sender->stop();
+  }
+  const auto sealed = read_pcap(at("black.pcap"));
+  ASSERT_TRUE(sealed);
+  ASSERT_EQ(sealed->size(), plain.size());
+  for (std::size_t i = 0; i < plain.size(); ++i) {
+    const Bytes &before = plain[i], &after = (*sealed)[i];
+    const std::size_t link = 14 + 4 * tags[i / 8].size();
+    EXPECT_EQ(Bytes(after.begin(), after.begin() + static_cast<std::ptrdiff_t>(link)),
+              Bytes(before.begin(), before.begin() + static_cast<std::ptrdiff_t>(link)))
+        << i;
+    EXPECT_EQ(after[link + 9], 50) << i;
+  }
+  auto receiver = gateway(options("pcap:," + at("out.pcap"), "pcap:" + at("black.pcap")), 8, 0);
+  ASSERT_TRUE(receiver);
+  ASSERT_TRUE(receiver->start());
+  EXPECT_TRUE(eventually([&] { return receiver->control().statistics().opened == plain.size(); }))
+      << all_drops(*receiver);
+  receiver->stop();
+  EXPECT_EQ(read_pcap(at("out.pcap")), plain);
+}
+
 TEST_F(Gateway, H10_WithoutKeysNothingLeavesInClear) {
   ASSERT_TRUE(write_pcap(at("in.pcap"), {100, udp_frame(200)}));
   auto made = GatewayDataPlane::create(options("pcap:" + at("in.pcap"), "pcap:," + at("black.pcap")));

@@ -243,6 +243,29 @@ TEST_P(DeletedInterface, IsOpenedAgainWithoutLossOfStateAndSaidOnce) {
   EXPECT_EQ(times, 2U) << "once for each time it went:\n" << log;
 }
 
+// A cable pulled and put in again, on either side: nothing is lost but what was on its way.
+TEST_P(DeletedInterface, ALinkThatWasDownGoesOnWhereItStopped) {
+  const std::string kind = GetParam();
+  auto home = home_gateway(kind + home_.near(), "memif:" + at("m") + "?role=server");
+  auto studio = studio_gateway(kind + studio_.near(), "memif:" + at("m"));
+  ASSERT_TRUE(stands(*studio, "red 1 black 1") && stands(*home, "red 1 black 1")) << state(*studio, *home);
+  Receiver receiver(home_, "10.77.2.2");
+  Sender sender(studio_, "10.77.1.2", 300us);
+  ASSERT_TRUE(flows(receiver, 500)) << state(*studio, *home);
+  for (const std::string& end : {studio_.near(), home_.near()}) {
+    ASSERT_TRUE(command("ip link set " + end + " down"));
+    const std::uint64_t before = receiver.distinct();
+    std::this_thread::sleep_for(700ms);
+    EXPECT_LT(receiver.distinct() - before, 200U) << end << " was not down";
+    ASSERT_TRUE(command("ip link set " + end + " up"));
+    ASSERT_TRUE(flows(receiver, 500)) << end << ": " << state(*studio, *home);
+  }
+  ASSERT_TRUE(stands(*studio, "red 1 black 1") && stands(*home, "red 1 black 1")) << state(*studio, *home);
+  EXPECT_EQ(receiver.damaged(), 0U);
+  EXPECT_EQ(receiver.total(), receiver.distinct());
+  no_number_came_twice(*home);
+}
+
 std::string kind_name(const ::testing::TestParamInfo<const char*>& kind) {
   return std::string(kind.param).starts_with("af_p") ? "AfPacket" : "AfXdp";
 }
