@@ -3,18 +3,14 @@
 #include <unistd.h>
 
 #include <array>
-#include <asio/ip/tcp.hpp>
 #include <asio/steady_timer.hpp>
-#include <cerrno>
 #include <ctime>
 #include <map>
 #include <optional>
-#include <unordered_map>
 
 #include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/cluster_seat.h"
-#include "controlplane/keyserver/peer_address.h"
-#include "controlplane/keyserver/session.h"
+#include "controlplane/keyserver/connections.h"
 #include "controlplane/keyserver/settings.h"
 #include "controlplane/keyserver/standard_answer.h"
 #include "controlplane/keyserver/standing_certificates.h"
@@ -24,28 +20,14 @@ namespace sealcast::keyserver {
 namespace {
 
 using asio::error_code;
-using asio::ip::tcp;
 using namespace std::chrono_literals;
 
-constexpr auto accept_pause = 100ms;  // when the system has no descriptor or memory left
-// Of each kind of line that anybody can cause (H13): at most about 8,700 a day, some 2 MB.
-constexpr std::uint32_t log_lines_at_once = 20;
-constexpr auto log_line_every = 10s;
-constexpr int backlog = 4096;    // as many as the kernel holds by default (net.core.somaxconn)
 constexpr auto clock_jump = 2s;  // as for members: a larger one means a resumed snapshot
 
 std::chrono::nanoseconds read_clock(clockid_t clock) {
   timespec time{};
   clock_gettime(clock, &time);
   return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
-
-tcp::endpoint endpoint_of(const config::ListenAddress& listen) {
-  const IpAddress& address = listen.address;
-  if (address.family == 4) return {asio::ip::address_v4(load_be<std::uint32_t>(address.bytes.data())), listen.port};
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy(address.bytes.begin(), address.bytes.end(), bytes.begin());
-  return {asio::ip::address_v6(bytes), listen.port};
 }
 
 }  // namespace
@@ -55,12 +37,12 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
       : io_(io), config_(std::move(config)), options_(std::move(options)) {
     standard_answer_ = keyserver::standard_answer(config_.id);
-    turns_ = std::make_shared<HandshakeTurns>(io_);
+    connections_ = std::make_shared<Connections>(io_, config_, *this);
   }
 
   Result<void> start();
   void stop();
-  std::uint16_t port(config::Carriage carriage) const;
+  std::uint16_t port(config::Carriage carriage) const { return connections_->port(carriage); }
   Result<void> rekey(const std::string& group_id);
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
@@ -74,17 +56,21 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   bool serving() const override { return !seat_ || seat_->serving(); }
   GroupState* find_group_state(const std::string& group_id) override;
   void group_changed(GroupState& group) override;
-  void handshake_completed(handshake::Flow flow) override;
-  void standard_client_answered(const std::string& address, const std::string& why) override;
-  void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override;
-  void session_over(Session& session) override;
+  void handshake_completed(handshake::Flow flow) override { connections_->handshake_completed(flow); }
+  void standard_client_answered(const std::string& address, const std::string& why) override {
+    connections_->standard_client_answered(address, why);
+  }
+  void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override {
+    connections_->handshake_failed(reason, address, detail);
+  }
+  void session_over(Session& session) override { connections_->over(session); }
   std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const override {
     return carriage == config::Carriage::tls ? server_config_ : isakmp_config_;
   }
   CookieJar& cookies() override { return *cookies_; }
   PasswordGate* passwords() override { return gate_.get(); }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
-  HandshakeTurns& turns() override { return *turns_; }
+  HandshakeTurns& turns() override { return connections_->turns(); }
   ByteSpan scratch() override { return scratch_; }
   const std::string& standard_answer() const override { return standard_answer_; }
   std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
@@ -101,17 +87,6 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
         : state(std::move(config), context), timer(io) {}
   };
 
-  struct Listener {
-    config::Carriage carriage;
-    tcp::acceptor acceptor;
-    asio::steady_timer timer;
-    std::uint16_t port = 0;
-    Listener(config::Carriage carried, asio::io_context& io) : carriage(carried), acceptor(io), timer(io) {}
-  };
-
-  Result<void> listen();
-  Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
-  std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
   void use(std::shared_ptr<const handshake::ServerConfig> config);
   Result<void> open_state();
   Result<void> read_revocations();
@@ -119,16 +94,11 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
-  void accept(Listener& listener);
-  void accepted(tcp::socket socket, config::Carriage carriage);
-  bool may_log(std::string_view kind, std::string* line);
-  void log_failure(std::string_view kind, std::string line);
   std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
   config::KeyserverConfig config_;
   KeyServerOptions options_;
-  std::vector<std::unique_ptr<Listener>> listeners_;  // filled once
   std::string standard_answer_;
   std::shared_ptr<const handshake::ServerConfig> server_config_;
   std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
@@ -141,11 +111,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::vector<store::Revocation> revocations_;  // as in the store
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
-  std::shared_ptr<HandshakeTurns> turns_;
-  std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
-  std::unordered_map<std::string, std::uint32_t> per_address_;
-  Counters counters_;
-  LineBudget strangers_lines_{log_lines_at_once, log_line_every};
+  std::shared_ptr<Connections> connections_;
   SteadyTime started_{};
   std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
   bool running_ = false;
@@ -169,8 +135,11 @@ Result<void> KeyServer::Impl::start() {
   const auto slot_bits = config::spi_slot_bits(config_.spi_range, config_.groups.size());
   if (!slot_bits)
     return give_up({"keyserver.spi_range is too small for " + std::to_string(config_.groups.size()) + " groups"});
-  if (auto listening = listen(); !listening) return give_up(listening.error());
+  if (auto listening = connections_->listen(); !listening) return give_up(listening.error());
 
+  if (config_.listen_isakmp)
+    cookies_ =
+        std::make_shared<CookieJar>(io_, random(), options_.cookie_rotation.value_or(CookieJar::rotation_period));
   context_.key_server_id = config_.id;
   context_.spi_range = config_.spi_range;
   context_.slot_bits = *slot_bits;
@@ -200,14 +169,13 @@ Result<void> KeyServer::Impl::start() {
   running_ = true;
   std::string places;
   for (const auto carriage : {config::Carriage::tls, config::Carriage::isakmp}) {
-    if (const auto at = listening(carriage))
+    if (const auto at = connections_->listening(carriage))
       places += std::string(carriage == config::Carriage::tls ? " listen=" : " listen_isakmp=") + at->text();
   }
   audit("started id=" + escaped(config_.id) + places + " groups=" + std::to_string(groups_.size()) +
         " slot_bits=" + std::to_string(*slot_bits));
   if (cookies_) cookies_->start();
-  for (const auto& listener : listeners_)
-    accept(*listener);
+  connections_->accept();
   if (seat_) seat_->start();
   return {};
 }
@@ -263,71 +231,12 @@ void KeyServer::Impl::use(std::shared_ptr<const handshake::ServerConfig> config)
   isakmp_config_ = std::move(multicast_only);
 }
 
-Result<void> KeyServer::Impl::listen() {
-  if (!config_.listen && !config_.listen_isakmp)
-    return fail("expected keyserver.listen, keyserver.listen_isakmp or both, got neither");
-  if (config_.listen)
-    if (auto done = listen(config::Carriage::tls, *config_.listen); !done) return done;
-  if (config_.listen_isakmp) {
-    if (auto done = listen(config::Carriage::isakmp, *config_.listen_isakmp); !done) {
-      listeners_.clear();
-      return done;
-    }
-    cookies_ =
-        std::make_shared<CookieJar>(io_, random(), options_.cookie_rotation.value_or(CookieJar::rotation_period));
-  }
-  return {};
-}
-
-Result<void> KeyServer::Impl::listen(config::Carriage carriage, const config::ListenAddress& at) {
-  const tcp::endpoint place = endpoint_of(at);
-  auto listener = std::make_unique<Listener>(carriage, io_);
-  tcp::acceptor& acceptor = listener->acceptor;
-  error_code error;
-  acceptor.open(place.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(place, error);
-  if (!error) acceptor.listen(backlog, error);
-  if (!error) acceptor.non_blocking(true, error);
-  if (!error) listener->port = acceptor.local_endpoint(error).port();
-  if (error) {
-    std::string hint;
-    if (error == asio::error::address_in_use) hint = ": another program (another key server?) listens there";
-    if (error.value() == EADDRNOTAVAIL) hint = ": this machine has no such address";
-    if (error == asio::error::access_denied) hint = ": ports below 1024 need the right to bind them";
-    return fail("can't listen at " + at.text() + ": " + error.message() + hint);
-  }
-  listeners_.push_back(std::move(listener));
-  return {};
-}
-
-std::uint16_t KeyServer::Impl::port(config::Carriage carriage) const {
-  for (const auto& listener : listeners_)
-    if (listener->carriage == carriage) return listener->port;
-  return 0;
-}
-
-std::optional<config::ListenAddress> KeyServer::Impl::listening(config::Carriage carriage) const {
-  auto place = carriage == config::Carriage::tls ? config_.listen : config_.listen_isakmp;
-  if (place) place->port = port(carriage);
-  return place;
-}
-
 void KeyServer::Impl::stop() {
   if (!running_) return;
   running_ = false;
-  error_code ignored;
-  for (const auto& listener : listeners_) {
-    listener->acceptor.close(ignored);
-    listener->timer.cancel();
-  }
   if (cookies_) cookies_->stop();
-  turns_->stop();
-  for (auto& [session, owner] : sessions_)
-    session->detach();
-  sessions_.clear();
+  connections_->stop();
   gate_.reset();  // waits for the hashes under way
-  per_address_.clear();
   if (seat_) seat_->leave();
   groups_.clear();  // wipes every premaster
   store_.reset();
@@ -337,92 +246,6 @@ void KeyServer::Impl::stop() {
 
 void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {
   groups_[config.id] = std::make_unique<Group>(config, context_, io_);
-}
-
-// ---------------------------------------------------------------- connections
-
-void KeyServer::Impl::accept(Listener& listener) {
-  listener.acceptor.async_accept([weak = weak_from_this(), &listener](const error_code& error, tcp::socket socket) {
-    const auto self = weak.lock();
-    if (!self || !self->running_ || error == asio::error::operation_aborted) return;
-    if (!error) {
-      self->accepted(std::move(socket), listener.carriage);
-      if (!self->turns_->crowded()) return self->accept(listener);
-      // The others wait in the backlog, and when that is full, where they are (H13).
-      return self->turns_->call_when_room([weak, &listener] {
-        const auto again = weak.lock();
-        if (again && again->running_) again->accept(listener);
-      });
-    }
-    // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
-    self->log_failure("accept_failed", "accept_failed why=" + escaped(error.message()));
-    listener.timer.expires_after(accept_pause);
-    listener.timer.async_wait([weak, &listener](const error_code& cancelled) {
-      const auto again = weak.lock();
-      if (again && again->running_ && !cancelled) again->accept(listener);
-    });
-  });
-}
-
-void KeyServer::Impl::accepted(tcp::socket socket, config::Carriage carriage) {
-  error_code error;
-  const tcp::endpoint peer = socket.remote_endpoint(error);
-  if (error) return;  // gone already
-  const std::string host = peer.address().to_string();
-  const char* full = serving() ? nullptr : "cut_off";
-  if (!full && sessions_.size() >= config_.max_connections) full = "max_connections";
-  const std::string counted = counted_address(host).text();
-  std::uint32_t& from_here = per_address_[counted];
-  if (!full && from_here >= config_.max_connections_per_address) full = "max_connections_per_address";
-  if (full) {
-    if (from_here == 0) per_address_.erase(counted);
-    ++counters_.refused[full];
-    log_failure(full, "connection_refused address=" + host + " why=" + full);
-    return;  // the socket closes
-  }
-  ++from_here;
-  const std::string address = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
-  auto session = std::make_shared<Session>(std::move(socket), address, host, *this);
-  sessions_.emplace(session.get(), session);
-  session->start(carriage);
-}
-
-void KeyServer::Impl::session_over(Session& session) {
-  const auto found = sessions_.find(&session);
-  if (found == sessions_.end()) return;
-  const auto counted = per_address_.find(counted_address(session.host()).text());
-  if (counted != per_address_.end() && --counted->second == 0) per_address_.erase(counted);
-  sessions_.erase(found);
-}
-
-void KeyServer::Impl::handshake_completed(handshake::Flow flow) {
-  if (flow == handshake::Flow::standard || flow == handshake::Flow::standard_mutual)
-    ++counters_.standard_clients;
-  else
-    ++counters_.handshakes_completed;
-}
-
-void KeyServer::Impl::handshake_failed(const std::string& reason, const std::string& address,
-                                       const std::string& detail) {
-  ++counters_.failed[reason];
-  log_failure(reason, "handshake_failed address=" + address + " reason=" + reason + " why=" + escaped(detail));
-}
-
-void KeyServer::Impl::standard_client_answered(const std::string& address, const std::string& why) {
-  std::string line = "standard_client address=" + address + (why.empty() ? "" : " why=" + escaped(why));
-  if (may_log("standard_client", &line)) audit(line);
-}
-
-// True: the line may be logged; how many of its kind were not, is at its end.
-bool KeyServer::Impl::may_log(std::string_view kind, std::string* line) {
-  std::uint64_t held_back = 0;
-  if (!strangers_lines_.pass(kind, std::chrono::steady_clock::now(), &held_back)) return false;
-  if (held_back) *line += " not_logged_before=" + std::to_string(held_back);
-  return true;
-}
-
-void KeyServer::Impl::log_failure(std::string_view kind, std::string line) {
-  if (may_log(kind, &line)) audit_warning(line);
 }
 
 // ---------------------------------------------------------------- groups
@@ -584,11 +407,11 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
 
 std::string KeyServer::Impl::status_json() const {
   StatusInput input{config_.id,
-                    listening(config::Carriage::tls),
-                    listening(config::Carriage::isakmp),
+                    connections_->listening(config::Carriage::tls),
+                    connections_->listening(config::Carriage::isakmp),
                     started_,
-                    sessions_.size(),
-                    counters_,
+                    connections_->count(),
+                    connections_->counters(),
                     {},
                     cookies_.get(),
                     gate_.get()};
