@@ -2,6 +2,7 @@
 // Time is handed in, messages go out through MemberLink, numbers come from the store.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -109,6 +110,8 @@ struct Epoch {
   std::map<std::string, std::uint32_t> granted;   // slots per member, for the quota
   std::map<std::uint16_t, std::uint64_t> floors;  // slot -> next number its holder last reported
   std::uint32_t slots_used() const { return policy.slots_used; }
+  // Slots it can hand out; the wire's slots_used counts them in 16 bits.
+  std::uint32_t capacity() const { return std::min<std::uint32_t>(1U << policy.spi_slot_bits, 65535); }
 };
 
 struct SlotRun {
