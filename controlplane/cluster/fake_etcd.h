@@ -58,8 +58,7 @@ class FakeStore {
   // The lease ends, and its keys with it.
   void end_lease(std::int64_t lease) {
     leases.erase(lease);
-    std::erase_if(keys, [&](const auto& entry) { return lease != 0 && entry.second.lease == lease; });
-    ++revision;
+    if (std::erase_if(keys, [&](const auto& entry) { return lease != 0 && entry.second.lease == lease; })) ++revision;
   }
 
   std::map<std::string, Value> keys;
@@ -126,11 +125,14 @@ class FakeEtcd final : public etcd::Etcd {
 
   // Answers what was asked so far and what the answers ask, in order.
   void answer() {
-    while (!waiting_.empty()) {
-      auto next = std::move(waiting_.front());
-      waiting_.erase(waiting_.begin());
-      next();
-    }
+    while (!waiting_.empty())
+      answer_one();
+  }
+  void answer_one() {
+    if (waiting_.empty()) return;
+    auto next = std::move(waiting_.front());
+    waiting_.erase(waiting_.begin());
+    next();
   }
   std::size_t waiting() const { return waiting_.size(); }
 

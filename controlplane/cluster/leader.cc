@@ -33,6 +33,7 @@ void Node::lead() {
   const Moment now = host_.now();
   Transaction make;
   make.compares = {{Compare::What::created, keys_.leader(), session_->leader_created}, still_here(), same_generation()};
+  vouch(make.success);
   used_.clear();
   for (const std::string& id : host_.groups()) {
     lead_group(id, groups_[id], now, make);

@@ -73,7 +73,8 @@ Result<Memory> Memory::load(const std::string& path) {
     good = static_cast<bool>(in >> member >> group >> since) && unhex(member, whom.first) && unhex(group, whom.second);
     if (good) memory.revoked[whom] = since;
   }
-  if (!good || !(in >> end) || end != "end")
+  if (good && in >> end && end == "lease") good = static_cast<bool>(in >> memory.lease >> end);
+  if (!good || end != "end")
     return fail("state file " + path +
                 ": expected what a key server of a cluster remembers, got something else. Without the file it starts, "
                 "too: then, where it is alone, all groups get new epochs");
@@ -86,6 +87,7 @@ Result<void> Memory::save(const std::string& path) const {
       << etcd_cluster << " " << revision << " " << highest_epoch << " " << last_prefix << " " << revoked.size() << "\n";
   for (const auto& [whom, since] : revoked)
     out << hex(whom.first) << " " << hex(whom.second) << " " << since << "\n";
+  if (lease) out << "lease " << lease << "\n";
   out << "end\n";
   return write_file_atomically(path, as_bytes(out.str()), 0600, IfExists::replace);
 }

@@ -17,6 +17,7 @@ struct Memory {
   std::int64_t revision = 0;  // 0: there was no file
   std::uint64_t highest_epoch = 0;
   std::uint32_t last_prefix = 0;  // its SPIs: after those there are none that a lost epoch may still have
+  std::int64_t lease = 0;         // of the last session, which nobody needs any more; 0: none
   std::map<std::pair<std::string, std::string>, std::int64_t> revoked;  // by member and group: since
 
   // A missing file is an empty memory; one that is not exactly as written is an error.

@@ -2,6 +2,7 @@
 #include "controlplane/cluster/node.h"
 
 #include <algorithm>
+#include <set>
 
 namespace sealcast::cluster {
 
@@ -73,7 +74,11 @@ bool Node::serving() const {
 }
 
 void Node::leave() {
-  if (session_) etcd_.revoke(session_->lease);
+  if (session_) {
+    etcd_.revoke(session_->lease);
+    memory_.lease = 0;
+    memory_changed_ = true;
+  }
   guard_ = std::make_shared<int>(0);
   session_.reset();
   save_memory();
@@ -83,6 +88,8 @@ void Node::leave() {
 
 void Node::begin_session() {
   starting_ = true;
+  // What is left of the session before would be waited for.
+  if (memory_.lease) etcd_.revoke(memory_.lease);
   etcd_.grant(settings_.lease_ttl, mine(&Node::on_granted, host_.now().steady));
 }
 
@@ -91,22 +98,17 @@ void Node::on_granted(Result<etcd::Lease>&& lease, SteadyTime) {
   pending_lease_ = lease->id;
   // Before anything is written: is this the etcd that was known, and no older one?
   Transaction look;
-  look.success = {Range{keys_.live(), etcd::end_of(keys_.live())}, Range{keys_.generation(), ""},
-                  Range{keys_.shared() + "epoch/", etcd::end_of(keys_.shared() + "epoch/"), 0, 0, true}};
+  look.success = {Range{keys_.generation(), ""}};
   etcd_.transact(std::move(look), mine(&Node::on_looked, host_.now().steady));
 }
 
 void Node::on_looked(Result<etcd::Reply>&& reply, SteadyTime) {
   if (!reply) return lose(reply.error().message);
-  if (reply->ranges.size() != 3) return lose("etcd gave an incomplete answer");
-  const bool others = std::any_of(reply->ranges[0].entries.begin(), reply->ranges[0].entries.end(),
-                                  [&](const auto& entry) { return entry.key != keys_.leader(); });
-  const bool epochs = !reply->ranges[2].entries.empty();
   std::string why;
   if (start_over_) {
     why = "etcd was set back to an older state";
   } else if (memory_.revision == 0) {
-    if (epochs && !others) why = "this key server is alone and remembers nothing";
+    // There is nothing to compare with.
   } else if (reply->revision < memory_.revision) {
     why = "etcd is at revision " + std::to_string(reply->revision) + ", which is below the known " +
           std::to_string(memory_.revision);
@@ -121,6 +123,7 @@ void Node::on_looked(Result<etcd::Reply>&& reply, SteadyTime) {
   if (!why.empty()) {
     start_over_ = true;  // until it is done
     enter.success.push_back(etcd::Put{keys_.generation(), pending_incarnation_});
+    enter.success.push_back(etcd::Put{keys_.trusted(pending_incarnation_), "", pending_lease_});
     host_.note(NodeHost::Weight::error, "cluster_starts_over why=\"" + why + "; all groups get new epochs\"");
   }
   memory_.etcd_cluster = reply->cluster;
@@ -132,8 +135,9 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   if (!reply) return lose(reply.error().message);
   if (!reply->succeeded) return lose("another key server has the same incarnation");
   starting_ = false;
-  start_over_ = false;
+  const bool started_over = std::exchange(start_over_, false);
   memory_.revision = reply->revision;
+  memory_.lease = pending_lease_;
   memory_changed_ = true;
   save_memory();
   Session& session = session_.emplace();
@@ -142,6 +146,7 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   session.registered = reply->revision;
   session.since = session.kept_alive = session.polled = session.quiet_since = asked;
   session.keep_alive_at = asked + milliseconds(settings_.lease_ttl) / 4;
+  if (started_over) trusted();
   groups_.clear();
   revocations_.clear();
   generation_ = 0;
@@ -230,11 +235,20 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
   std::map<std::string, Peer> alive;
   session.leader.clear();
   session.leader_created = 0;
+  session.vouched = false;
+  std::set<std::string> marked;
+  std::set<std::string> vouched_for;
   const std::string servers = keys_.server("");
+  const std::string marks = keys_.trusted("");
+  const std::string vouches = keys_.vouched("");
   for (const etcd::KeyValue& entry : entries) {
     if (entry.key == keys_.leader()) {
       session.leader = entry.value;
       session.leader_created = entry.created;
+    } else if (entry.key.compare(0, marks.size(), marks) == 0) {
+      marked.insert(entry.key.substr(marks.size()));
+    } else if (entry.key.compare(0, vouches.size(), vouches) == 0) {
+      vouched_for.insert(entry.key.substr(vouches.size()));
     } else if (entry.key.compare(0, servers.size(), servers) == 0 && alive.size() < max_servers) {
       const std::string incarnation = entry.key.substr(servers.size());
       const std::size_t space = entry.value.find(' ');
@@ -246,6 +260,13 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
     }
   }
   if (!alive.count(session.incarnation)) return lose("the lease has ended");
+  session.vouched = vouched_for.count(session.incarnation) > 0;
+  const auto gone = [&](const std::string& incarnation) { return !alive.count(incarnation); };
+  std::erase_if(marked, gone);
+  std::erase_if(vouched_for, gone);
+  marked.erase(session.incarnation);
+  session.trusted = std::move(marked);
+  session.vouched_for = std::move(vouched_for);
   const SteadyTime now = host_.now().steady;
   for (const auto& [incarnation, peer] : session.alive) {
     if (alive.count(incarnation)) continue;

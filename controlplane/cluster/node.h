@@ -105,6 +105,9 @@ class Node final : public store::Store {
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why);
   void installed_here(const std::string& group_id, std::uint64_t epoch);
   bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const;
+  // Whether issue() has a slot. Where not, more are claimed, as many as waiting ones need. True, too, where there will
+  // not be any more.
+  bool has_slots(const std::string& group_id, std::uint64_t epoch, std::uint32_t waiting);
 
   struct Status {
     std::string name;
@@ -179,7 +182,14 @@ class Node final : public store::Store {
     bool leading_busy = false;
     bool synced_once = false;
     bool serving = false;
-    std::string leader;  // its incarnation
+    bool is_trusted = false;  // what lies in etcd may be used (trust.cc)
+    bool seeking = false;     // likewise: a transaction is under way
+    bool founding = false;    // and it makes a new generation
+    bool vouched = false;     // the leader says that nothing was lost
+    SteadyTime trusted_since;
+    std::set<std::string> trusted;      // others that are, by incarnation
+    std::set<std::string> vouched_for;  // whom the leader has vouched for
+    std::string leader;                 // its incarnation
     etcd::Revision leader_created = 0;
     std::map<std::string, Peer> alive;  // by incarnation
     SteadyTime quiet_since;             // no key server vanished since
@@ -232,6 +242,12 @@ class Node final : public store::Store {
   void publish();
   void on_published(Result<etcd::Reply>&& reply, SteadyTime asked);
   void begin_serving();
+
+  // trust.cc
+  void seek_trust();
+  void on_trusted(Result<etcd::Reply>&& reply, SteadyTime asked);
+  void trusted();
+  void vouch(Operations& out) const;
 
   // leader.cc
   bool leading() const;

@@ -20,6 +20,8 @@ class Keys {
   std::string live() const { return root_ + "live/"; }  // gone when a key server's lease ends
   std::string leader() const { return live() + "leader"; }
   std::string server(const std::string& incarnation) const { return live() + "server/" + incarnation; }
+  std::string trusted(const std::string& incarnation) const { return live() + "trusted/" + incarnation; }
+  std::string vouched(const std::string& incarnation) const { return live() + "vouched/" + incarnation; }
   std::string shared() const { return root_ + "shared/"; }
   std::string generation() const { return shared() + "generation"; }
   std::string group(std::string_view id) const;

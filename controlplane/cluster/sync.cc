@@ -30,7 +30,7 @@ void Node::take(const etcd::KeyValue& entry) {
   if (key.kind == "generation") {
     if (entry.modified <= generation_) return;
     generation_ = entry.modified;
-    if (session_->synced_once && entry.value != session_->incarnation)
+    if (session_->is_trusted && session_->synced_once && entry.value != session_->incarnation)
       lose("another key server found that etcd was set back");
   } else if (key.kind == "revoked") {
     const auto space = entry.value.find(' ');
@@ -98,6 +98,7 @@ void Node::settle() {
   if (std::exchange(revocations_moved_, false)) restore_revocations();
   if (!session_) return;
   save_memory();
+  if (!session_->is_trusted) return seek_trust();
   if (!touched_.empty()) {
     const Moment now = host_.now();
     const auto ours = host_.groups();
@@ -251,6 +252,13 @@ Result<store::Issue> Node::issue(const store::Holder& holder) {
   return store::Issue{taken->first, taken->used_to};
 }
 
+bool Node::has_slots(const std::string& group_id, std::uint64_t epoch, std::uint32_t waiting) {
+  if (slots_.left({group_id, epoch}) > 0) return true;
+  want_slots(group_id, epoch, waiting + 1);
+  claim();
+  return !wanted_slots_.count({group_id, epoch});
+}
+
 void Node::want_slots(const std::string& id, std::uint64_t number, std::uint32_t slots) {
   std::uint32_t& wanted = wanted_slots_[{id, number}];
   wanted = std::max(wanted, slots);
@@ -384,7 +392,7 @@ void Node::on_published(Result<etcd::Reply>&& reply, SteadyTime asked) {
 void Node::begin_serving() {
   if (!session_ || session_->serving || !session_->synced_once) return;
   const Moment now = host_.now();
-  const bool patient = now.steady < session_->since + patience;
+  const bool patient = now.steady < session_->trusted_since + patience;
   if (patient && (!wanted_slots_.empty() || !claims_.empty())) return;
   for (const std::string& id : host_.groups()) {
     const auto& epochs = groups_[id].epochs;

@@ -28,8 +28,10 @@ constexpr std::size_t max_waiting = 4096;
 constexpr auto longest_wait = 5s;
 constexpr auto longest_now = 1500ms;
 
+constexpr std::string_view revoke_path = "/v3/lease/revoke";
+
 struct Request {
-  const char* path = "";
+  std::string_view path;
   std::string body;
   std::function<void(Result<std::string>)> done;  // called on the worker's thread
   Clock::time_point asked;
@@ -77,7 +79,7 @@ class Client::Worker {
   }
 
   // first: before all that wait.
-  void ask(const char* path, std::string body, std::function<void(Result<std::string>)> done, bool first = false) {
+  void ask(std::string_view path, std::string body, std::function<void(Result<std::string>)> done, bool first = false) {
     Request request{path, std::move(body), std::move(done), Clock::now()};
     {
       const std::lock_guard lock(mutex_);
@@ -121,23 +123,39 @@ class Client::Worker {
     for (std::size_t tries = 1;; ++tries) {
       Buffer buffer{{}, settings_.max_answer, false};
       const std::string& address = settings_.addresses[address_];
-      const CURLcode code = send(address + request.path, request.body, buffer);
+      const CURLcode code = send(address + std::string(request.path), request.body, buffer);
       if (code == CURLE_OK) {
         long status = 0;
         curl_easy_getinfo(curl_, CURLINFO_RESPONSE_CODE, &status);
+        answered_ = true;
         if (status == 200) return std::move(buffer.text);
-        next_address();
+        if (status != 404 || request.path != revoke_path) next_address();  // 404: the lease has ended already
         return fail("etcd at " + address + ": status " + std::to_string(status) + ": " + parse_error(buffer.text));
       }
       next_address();
-      const bool unsent =
-          code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_PEER_FAILED_VERIFICATION;
+      const bool unsent = code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+                          code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CONNECT_ERROR;
       if (unsent && tries < settings_.addresses.size()) continue;
       if (buffer.overflow)
         return fail("etcd at " + address + ": expected an answer of at most " + std::to_string(settings_.max_answer) +
                     " bytes, got more");
-      return fail("etcd at " + address + ": " + (*error_ ? error_ : curl_easy_strerror(code)));
+      return fail("etcd at " + address + ": " + (*error_ ? error_ : curl_easy_strerror(code)) + hint(code, address));
     }
+  }
+
+  // With TLS 1.3 whom the other side refuses hears of it late and badly, often as a broken connection alone.
+  std::string hint(CURLcode code, const std::string& address) const {
+    if (address.rfind("https:", 0) != 0) return "";
+    if (code == CURLE_PEER_FAILED_VERIFICATION)
+      return "; expected a certificate that a CA of " + settings_.ca.value_or("the system") +
+             " signed, with the name or address that stands in etcd";
+    if (answered_ || code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
+        code == CURLE_OPERATION_TIMEDOUT)
+      return "";
+    if (settings_.certificate)
+      return "; does it speak TLS there, and does its CA know this key server's certificate, " +
+             *settings_.certificate + "?";
+    return "; does it speak TLS there, and does it want a client certificate? There is none in the configuration";
   }
 
   CURLcode send(const std::string& url, const std::string& body, Buffer& buffer) {
@@ -174,6 +192,7 @@ class Client::Worker {
   CURL* curl_ = nullptr;
   curl_slist* headers_ = nullptr;
   std::size_t address_ = 0;
+  bool answered_ = false;  // once
   char error_[CURL_ERROR_SIZE] = {};
   std::thread thread_;
 };
@@ -231,7 +250,7 @@ void Client::keep_alive(std::int64_t lease, std::function<void(Result<Lease>)> d
 }
 
 void Client::revoke(std::int64_t lease) {
-  worker_->ask("/v3/lease/revoke", lease_json(lease), [](const Result<std::string>&) {});
+  worker_->ask(revoke_path, lease_json(lease), [](const Result<std::string>&) {});
 }
 
 }  // namespace sealcast::etcd

@@ -1,12 +1,22 @@
 #include "controlplane/keyserver/cluster_seat.h"
 
+#include <algorithm>
+#include <asio/post.hpp>
+#include <iterator>
+#include <map>
+
 #include "controlplane/etcd/client.h"
 #include "controlplane/keyserver/audit.h"
 
 namespace sealcast::keyserver {
+namespace {
+
+constexpr std::chrono::seconds slots_patience{1};  // then the connection asks again, or goes on without
+
+}  // namespace
 
 ClusterSeat::ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks)
-    : context_(context), callbacks_(std::move(callbacks)), timer_(io) {}
+    : context_(context), io_(io), callbacks_(std::move(callbacks)), timer_(io) {}
 
 ClusterSeat::~ClusterSeat() {
   node_.reset();  // before etcd_, whose last answers are dropped
@@ -46,6 +56,7 @@ void ClusterSeat::start() {
 
 void ClusterSeat::tick() {
   node_->tick();
+  wake_waiting();
   timer_.expires_after(cluster::poll_period);
   timer_.async_wait([this](const std::error_code& error) {
     if (!error) tick();
@@ -54,11 +65,54 @@ void ClusterSeat::tick() {
 
 void ClusterSeat::leave() {
   timer_.cancel();
+  waiting_.clear();
   node_->leave();
 }
 
 void ClusterSeat::resumed() {
   node_->abandon("the clocks moved against each other: resumed from a snapshot?");
+}
+
+// ---------------------------------------------------------------- newcomers
+
+// Of the epoch that a newcomer gets, and of the one that it gets next.
+bool ClusterSeat::has_slots(const std::string& group_id) {
+  const GroupState* group = callbacks_.find_group(group_id);
+  if (!group) return true;  // somebody else says so
+  const auto waiting =
+      std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.group_id == group_id; });
+  bool any = false;
+  bool all = true;
+  for (const Epoch& epoch : group->epochs()) {
+    if (epoch.phase == Phase::old) continue;
+    any = true;
+    all = node_->has_slots(group_id, epoch.number, static_cast<std::uint32_t>(waiting)) && all;
+  }
+  return any && all;
+}
+
+bool ClusterSeat::wait_for_slots(const std::string& group_id, std::function<void()> then) {
+  if (has_slots(group_id)) return false;
+  waiting_.push_back({group_id, callbacks_.now().steady + slots_patience, std::move(then)});
+  return true;
+}
+
+void ClusterSeat::wake_waiting() {
+  if (waiting_.empty()) return;
+  const SteadyTime now = callbacks_.now().steady;
+  std::map<std::string, bool> ready;
+  for (const Waiting& one : waiting_)
+    if (!ready.count(one.group_id)) ready[one.group_id] = has_slots(one.group_id);
+  const auto first = std::stable_partition(waiting_.begin(), waiting_.end(),
+                                           [&](const Waiting& one) { return !ready[one.group_id] && now < one.until; });
+  std::vector<Waiting> awake(std::make_move_iterator(first), std::make_move_iterator(waiting_.end()));
+  waiting_.erase(first, waiting_.end());
+  if (awake.empty()) return;
+  // Not from inside what etcd's answer has begun.
+  asio::post(io_, [awake = std::move(awake)] {
+    for (const Waiting& one : awake)
+      one.then();
+  });
 }
 
 // ---------------------------------------------------------------- what groups say
@@ -127,6 +181,7 @@ void ClusterSeat::others_changed(const std::string& group_id) {
   if (!group) return;
   group->on_time(callbacks_.now());
   callbacks_.group_changed(*group);
+  wake_waiting();
 }
 
 void ClusterSeat::revocations_changed() {

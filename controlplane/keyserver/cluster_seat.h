@@ -36,6 +36,8 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void leave();  // the lease is given up; etcd's client sends that for up to a second and a half
   store::Store& store() { return *node_; }
   bool serving() const { return node_->serving(); }
+  // SessionHost's.
+  bool wait_for_slots(const std::string& group_id, std::function<void()> then);
   void resumed();  // this machine was resumed from a snapshot: what it owns may be another's, too
   cluster::Node::Status status() const { return node_->status(); }
 
@@ -61,9 +63,18 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
  private:
   ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks);
   void tick();
+  bool has_slots(const std::string& group_id);
+  void wake_waiting();
 
   const GroupContext& context_;
+  asio::io_context& io_;
   SeatCallbacks callbacks_;
+  struct Waiting {
+    std::string group_id;
+    SteadyTime until;
+    std::function<void()> then;
+  };
+  std::vector<Waiting> waiting_;  // for slots; as many as there are connections, at most
   asio::steady_timer timer_;
   std::unique_ptr<etcd::Etcd> etcd_;
   std::unique_ptr<cluster::Node> node_;

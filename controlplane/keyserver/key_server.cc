@@ -70,6 +70,9 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   CookieJar& cookies() override { return *cookies_; }
   PasswordGate* passwords() override { return gate_.get(); }
   handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
+  bool wait_for_slots(const std::string& group_id, std::function<void()> then) override {
+    return seat_ && seat_->wait_for_slots(group_id, std::move(then));
+  }
   HandshakeTurns& turns() override { return connections_->turns(); }
   ByteSpan scratch() override { return scratch_; }
   const std::string& standard_answer() const override { return standard_answer_; }

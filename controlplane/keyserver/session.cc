@@ -20,7 +20,8 @@ namespace {
 using asio::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto linger_for = 1s;                // for a goodbye or an alert to leave
+constexpr auto linger_for = 1s;  // for a goodbye or an alert to leave
+constexpr auto longest_wait_for_slots = 3s;
 constexpr int reads_in_a_row = 4;              // then the other connections have their turn
 constexpr int kernel_send_buffer = 64 * 1024;  // bytes a member may leave untaken in the kernel (H13)
 constexpr auto control_interval = 20ms;        // one control message of a member in that time, beside its burst (H13)
@@ -82,9 +83,24 @@ void Session::wait_readable() {
 void Session::readable() {
   if (phase_ != State::handshaking) return read();
   const auto turn = [self = shared_from_this()] {
-    if (self->phase_ != State::dead) self->read();
+    if (self->phase_ == State::dead) return;
+    if (!self->wait_for_slots([self] { self->readable(); })) self->read();
   };
   host_->turns().wait(turn, heard_);
+}
+
+// Of several key servers one may have given out all slots that it has claimed so far. Who comes then is not turned
+// down: what it sends next waits in its socket until there are more, for a moment.
+bool Session::wait_for_slots(std::function<void()> then) {
+  if (phase_ != State::handshaking || !host_ || asked_for_.empty()) return false;
+  const SteadyTime now = host_->now().steady;
+  if (slots_by_ != SteadyTime{} && now >= slots_by_) return false;
+  const auto again = [self = shared_from_this(), then = std::move(then)] {
+    if (self->phase_ == State::handshaking && self->host_) then();
+  };
+  if (!host_->wait_for_slots(asked_for_, again)) return false;
+  if (slots_by_ == SteadyTime{}) slots_by_ = now + longest_wait_for_slots;
+  return true;
 }
 
 void Session::read() {
@@ -92,6 +108,7 @@ void Session::read() {
   for (int i = 0; i < reads_in_a_row; ++i) {
     const bool listening = phase_ == State::handshaking || phase_ == State::joined;
     const ByteSpan into = listening ? host_->scratch() : ByteSpan(discarded);
+    if (i > 0 && wait_for_slots([self = shared_from_this()] { self->readable(); })) return;
     error_code error;
     const std::size_t n = socket_.read_some(asio::buffer(into.data(), into.size()), error);
     if (error == asio::error::would_block || error == asio::error::try_again) break;
@@ -214,6 +231,7 @@ void Session::password_checked(const PasswordGate::Answer& answer) {
   const auto self = shared_from_this();
   checking_.reset();
   if (phase_ != State::handshaking || !host_) return;
+  if (wait_for_slots([this, answer] { password_checked(answer); })) return;
   // Who is gone holds no epoch: none is given to a dead connection.
   if (peer_is_gone()) return lost("the peer ended the connection while its password was checked");
   using Verdict = PasswordGate::Verdict;
@@ -246,6 +264,7 @@ bool Session::peer_is_gone() {
 std::optional<handshake::GroupFlow> Session::find_group(const std::string& group_id) {
   const GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return std::nullopt;
+  asked_for_ = group_id;
   return group->config().flow;
 }
 

@@ -39,6 +39,9 @@ class SessionHost {
   virtual PasswordGate* passwords() = 0;  // nullptr: no group uses passwords
   virtual handshake::Random& random() = 0;
   virtual HandshakeTurns& turns() = 0;
+  // True: nothing can be issued in the group yet, but soon; then is called once, from the loop, when it can be or does
+  // not come. False: go on.
+  virtual bool wait_for_slots(const std::string& /*group_id*/, std::function<void()> /*then*/) { return false; }
   virtual ByteSpan scratch() = 0;  // shared by all sessions, for one read at a time
   virtual const std::string& standard_answer() const = 0;
   virtual std::chrono::milliseconds handshake_timeout() const = 0;
@@ -74,6 +77,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   enum class State : std::uint8_t { handshaking, joined, closing, dead };
 
   void wait_readable();
+  bool wait_for_slots(std::function<void()> then);
   void readable();
   void read();
   void consume(ByteView bytes);
@@ -111,6 +115,8 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::shared_ptr<PasswordGate::Ticket> checking_;  // set: the password is being checked, and nothing is read meanwhile
   std::string user_;                                // whose it is
   std::string stamp_;                               // of the password that was right
+  std::string asked_for_;                           // the group of the ClientHello
+  SteadyTime slots_by_{};                           // until then it waits for slots of it
   std::string group_id_;                            // set by issue()
   Given given_;
   bool in_group_ = false;

@@ -1,0 +1,177 @@
+// Which of what lies in etcd is gone on with: nothing that may have been lost is used, whoever comes first.
+#include "controlplane/cluster/node_fixture.h"
+
+namespace sealcast::cluster::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+class ClusterTrust : public ClusterNodes {
+ protected:
+  struct Backup {
+    std::map<std::string, FakeStore::Value> keys;
+    etcd::Revision revision;
+    std::set<std::int64_t> leases;
+  };
+  Backup backup() const { return {store_.keys, store_.revision, store_.leases}; }
+  // Leases are in it, and begin anew.
+  void restore(const Backup& backup) {
+    store_.keys = backup.keys;
+    store_.revision = backup.revision;
+    store_.leases = backup.leases;
+  }
+  void end_all_leases() {
+    for (const std::int64_t lease : std::set(store_.leases))
+      store_.end_lease(lease);
+  }
+  void forget(Server& server) { unlink((folder_ + "/" + server.name_).c_str()); }
+  std::size_t epochs_in_etcd() const {
+    const std::string prefix = Keys("ks.example").shared() + "epoch/";
+    return static_cast<std::size_t>(std::count_if(
+        store_.keys.begin(), store_.keys.end(), [&](const auto& entry) { return entry.first.rfind(prefix, 0) == 0; }));
+  }
+};
+
+TEST_F(ClusterTrust, H9_AllRestartedMeansNewEpochs) {
+  pass(1s);
+  take_slots(5);
+  const std::uint64_t epoch = servers_[0]->active;
+  for (auto& server : servers_)
+    server->crash();
+  for (auto& server : servers_)
+    server->open();
+  pass(20s);
+  for (const auto& server : servers_) {
+    EXPECT_TRUE(server->node->serving()) << server->node->status().state;
+    EXPECT_GT(server->active, epoch);
+    EXPECT_EQ(server->active, servers_[0]->active);
+  }
+  take_slots(20);
+  expect_one_secret_each();
+}
+
+// One that was away knows less than the backup has: what came after the backup is unknown to it, too.
+TEST_F(ClusterTrust, H9_WhoWasAwayDoesNotTrustARestoredBackup) {
+  pass(15s);
+  Server& stale = *servers_[1];
+  stale.crash();
+  pass(15s);
+  take_slots(20);
+  const Backup old = backup();
+  take_slots(60);
+  const std::uint64_t epoch = servers_[0]->active;
+  servers_[0]->crash();
+  servers_[2]->crash();
+  restore(old);
+  stale.open();
+  pass(4s);
+  EXPECT_FALSE(stale.node->serving()) << "those in the backup may live";
+  EXPECT_TRUE(stale.epochs.empty());
+  end_all_leases();
+  pass(20s);
+  EXPECT_TRUE(stale.node->serving()) << stale.notes;
+  EXPECT_GT(stale.active, epoch);
+  take_slots(60);
+  servers_[0]->open();
+  servers_[2]->open();
+  pass(20s);
+  EXPECT_EQ(servers_[0]->active, servers_[2]->active);
+  take_slots(30);
+  expect_one_secret_each();
+}
+
+TEST_F(ClusterTrust, H9_WithoutAStateFileNobodyInABackupIsTakenForAlive) {
+  pass(15s);
+  take_slots(5);
+  const std::uint64_t epoch = servers_[0]->active;
+  const Backup old = backup();
+  take_slots(30);
+  for (auto& server : servers_) {
+    server->crash();
+    forget(*server);
+  }
+  restore(old);
+  servers_[0]->open();
+  pass(4s);
+  EXPECT_FALSE(servers_[0]->node->serving());
+  EXPECT_TRUE(servers_[0]->epochs.empty()) << "it uses nothing of the backup";
+  end_all_leases();
+  pass(20s);
+  EXPECT_TRUE(servers_[0]->node->serving()) << servers_[0]->notes;
+  EXPECT_GT(servers_[0]->active, epoch);
+  EXPECT_THAT(servers_[0]->notes, HasSubstr("cluster_starts_over"));
+  take_slots(40);
+}
+
+TEST_F(ClusterTrust, H9_AfterAnEtcdThatWasGoneForLongNothingIsTakenForSound) {
+  pass(15s);
+  take_slots(5);
+  const std::uint64_t epoch = servers_[0]->active;
+  for (auto& server : servers_)
+    server->etcd.reachable = false;
+  pass(6s);
+  for (auto& server : servers_) {
+    EXPECT_FALSE(server->node->serving());
+    server->etcd.reachable = true;
+  }
+  pass(25s);
+  for (auto& server : servers_) {
+    EXPECT_TRUE(server->node->serving()) << server->notes;
+    EXPECT_GT(server->active, epoch);
+  }
+  take_slots(10);
+}
+
+TEST_F(ClusterTrust, WhoIsAloneForTheFirstTimeBeginsAtOnce) {
+  servers_[1]->crash();
+  servers_[2]->crash();
+  pass(1s);
+  EXPECT_TRUE(servers_[0]->node->serving());
+  EXPECT_NE(servers_[0]->active, 0u) << "there is nobody who could hold another";
+  EXPECT_EQ(servers_[0]->notes.find("cluster_starts_over"), std::string::npos);
+}
+
+// The same incarnation under the leader's key is not enough: it must be the key that this leader made.
+TEST_F(ClusterTrust, H9_AnEpochIsMadeOnlyUnderTheLeaderKeyOfItsMaker) {
+  pass(15s);
+  Server* const old = leader();
+  ASSERT_NE(old, nullptr);
+  const std::size_t before = epochs_in_etcd();
+  old->node->want_epoch("tv", old->active, "asked for");
+  const Keys keys("ks.example");
+  const auto made = store_.keys.at(keys.leader());
+  // Until what it asks next is the epoch.
+  for (int i = 0; i < 4; ++i) {
+    old->node->tick();
+    // Whatever it asks meets another leader key, with the same value.
+    store_.run({{}, {etcd::Delete{keys.leader(), ""}}, {}});
+    store_.run({{}, {etcd::Put{keys.leader(), made.value, made.lease}}, {}});
+    const auto recreated = store_.keys.at(keys.leader());
+    ASSERT_NE(recreated.created, made.created);
+    old->etcd.answer_one();
+    old->etcd.answer_one();
+  }
+  EXPECT_EQ(epochs_in_etcd(), before);
+}
+
+// Whatever the reason for which somebody else's name is under a block, it is not handed out.
+TEST_F(ClusterTrust, H9_ABlockUnderAnothersNameIsNeverUsed) {
+  pass(1s);
+  Server& one = *servers_[0];
+  const Keys keys("ks.example");
+  std::set<std::uint32_t> strange;
+  for (std::uint32_t block = 0; block < 40; ++block) {
+    const std::string key = keys.slot("tv", one.active, block);
+    if (store_.keys.count(key)) continue;
+    store_.run({{}, {etcd::Put{key, "a stranger"}}, {}});
+    strange.insert(block);
+  }
+  ASSERT_GT(strange.size(), 20u);
+  take_slots(80);
+  for (const auto& [epoch, slot] : given_)
+    EXPECT_FALSE(strange.count(slot / most_block_slots)) << slot;
+  EXPECT_GT(given_.size(), 150u);
+}
+
+}  // namespace
+}  // namespace sealcast::cluster::testing

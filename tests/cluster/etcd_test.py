@@ -1,0 +1,243 @@
+"""sealcast-keyserver over a real etcd on loopback: TLS both ways, errors that say what is wrong, newcomers by the
+hundred, and what an operator is shown."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+BINARIES = pathlib.Path(os.environ.get("SEALCAST_BIN", "build/dev/bin")).resolve()
+_SOON = 30  # seconds, for what takes one or two on an idle machine
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_until(condition, what, seconds=_SOON):
+    end = time.monotonic() + seconds
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"waited {seconds} s for {what}")
+        time.sleep(0.05)
+
+
+class OverEtcd(unittest.TestCase):
+    def setUp(self):
+        for program in ("etcd", "openssl"):
+            if shutil.which(program) is None:
+                self.fail(f"expected the program {program}, found none: run scripts/deps test")
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="sealcast-etcd-"))
+        self.addCleanup(shutil.rmtree, self.folder, ignore_errors=True)
+        self.children = []
+        self.addCleanup(self.end_children)
+        self.run_tool("sealcast", "pki", "init", "--dir", "pki")
+        self.run_tool("sealcast", "pki", "server", "ks.example", "--dir", "pki")
+        key = self.folder / "cluster.key"
+        key.write_text(os.urandom(32).hex() + "\n")
+        key.chmod(0o600)
+        self.etcd_port = free_port()
+
+    def end_children(self):
+        for child in reversed(self.children):
+            if child.poll() is None:
+                child.send_signal(signal.SIGCONT)
+                child.terminate()
+                try:
+                    child.wait(timeout=5)
+                except subprocess.TimeoutExpired:
+                    child.kill()
+            child.wait()
+
+    def run_tool(self, program, *arguments, check=True):
+        path = BINARIES / program
+        done = subprocess.run([path if path.exists() else program, *map(str, arguments)], cwd=self.folder,
+                              stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+        if check and done.returncode != 0:
+            raise AssertionError(f"{program} {arguments}: {done.returncode}: {done.stdout} {done.stderr}")
+        return done
+
+    def spawn(self, log, *argv):
+        with open(self.folder / log, "ab") as output:
+            child = subprocess.Popen([str(word) for word in argv], cwd=self.folder, stdin=subprocess.DEVNULL,
+                                     stdout=output, stderr=output)
+        self.children.append(child)
+        return child
+
+    # ---- certificates of etcd's own, as an operator makes them with openssl
+
+    def make_ca(self, name):
+        self.run_tool("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-days", 2, "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.pem")
+
+    def make_certificate(self, name, ca, alternative="IP:127.0.0.1"):
+        (self.folder / f"{name}.ext").write_text(
+            f"subjectAltName={alternative}\nextendedKeyUsage=serverAuth,clientAuth\nkeyUsage=digitalSignature\n")
+        self.run_tool("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                      "-subj", f"/CN={name}", "-keyout", f"{name}.key", "-out", f"{name}.csr")
+        self.run_tool("openssl", "x509", "-req", "-in", f"{name}.csr", "-CA", f"{ca}.pem", "-CAkey", f"{ca}.key",
+                      "-CAcreateserial", "-days", 2, "-extfile", f"{name}.ext", "-out", f"{name}.pem")
+
+    def make_etcd_pki(self):
+        self.make_ca("etcd-ca")
+        self.make_ca("other-ca")
+        self.make_certificate("etcd-server", "etcd-ca")
+        self.make_certificate("etcd-client", "etcd-ca")
+        self.make_certificate("other-client", "other-ca")
+
+    # ---- programs
+
+    def start_etcd(self, tls=True, certificate="etcd-server"):
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self.etcd_port}"
+        peer = f"http://127.0.0.1:{free_port()}"
+        argv = ["etcd", "--name", "one", "--data-dir", self.folder / "one.etcd", "--listen-client-urls", self.url,
+                "--advertise-client-urls", self.url, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", f"one={peer}", "--logger", "zap", "--unsafe-no-fsync"]
+        if tls:
+            argv += ["--cert-file", f"{certificate}.pem", "--key-file", f"{certificate}.key",
+                     "--trusted-ca-file", "etcd-ca.pem", "--client-cert-auth"]
+        child = self.spawn("etcd.log", *argv)
+        wait_until(lambda: "serving client traffic" in self.text("etcd.log"), "etcd to serve")
+        return child
+
+    def text(self, log):
+        path = self.folder / log
+        return path.read_text(errors="replace") if path.exists() else ""
+
+    def start_keyserver(self, name="a", tls="", extra="", group="", senders=("load-0",)):
+        port = free_port()
+        names = ", ".join(f'"{sender}"' for sender in senders)
+        (self.folder / f"{name}.toml").write_text(f'''[keyserver]
+id = "ks.example"
+listen = "127.0.0.1:{port}"
+certificate = "pki/ks.example.pem"
+private_key = "pki/ks.example.key"
+ca = "pki/ca.pem"
+state = "{name}.state"
+admin_socket = "{name}.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+max_connections = 2000
+max_connections_per_address = 2000
+{extra}
+[keyserver.cluster]
+name = "{name}"
+etcd = ["{self.url}"]
+key_file = "cluster.key"
+{tls}
+[[keyserver.group]]
+id = "load"
+selectors = [ {{ destination = "239.1.1.0/24" }} ]
+senders = [ {names} ]
+{group}
+''')
+        child = self.spawn(f"{name}.log", BINARIES / "sealcast-keyserver", "-c", f"{name}.toml")
+        wait_until(lambda: "is running" in self.text(f"{name}.log") or child.poll() is not None, "the key server to run")
+        self.assertIsNone(child.poll(), self.text(f"{name}.log"))
+        return child, port
+
+    def status(self, name="a"):
+        return json.loads(self.run_tool("sealcast", "status", "--json", "--socket", f"{name}.sock").stdout)
+
+    def cluster(self, name="a"):
+        return self.status(name)["cluster"]
+
+    def serving(self, name="a"):
+        wait_until(lambda: self.cluster(name)["state"] == "serving", f"{name} to serve: {self.text(f'{name}.log')[-600:]}")
+
+
+TRUSTED = 'ca = "etcd-ca.pem"\ncertificate = "etcd-client.pem"\nprivate_key = "etcd-client.key"\n'
+
+
+class Tls(OverEtcd):
+    def setUp(self):
+        super().setUp()
+        self.make_etcd_pki()
+
+    def refused(self, tls, *words):
+        """It serves nobody, and says why in one line that names the address."""
+        self.start_keyserver(tls=tls)
+
+        def said():
+            lines = [line for line in self.text("a.log").splitlines() if "cluster_cut_off" in line]
+            return lines[-1] if lines else ""
+        line = wait_until(said, "a line about etcd")
+        for word in (f"127.0.0.1:{self.etcd_port}", *words):
+            self.assertIn(word, line)
+        state = self.cluster()
+        self.assertNotEqual(state["state"], "serving")
+        self.assertIn(words[0], state["state"], "the operator is told, too")
+
+    def test_serves_with_certificates_both_ways(self):
+        self.start_etcd()
+        self.start_keyserver(tls=TRUSTED)
+        self.serving()
+        self.assertEqual(self.cluster()["leader"], "a")
+
+    def test_refuses_an_etcd_of_another_ca(self):
+        self.start_etcd()
+        self.refused(TRUSTED.replace("etcd-ca.pem", "other-ca.pem"), "certificate", "ca")
+
+    def test_refuses_an_etcd_with_another_name(self):
+        self.make_certificate("etcd-elsewhere", "etcd-ca", "DNS:etcd.example,IP:192.0.2.1")
+        self.start_etcd(certificate="etcd-elsewhere")
+        self.refused(TRUSTED, "certificate", "name")
+
+    def test_says_that_etcd_wants_a_certificate(self):
+        self.start_etcd()
+        self.refused('ca = "etcd-ca.pem"\n', "certificate")
+
+    def test_says_that_etcd_wants_another_certificate(self):
+        self.start_etcd()
+        self.refused(TRUSTED.replace("etcd-client", "other-client"), "certificate")
+
+    def test_says_that_etcd_speaks_no_tls(self):
+        self.start_etcd(tls=False)
+        self.url = self.url.replace("http:", "https:")
+        self.refused(TRUSTED, "TLS")
+
+
+class Newcomers(OverEtcd):
+    def slow_from_then_on(self, etcd, begun):
+        """Stops etcd for a little less than a request may take, when `begun` is so."""
+        def stop_and_go():
+            wait_until(begun, "the first to come", 20)
+            etcd.send_signal(signal.SIGSTOP)
+            time.sleep(0.8)
+            etcd.send_signal(signal.SIGCONT)
+        thread = threading.Thread(target=stop_and_go)
+        thread.start()
+        self.addCleanup(thread.join)
+
+    def test_H13_hundreds_that_come_at_once_wait_for_slots_and_are_let_in(self):
+        """More than there are claimed slots, and an etcd that is slow to answer just then."""
+        members = 300
+        etcd = self.start_etcd(tls=False)
+        _, port = self.start_keyserver(senders=[f"load-{i}" for i in range(members)])
+        self.serving()
+        began = time.monotonic()
+        self.slow_from_then_on(etcd, lambda: self.status()["members"] > 0)
+        self.run_tool("member_load", "--server", f"127.0.0.1:{port}", "--pki", "pki", "--members", members, "--senders",
+                      members, "--concurrent", members, "--rekeys", 0, "--hold", 1, "--check", "--json", "load.json")
+        print(f"\n  {members} senders at once: {time.monotonic() - began:.1f} s in all")
+        status = self.status()
+        self.assertEqual(status["handshakes"]["failed"], {}, self.text("a.log")[-2000:])
+        self.assertNotIn("more are on their way", self.text("a.log"))
+
+
+if __name__ == "__main__":
+    if not (BINARIES / "sealcast-keyserver").exists():
+        sys.exit(f"{BINARIES}/sealcast-keyserver is missing: build it first")
+    unittest.main(verbosity=2)
