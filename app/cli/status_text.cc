@@ -104,8 +104,15 @@ std::string keyserver_text(const Json& server) {
     for (const Json& peer : at(cluster, "servers"))
       servers += (servers.empty() ? "" : ", ") + text(at(peer, "name")) + " (" + text(at(peer, "address")) +
                  (at(peer, "leader") == true ? ", leader)" : ")");
-    line(out, "cluster", text(at(cluster, "name")) + ": " + text(at(cluster, "state")));
+    line(out, "cluster",
+         fmt::format("{}: {}; etcd at revision {}", text(at(cluster, "name")), text(at(cluster, "state")),
+                     text(at(cluster, "revision"))));
+    line(out, "ALARM", text(at(cluster, "alarm")));
     line(out, "key servers", servers);
+    std::string gone;
+    for (const Json& peer : at(cluster, "gone"))
+      gone += (gone.empty() ? "" : ", ") + text(at(peer, "name")) + " for " + seconds(at(peer, "gone_s"));
+    line(out, "vanished", gone);
   }
   const std::string failed = counters(at(at(server, "handshakes"), "failed"));
   line(

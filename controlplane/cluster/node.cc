@@ -56,6 +56,7 @@ void Node::tick() {
   }
   // Asked, not answered: what is answered late says nothing about now. A little before the others would give it up.
   if (!fresh(now)) return lose("etcd has not answered for too long");
+  watch_silence(now);
   Session& session = *session_;
   if (!session.keeping && now >= session.keep_alive_at) {
     session.keeping = true;
@@ -163,6 +164,7 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
 void Node::on_kept_alive(Result<etcd::Lease>&& lease, SteadyTime asked) {
   if (!session_ || asked < session_->since) return;
   session_->keeping = false;
+  if (!lease) last_error_ = lease.error().message;
   if (!lease) return;  // again at the next tick that is due; fresh() says when it has been too long
   if (lease->id != session_->lease) return;
   if (lease->ttl == 0s) return lose("the lease has ended");
@@ -193,8 +195,10 @@ void Node::poll() {
 void Node::on_polled(Result<etcd::Reply>&& reply, SteadyTime asked) {
   if (!session_ || asked < session_->since) return;
   session_->polling = false;
+  if (!reply) last_error_ = reply.error().message;
   if (!reply || !check_revision(*reply)) return;
   if (reply->ranges.size() != 1) return;
+  last_error_.clear();
   session_->polled = asked;
   take_alive(reply->ranges[0].entries);
   if (!session_) return;
@@ -256,7 +260,7 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
       const bool plain = entry.value.size() <= 256 && std::none_of(entry.value.begin(), entry.value.end(), odd) &&
                          incarnation.size() == 32 && std::none_of(incarnation.begin(), incarnation.end(), odd);
       if (plain && space != std::string::npos)
-        alive[incarnation] = {incarnation, entry.value.substr(space + 1), entry.value.substr(0, space)};
+        alive[incarnation] = {incarnation, entry.value.substr(space + 1), entry.value.substr(0, space), {}};
     }
   }
   if (!alive.count(session.incarnation)) return lose("the lease has ended");
@@ -274,13 +278,17 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
     auto lease = 0s;
     for (const std::string& id : host_.groups())
       lease = std::max(lease, std::chrono::seconds(host_.wish(id).policy.authority_lease_s));
-    gone_[incarnation] = now + lease;
+    gone_[incarnation] = {peer.name, now, now + lease};
     host_.note(NodeHost::Weight::warning, "cluster_peer_gone name=\"" + peer.name + "\" incarnation=" + incarnation);
     for (auto& [id, group] : groups_)
       touched_.insert(id);
   }
+  for (auto& [incarnation, peer] : alive) {
+    const auto before = session.alive.find(incarnation);
+    peer.since = before == session.alive.end() ? now : before->second.since;
+  }
   session.alive = std::move(alive);
-  std::erase_if(gone_, [&](const auto& entry) { return entry.second <= now; });
+  std::erase_if(gone_, [&](const auto& entry) { return entry.second.until <= now; });
 }
 
 // ---------------------------------------------------------------- ending
@@ -300,9 +308,8 @@ void Node::lose(const std::string& why) {
   groups_.clear();
   touched_.clear();
   watched_.clear();
-  if (why_cut_off_ == why && !had) return;
-  why_cut_off_ = why;
-  host_.note(NodeHost::Weight::error, "cluster_cut_off why=\"" + why + "\"");
+  silent_ = false;
+  note_cut_off(why, had);
   if (had) host_.cut_off(why);
 }
 
@@ -312,20 +319,6 @@ Compare Node::still_here() const {
 
 Compare Node::same_generation() const {
   return {Compare::What::modified, keys_.generation(), generation_};
-}
-
-Node::Status Node::status() const {
-  Status out;
-  out.name = settings_.name;
-  out.state = serving() ? "serving" : session_ ? "joining" : why_cut_off_;
-  out.revision = memory_.revision;
-  if (!session_) return out;
-  for (const auto& [incarnation, peer] : session_->alive) {
-    out.servers.push_back(peer);
-    if (incarnation == session_->leader) out.leader = peer.name;
-  }
-  out.leading = leading();
-  return out;
 }
 
 }  // namespace sealcast::cluster

@@ -84,6 +84,7 @@ struct Peer {
   std::string incarnation;
   std::string name;
   std::string address;
+  SteadyTime since{};  // first seen here
 };
 
 class Node final : public store::Store {
@@ -110,14 +111,42 @@ class Node final : public store::Store {
   bool has_slots(const std::string& group_id, std::uint64_t epoch, std::uint32_t waiting);
 
   struct Status {
+    struct Server {
+      Peer peer;
+      bool leader = false;
+      bool self = false;
+      SteadyTime::duration known_for{};
+    };
+    struct Gone {
+      std::string name;
+      std::string incarnation;
+      SteadyTime::duration since{};
+      SteadyTime::duration leases_end_in{};  // of senders that were joined there
+    };
     std::string name;
-    std::string state;   // "serving", "joining", or why it is cut off
-    std::string leader;  // name; empty: none is known
+    std::string incarnation;  // empty: cut off
+    std::string state;        // "serving", "joining", or why it is cut off
+    std::string leader;       // name; empty: none is known
     bool leading = false;
-    std::vector<Peer> servers;  // alive, itself included
-    std::int64_t revision = 0;
+    std::vector<Server> servers;  // alive, itself included
+    std::vector<Gone> gone;       // that may still matter to a revocation
+    std::int64_t revision = 0;    // the highest that etcd was seen at
+    std::chrono::seconds lease_ttl{};
+    std::optional<SteadyTime::duration> answered_ago, lease_left;  // empty: cut off
+    std::optional<SteadyTime::duration> cut_off_for;
+    std::string alarm;  // what an operator must look at; empty: nothing
   };
   Status status() const;
+  struct GroupStatus {
+    struct Server {
+      std::string name;
+      std::uint64_t installed = 0, switched = 0;  // epochs; 0: none yet
+    };
+    std::uint64_t highest = 0, active = 0;  // epochs; 0: none yet
+    bool wanted = false;                    // a newer one is asked for
+    std::vector<Server> servers;            // alive, itself included
+  };
+  GroupStatus group_status(const std::string& group_id) const;
 
   // Store. Epochs are not begun here, but asked for with want_epoch().
   Result<store::EpochRecord> begin_epoch(const store::NewEpoch& wish) override;
@@ -227,6 +256,10 @@ class Node final : public store::Store {
   std::string random_name();
   void save_memory();
 
+  // status.cc
+  void watch_silence(SteadyTime now);
+  void note_cut_off(const std::string& why, bool had);
+
   // sync.cc: what was read, and what the host hears of it
   void take(const etcd::KeyValue& entry);
   void settle();
@@ -270,7 +303,11 @@ class Node final : public store::Store {
   Memory memory_;
   bool memory_changed_ = false;
   bool start_over_ = false;  // etcd was set back: all groups need new epochs
-  std::string why_cut_off_ = "joining";
+  static constexpr const char* joining = "joining";
+  std::string why_cut_off_ = joining;
+  SteadyTime cut_off_since_{}, complain_at_{};
+  bool silent_ = false;     // and somebody was told
+  std::string last_error_;  // of the last request without an answer
   std::optional<SteadyTime> try_again_;
   bool starting_ = false;  // a session is on its way
   std::optional<Session> session_;
@@ -298,7 +335,11 @@ class Node final : public store::Store {
   Operations extra_puts_;                                   // wants and revocations
   std::size_t extra_under_way_ = 0;
   // Key servers that vanished, and until when senders that were theirs may go on under what they had.
-  std::map<std::string, SteadyTime> gone_;
+  struct Gone {
+    std::string name;
+    SteadyTime since, until;
+  };
+  std::map<std::string, Gone> gone_;  // by incarnation
   std::shared_ptr<int> guard_ = std::make_shared<int>(0);
 };
 

@@ -193,6 +193,56 @@ TEST_F(ClusterNodes, AnotherClusterKeyIsRefusedAndNamed) {
   EXPECT_THAT(servers_[2]->notes, HasSubstr("key_file"));
 }
 
+TEST_F(ClusterNodes, TheStatusNamesTheLeaderItsPeersAndWhatIsWrong) {
+  pass(1s);
+  Server* const lead = leader();
+  ASSERT_NE(lead, nullptr);
+  Server& other = other_than(lead);
+  Node::Status status = other.node->status();
+  EXPECT_EQ(status.leader, lead->name_);
+  EXPECT_EQ(status.alarm, "");
+  EXPECT_GT(status.revision, 1);
+  ASSERT_TRUE(status.lease_left.has_value());
+  EXPECT_GT(*status.lease_left, 3s);
+  ASSERT_EQ(status.servers.size(), 3u);
+  for (const auto& server : status.servers) {
+    EXPECT_EQ(server.leader, server.peer.name == lead->name_);
+    EXPECT_EQ(server.self, server.peer.name == other.name_);
+    EXPECT_EQ(server.peer.address, "10.0.0.1:7400");
+  }
+  for (const auto& server : other.node->group_status("tv").servers) {
+    EXPECT_EQ(server.installed, other.active) << server.name;
+    EXPECT_EQ(server.switched, other.active) << server.name;
+  }
+
+  lead->crash();
+  end_leases_of(*lead);
+  pass(1s);
+  status = other.node->status();
+  EXPECT_NE(status.leader, lead->name_);
+  EXPECT_EQ(status.servers.size(), 2u);
+  ASSERT_EQ(status.gone.size(), 1u);
+  EXPECT_EQ(status.gone[0].name, lead->name_);
+
+  other.etcd.reachable = false;
+  pass(2s);
+  status = other.node->status();
+  EXPECT_EQ(status.state, "serving") << "not cut off yet";
+  EXPECT_THAT(status.alarm, HasSubstr("no answer"));
+  EXPECT_THAT(other.notes, HasSubstr("cluster_etcd_silent"));
+  pass(3s);
+  status = other.node->status();
+  EXPECT_THAT(status.alarm, HasSubstr("cut off"));
+  ASSERT_TRUE(status.cut_off_for.has_value());
+  EXPECT_LT(*status.cut_off_for, 2s);
+  const auto lines = other.notes.size();
+  pass(4s);
+  EXPECT_LT(other.notes.size(), lines + 300) << "it does not say so ten times a second";
+  other.etcd.reachable = true;
+  pass(10s);
+  EXPECT_EQ(other.node->status().alarm, "");
+}
+
 TEST_F(ClusterNodes, WhatIsNoRecordOfOursIsLeftAlone) {
   pass(1s);
   const Keys keys("ks.example");

@@ -227,7 +227,7 @@ bool Node::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) 
     if (incarnation != session_->incarnation && !switched(incarnation)) return false;
   const SteadyTime now = host_.now().steady;
   return std::all_of(gone_.begin(), gone_.end(),
-                     [&](const auto& entry) { return entry.second <= now || switched(entry.first); });
+                     [&](const auto& entry) { return entry.second.until <= now || switched(entry.first); });
 }
 
 // ---------------------------------------------------------------- slots

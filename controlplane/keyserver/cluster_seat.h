@@ -39,7 +39,7 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   // SessionHost's.
   bool wait_for_slots(const std::string& group_id, std::function<void()> then);
   void resumed();  // this machine was resumed from a snapshot: what it owns may be another's, too
-  cluster::Node::Status status() const { return node_->status(); }
+  const cluster::Node& node() const { return *node_; }
 
   // EpochMaker
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) override;

@@ -420,7 +420,7 @@ std::string KeyServer::Impl::status_json() const {
                     gate_.get()};
   for (const auto& [id, group] : groups_)
     input.groups.push_back(&group->state);
-  if (seat_) input.cluster = seat_->status();
+  if (seat_) input.cluster = &seat_->node();
   return to_json(input, now().steady);
 }
 

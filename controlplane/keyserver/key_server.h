@@ -81,7 +81,8 @@ class KeyServer {
   //               "holders"}],
   //   "members": [{"member", "address", "carriage" ("tls"|"isakmp"), "roles", "joined_s", "slots": ["0x…"],
   //   "acknowledged", "activated",
-  //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}]}
+  //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}],
+  //  "cluster" (of several key servers; docs/cluster.md) and in each group its own "cluster"}
   std::string status_json() const;
 
  private:

@@ -77,6 +77,38 @@ json group_json(const GroupState& group, SteadyTime now) {
   return out;
 }
 
+json cluster_json(const cluster::Node::Status& status) {
+  json out = {{"name", status.name},      {"state", status.state},     {"incarnation", status.incarnation},
+              {"leader", status.leader},  {"leading", status.leading}, {"revision", status.revision},
+              {"servers", json::array()}, {"gone", json::array()},     {"lease_ttl_s", status.lease_ttl.count()}};
+  for (const auto& server : status.servers) {
+    json entry = {
+        {"name", server.peer.name}, {"address", server.peer.address},       {"leader", server.leader},
+        {"self", server.self},      {"known_s", seconds(server.known_for)}, {"incarnation", server.peer.incarnation}};
+    // All were seen when etcd last answered; one whose lease had ended was not.
+    if (status.answered_ago) entry["seen_s"] = seconds(*status.answered_ago);
+    out["servers"].push_back(std::move(entry));
+  }
+  for (const auto& gone : status.gone)
+    out["gone"].push_back({{"name", gone.name},
+                           {"incarnation", gone.incarnation},
+                           {"gone_s", seconds(gone.since)},
+                           {"leases_end_in_s", seconds(gone.leases_end_in)}});
+  if (status.answered_ago) out["answered_s"] = seconds(*status.answered_ago);
+  if (status.lease_left) out["lease_left_s"] = seconds(*status.lease_left);
+  if (status.cut_off_for) out["cut_off_s"] = seconds(*status.cut_off_for);
+  if (!status.alarm.empty()) out["alarm"] = status.alarm;
+  return out;
+}
+
+json cluster_json(const cluster::Node::GroupStatus& status) {
+  json out = {
+      {"highest", status.highest}, {"active", status.active}, {"wanted", status.wanted}, {"servers", json::array()}};
+  for (const auto& server : status.servers)
+    out["servers"].push_back({{"name", server.name}, {"installed", server.installed}, {"switched", server.switched}});
+  return out;
+}
+
 json exclusion_json(const GroupState& group, const Exclusion& exclusion, SteadyTime now) {
   json out = {{"group", group.config().id},
               {"complete", exclusion.complete.has_value()},
@@ -110,6 +142,7 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
   std::size_t members = 0;
   for (const GroupState* group : input.groups) {
     groups.push_back(group_json(*group, now));
+    if (input.cluster) groups.back()["cluster"] = cluster_json(input.cluster->group_status(group->config().id));
     members += group->members().size();
   }
   json out = {{"id", input.id},
@@ -128,15 +161,7 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
     out["passwords"] = {{"users", input.passwords->users()}, {"waiting", input.passwords->waiting()}};
   if (input.cookies)
     out["isakmp"] = {{"connections", input.cookies->opened()}, {"cookies_shown", input.cookies->shown()}};
-  if (input.cluster) {
-    json servers = json::array();
-    for (const cluster::Peer& peer : input.cluster->servers)
-      servers.push_back(
-          {{"name", peer.name}, {"address", peer.address}, {"leader", peer.name == input.cluster->leader}});
-    out["cluster"] = {{"name", input.cluster->name},         {"state", input.cluster->state},
-                      {"leader", input.cluster->leader},     {"leading", input.cluster->leading},
-                      {"revision", input.cluster->revision}, {"servers", std::move(servers)}};
-  }
+  if (input.cluster) out["cluster"] = cluster_json(input.cluster->status());
   // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }

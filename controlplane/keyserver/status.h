@@ -27,9 +27,9 @@ struct StatusInput {
   std::size_t connections = 0;
   const Counters& counters;
   std::vector<const GroupState*> groups;
-  const CookieJar* cookies = nullptr;                 // where there is listen_isakmp
-  const PasswordGate* passwords = nullptr;            // where a group uses passwords
-  std::optional<cluster::Node::Status> cluster = {};  // where there are several key servers
+  const CookieJar* cookies = nullptr;       // where there is listen_isakmp
+  const PasswordGate* passwords = nullptr;  // where a group uses passwords
+  const cluster::Node* cluster = nullptr;   // where there are several key servers
 };
 
 std::string to_json(const StatusInput& input, SteadyTime now);

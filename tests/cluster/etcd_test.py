@@ -237,6 +237,43 @@ class Newcomers(OverEtcd):
         self.assertNotIn("more are on their way", self.text("a.log"))
 
 
+class Status(OverEtcd):
+    def test_operators_see_the_leader_its_peers_and_the_alarm(self):
+        etcd = self.start_etcd(tls=False)
+        servers = {name: self.start_keyserver(name)[0] for name in "abc"}
+        for name in servers:
+            self.serving(name)
+        wait_until(lambda: all(len(self.cluster(name)["servers"]) == 3 and self.cluster(name)["leader"]
+                               for name in servers), "three peers")
+        cluster = self.cluster("b")
+        leader = cluster["leader"]
+        self.assertEqual([peer["name"] for peer in cluster["servers"] if peer["leader"]], [leader])
+        self.assertEqual([peer["name"] for peer in cluster["servers"] if peer["self"]], ["b"])
+        self.assertEqual(cluster["lease_ttl_s"], 5)
+        self.assertGreater(cluster["revision"], 1)
+        for peer in cluster["servers"]:
+            self.assertIn("127.0.0.1:", peer["address"])
+            self.assertLess(peer["seen_s"], 5)
+        self.assertNotIn("alarm", cluster)
+        group = self.status("b")["groups"][0]["cluster"]
+        self.assertEqual(sorted(peer["name"] for peer in group["servers"]), ["a", "b", "c"])
+
+        servers[leader].kill()
+        other = next(name for name in servers if name != leader)
+        wait_until(lambda: self.cluster(other)["leader"] not in ("", leader), "another leader")
+        self.assertEqual([peer["name"] for peer in self.cluster(other)["gone"]], [leader])
+        self.assertIn("vanished", self.run_tool("sealcast", "status", "--socket", f"{other}.sock").stdout)
+
+        etcd.send_signal(signal.SIGSTOP)
+        wait_until(lambda: "has not answered" in self.cluster(other).get("alarm", ""), "the first alarm")
+        wait_until(lambda: "cut off" in self.cluster(other).get("alarm", ""), "the second")
+        self.assertIn("ALARM", self.run_tool("sealcast", "status", "--socket", f"{other}.sock").stdout)
+        self.assertIn("cluster_etcd_silent", self.text(f"{other}.log"))
+        etcd.send_signal(signal.SIGCONT)
+        self.serving(other)
+        self.assertNotIn("alarm", self.cluster(other))
+
+
 if __name__ == "__main__":
     if not (BINARIES / "sealcast-keyserver").exists():
         sys.exit(f"{BINARIES}/sealcast-keyserver is missing: build it first")
