@@ -43,6 +43,38 @@ struct Options {
   double seconds = 5;
   std::uint64_t first = 0;
   std::uint32_t quiet_ms = 0;
+  std::string record;  // file for one entry a datagram; empty: none
+};
+
+// What each end writes down of every datagram, in host order: when it was sent, and when it came (0: at the sender).
+struct Entry {
+  std::uint64_t sequence = 0;
+  std::uint64_t sent_ns = 0;
+  std::uint64_t arrived_ns = 0;
+};
+
+// Entries of a whole datagram each, in the file after every burst, so that they can be read while we run.
+class Record {
+ public:
+  Record() = default;
+  Record(const Record&) = delete;
+  Record& operator=(const Record&) = delete;
+  ~Record() {
+    if (file_ != nullptr) std::fclose(file_);
+  }
+  bool open(const std::string& path) {
+    if (!path.empty()) file_ = std::fopen(path.c_str(), "wbe");
+    return path.empty() || file_ != nullptr;
+  }
+  void take(const Entry& entry) {
+    if (file_ != nullptr) std::fwrite(&entry, sizeof entry, 1, file_);
+  }
+  void flush() {
+    if (file_ != nullptr) std::fflush(file_);
+  }
+
+ private:
+  std::FILE* file_ = nullptr;
 };
 
 std::uint64_t now_ns() {
@@ -107,6 +139,8 @@ int send_stream(const Options& options, int stop_fd) {
     return fail("multicast options");
 
   std::vector<std::uint8_t> datagram(std::clamp<std::size_t>(options.size, sizeof(Header), max_datagram));
+  Record record;
+  if (!record.open(options.record)) return fail(options.record.c_str());
   const auto total = static_cast<std::uint64_t>(options.seconds * options.rate);
   const std::uint64_t start = now_ns();
   std::uint64_t sent = 0, errors = 0;
@@ -122,7 +156,9 @@ int send_stream(const Options& options, int stop_fd) {
       std::memcpy(datagram.data(), &header, sizeof header);
       fill(header.sequence, datagram.data() + sizeof header, datagram.size() - sizeof header);
       if (sendto(fd, datagram.data(), datagram.size(), 0, generic(group), sizeof group) < 0) ++errors;
+      record.take({.sequence = header.sequence, .sent_ns = header.sent_ns});
     }
+    record.flush();
     sleep_until(start + sent * nanoseconds / options.rate);
   }
   const double elapsed = static_cast<double>(now_ns() - start) / static_cast<double>(nanoseconds);
@@ -136,7 +172,8 @@ int send_stream(const Options& options, int stop_fd) {
 // What the receiver knows of the stream so far.
 class Tally {
  public:
-  void take(const std::vector<std::uint8_t>& datagram, std::size_t size, std::uint64_t arrived) {
+  // Every sound datagram, doubled ones too, goes to `record`.
+  void take(const std::vector<std::uint8_t>& datagram, std::size_t size, std::uint64_t arrived, Record& record) {
     Header header;
     if (size < sizeof header) {
       ++corrupt_;
@@ -150,6 +187,7 @@ class Tally {
       ++corrupt_;
       return;
     }
+    record.take({.sequence = header.sequence, .sent_ns = header.sent_ns, .arrived_ns = arrived});
     if (header.sequence >= seen_.size()) seen_.resize(header.sequence + 1);
     if (seen_[header.sequence]) {
       ++duplicates_;
@@ -208,6 +246,8 @@ int receive_stream(const Options& options, int stop_fd) {
       bind(fd, generic(group), sizeof group) != 0)
     return fail("socket options or bind");
   if (setsockopt(fd, IPPROTO_IP, IP_ADD_MEMBERSHIP, &join, sizeof join) != 0) return fail("joining the group");
+  Record record;
+  if (!record.open(options.record)) return fail(options.record.c_str());
   std::fprintf(stderr, "receiving\n");
 
   Tally tally;
@@ -232,8 +272,9 @@ int receive_stream(const Options& options, int stop_fd) {
       const cmsghdr* drops = CMSG_FIRSTHDR(&message);
       if (drops != nullptr && drops->cmsg_level == SOL_SOCKET && drops->cmsg_type == SO_RXQ_OVFL)
         std::memcpy(&socket_drops, CMSG_DATA(drops), sizeof socket_drops);
-      tally.take(datagram, static_cast<std::size_t>(size), last_arrival);
+      tally.take(datagram, static_cast<std::size_t>(size), last_arrival, record);
     }
+    record.flush();
     if (waiting[1].revents != 0) break;
     if (options.quiet_ms != 0 && tally.received() != 0 && now_ns() - last_arrival > options.quiet_ms * 1'000'000ULL)
       break;
@@ -270,6 +311,8 @@ int main(int argc, char** argv) {
   send->add_option("--first", options.first, "first sequence number")->capture_default_str();
   CLI::App* receive = app.add_subcommand("receive", "receive it, until SIGTERM or silence");
   receive->add_option("--quiet-ms", options.quiet_ms, "end after so much silence once something came; 0: never");
+  for (CLI::App* end : {send, receive})
+    end->add_option("--record", options.record, "file: number and times of every datagram, as 64-bit numbers");
   CLI11_PARSE(app, argc, argv);
   return send->parsed() ? send_stream(options, stop_fd) : receive_stream(options, stop_fd);
 }

@@ -1,0 +1,334 @@
+"""What befalls the world. Each event draws its particulars when it is planned, so that a seed means the same events,
+and then runs as a generator in the soak's loop. An event that may lose packets names whose; all others may lose none."""
+import signal
+
+from world import GROUPS, LEASE
+
+BEGINNING, STALL = "beginning", "machine stood still"
+_REKEYED = 90.0  # seconds until everybody has an epoch that was asked for, with a key server lost in the midst of it
+_REVOKED = LEASE + 60.0  # seconds until a revocation is complete, with a key server lost in the midst of it
+
+
+def beginning(soak, disturbance):
+    """Everything was started: wait until all are joined."""
+    if soak.world.cluster:
+        yield from soak.until(lambda: len(soak.world.answering()) == 3, 40, "three key servers to serve")
+    yield from _settle(soak, disturbance, soak.world.places.values(), bound=60)
+
+
+def _settle(soak, disturbance, places, bound=None):
+    since = soak.now()
+    places = list(places)
+
+    def wrong():
+        for place in places:
+            why = soak.why_not(place, since)
+            if why:
+                return why
+        return None
+    yield from soak.settle(disturbance, lambda: wrong() is None, wrong, **({"bound": bound} if bound else {}))
+    return disturbance
+
+
+# ---------------------------------------------------------------- gateways
+
+def kill_gateway(soak, place, down):
+    disturbance = soak.judge.disturb("kill gateway", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"kill -9 {place.name}, {down:.1f} s")
+    soak.watch.expected.add(place.name)
+    place.kill()
+    yield from soak.pause(down)
+    place.begin()
+    soak.watch.expected.discard(place.name)
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def leave_and_join(soak, place, down):
+    disturbance = soak.judge.disturb("leave and join", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"{place.name} leaves for {down:.1f} s")
+    soak.watch.expected.add(place.name)
+    place.send_signal(signal.SIGTERM)
+    yield from soak.until(lambda: not place.process.running(), 10, f"{place.name} to end at SIGTERM")
+    code = place.process.child.returncode
+    if code != 0:
+        soak.judge.violate(f"{place.name} ended with {code} at SIGTERM: {place.process.tail()}")
+    yield from soak.pause(down)
+    place.begin()
+    soak.watch.expected.discard(place.name)
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def pause_gateway(soak, place, seconds):
+    disturbance = soak.judge.disturb("pause gateway", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"SIGSTOP {place.name}, {seconds:.1f} s")
+    place.send_signal(signal.SIGSTOP)
+    yield from soak.pause(seconds)
+    place.send_signal(signal.SIGCONT)
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def cut_control(soak, place, seconds):
+    disturbance = soak.judge.disturb("cut off from key servers", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"{place.name} is cut off from the key servers, {seconds:.1f} s")
+    place.link(False)
+    yield from soak.pause(seconds)
+    place.link(True)
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def cut_black(soak, place, seconds):
+    disturbance = soak.judge.disturb("cut off from black", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"{place.name} is cut off from black, {seconds:.1f} s")
+    soak.world.set_black(place, False)
+    yield from soak.pause(seconds)
+    soak.world.set_black(place, True)
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def revoke(soak, place, hold):
+    """Revoked everywhere, complete, silent, and admitted again."""
+    judge = soak.judge
+    disturbance = judge.disturb("revoke and reinstate", [place.name])
+    disturbance.detail = place.name
+    soak.say(f"revoke {place.name}")
+    asked = soak.now()
+    server = yield from _accepted(soak, {"command": "revoke", "member": place.name})
+    if server is None:
+        return disturbance
+
+    def complete():
+        for one in soak.world.answering():
+            told = one.ask({"command": "revocations"}) or {}
+            if not any(r["member"] == place.name for r in told.get("revocations", [])):
+                continue
+            states = {state["group"]: state["complete"] for state in told.get("groups", [])}
+            if all(states.get(group) for group in place.roles):
+                return True
+        return False
+    if not (yield from soak.until(complete, _REVOKED, f"the revocation of {place.name} to be complete")):
+        return disturbance
+    soak.revocations.append(soak.now() - asked)
+    soak.say(f"  revocation of {place.name} complete after {soak.now() - asked:.1f} s")
+    judge.forbid(place.name, place.roles)
+    place.keep_blocks()
+    soak.black.forbid(place.name, place.red_keys)
+    yield from soak.pause(hold)
+    soak.black.allow(place.name)
+    judge.allow(place.name, place.roles)
+    soak.say(f"reinstate {place.name}")
+    yield from _accepted(soak, {"command": "reinstate", "member": place.name})
+    return (yield from _settle(soak, disturbance, [place]))
+
+
+def _accepted(soak, request, seconds=40):
+    """Asks key servers until one says it is done; returns it."""
+    end = soak.now() + seconds
+    last = "nobody answers"
+    while soak.now() < end:
+        for server in soak.world.answering():
+            answer = server.ask(request, 5)
+            if answer and answer.get("ok"):
+                return server
+            last = (answer or {}).get("error", last)
+        yield 0.2
+    soak.judge.violate(f"{request}: no key server did it within {seconds} s: {last}")
+    return None
+
+
+# ---------------------------------------------------------------- rekeying
+
+def rekey(soak, group):
+    asked = soak.now()
+    before = soak.watch.newest[group]
+    soak.say(f"rekey {group}")
+    server = yield from _accepted(soak, {"command": "rekey", "group": group})
+    if server is None:
+        return None
+
+    def have_it():
+        soak_watch = soak.watch
+        for place in soak.world.places.values():
+            if group not in place.roles or soak.judge.disturbed(place.name, group):
+                continue
+            status = soak_watch.latest.get(place.name)
+            state = next((g for g in status["agent"]["groups"] if g["group"] == group), {}) if status else {}
+            if state.get("epoch", 0) <= before or state.get("epoch_state") != "active":
+                return False
+        return True
+    if (yield from soak.until(have_it, _REKEYED, f"everybody in {group} to have a newer epoch than {before}")):
+        soak.rekeys.append(soak.now() - asked)
+        soak.say(f"  rekey {group}: at everybody {soak.now() - asked:.1f} s after")
+    return None
+
+
+# ---------------------------------------------------------------- key servers
+
+def _members_back(soak, disturbance):
+    """Every undisturbed gateway is joined somewhere, by the key servers' own word."""
+    world = soak.world
+
+    def missing():
+        joined = set()
+        for server in world.servers:
+            status = server.status()
+            if status is None or status.get("cluster", {}).get("state", "serving") != "serving":
+                return f"key server {server.name} does not serve"
+            joined |= {(member["member"], group["group"]) for group in status["groups"] for member in group["members"]}
+        for place in world.places.values():
+            for group in place.roles:
+                if (place.name, group) not in joined and not soak.judge.disturbed(place.name, group):
+                    return f"{place.name} is joined to {group} nowhere"
+        return None
+    yield from soak.settle(disturbance, lambda: missing() is None, missing)
+    return disturbance
+
+
+def kill_keyserver(soak, server, down, kind="kill key server"):
+    disturbance = soak.judge.disturb(kind)
+    disturbance.takes_servers_away = True
+    disturbance.detail = server.name
+    soak.say(f"kill -9 key server {server.name}, {down:.1f} s")
+    soak.watch.expected.add(server.name)
+    server.process.kill()
+    yield from soak.pause(down)
+    server.begin()
+    soak.watch.expected.discard(server.name)
+    return (yield from _members_back(soak, disturbance))
+
+
+def kill_leader(soak, down):
+    server = soak.world.leader()
+    if server is None:
+        soak.say("nobody leads just now")
+        return None
+    return (yield from kill_keyserver(soak, server, down, "kill leader"))
+
+
+def pause_keyserver(soak, server, seconds):
+    disturbance = soak.judge.disturb("pause key server")
+    disturbance.takes_servers_away = True
+    disturbance.detail = server.name
+    soak.say(f"SIGSTOP key server {server.name}, {seconds:.1f} s")
+    server.send_signal(signal.SIGSTOP)
+    yield from soak.pause(seconds)
+    server.send_signal(signal.SIGCONT)
+    return (yield from _members_back(soak, disturbance))
+
+
+def reload_keyservers(soak):
+    disturbance = soak.judge.disturb("reload key servers")
+    soak.say("SIGHUP to all key servers")
+    for server in soak.world.servers:
+        if server.answers():
+            server.send_signal(signal.SIGHUP)
+    return (yield from _members_back(soak, disturbance))
+
+
+def cut_machine(soak, server, seconds):
+    disturbance = soak.judge.disturb("cut off machine")
+    disturbance.takes_servers_away = True
+    disturbance.detail = server.name
+    soak.say(f"machine {server.name} is cut off with its etcd, {seconds:.1f} s")
+    server.machine.link("down")
+    yield from soak.pause(seconds)
+    server.machine.link("up")
+    return (yield from _members_back(soak, disturbance))
+
+
+def kill_etcd(soak, servers, down):
+    disturbance = soak.judge.disturb("kill etcd" if len(servers) == 1 else "kill all etcd")
+    disturbance.takes_servers_away = True
+    disturbance.detail = " ".join(server.name for server in servers)
+    soak.say(f"kill -9 etcd {disturbance.detail}, {down:.1f} s")
+    for server in servers:
+        server.machine.etcd.kill()
+    yield from soak.pause(down)
+    for server in servers:
+        server.machine.start_etcd()
+    return (yield from _members_back(soak, disturbance))
+
+
+# ---------------------------------------------------------------- the black network
+
+def impair(soak, seconds):
+    """Reordering within a replay window and doubled frames: the streams must not notice."""
+    disturbance = soak.judge.disturb("double and reorder")
+    soak.say(f"the wire doubles and reorders, {seconds:.1f} s")
+    soak.world.wire.order("duplicate 0.02")
+    soak.world.wire.order("reorder 0.02")
+    yield from soak.pause(seconds)
+    soak.world.wire.order("duplicate 0")
+    soak.world.wire.order("reorder 0")
+    disturbance.over = disturbance.settled = soak.now()
+    return disturbance
+
+
+# ---------------------------------------------------------------- which, and when
+
+CONTROL = ("kill key server", "kill leader", "pause key server", "cut off machine", "kill etcd", "kill all etcd",
+           "reload key servers")
+KINDS = {"kill gateway": 4, "leave and join": 3, "pause gateway": 3, "cut off from key servers": 3,
+         "cut off from black": 3, "revoke and reinstate": 4, "rekey": 7, "kill key server": 3, "kill leader": 3,
+         "pause key server": 3, "reload key servers": 1, "cut off machine": 3, "kill etcd": 2, "kill all etcd": 1,
+         "double and reorder": 2}
+_OF_A_CLUSTER = ("kill leader", "cut off machine", "kill etcd", "kill all etcd")
+_MACHINE = frozenset({"machine"})  # one of the key servers' machines at a time: etcd keeps its majority
+
+
+def usable(world, only):
+    return [kind for kind in KINDS if (not only or kind in only) and (world.cluster or kind not in _OF_A_CLUSTER)]
+
+
+def plan(soak, kinds):
+    """(kind, generator, locks) of the next event; None when what was drawn does not go now."""
+    draw = soak.random
+    kind = draw.choices(kinds, [KINDS[kind] for kind in kinds])[0]
+    place = draw.choice(list(soak.world.places.values()))
+    server = draw.choice(soak.world.servers)
+    group = draw.choice(list(GROUPS))
+    short, long = draw.uniform(0.2, 4), draw.uniform(2, 14)
+    at_place = {"kill gateway": lambda: kill_gateway(soak, place, short),
+                "leave and join": lambda: leave_and_join(soak, place, short),
+                "pause gateway": lambda: pause_gateway(soak, place, short),
+                "cut off from key servers": lambda: cut_control(soak, place, long),
+                "cut off from black": lambda: cut_black(soak, place, short),
+                "revoke and reinstate": lambda: revoke(soak, place, short)}
+    at_server = {"kill key server": lambda: kill_keyserver(soak, server, short),
+                 "kill leader": lambda: kill_leader(soak, short),
+                 "pause key server": lambda: pause_keyserver(soak, server, long),
+                 "reload key servers": lambda: reload_keyservers(soak),
+                 "cut off machine": lambda: cut_machine(soak, server, long),
+                 "kill etcd": lambda: kill_etcd(soak, [server], long),
+                 "kill all etcd": lambda: kill_etcd(soak, soak.world.servers, short)}
+    if kind in at_place:
+        locks = frozenset({f"gateway {place.name}"})
+        make = at_place[kind]
+    elif kind in at_server:
+        locks = _MACHINE
+        make = at_server[kind]
+    elif kind == "rekey":
+        locks = frozenset({f"rekey {group}"})
+        make = lambda: rekey(soak, group)
+    else:
+        locks = frozenset({"wire"})
+        make = lambda: impair(soak, long)
+    return None if locks & soak.held else (kind, make(), locks)
+
+
+# ---------------------------------------------------------------- broken on purpose, to see that it is noticed
+
+def _lose(soak):
+    soak.world.wire.order("drop 0.01")
+
+
+def _stay_away(soak):
+    """A gateway that is ended unasked."""
+    next(iter(soak.world.places.values())).kill()
+
+
+SABOTAGE = {"loss": _lose, "death": _stay_away}
