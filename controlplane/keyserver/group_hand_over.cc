@@ -88,6 +88,10 @@ bool GroupState::shut_out(Moment now) {
   const bool any = members_.size() != before || holders_left || context_.maker;
   if (!any && !fresh_start) return false;
   exclusion_ = Exclusion{now.steady, epochs_.empty() ? 0 : epochs_.back().number, {}, {}, {}};
+  if (hand_over_ && hand_over_->patience) {  // a restart's: those who are not back must not hold this up for long
+    hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
+    hand_over_->patience.reset();
+  }
   // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
   if (any)
     if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady;
@@ -203,6 +207,13 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
 
 void GroupState::activate_if_all_acknowledged(Moment now) {
   if (hand_over_ && hand_over_->awaited.empty()) activate(now);
+}
+
+// A sender that came back after a restart goes on under an epoch that this process never knew. Its receivers come back
+// by their own back-off; who is left behind then loses what is sent until it is back.
+void GroupState::hear_of_earlier(const Member& member, std::uint64_t epoch) {
+  if (!hand_over_ || !hand_over_->patience || !member.sends() || epoch >= hand_over_->epoch) return;
+  hand_over_->deadline = std::max(hand_over_->deadline, *hand_over_->patience);
 }
 
 // All members here have it, or had their time.

@@ -238,6 +238,56 @@ TEST_F(GroupStateTest, ARestartDoesNotWaitForTheMissingLongerThanActivationDelay
   EXPECT_THAT(a3.link->take(), ElementsAre(word("activate", a3.keying.epoch)));
 }
 
+TEST_F(GroupStateTest, ARestartWaitsLongerForReceiversWhereASenderGoesOn) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  start();
+  const auto a2 = join("sender");
+  ASSERT_TRUE(group_->receive(*a2.link, StatusReport{"tv", a.keying.epoch, 1, 0, 0, {{0x1000, 2}}}, now_));
+  pass(10s);
+  EXPECT_THAT(a2.link->take(), IsEmpty()) << "home may take so long until it is back";
+  const auto b2 = join("home");
+  EXPECT_THAT(a2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
+}
+
+TEST_F(GroupStateTest, ARestartDoesNotWaitForEver) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  start();
+  const auto a2 = join("sender");
+  ASSERT_TRUE(group_->receive(*a2.link, StatusReport{"tv", a.keying.epoch, 1, 0, 0, {}}, now_));
+  pass(16s);
+  EXPECT_THAT(a2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
+}
+
+TEST_F(GroupStateTest, ARestartDoesNotWaitUntilTheEarlierEpochIsOver) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  now_.unix_seconds += 3600 - 9;
+  start();
+  const auto a2 = join("sender");
+  ASSERT_TRUE(group_->receive(*a2.link, StatusReport{"tv", a.keying.epoch, 1, 0, 0, {}}, now_));
+  pass(7s);
+  EXPECT_THAT(a2.link->take(), IsEmpty());
+  pass(1s);
+  EXPECT_THAT(a2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
+}
+
+TEST_F(GroupStateTest, H11_ARevocationDoesNotWaitForThoseWhoAreNotBack) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  start();
+  const auto a2 = join("sender");
+  ASSERT_TRUE(group_->receive(*a2.link, StatusReport{"tv", a.keying.epoch, 1, 0, 0, {}}, now_));
+  const auto c = join("sender2");
+  pass(3s);
+  config_.members_by_certificate = false;
+  config_.members = {"sender", "home"};
+  group_->reconfigure(config_, now_);
+  pass(config_.activation_delay);
+  EXPECT_THAT(a2.link->take(), ::testing::Contains(word("activate", a2.keying.epoch)));
+}
+
 TEST_F(GroupStateTest, ARestartAfterAllExpiredBeginsActive) {
   const auto a = join("sender");
   now_.unix_seconds += 2 * 3600;

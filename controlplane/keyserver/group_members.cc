@@ -185,7 +185,7 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
 // Counters of slots that are not the reporter's own are ignored: a floor near 2^64 would shut the true sender out.
 void GroupState::take_report(Member& member, const handshake::StatusReport& report, Moment now) {
   Epoch* epoch = find(report.epoch);
-  if (!epoch) return;
+  if (!epoch) return hear_of_earlier(member, report.epoch);
   for (const handshake::SlotCounter& counter : report.own_slots) {
     const std::uint32_t slot = counter.spi - epoch->policy.spi_prefix;
     const bool own = std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {

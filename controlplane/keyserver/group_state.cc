@@ -14,6 +14,8 @@ using std::chrono::milliseconds;
 constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
 constexpr std::size_t max_member_id = 64;              // bytes (SMKE)
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
+// Members come back after a restart within their longest back-off (10 s), and the time to connect.
+constexpr std::chrono::seconds restart_patience{16};
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -165,23 +167,26 @@ Result<Epoch*> GroupState::current(Moment now) {
     if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
     if (Epoch* pending = in_phase(Phase::pending)) return pending;
   }
-  std::vector<std::string> earlier;
-  auto begun = begin(now, &earlier);
+  store::EpochRecord noted;
+  auto begun = begin(now, &noted);
   if (!begun) return begun;
+  const std::vector<std::string>& earlier = noted.earlier_holders;
   if (earlier.empty()) {
     (*begun)->phase = Phase::active;
     audit("epoch_active " + prefix() + "epoch=" + number((*begun)->number) + " why=\"first of the group\"");
     return begun;
   }
   // Somebody may still send under an epoch that this process never knew (it restarted): senders go on until those
-  // members are back, or for activation_delay.
+  // members are back, or for activation_delay, or longer where a sender says so (hear_of_earlier()).
   hand_over_ = HandOver{(*begun)->number, now.steady + config_.activation_delay, {earlier.begin(), earlier.end()}};
+  const std::chrono::seconds left(noted.earlier_end - now.unix_seconds - 1);
+  hand_over_->patience = now.steady + std::min<std::chrono::seconds>(restart_patience, left);
   audit("epoch_pending " + prefix() + "epoch=" + number((*begun)->number) +
         " why=restart awaited=" + number(earlier.size()));
   return begun;
 }
 
-Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_holders) {
+Result<Epoch*> GroupState::begin(Moment now, store::EpochRecord* noted) {
   if (epochs_.size() >= max_live_epochs)
     return fail(prefix() + "too many epochs are alive; wait for the oldest to retire");
   auto premaster = context_.vault->take();
@@ -190,7 +195,7 @@ Result<Epoch*> GroupState::begin(Moment now, std::vector<std::string>* earlier_h
   auto record = context_.store->begin_epoch({config_.id, context_.spi_range.first, context_.spi_range.last,
                                              context_.slot_bits, now.unix_seconds, now.unix_seconds + lifetime_s});
   if (!record) return tl::unexpected(record.error());
-  if (earlier_holders) *earlier_holders = std::move(record->earlier_holders);
+  if (noted) *noted = *record;
 
   Epoch epoch;
   epoch.number = record->epoch;

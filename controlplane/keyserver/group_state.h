@@ -219,6 +219,8 @@ class GroupState {
     SteadyTime deadline;
     std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
     bool told = false;              // the EpochMaker knows that nobody is awaited
+    // After a restart: how long it may wait for those awaited once a sender says that it goes on under an earlier epoch.
+    std::optional<SteadyTime> patience = {};
     // Receivers were told by a datagram to the group.
     struct Announcement {
       std::vector<Bytes> packets;  // ESP of the same datagram
@@ -250,7 +252,7 @@ class GroupState {
 
   std::chrono::seconds longest_lease() const;  // likewise
   Result<Epoch*> current(Moment now);
-  Result<Epoch*> begin(Moment now, std::vector<std::string>* earlier_holders);
+  Result<Epoch*> begin(Moment now, store::EpochRecord* noted);
   Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
                                       std::uint32_t slots_wanted, Moment now);
   void note_holder(const handshake::PeerIdentity& identity, std::uint64_t epoch);
@@ -260,6 +262,7 @@ class GroupState {
   void catch_up(Member& member, const Given& given, Moment now);
   void grant(Member& member, const handshake::SlotRequest& request, Moment now);
   void take_report(Member& member, const handshake::StatusReport& report, Moment now);
+  void hear_of_earlier(const Member& member, std::uint64_t epoch);
   void recheck_members(Moment now);
   bool shut_out_holders(Moment now);
   void note_departure(const Member& member, Moment now);

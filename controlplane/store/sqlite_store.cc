@@ -286,13 +286,16 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
 
   EpochRecord record{static_cast<std::uint64_t>(number), *block, {}};
   Statement earlier(database,
-                    "SELECT DISTINCT h.member_id FROM epochs e JOIN holders h USING (group_id, epoch) "
-                    "WHERE e.group_id = ? AND e.expires > ?");
+                    "SELECT h.member_id, min(CASE e.retired WHEN 0 THEN e.expires ELSE 1 << 62 END) "
+                    "FROM epochs e JOIN holders h USING (group_id, epoch) "
+                    "WHERE e.group_id = ? AND e.expires > ? GROUP BY h.member_id");
   earlier.bind(wish.group_id).bind(wish.unix_now - clock_slack_s);
   for (;;) {
     const auto row = earlier.step();
     if (!row) return tl::unexpected(row.error());
     if (!*row) break;
+    const std::int64_t end = earlier.integer(1);
+    record.earlier_end = record.earlier_holders.empty() ? end : std::min(record.earlier_end, end);
     record.earlier_holders.push_back(earlier.text(0));
   }
 

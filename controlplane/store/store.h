@@ -36,6 +36,7 @@ struct EpochRecord {
   // Members that were given an earlier epoch of the group that has not expired: senders among them may still be running
   // under it, so unless this is empty the new epoch must not begin as active.
   std::vector<std::string> earlier_holders;
+  std::int64_t earlier_end = 0;  // unix seconds: the first of those epochs expires; meaningless without holders
 };
 
 // A member that is given an epoch. It counts as a holder from here on, whatever happens to its connection (H3).
