@@ -91,6 +91,10 @@ class BlackWatch:
             at += kept
         self._rest = data[at:]
 
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
     def _once(self, what, key=None):
         if (key or what) not in self._told:
             self._told.add(key or what)

@@ -12,7 +12,7 @@ def _span(values):
 
 def event_rows(soak):
     """(kind, how many, longest recovery, datagrams lost) of every kind of event that occurred."""
-    kinds = collections.Counter(kind for kind, _ in soak.done if kind not in ("beginning", "end"))
+    kinds = collections.Counter(kind for kind, _ in soak.done)
     rows = []
     for kind in sorted(kinds):
         found = [d for k, d in soak.done if k == kind and d is not None]

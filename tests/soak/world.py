@@ -5,9 +5,9 @@ import json
 import os
 import shutil
 import signal
-import socket
 import struct
 
+from asking import ask
 from lab import programs
 from lab.cluster import Cluster
 from lab.process import LabError, run
@@ -26,16 +26,6 @@ _MAGIC = 0x5EA1CA57  # sealcast-traffic's
 
 def _selectors(group):
     return f'[ {{ destination = "{GROUPS[group]}.0/24", protocol = "udp", ports = "{PORTS}" }} ]'
-
-
-def ask(path, request, seconds=1.0):
-    """One request to an admin socket; None when nobody answers in time."""
-    with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(seconds)
-        client.connect(str(path))
-        client.sendall(json.dumps(request).encode() + b"\n")
-        return json.loads(client.makefile().readline())
-    return None
 
 
 class Place(Site):
@@ -158,7 +148,7 @@ class Server:
     def answers(self):
         return self.process is not None and self.process.running() and not self.stopped
 
-    def ask(self, request, seconds=1.0):
+    def ask(self, request, seconds=0.3):
         return ask(self.admin_socket, request, seconds) if self.answers() else None
 
     def status(self):
