@@ -231,7 +231,7 @@ def main():
     try:
         lock = prepare_output(out)
         net.remove_leftovers()
-        with lock, Lab(out, arguments.binaries) as lab:
+        with lock, Lab(out, arguments.binaries, checked=False) as lab:
             demo = Demo(lab, out, arguments.seconds, redraw=sys.stdout.isatty() and not arguments.check)
             demo.build_network()
             demo.send_stream()

@@ -29,8 +29,13 @@ class EndToEnd(unittest.TestCase):
         work = WORK / self.id().removeprefix("__main__.")
         shutil.rmtree(work, ignore_errors=True)
         self.lab = Lab(work, BINARIES)
+        self.addCleanup(self.prove_nothing_leaked)  # after close(): the last is called first
         self.addCleanup(self.lab.close)
         self.lab.make_pki(self.members)
+
+    def prove_nothing_leaked(self):
+        """KEY-2 and H10 in every test, whatever else it is about: what the checked daemons sealed and the wires saw."""
+        self.assertEqual(self.lab.faults(), [])
 
     def build(self, embedded=False, wire_options=(), group_options="", server_options="", export_keys=False, others=()):
         """Key server, studio (sender), home and `others` (receivers) on one wire. Starts the key server and the wire."""

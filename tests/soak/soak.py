@@ -277,6 +277,8 @@ def main():
         except LabError as error:
             print(f"soak: the laboratory failed: {error}; logs are in {work}", file=sys.stderr)
             return 1
+        for fault in soak.world.lab.faults():  # over all processes that ever were (KEY-2)
+            soak.judge.violate(fault)
         for violation in soak.judge.violations:
             soak.say(f"BROKEN: {violation.what}")
     print(report.text(soak, options))

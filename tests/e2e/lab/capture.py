@@ -12,33 +12,50 @@ _ETHERNET = 1
 _ESP, _IGMP = 50, 2
 
 
-def frames(path):
-    """Every whole frame of a pcap file, in order. A last frame still being written is left out."""
-    with open(path, "rb") as file:
+class Follower:
+    """Reads a pcap file that may still grow: new() gives the whole frames that came since its last call."""
+
+    def __init__(self, path):
+        self._path, self._at = path, 0
+        self._record = self._scale = None
+
+    def new(self):
+        with open(self._path, "rb") as file:
+            if self._record is None and not self._read_head(file):
+                return
+            file.seek(self._at)
+            while True:
+                head = file.read(self._record.size)
+                if len(head) < self._record.size:
+                    return
+                seconds, fraction, kept, original = self._record.unpack(head)
+                data = file.read(kept)
+                if len(data) < kept:
+                    return
+                if kept != original:
+                    raise LabError(f"{self._path}: a frame of {original} bytes was cut to {kept}")
+                self._at += len(head) + kept
+                yield Frame(seconds + fraction * self._scale, data)
+
+    def _read_head(self, file):
         head = file.read(24)
         if len(head) < 24:
-            return
+            return False
         for order in "<>":
             magic, _, _, _, _, _, link = struct.unpack(order + "IHHiIII", head)
             if magic in _MAGICS:
                 break
         else:
-            raise LabError(f"{path}: expected a pcap file, its magic is {head[:4].hex()}")
+            raise LabError(f"{self._path}: expected a pcap file, its magic is {head[:4].hex()}")
         if link != _ETHERNET:
-            raise LabError(f"{path}: expected Ethernet frames, got link type {link}")
-        scale = _MAGICS[magic]
-        record = struct.Struct(order + "IIII")
-        while True:
-            head = file.read(record.size)
-            if len(head) < record.size:
-                return
-            seconds, fraction, kept, original = record.unpack(head)
-            data = file.read(kept)
-            if len(data) < kept:
-                return
-            if kept != original:
-                raise LabError(f"{path}: a frame of {original} bytes was cut to {kept}")
-            yield Frame(seconds + fraction * scale, data)
+            raise LabError(f"{self._path}: expected Ethernet frames, got link type {link}")
+        self._scale, self._record, self._at = _MAGICS[magic], struct.Struct(order + "IIII"), len(head)
+        return True
+
+
+def frames(path):
+    """Every whole frame of a pcap file, in order. A last frame still being written is left out."""
+    return Follower(path).new()
 
 
 def write(path, chosen):

@@ -47,9 +47,10 @@ def _within(namespace, argv):
 
 
 class Process:
-    """One running program. `log` holds its standard error and, unless `stdout` says otherwise, standard output."""
+    """One running program. `log` holds its standard error and, unless `stdout` says otherwise, standard output;
+    `environment` is added to our own."""
 
-    def __init__(self, name, argv, log, namespace=None, stdout=None):
+    def __init__(self, name, argv, log, namespace=None, stdout=None, environment=None):
         self.name = name
         self.argv = [str(word) for word in argv]
         self.log = pathlib.Path(log)
@@ -60,7 +61,8 @@ class Process:
             try:
                 # nsenter becomes the program itself, so its pid is the program's.
                 self.child = subprocess.Popen(_within(namespace, argv), stdin=subprocess.DEVNULL, stdout=output,
-                                              stderr=errors, preexec_fn=_die_with_parent, start_new_session=True)
+                                              stderr=errors, preexec_fn=_die_with_parent, start_new_session=True,
+                                              env={**os.environ, **(environment or {})})
             finally:
                 if stdout:
                     output.close()

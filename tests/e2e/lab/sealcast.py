@@ -4,6 +4,7 @@ import pathlib
 import shutil
 import socket
 
+from . import nonces, plaintext
 from .net import Network, socket_folder
 from .process import LabError, Process, run
 
@@ -11,6 +12,7 @@ KEYSERVER_PORT = 7400
 SPI_RANGE = '["0x10000000", "0x1fffffff"]'
 SUITE = "ECDHE_ECDSA_AES_256_GCM_SHA384"
 SELECTORS = '[ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" } ]'
+CHECKED = ("sealcast-gateway", "sealcast-keyserver")  # have a build that records nonces
 _MEMORY_MB = 96  # a process of the laboratory: a few thousand packets and the rings of two ports
 
 
@@ -140,10 +142,11 @@ senders = ["studio"]
 class Lab:
     """Everything one test or the demo needs, removed again by close() (or the end of a with block).
 
-    work: folder for configurations, logs and captures. binaries: a build's bin/ folder.
+    work: folder for configurations, logs and captures. binaries: a build's bin/ folder. checked: gateways and key servers
+    are those that record their nonces (tests/nonces/); faults() then says whether any repeats.
     """
 
-    def __init__(self, work, binaries):
+    def __init__(self, work, binaries, checked=True):
         self.work = pathlib.Path(work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.binaries = pathlib.Path(binaries).resolve()
@@ -151,6 +154,11 @@ class Lab:
         self.sockets = socket_folder()
         self.network = Network()
         self.sites = []
+        self.wires = []
+        self._checked = checked
+        self.nonce_logs = self.work / "nonces"
+        if checked:
+            self.nonce_logs.mkdir(exist_ok=True)
         self._processes = []
         self.management = None
 
@@ -174,7 +182,10 @@ class Lab:
 
     def start(self, name, argv, log, namespace=None, stdout=None):
         """Starts one of our programs; it ends with the laboratory at the latest."""
-        process = Process(name, [self.tool(argv[0]), *argv[1:]], log, namespace, stdout)
+        program, environment = argv[0], {}
+        if self._checked and program in CHECKED:
+            program, environment = f"{program}-checked", {"SEALCAST_NONCE_LOG": str(self.nonce_logs)}
+        process = Process(name, [self.tool(program), *argv[1:]], log, namespace, stdout, environment)
         self._processes.append(process)
         return process
 
@@ -182,6 +193,25 @@ class Lab:
         """Lets an ordinary program end with the laboratory."""
         self._processes.append(process)
         return process
+
+    def faults(self):
+        """What must never be, in one line each: a nonce used twice by any processes of this laboratory (KEY-2); plaintext
+        on a wire, or a packet under a nonce that nobody recorded (H10). To be asked when all has ended."""
+        runs = nonces.read_all([self.nonce_logs]) if any(self.nonce_logs.glob("*")) else []
+        found = [f"nonce used twice: {line}" for line in nonces.repeats(runs)]
+        recorded = nonces.Recorded(runs)
+        selectors = plaintext.protected(site.config for site in self.sites if site.config.exists())
+        for wire in self.wires:
+            strange = []
+
+            def hold_against_records(spi, iv):
+                if self._checked and not recorded.has(spi, iv):
+                    strange.append(f"SPI 0x{spi:08x}, IV {iv}")
+            watch = plaintext.Watch(wire.pcap, selectors, hold_against_records)
+            found += [f"plaintext on the wire, {wire.pcap}: {line}" for line in watch.look()]
+            if strange:
+                found.append(f"{len(strange)} packets in {wire.pcap} under nonces that nobody recorded: {strange[:3]}")
+        return found
 
     def sealcast(self, *arguments, check=True, namespace=None):
         """Runs the operator's tool in the work folder."""
@@ -251,6 +281,7 @@ class Wire:
 
     def __init__(self, lab, sockets, pcap, options=()):
         self.pcap = pathlib.Path(pcap)
+        lab.wires.append(self)
         self._control = lab.sockets / "wire.sock"
         ports = [word for path in sockets for word in ("--port", f"virtio-user:{path}")]
         self.process = lab.start("wire", ["sealcast-wire", *ports, "--pcap", self.pcap, "--control", self._control,

@@ -1,0 +1,69 @@
+// Which numbers a process sealed under which keys, in a file that outlives the process however it ends: the pages are
+// the kernel's, so what was written before a kill -9 stays written.
+//
+// The file, in the machine's own byte order: a Header, then `capacity` Runs. tests/e2e/lab/nonces.py reads it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/bytes.h"
+#include "base/result.h"
+
+namespace sealcast::nonces {
+
+struct Header {
+  std::array<char, 8> magic;
+  std::uint32_t pid;
+  std::uint32_t capacity;           // Runs the file has room for
+  std::atomic<std::uint64_t> used;  // above capacity: some were not recorded
+  std::array<char, 40> program;     // zero-terminated
+};
+static_assert(sizeof(Header) == 64);
+
+// IVs first..last, each once, under one key.
+struct Run {
+  std::uint64_t key_id;
+  std::uint64_t first;
+  std::atomic<std::uint64_t> last;
+  std::uint32_t spi;
+  std::atomic<std::uint32_t> whole;  // 1: everything else has been written
+};
+static_assert(sizeof(Run) == 32);
+
+// Of a key, so that it can be told from others and not be found out: 8 bytes of SHA-256.
+std::uint64_t key_id(ByteView key);
+
+class Log {
+ public:
+  static constexpr std::uint32_t default_capacity = 1U << 18;
+
+  // A new file in folder, named after the program and its pid.
+  static Result<std::unique_ptr<Log>> create(const std::string& folder, std::uint32_t capacity = default_capacity);
+  // In the folder that SEALCAST_NONCE_LOG names; the same for the whole process, never closed. Errors say what to set.
+  static Result<Log*> of_process();
+  ~Log();
+  Log(const Log&) = delete;
+  Log& operator=(const Log&) = delete;
+
+  // Any thread. Null: the file is full, and says so to its readers.
+  Run* begin(std::uint64_t key, std::uint32_t spi, std::uint64_t number) noexcept;
+  // The thread that seals under the key: number belongs to run, or to a new one that run becomes.
+  void add(Run*& run, std::uint64_t key, std::uint32_t spi, std::uint64_t number) noexcept;
+
+  const std::string& path() const { return path_; }
+
+ private:
+  Log(std::string path, void* memory, std::size_t bytes);
+  std::string path_;
+  void* memory_;
+  std::size_t bytes_;
+  Header* header_;
+  Run* runs_;
+};
+
+}  // namespace sealcast::nonces
