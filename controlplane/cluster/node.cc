@@ -15,6 +15,7 @@ using std::chrono::milliseconds;
 namespace {
 
 constexpr auto retry_session = 300ms;
+constexpr auto busy_after_a_change = 3s;
 constexpr std::int64_t page = 500;  // keys an answer; more than a transaction of ours ever changes at once
 constexpr std::size_t max_servers = 64;
 
@@ -64,6 +65,13 @@ void Node::tick() {
     etcd_.keep_alive(session.lease, mine(&Node::on_kept_alive, now));
   }
   poll();
+}
+
+milliseconds Node::next_tick() const {
+  const bool idle = session_ && session_->serving && !silent_ && watched_.empty() && wanted_slots_.empty() &&
+                    extra_puts_.empty() && owed_.empty() && touched_.empty() &&
+                    host_.now().steady > session_->changed + busy_after_a_change;
+  return idle ? idle_poll_period : poll_period;
 }
 
 bool Node::fresh(SteadyTime now) const {
@@ -203,6 +211,7 @@ void Node::on_polled(Result<etcd::Reply>&& reply, SteadyTime asked) {
   take_alive(reply->ranges[0].entries);
   if (!session_) return;
   if (reply->revision > session_->synced) {
+    session_->changed = asked;
     session_->polling = true;
     return fetch_changes();
   }
@@ -304,6 +313,9 @@ void Node::lose(const std::string& why) {
   wanted_slots_.clear();
   extra_puts_.clear();
   extra_under_way_ = 0;
+  wants_under_way_.clear();
+  for (auto& [id, owed] : owed_)
+    owed.told = false;
   slots_.clear();
   groups_.clear();
   touched_.clear();

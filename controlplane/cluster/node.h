@@ -1,6 +1,6 @@
 // One key server's part in a cluster over etcd (docs/cluster.md): its session, what it knows of the others, the slots
-// it owns, and, where it is the leader, the making of epochs. It has no thread, socket or timer: tick() is called about
-// every poll_period on the loop, answers of etcd come there, too.
+// it owns, and, where it is the leader, the making of epochs. It has no thread, socket or timer: tick() is called
+// after next_tick() on the loop, answers of etcd come there, too.
 #pragma once
 
 #include <chrono>
@@ -28,6 +28,7 @@
 namespace sealcast::cluster {
 
 inline constexpr std::chrono::milliseconds poll_period{100};
+inline constexpr std::chrono::milliseconds idle_poll_period{250};  // after a while in which nothing changed
 // After a key server vanished its members need so long, at most, to notice it and to be back at another one.
 inline constexpr std::chrono::seconds rejoin_grace{10};
 
@@ -95,6 +96,8 @@ class Node final : public store::Store {
   ~Node() override;
 
   void tick();
+  // How long to wait before the next one.
+  std::chrono::milliseconds next_tick() const;
   // Gives up its lease, so that others need not wait for it to end.
   void leave();
 
@@ -222,6 +225,7 @@ class Node final : public store::Store {
     etcd::Revision leader_created = 0;
     std::map<std::string, Peer> alive;  // by incarnation
     SteadyTime quiet_since;             // no key server vanished since
+    SteadyTime changed;                 // something, last
     etcd::Revision lead_after = 0;      // what it made itself, it must have seen first
   };
 
@@ -332,7 +336,15 @@ class Node final : public store::Store {
   std::map<SlotBook::Epoch, std::uint32_t> wanted_slots_;
   std::vector<Claim> claims_;                               // under way
   std::vector<std::pair<std::string, AtValue>> published_;  // under way
-  Operations extra_puts_;                                   // wants and revocations
+  // What was asked of this key server stands until there is a newer epoch, even if it is cut off meanwhile.
+  struct Owed {
+    std::uint64_t seen = 0;
+    bool urgent = false;
+    bool told = false;  // in this session
+  };
+  std::map<std::string, Owed> owed_;  // by group
+  std::vector<std::pair<std::string, std::uint64_t>> wants_under_way_;
+  Operations extra_puts_;  // wants and revocations
   std::size_t extra_under_way_ = 0;
   // Key servers that vanished, and until when senders that were theirs may go on under what they had.
   struct Gone {

@@ -193,6 +193,25 @@ TEST_F(ClusterNodes, AnotherClusterKeyIsRefusedAndNamed) {
   EXPECT_THAT(servers_[2]->notes, HasSubstr("key_file"));
 }
 
+// Who ordered it was told that it would be done.
+TEST_F(ClusterNodes, ARekeyThatWasAskedForIsNotForgottenByOneThatWasCutOff) {
+  pass(15s);
+  Server& one = other_than(leader());
+  const std::uint64_t before = one.active;
+  one.etcd.reachable = false;
+  one.node->want_epoch("tv", before, "asked for");
+  pass(5s);
+  EXPECT_EQ(one.cuts, 1);
+  EXPECT_EQ(leader()->active, before);
+  one.etcd.reachable = true;
+  pass(15s);
+  EXPECT_GT(leader()->active, before);
+  EXPECT_EQ(one.active, leader()->active);
+  const std::uint64_t after = one.active;
+  pass(30s);
+  EXPECT_EQ(one.active, after) << "and not twice";
+}
+
 TEST_F(ClusterNodes, TheStatusNamesTheLeaderItsPeersAndWhatIsWrong) {
   pass(1s);
   Server* const lead = leader();

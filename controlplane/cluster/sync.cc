@@ -204,15 +204,18 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
 }
 
 void Node::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {
-  if (!session_ || seen == 0) return;
-  extra_puts_.push_back(
-      Put{keys_.want(group_id), std::to_string(seen) + (why == "revocation" ? " urgent" : " wanted")});
+  if (seen == 0) return;
+  Owed& owed = owed_[group_id];
+  const bool urgent = why == "revocation" || (owed.urgent && owed.seen == seen);
+  owed = {seen, urgent, false};
+  poll();  // not only when it is time
 }
 
 void Node::installed_here(const std::string& group_id, std::uint64_t epoch) {
   AtValue& here = groups_[group_id].here;
   here.installed = std::max(here.installed, epoch);
   watched_.insert(group_id);
+  poll();
 }
 
 bool Node::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
@@ -352,6 +355,7 @@ void Node::publish() {
   Transaction tell;
   tell.compares = {still_here()};
   published_.clear();
+  wants_under_way_.clear();
   for (auto it = watched_.begin(); it != watched_.end() && tell.success.size() < max_operations / 2;) {
     const auto here = it++;
     Group& group = groups_[*here];
@@ -361,6 +365,17 @@ void Node::publish() {
       published_.emplace_back(*here, group.here);
     } else if (group.here.switched >= group.value.active) {
       watched_.erase(here);
+    }
+  }
+  for (auto it = owed_.begin(); it != owed_.end() && tell.success.size() < max_operations * 3 / 4;) {
+    const auto here = it++;
+    Owed& owed = here->second;
+    if (groups_[here->first].value.highest > owed.seen) {
+      owed_.erase(here);
+    } else if (!owed.told) {
+      tell.success.push_back(
+          Put{keys_.want(here->first), std::to_string(owed.seen) + (owed.urgent ? " urgent" : " wanted")});
+      wants_under_way_.emplace_back(here->first, owed.seen);
     }
   }
   extra_under_way_ = std::min(extra_puts_.size(), max_operations - tell.success.size());
@@ -381,6 +396,9 @@ void Node::on_published(Result<etcd::Reply>&& reply, SteadyTime asked) {
   if (!session_ || asked < session_->since) return;
   session_->publishing = false;
   const auto told = std::exchange(published_, {});
+  for (const auto& [id, seen] : std::exchange(wants_under_way_, {}))
+    if (const auto owed = owed_.find(id); reply && reply->succeeded && owed != owed_.end() && owed->second.seen == seen)
+      owed->second.told = true;
   const std::size_t extra = std::exchange(extra_under_way_, 0);
   if (!reply || !check_revision(*reply) || !reply->succeeded) return;  // it is told again
   for (const auto& [id, value] : told)

@@ -87,9 +87,14 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
   table.finish();
 }
 
-void check_cluster_times(TableReader& keyserver, const ClusterConfig& cluster,
-                         const std::vector<KeyserverGroup>& groups) {
+void check_cluster_groups(TableReader& keyserver, const ClusterConfig& cluster,
+                          const std::vector<KeyserverGroup>& groups) {
   for (const KeyserverGroup& group : groups) {
+    if (group.rekey == Rekeying::multicast)
+      keyserver.warn(keyserver.node(), "cluster",
+                     "group \"" + group.id +
+                         "\": rekey = \"multicast\" has no effect with several key servers: each tells its own members "
+                         "over their connections; expected \"unicast\"");
     if (group.deactivation_delay >= cluster.lease_ttl + rejoin_time) continue;
     keyserver.warn(keyserver.node(), "cluster",
                    "group \"" + group.id + "\": expected a deactivation_delay of at least lease_ttl + " +

@@ -105,6 +105,15 @@ TEST(ClusterConfigFile, WarnsOfDelaysThatAreTooShort) {
   }));
 }
 
+TEST(ClusterConfigFile, WarnsThatNobodyIsToldByDatagram) {
+  const auto loaded = parse(sound, "rekey = \"multicast\"\n");
+  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  EXPECT_TRUE(std::any_of(loaded.warnings.begin(), loaded.warnings.end(), [](const Diagnostic& warning) {
+    return warning.message.find("rekey = \"multicast\" has no effect") != std::string::npos;
+  }));
+  EXPECT_TRUE(parse(sound).warnings.size() < loaded.warnings.size()) << "and says nothing of it otherwise";
+}
+
 TEST(ClusterKey, H14_IsReadFromAFileOfItsOwnerAlone) {
   char folder[] = "/tmp/sealcast-cluster-key-XXXXXX";
   ASSERT_NE(mkdtemp(folder), nullptr);

@@ -208,7 +208,7 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
                "expected a file made with sealcast passwd, since group \"" + group->id +
                    "\" uses passwords, but the key is missing");
 
-  if (out.cluster) check_cluster_times(table, *out.cluster, out.groups);
+  if (out.cluster) check_cluster_groups(table, *out.cluster, out.groups);
 
   const Node* range = node.find("spi_range");
   if (range && !out.groups.empty() && !spi_slot_bits(out.spi_range, out.groups.size())) {

@@ -133,8 +133,8 @@ void read_bypass(TableReader& root, const MemberConfig& member, std::vector<Bypa
 // [keyserver.cluster].
 void read_cluster(TableReader& table, ClusterConfig& out);
 // Warns where a group's delays are too short for what a cluster needs.
-void check_cluster_times(TableReader& keyserver, const ClusterConfig& cluster,
-                         const std::vector<KeyserverGroup>& groups);
+void check_cluster_groups(TableReader& keyserver, const ClusterConfig& cluster,
+                          const std::vector<KeyserverGroup>& groups);
 // [keyserver] of either file.
 void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverConfig& out);
 

@@ -57,7 +57,7 @@ void ClusterSeat::start() {
 void ClusterSeat::tick() {
   node_->tick();
   wake_waiting();
-  timer_.expires_after(cluster::poll_period);
+  timer_.expires_after(node_->next_tick());
   timer_.async_wait([this](const std::error_code& error) {
     if (!error) tick();
   });

@@ -310,6 +310,7 @@ Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
   notice_resume();
   GroupState* group = find_group_state(group_id);
   if (!group) return fail("expected a group of this key server, got " + escaped(group_id));
+  if (!serving()) return fail("this key server does not serve (see its status): ask again soon, or ask another one");
   auto begun = group->rekey("asked for", now());
   group_changed(*group);
   return begun;
