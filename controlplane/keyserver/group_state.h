@@ -219,7 +219,8 @@ class GroupState {
     SteadyTime deadline;
     std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
     bool told = false;              // the EpochMaker knows that nobody is awaited
-    // After a restart: how long it may wait for those awaited once a sender says that it goes on under an earlier epoch.
+    // After a restart: how long it may wait for those awaited once a sender says that it goes on under an earlier
+    // epoch.
     std::optional<SteadyTime> patience = {};
     // Receivers were told by a datagram to the group.
     struct Announcement {
