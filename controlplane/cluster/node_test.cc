@@ -87,6 +87,25 @@ TEST_F(ClusterNodes, ALeaderThatSleptThroughItsLeaseDoesNoHarm) {
   expect_one_secret_each();
 }
 
+TEST_F(ClusterNodes, ANewLeaderRetiresOldEpochsAsSoonAsTheOneBeforeItWould) {
+  pass(15s);
+  for (int i = 0; i < 3; ++i)
+    rekey(*servers_[0]);
+  const auto alive = [&] {
+    std::size_t count = 0;
+    for (const auto& [key, value] : store_.keys)
+      if (key.find("/shared/epoch/") != std::string::npos) count += EpochValue::parse(value.value)->retired ? 0u : 1u;
+    return count;
+  };
+  pass(12s);
+  EXPECT_GT(alive(), 1u);
+  ASSERT_NE(leader(), nullptr);
+  end_leases_of(*leader());
+  pass(6s);
+  EXPECT_EQ(alive(), 1u);
+  rekey(*servers_[0]);
+}
+
 TEST_F(ClusterNodes, CutOffItServesNobodyAndComesBackByItself) {
   pass(1s);
   Server& one = *servers_[0];

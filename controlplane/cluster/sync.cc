@@ -49,6 +49,10 @@ void Node::take_group(const SharedKey& key, const etcd::KeyValue& entry) {
   touched_.insert(key.id);
   if (key.kind == "group") {
     if (const auto value = GroupValue::parse(entry.value)) group.value = *value;
+    // Noted by all, not by the leader alone: where leaders follow each other quickly, old epochs would else never be
+    // retired and, four being alive, nothing could be rekeyed.
+    for (auto& [number, epoch] : group.epochs)
+      if (number < group.value.active && epoch.superseded == SteadyTime{}) epoch.superseded = host_.now().steady;
     group.modified = entry.modified;
   } else if (key.kind == "epoch") {
     auto value = EpochValue::parse(entry.value);
