@@ -1,0 +1,303 @@
+// GroupMember once it is connected: what the key server says, what it is told, and what time does.
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <ctime>
+
+#include "controlplane/member/group_member.h"
+
+namespace sealcast::member {
+namespace {
+
+using namespace std::chrono_literals;
+using std::chrono::milliseconds;
+
+constexpr milliseconds longest_silence{35000};
+constexpr milliseconds longest_silence_of_several{12000};  // where another key server can be asked
+constexpr std::size_t max_asked = 16;                      // keepalives whose answer is awaited
+
+SteadyTime now() {
+  return std::chrono::steady_clock::now();
+}
+
+}  // namespace
+
+// ---------------------------------------------------------------- what the key server says
+
+void GroupMember::on_established(handshake::Established&& established) {
+  const auto refuse = [this](const std::string& reason) {
+    leave_link();
+    attempt_failed(server().text() + ": " + reason);
+  };
+  if (!established.keying || !established.group_master) {  // cannot be: H4
+    refuse("the handshake ended without keying");
+    return;
+  }
+  const handshake::GroupKeying& keying = *established.keying;
+  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, *established.group_master);
+  // Checked before the closing Finished; what other groups hold may have changed since.
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::smke)); !good) {
+    refuse(good.error().message);
+    return;
+  }
+  if (const auto kept = remember(keying.epoch, id); !kept) {
+    refuse(kept.error().message);
+    return;
+  }
+  const auto time = now();
+  // Its Finished covers our random: the key server was there after we drew it, how long ago that ever is.
+  proven(link_->greeted());
+  const auto own = epochs_.apply(keying, *established.group_master, id, time);
+  if (!own) {
+    refuse(own.error().message);
+    return;
+  }
+  const bool again = status_.joins > 0;
+  status_.state = MemberState::joined;
+  status_.why.clear();
+  status_.keyserver = server().text();
+  status_.member_id = keying.assignment.member_id;
+  status_.granted = keying.assignment.roles;
+  ++status_.joins;
+  joined_at_ = time;
+  keepalive_at_ = time;
+  keepalives_ = 0;
+  datagrams_.joined(std::move(established.peer.leaf_der));
+  asked_.clear();
+  report_at_ = time + timing().status_report;
+  failures_.clear();
+  password_penalty_.reset();
+  key_penalty_.reset();
+  spdlog::info("group \"{}\": {} at {} ({}, carriage {}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own",
+               group_.id, again ? "joined again" : "joined", server().text(), keying.key_server_id,
+               config::name(group_.carriage), keying.epoch,
+               keying.state == handshake::EpochState::active ? "active" : "pending", to_hex(id),
+               keying.remaining_ms / 1000, own->slots);
+  if (group_.sends() && (keying.assignment.roles & handshake::sender) == 0) {
+    status_.why = "the key server does not let this member send (senders)";
+    spdlog::warn("group \"{}\": {}; what red sends to it is dropped", group_.id, status_.why);
+  }
+  ask_for_slots(keying.epoch, *own);
+  // A key server that restarted does not know the epoch we go on with; told of it, it waits longer for our receivers.
+  if (const auto running = epochs_.active(); running && running->epoch < keying.epoch) report(running->epoch);
+}
+
+void GroupMember::ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own) {
+  if (own.wanted == 0 || !link_) return;
+  const auto count = static_cast<std::uint16_t>(std::min<std::uint32_t>(own.wanted, 0xffff));
+  link_->send(handshake::SlotRequest{group_.id, epoch, count});
+}
+
+Result<void> GroupMember::remember(std::uint64_t epoch, const handshake::EpochId& id) {
+  return around_.memory.remember(group_.keyserver_name, group_.keyserver_id, group_.id, {epoch, id});
+}
+
+void GroupMember::on_message(handshake::ControlMessage&& message) {
+  const auto link = link_;  // a handler may leave it
+  const auto done = handle(std::move(message));
+  if (done || link_ != link) return;
+  leave_link();
+  lost(server().text() + ": refused what it said: " + done.error().message);
+}
+
+Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
+  const auto ours = [this](const std::string& group_id) -> Result<void> {
+    if (group_id == group_.id) return {};
+    return fail(fmt::format("expected a message for the group \"{}\", got one for \"{}\"", group_.id, group_id));
+  };
+  if (const auto* update = std::get_if<handshake::GroupUpdate>(&message)) return handle_update(update->keying);
+  if (const auto* activate = std::get_if<handshake::Activate>(&message))
+    return ours(activate->group_id).and_then([&] { return handle_activate(activate->epoch); });
+  if (const auto* retire = std::get_if<handshake::Retire>(&message))
+    return ours(retire->group_id).and_then([&] { return epochs_.retire(retire->epoch); });
+  if (const auto* grant = std::get_if<handshake::SlotGrant>(&message))
+    return ours(grant->group_id).and_then([&] { return handle_grant(*grant); });
+  if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
+    if (const auto good = ours(revoked->group_id); !good) return good;
+    handle_revoked(revoked->reason);
+    return {};
+  }
+  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(keepalive->sequence);
+  if (auto* path = std::get_if<handshake::KeyPath>(&message))
+    return ours(path->group_id).map([&] { datagrams_.set_path(std::move(path->path)); });
+  if (const auto* announce = std::get_if<handshake::Announce>(&message))
+    return ours(announce->group_id).map([&] { handle_announce(*announce); });
+  return fail("a message that only members send");
+}
+
+Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
+  const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
+  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::group_update)); !good) return good;
+  if (keying.state == handshake::EpochState::active) {
+    if (const auto kept = remember(keying.epoch, id); !kept) return kept;
+  }
+  const auto own = epochs_.apply(keying, master, id, now());
+  if (!own) return tl::unexpected(own.error());
+  spdlog::info("group \"{}\": next epoch {}, id {}, {} slot(s) of our own", group_.id, keying.epoch, to_hex(id),
+               own->slots);
+  if (link_) link_->send(handshake::GroupUpdateAck{group_.id, keying.epoch});
+  ask_for_slots(keying.epoch, *own);
+  return {};
+}
+
+Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
+  // Remembered before it is used: after a crash no older one is accepted (H5).
+  const auto live = epochs_.live();
+  const auto held =
+      std::find_if(live.begin(), live.end(), [&](const LiveEpoch& candidate) { return candidate.epoch == epoch; });
+  if (held == live.end()) return fail(fmt::format("Activate: epoch {} is not held", epoch));
+  if (const auto kept = remember(epoch, held->epoch_id); !kept) return kept;
+  const auto switched = epochs_.activate(epoch, now());
+  if (!switched) return tl::unexpected(switched.error());
+  if (*switched) {
+    ++status_.rekeys;
+    spdlog::info("group \"{}\": epoch {} is active", group_.id, epoch);
+  }
+  if (link_) link_->send(handshake::ActivateAck{group_.id, epoch});
+  return {};
+}
+
+Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
+  if (!epochs_.holds(grant.epoch)) return {};  // retired while the answer was under way
+  if (grant.count < around_.data_plane.workers()) {
+    log_failure(fmt::format(
+        "the key server grants {} of {} slots (slots_per_member): new ones are used only if every worker gets one",
+        grant.count, around_.data_plane.workers()));
+  }
+  const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, now());
+  if (!own) return tl::unexpected(own.error());
+  return {};
+}
+
+// The lease runs from the moment we asked, not from that at which the answer came: who holds answers back gains nothing
+// (LEASE-1).
+Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
+  if (sequence > keepalives_)
+    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_));
+  while (!asked_.empty() && asked_.front().sequence <= sequence) {
+    proven(asked_.front().at);
+    asked_.pop_front();
+  }
+  return {};
+}
+
+void GroupMember::proven(SteadyTime asked) {
+  proven_at_ = std::max(proven_at_, asked);
+  epochs_.proven(proven_at_);
+}
+
+// It is lost like any packet where this gateway can't send it: whom it does not reach is told in another way.
+void GroupMember::handle_announce(const handshake::Announce& announce) {
+  if (!group_.sends()) return;
+  if (const auto sent = around_.data_plane.send_sealed(group_.id, announce.packet); !sent)
+    log_failure("the key server's rekey datagram was not sent on: " + sent.error().message);
+}
+
+void GroupMember::handle_datagram(const GroupDatagram& datagram, SteadyTime time) {
+  if (!link_ || status_.state != MemberState::joined) return;
+  const auto views = epochs_.views();  // highest first
+  const auto policy = views.empty() ? std::nullopt : epochs_.policy(views.front().epoch);
+  if (!policy) return;
+  const auto keying =
+      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, std::time(nullptr), time);
+  if (!keying) return;
+  if (const auto done = handle_update(*keying); !done) {
+    leave_link();
+    lost(server().text() + ": refused its rekey datagram: " + done.error().message);
+  }
+}
+
+void GroupMember::handle_revoked(const std::string& words) {
+  std::string reason = words.empty() ? "no reason given" : words;
+  std::replace_if(  // it goes into the log
+      reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  spdlog::error("group \"{}\": this member was revoked by {}: {}; its keys are wiped", group_.id, server().text(),
+                reason);
+  epochs_.retire_all();
+  leave_link();
+  status_.state = MemberState::revoked;
+  status_.why = "revoked: " + reason;
+  connect_later(timing().backoff_max);  // it may be admitted again one day
+}
+
+// ---------------------------------------------------------------- time
+
+void GroupMember::poll(SteadyTime time) {
+  if (status_.state == MemberState::stopped) return;
+  if (epochs_.expire(time)) {
+    log_failure("the epoch expired before the key server made a new one; nothing is sent or received until it does");
+    if (status_.state == MemberState::joined) {
+      leave_link();
+      lost("the epoch expired without a successor");
+    }
+  }
+  if (status_.state != MemberState::joined) return;
+  const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
+  // A handshake may take longer than a short lease; whoever has just joined is first asked.
+  const auto silent = time - std::max(proven_at_, joined_at_);
+  const auto patience = group_.keyservers.size() > 1 ? longest_silence_of_several : longest_silence;
+  if (silent > std::min(lease * 3 / 4, patience)) {
+    leave_link();
+    lost(fmt::format("{}: no answer to anything asked in the last {} ms", server().text(),
+                     std::chrono::duration_cast<milliseconds>(silent).count()));
+    return;
+  }
+  if (time >= keepalive_at_) {
+    keepalive_at_ = time + std::min(timing().keepalive, lease / 3);
+    ask(time);
+  }
+  if (status_.state == MemberState::joined && time >= report_at_) {
+    report_at_ = time + timing().status_report;
+    if (const auto active = epochs_.active()) report(active->epoch);
+  }
+}
+
+void GroupMember::ask(SteadyTime time) {
+  if (!link_) return;
+  // What is dropped is older than what is kept; its answer proves less.
+  if (asked_.size() == max_asked) asked_.pop_front();
+  asked_.push_back({++keepalives_, time});
+  link_->send(handshake::Keepalive{keepalives_});
+}
+
+void GroupMember::report(std::uint64_t epoch) {
+  if (!link_) return;
+  handshake::StatusReport out;
+  out.group_id = group_.id;
+  out.epoch = epoch;
+  for (const SaStatistics& sa : around_.data_plane.statistics_of_group(group_.id)) {
+    if (sa.epoch != epoch) continue;
+    if (sa.outbound) {
+      out.sealed += sa.packets;
+      out.own_slots.push_back({sa.spi, sa.next_number});
+    } else {
+      out.opened += sa.packets;
+      out.dropped += sa.replays + sa.bad_tags;
+    }
+  }
+  link_->send(out);
+}
+
+void GroupMember::take(const DataPlaneEvents& events, SteadyTime time) {
+  epochs_.slots_wanted(events.slots_wanted, time);
+  for (const GroupDatagram& datagram : events.datagrams)
+    if (datagram.group_id == group_.id) handle_datagram(datagram, time);
+  for (const CounterLimit& limit : events.counter_limits) {
+    if (limit.group_id != group_.id) continue;
+    spdlog::warn("group \"{}\": SPI 0x{:08x} of epoch {} is near its volume limit; asking for a rekey", group_.id,
+                 limit.spi, limit.epoch);
+    if (status_.state == MemberState::joined) report(limit.epoch);
+  }
+}
+
+void GroupMember::snapshot_resumed() {
+  epochs_.forget_own_slots();
+  if (!group_.sends() || !link_) return;
+  // A handshake under way may hold slots that a twin of this machine holds, too.
+  leave_link();
+  lost("this machine was resumed: new slots are needed");
+}
+
+}  // namespace sealcast::member
