@@ -94,7 +94,12 @@ struct KeyserverGroup {
   bool members_by_certificate = true;     // members = "certificate-group", or "password-file" where there is no other
   std::vector<std::string> members;       // else: names
   Rekeying rekey = Rekeying::unicast;
-  bool rekey_on_leave = false;       // a member that says goodbye ends the epoch
+  bool rekey_on_leave = false;  // a member that says goodbye ends the epoch
+  bool rekey_on_join = false;   // a newcomer gets no epoch under which anything was sent before
+  // The next epoch is due when any one SA has sealed so much. The defaults keep it below the 2^42 AES blocks at which
+  // its key must be changed (docs/dataplane.md), 2^32 packets even if each had 16 KiB.
+  std::uint64_t rekey_after_packets = std::uint64_t{1} << 32;
+  std::uint64_t rekey_after_bytes = std::uint64_t{1} << 46;
   bool every_member_sends = false;   // senders = "*" or ["*"]
   std::vector<std::string> senders;  // names that may send
 

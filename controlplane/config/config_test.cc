@@ -46,6 +46,8 @@ authority_lease = "30s"
 slots_per_member = 7
 rekey = "multicast"
 rekey_on_leave = true
+rekey_after_packets = 1000000
+rekey_after_bytes = 1073741824
 members = ["studio", "home"]
 senders = ["studio"]
 )";
@@ -142,6 +144,9 @@ TEST(KeyserverConfig, EveryValueArrives) {
   EXPECT_EQ(group.slots_per_member, 7u);
   EXPECT_EQ(group.rekey, Rekeying::multicast);
   EXPECT_TRUE(group.rekey_on_leave);
+  EXPECT_FALSE(group.rekey_on_join);
+  EXPECT_EQ(group.rekey_after_packets, 1'000'000u);
+  EXPECT_EQ(group.rekey_after_bytes, 1'073'741'824u);
   EXPECT_FALSE(group.members_by_certificate);
   EXPECT_TRUE(group.admits({"x", "home"}));
   EXPECT_FALSE(group.admits({"stranger"}));
@@ -185,6 +190,8 @@ selectors = [ { destination = "ff3e::1/128" } ]
   EXPECT_EQ(group.slots_per_member, 1024u);
   EXPECT_EQ(group.rekey, Rekeying::unicast);
   EXPECT_FALSE(group.rekey_on_leave);
+  EXPECT_EQ(group.rekey_after_packets, std::uint64_t{1} << 32);
+  EXPECT_EQ(group.rekey_after_bytes, std::uint64_t{1} << 46);
   EXPECT_TRUE(group.members_by_certificate);
   EXPECT_FALSE(group.may_send({"anyone"}));
 }
@@ -331,6 +338,11 @@ TEST(KeyserverConfig, RefusesWrongValues) {
         Wrong{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
         Wrong{"= 2048", "= 512", "from 1024"},
         Wrong{"slots_per_member = 7", "slots_per_member = 0", "expected at least 1, since the group has senders"},
+        Wrong{"rekey_on_leave = true", "rekey_on_join = true", "expected false with rekey = \"multicast\", got true"},
+        Wrong{"rekey_after_packets = 1000000", "rekey_after_packets = 10",
+              "expected a whole number from 1000 to 4294967296"},
+        Wrong{"rekey_after_bytes = 1073741824", "rekey_after_bytes = 1000",
+              "expected a whole number from 1048576 to 70368744177664"},
         Wrong{"rekey = \"multicast\"", "rekey = \"anycast\"", "expected \"unicast\" or \"multicast\""},
         Wrong{"slots_per_member = 7", "slots_per_member = 70000", "from 0 to 65535"},
         Wrong{"senders = [\"studio\"]", "senders = [\"radio\"]",

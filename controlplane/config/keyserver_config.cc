@@ -75,6 +75,13 @@ void read_rekeying(TableReader& table, KeyserverGroup& group) {
   const Node* node = table.choice<Rekeying>("rekey", group.rekey, Need::optional,
                                             {{"unicast", Rekeying::unicast}, {"multicast", Rekeying::multicast}});
   table.boolean("rekey_on_leave", group.rekey_on_leave);
+  const Node* on_join = table.boolean("rekey_on_join", group.rekey_on_join);
+  table.integer("rekey_after_packets", group.rekey_after_packets, 1000, std::int64_t{1} << 32);
+  table.integer("rekey_after_bytes", group.rekey_after_bytes, 1 << 20, std::int64_t{1} << 46);
+  if (on_join && group.rekey_on_join && group.rekey == Rekeying::multicast)
+    table.note(*on_join, "rekey_on_join",
+               "expected false with rekey = \"multicast\", got true: a newcomer's keys of the tree open the datagrams "
+               "that it may have recorded before it came");
   if (!node || group.rekey == Rekeying::unicast) return;
   if (group.activation_delay < least_multicast_delay)
     table.note(*node, "rekey",

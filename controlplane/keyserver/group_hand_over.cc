@@ -206,7 +206,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
 }
 
 void GroupState::activate_if_all_acknowledged(Moment now) {
-  if (hand_over_ && hand_over_->awaited.empty()) activate(now);
+  if (hand_over_ && hand_over_->awaited.empty() && hand_over_->not_before <= now.steady) activate(now);
 }
 
 // A sender that came back after a restart goes on under an epoch that this process never knew. Its receivers come back
@@ -274,7 +274,7 @@ void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
   go_on_announcing(now);
-  if (hand_over_ && !hand_over_->told && hand_over_->deadline <= now.steady) activate(now);
+  if (hand_over_ && !hand_over_->told && hand_over_->due() <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
   for (const Epoch& epoch : epochs_) {
     const bool retired = epoch.phase == Phase::old && epoch.retire_at <= now.steady;
@@ -304,7 +304,7 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
   const auto at = [&](SteadyTime time) {
     if (!next || time < *next) next = time;
   };
-  if (hand_over_ && !hand_over_->told) at(hand_over_->deadline);
+  if (hand_over_ && !hand_over_->told) at(hand_over_->due());
   if (hand_over_ && hand_over_->announcement) {
     const HandOver::Announcement& announcement = *hand_over_->announcement;
     at(std::min(announcement.next, announcement.give_up));

@@ -11,10 +11,6 @@ using handshake::EpochState;
 using handshake::PeerIdentity;
 
 constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
-// A slot's number from which on a new epoch is due: even if every packet had 2^10 AES blocks (16 KiB), the 2^42 blocks
-// at which a key must be changed (docs/dataplane.md) would be just reached.
-constexpr std::uint64_t rekey_number = std::uint64_t{1} << 32;
-
 std::string number(std::uint64_t value) {
   return std::to_string(value);
 }
@@ -61,7 +57,9 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
 }
 
 void GroupState::catch_up(Member& member, const Given& given, Moment now) {
-  if (Epoch* active = in_phase(Phase::active)) {
+  Epoch* active = in_phase(Phase::active);
+  if (config_.rekey_on_join && active && given.epoch > active->number) active = nullptr;  // from before it came
+  if (active) {
     const bool missed = active->number != given.epoch;
     if (missed && !update(member, *active, now)) return;
     if (missed || given.state == EpochState::pending) {
@@ -201,7 +199,8 @@ void GroupState::take_report(Member& member, const handshake::StatusReport& repo
   for (const handshake::SlotCounter& counter : report.own_slots) {
     auto& floor = epoch->floors[static_cast<std::uint16_t>(counter.spi - epoch->policy.spi_prefix)];
     floor = std::max(floor, counter.next_number);
-    if (epoch->phase == Phase::active && counter.next_number >= rekey_number) rekey_soon(now);
+    const bool much = counter.next_number > config_.rekey_after_packets || counter.bytes >= config_.rekey_after_bytes;
+    if (epoch->phase == Phase::active && much) rekey_soon(now);
   }
   member.report = report;
   member.report->own_slots.clear();

@@ -149,5 +149,19 @@ TEST_F(SharedGroupTest, AsksForTheNextEpochInTimeAndAgain) {
   EXPECT_EQ(maker_.wanted.front(), std::to_string(first) + " lifetime or slots");
 }
 
+TEST_F(SharedGroupTest, H11_ANewcomerComesAgainForTheEpochThatIsMadeForIt) {
+  config_.rekey_on_join = true;
+  start();
+  const std::uint64_t first = begin();
+  const auto refused = group_->issue(identity("home"), "10.0.0.1:5", now_);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("not there yet"));
+  EXPECT_EQ(maker_.wanted.back(), std::to_string(first) + " a member joins");
+  const std::uint64_t second = begin();  // made, and active already when it comes again
+  const std::size_t asked = maker_.wanted.size();
+  EXPECT_EQ(issue("home").epoch, second) << "new enough: no race of epochs";
+  EXPECT_EQ(maker_.wanted.size(), asked);
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver::testing

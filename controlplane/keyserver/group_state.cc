@@ -13,6 +13,7 @@ using std::chrono::milliseconds;
 
 constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
 constexpr std::size_t max_member_id = 64;              // bytes (SMKE)
+constexpr std::size_t max_asked_before = 4096;         // newcomers that were told to come again
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
 // Members come back after a restart within their longest back-off (10 s), and the time to connect.
 constexpr std::chrono::seconds restart_patience{16};
@@ -145,16 +146,46 @@ Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
   if (auto good = stands(member, now); !good) return tl::unexpected(good.error());
   on_time(now);
-  auto epoch = current(now);
+  auto epoch = is_newcomer(member) ? next_for_newcomer(member, now) : current(now);
   if (!epoch) return tl::unexpected(epoch.error());
   auto keying = give(**epoch, member, address, 1, now);
   if (!keying) return keying;
   note_holder(member, keying->epoch);
+  asked_before_.erase({member.name, member.serial_hex});
   rekey_when_nearly_used(**epoch, now);
   return keying;
 }
 
-// The epoch a newcomer gets: the active one, the pending one while there is no active one, or a new one.
+// Whether the active epoch must not go to it: it was not a member while that was in use.
+bool GroupState::is_newcomer(const PeerIdentity& member) {
+  const Epoch* active = in_phase(Phase::active);
+  if (!config_.rekey_on_join || !active) return false;
+  const auto asked = asked_before_.find({member.name, member.serial_hex});
+  if (asked != asked_before_.end() && asked->second < active->number) return false;
+  const auto holder = holders_.find({member.name, member.serial_hex});
+  return holder == holders_.end() || holder->second.epoch < active->number;
+}
+
+// An epoch under which nothing was sent yet; everybody else is handed over to it.
+Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment now) {
+  if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  // Old epochs live for deactivation_delay, and a group has room for four. Where many come one after another, those of
+  // half that time share an epoch.
+  const bool at_once = epochs_.size() == 1;
+  if (auto begun = rekey("a member joins", now); !begun) return tl::unexpected(begun.error());
+  if (context_.maker) {
+    // It comes again; the epoch that it then finds is new enough.
+    if (asked_before_.size() >= max_asked_before) asked_before_.clear();
+    asked_before_.try_emplace({member.name, member.serial_hex}, in_phase(Phase::active)->number);
+    return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
+  }
+  if (!hand_over_) return current(now);  // nobody was there to be handed over
+  if (!at_once) hand_over_->not_before = now.steady + config_.deactivation_delay / 2;
+  return in_phase(Phase::pending);
+}
+
+// The epoch that whoever may have the present one gets: the active one, the pending one while there is no active one,
+// or a new one.
 Result<Epoch*> GroupState::current(Moment now) {
   if (Epoch* active = in_phase(Phase::active)) return active;
   if (Epoch* pending = in_phase(Phase::pending)) return pending;

@@ -222,6 +222,8 @@ class GroupState {
     // After a restart: how long it may wait for those awaited once a sender says that it goes on under an earlier
     // epoch.
     std::optional<SteadyTime> patience = {};
+    SteadyTime not_before = {};  // however soon all have acknowledged
+    SteadyTime due() const { return awaited.empty() ? not_before : std::max(deadline, not_before); }
     // Receivers were told by a datagram to the group.
     struct Announcement {
       std::vector<Bytes> packets;  // ESP of the same datagram
@@ -253,6 +255,8 @@ class GroupState {
 
   std::chrono::seconds longest_lease() const;  // likewise
   Result<Epoch*> current(Moment now);
+  bool is_newcomer(const handshake::PeerIdentity& member);
+  Result<Epoch*> next_for_newcomer(const handshake::PeerIdentity& member, Moment now);
   Result<Epoch*> begin(Moment now, store::EpochRecord* noted);
   Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
                                       std::uint32_t slots_wanted, Moment now);
@@ -306,6 +310,8 @@ class GroupState {
   std::unordered_map<const MemberLink*, Member*> by_link_;         // the same: every message asks whose it is
   std::set<const MemberLink*> unswitched_;                         // connected senders below the active epoch
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
+  // Newcomers (rekey_on_join) that were refused until there is a later epoch than this.
+  std::map<std::pair<std::string, std::string>, std::uint64_t> asked_before_;
   std::unique_ptr<Tree> tree_;
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;

@@ -151,12 +151,44 @@ TEST_F(GroupStateTest, DATA3_CountersOfAnothersSlotAreIgnored) {
 TEST_F(GroupStateTest, AHighCounterBringsARekeyBeforeTheVolumeLimit) {
   const auto a = join("sender");
   pass(11s);
-  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, 1ULL << 31}}}));
-  pass(0ms);
-  EXPECT_EQ(pending(), 0u);
   ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, 1ULL << 32}}}));
   pass(0ms);
+  EXPECT_EQ(pending(), 0u) << "numbers begin at 1: one packet less";
+  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, (1ULL << 32) + 1}}}));
+  pass(0ms);
   EXPECT_NE(pending(), 0u);
+}
+
+TEST_F(GroupStateTest, RekeyOnVolumeOfPacketsOrBytesOfOneSender) {
+  config_.rekey_after_packets = 5000;
+  config_.rekey_after_bytes = 3 << 20;
+  start();
+  const auto a = join("sender");
+  const auto b = join("sender2");
+  pass(11s);
+  const auto report = [&](const Joined& who, std::uint64_t next_number, std::uint64_t bytes) {
+    const std::uint64_t epoch = active();
+    const std::uint32_t slot =
+        who.link->slots && epoch != who.keying.epoch ? who.link->first_slot : who.keying.assignment.first_slot;
+    const auto found = std::find_if(group_->epochs().begin(), group_->epochs().end(),
+                                    [&](const Epoch& e) { return e.number == epoch; });
+    const std::uint32_t spi = found->policy.spi_prefix + slot;
+    ASSERT_TRUE(say(who, StatusReport{"tv", epoch, 1, 1, 1, {{spi, next_number, bytes}}}));
+    pass(0ms);
+  };
+  report(a, 5000, (3 << 20) - 1);
+  report(b, 5000, (3 << 20) - 1);
+  EXPECT_EQ(pending(), 0u) << "two senders' volumes are not added: each has a key of its own";
+  report(b, 5001, 100);
+  const std::uint64_t second = pending();
+  ASSERT_NE(second, 0u) << "packets";
+  ASSERT_TRUE(say(a, GroupUpdateAck{"tv", second}));
+  ASSERT_TRUE(say(b, GroupUpdateAck{"tv", second}));
+  ASSERT_EQ(active(), second);
+  pass(11s);
+  report(a, 2, 3 << 20);
+  EXPECT_NE(pending(), 0u) << "bytes";
+  EXPECT_NE(pending(), second);
 }
 
 TEST_F(GroupStateTest, CHAN2_WhatNoMemberMaySayEndsItsMembership) {

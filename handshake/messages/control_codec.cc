@@ -51,6 +51,7 @@ void write(Writer& out, const StatusReport& message) {
     for (const SlotCounter& slot : message.own_slots) {
       list.u32(slot.spi);
       list.u64(slot.next_number);
+      list.u64(slot.bytes);
     }
   });
 }
@@ -116,6 +117,7 @@ ControlMessage read_status_report(Reader& reader) {
     SlotCounter slot;
     slot.spi = list.u32("spi");
     slot.next_number = list.u64("next_number");
+    slot.bytes = list.u64("bytes");
     message.own_slots.push_back(slot);
   }
   reader.absorb(list);

@@ -80,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     // The control channel, edited like the rest. Not every message is every end's to send; then it is refused.
     (void)pair.server->send(GroupUpdate{testing::clone(world->authority.keying)});
     (void)pair.server->send(Activate{"tv", 7});
-    (void)pair.client->send(StatusReport{"tv", 7, 1, 2, 3, {{0x10000002, 5}}});
+    (void)pair.client->send(StatusReport{"tv", 7, 1, 2, 3, {{0x10000002, 5, 700}}});
     (void)pair.client->send(Keepalive{1});
     (void)pair.client->send_data(Bytes(10));
     pair.run(middle, accept_password);

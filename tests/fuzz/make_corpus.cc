@@ -109,7 +109,7 @@ int main(int argc, char** argv) {
   all.emplace_back(Retire{"tv", 1});
   all.emplace_back(SlotRequest{"tv", 1, 1});
   all.emplace_back(SlotGrant{"tv", 1, 2, 3, 4});
-  all.emplace_back(StatusReport{"tv", 1, 2, 3, 4, {{0x10000002, 5}}});
+  all.emplace_back(StatusReport{"tv", 1, 2, 3, 4, {{0x10000002, 5, 700}}});
   all.emplace_back(Leave{"tv"});
   all.emplace_back(Revoked{"tv", "why"});
   all.emplace_back(Keepalive{7});
