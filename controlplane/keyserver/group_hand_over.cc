@@ -174,11 +174,10 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   if (!begun) return tl::unexpected(begun.error());
   const std::uint64_t epoch = (*begun)->number;
   // One commit for all, not one each: this thread serves everybody else, too (H13). Nobody is told before it is done.
-  std::vector<std::pair<Member*, GroupKeying>> updates;
+  Updates updates;
   auto noted = context_.store->begin_batch();
   if (noted) {
-    for (auto& [id, member] : members_)
-      if (auto keying = keying_for(member, **begun, now)) updates.emplace_back(&member, std::move(*keying));
+    updates = keyings_for_all(**begun, now);
     noted = context_.store->end_batch();
   }
   if (!noted) {

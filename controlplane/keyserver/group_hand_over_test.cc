@@ -41,6 +41,18 @@ TEST_F(GroupStateTest, MakeBeforeBreakInOrder) {
   EXPECT_EQ(group_->epochs().size(), 1u);
 }
 
+// Else its first packets would come before their key.
+TEST_F(GroupStateTest, AReceiverIsToldOfEverySlotOfTheNextEpochWhoeverIsToldFirst) {
+  const auto first = join("attic");
+  const auto sender = join("sender");
+  const auto last = join("van");
+  ASSERT_TRUE(group_->rekey("test", now_));
+  for (const auto* member : {&first, &sender, &last}) {
+    EXPECT_THAT(member->link->take(), ElementsAre(word("update", pending())));
+    EXPECT_EQ(member->link->slots_used, 1);
+  }
+}
+
 TEST_F(GroupStateTest, ActivationDoesNotWaitForTheSilentLongerThanItsDelay) {
   const auto a = join("sender");
   const auto b = join("home");

@@ -58,8 +58,10 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
   audit("epoch_adopted " + prefix() + "epoch=" + number(adopted.number) + " epoch_id=" + to_hex(adopted.id) +
         " spi_prefix=" + number(adopted.policy.spi_prefix));
   hand_over_ = HandOver{adopted.number, now.steady + milliseconds(adopted.policy.activation_delay_ms), {}};
-  for (auto& [id, member] : members_)
-    if (update(member, adopted, now)) hand_over_->awaited.insert(id);
+  for (auto& [member, keying] : keyings_for_all(adopted, now)) {
+    tell(*member, std::move(keying));
+    hand_over_->awaited.insert(member->identity.name);
+  }
   activate_if_all_acknowledged(now);
   return {};
 }

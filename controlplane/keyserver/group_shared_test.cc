@@ -56,6 +56,14 @@ TEST_F(SharedGroupTest, NobodyIsGivenAnythingBeforeAnEpochIsThere) {
   EXPECT_EQ(issue("home").epoch, epoch);
 }
 
+TEST_F(SharedGroupTest, AReceiverIsToldOfEverySlotOfTheNextEpochThatIsGivenOutHere) {
+  begin();
+  const Joined home = join("home");
+  const Joined sender = join("sender");
+  make();
+  EXPECT_EQ(home.link->slots_used, 1);
+}
+
 TEST_F(SharedGroupTest, ARekeyIsAskedForAndSwitchesWhenAllDo) {
   const std::uint64_t first = begin();
   const Joined home = join("home");

@@ -310,6 +310,17 @@ Result<GroupKeying> GroupState::keying_for(const Member& member, Epoch& epoch, M
   return keying;
 }
 
+// Receivers are told of every slot that this hand-over gives out: a key that they began to derive only with its first
+// packet would be too late for a fast stream.
+GroupState::Updates GroupState::keyings_for_all(Epoch& epoch, Moment now) {
+  Updates updates;
+  for (auto& [id, member] : members_)
+    if (auto keying = keying_for(member, epoch, now)) updates.emplace_back(&member, std::move(*keying));
+  for (auto& [member, keying] : updates)
+    keying.policy.slots_used = epoch.policy.slots_used;
+  return updates;
+}
+
 // What keying_for() made, once it is on disk.
 void GroupState::tell(Member& member, GroupKeying keying) {
   const auto& assignment = keying.assignment;

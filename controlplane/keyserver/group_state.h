@@ -262,6 +262,8 @@ class GroupState {
                                       std::uint32_t slots_wanted, Moment now);
   void note_holder(const handshake::PeerIdentity& identity, std::uint64_t epoch);
   Result<handshake::GroupKeying> keying_for(const Member& member, Epoch& epoch, Moment now);
+  using Updates = std::vector<std::pair<Member*, handshake::GroupKeying>>;
+  Updates keyings_for_all(Epoch& epoch, Moment now);
   void tell(Member& member, handshake::GroupKeying keying);
   bool update(Member& member, Epoch& epoch, Moment now);
   void catch_up(Member& member, const Given& given, Moment now);

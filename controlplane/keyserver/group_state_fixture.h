@@ -53,6 +53,7 @@ class FakeLink : public MemberLink {
       said.push_back("update " + std::to_string(update->keying.epoch));
       update_state = update->keying.state;
       slots = update->keying.assignment.slot_count;
+      slots_used = update->keying.policy.slots_used;
       first_slot = update->keying.assignment.first_slot;
       premaster = update->keying.premaster.clone();
     } else if (const auto* activate = std::get_if<Activate>(&message)) {
@@ -80,7 +81,7 @@ class FakeLink : public MemberLink {
 
   std::vector<std::string> said;
   EpochState update_state = EpochState::active;
-  std::uint16_t slots = 0;
+  std::uint16_t slots = 0, slots_used = 0;
   std::uint16_t first_slot = 0;
   Secret<48> premaster;
   std::string reason;
