@@ -276,6 +276,9 @@ Result<void> Crowd::surge() {
   if (!all)
     return fail("in the surge only " + std::to_string(joined_) + " members were joined, " +
                 std::to_string(activated_.size()) + " of " + std::to_string(staying_) + " rekeyed in time");
+  // Later than this, senders would have switched without them.
+  if (options_.check && own_ && summary_.surge_rekey.acknowledged.max > ms(OwnServer::activation_delay))
+    return fail("in the surge the slowest of the others acknowledged the rekey after activation_delay");
   return {};
 }
 

@@ -48,7 +48,8 @@ int run(const Options& options) {
   const auto done = measure(crowd, options);
   const std::string figures = json(crowd.summary());
   if (options.json && *options.json != "-") std::ofstream(*options.json) << figures;
-  std::fputs((options.json && *options.json == "-" ? figures : text(crowd.summary())).c_str(), stdout);
+  const bool only_json = options.json && *options.json == "-";
+  std::fputs((only_json ? figures : text(crowd.summary()) + "\n" + table(crowd.summary())).c_str(), stdout);
   return done ? 0 : complain(done.error().message);
 }
 

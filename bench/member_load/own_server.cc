@@ -92,7 +92,8 @@ Result<void> OwnServer::write_configuration(const Options& options) {
        << ".key\"\nca = \"pki/ca.pem\"\nstate = \"ks.db\"\nadmin_socket = \"admin.sock\"\n"
        << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nmax_connections = " << room
        << "\nmax_connections_per_address = " << room << "\n\n[[keyserver.group]]\nid = \"" << options.group
-       << "\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nactivation_delay = \"30s\"\n"
+       << "\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nactivation_delay = \"" << activation_delay.count()
+       << "s\"\n"
        << "deactivation_delay = \"1s\"\nauthority_lease = \"60s\"\nsenders = [";
   for (std::uint32_t i = 0; i < options.senders; ++i)
     file << (i ? ", " : "") << "\"load-" << i << "\"";

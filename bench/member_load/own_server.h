@@ -3,6 +3,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -13,6 +14,8 @@ namespace sealcast::load {
 
 class OwnServer {
  public:
+  static constexpr std::chrono::seconds activation_delay{30};  // its group's
+
   // Makes CA, certificate and configuration, and starts it.
   static Result<OwnServer> start(const Options& options);
   OwnServer(OwnServer&& other) noexcept;

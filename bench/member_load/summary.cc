@@ -91,6 +91,44 @@ std::string text(const Summary& summary) {
   return out;
 }
 
+std::string table(const Summary& summary) {
+  std::string out = fmt::format("| | {} members |\n|---|---|\n", summary.members);
+  const auto row = [&](std::string_view what, const std::string& value) {
+    out += fmt::format("| {} | {} |\n", what, value);
+  };
+  // The slowest of all rekeys: what a user has to reckon with.
+  const auto worst = [&](auto of) {
+    double most = 0;
+    for (const Rekeying& rekey : summary.rekeys)
+      most = std::max(most, of(rekey));
+    return fmt::format("{:.2f} s", most / 1000);
+  };
+  const Joining& joining = summary.joining;
+  row("joins a second, members on the same machine", fmt::format("{:.0f}", rate(joining)));
+  if (joining.members != 0)
+    row("key server's CPU for a join", fmt::format("{:.1f} ms", joining.server_cpu_s * 1000 / joining.members));
+  row("memory for a member", fmt::format("{:.1f} KiB", kib_each(summary)));
+  if (!summary.rekeys.empty()) {
+    row("rekey: key server's CPU", worst([](const Rekeying& rekey) { return rekey.server_cpu_ms; }));
+    row("rekey: the slowest member's acknowledgement",
+        worst([](const Rekeying& rekey) { return rekey.acknowledged.max; }));
+    row("rekey: the last member is told to switch", worst([](const Rekeying& rekey) { return rekey.all_active_ms; }));
+  }
+  if (summary.holding.seconds > 0)
+    row(fmt::format("keepalives and reports, {:.0f} members a second come and go",
+                    static_cast<double>(summary.holding.left + summary.holding.crashed) / summary.holding.seconds),
+        fmt::format("{:.0f} % of a core", summary.holding.server_cpu_percent));
+  if (summary.surged) {
+    row("surge: half vanish and are back after", fmt::format("{:.1f} s", summary.surge.seconds));
+    row("surge: slowest acknowledgement of the others' rekey",
+        fmt::format("{:.2f} s", summary.surge_rekey.acknowledged.max / 1000));
+    row("surge: the last of the others is told to switch",
+        fmt::format("{:.2f} s", summary.surge_rekey.all_active_ms / 1000));
+  }
+  if (summary.stormed) row("storm: everybody back after kill -9", fmt::format("{:.1f} s", summary.storm.seconds));
+  return out;
+}
+
 std::string json(const Summary& summary) {
   Json out{{"members", summary.members},
            {"senders", summary.senders},

@@ -55,6 +55,8 @@ struct Summary {
 };
 
 std::string text(const Summary& summary);
+// The same for a document: a table in Markdown, as in docs/performance.md "Key server at scale".
+std::string table(const Summary& summary);
 std::string json(const Summary& summary);
 
 }  // namespace sealcast::load

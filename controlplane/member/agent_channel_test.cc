@@ -1,6 +1,7 @@
 // A joined member: rekeys, loss and return of the key server, leases, slots, reports.
 #include <fstream>
 
+#include "controlplane/member/epoch_memory.h"
 #include "controlplane/member/testing/agent_fixture.h"
 
 namespace sealcast::member {
@@ -36,7 +37,12 @@ TEST_F(Channel, MakeBeforeBreakOverTheControlChannel) {
   EXPECT_EQ(group()["epoch"], epoch_ + 1);
   ASSERT_TRUE(until([&] { return plane_.find(epoch_) == nullptr; })) << "deactivation_delay is over";
   EXPECT_EQ(group()["epochs"].size(), 1u);
-  EXPECT_THAT(Json::parse(std::ifstream(settings_.state_file))["epochs"][0]["epoch"], epoch_ + 1);
+  const auto& tv = settings_.member.groups[0];
+  const auto memory = EpochMemory::load(settings_.state_file);
+  ASSERT_TRUE(memory) << memory.error().message;
+  const auto remembered = memory->find(tv.keyserver_name, tv.keyserver_id, tv.id);
+  ASSERT_TRUE(remembered);
+  EXPECT_EQ(remembered->epoch, epoch_ + 1);
 }
 
 TEST_F(Channel, RetireEndsAnEpochAtOnce) {

@@ -1,5 +1,6 @@
-// The highest epoch ever accepted per (server name, key_server_id, group), across restarts (H5): a small file, written
-// whole, flushed before the caller goes on. One number never names two epochs.
+// The highest epoch ever accepted per (server name, key_server_id, group), across restarts (H5): a JSON
+// document with one line appended for each epoch since it was written, flushed before the caller goes on; so what a new
+// epoch costs does not grow with the number of groups. One number never names two epochs.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,10 @@ struct RememberedEpoch {
 
 class EpochMemory {
  public:
-  // A missing file is an empty memory. Anything in it that is not exactly as written is an error that says how to go
-  // on, and what that costs.
+  using Key = std::tuple<std::string, std::string, std::string>;  // server name, key_server_id, group
+
+  // A missing file is an empty memory; a last line without its end was never remembered. Anything else in it that is
+  // not exactly as written is an error that says how to go on, and what that costs.
   static Result<EpochMemory> load(const std::string& path);
 
   std::optional<RememberedEpoch> find(const std::string& server_name, const std::string& key_server_id,
@@ -34,11 +37,12 @@ class EpochMemory {
                         const RememberedEpoch& epoch);
 
  private:
-  using Key = std::tuple<std::string, std::string, std::string>;
-  Result<void> store(const std::map<Key, RememberedEpoch>& entries) const;
+  Result<void> store(const Key& key, const RememberedEpoch& epoch);
 
   std::string path_;
   std::map<Key, RememberedEpoch> entries_;
+  std::size_t size_ = 0;      // bytes of the file; 0: it must be written whole
+  std::size_t appended_ = 0;  // lines since it was
 };
 
 }  // namespace sealcast::member

@@ -6,6 +6,8 @@
 
 #include <asio/steady_timer.hpp>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <unordered_map>
 
 #include "controlplane/member/clock_watch.h"
 #include "controlplane/member/group_member.h"
@@ -110,6 +112,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
                                          return self ? self->live_epochs() : std::vector<LiveEpoch>();
                                        }};
       groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
+      by_id_[group.id] = groups_.back().get();
     }
     for (const auto& group : groups_) {
       if (group->group().on_demand)
@@ -151,6 +154,11 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     return out;
   }
 
+  GroupMember* find(const std::string& group_id) const {
+    const auto found = by_id_.find(group_id);
+    return found == by_id_.end() ? nullptr : found->second;
+  }
+
   void tick() {
     timer_.expires_after(settings_.timing.poll);
     timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
@@ -175,12 +183,19 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     const auto now = std::chrono::steady_clock::now();
     const DataPlaneEvents events = plane_.take_events();
     for (const InterestChange& change : events.interests)
-      for (const auto& group : groups_)
-        if (group->group().id == change.group_id) group->wanted(change.listened);
-    for (const auto& group : groups_) {
-      group->take(events, now);
+      if (GroupMember* group = find(change.group_id)) group->wanted(change.listened);
+    // Only whom they concern: nearly always nobody, and there may be thousands of groups.
+    std::set<GroupMember*> concerned;
+    for (const SlotWanted& event : events.slots_wanted)
+      concerned.insert(find(event.group_id));
+    for (const CounterLimit& event : events.counter_limits)
+      concerned.insert(find(event.group_id));
+    for (const GroupDatagram& event : events.datagrams)
+      concerned.insert(find(event.group_id));
+    for (GroupMember* group : concerned)
+      if (group) group->take(events, now);
+    for (const auto& group : groups_)
       group->poll(now);
-    }
     // Thousands of groups share one thread: a bounded piece at a time, each group's turn comes.
     std::uint32_t budget = look_ahead_budget;
     for (std::size_t i = 0; i < groups_.size() && budget != 0; ++i)
@@ -193,6 +208,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   EpochMemory memory_;
   MemberPasswords passwords_;  // outlives the groups
   std::vector<std::shared_ptr<GroupMember>> groups_;
+  std::unordered_map<std::string, GroupMember*> by_id_;
   asio::steady_timer timer_;
   ClockWatch clocks_;
   std::uint64_t resumes_ = 0;

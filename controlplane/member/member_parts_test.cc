@@ -104,6 +104,68 @@ TEST_F(Memory, H5_ADamagedFileIsNeverTakenForAnEmptyOne) {
   EXPECT_FALSE(EpochMemory::load(path_)) << "a folder in its place";
 }
 
+TEST_F(Memory, H5_ANewEpochIsOneLineMoreAndTheFileDoesNotGrowForEver) {
+  EpochMemory memory = load();
+  for (int group = 0; group < 1000; ++group)
+    ASSERT_TRUE(memory.remember("s", "k", "group " + std::to_string(group), epoch(1)));
+  load();
+  std::uint64_t lines = 0, largest = 0, whole = 0;
+  for (std::uint64_t number = 2; number < 3000; ++number) {
+    const auto before = std::filesystem::file_size(path_);
+    ASSERT_TRUE(memory.remember("s", "k", "group 7", epoch(number)));
+    const auto after = std::filesystem::file_size(path_);
+    // Whoever writes everything changes the size by more than a line, or shrinks the file.
+    if (after > before && after - before < 200)
+      ++lines;
+    else
+      ++whole;
+    largest = std::max<std::uint64_t>(largest, after);
+  }
+  EXPECT_GE(lines, 2990u) << "epochs that cost less than 200 bytes";
+  EXPECT_LE(whole, 4u) << "times that all 1000 groups were written";
+  EXPECT_GE(whole, 2u);
+  EXPECT_LT(largest, 500'000u);
+  EXPECT_EQ(load().find("s", "k", "group 7"), epoch(2999));
+  EXPECT_EQ(load().find("s", "k", "group 999"), epoch(1));
+}
+
+TEST_F(Memory, H5_ALineCutOffByACrashIsForgottenAndNothingElse) {
+  EpochMemory memory = load();
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  const auto document = std::filesystem::file_size(path_);
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(11)));
+  std::ifstream in(path_);
+  const std::string whole{std::istreambuf_iterator<char>(in), {}};
+  for (std::size_t size = document; size < whole.size(); ++size) {
+    std::ofstream(path_, std::ios::trunc) << whole.substr(0, size);
+    EpochMemory cut = load();
+    EXPECT_EQ(cut.find("s", "k", "g"), epoch(10)) << size;
+    ASSERT_TRUE(cut.remember("s", "k", "g", epoch(12)));
+    ASSERT_TRUE(cut.remember("s", "k", "g", epoch(13)));
+    EXPECT_EQ(load().find("s", "k", "g"), epoch(13)) << size;
+  }
+  // A whole line that is not as written is damage: it may have been remembered.
+  for (const auto& [from, to] : {std::pair("\"epoch\"", "\"epoche\""), std::pair(":11", ":10"),
+                                 std::pair(":11", ":-11"), std::pair("0101", "01x1"), std::pair("\"g\"", "7")}) {
+    std::string bent = whole;
+    const auto at = bent.find(from, document);
+    ASSERT_NE(at, std::string::npos) << from;
+    bent.replace(at, std::string(from).size(), to);
+    std::ofstream(path_, std::ios::trunc) << bent;
+    EXPECT_FALSE(EpochMemory::load(path_)) << bent;
+  }
+}
+
+TEST_F(Memory, H5_AFileThatWasChangedFromOutsideIsWrittenWhole) {
+  EpochMemory memory = load();
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));
+  ASSERT_TRUE(memory.remember("s", "k", "h", epoch(11)));
+  std::ofstream(path_, std::ios::trunc) << "{";
+  ASSERT_TRUE(memory.remember("s", "k", "g", epoch(12)));
+  EXPECT_EQ(load().find("s", "k", "g"), epoch(12));
+  EXPECT_EQ(load().find("s", "k", "h"), epoch(11));
+}
+
 TEST(Backoff, GrowsToItsBoundAndJittersOverAllOfIt) {
   Backoff backoff(100ms, 10s);
   std::chrono::milliseconds expected = 100ms;
