@@ -314,7 +314,7 @@ class CliStatus : public Cli {
   }
   void serve(const std::string& name, const std::string& answer) {
     auto server = std::make_unique<admin::AdminServer>(io_, folder_ + "/" + name);
-    for (const char* command : {"status", "ports", "groups", "sas", "top"})
+    for (const char* command : {"status", "ports", "groups", "sas", "top", "audit", "rekey", "reinstate"})
       server->handle(command, [answer](const std::string&) { return answer; });
     ASSERT_TRUE(server->start());
     servers_.push_back(std::move(server));
@@ -426,6 +426,86 @@ group: tv
   member     address         carriage  role      joined for  slots  acknowledged  sealed  opened  dropped
   ho?[31mme  10.9.0.3:40000  isakmp    receiver        59 s         yes                0      89        1
 )");
+}
+
+TEST_F(CliStatus, AKeyServersGroupsOnOneScreen) {
+  const std::string answer =
+      R"({"daemon":"keyserver","version":"0.1.0","id":"ks.example","groups":[{"group":"tv","epoch":1887436800001,)"
+      R"("remaining_s":86340,"epoch_lifetime_s":86400,"joined":3,"expected":4,"expected_by":"members",)"
+      R"("missing":["at\u001btic"],"missing_count":1,"behind":["home"],"behind_count":1,"slots_used":3,)"
+      R"("slots_capacity":65535,"last_rekey":{"epoch":1887436800001,"why":"asked for","age_s":61,"told":3,)"
+      R"("acknowledged":2,"slowest":"studio","slowest_after_ms":212,"active_after_ms":2001,"unacknowledged":1}},)"
+      R"({"group":"radio","joined":0,"expected":0,"missing":[],"missing_count":0,"behind":[],"behind_count":0}],)"
+      R"("cluster":{"name":"ks1","state":"serving","leader":"ks2","servers":[{"name":"ks1"},{"name":"ks2"}]}})";
+  serve("ks.sock", answer);
+  go();
+  const Ran ran = run("groups --socket ks.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, R"(key server ks.example
+
+group          epoch    remaining  lifetime  joined  behind  expected        slots  last rekey     because    active after  slowest member
+tv     1887436800001  23 h 59 min       1 d       3       1         4  3 of 65,535  1 min 1 s ago  asked for  2.0 s         studio, 212 ms
+radio                                             0       0         0
+
+tv: missing: at?tic
+tv: behind: home
+tv: the last rekey did not wait for 1 that had not acknowledged in time
+
+cluster: this is ks1, serving; leader: ks2; serving: ks1, ks2
+)");
+  EXPECT_EQ(run("groups --json --socket ks.sock").out, answer + "\n");
+}
+
+TEST_F(CliStatus, AGatewaysGroupsAndThoseOfTheKeyServerInIt) {
+  serve("gw.sock", R"({"daemon":"gateway","taken_s":1.5,"groups":[{"group":"tv"}],)"
+                   R"("keyserver":{"id":"ks.example","groups":[{"group":"tv","joined":7}]}})");
+  go();
+  const Ran ran = run("groups --socket gw.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_THAT(ran.out, AllOf(HasSubstr("sealed"), HasSubstr("\nkey server ks.example\n"), HasSubstr("expected")));
+}
+
+TEST_F(CliStatus, TheAuditTrailAsATableAndAsItIs) {
+  const std::string answer =
+      R"({"events":[{"event":"member_joined","fields":{"address":"10.9.0.3:4","group":"tv","member":"ho\u001bme"},)"
+      R"("level":"info","time":"2026-01-31T12:00:00.123Z"}],"more":true})";
+  serve("ks.sock", answer);
+  go();
+  const Ran ran = run("audit --socket ks.sock --since 1h --group tv --count 1");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, R"(… there are older ones; --count shows more
+time                      level  event          group  member  details
+2026-01-31T12:00:00.123Z  info   member_joined  tv     ho?me   address 10.9.0.3:4
+)");
+  EXPECT_EQ(run("audit --json --socket ks.sock --since 2026-01-31T12:00:00Z").out, answer + "\n");
+  for (const char* bad : {"audit --since yesterday", "audit --since 5", "audit --count 0", "audit --count 10001",
+                          "audit --since -1h", "audit --since 2026-13-01"})
+    EXPECT_EQ(run(bad).code, ExitCode::usage) << bad;
+}
+
+TEST_F(CliStatus, EveryCommandForAKeyServerSaysItInJsonToo) {
+  serve("ks.sock", R"({"ok":true})");
+  serve("no.sock", R"({"error":"expected a group of this key server, got \"x\""})");
+  go();
+  EXPECT_EQ(run("rekey tv --json --socket ks.sock").out, "{\"ok\":true}\n");
+  EXPECT_EQ(run("rekey tv --socket ks.sock").out, "");
+  EXPECT_EQ(run("reinstate home --json --socket ks.sock").out, "{\"ok\":true}\n");
+  const Ran refused = run("rekey x --json --socket no.sock");
+  EXPECT_EQ(refused.code, ExitCode::failed);
+  EXPECT_EQ(refused.out, "");
+  EXPECT_THAT(refused.err, HasSubstr("sealcast rekey: no.sock: expected a group"));
+  EXPECT_EQ(run("audit --socket nowhere.sock").code, ExitCode::unreachable);
+  EXPECT_EQ(run("groups --socket nowhere.sock").code, ExitCode::unreachable);
+}
+
+TEST_F(CliStatus, MembersOfAGroupThatIsNoneIsAnError) {
+  serve("ks.sock", keyserver_answer);
+  go();
+  EXPECT_EQ(run("members --group tv --socket ks.sock").code, 0);
+  EXPECT_THAT(run("members --json --socket ks.sock").out, HasSubstr("\"behind\":"));
+  const Ran none = run("members --group x --socket ks.sock");
+  EXPECT_EQ(none.code, ExitCode::failed);
+  EXPECT_THAT(none.err, HasSubstr("expected a group of this key server, got x"));
 }
 
 TEST_F(CliStatus, SomeOfSeveralIs4) {

@@ -1,6 +1,4 @@
 // What an operator asks of a key server: rekey, revoke, reinstate, revocations, members.
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -12,6 +10,7 @@
 
 #include "app/cli/asking.h"
 #include "app/cli/commands.h"
+#include "app/cli/keyserver_asking.h"
 #include "app/cli/table.h"
 #include "app/exit_code.h"
 
@@ -22,8 +21,6 @@ using app::ExitCode;
 using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
-// A gateway answers for the key server embedded in it.
-constexpr const char* usual_sockets[] = {usual_keyserver_socket, usual_gateway_socket};
 constexpr std::chrono::milliseconds between_looks{200};
 
 struct Arguments {
@@ -36,36 +33,14 @@ struct Arguments {
   double timeout_s = 120;
 };
 
-struct Answer {
-  int code = ExitCode::ok;
-  json value;
-};
+using Answer = KeyserverAnswer;
 
 int complain(const Arguments& arguments, int code, const std::string& why) {
-  std::fprintf(stderr, "sealcast %s: %s\n", arguments.command.c_str(), why.c_str());
-  return code;
+  return cli::complain(arguments.command, code, why);
 }
 
-// Asks the socket that was named or, without one, the first usual one that exists.
 Answer ask(const Arguments& arguments, const json& request) {
-  std::string socket = arguments.socket;
-  for (const char* usual : usual_sockets)
-    if (socket.empty() && ::access(usual, F_OK) == 0) socket = usual;
-  if (socket.empty())
-    return {complain(arguments, ExitCode::unreachable,
-                     std::string("no key server here: neither ") + usual_sockets[0] + " nor " + usual_sockets[1] +
-                         " exists; start one, or give --socket with its admin_socket"),
-            {}};
-  const Asking asking{.socket = socket};
-  int code = ExitCode::ok;
-  const auto text =
-      ask_daemon(asking, arguments.command.c_str(), request.dump(-1, ' ', false, json::error_handler_t::replace), code);
-  if (!text) return {code, {}};
-  json value = json::parse(*text, nullptr, false);
-  if (!value.is_object()) return {complain(arguments, ExitCode::failed, socket + ": expected a JSON object"), {}};
-  if (const auto error = value.find("error"); error != value.end() && error->is_string())
-    return {complain(arguments, ExitCode::failed, socket + ": " + clean(error->get<std::string>())), {}};
-  return {ExitCode::ok, std::move(value)};
+  return ask_keyserver(arguments.command, arguments.socket, request);
 }
 
 json request(const Arguments& arguments, const char* name_field) {
@@ -84,6 +59,11 @@ double number_of(const json& object, const char* key) {
   return found != object.end() && found->is_number() ? found->get<double>() : 0;
 }
 
+std::uint64_t whole(const json& object, const char* key) {
+  const auto found = object.find(key);
+  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+}
+
 json list_of(const json& object, const char* key) {
   const auto found = object.find(key);
   return found != object.end() && found->is_array() ? *found : json::array();
@@ -99,21 +79,40 @@ std::string waiting(const json& group) {
   std::string senders;
   for (const json& sender : list_of(group, "senders_awaited"))
     if (sender.is_string()) senders += (senders.empty() ? "" : ", ") + clean(sender.get<std::string>());
-  if (!senders.empty()) return "waiting for the senders " + senders;
+  if (!senders.empty()) return "waiting for the senders " + senders + " to switch";
   if (const double left = number_of(group, "leases_end_in_s"); left > 0)
     return "waiting " + duration(static_cast<std::int64_t>(left) + 1) + " for the leases of senders that are away";
   return "waiting for the next epoch to become active";
+}
+
+// Those receive nothing until they have the new epoch; they keep nobody's revocation from being complete.
+std::string still_behind(const json& group) {
+  std::string names;
+  for (const json& name : list_of(group, "members_behind"))
+    if (name.is_string()) names += (names.empty() ? "" : ", ") + clean(name.get<std::string>());
+  return names.empty() ? "" : "; behind, without the new epoch yet: " + names;
 }
 
 std::string progress(const json& group) {
   char after[32];
   std::snprintf(after, sizeof after, "%.1f s", number_of(group, "after_s"));
   return "group " + text_of(group, "group") + ": " +
-         (complete(group) ? std::string("shut out, complete after ") + after : waiting(group));
+         (complete(group) ? std::string("shut out, complete after ") + after : waiting(group)) + still_behind(group);
+}
+
+// Done, or the reason stands on standard error already.
+int run_simple(const Arguments& arguments, const char* name_field) {
+  const Answer answer = ask(arguments, request(arguments, name_field));
+  if (answer.code == ExitCode::ok && arguments.json) std::printf("%s\n", answer.value.dump().c_str());
+  return answer.code;
 }
 
 int run_rekey(const Arguments& arguments) {
-  return ask(arguments, request(arguments, "group")).code;
+  return run_simple(arguments, "group");
+}
+
+int run_reinstate(const Arguments& arguments) {
+  return run_simple(arguments, "member");
 }
 
 // Revokes and, unless told not to, stays until nothing that is sent can be read by the member any more (H11).
@@ -173,6 +172,13 @@ int run_revocations(const Arguments& arguments) {
   return ExitCode::ok;
 }
 
+std::uint64_t newest_epoch(const json& group) {
+  std::uint64_t newest = 0;
+  for (const json& epoch : list_of(group, "epochs"))
+    if (epoch.is_object()) newest = std::max(newest, whole(epoch, "epoch"));
+  return newest;
+}
+
 // One line a member and group: what it has, and how far it is behind.
 int run_members(const Arguments& arguments) {
   const Answer status = ask(arguments, {{"command", "status"}});
@@ -182,23 +188,27 @@ int run_members(const Arguments& arguments) {
   if (!keyserver.is_object() || !keyserver.contains("groups") || !keyserver.contains("handshakes"))
     return complain(arguments, ExitCode::failed, "no key server answers at this socket");
   json members = json::array();
+  bool known = arguments.group.empty();
   Table table(
       {{"GROUP"}, {"MEMBER"}, {"ADDRESS"}, {"ROLE"}, {"JOINED", Align::right}, {"SLOTS", Align::right}, {"EPOCH"}});
   for (const json& group : list_of(keyserver, "groups")) {
     if (!group.is_object() || (!arguments.group.empty() && text_of(group, "group") != arguments.group)) continue;
-    double newest = 0;
-    for (const json& epoch : list_of(group, "epochs"))
-      if (epoch.is_object()) newest = std::max(newest, number_of(epoch, "epoch"));
+    known = true;
+    const std::uint64_t newest = newest_epoch(group);
     for (json member : list_of(group, "members")) {
       if (!member.is_object()) continue;
       member["group"] = group["group"];
-      const bool behind = number_of(member, "acknowledged") < newest;
+      member["newest_epoch"] = newest_epoch(group);
+      const bool behind = whole(member, "acknowledged") < newest;
+      member["behind"] = behind;
       table.row({text_of(group, "group"), text_of(member, "member"), text_of(member, "address"),
                  text_of(member, "roles"), duration(static_cast<std::int64_t>(number_of(member, "joined_s"))),
                  count(list_of(member, "slots").size()), behind ? "behind" : "current"});
       members.push_back(std::move(member));
     }
   }
+  if (!known)
+    return complain(arguments, ExitCode::failed, "expected a group of this key server, got " + clean(arguments.group));
   if (arguments.json)
     std::printf("%s\n", json{{"members", members}}.dump().c_str());
   else
@@ -227,6 +237,7 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
   {
     const auto [arguments, command] = named("rekey", "Begin a group's next epoch now", run_rekey);
     command->add_option("group", arguments->name, "the group's id")->required();
+    command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
     const auto [arguments, command] =
@@ -240,10 +251,10 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
-    const auto [arguments, command] = named("reinstate", "Take a revocation back", run_rekey);
+    const auto [arguments, command] = named("reinstate", "Take a revocation back", run_reinstate);
     command->add_option("member", arguments->name, "the name it was revoked under")->required();
     command->add_option("--group", arguments->group, "the group it was revoked in (default: all)");
-    command->callback([=] { choose([=] { return ask(*arguments, request(*arguments, "member")).code; }); });
+    command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
     const auto [arguments, command] =

@@ -23,6 +23,7 @@ int main(int argc, char** argv) {
   add_status(app, choose);
   add_keyserver_commands(app, choose);
   add_plane(app, choose);
+  add_audit(app, choose);
   add_trace(app, choose);
   app.add_subcommand("version", "Say which version this is")->callback([&chosen] {
     chosen = [] {

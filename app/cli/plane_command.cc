@@ -73,6 +73,25 @@ int once(const Arguments& arguments) {
   return code;
 }
 
+// A gateway's groups and a key server's: of those that run here when none is named.
+int groups(Arguments arguments) {
+  if (!arguments.socket.empty()) return once(arguments);
+  int code = ExitCode::unreachable;
+  bool first = true;
+  for (const char* usual : {usual_gateway_socket, usual_keyserver_socket}) {
+    if (::access(usual, F_OK) != 0) continue;
+    if (!first && !arguments.json) std::puts("");
+    arguments.socket = usual;
+    const int one = once(arguments);
+    code = first || code == one ? one : ExitCode::partial;
+    first = false;
+  }
+  if (first)
+    std::fprintf(stderr, "sealcast groups: nothing runs here: neither %s nor %s exists; give --socket\n",
+                 usual_gateway_socket, usual_keyserver_socket);
+  return code;
+}
+
 int again(const Arguments& arguments) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !arguments.json;
   std::string earlier;
@@ -104,12 +123,14 @@ void add_plane(CLI::App& app, const Choose& choose) {
     auto arguments = std::make_shared<Arguments>();
     arguments->name = name;
     CLI::App* command = app.add_subcommand(name, what);
+    if (arguments->name == "groups") arguments->socket.clear();
     add_asking(*command, *arguments);
     return std::pair(command, arguments);
   };
-  for (const auto& [name, what] : {std::pair("ports", "Show a gateway's ports, workers and drops"),
-                                   std::pair("groups", "Show what a gateway sealed, opened and missed of each group"),
-                                   std::pair("sas", "Show a gateway's security associations, one for every sender")}) {
+  for (const auto& [name, what] :
+       {std::pair("ports", "Show a gateway's ports, workers and drops"),
+        std::pair("groups", "Show each group: what a gateway sealed and opened, or a key server's epochs and members"),
+        std::pair("sas", "Show a gateway's security associations, one for every sender")}) {
     const auto [command, arguments] = add(name, what);
     command->add_option("--interval", arguments->interval_s, "look twice, so many seconds apart, and show rates")
         ->check(seconds_range(0.05, 3600.0));
@@ -117,7 +138,8 @@ void add_plane(CLI::App& app, const Choose& choose) {
       command->add_option("--group", arguments->group, "of this group only");
       command->add_flag("--all", arguments->all, "also those nothing came under");
     }
-    command->callback([=, held = arguments] { choose([=] { return once(*held); }); });
+    command->callback(
+        [=, held = arguments] { choose([=] { return held->name == "groups" ? groups(*held) : once(*held); }); });
   }
   const auto [command, arguments] = add("top", "Show ports and the busiest groups again and again");
   arguments->interval_s = 2;

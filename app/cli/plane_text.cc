@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "app/cli/answer.h"
+#include "app/cli/keyserver_text.h"
 
 namespace sealcast::cli {
 namespace {
@@ -176,7 +177,11 @@ Result<std::string> ports_text(const std::string& answer, const std::string& ear
 Result<std::string> groups_text(const std::string& answer, const std::string& earlier) {
   const auto looks = read(answer, earlier);
   if (!looks) return tl::unexpected(looks.error());
-  return groups_table(*looks, all_groups(looks->now)).text();
+  if (at(looks->now, "daemon") == "keyserver") return keyserver_groups_text(looks->now);
+  std::string out = groups_table(*looks, all_groups(looks->now)).text();
+  if (const Json& embedded = at(looks->now, "keyserver"); embedded.is_object())
+    out += "\n" + keyserver_groups_text(embedded);
+  return out;
 }
 
 Result<std::string> sas_text(const std::string& answer, const std::string& earlier, bool all) {

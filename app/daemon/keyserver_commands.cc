@@ -1,6 +1,10 @@
 #include "app/daemon/keyserver_commands.h"
 
+#include <algorithm>
+#include <limits>
 #include <nlohmann/json.hpp>
+
+#include "controlplane/keyserver/audit.h"
 
 namespace sealcast::daemon {
 namespace {
@@ -33,22 +37,80 @@ std::string with_fields(const std::string& request, const char* required, const 
   return answer(use(**first, *second));
 }
 
+// Who asked for what, and whether it was done; what came of it says so itself.
+Result<void> noted(const admin::AdminServer& admin, const char* command, const std::string& named, Result<void> done) {
+  std::string line = "operator_command command=" + std::string(command) + named;
+  if (const auto caller = admin.caller())
+    line += " uid=" + std::to_string(caller->user) + " pid=" + std::to_string(caller->process);
+  if (done)
+    keyserver::audit(line + " done=yes");
+  else
+    keyserver::audit_warning(line + " done=no why=" + keyserver::escaped(done.error().message));
+  return done;
+}
+
+std::string of_member(const std::string& member, const std::optional<std::string>& group) {
+  return " member=" + keyserver::escaped(member) + " group=" + (group ? keyserver::escaped(*group) : "*");
+}
+
+std::string audit_answer(keyserver::AuditTrail* trail, const std::string& request) {
+  if (!trail) return answer(fail("no audit trail is kept: keyserver.audit_events is 0"));
+  const json parsed = json::parse(request, nullptr, false);
+  if (!parsed.is_object()) return answer(fail("expected a JSON object"));
+  keyserver::AuditQuery query;
+  for (const auto& [name, into] :
+       {std::pair{"group", &query.group}, std::pair{"member", &query.member}, std::pair{"event", &query.event}}) {
+    const auto text = field(parsed, name);
+    if (!text) return answer(tl::unexpected(text.error()));
+    *into = text->value_or("");
+  }
+  const auto whole = [&](const char* name) -> Result<std::optional<std::uint64_t>> {
+    const auto found = parsed.find(name);
+    if (found == parsed.end()) return std::nullopt;
+    if (!found->is_number_unsigned()) return fail(std::string("expected \"") + name + "\" to be a whole number");
+    return found->get<std::uint64_t>();
+  };
+  const auto since = whole("since_ms");
+  const auto count = whole("count");
+  if (!since || !count) return answer(tl::unexpected((!since ? since : count).error()));
+  constexpr std::uint64_t most = keyserver::AuditQuery::most_count;
+  if (*count && (**count < 1 || **count > most))
+    return answer(fail("expected \"count\" from 1 to " + std::to_string(most) + ", got " + std::to_string(**count)));
+  constexpr std::uint64_t latest = std::numeric_limits<std::int64_t>::max();
+  if (*since) query.since_ms = static_cast<std::int64_t>(std::min(**since, latest));
+  if (*count) query.count = static_cast<std::uint32_t>(**count);
+  auto found = trail->find_json(query);
+  return found ? *std::move(found) : answer(tl::unexpected(found.error()));
+}
+
 }  // namespace
 
-void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server) {
-  admin.handle("rekey", [&server](const std::string& request) {
+Result<std::unique_ptr<keyserver::AuditTrail>> open_audit_trail(const config::KeyserverConfig& config) {
+  if (config.audit_events == 0) return nullptr;
+  keyserver::AuditTrail::Options options;
+  options.path = config.audit;
+  options.most_events = config.audit_events;
+  return keyserver::AuditTrail::open(options);
+}
+
+void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail) {
+  // admin and server outlive the handlers.
+  admin.handle("rekey", [&](const std::string& request) {
     return with_fields(request, "group", "member", [&](const std::string& group, const std::optional<std::string>&) {
-      return server.rekey(group);
+      return noted(admin, "rekey", " group=" + keyserver::escaped(group), server.rekey(group));
     });
   });
-  admin.handle("revoke", [&server](const std::string& request) {
-    return with_fields(request, "member", "group",
-                       [&](const std::string& member, const auto& group) { return server.revoke(member, group); });
+  admin.handle("revoke", [&](const std::string& request) {
+    return with_fields(request, "member", "group", [&](const std::string& member, const auto& group) {
+      return noted(admin, "revoke", of_member(member, group), server.revoke(member, group));
+    });
   });
-  admin.handle("reinstate", [&server](const std::string& request) {
-    return with_fields(request, "member", "group",
-                       [&](const std::string& member, const auto& group) { return server.reinstate(member, group); });
+  admin.handle("reinstate", [&](const std::string& request) {
+    return with_fields(request, "member", "group", [&](const std::string& member, const auto& group) {
+      return noted(admin, "reinstate", of_member(member, group), server.reinstate(member, group));
+    });
   });
+  admin.handle("audit", [trail](const std::string& request) { return audit_answer(trail, request); });
   admin.handle("revocations", [&server](const std::string&) { return server.revocations_json(); });
 }
 

@@ -1,7 +1,10 @@
 // What a key server answers at an admin socket, its own or that of the gateway it is embedded in.
 #pragma once
 
+#include <memory>
+
 #include "controlplane/admin/admin_server.h"
+#include "controlplane/keyserver/audit_trail.h"
 #include "controlplane/keyserver/key_server.h"
 
 namespace sealcast::daemon {
@@ -10,7 +13,11 @@ namespace sealcast::daemon {
 // {"command": "revoke", "member": "anna" (, "group": "tv")}    -> {"ok": true}
 // {"command": "reinstate", "member": "anna" (, "group": "tv")} -> {"ok": true}
 // {"command": "revocations"}                                   -> KeyServer::revocations_json()
-// Before admin starts; server outlives it.
-void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server);
+// {"command": "audit" (, "since_ms", "group", "member", "event", "count")} -> AuditTrail::find_json()
+// Before admin starts; server and trail (nullptr: there is none) outlive it. Who changes something stands in the trail.
+void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail);
+
+// As configured; nullptr where no trail is kept. Open it before the key server starts, close it after its end.
+Result<std::unique_ptr<keyserver::AuditTrail>> open_audit_trail(const config::KeyserverConfig& config);
 
 }  // namespace sealcast::daemon

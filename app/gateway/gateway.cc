@@ -88,6 +88,7 @@ struct Gateway::State {
   // Destroyed in reverse order: whoever calls into another stands below it.
   std::unique_ptr<dataplane::GatewayDataPlane> data_plane;
   std::unique_ptr<KeyExport> key_export;
+  std::unique_ptr<keyserver::AuditTrail> audit_trail;
   std::unique_ptr<keyserver::KeyServer> key_server;
   std::unique_ptr<member::MemberAgent> agent;
   std::unique_ptr<admin::AdminServer> admin;
@@ -135,6 +136,9 @@ Result<void> Gateway::start() {
 
   // Before the agent, so that its first attempt finds the key server listening.
   if (s.config.keyserver) {
+    auto trail = daemon::open_audit_trail(*s.config.keyserver);
+    if (!trail) return tl::unexpected(trail.error());
+    s.audit_trail = std::move(*trail);
     s.key_server = std::make_unique<keyserver::KeyServer>(s.io, *s.config.keyserver);
     if (auto started = s.key_server->start(); !started) return started;
   }
@@ -149,7 +153,7 @@ Result<void> Gateway::start() {
   s.watch_drops();
 
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
-  if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server);
+  if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server, s.audit_trail.get());
   s.admin->handle("status", [this](const std::string&) { return state_->status(); });
   s.admin->handle("what-if", [this](const std::string& request) {
     const auto question = parse_what_if(request);
@@ -158,10 +162,14 @@ Result<void> Gateway::start() {
   s.admin->handle("drops", [this](const std::string& request) {
     return to_json(state_->data_plane->drop_samples(further_of(request)));
   });
-  for (const char* part : {"ports", "groups", "sas", "top"})
+  for (const char* part : {"ports", "sas", "top"})
     s.admin->handle(part, [this](const std::string& request) {
       return admin::gateway_part(state_->control().statistics(), request);
     });
+  s.admin->handle("groups", [this](const std::string& request) {
+    return admin::gateway_part(state_->control().statistics(), request,
+                               state_->key_server ? state_->key_server->groups_json() : std::string());
+  });
   return s.admin->start();
 }
 

@@ -294,7 +294,7 @@ TEST_F(Operator, SeesMembersRekeysAndIsToldWhatWasWrong) {
   const Ran members = tool("members");
   EXPECT_EQ(members.code, 0);
   EXPECT_THAT(members.out, AllOf(HasSubstr("GROUP"), HasSubstr("studio"), HasSubstr("both"), HasSubstr("current")));
-  EXPECT_THAT(tool("members --group radio").out, "no members\n");
+  EXPECT_EQ(tool("members --group radio").code, 1);
   EXPECT_THAT(tool("members --json").out, HasSubstr("\"member\":\"studio\""));
 
   const Ran rekeyed = tool("rekey tv");
@@ -346,6 +346,51 @@ TEST_F(Operator, H11_RevokesAndWaitsUntilItIsComplete) {
   EXPECT_TRUE(member(port, "home")->join());
 }
 
+TEST_F(Operator, SeesTheGroupsAndWhatWasDoneByWhomAfterARestartToo) {
+  const std::uint16_t port = start();
+  auto a = member(port, "studio");
+  ASSERT_TRUE(a->join());
+  ASSERT_TRUE(says("member_joined"));
+  ASSERT_EQ(tool("rekey tv --json").out, "{\"ok\":true}\n");
+  const Ran under_way = tool("groups");
+  EXPECT_EQ(under_way.code, 0) << under_way.out;
+  EXPECT_THAT(under_way.out, AllOf(HasSubstr("key server ks\n"), HasSubstr("asked for"), HasSubstr("under way"),
+                                   HasSubstr("tv: behind: studio")));
+  const auto update = a->expect<handshake::GroupUpdate>();
+  ASSERT_TRUE(update.has_value());
+  a->say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
+  ASSERT_TRUE(a->expect<handshake::Activate>().has_value());
+  EXPECT_THAT(tool("groups --json").out, AllOf(HasSubstr("\"slowest\":\"studio\""), HasSubstr("\"active_after_ms\":"),
+                                               HasSubstr("\"joined\":1"), HasSubstr("\"daemon\":\"keyserver\"")));
+  EXPECT_EQ(tool("rekey radio").code, 1);
+  const std::string uid = std::to_string(getuid());
+  EXPECT_THAT(tool("audit --event operator_command").out,
+              AllOf(HasSubstr("command rekey, done yes"), HasSubstr("uid " + uid), HasSubstr("done no")));
+  EXPECT_THAT(tool("audit --member studio --json").out,
+              AllOf(HasSubstr("\"event\":\"member_joined\""), Not(HasSubstr("rekey_begun"))));
+  EXPECT_THAT(tool("audit --since 1h --group tv").out,
+              AllOf(HasSubstr("rekey_begun"), HasSubstr("epoch_active"), HasSubstr("slowest studio")));
+
+  ASSERT_EQ(kill(child_, SIGTERM), 0);
+  ASSERT_EQ(ended(), 0);
+  struct stat status {};
+  ASSERT_EQ(stat((folder_ + "/ks.db.audit").c_str(), &status), 0);
+  EXPECT_EQ(status.st_mode & 0777, 0600u);
+  start();
+  EXPECT_THAT(tool("audit").out, AllOf(HasSubstr("member_joined"), HasSubstr("stopped"), HasSubstr("started")));
+}
+
+TEST_F(Operator, WithoutATrailSaysSo) {
+  std::string text = toml();
+  text.insert(text.find("admin_socket"), "audit_events = 0\n");
+  write_file("ks.toml", text);
+  start();
+  const Ran none = tool("audit");
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.out, HasSubstr("keyserver.audit_events is 0"));
+  EXPECT_NE(access((folder_ + "/ks.db.audit").c_str(), F_OK), 0);
+}
+
 TEST_F(Operator, ANameThatPlaysWithTheTerminalDoesNot) {
   start();
   EXPECT_EQ(tool("revoke \"$(printf 'ev\\033[31mil')\"").code, 0);
@@ -355,7 +400,7 @@ TEST_F(Operator, ANameThatPlaysWithTheTerminalDoesNot) {
 }
 
 TEST_F(Operator, WithoutADaemonItIs3) {
-  for (const char* command : {"members", "revocations", "rekey tv", "revoke home", "reinstate home"})
+  for (const char* command : {"members", "revocations", "rekey tv", "revoke home", "reinstate home", "audit", "groups"})
     EXPECT_EQ(tool(command).code, 3) << command;
 }
 

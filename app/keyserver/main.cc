@@ -29,10 +29,10 @@ std::optional<KeyserverConfig> load(const std::string& file, const std::string& 
   return std::move(loaded.value);
 }
 
-// {"daemon": "keyserver", "version": …} and KeyServer::status_json()'s own values beside them.
-std::string status(const sealcast::keyserver::KeyServer& server) {
+// {"daemon": "keyserver", "version": …} and KeyServer's own values beside them.
+std::string answer(const std::string& values) {
   json out = {{"daemon", "keyserver"}, {"version", SEALCAST_VERSION}};
-  out.update(json::parse(server.status_json(), nullptr, false));
+  out.update(json::parse(values, nullptr, false));
   return out.dump();
 }
 
@@ -53,6 +53,11 @@ int run(const std::string& file) {
   auto config = load(file, "");
   if (!config) return ExitCode::bad_configuration;
 
+  auto trail = sealcast::daemon::open_audit_trail(*config);
+  if (!trail) {
+    spdlog::error("{}", trail.error().message);
+    return ExitCode::failed;
+  }
   asio::io_context io(1);
   sealcast::keyserver::KeyServer server(io, *config);
   if (auto started = server.start(); !started) {
@@ -60,8 +65,9 @@ int run(const std::string& file) {
     return ExitCode::failed;
   }
   sealcast::admin::AdminServer admin(io, config->admin_socket.value_or(""));
-  admin.handle("status", [&server](const std::string&) { return status(server); });
-  sealcast::daemon::handle_keyserver_commands(admin, server);
+  admin.handle("status", [&server](const std::string&) { return answer(server.status_json()); });
+  admin.handle("groups", [&server](const std::string&) { return answer(server.groups_json()); });
+  sealcast::daemon::handle_keyserver_commands(admin, server, trail->get());
   if (auto started = admin.start(); !started) {
     spdlog::error("{}", started.error().message);
     return ExitCode::failed;

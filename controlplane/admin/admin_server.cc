@@ -65,6 +65,7 @@ struct AdminServer::State : std::enable_shared_from_this<AdminServer::State> {
   Result<void> listen();
   void accept();
   std::string answer(const std::string& line);
+  std::optional<Caller> caller;  // while a handler runs
 };
 
 // One client. Lives as long as an operation on it is pending.
@@ -112,7 +113,13 @@ struct AdminServer::State::Session : std::enable_shared_from_this<Session> {
     }
     std::string line = input.substr(0, length - 1);
     input.erase(0, length);
-    write(state->answer(line), true);
+    ucred peer{};
+    socklen_t size = sizeof peer;
+    if (::getsockopt(socket.native_handle(), SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0)
+      state->caller = Caller{peer.uid, peer.pid};
+    std::string answer = state->answer(line);
+    state->caller.reset();
+    write(std::move(answer), true);
   }
 
   void write(std::string line, bool again) {
@@ -219,6 +226,10 @@ AdminServer::AdminServer(asio::io_context& io, std::string path, std::chrono::mi
 
 AdminServer::~AdminServer() {
   stop();
+}
+
+std::optional<AdminServer::Caller> AdminServer::caller() const {
+  return state_->caller;
 }
 
 void AdminServer::handle(std::string command, Handler handler) {

@@ -11,8 +11,10 @@
 #include <asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/result.h"
@@ -38,6 +40,13 @@ class AdminServer {
 
   // Registers the answer to {"command": command}. Before start(). A second handler for a command replaces the first.
   void handle(std::string command, Handler handler);
+
+  // Whose request is being answered; within a handler only. The kernel's word, not the client's.
+  struct Caller {
+    std::uint32_t user = 0;  // uid
+    std::int32_t process = 0;
+  };
+  std::optional<Caller> caller() const;
 
   // Binds and listens. A socket file already there is unlinked only after a connect() proved that nobody serves it; a
   // live one, or a file that is no socket, is an error.

@@ -177,7 +177,8 @@ std::string gateway_status(const std::string& version, const std::string& agent_
   return text(status);
 }
 
-std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json) {
+std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json,
+                         const std::string& keyserver_json) {
   const Json request = parsed(request_json);
   const auto word = [&](const char* key) {
     const auto found = request.is_object() ? request.find(key) : request.end();
@@ -193,6 +194,7 @@ std::string gateway_part(const DataPlaneStatistics& statistics, const std::strin
     if (part == "top") answer["groups"] = groups_of(statistics);
   } else if (part == "groups") {
     answer["groups"] = groups_of(statistics);
+    if (!keyserver_json.empty()) answer["keyserver"] = parsed(keyserver_json);
   } else if (part == "sas") {
     const std::string group = word("group");
     const auto& all = statistics.groups;

@@ -16,7 +16,8 @@ std::string gateway_status(const std::string& version, const std::string& agent_
                            const DataPlaneStatistics& statistics, const std::string& keyserver_json);
 
 // The answer to {"command": "ports" | "groups" | "sas" | "top", "group": only of this one (sas)}: that part alone, for
-// a screen that is drawn again and again.
-std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json);
+// a screen that is drawn again and again. groups also holds "keyserver", if keyserver_json is not empty.
+std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json,
+                         const std::string& keyserver_json = "");
 
 }  // namespace sealcast::admin

@@ -137,6 +137,8 @@ struct KeyserverConfig {
   std::optional<std::string> password_file;    // path; always set where a group uses passwords (variant 3)
   std::string state;                           // path: SQLite, or in a cluster what was last seen of etcd
   std::optional<ClusterConfig> cluster;        // set: state lies in etcd
+  std::string audit;                           // path: SQLite, the audit trail
+  std::uint32_t audit_events = 200'000;        // kept in it; 0: there is none
   std::optional<std::string> admin_socket;     // always set in a key server's own file
   SpiRange spi_range;
   std::uint8_t multicast_flag = 30;

@@ -235,6 +235,8 @@ TEST(KeyserverConfig, P34_ListensForTlsForIsakmpOrForBoth) {
   EXPECT_EQ(both.value->listen->text(), "10.9.0.1:7400");
   EXPECT_EQ(both.value->listen_isakmp->text(), "[2001:db8::1]:7500");
   EXPECT_FALSE(parse_keyserver_config(keyserver_toml, "ks.toml").value->listen_isakmp.has_value());
+  EXPECT_EQ(parse_keyserver_config(keyserver_toml, "/etc/sealcast/ks.toml").value->audit,
+            parse_keyserver_config(keyserver_toml, "/etc/sealcast/ks.toml").value->state + ".audit");
 
   const std::string alone = replaced(keyserver_toml, listen, "listen_isakmp = \"10.9.0.1:7500\"\n");
   const auto isakmp = parse_keyserver_config(alone, "ks.toml");

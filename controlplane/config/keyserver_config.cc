@@ -191,6 +191,8 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
       table.existing_file("password_file", passwords, Need::optional, "make it with: sealcast passwd FILE USER");
   if (has_passwords) out.password_file = passwords;
   table.path("state", out.state, Need::required);
+  if (!table.path("audit", out.audit, Need::optional)) out.audit = out.state + ".audit";
+  table.integer("audit_events", out.audit_events, 0, 100'000'000);
   if (const Node* cluster = table.table("cluster", Need::optional)) {
     TableReader reader(*cluster, table.full("cluster"), report);
     read_cluster(reader, out.cluster.emplace());

@@ -2,18 +2,58 @@
 
 #include <spdlog/spdlog.h>
 
+#include <mutex>
 #include <utility>
 
 namespace sealcast::keyserver {
+namespace {
+
+struct Taker {
+  std::mutex mutex;
+  std::function<void(AuditLevel, const std::string&)> take;
+};
+Taker& taker() {
+  static Taker one;
+  return one;
+}
+
+void hand_on(AuditLevel level, const std::string& line) {
+  Taker& to = taker();
+  const std::lock_guard lock(to.mutex);
+  if (to.take) to.take(level, line);
+}
+
+}  // namespace
 
 void audit(const std::string& line) {
   spdlog::info("key server: {}", line);
+  hand_on(AuditLevel::info, line);
 }
 void audit_warning(const std::string& line) {
   spdlog::warn("key server: {}", line);
+  hand_on(AuditLevel::warning, line);
 }
 void audit_error(const std::string& line) {
   spdlog::error("key server: {}", line);
+  hand_on(AuditLevel::error, line);
+}
+
+std::string_view name(AuditLevel level) {
+  switch (level) {
+    case AuditLevel::info:
+      return "info";
+    case AuditLevel::warning:
+      return "warning";
+    case AuditLevel::error:
+      return "error";
+  }
+  return "?";
+}
+
+void audit_to(std::function<void(AuditLevel level, const std::string& line)> taken_by) {
+  Taker& to = taker();
+  const std::lock_guard lock(to.mutex);
+  to.take = std::move(taken_by);
 }
 
 std::string escaped(std::string_view text) {

@@ -15,6 +15,13 @@ void audit(const std::string& line);          // what an auditor wants to find l
 void audit_warning(const std::string& line);  // what an operator should look at
 void audit_error(const std::string& line);    // what keeps members from being served
 
+enum class AuditLevel : std::uint8_t { info, warning, error };
+std::string_view name(AuditLevel level);  // "info", "warning", "error"
+
+// Who takes every line of this process beside its log, called by whoever has a line to say; empty: nobody. It must be
+// quick and must not say lines itself.
+void audit_to(std::function<void(AuditLevel level, const std::string& line)> taker);
+
 // Quoted, control and non-ASCII bytes escaped, cut at 200 bytes.
 std::string escaped(std::string_view text);
 

@@ -198,6 +198,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     tell(*member, std::move(keying));
     if (in_tree && telling == Telling::each_with_path) send_path(*member);
   }
+  last_rekey_record_ = RekeyRecord{.epoch = epoch, .why = why, .begun = now.steady, .told = hand_over_->awaited.size()};
   audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
         " members=" + number(hand_over_->awaited.size()));
   go_on_announcing(now);  // now that senders have been told
@@ -236,7 +237,15 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
     if (member.sends() && member.activated < number_now) unswitched_.insert(member.link);
   if (exclusion_ && !exclusion_->complete && number_now > exclusion_->last_known)
     switch_by_ = now.steady + longest_lease();
-  audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing));
+  std::string record;
+  if (last_rekey_record_ && last_rekey_record_->epoch == number_now) {
+    RekeyRecord& done = *last_rekey_record_;
+    done.active(missing, now.steady);
+    record = " why=" + escaped(done.why) + " after_ms=" + std::to_string(done.active_after->count());
+    if (!done.slowest.empty())
+      record += " slowest=" + escaped(done.slowest) + " slowest_ms=" + std::to_string(done.slowest_after.count());
+  }
+  audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing) + record);
   send_all(handshake::Activate{config_.id, number_now});
   note_exclusion_complete(now);
 }

@@ -44,7 +44,8 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   catch_up(member, given, now);
   seat(member, now);
   if (hand_over_ && hand_over_->epoch == given.epoch) {
-    hand_over_->awaited.erase(identity.name);
+    if (hand_over_->awaited.erase(identity.name) != 0 && last_rekey_record_ && last_rekey_record_->epoch == given.epoch)
+      last_rekey_record_->acknowledge(identity.name, now.steady);
     activate_if_all_acknowledged(now);
   }
   if (!in_phase(Phase::active) && !in_phase(Phase::pending) && !context_.maker) {
@@ -103,7 +104,9 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     member->acknowledged = std::max(member->acknowledged, ack->epoch);
     if (hand_over_ && hand_over_->epoch == ack->epoch) {
       if (hand_over_->announcement) member->missed = 0;
-      hand_over_->awaited.erase(member->identity.name);
+      if (hand_over_->awaited.erase(member->identity.name) != 0 && last_rekey_record_ &&
+          last_rekey_record_->epoch == ack->epoch)
+        last_rekey_record_->acknowledge(member->identity.name, now.steady);
       activate_if_all_acknowledged(now);
     }
   } else if (const auto* activated = std::get_if<handshake::ActivateAck>(&message)) {

@@ -62,6 +62,8 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
     tell(*member, std::move(keying));
     hand_over_->awaited.insert(member->identity.name);
   }
+  last_rekey_record_ = RekeyRecord{
+      .epoch = adopted.number, .why = "made for the cluster", .begun = now.steady, .told = hand_over_->awaited.size()};
   activate_if_all_acknowledged(now);
   return {};
 }

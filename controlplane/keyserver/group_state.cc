@@ -212,6 +212,8 @@ Result<Epoch*> GroupState::current(Moment now) {
   hand_over_ = HandOver{(*begun)->number, now.steady + config_.activation_delay, {earlier.begin(), earlier.end()}};
   const std::chrono::seconds left(noted.earlier_end - now.unix_seconds - 1);
   hand_over_->patience = now.steady + std::min<std::chrono::seconds>(restart_patience, left);
+  last_rekey_record_ =
+      RekeyRecord{.epoch = (*begun)->number, .why = "restart", .begun = now.steady, .told = earlier.size()};
   audit("epoch_pending " + prefix() + "epoch=" + number((*begun)->number) +
         " why=restart awaited=" + number(earlier.size()));
   return begun;
@@ -261,7 +263,7 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
     warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) + " epoch=" + number(epoch.number) +
                        " wanted=" + number(slots) + " granted=" + number(granted) +
                        " quota=" + number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) +
-                       "; it may only receive",
+                       " why=\"its quota or the block is used up; it only receives\"",
                    now);
     // Used up by earlier registrations: in a new epoch there are slots for it again.
     if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) rekey_soon(now);

@@ -18,6 +18,7 @@
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/premaster_vault.h"
+#include "controlplane/keyserver/rekey_record.h"
 #include "controlplane/store/store.h"
 #include "handshake/control_message.h"
 #include "handshake/endpoint.h"
@@ -208,6 +209,22 @@ class GroupState {
   const std::vector<Epoch>& epochs() const { return epochs_; }  // oldest first, four at most
   const std::map<std::string, Member>& members() const { return members_; }
   bool handing_over() const { return hand_over_.has_value(); }
+  // The last rekey, under way or done; empty: none since the start of this process.
+  const std::optional<RekeyRecord>& last_rekey() const { return last_rekey_record_; }
+  // Who should be here. By `members` where it lists names, else by who holds a live epoch (which needs nobody's list,
+  // and forgets who has been away for a whole epoch).
+  struct Attendance {
+    bool by_list = false;
+    std::size_t expected = 0;
+    std::vector<std::string> missing;  // names, at most most_named
+    std::size_t missing_count = 0;
+    std::vector<std::string> behind;  // connected, and have not acknowledged the newest epoch; at most most_named
+    std::size_t behind_count = 0;
+    static constexpr std::size_t most_named = 32;
+  };
+  Attendance attendance() const;
+  // Whether somebody who is a member or holds a live epoch no longer stands: a certificate or a revocation list ended.
+  bool somebody_fell(Moment now) const;
   // The shortest of the configured authority lease and those that live epochs were given out with: senders must hear
   // from the key server within it.
   std::chrono::seconds shortest_lease() const;
@@ -322,6 +339,7 @@ class GroupState {
   // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on.
   std::map<std::uint64_t, SteadyTime> leases_away_;
   SteadyTime last_rekey_{};
+  std::optional<RekeyRecord> last_rekey_record_;
   LineLimit member_lines_{10};
 };
 

@@ -11,6 +11,7 @@
 #include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/cluster_seat.h"
 #include "controlplane/keyserver/connections.h"
+#include "controlplane/keyserver/file_watch.h"
 #include "controlplane/keyserver/settings.h"
 #include "controlplane/keyserver/standard_answer.h"
 #include "controlplane/keyserver/standing_certificates.h"
@@ -38,6 +39,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
       : io_(io), config_(std::move(config)), options_(std::move(options)) {
     standard_answer_ = keyserver::standard_answer(config_.id);
     connections_ = std::make_shared<Connections>(io_, config_, *this);
+    look_timer_.emplace(io_);
   }
 
   Result<void> start();
@@ -48,7 +50,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
   std::string revocations_json() const;
   Result<void> reload(const config::KeyserverConfig& config);
-  std::string status_json() const;
+  std::string status_json() const { return to_json(status_input(), now().steady); }
+  std::string groups_json() const { return keyserver::groups_json(status_input(), now().steady); }
 
   // SessionHost
   Moment now() const override;
@@ -90,6 +93,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
         : state(std::move(config), context), timer(io) {}
   };
 
+  StatusInput status_input() const;
+  void look_around();
   void use(std::shared_ptr<const handshake::ServerConfig> config);
   Result<void> open_state();
   Result<void> read_revocations();
@@ -115,6 +120,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
   std::shared_ptr<Connections> connections_;
+  FileWatch crl_file_;
+  std::optional<asio::steady_timer> look_timer_;
   SteadyTime started_{};
   std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
   bool running_ = false;
@@ -124,6 +131,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
 // ---------------------------------------------------------------- start and stop
 
 Result<void> KeyServer::Impl::start() {
+  if (config_.crl) crl_file_.changed(*config_.crl);
   auto credentials = load_credentials(config_);
   if (!credentials) return tl::unexpected(credentials.error());
   use(std::move(*credentials));
@@ -180,7 +188,33 @@ Result<void> KeyServer::Impl::start() {
   if (cookies_) cookies_->start();
   connections_->accept();
   if (seat_) seat_->start();
+  look_around();
   return {};
+}
+
+// A revocation list that was put there, and certificates that end while their members are connected (H8): nobody has to
+// tell the key server of either.
+void KeyServer::Impl::look_around() {
+  if (!running_) return;
+  bool again = certificates_.any_ended(now().unix_seconds);
+  if (config_.crl && crl_file_.changed(*config_.crl)) {
+    if (auto credentials = load_credentials(config_)) {
+      use(std::move(*credentials));
+      audit("crl_read file=" + escaped(*config_.crl));
+      again = true;
+    } else {
+      audit_error("crl_refused why=" + escaped(credentials.error().message));
+    }
+  }
+  for (auto& [id, group] : groups_) {
+    if (!again || !group->state.somebody_fell(now())) continue;
+    group->state.shut_out(now());
+    group_changed(group->state);
+  }
+  look_timer_->expires_after(options_.look_every);
+  look_timer_->async_wait([weak = weak_from_this()](const error_code& error) {
+    if (const auto self = weak.lock(); self && !error) self->look_around();
+  });
 }
 
 // Where the numbers are kept: in a file, or in etcd for all key servers of a cluster.
@@ -237,6 +271,7 @@ void KeyServer::Impl::use(std::shared_ptr<const handshake::ServerConfig> config)
 void KeyServer::Impl::stop() {
   if (!running_) return;
   running_ = false;
+  look_timer_->cancel();
   if (cookies_) cookies_->stop();
   connections_->stop();
   gate_.reset();  // waits for the hashes under way
@@ -388,6 +423,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
     return fail(fixed + " can't change while the key server runs; restart it. Nothing was taken over");
   const auto slot_bits = config::spi_slot_bits(config.spi_range, config.groups.size());
   if (!slot_bits) return fail("keyserver.spi_range is too small for the new groups. Nothing was taken over");
+  if (config.crl) crl_file_.changed(*config.crl);  // it is read now; what comes later is noticed
   auto credentials = load_credentials(config);
   if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
   auto passwords = load_passwords(config);
@@ -409,7 +445,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   return {};
 }
 
-std::string KeyServer::Impl::status_json() const {
+StatusInput KeyServer::Impl::status_input() const {
   StatusInput input{config_.id,
                     connections_->listening(config::Carriage::tls),
                     connections_->listening(config::Carriage::isakmp),
@@ -422,7 +458,7 @@ std::string KeyServer::Impl::status_json() const {
   for (const auto& [id, group] : groups_)
     input.groups.push_back(&group->state);
   if (seat_) input.cluster = &seat_->node();
-  return to_json(input, now().steady);
+  return input;
 }
 
 // ---------------------------------------------------------------- the public face
@@ -468,6 +504,10 @@ Result<void> KeyServer::reload(const config::KeyserverConfig& config) {
 
 std::string KeyServer::status_json() const {
   return impl_->status_json();
+}
+
+std::string KeyServer::groups_json() const {
+  return impl_->groups_json();
 }
 
 }  // namespace sealcast::keyserver

@@ -25,9 +25,10 @@ struct KeyServerOptions {
   handshake::Random* random = nullptr;                         // nullptr: the system's CSPRNG
   std::function<std::int64_t()> unix_now;                      // seconds; empty: the system's clock
   std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
-  std::chrono::milliseconds longest_keepalive{10000};          // keepalives leave every min(lease / 4, this)
-  std::optional<std::chrono::milliseconds> cookie_rotation;    // empty: CookieJar::rotation_period
-  PasswordSettings passwords;                                  // attempts, threads and costs (variant 3)
+  std::chrono::milliseconds look_every{2000};                // at the revocation list's file and at certificates' ends
+  std::chrono::milliseconds longest_keepalive{10000};        // keepalives leave every min(lease / 4, this)
+  std::optional<std::chrono::milliseconds> cookie_rotation;  // empty: CookieJar::rotation_period
+  PasswordSettings passwords;                                // attempts, threads and costs (variant 3)
   std::chrono::milliseconds control_burst{10'000};  // a control message every 20 ms, so many of them at once (H13)
   std::size_t max_output_bytes = 64 * 1024;         // unsent output a member may leave lying before it is closed (H13)
 };
@@ -83,7 +84,14 @@ class KeyServer {
   //   "acknowledged", "activated",
   //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}],
   //  "cluster" (of several key servers; docs/cluster.md) and in each group its own "cluster"}
+  // With it of each group: "epoch_lifetime_s", "authority_lease_s", "handing_over", "joined", "expected" by
+  // "expected_by" ("members": the list of names; "holders": whoever holds a live epoch), "missing" and "behind" (at
+  // most 32 names each, with "missing_count" and "behind_count"); of the active epoch "epoch", "remaining_s",
+  // "slots_used", "slots_capacity"; "last_rekey": {"epoch", "why", "age_s", "told", "acknowledged", "slowest",
+  // "slowest_after_ms", "active_after_ms" and "unacknowledged" (once it is active)}.
   std::string status_json() const;
+  // {"id", "groups": [the same without "members"], "cluster"}: short, with however many members.
+  std::string groups_json() const;
 
  private:
   class Impl;

@@ -54,6 +54,8 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
   if (a.listen != b.listen) return "keyserver.listen";
   if (a.listen_isakmp != b.listen_isakmp) return "keyserver.listen_isakmp";
   if (a.state != b.state) return "keyserver.state";
+  if (a.audit != b.audit) return "keyserver.audit";
+  if (a.audit_events != b.audit_events) return "keyserver.audit_events";
   if (a.cluster != b.cluster) return "keyserver.cluster";
   if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
   if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";

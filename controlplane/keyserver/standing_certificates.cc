@@ -2,6 +2,8 @@
 
 #include <openssl/evp.h>
 
+#include <algorithm>
+
 namespace sealcast::keyserver {
 
 Result<void> StandingCertificates::check(const Bytes& chain_der, const handshake::TrustStore& trust,
@@ -25,7 +27,17 @@ Result<void> StandingCertificates::check(const Bytes& chain_der, const handshake
   if (!told_apart) return {};
   if (found_.size() >= most) found_.clear();
   found_[std::move(key)] = {unix_now, *until};
+  first_end_ = std::min(first_end_, *until);
   return {};
+}
+
+bool StandingCertificates::any_ended(std::int64_t unix_now) {
+  if (unix_now <= first_end_) return false;
+  const auto erased = std::erase_if(found_, [&](const auto& entry) { return entry.second.until < unix_now; });
+  first_end_ = std::numeric_limits<std::int64_t>::max();
+  for (const auto& [key, good] : found_)
+    first_end_ = std::min(first_end_, good.until);
+  return erased != 0;
 }
 
 }  // namespace sealcast::keyserver

@@ -4,6 +4,7 @@
 
 #include <array>
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <string>
 #include <utility>
@@ -21,6 +22,8 @@ class StandingCertificates {
   Result<void> check(const Bytes& chain_der, const handshake::TrustStore& trust, const std::string& group_id,
                      std::int64_t unix_now);
   std::size_t size() const { return found_.size(); }
+  // Whether any that was found good has ended by now: then somebody must be asked for again. True once for each.
+  bool any_ended(std::int64_t unix_now);
 
   static constexpr std::size_t most = 200'000;  // then all are forgotten; about 150 bytes each
 
@@ -31,6 +34,7 @@ class StandingCertificates {
   };
   handshake::TrustStore trust_;  // that all of them were checked against
   std::map<Key, Good> found_;
+  std::int64_t first_end_ = std::numeric_limits<std::int64_t>::max();  // no later than the first of them
 };
 
 }  // namespace sealcast::keyserver

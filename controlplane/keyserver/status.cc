@@ -31,7 +31,12 @@ json epoch_json(const Epoch& epoch, SteadyTime now) {
           {"remaining_s", seconds(epoch.expires - now)},
           {"spi_prefix", spi_text(epoch.policy.spi_prefix)},
           {"slots_used", epoch.slots_used()},
+          {"slots_capacity", epoch.capacity()},
           {"holders", epoch.granted.size()}};
+}
+
+std::uint64_t newest(const GroupState& group) {
+  return group.epochs().empty() ? 0 : group.epochs().back().number;
 }
 
 json member_json(const Member& member, const GroupState& group, SteadyTime now) {
@@ -47,6 +52,7 @@ json member_json(const Member& member, const GroupState& group, SteadyTime now) 
               {"roles", roles_text(member.roles)},
               {"joined_s", seconds(now - member.joined)},
               {"slots", std::move(spis)},
+              {"behind", member.acknowledged < newest(group)},
               {"acknowledged", member.acknowledged},
               {"activated", member.activated}};
   if (member.report) {
@@ -59,19 +65,59 @@ json member_json(const Member& member, const GroupState& group, SteadyTime now) 
   return out;
 }
 
-json group_json(const GroupState& group, SteadyTime now) {
+json rekey_json(const RekeyRecord& rekey, SteadyTime now) {
+  json out = {{"epoch", rekey.epoch},
+              {"why", rekey.why},
+              {"age_s", seconds(now - rekey.begun)},
+              {"told", rekey.told},
+              {"acknowledged", rekey.acknowledged}};
+  if (!rekey.slowest.empty()) {
+    out["slowest"] = rekey.slowest;
+    out["slowest_after_ms"] = rekey.slowest_after.count();
+  }
+  if (rekey.active_after) {
+    out["active_after_ms"] = rekey.active_after->count();
+    out["unacknowledged"] = rekey.unacknowledged;
+  }
+  return out;
+}
+
+// Without the members: what fits a line.
+json group_summary(const GroupState& group, SteadyTime now) {
+  const GroupState::Attendance attendance = group.attendance();
   json out = {{"group", group.config().id},
               {"suite", handshake::name(group.config().flow.suite)},
               {"variant", group.config().flow.variant},
               {"mode", text(group.config().mode)},
               {"handing_over", group.handing_over()},
+              {"epoch_lifetime_s", seconds(group.config().epoch_lifetime)},
+              {"authority_lease_s", group.config().authority_lease.count()},
+              {"joined", group.members().size()},
+              {"expected", attendance.expected},
+              {"expected_by", attendance.by_list ? "members" : "holders"},
+              {"missing", attendance.missing},
+              {"missing_count", attendance.missing_count},
+              {"behind", attendance.behind},
+              {"behind_count", attendance.behind_count},
               {"selectors", json::array()},
-              {"epochs", json::array()},
-              {"members", json::array()}};
+              {"epochs", json::array()}};
   for (const Selector& selector : group.config().selectors)
     out["selectors"].push_back(selector.text());
-  for (const Epoch& epoch : group.epochs())
+  for (const Epoch& epoch : group.epochs()) {
     out["epochs"].push_back(epoch_json(epoch, now));
+    if (epoch.phase != Phase::active) continue;
+    out["epoch"] = epoch.number;
+    out["remaining_s"] = seconds(epoch.expires - now);
+    out["slots_used"] = epoch.slots_used();
+    out["slots_capacity"] = epoch.capacity();
+  }
+  if (group.last_rekey()) out["last_rekey"] = rekey_json(*group.last_rekey(), now);
+  return out;
+}
+
+json group_json(const GroupState& group, SteadyTime now) {
+  json out = group_summary(group, now);
+  out["members"] = json::array();
   for (const auto& [id, member] : group.members())
     out["members"].push_back(member_json(member, group, now));
   return out;
@@ -113,7 +159,8 @@ json exclusion_json(const GroupState& group, const Exclusion& exclusion, SteadyT
   json out = {{"group", group.config().id},
               {"complete", exclusion.complete.has_value()},
               {"since_s", seconds(now - exclusion.since)},
-              {"senders_awaited", exclusion.senders_awaited}};
+              {"senders_awaited", exclusion.senders_awaited},
+              {"members_behind", group.attendance().behind}};
   if (exclusion.complete) out["after_s"] = seconds(*exclusion.complete - exclusion.since);
   if (exclusion.leases_end) out["leases_end_in_s"] = seconds(*exclusion.leases_end - now);
   for (const Epoch& epoch : group.epochs())
@@ -163,6 +210,17 @@ std::string to_json(const StatusInput& input, SteadyTime now) {
     out["isakmp"] = {{"connections", input.cookies->opened()}, {"cookies_shown", input.cookies->shown()}};
   if (input.cluster) out["cluster"] = cluster_json(input.cluster->status());
   // Certificate names may hold bytes that are no UTF-8; they are replaced, never thrown upon.
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+std::string groups_json(const StatusInput& input, SteadyTime now) {
+  json groups = json::array();
+  for (const GroupState* group : input.groups) {
+    groups.push_back(group_summary(*group, now));
+    if (input.cluster) groups.back()["cluster"] = cluster_json(input.cluster->group_status(group->config().id));
+  }
+  json out = {{"id", input.id}, {"groups", std::move(groups)}};
+  if (input.cluster) out["cluster"] = cluster_json(input.cluster->status());
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 

@@ -34,6 +34,9 @@ struct StatusInput {
 
 std::string to_json(const StatusInput& input, SteadyTime now);
 
+// KeyServer::groups_json().
+std::string groups_json(const StatusInput& input, SteadyTime now);
+
 // KeyServer::revocations_json().
 std::string revocations_json(const std::vector<store::Revocation>& revocations,
                              const std::vector<const GroupState*>& groups, Moment now);

@@ -2,8 +2,9 @@
 
 namespace sealcast::store {
 
-Result<Database> Database::open(const std::string& path) {
+Result<Database> Database::open(const std::string& path, const char* what) {
   Database database;
+  database.what_ = what;
   database.path_ = path;
   sqlite3* handle = nullptr;
   const int code = sqlite3_open_v2(path.c_str(), &handle, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, nullptr);
@@ -21,7 +22,7 @@ Result<void> Database::run(const std::string& sql) const {
 
 Error Database::error(std::string_view doing) const {
   std::string hint;
-  switch (sqlite3_errcode(handle()) & 0xff) {
+  switch (what_ == state_file ? sqlite3_errcode(handle()) & 0xff : SQLITE_OK) {
     case SQLITE_BUSY:
     case SQLITE_LOCKED:
       hint = "; another process has it open: is a key server running on it already?";
@@ -36,7 +37,7 @@ Error Database::error(std::string_view doing) const {
     default:
       break;
   }
-  return {"state file " + path_ + ": can't " + std::string(doing) + ": " + sqlite3_errmsg(handle()) + hint};
+  return {std::string(what_) + " " + path_ + ": can't " + std::string(doing) + ": " + sqlite3_errmsg(handle()) + hint};
 }
 
 Statement::Statement(const Database& database, const char* sql) : database_(database) {

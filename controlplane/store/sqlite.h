@@ -22,12 +22,13 @@ struct FinalizeStatement {
 class Database {
  public:
   Database() = default;
-  // The file must exist.
-  static Result<Database> open(const std::string& path);
+  // The file must exist. what: "state file" as in errors' texts; it outlives the database.
+  static Result<Database> open(const std::string& path, const char* what = state_file);
+  static constexpr const char* state_file = "state file";
 
   // One or several statements without results.
   Result<void> run(const std::string& sql) const;
-  // "<path>: <what SQLite says>", with a hint where there is a known cure.
+  // "state file <path>: <what SQLite says>", with a hint where there is a known cure.
   Error error(std::string_view doing) const;
   sqlite3* handle() const { return handle_.get(); }
   const std::string& path() const { return path_; }
@@ -35,6 +36,7 @@ class Database {
  private:
   std::unique_ptr<sqlite3, CloseDatabase> handle_;
   std::string path_;
+  const char* what_ = state_file;
 };
 
 // One prepared statement, used once. Bind in the order of the question marks, then step or finish.

@@ -1,0 +1,48 @@
+// The audit trail on disk: every line of audit.h, in an SQLite file of its own, for `sealcast audit`. A thread of its
+// own writes it, one transaction about once a second, so that nobody who joins waits for it; what was said in the last
+// second before a kill -9 is in the log alone.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/result.h"
+
+namespace sealcast::keyserver {
+
+struct AuditQuery {
+  std::optional<std::int64_t> since_ms = {};        // Unix time
+  std::string group = {}, member = {}, event = {};  // empty: any
+  std::uint32_t count = 100;                        // the newest so many; at most most_count
+  static constexpr std::uint32_t most_count = 10'000;
+};
+
+class AuditTrail {
+ public:
+  struct Options {
+    std::string path;                     // made with mode 0600
+    std::uint64_t most_events = 200'000;  // then the oldest go
+    std::chrono::milliseconds flush_every{1000};
+    std::size_t most_queued = 65'536;  // lines that wait to be written; further ones are lost and counted
+  };
+  // Takes every line of the process from now on. One at a time in a process.
+  static Result<std::unique_ptr<AuditTrail>> open(Options options);
+  ~AuditTrail();  // takes no more lines and writes what waits
+  AuditTrail(const AuditTrail&) = delete;
+  AuditTrail& operator=(const AuditTrail&) = delete;
+
+  // {"events": [{"time": "2026-01-31T12:00:00.123Z", "level", "event", "fields": {"group": "tv", …}}], "more": bool}:
+  // oldest first, what was said up to now included; "more": older ones match, too. Values are texts. At most about
+  // 8 MiB. Waits for the disk a quarter of a second at most.
+  Result<std::string> find_json(const AuditQuery& query);
+
+ private:
+  struct Impl;
+  explicit AuditTrail(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace sealcast::keyserver
