@@ -41,6 +41,7 @@ struct Options {
   std::uint32_t size = 1316;
   std::uint32_t rate = 10'000;
   double seconds = 5;
+  std::uint64_t at_once = 0;
   std::uint64_t first = 0;
   std::uint32_t quiet_ms = 0;
   std::string record;  // file for one entry a datagram; empty: none
@@ -142,12 +143,16 @@ int send_stream(const Options& options, int stop_fd) {
   Record record;
   if (!record.open(options.record)) return fail(options.record.c_str());
   const auto total = static_cast<std::uint64_t>(options.seconds * options.rate);
-  const std::uint64_t start = now_ns();
+  std::uint64_t start = now_ns();
   std::uint64_t sent = 0, errors = 0;
   pollfd stop{.fd = stop_fd, .events = POLLIN, .revents = 0};
   while (sent < total && poll(&stop, 1, 0) == 0) {
     // Whatever is due by now goes out at once: at high rates one sleep covers several datagrams.
-    const std::uint64_t due = std::min(total, (now_ns() - start) * options.rate / nanoseconds + 1);
+    std::uint64_t due = std::min(total, (now_ns() - start) * options.rate / nanoseconds + 1);
+    if (options.at_once != 0 && due - sent > options.at_once) {  // we were kept waiting: the rest of it is left out
+      start += (due - sent - options.at_once) * nanoseconds / options.rate;
+      due = sent + options.at_once;
+    }
     for (; sent < due; ++sent) {
       Header header;
       header.size = static_cast<std::uint32_t>(datagram.size());
@@ -308,6 +313,8 @@ int main(int argc, char** argv) {
       ->capture_default_str()
       ->check(CLI::Range(1, 1000000));
   send->add_option("--seconds", options.seconds, "how long")->capture_default_str();
+  send->add_option("--at-once", options.at_once,
+                   "most datagrams sent together to catch up after a stall; the stream ends later then. 0: any number");
   send->add_option("--first", options.first, "first sequence number")->capture_default_str();
   CLI::App* receive = app.add_subcommand("receive", "receive it, until SIGTERM or silence");
   receive->add_option("--quiet-ms", options.quiet_ms, "end after so much silence once something came; 0: never");

@@ -13,10 +13,11 @@ _ESP, _IGMP = 50, 2
 
 
 class Follower:
-    """Reads a pcap file that may still grow: new() gives the whole frames that came since its last call."""
+    """Reads a pcap file that may still grow: new() gives the whole frames that came since its last call. forget() gives the
+    disk back what was read, so that a long run may capture all it likes; nobody else can read it from then on."""
 
     def __init__(self, path):
-        self._path, self._at = path, 0
+        self._path, self._at, self._forgotten = path, 0, 0
         self._record = self._scale = None
 
     def new(self):
@@ -36,6 +37,13 @@ class Follower:
                     raise LabError(f"{self._path}: a frame of {original} bytes was cut to {kept}")
                 self._at += len(head) + kept
                 yield Frame(seconds + fraction * self._scale, data)
+
+    def forget(self):
+        blocks = self._at - self._at % 4096
+        if blocks - self._forgotten < 1 << 26:
+            return
+        run(["fallocate", "--punch-hole", "--offset", self._forgotten, "--length", blocks - self._forgotten, self._path])
+        self._forgotten = blocks
 
     def _read_head(self, file):
         head = file.read(24)

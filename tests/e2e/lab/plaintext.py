@@ -10,6 +10,7 @@ import tomllib
 from . import capture
 
 _MARK = struct.pack("=I", 0x5EA1CA57)  # Header::magic of tests/e2e/traffic.cc; the datagram's size follows
+_SPI_AND_IV = struct.Struct(">I4xQ")
 _VLANS = (b"\x81\x00", b"\x88\xa8")
 _ESP, _IGMP, _ICMPV6, _UDP = 50, 2, 58, 17
 
@@ -95,7 +96,7 @@ class Watch:
     for every ESP packet that shows both."""
 
     def __init__(self, path, selectors, on_esp=lambda spi, iv: None):
-        self._frames = capture.Follower(path)
+        self.frames = capture.Follower(path)
         self._selectors = selectors
         self._on_esp = on_esp
         self.seen = 0
@@ -103,11 +104,18 @@ class Watch:
 
     def look(self):
         """Looks at what is new; returns every plaintext found so far, described."""
-        for frame in self._frames.new():
+        for frame in self.frames.new():
             self.seen += 1
-            packet = Packet.parse(frame.data)
+            data = frame.data
+            if data[12:15] == b"\x08\x00\x45" and data[23] == _ESP and len(data) >= 50:  # nearly all, so by itself
+                if not (data[20] & 31 or data[21]):
+                    self._on_esp(*_SPI_AND_IV.unpack_from(data, 34))
+                if _MARK in data and marked(data) >= 0:
+                    self._found(frame, f"{len(data)} bytes of ESP with a readable datagram of sealcast-traffic")
+                continue
+            packet = Packet.parse(data)
             if packet is not None and packet.protocol == _ESP:
-                self._note_esp(frame.data)
+                self._note_esp(data)
             elif packet is not None and not packet.is_membership():
                 if any(selector.matches(packet) for selector in self._selectors):
                     self._found(frame, f"protocol {packet.protocol} from {packet.source} to {packet.destination}, "
@@ -133,8 +141,7 @@ class Watch:
                 size = 8 if protocol == 44 else 8 + 8 * ip[header + 1]
                 protocol, header = ip[header], header + size
         if len(ip) >= header + 16:
-            spi, _, iv = struct.unpack_from(">IIQ", ip, header)
-            self._on_esp(spi, iv)
+            self._on_esp(*_SPI_AND_IV.unpack_from(ip, header))
 
     def _found(self, frame, what):
         if len(self.plain) < 20:
