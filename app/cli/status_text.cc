@@ -28,6 +28,7 @@ std::string agent_text(const Json& agent, const Json& sas, const StatusView& vie
       line(out, "remaining", seconds(at(group, "remaining_s")));
       line(out, "lease", seconds(at(group, "lease_remaining_s")));
     }
+    line(out, "alarm", text(at(group, "alarm")));
     line(out, "own SPIs", list(at(group, "own_slots")));
     line(out, "joins",
          fmt::format("{}, failures {}, rekeys {}", number(at(group, "joins")), number(at(group, "failures")),

@@ -184,6 +184,21 @@ TEST_F(Channel, H11_TheLeaseIsExtendedByAnswersAndByNothingElse) {
   EXPECT_EQ(plane_.lease["tv"], last);
 }
 
+TEST_F(Channel, LEASE1_ASenderSaysLongBeforeItHasToStopThatItWill) {
+  serve();
+  server_->authority.keying.policy.authority_lease_s = 4;
+  start();
+  ASSERT_TRUE(joined());
+  pass(300ms);
+  EXPECT_EQ(group()["alarm"], "");
+  EXPECT_EQ(group()["alarms"], 0);
+  server_->die();
+  ASSERT_TRUE(until([&] { return group()["alarms"] == 1; }));
+  EXPECT_GT(plane_.lease["tv"], std::chrono::steady_clock::now() + 1s) << "it still sends, and goes on for a while";
+  EXPECT_THAT(group()["alarm"].get<std::string>(), HasSubstr("half of its authority lease"));
+  EXPECT_THAT(log_->str(), HasSubstr("alarm: no key server was heard"));
+}
+
 TEST_F(Channel, LEASE1_AnAnswerHeldBackProlongsNothing) {
   serve();
   server_->answers = false;

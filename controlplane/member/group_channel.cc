@@ -224,8 +224,37 @@ void GroupMember::handle_revoked(const std::string& words) {
 
 // ---------------------------------------------------------------- time
 
+// Answers renew the lease each third of it, and a next epoch is active a deactivation delay before the last one ends.
+// What is later than that is said long before a sender has to stop (LEASE-1).
+std::string GroupMember::why_sending_will_stop(SteadyTime time) const {
+  const auto active = group_.sends() ? epochs_.active() : std::nullopt;
+  if (!active) return {};
+  const auto left = [&](SteadyTime end) {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::max<SteadyTime::duration>(end - time, 0s)).count();
+  };
+  if (epochs_.lease_until() - time < epochs_.lease() / 2)
+    return fmt::format("no key server was heard for half of its authority lease; sending stops in {} s",
+                       left(epochs_.lease_until()));
+  const auto policy = epochs_.policy(active->epoch);
+  if (policy && active->expires - time < milliseconds(policy->deactivation_delay_ms))
+    return fmt::format("no key server made a next epoch; sending stops in {} s", left(active->expires));
+  return {};
+}
+
+void GroupMember::watch_sending(SteadyTime time) {
+  std::string why = why_sending_will_stop(time);
+  if (!why.empty() && status_.alarm.empty()) {
+    ++status_.alarms;
+    spdlog::warn("group \"{}\": alarm: {}", group_.id, why);
+  } else if (why.empty() && !status_.alarm.empty() && epochs_.active()) {
+    spdlog::info("group \"{}\": the alarm is over", group_.id);
+  }
+  status_.alarm = std::move(why);
+}
+
 void GroupMember::poll(SteadyTime time) {
   if (status_.state == MemberState::stopped) return;
+  watch_sending(time);
   if (epochs_.expire(time)) {
     log_failure("the epoch expired before the key server made a new one; nothing is sent or received until it does");
     if (status_.state == MemberState::joined) {

@@ -60,6 +60,8 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     std::string why, keyserver, member_id;
     handshake::Role granted = handshake::receiver;
     std::uint64_t joins = 0, failures = 0, rekeys = 0;
+    std::string alarm;         // why sending is going to stop; empty: it is not
+    std::uint64_t alarms = 0;  // times it began
   };
   const Status& status() const { return status_; }
   const GroupEpochs& epochs() const { return epochs_; }
@@ -89,6 +91,8 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   void handle_announce(const handshake::Announce& announce);
   void handle_datagram(const GroupDatagram& datagram, SteadyTime time);
   void handle_revoked(const std::string& words);
+  std::string why_sending_will_stop(SteadyTime time) const;
+  void watch_sending(SteadyTime time);
   void ask(SteadyTime time);
   void proven(SteadyTime asked);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);

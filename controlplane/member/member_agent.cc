@@ -61,6 +61,8 @@ Json status_of(const GroupMember& member, SteadyTime now) {
   out["joins"] = status.joins;
   out["failures"] = status.failures;
   out["rekeys"] = status.rekeys;
+  out["alarm"] = status.alarm;
+  out["alarms"] = status.alarms;
   const RekeyDatagrams::Counts& datagrams = member.datagrams().counts();
   out["datagrams"] = {{"taken", datagrams.taken},
                       {"old", datagrams.old},

@@ -37,6 +37,7 @@ class MemberAgent {
   // {"groups": [{"group", "state" ("joining"|"joined"|"reconnecting"|"revoked"|"stopped"), "why", "role", "carriage",
   //   "keyserver", "keyserver_id", "member_id", "epoch", "epoch_id", "epoch_state" ("active"|"pending"), "remaining_s",
   //   "lease_remaining_s", "slots_known", "own_slots": ["0x10000001"], "joins", "failures", "rekeys",
+  //   "alarm" (why sending is going to stop, or ""), "alarms" (times it began),
   //   "datagrams": {"taken", "old", "refused", "held_back"},
   //   "epochs": [{"epoch", "epoch_id", "state", "remaining_s"}]}], "joined", "snapshot_resumes"}
   std::string status_json() const;
