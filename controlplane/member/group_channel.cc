@@ -37,7 +37,7 @@ void GroupMember::on_established(handshake::Established&& established) {
   const handshake::GroupKeying& keying = *established.keying;
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, *established.group_master);
   // Checked before the closing Finished; what other groups hold may have changed since.
-  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::smke)); !good) {
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::smke, keying.policy)); !good) {
     refuse(good.error().message);
     return;
   }
@@ -129,7 +129,8 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
 Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
-  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::group_update)); !good) return good;
+  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::group_update, keying.policy)); !good)
+    return good;
   if (keying.state == handshake::EpochState::active) {
     if (const auto kept = remember(keying.epoch, id); !kept) return kept;
   }

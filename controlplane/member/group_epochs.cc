@@ -303,10 +303,17 @@ std::optional<handshake::GroupPolicy> GroupEpochs::policy(std::uint64_t number) 
 
 std::vector<LiveEpoch> GroupEpochs::live() const {
   std::vector<LiveEpoch> out;
-  for (const auto& [number, epoch] : epochs_)
-    out.push_back({group_.id, number, epoch.id, epoch.active, epoch.policy.spi_prefix,
-                   epoch.policy.spi_prefix | (epoch.capacity() - 1)});
+  live_within(0, ~std::uint32_t{0}, out);
   return out;
+}
+
+void GroupEpochs::live_within(std::uint32_t first_spi, std::uint32_t last_spi, std::vector<LiveEpoch>& out) const {
+  for (const auto& [number, epoch] : epochs_) {
+    const std::uint32_t first = epoch.policy.spi_prefix;
+    const std::uint32_t last = first | (epoch.capacity() - 1);
+    if (first > last_spi || first_spi > last) continue;
+    out.push_back({group_.id, number, epoch.id, epoch.active, first, last});
+  }
 }
 
 }  // namespace sealcast::member

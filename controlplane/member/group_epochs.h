@@ -71,6 +71,8 @@ class GroupEpochs {
   std::vector<View> views() const;  // by epoch, highest first
   std::optional<View> active() const;
   std::vector<LiveEpoch> live() const;
+  // Appends those that have an SPI in first_spi .. last_spi; all of them: 0 .. 2^32 - 1.
+  void live_within(std::uint32_t first_spi, std::uint32_t last_spi, std::vector<LiveEpoch>& out) const;
   // None: not held. slots_used is how many are known to be granted by now.
   std::optional<handshake::GroupPolicy> policy(std::uint64_t epoch) const;
   bool holds(std::uint64_t epoch) const { return epochs_.count(epoch) != 0; }

@@ -78,6 +78,25 @@ TEST_F(Epochs, P35_InstallsAnActiveEpochWithEverySlotButOurOwn) {
   EXPECT_EQ(held->value.lease_until, time_ + 60s);
 }
 
+TEST_F(Epochs, H12_EveryEpochInTheWayOfARangeIsNamed) {
+  ASSERT_TRUE(apply(keying(1)));  // 0x10010000-0x1001ffff
+  ASSERT_TRUE(apply(keying(3, EpochState::pending)));
+  const auto in_the_way = [&](std::uint32_t first, std::uint32_t last) {
+    std::vector<LiveEpoch> found;
+    epochs_.live_within(first, last, found);
+    std::vector<std::uint64_t> out;
+    for (const LiveEpoch& each : found)
+      out.push_back(each.epoch);
+    return out;
+  };
+  EXPECT_THAT(in_the_way(0x10000000, 0x1000ffff), ElementsAre());
+  EXPECT_THAT(in_the_way(0x10000000, 0x10010000), ElementsAre(1)) << "its first SPI";
+  EXPECT_THAT(in_the_way(0x1001ffff, 0x1002ffff), ElementsAre(1)) << "its last SPI";
+  EXPECT_THAT(in_the_way(0x10020000, 0x1002ffff), ElementsAre());
+  EXPECT_THAT(in_the_way(0x10018000, 0x10018000), ElementsAre(1)) << "within it";
+  EXPECT_THAT(in_the_way(0x10000000, 0x1fffffff), ElementsAre(1, 3)) << "around both";
+}
+
 TEST_F(Epochs, P38_KeysAreTheProtocolsForEverySlot) {
   ASSERT_TRUE(apply(keying(1)));
   const GroupKeying source = keying(1);

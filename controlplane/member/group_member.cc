@@ -152,8 +152,14 @@ void GroupMember::leave_link() {
 
 // ---------------------------------------------------------------- connecting
 
-KeyingContext GroupMember::context(KeyingSource source) const {
-  return {source, around_.memory.find(group_.keyserver_name, group_.keyserver_id, group_.id), around_.live_epochs()};
+KeyingContext GroupMember::context(KeyingSource source, const handshake::GroupPolicy& policy) const {
+  auto live = epochs_.live();
+  // Of the others only those in the way are named: there may be thousands of them. Slot bits out of bounds are refused
+  // whatever stands in the way.
+  const std::uint32_t slots = policy.spi_slot_bits <= 16 ? 1u << policy.spi_slot_bits : 1u;
+  for (LiveEpoch& other : around_.others_within(*this, policy.spi_prefix, policy.spi_prefix | (slots - 1)))
+    live.push_back(std::move(other));
+  return {source, around_.memory.find(group_.keyserver_name, group_.keyserver_id, group_.id), std::move(live)};
 }
 
 void GroupMember::connect() {
@@ -178,7 +184,7 @@ void GroupMember::connect() {
   client->accept_keying = [weak](const handshake::GroupKeying& keying, const handshake::EpochId& id) -> Result<void> {
     const auto self = weak.lock();
     if (!self) return fail("the agent has ended");
-    return check_keying(self->group_, keying, id, self->context(KeyingSource::smke));
+    return check_keying(self->group_, keying, id, self->context(KeyingSource::smke, keying.policy));
   };
   if (group_.uses_password()) {
     client->password = [weak]() -> Result<handshake::PasswordCredential> {

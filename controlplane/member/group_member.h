@@ -39,7 +39,9 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     DataPlaneControl& data_plane;
     EpochMemory& memory;
     const MemberPasswords& passwords;
-    std::function<std::vector<LiveEpoch>()> live_epochs;  // of every group of this agent
+    // What the other groups of this agent hold with an SPI in first_spi .. last_spi.
+    std::function<std::vector<LiveEpoch>(const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi)>
+        others_within;
   };
   GroupMember(Surroundings surroundings, const config::MemberGroup& group);
 
@@ -71,7 +73,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
  private:
   const AgentTiming& timing() const { return around_.settings.timing; }
   const config::HostPort& server() const { return group_.keyservers[server_]; }
-  KeyingContext context(KeyingSource source) const;
+  KeyingContext context(KeyingSource source, const handshake::GroupPolicy& policy) const;
 
   void connect();
   void connect_later(std::chrono::milliseconds wait);

@@ -109,9 +109,15 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     if (auto done = plane_.protect_all(protections); !done) return done;
     const auto weak = weak_from_this();
     for (const config::MemberGroup& group : settings_.member.groups) {
-      GroupMember::Surroundings around{io_, settings_, plane_, memory_, passwords_, [weak] {
+      GroupMember::Surroundings around{io_,
+                                       settings_,
+                                       plane_,
+                                       memory_,
+                                       passwords_,
+                                       [weak](const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) {
                                          const auto self = weak.lock();
-                                         return self ? self->live_epochs() : std::vector<LiveEpoch>();
+                                         return self ? self->others_within(but, first_spi, last_spi)
+                                                     : std::vector<LiveEpoch>();
                                        }};
       groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
       by_id_[group.id] = groups_.back().get();
@@ -147,12 +153,10 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   }
 
  private:
-  std::vector<LiveEpoch> live_epochs() const {
+  std::vector<LiveEpoch> others_within(const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) const {
     std::vector<LiveEpoch> out;
-    for (const auto& group : groups_) {
-      auto live = group->epochs().live();
-      out.insert(out.end(), std::make_move_iterator(live.begin()), std::make_move_iterator(live.end()));
-    }
+    for (const auto& group : groups_)
+      if (group.get() != &but) group->epochs().live_within(first_spi, last_spi, out);
     return out;
   }
 
