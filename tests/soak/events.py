@@ -26,7 +26,7 @@ def _settle(soak, disturbance, places, bound=None):
             if why:
                 return why
         return None
-    yield from soak.settle(disturbance, lambda: wrong() is None, wrong, **({"bound": bound} if bound else {}))
+    yield from soak.settle(disturbance, wrong, **({"bound": bound} if bound else {}))
     return disturbance
 
 
@@ -184,7 +184,7 @@ def _members_back(soak, disturbance):
                 if (place.name, group) not in joined and not soak.judge.disturbed(place.name, group):
                     return f"{place.name} is joined to {group} nowhere"
         return None
-    yield from soak.settle(disturbance, lambda: missing() is None, missing)
+    yield from soak.settle(disturbance, missing)
     return disturbance
 
 

@@ -150,7 +150,10 @@ class Judge:
                    for r in hurry for c in away)
 
     def flowing(self, place, since, groups=None):
-        """Whether every stream to and from the place has come through since, but for other disturbances' streams."""
+        return self.stuck(place, since, groups) is None
+
+    def stuck(self, place, since, groups=None):
+        """The first stream to or from the place that has not come through since, but for other disturbances' streams."""
         for pair in self.pairs:
             if place not in (pair.sender, pair.listener) or groups is not None and pair.group not in groups:
                 continue
@@ -158,8 +161,8 @@ class Judge:
             if self.disturbed(other, pair.group):
                 continue
             if pair.received.newest <= since:
-                return False
-        return True
+                return pair
+        return None
 
     def disturbed(self, place, group):
         """Whether something that may lose packets there has begun and not settled."""

@@ -67,16 +67,19 @@ class Soak:
             yield 0.1
         return True
 
-    def settle(self, disturbance, well, what, bound=_BOUND):
-        """Waits until all is well; a violation when that takes longer than `bound` from the last blow on."""
+    def settle(self, disturbance, wrong, bound=_BOUND):
+        """Waits until wrong() names nothing any more; a violation when that takes longer than `bound` from the last blow."""
         disturbance.over = self.now()
-        while not well():
+        last = ""
+        while why := wrong():
+            last = f"; until then {why}"
             if self.now() - self._last_blow(disturbance) > bound:
-                self.judge.violate(f"{disturbance.kind} {disturbance.detail}: not well again within {bound:.0f} s: {what()}")
+                self.judge.violate(f"{disturbance.kind} {disturbance.detail}: not well again within {bound:.0f} s: {why}")
                 break
             yield 0.1
         disturbance.settled = self.now()
-        self.say(f"  {disturbance.kind} {disturbance.detail}: well {disturbance.recovery():.1f} s after")
+        slow = disturbance.recovery() > 3
+        self.say(f"  {disturbance.kind} {disturbance.detail}: well {disturbance.recovery():.1f} s after{last if slow else ''}")
 
     def _last_blow(self, disturbance):
         """Nobody can be well while the key servers or the machine are not: their blows count, too."""
@@ -155,9 +158,8 @@ class Soak:
                 return f"{place.name} is behind in {group}: {membership.get('epoch')} of {self.watch.newest[group]}"
             if place.sends(group) and membership.get("epoch_state") != "active":
                 return f"{place.name} has no active epoch in {group}"
-        if not self.judge.flowing(place.name, since, groups):
-            return f"not every stream flows at {place.name}"
-        return None
+        stuck = self.judge.stuck(place.name, since, groups)
+        return f"no stream of {stuck}" if stuck else None
 
 
 def build_world(options, work):
