@@ -232,6 +232,9 @@ TEST_F(GroupStateTest, H9_ARestartBeginsANewEpochPendingUntilAllAreBack) {
   EXPECT_THAT(a2.link->take(), IsEmpty());
   const auto b2 = join("home");
   EXPECT_EQ(b2.keying.epoch, a2.keying.epoch);
+  ASSERT_TRUE(group_->receive(*a2.link, GroupUpdateAck{"tv", a2.keying.epoch}, now_));
+  EXPECT_THAT(a2.link->take(), IsEmpty()) << "home is back, but has not installed it yet";
+  ASSERT_TRUE(group_->receive(*b2.link, GroupUpdateAck{"tv", a2.keying.epoch}, now_));
   EXPECT_THAT(b2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
   EXPECT_THAT(a2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
 }
@@ -259,7 +262,22 @@ TEST_F(GroupStateTest, ARestartWaitsLongerForReceiversWhereASenderGoesOn) {
   pass(10s);
   EXPECT_THAT(a2.link->take(), IsEmpty()) << "home may take so long until it is back";
   const auto b2 = join("home");
+  for (const auto* back : {&a2, &b2})
+    ASSERT_TRUE(group_->receive(*back->link, GroupUpdateAck{"tv", a2.keying.epoch}, now_));
   EXPECT_THAT(a2.link->take(), ElementsAre(word("activate", a2.keying.epoch)));
+}
+
+TEST_F(GroupStateTest, ARestartWaitsForReceiversWhileSendersAreAway) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  const auto c = join("attic");
+  start();
+  const auto b2 = join("home");
+  ASSERT_TRUE(group_->receive(*b2.link, GroupUpdateAck{"tv", b2.keying.epoch}, now_));
+  pass(10s);
+  EXPECT_THAT(b2.link->take(), IsEmpty()) << "the sender may go on, and attic may need as long as it";
+  pass(6s);
+  EXPECT_THAT(b2.link->take(), ElementsAre(word("activate", b2.keying.epoch)));
 }
 
 TEST_F(GroupStateTest, ARestartDoesNotWaitForEver) {

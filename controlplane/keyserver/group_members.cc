@@ -43,11 +43,9 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
         " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
   catch_up(member, given, now);
   seat(member, now);
-  if (hand_over_ && hand_over_->epoch == given.epoch) {
-    if (hand_over_->awaited.erase(identity.name) != 0 && last_rekey_record_ && last_rekey_record_->epoch == given.epoch)
-      last_rekey_record_->acknowledge(identity.name, now.steady);
-    activate_if_all_acknowledged(now);
-  }
+  hurry_restart(now);
+  // After a restart it is awaited until it says that it has installed what it was given: our Finished, on which it does
+  // so, has not even left yet.
   if (!in_phase(Phase::active) && !in_phase(Phase::pending) && !context_.maker) {
     // What it was given is over: everybody else had left meanwhile.
     if (auto begun = rekey("no epoch left", now); !begun) {

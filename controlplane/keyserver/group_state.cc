@@ -208,10 +208,12 @@ Result<Epoch*> GroupState::current(Moment now) {
     return begun;
   }
   // Somebody may still send under an epoch that this process never knew (it restarted): senders go on until those
-  // members are back, or for activation_delay, or longer where a sender says so (hear_of_earlier()).
-  hand_over_ = HandOver{(*begun)->number, now.steady + config_.activation_delay, {earlier.begin(), earlier.end()}};
+  // members are back, or have had their time; less where no sender goes on (hurry_restart()).
   const std::chrono::seconds left(noted.earlier_end - now.unix_seconds - 1);
-  hand_over_->patience = now.steady + std::min<std::chrono::seconds>(restart_patience, left);
+  const milliseconds patience(std::min<std::chrono::seconds>(restart_patience, left));
+  const SteadyTime until = now.steady + std::max(patience, config_.activation_delay);
+  hand_over_ = HandOver{(*begun)->number, until, {earlier.begin(), earlier.end()}};
+  hand_over_->patience = until;
   last_rekey_record_ =
       RekeyRecord{.epoch = (*begun)->number, .why = "restart", .begun = now.steady, .told = earlier.size()};
   audit("epoch_pending " + prefix() + "epoch=" + number((*begun)->number) +

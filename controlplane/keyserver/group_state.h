@@ -241,6 +241,7 @@ class GroupState {
     std::optional<SteadyTime> patience = {};
     SteadyTime not_before = {};  // however soon all have acknowledged
     SteadyTime due() const { return awaited.empty() ? not_before : std::max(deadline, not_before); }
+    bool going_on = false;  // a sender said so
     // Receivers were told by a datagram to the group.
     struct Announcement {
       std::vector<Bytes> packets;  // ESP of the same datagram
@@ -287,6 +288,7 @@ class GroupState {
   void grant(Member& member, const handshake::SlotRequest& request, Moment now);
   void take_report(Member& member, const handshake::StatusReport& report, Moment now);
   void hear_of_earlier(const Member& member, std::uint64_t epoch);
+  void hurry_restart(Moment now);
   void recheck_members(Moment now);
   bool shut_out_holders(Moment now);
   void note_departure(const Member& member, Moment now);

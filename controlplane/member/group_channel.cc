@@ -79,6 +79,8 @@ void GroupMember::on_established(handshake::Established&& established) {
     spdlog::warn("group \"{}\": {}; what red sends to it is dropped", group_.id, status_.why);
   }
   ask_for_slots(keying.epoch, *own);
+  if (keying.state == handshake::EpochState::pending && link_)
+    link_->send(handshake::GroupUpdateAck{group_.id, keying.epoch});
   // A key server that restarted does not know the epoch we go on with; told of it, it waits longer for our receivers.
   if (const auto running = epochs_.active(); running && running->epoch < keying.epoch) report(running->epoch);
 }
