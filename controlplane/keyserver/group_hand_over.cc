@@ -217,16 +217,14 @@ void GroupState::hear_of_earlier(const Member& member, std::uint64_t epoch) {
   hand_over_->going_on = true;
 }
 
-// A sender is back that says nothing of an earlier epoch, and no other one is away: nobody sends meanwhile, and those
-// who can should not wait for long.
+// No sender is away and none that is back speaks of an earlier epoch: nobody sends meanwhile, and those who can should
+// not wait for long.
 void GroupState::hurry_restart(Moment now) {
   if (!hand_over_ || !hand_over_->patience || hand_over_->going_on) return;
-  const bool back =
-      std::any_of(members_.begin(), members_.end(), [](const auto& entry) { return entry.second.sends(); });
   const bool away = std::any_of(hand_over_->awaited.begin(), hand_over_->awaited.end(), [&](const std::string& id) {
     return members_.count(id) == 0 && config_.may_send({id});
   });
-  if (back && !away) hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
+  if (!away) hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
 }
 
 // All members here have it, or had their time.
