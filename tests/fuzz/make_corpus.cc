@@ -4,6 +4,7 @@
 #include <fstream>
 #include <set>
 
+#include "handshake/certificate/credentials.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
 #include "handshake/messages/client_hello.h"
@@ -11,6 +12,7 @@
 #include "handshake/messages/keying_codec.h"
 #include "handshake/messages/server_hello.h"
 #include "handshake/testing/puppet.h"
+#include "tests/fuzz/keytree_world.h"
 #include "tests/fuzz/worlds.h"
 
 namespace {
@@ -79,6 +81,34 @@ void messages_of(std::size_t way, Side side, World& world, Endpoint& other) {
        in_pieces(static_cast<std::uint8_t>(way), stream));
 }
 
+// fuzz_keytree: a datagram for nobody's leaving, one for two who leave, signed and not; a path with both; a packet.
+void keytree() {
+  using sealcast::fuzz::KeytreeWorld;
+  const auto tagged = [](std::uint8_t kind, ByteView bytes) {
+    Bytes out{kind};
+    out.insert(out.end(), bytes.begin(), bytes.end());
+    return out;
+  };
+  const TestIdentity server = TestPki().server("ks.example");
+  for (const std::vector<LeafPosition>& leaving : {std::vector<LeafPosition>{}, {0, 5}, {KeytreeWorld::watched}}) {
+    KeytreeWorld of;
+    const SensitiveBytes path = *encode(ControlMessage(KeyPath{"tv", of.tree.path(KeytreeWorld::watched)}));
+    const Bytes whole = *encode_rekey_datagram(of.datagram(leaving), server.credentials->key.get(),
+                                               SignatureScheme::ecdsa_secp256r1_sha256);
+    const std::string name = std::to_string(leaving.size()) + "_leave";
+    save("fuzz_keytree", "datagram_" + name, tagged(0, whole));
+    save("fuzz_keytree", "signed_" + name + (leaving.size() == 1 ? "_watched" : ""),
+         tagged(1, decode_rekey_datagram(whole)->signed_part));
+    const std::size_t length = path.size() - 4;
+    Bytes pair{2, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)};
+    pair.insert(pair.end(), path.begin() + 4, path.end());
+    pair.insert(pair.end(), whole.begin(), whole.end());
+    save("fuzz_keytree", "path_" + name, pair);
+  }
+  const auto announce = *encode(ControlMessage(Announce{"tv", Bytes(200, 7)}));
+  save("fuzz_keytree", "announce", tagged(3, ByteView(announce).subspan(4)));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -118,6 +148,7 @@ int main(int argc, char** argv) {
     save_message("Control_" + std::string(name(type_of(message))),
                  static_cast<std::uint8_t>(128 + static_cast<int>(type_of(message))), ByteView(*bytes).subspan(4));
   }
+  keytree();
   for (std::uint8_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
     save("fuzz_pair", "way" + std::to_string(way), Bytes{way, 0});
     save("fuzz_open_pair", "way" + std::to_string(way), Bytes{way, 0});
