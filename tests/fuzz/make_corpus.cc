@@ -1,4 +1,5 @@
 // Writes one well-formed example of everything into DIR/<target>/: the seeds of the fuzzers and the replay tests.
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
@@ -99,10 +100,13 @@ void keytree() {
     save("fuzz_keytree", "datagram_" + name, tagged(0, whole));
     save("fuzz_keytree", "signed_" + name + (leaving.size() == 1 ? "_watched" : ""),
          tagged(1, decode_rekey_datagram(whole)->signed_part));
-    const std::size_t length = path.size() - 4;
-    Bytes pair{2, static_cast<std::uint8_t>(length >> 8), static_cast<std::uint8_t>(length)};
-    pair.insert(pair.end(), path.begin() + 4, path.end());
-    pair.insert(pair.end(), whole.begin(), whole.end());
+    const ByteView message = ByteView(path).subspan(4);
+    Bytes pair(3 + message.size() + whole.size());
+    pair[0] = 2;
+    pair[1] = static_cast<std::uint8_t>(message.size() >> 8);
+    pair[2] = static_cast<std::uint8_t>(message.size());
+    std::copy(message.begin(), message.end(), pair.begin() + 3);
+    std::copy(whole.begin(), whole.end(), pair.begin() + 3 + static_cast<std::ptrdiff_t>(message.size()));
     save("fuzz_keytree", "path_" + name, pair);
   }
   const auto announce = *encode(ControlMessage(Announce{"tv", Bytes(200, 7)}));
