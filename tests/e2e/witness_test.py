@@ -31,19 +31,24 @@ def exported(path):
 
 
 class Witness(e2e.EndToEnd):
+    members = {"studio": "tv", "home": "tv", "attic": "tv"}
+
     def setUp(self):
         super().setUp()
         self.keyserver = KeyServer(self.lab)
         self.keyserver.start()
         self.black = self.lab.network.namespace("black")
         self.lab.network.bridge(self.black, "br0")
-        for name, role in (("studio", "sender"), ("home", "receiver")):
-            site = self.lab.site(name)
-            setattr(self, name, site)
-            self.lab.network.link(site.outside, "black", self.black, f"to-{name}", mtu=1600)
-            self.lab.network.plug(self.black, "br0", f"to-{name}")
-            site.configure(role, keyservers=[self.keyserver.endpoint], black="af_packet:black", export_keys=True)
+        self.studio, self.home = self.site("studio", "sender"), self.site("home", "receiver")
         self.gateways = self.start_gateways()
+
+    def site(self, name, role):
+        """One on the bridge, configured."""
+        site = self.lab.site(name)
+        self.lab.network.link(site.outside, "black", self.black, f"to-{name}", mtu=1600)
+        self.lab.network.plug(self.black, "br0", f"to-{name}")
+        site.configure(role, keyservers=[self.keyserver.endpoint], black="af_packet:black", export_keys=True)
+        return site
 
     def stream(self):
         """Sends packets through and returns the capture of what was on black."""
@@ -99,6 +104,35 @@ class Witness(e2e.EndToEnd):
         self.assert_dropped("clear_on_black", clear, "H10: plain packets of a protected group do not come in")
         # None of these moved the window: a number in between still passes, once.
         self.assertEqual(self.send(self.seal(number + 1, b"late")), [b"late"])
+
+    def test_H9_who_joins_late_takes_nothing_that_was_captured_before_it_came(self):
+        pcap = self.stream()
+
+        def reported():
+            for member in self.keyserver.status()["groups"][0]["members"]:
+                if member["member"] == "studio" and member.get("report", {}).get("sealed", 0) >= _PACKETS:
+                    return True
+            return False
+        e2e.wait_until(reported, 15, "studio to report how far its numbers are")
+        self.attic = self.site("attic", "receiver")
+        self.attic.start()
+        e2e.wait_until(self.attic.ready, 15, "attic to be joined")
+        receiver = self.receiver(self.attic)
+        with net.inside(self.black):
+            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            mouth.bind(("br0", 0))
+        self.addCleanup(mouth.close)
+        captured = [frame.data for frame in capture.frames(pcap)]
+        self.assertEqual(len(captured), _PACKETS)
+        for frame in captured:
+            mouth.send(frame)
+            time.sleep(0.001)
+        e2e.wait_until(lambda: self.drops(self.attic).get("replay", 0) == _PACKETS, 5,
+                       f"attic to refuse all of them; drops now: {self.drops(self.attic)}")
+        self.assertEqual(self.attic.opened(), 0, "it holds the key, and none of these numbers came to it before")
+        sent = self.sender(self.studio, rate=400, size=500, seconds=0.5).wait(10)["sent"]
+        e2e.wait_until(lambda: self.attic.opened() == sent, 5, "what is sent now to be opened")
+        self.assertEqual(receiver.result()["received"], sent)
 
     def seal(self, number, payload, iv=None, spi=None, inner="239.1.1.1", port=programs.COUNT_PORT):
         """A frame as scapy's ESP makes it: tunnel mode, our counter as IV."""
