@@ -41,6 +41,16 @@ TEST_F(Newcomers, WhoComesDuringAHandOverSharesItsEpoch) {
   EXPECT_EQ(active(), b.keying.epoch);
 }
 
+TEST_F(Newcomers, H11_ANewcomerThatBreaksOffAndComesBackDoesNotGetTheActiveEpochEither) {
+  const auto a = join("sender");
+  const GroupKeying smke = issue("home");  // and its connection ends before Finished
+  ASSERT_EQ(smke.epoch, pending());
+  auto again = join("home");
+  EXPECT_EQ(again.keying.epoch, smke.epoch);
+  EXPECT_EQ(again.keying.state, EpochState::pending);
+  EXPECT_THAT(again.link->take(), IsEmpty());
+}
+
 TEST_F(Newcomers, WhoHeldTheActiveEpochGetsItAgain) {
   const auto a = join("sender");
   auto b = join("home");

@@ -169,6 +169,10 @@ TEST_F(SharedGroupTest, H11_ANewcomerComesAgainForTheEpochThatIsMadeForIt) {
   const std::size_t asked = maker_.wanted.size();
   EXPECT_EQ(issue("home").epoch, second) << "new enough: no race of epochs";
   EXPECT_EQ(maker_.wanted.size(), asked);
+  EXPECT_FALSE(group_->issue(identity("attic"), "10.0.0.1:5", now_));
+  begin();
+  now_.steady += 10min;
+  EXPECT_FALSE(group_->issue(identity("attic"), "10.0.0.1:5", now_)) << "it was away while that epoch was in use";
 }
 
 }  // namespace

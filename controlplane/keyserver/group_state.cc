@@ -11,8 +11,9 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
-constexpr std::size_t max_member_id = 64;              // bytes (SMKE)
+constexpr std::size_t max_floors = 256;    // floors told to a member; 10 bytes each on the wire
+constexpr std::size_t max_member_id = 64;  // bytes (SMKE)
+constexpr std::chrono::seconds comes_again_within{60};
 constexpr std::size_t max_asked_before = 4096;         // newcomers that were told to come again
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
 // Members come back after a restart within their longest back-off (10 s), and the time to connect.
@@ -146,7 +147,7 @@ Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
   if (auto good = stands(member, now); !good) return tl::unexpected(good.error());
   on_time(now);
-  auto epoch = is_newcomer(member) ? next_for_newcomer(member, now) : current(now);
+  auto epoch = is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now);
   if (!epoch) return tl::unexpected(epoch.error());
   auto keying = give(**epoch, member, address, 1, now);
   if (!keying) return keying;
@@ -157,13 +158,15 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
 }
 
 // Whether the active epoch must not go to it: it was not a member while that was in use.
-bool GroupState::is_newcomer(const PeerIdentity& member) {
+bool GroupState::is_newcomer(const PeerIdentity& member, Moment now) {
   const Epoch* active = in_phase(Phase::active);
   if (!config_.rekey_on_join || !active) return false;
   const auto asked = asked_before_.find({member.name, member.serial_hex});
-  if (asked != asked_before_.end() && asked->second < active->number) return false;
+  if (asked != asked_before_.end() && asked->second.active < active->number && now.steady < asked->second.until)
+    return false;
   const auto holder = holders_.find({member.name, member.serial_hex});
-  return holder == holders_.end() || holder->second.epoch < active->number;
+  // A later epoch does not show that it had this one: it may have been given the pending one, as a newcomer, before.
+  return holder == holders_.end() || holder->second.epoch != active->number;
 }
 
 // An epoch under which nothing was sent yet; everybody else is handed over to it.
@@ -176,7 +179,8 @@ Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment 
   if (context_.maker) {
     // It comes again; the epoch that it then finds is new enough.
     if (asked_before_.size() >= max_asked_before) asked_before_.clear();
-    asked_before_.try_emplace({member.name, member.serial_hex}, in_phase(Phase::active)->number);
+    Asked& asked = asked_before_[{member.name, member.serial_hex}];
+    if (asked.until <= now.steady) asked = {in_phase(Phase::active)->number, now.steady + comes_again_within};
     return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
   }
   if (!hand_over_) return current(now);  // nobody was there to be handed over

@@ -273,7 +273,7 @@ class GroupState {
 
   std::chrono::seconds longest_lease() const;  // likewise
   Result<Epoch*> current(Moment now);
-  bool is_newcomer(const handshake::PeerIdentity& member);
+  bool is_newcomer(const handshake::PeerIdentity& member, Moment now);
   Result<Epoch*> next_for_newcomer(const handshake::PeerIdentity& member, Moment now);
   Result<Epoch*> begin(Moment now, store::EpochRecord* noted);
   Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
@@ -331,8 +331,12 @@ class GroupState {
   std::unordered_map<const MemberLink*, Member*> by_link_;         // the same: every message asks whose it is
   std::set<const MemberLink*> unswitched_;                         // connected senders below the active epoch
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
-  // Newcomers (rekey_on_join) that were refused until there is a later epoch than this.
-  std::map<std::pair<std::string, std::string>, std::uint64_t> asked_before_;
+  // Newcomers (rekey_on_join) that were told to come again when there is a later epoch than this, and did not yet.
+  struct Asked {
+    std::uint64_t active = 0;
+    SteadyTime until;  // from then on it counts as one that comes for the first time
+  };
+  std::map<std::pair<std::string, std::string>, Asked> asked_before_;
   std::unique_ptr<Tree> tree_;
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;
