@@ -99,6 +99,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> open_state();
   Result<void> read_revocations();
   void revoked_elsewhere();
+  bool anybody_revoked_in(const std::string& group_id) const;
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
@@ -176,6 +177,10 @@ Result<void> KeyServer::Impl::start() {
     add_group(group);
   started_ = now().steady;
   if (context_.store->previous_start() != 0) context_.started = started_;
+  // What the last process was still waiting for when it ended nobody knows: senders that it did not see switch may go
+  // on for a lease (H11). In a cluster the revocations come from etcd, and with them the same.
+  for (auto& [id, group] : groups_)
+    if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
   clocks_ = clock_difference();
   running_ = true;
   std::string places;
@@ -356,6 +361,12 @@ Result<void> KeyServer::Impl::read_revocations() {
   if (!all) return tl::unexpected(all.error());
   revocations_ = std::move(*all);
   return {};
+}
+
+bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
+  return std::any_of(revocations_.begin(), revocations_.end(), [&](const store::Revocation& revocation) {
+    return revocation.group_id.empty() || revocation.group_id == group_id;
+  });
 }
 
 // Another key server of the cluster revoked or reinstated somebody.

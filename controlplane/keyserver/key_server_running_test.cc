@@ -63,7 +63,10 @@ TEST_F(KeyServerTest, H11_WhoAnOperatorRevokesIsCutOffAndStaysOutAfterARestart) 
 
   stop();
   start();
+  EXPECT_EQ(state()["groups"][0]["complete"], false) << "which senders had switched is not known any more";
+  EXPECT_GT(state()["groups"][0]["leases_end_in_s"], 0) << state().dump();
   EXPECT_FALSE(connect(member_config("home"))->join()) << "on disk";
+  EXPECT_TRUE(eventually([&] { return state()["groups"][0]["complete"] == true; })) << "a lease later";
   const auto wrong = on_loop([this] { return server_->reinstate("home", "tv"); });
   ASSERT_FALSE(wrong.has_value());
   EXPECT_THAT(wrong.error().message, HasSubstr("\"home\" is not revoked in group \"tv\""));

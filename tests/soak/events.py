@@ -6,7 +6,9 @@ from world import GROUPS, LEASE
 
 BEGINNING, STALL = "beginning", "machine stood still"
 _REKEYED = 90.0  # seconds until everybody has an epoch that was asked for, with a key server lost in the midst of it
-_REVOKED = LEASE + 60.0  # seconds until a revocation is complete, with a key server lost in the midst of it
+# Seconds until a revocation is complete, from the last blow to a key server, with which its members' leases begin anew,
+# and from the group's last revocation: a group tells of all together.
+_REVOKED = LEASE + 60.0
 
 
 def beginning(soak, disturbance):
@@ -97,6 +99,10 @@ def revoke(soak, place, hold):
     disturbance.detail = place.name
     soak.say(f"revoke {place.name}")
     asked = soak.now()
+
+    def since():
+        others = [other.start for other in judge.disturbances if other.kind == disturbance.kind]
+        return soak.last_blow(disturbance, max([asked, *others]))
     server = yield from _accepted(soak, {"command": "revoke", "member": place.name})
     if server is None:
         return disturbance
@@ -110,7 +116,7 @@ def revoke(soak, place, hold):
             if all(states.get(group) for group in place.roles):
                 return True
         return False
-    if not (yield from soak.until(complete, _REVOKED, f"the revocation of {place.name} to be complete")):
+    if not (yield from soak.until(complete, _REVOKED, f"the revocation of {place.name} to be complete", since)):
         return disturbance
     soak.revocations.append(soak.now() - asked)
     soak.say(f"  revocation of {place.name} complete after {soak.now() - asked:.1f} s")

@@ -57,11 +57,11 @@ class Soak:
     def pause(self, seconds):
         yield seconds
 
-    def until(self, condition, seconds, what):
-        """True when the condition came to hold in time."""
-        end = self.now() + seconds
+    def until(self, condition, seconds, what, since=None):
+        """True when the condition came to hold in time: from now on, or from the moment that since() names."""
+        begun = self.now()
         while not condition():
-            if self.now() > end:
+            if self.now() > (since() if since else begun) + seconds:
                 self.judge.violate(f"waited {seconds:.0f} s for {what}")
                 return False
             yield 0.1
@@ -73,7 +73,7 @@ class Soak:
         last = ""
         while why := wrong():
             last = f"; until then {why}"
-            if self.now() - self._last_blow(disturbance) > bound:
+            if self.now() - self.last_blow(disturbance, disturbance.over) > bound:
                 self.judge.violate(f"{disturbance.kind} {disturbance.detail}: not well again within {bound:.0f} s: {why}")
                 break
             yield 0.1
@@ -81,9 +81,8 @@ class Soak:
         slow = disturbance.recovery() > 3
         self.say(f"  {disturbance.kind} {disturbance.detail}: well {disturbance.recovery():.1f} s after{last if slow else ''}")
 
-    def _last_blow(self, disturbance):
+    def last_blow(self, disturbance, last):
         """Nobody can be well while the key servers or the machine are not: their blows count, too."""
-        last = disturbance.over
         for other in self.judge.disturbances:
             if other is disturbance or not (other.kind in events.CONTROL or other.kind == events.STALL):
                 continue
