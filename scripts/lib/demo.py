@@ -76,8 +76,8 @@ class Demo:
         for site in self.lab.sites:
             site.start()
         started = time.monotonic()
-        wait_until(lambda: self.studio.ready() and self.home.ready(), 30,
-                   f"both gateways to join group tv; their logs are in {self.out}")
+        wait_until(lambda: self.studio.ready() and self.home.ready() and self.intruder.linked(), 30,
+                   f"both gateways to join group tv, and intruder's links to be up; their logs are in {self.out}")
         print(f"studio and home have joined group tv ({time.monotonic() - started:.1f} s after start-up); "
               "intruder asks, too, and is refused")
 
