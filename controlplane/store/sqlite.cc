@@ -2,7 +2,7 @@
 
 namespace sealcast::store {
 
-Result<Database> Database::open(const std::string& path, const char* what) {
+Result<Database> Database::open(const std::string& path, std::string_view what) {
   Database database;
   database.what_ = what;
   database.path_ = path;

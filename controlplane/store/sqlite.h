@@ -22,9 +22,9 @@ struct FinalizeStatement {
 class Database {
  public:
   Database() = default;
+  static constexpr std::string_view state_file = "state file";
   // The file must exist. what: "state file" as in errors' texts; it outlives the database.
-  static Result<Database> open(const std::string& path, const char* what = state_file);
-  static constexpr const char* state_file = "state file";
+  static Result<Database> open(const std::string& path, std::string_view what = state_file);
 
   // One or several statements without results.
   Result<void> run(const std::string& sql) const;
@@ -36,7 +36,7 @@ class Database {
  private:
   std::unique_ptr<sqlite3, CloseDatabase> handle_;
   std::string path_;
-  const char* what_ = state_file;
+  std::string_view what_ = state_file;
 };
 
 // One prepared statement, used once. Bind in the order of the question marks, then step or finish.
