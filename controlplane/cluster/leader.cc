@@ -17,8 +17,14 @@ namespace {
 constexpr std::size_t max_operations = 100;  // of a transaction; etcd allows 128
 constexpr std::size_t most_live = 4;         // epochs of a group that are not retired
 constexpr std::int64_t clock_slack_ms = 60'000;
-constexpr auto retire_slack = 5s;   // after deactivation_delay: others heard of the activation later
+constexpr auto retire_slack = 5s;  // after deactivation_delay: others heard of the activation later
+constexpr std::int64_t wishes_ahead_s = 60;
 constexpr auto hurried_grace = 3s;  // when somebody was shut out: for members of a key server that vanished
+
+// Of the epochs that are made in that second.
+std::uint64_t first_number(std::int64_t unix_s) {
+  return static_cast<std::uint64_t>(unix_s) << 20;
+}
 
 }  // namespace
 
@@ -83,7 +89,10 @@ void Node::lead_group(const std::string& id, Group& group, Moment now, Transacti
   }
   const auto live = std::count_if(group.epochs.begin(), group.epochs.end(),
                                   [&](const auto& entry) { return usable(entry.second, now); });
-  if (group.wanted == number && static_cast<std::size_t>(live) < most_live) make_epoch(id, group, now, out);
+  // Newer than the newest, too: what is wanted may be counted from one that is not used any more. Not from the future:
+  // that would be wanted again and again.
+  const bool wanted = group.wanted >= number && group.wanted < first_number(now.unix_ms / 1000 + wishes_ahead_s);
+  if (wanted && static_cast<std::size_t>(live) < most_live) make_epoch(id, group, now, out);
 }
 
 // When all members of all key servers have the epoch. A key server that says nothing is waited for until it is gone,
@@ -138,8 +147,7 @@ void Node::make_epoch(const std::string& id, Group& group, Moment now, Transacti
   const auto block = store::choose_block({id, settings_.spi_first, settings_.spi_last, wish.slot_bits, unix_s, unix_s},
                                          used_, last_prefix_);
   if (!block) return refuse("no SPIs are free in spi_range until an epoch expires; widen spi_range");
-  const std::uint64_t number =
-      std::max(std::max(group.value.highest, memory_.highest_epoch) + 1, static_cast<std::uint64_t>(unix_s) << 20);
+  const std::uint64_t number = std::max(std::max(group.value.highest, memory_.highest_epoch) + 1, first_number(unix_s));
   EpochContent content;
   content.policy = std::move(wish.policy);
   content.policy.spi_prefix = block->prefix;

@@ -155,6 +155,7 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   session.registered = reply->revision;
   session.since = session.kept_alive = session.polled = session.quiet_since = asked;
   session.keep_alive_at = asked + milliseconds(settings_.lease_ttl) / 4;
+  blind_until_ = host_.now().steady + longest_lease();
   if (started_over) trusted();
   groups_.clear();
   revocations_.clear();
@@ -243,6 +244,13 @@ void Node::on_changes(Result<etcd::Reply>&& reply, SteadyTime asked) {
   settle();
 }
 
+// Those of today's configuration, and those that epochs were given out with.
+std::chrono::seconds Node::longest_lease() {
+  for (const std::string& id : host_.groups())
+    longest_lease_ = std::max(longest_lease_, std::chrono::seconds(host_.wish(id).policy.authority_lease_s));
+  return longest_lease_;
+}
+
 void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
   Session& session = *session_;
   std::map<std::string, Peer> alive;
@@ -284,10 +292,7 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
   for (const auto& [incarnation, peer] : session.alive) {
     if (alive.count(incarnation)) continue;
     session.quiet_since = now;
-    auto lease = 0s;
-    for (const std::string& id : host_.groups())
-      lease = std::max(lease, std::chrono::seconds(host_.wish(id).policy.authority_lease_s));
-    gone_[incarnation] = {peer.name, now, now + lease};
+    gone_[incarnation] = {peer.name, now, now + longest_lease()};
     host_.note(NodeHost::Weight::warning, "cluster_peer_gone name=\"" + peer.name + "\" incarnation=" + incarnation);
     for (auto& [id, group] : groups_)
       touched_.insert(id);

@@ -109,6 +109,11 @@ class Node final : public store::Store {
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why);
   void installed_here(const std::string& group_id, std::uint64_t epoch);
   bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const;
+  // The newest epoch of the group that any key server may have given to anybody, as far as is known here. After
+  // revoke() this holds for the moment at which the revocation was noted.
+  std::uint64_t highest(const std::string& group_id) const;
+  // The newest that the revoked may have been given: whoever adopts a later one has read of the revocation before.
+  std::uint64_t highest_before_revocation(const std::string& group_id, const store::Revocation& revocation) const;
   // Whether issue() has a slot. Where not, more are claimed, as many as waiting ones need. True, too, where there will
   // not be any more.
   bool has_slots(const std::string& group_id, std::uint64_t epoch, std::uint32_t waiting);
@@ -185,6 +190,7 @@ class Node final : public store::Store {
     GroupValue value;
     etcd::Revision modified = 0;            // of value; 0: there is none
     std::map<std::uint64_t, Epoch> epochs;  // by number
+    std::uint64_t heard_of = 0;             // the highest that was there when somebody was revoked here
     std::map<std::string, AtValue> at;      // by incarnation
     std::uint64_t wanted = 0;               // a newer epoch than this is wanted
     bool urgent = false;                    // because somebody was shut out
@@ -259,6 +265,7 @@ class Node final : public store::Store {
   etcd::Compare same_generation() const;
   std::string random_name();
   void save_memory();
+  std::chrono::seconds longest_lease();
 
   // status.cc
   void watch_silence(SteadyTime now);
@@ -352,6 +359,9 @@ class Node final : public store::Store {
     SteadyTime since, until;
   };
   std::map<std::string, Gone> gone_;  // by incarnation
+  // Nobody told it who vanished before this session began, or while there was none: their senders may go on until then.
+  SteadyTime blind_until_{};
+  std::chrono::seconds longest_lease_{0};  // that anybody was given, as far as this process knows
   std::shared_ptr<int> guard_ = std::make_shared<int>(0);
 };
 

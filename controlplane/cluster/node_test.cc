@@ -201,6 +201,92 @@ TEST_F(ClusterNodes, H11_NobodyElseHasSwitchedBeforeItSaysSo) {
   EXPECT_FALSE(servers_[0]->node->switched_elsewhere("tv", servers_[0]->active));
 }
 
+// The soak's finding: the epoch is in etcd, and whoever is revoked got it from a key server that was quicker.
+TEST_F(ClusterNodes, H11_ARevocationCountsAnEpochThatDidNotComeHereYet) {
+  pass(90s);
+  Server& one = other_than(leader());
+  const std::uint64_t before = one.active;
+  one.paused = true;  // between two of its looks
+  leader()->node->want_epoch("tv", before, "asked for");
+  pass(1s);
+  const std::uint64_t made = leader()->epochs.rbegin()->first;
+  ASSERT_GT(made, before);
+  EXPECT_EQ(one.node->highest("tv"), before);
+  ASSERT_TRUE(one.node->revoke({"mallory", "", 5}).has_value());
+  EXPECT_EQ(one.node->highest("tv"), made);
+  one.node->want_epoch("tv", one.node->highest("tv"), "revocation");
+  one.paused = false;
+  pass(15s);
+  EXPECT_GT(one.active, made) << "mallory has that one";
+  EXPECT_EQ(one.epochs.size(), leader()->epochs.size());
+  const std::size_t epochs = one.epochs.size();
+  pass(30s);
+  EXPECT_EQ(one.epochs.size(), epochs) << "and one is enough";
+}
+
+// Who reads of a revocation together with the epoch that was made for it needs no other.
+TEST_F(ClusterNodes, H11_AnEpochMadeAfterARevocationIsNotHeldByTheRevoked) {
+  pass(15s);
+  Server& one = other_than(leader());
+  const std::uint64_t before = one.active;
+  one.paused = true;
+  const store::Revocation whom{"mallory", "tv", 5};
+  ASSERT_TRUE(leader()->node->revoke(whom).has_value());
+  EXPECT_EQ(leader()->node->highest_before_revocation("tv", whom), before);
+  leader()->node->want_epoch("tv", before, "revocation");
+  pass(1s);
+  one.paused = false;
+  pass(5s);
+  EXPECT_GT(one.node->highest("tv"), before);
+  EXPECT_EQ(one.node->highest_before_revocation("tv", whom), before);
+}
+
+TEST_F(ClusterNodes, H11_WhoWasCutOffDoesNotKnowWhoVanishedMeanwhile) {
+  pass(90s);
+  Server& one = other_than(leader());
+  Server* gone = nullptr;
+  for (auto& server : servers_)
+    if (server.get() != &one && server.get() != leader()) gone = server.get();
+  const std::uint64_t before = one.active;
+  one.etcd.reachable = false;
+  pass(5s);
+  ASSERT_EQ(one.cuts, 1);
+  gone->crash();
+  end_leases_of(*gone);
+  pass(1s);
+  one.etcd.reachable = true;
+  pass(15s);
+  ASSERT_TRUE(one.node->serving());
+  rekey(one);
+  pass(1s);
+  EXPECT_FALSE(one.node->switched_elsewhere("tv", before)) << "senders of the third may go on for their lease";
+  pass(60s);
+  EXPECT_TRUE(one.node->switched_elsewhere("tv", before));
+}
+
+TEST_F(ClusterNodes, H11_AWishMadeWithLessKnowledgeDoesNotUndoAnother) {
+  pass(15s);
+  Server& one = other_than(leader());
+  const std::uint64_t before = one.active;
+  rekey(one);
+  one.node->want_epoch("tv", one.active, "revocation");
+  const Keys keys("ks.example");
+  one.etcd.answer();
+  store_.run({{}, {etcd::Put{keys.want("tv"), std::to_string(before) + " wanted"}}, {}});
+  const std::uint64_t known = one.active;
+  pass(15s);
+  EXPECT_GT(one.active, known);
+}
+
+TEST_F(ClusterNodes, AWishFromTheFutureIsNoWish) {
+  pass(15s);
+  const Keys keys("ks.example");
+  const std::uint64_t before = servers_[0]->active;
+  store_.run({{}, {etcd::Put{keys.want("tv"), std::to_string(~std::uint64_t{0} >> 1) + " urgent"}}, {}});
+  pass(30s);
+  EXPECT_EQ(servers_[0]->active, before);
+}
+
 TEST_F(ClusterNodes, AnotherClusterKeyIsRefusedAndNamed) {
   pass(1s);
   servers_[2]->crash();

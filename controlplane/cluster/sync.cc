@@ -79,6 +79,9 @@ void Node::take_group(const SharedKey& key, const etcd::KeyValue& entry) {
     if (!seen || space == std::string::npos) return;
     group.wanted = *seen;
     group.urgent = entry.value.substr(space + 1) == "urgent";
+    // Another key server's wish, made with less knowledge, must not undo this one's.
+    if (const auto owed = owed_.find(key.id); owed != owed_.end())
+      if (group.wanted < owed->second.seen || (owed->second.urgent && !group.urgent)) owed->second.told = false;
   } else if (key.kind == "at") {
     const auto value = AtValue::parse(entry.value);
     if (!value) return;
@@ -194,6 +197,7 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
     host_.note(NodeHost::Weight::error, "cluster_epoch_refused why=\"" + content.error().message + "\"");
     return true;
   }
+  const std::chrono::seconds lease(content->policy.authority_lease_s);
   const auto lifetime = epoch.value.expires_ms - epoch.value.begun_ms;
   MadeEpoch made{number, std::move(*content),
                  milliseconds(std::clamp<std::int64_t>(now.unix_ms - epoch.value.begun_ms, 0, lifetime)),
@@ -203,6 +207,7 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
     return false;
   }
   epoch.adopted = true;
+  longest_lease_ = std::max(longest_lease_, lease);
   if (slots_.left(which) < low_water) want_slots(id, number, size);
   return true;
 }
@@ -210,8 +215,7 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
 void Node::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {
   if (seen == 0) return;
   Owed& owed = owed_[group_id];
-  const bool urgent = why == "revocation" || (owed.urgent && owed.seen == seen);
-  owed = {seen, urgent, false};
+  owed = {std::max(owed.seen, seen), why == "revocation" || owed.urgent, false};
   poll();  // not only when it is time
 }
 
@@ -222,9 +226,39 @@ void Node::installed_here(const std::string& group_id, std::uint64_t epoch) {
   poll();
 }
 
-bool Node::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
-  if (!session_) return false;
+std::uint64_t Node::highest(const std::string& group_id) const {
+  // Numbers grow with the time: no group had a higher one when this key server was last told anything.
+  if (!session_ || !session_->synced_once) return memory_.highest_epoch;
   const auto group = groups_.find(group_id);
+  if (group == groups_.end()) return 0;
+  const auto& epochs = group->second.epochs;
+  return std::max({group->second.heard_of, group->second.value.highest, epochs.empty() ? 0 : epochs.rbegin()->first});
+}
+
+std::uint64_t Node::highest_before_revocation(const std::string& group_id, const store::Revocation& revocation) const {
+  const auto noted = revocations_.find({revocation.member_id, revocation.group_id});
+  const auto group = groups_.find(group_id);
+  if (!session_ || noted == revocations_.end() || noted->second.modified == 0 || group == groups_.end())
+    return highest(group_id);
+  std::uint64_t newest = 0;
+  for (const auto& [number, epoch] : group->second.epochs)
+    if (epoch.created < noted->second.modified) newest = number;
+  return newest;
+}
+
+bool Node::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
+  if (!session_ || !session_->synced_once) return false;
+  const auto group = groups_.find(group_id);
+  const auto now_blind = [&] {
+    if (host_.now().steady >= blind_until_) return false;
+    if (group == groups_.end()) return generation_ != 0;
+    // Who vanished before had no epoch, if there was none.
+    const auto& epochs = group->second.epochs;
+    return generation_ != 0 || std::any_of(epochs.begin(), epochs.end(), [&](const auto& entry) {
+             return entry.second.created < session_->registered;
+           });
+  };
+  if (now_blind()) return false;
   const auto switched = [&](const std::string& incarnation) {
     if (group == groups_.end()) return false;
     const auto at = group->second.at.find(incarnation);
@@ -441,10 +475,22 @@ Result<void> Node::revoke(const store::Revocation& revocation) {
   if (known != revocations_.end() && !known->second.lifted) return {};
   Transaction note;
   note.compares = {still_here()};
-  note.success = {Put{keys_.revoked(whom.first, whom.second), std::to_string(revocation.since) + " revoked"}};
+  // With it the newest epochs of that moment, which may not have come here yet: whoever is revoked may hold them (H11).
+  const std::string groups = keys_.group(revocation.group_id);
+  note.success = {Put{keys_.revoked(whom.first, whom.second), std::to_string(revocation.since) + " revoked"},
+                  Range{groups, revocation.group_id.empty() ? etcd::end_of(groups) : ""}};
   const auto done = etcd_.transact_now(std::move(note));
   if (!done) return tl::unexpected(done.error());
   if (!done->succeeded) return fail("cut off from etcd: ask again, or ask another key server");
+  for (const auto& range : done->ranges) {
+    for (const etcd::KeyValue& entry : range.entries) {
+      const SharedKey key = parse_shared(keys_, entry.key);
+      const auto value = GroupValue::parse(entry.value);
+      if (key.kind != "group" || !value) continue;
+      Group& group = groups_[key.id];
+      group.heard_of = std::max(group.heard_of, value->highest);
+    }
+  }
   revocations_[whom] = {revocation.since, false, done->revision};
   memory_.revoked[whom] = revocation.since;
   memory_changed_ = true;

@@ -129,6 +129,14 @@ bool ClusterSeat::switched_elsewhere(const std::string& group_id, std::uint64_t 
   return node_->switched_elsewhere(group_id, epoch);
 }
 
+std::uint64_t ClusterSeat::highest(const std::string& group_id) const {
+  return node_->highest(group_id);
+}
+
+std::uint64_t ClusterSeat::highest_before(const store::Revocation& revocation, const std::string& group_id) const {
+  return node_->highest_before_revocation(group_id, revocation);
+}
+
 // ---------------------------------------------------------------- what the node asks and says
 
 cluster::Moment ClusterSeat::now() const {
@@ -194,7 +202,7 @@ void ClusterSeat::cut_off(const std::string& why) {
   for (const std::string& id : callbacks_.groups()) {
     GroupState* group = callbacks_.find_group(id);
     if (!group) continue;
-    group->begin_anew(why);
+    group->begin_anew(why, callbacks_.now());
     callbacks_.group_changed(*group);
   }
 }

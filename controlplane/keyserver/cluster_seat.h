@@ -45,6 +45,9 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) override;
   void installed_here(const std::string& group_id, std::uint64_t epoch) override;
   bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const override;
+  std::uint64_t highest(const std::string& group_id) const override;
+  // Of the group's epochs, the newest that the revoked may have been given by any key server.
+  std::uint64_t highest_before(const store::Revocation& revocation, const std::string& group_id) const;
 
   // cluster::NodeHost
   cluster::Moment now() const override;

@@ -185,5 +185,33 @@ TEST_F(GroupStateTest, H11_AfterARestartSendersNotSeenYetMayGoOnForALease) {
   EXPECT_TRUE(group_->exclusion(now_)->complete);
 }
 
+// Whoever is revoked got nothing from this process, so its epochs need not be given up for it.
+TEST_F(GroupStateTest, H11_AfterARestartWhoWasNotThereSinceIsShutOutWithoutARekey) {
+  context_.started = now_.steady;
+  const auto a = join("sender");
+  const std::uint64_t first = active();
+  revoked_ = "home";
+  EXPECT_FALSE(group_->shut_out(now_));
+  EXPECT_FALSE(group_->exclusion(now_)->complete);
+  pass(config_.authority_lease);
+  EXPECT_TRUE(group_->exclusion(now_)->complete);
+  EXPECT_EQ(active(), first);
+  EXPECT_EQ(pending(), 0u);
+}
+
+TEST_F(GroupStateTest, H11_WhoBeginsAnewWaitsForTheLeasesOfThoseItForgot) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  group_->begin_anew("resumed", now_);
+  now_.steady += 5s;
+  revoked_ = "home";
+  EXPECT_FALSE(group_->shut_out(now_)) << "it is forgotten";
+  ASSERT_TRUE(group_->exclusion(now_).has_value());
+  EXPECT_FALSE(group_->exclusion(now_)->complete) << "but the sender may go on under what it knows";
+  EXPECT_EQ(*group_->exclusion(now_)->leases_end - now_.steady, config_.authority_lease - 5s);
+  pass(config_.authority_lease - 5s);
+  EXPECT_TRUE(group_->exclusion(now_)->complete);
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver

@@ -78,22 +78,29 @@ void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   shut_out(now);
 }
 
-bool GroupState::shut_out(Moment now) {
+bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held) {
   const std::size_t before = members_.size();
   recheck_members(now);
   const bool holders_left = shut_out_holders(now);
-  const bool fresh_start = context_.started && now.steady < *context_.started + longest_lease();
-  if (fresh_start) leases_away_[0] = *context_.started + longest_lease();
+  if (context_.started) hold_for_leases(0, *context_.started + longest_lease(), now);
   // Of several key servers none knows all holders: somebody shut out may have got the present epoch elsewhere.
   const bool any = members_.size() != before || holders_left || context_.maker;
-  if (!any && !fresh_start) return false;
-  exclusion_ = Exclusion{now.steady, epochs_.empty() ? 0 : epochs_.back().number, {}, {}, {}};
+  if (!any && !leases_away_.count(0)) return false;
+  std::uint64_t last_known = epochs_.empty() ? 0 : epochs_.back().number;
+  if (context_.maker)
+    last_known = std::max(last_known, held.value_or(context_.maker->highest(config_.id)));
+  else if (!any && !epochs_.empty())  // this process gave them nothing, but one before it may have
+    last_known = epochs_.front().number - 1;
+  if (exclusion_ && !exclusion_->complete) last_known = std::max(last_known, exclusion_->last_known);
+  exclusion_ = Exclusion{now.steady, last_known, {}, {}, {}};
   if (hand_over_ && hand_over_->patience) {  // a restart's: those who are not back must not hold this up for long
     hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
     hand_over_->patience.reset();
   }
   // Who was shut out holds the present epoch. During a hand-over it may hold the next one too: rekey once that is done.
-  if (any)
+  if (context_.maker)
+    ask_for_epoch("revocation", now);
+  else if (any)
     if (auto begun = rekey("revocation", now); !begun) rekey_at_ = now.steady;
   note_exclusion_complete(now);
   return any;
@@ -117,17 +124,23 @@ void GroupState::dismiss_who_does_not_switch(Moment now) {
 
 // A sender that is not heard any more goes on until its lease ends.
 void GroupState::note_departure(const Member& member, Moment now) {
-  if (!member.sends()) return;
+  if (member.sends()) hold_for_leases(member.activated, now.steady + longest_lease(), now);
+}
+
+void GroupState::hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now) {
   std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
-  SteadyTime& until = leases_away_[member.activated];
-  until = std::max(until, now.steady + longest_lease());
+  if (until <= now.steady) return;
+  SteadyTime& latest = leases_away_[activated];
+  latest = std::max(latest, until);
 }
 
 std::optional<Exclusion> GroupState::exclusion(Moment now) const {
   if (!exclusion_ || exclusion_->complete) return exclusion_;
   Exclusion so_far = *exclusion_;
+  // Without epochs nobody here sends. In a cluster others may, and those who are back here soon.
+  const bool none_left = epochs_.empty() && !context_.maker;
   const bool switched =
-      epochs_.empty() || so_far.last_known == 0 || std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) {
+      none_left || so_far.last_known == 0 || std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) {
         return epoch.phase == Phase::active && epoch.number > so_far.last_known;
       });
   for (const auto& [id, member] : members_)
@@ -150,14 +163,22 @@ void GroupState::note_exclusion_complete(Moment now) {
             std::chrono::duration_cast<milliseconds>(*so_far.complete - exclusion_->since).count())));
 }
 
+// It is asked again while there is none: whom it was asked of may be gone.
+void GroupState::ask_for_epoch(const std::string& why, Moment now) {
+  std::uint64_t seen = epochs_.empty() ? 0 : epochs_.back().number;
+  const bool shutting_out = exclusion_ && !exclusion_->complete && seen <= exclusion_->last_known;
+  if (shutting_out) seen = exclusion_->last_known;
+  context_.maker->want_epoch(config_.id, seen, shutting_out ? "revocation" : why);
+  rekey_at_ = now.steady + retry_after;
+}
+
 Result<void> GroupState::rekey(const std::string& why, Moment now) {
   on_time(now);
   if (hand_over_)
     return fail(prefix() + "expected no hand-over under way, got one to epoch " + number(hand_over_->epoch));
   recheck_members(now);
   if (context_.maker) {
-    context_.maker->want_epoch(config_.id, epochs_.empty() ? 0 : epochs_.back().number, why);
-    rekey_at_ = now.steady + retry_after;  // whom it was asked of may be gone
+    ask_for_epoch(why, now);
     return {};
   }
   if (members_.empty()) {
@@ -274,7 +295,8 @@ void GroupState::forget(std::uint64_t epoch) {
   epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
 }
 
-void GroupState::begin_anew(const std::string& why) {
+void GroupState::begin_anew(const std::string& why, Moment now) {
+  if (!epochs_.empty()) hold_for_leases(0, now.steady + longest_lease(), now);
   const auto leaving = std::exchange(members_, {});
   by_link_.clear();
   tree_.reset();
@@ -292,6 +314,7 @@ void GroupState::begin_anew(const std::string& why) {
 void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
+  std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
   go_on_announcing(now);
   if (hand_over_ && !hand_over_->told && hand_over_->due() <= now.steady) activate(now);
   std::vector<std::uint64_t> over;

@@ -11,6 +11,7 @@ using std::chrono::milliseconds;
 
 // So far the key servers' clocks may be apart, and so long a key server that vanished may be waited for.
 constexpr std::chrono::seconds rekey_earlier{20};
+constexpr std::chrono::seconds ask_again_after{5};
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -52,6 +53,9 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
   rekey_at_ =
       std::max(now.steady, epoch.expires - delays -
                                std::min<SteadyTime::duration>(rekey_earlier, (shared.age + shared.remaining) / 8));
+  // Those who were shut out may hold it: another is asked for already, and again until it is there.
+  if (exclusion_ && !exclusion_->complete && epoch.number <= exclusion_->last_known)
+    rekey_at_ = now.steady + ask_again_after;
   last_rekey_ = now.steady;
   epochs_.push_back(std::move(epoch));
   Epoch& adopted = epochs_.back();

@@ -12,9 +12,11 @@ class Maker final : public EpochMaker {
   }
   void installed_here(const std::string&, std::uint64_t epoch) override { installed = epoch; }
   bool switched_elsewhere(const std::string&, std::uint64_t) const override { return elsewhere; }
+  std::uint64_t highest(const std::string&) const override { return known; }
   std::vector<std::string> wanted;
   std::uint64_t installed = 0;
   bool elsewhere = true;
+  std::uint64_t known = 0;
 };
 
 class SharedGroupTest : public GroupStateTest {
@@ -145,6 +147,56 @@ TEST_F(SharedGroupTest, H11_ARevocationWaitsForTheOtherKeyServers) {
   maker_.elsewhere = true;
   group_->on_time(now_);
   EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+}
+
+TEST_F(SharedGroupTest, H11_AnEpochThatOthersHaveAlreadyCountsBeforeItCameHere) {
+  const std::uint64_t first = begin();
+  maker_.known = first + 1;  // made, and given to whoever is revoked by a key server that was quicker
+  EXPECT_TRUE(group_->shut_out(now_));
+  EXPECT_EQ(maker_.wanted.back(), std::to_string(first + 1) + " revocation") << "an epoch after that";
+  const std::uint64_t second = begin();
+  ASSERT_EQ(second, first + 1);
+  EXPECT_FALSE(group_->exclusion(now_)->complete.has_value());
+  maker_.wanted.clear();
+  pass(6s);
+  ASSERT_FALSE(maker_.wanted.empty());
+  EXPECT_EQ(maker_.wanted.back(), std::to_string(first + 1) + " revocation") << "still as urgent";
+  begin();
+  EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+}
+
+TEST_F(SharedGroupTest, H11_WhatWasReadOfARevocationLaterNamesTheEpoch) {
+  const std::uint64_t first = begin();
+  maker_.known = first + 1;  // made after the revocation: whoever gives it out knows of that
+  EXPECT_TRUE(group_->shut_out(now_, first));
+  EXPECT_EQ(maker_.wanted.back(), std::to_string(first) + " revocation");
+  begin();
+  EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+}
+
+TEST_F(SharedGroupTest, H11_WhoBeginsAnewWaitsForTheLeasesOfThoseItForgot) {
+  const std::uint64_t first = begin();
+  const Joined sender = join("sender");
+  group_->begin_anew("cut off", now_);
+  pass(1s);
+  maker_.known = first;
+  EXPECT_TRUE(group_->shut_out(now_));
+  EXPECT_FALSE(group_->exclusion(now_)->complete.has_value()) << "nobody here sends, but somebody did";
+  const std::uint64_t second = begin();
+  EXPECT_EQ(group_->switched(now_), 0u) << "and the other key servers wait for them, too";
+  EXPECT_FALSE(group_->exclusion(now_)->complete.has_value());
+  pass(config_.authority_lease - 1s);
+  EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+  EXPECT_EQ(group_->switched(now_), second);
+}
+
+TEST_F(SharedGroupTest, H11_InAClusterWithoutEpochsNothingHasSwitched) {
+  begin();
+  group_->begin_anew("cut off", now_);
+  pass(config_.authority_lease + 1s);
+  maker_.known = 1 << 20;
+  EXPECT_TRUE(group_->shut_out(now_));
+  EXPECT_FALSE(group_->exclusion(now_)->complete.has_value());
 }
 
 TEST_F(SharedGroupTest, AsksForTheNextEpochInTimeAndAgain) {

@@ -55,6 +55,8 @@ class EpochMaker {
   virtual void installed_here(const std::string& group_id, std::uint64_t epoch) = 0;
   // Whether no sender of any other key server goes on under `epoch` or an earlier one (H11).
   virtual bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const = 0;
+  // The newest epoch that any key server may have given out; 0: none.
+  virtual std::uint64_t highest(const std::string& group_id) const = 0;
 };
 
 // An epoch that was made for all key servers.
@@ -168,7 +170,8 @@ class GroupState {
 
   // Shuts out whoever no longer stands, connected or only a holder of a live epoch, and begins the next epoch at once,
   // or when the hand-over under way is done: its epoch went to them, too. False: there was nobody to shut out.
-  bool shut_out(Moment now);
+  // held: with an EpochMaker, the newest epoch that they may have got from any key server; empty: any that there is.
+  bool shut_out(Moment now, std::optional<std::uint64_t> held = {});
   // The last shutting out, none since the start of this process: empty.
   std::optional<Exclusion> exclusion(Moment now) const;
 
@@ -189,8 +192,8 @@ class GroupState {
   Result<void> rekey(const std::string& why, Moment now);
 
   // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
-  // more (H9). Who comes back gets a new epoch, pending at first.
-  void begin_anew(const std::string& why);
+  // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
+  void begin_anew(const std::string& why, Moment now);
 
   // With an EpochMaker: takes over an epoch as pending and gives it to all members; one that is known is ignored. An
   // error means that nobody was given anything; call again.
@@ -292,7 +295,9 @@ class GroupState {
   void recheck_members(Moment now);
   bool shut_out_holders(Moment now);
   void note_departure(const Member& member, Moment now);
+  void hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now);
   void note_exclusion_complete(Moment now);
+  void ask_for_epoch(const std::string& why, Moment now);
   void dismiss_who_does_not_switch(Moment now);
   void activate(Moment now);
   void activate(std::uint64_t epoch, std::size_t missing, Moment now);
@@ -342,7 +347,8 @@ class GroupState {
   std::optional<SteadyTime> rekey_at_;
   std::optional<Exclusion> exclusion_;
   std::optional<SteadyTime> switch_by_;  // until then every connected sender has to have switched, or is dismissed
-  // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on.
+  // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on. By 0:
+  // those of whom it is not known.
   std::map<std::uint64_t, SteadyTime> leases_away_;
   SteadyTime last_rekey_{};
   std::optional<RekeyRecord> last_rekey_record_;

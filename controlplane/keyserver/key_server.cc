@@ -312,7 +312,7 @@ void KeyServer::Impl::notice_resume() {
   if (cookies_) cookies_->rotate();
   if (seat_) return seat_->resumed();
   for (auto& [id, group] : groups_) {
-    group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?");
+    group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?", now());
     group_changed(group->state);
   }
 }
@@ -381,7 +381,7 @@ void KeyServer::Impl::revoked_elsewhere() {
     audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
     for (auto& [id, group] : groups_) {
       if (!revocation.group_id.empty() && revocation.group_id != id) continue;
-      group->state.shut_out(now());
+      group->state.shut_out(now(), seat_->highest_before(revocation, id));
       group_changed(group->state);
     }
   }
