@@ -367,7 +367,8 @@ TEST_F(Variants, H7_ABrokenPasswordFileIsNotTakenOver) {
 }
 
 TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
-  policy_ = kSlow;
+  // Hundreds of milliseconds each: a handshake is quicker than that on a busy machine and in a sanitized build, too.
+  policy_ = {{128 * 1024, 8}, {8, 1}, {128 * 1024, 8}};
   ::unlink((folder_ + "/users").c_str());
   set("studio", "studio's password");
   options_.passwords.limits.user = {1000, 1ms};
@@ -378,7 +379,7 @@ TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
   const std::uint64_t before = studio.epoch();
   for (int i = 0; i < 30; ++i)
     start(settings_of("nobody", kPassword, "guess"));
-  ASSERT_TRUE(until([&] { return status()["passwords"]["waiting"] >= 25; })) << status().dump();
+  ASSERT_TRUE(until([&] { return status()["passwords"]["waiting"] >= 10; })) << status().dump();
   const auto begun = std::chrono::steady_clock::now();
   ASSERT_TRUE(server_->rekey("tv"));
   ASSERT_TRUE(until([&] { return studio.epoch() > before; }));
