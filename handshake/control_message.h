@@ -78,7 +78,22 @@ struct Announce {  // server -> sender: to be sent on black to the group as it i
   Bytes packet;
 };
 
-using ControlMessage = std::variant<GroupUpdate, GroupUpdateAck, Activate, ActivateAck, Retire, SlotRequest, SlotGrant,
-                                    StatusReport, Leave, Revoked, Keepalive, KeyPath, Announce>;
+// A further group on the same connection. Optional like the two above: a key server that does not know it says nothing.
+// The answer is a GroupUpdate with what SMKE would have carried, its state included, or GroupRefused.
+struct GroupJoin {  // member -> server
+  std::string group_id;
+};
+enum class Refusal : std::uint8_t { refused = 1, come_again = 2 };  // any other value is read as refused
+struct GroupRefused {                                               // server -> member
+  std::string group_id;
+  Refusal why = Refusal::refused;
+};
+
+using ControlMessage =
+    std::variant<GroupUpdate, GroupUpdateAck, Activate, ActivateAck, Retire, SlotRequest, SlotGrant, StatusReport,
+                 Leave, Revoked, Keepalive, KeyPath, Announce, GroupJoin, GroupRefused>;
+
+// The group a message is about; nullptr: the connection itself (Keepalive).
+const std::string* group_of(const ControlMessage& message);
 
 }  // namespace sealcast::handshake

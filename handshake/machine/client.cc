@@ -1,5 +1,7 @@
 // The client's end: a multicast member, or a standard client. Order and keys are machine.cc's business.
 #include <algorithm>
+#include <set>
+#include <string>
 
 #include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
@@ -44,6 +46,7 @@ class Client final : public Machine {
   Outcome<SensitiveBytes> make_message(Message message) override;
   void fill(Established& established) override;
   Outcome<void> check_control(const ControlMessage& message) const override;
+  void control_sent(const ControlMessage& message) override;
 
   Outcome<void> check_configuration() const;
   Outcome<SensitiveBytes> make_client_hello();
@@ -74,6 +77,7 @@ class Client final : public Machine {
   std::optional<SignatureScheme> scheme_;  // of our CertificateVerify
   std::optional<GroupKeying> keying_;
   CipherSuite established_suite_{};
+  std::set<std::string> asked_for_;  // further groups, by GroupJoin
 };
 
 Outcome<void> Client::read_message(Message message, ByteView body) {
@@ -358,7 +362,7 @@ Outcome<void> Client::check_names(const std::string& key_server_id, const std::s
   if (key_server_id != wish.key_server_id)
     return refuse(Reason::wrong_key_server,
                   "expected key server \"" + wish.key_server_id + "\", got \"" + key_server_id + "\"");
-  if (group_id != wish.group_id)
+  if (group_id != wish.group_id && !asked_for_.count(group_id))
     return refuse(Reason::wrong_group, "expected group \"" + wish.group_id + "\", got \"" + group_id + "\"");
   return {};
 }
@@ -381,8 +385,12 @@ void Client::fill(Established& established) {
 }
 
 Outcome<void> Client::check_control(const ControlMessage& message) const {
-  if (const auto* update = std::get_if<GroupUpdate>(&message)) return check_origin(update->keying, established_suite_);
-  return {};
+  const auto* update = std::get_if<GroupUpdate>(&message);
+  return update ? check_origin(update->keying, established_suite_) : Outcome<void>();
+}
+
+void Client::control_sent(const ControlMessage& message) {
+  if (const auto* join = std::get_if<GroupJoin>(&message)) asked_for_.insert(join->group_id);
 }
 
 }  // namespace

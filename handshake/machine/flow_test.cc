@@ -316,6 +316,31 @@ TEST(Control, FLAG3_GroupUpdateForAnotherGroupServerOrSuiteIsFatal) {
   }
 }
 
+TEST(Control, FLAG3_AFurtherGroupIsTakenOnlyIfItWasAskedForAndOfTheSameServerAndSuite) {
+  const std::vector<std::pair<std::optional<Reason>, std::function<void(GroupKeying&)>>> cases = {
+      {std::nullopt, [](GroupKeying& k) { k.group_id = "radio"; }},
+      {Reason::wrong_group, [](GroupKeying& k) { k.group_id = "data"; }},
+      {Reason::wrong_key_server, [](GroupKeying& k) { k.group_id = "radio", k.key_server_id = "other"; }},
+      {Reason::wrong_suite,
+       [](GroupKeying& k) {
+         k.group_id = "radio", k.policy.cipher_suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
+       }},
+  };
+  for (const auto& [reason, bend] : cases) {
+    World world;
+    Ends ends = run(world);
+    ASSERT_TRUE(ends.client->send(GroupJoin{"radio"}));
+    GroupUpdate update{clone(world.authority.keying)};
+    bend(update.keying);
+    ASSERT_TRUE(ends.server->send(ControlMessage(std::move(update))));
+    pump(*ends.client, *ends.server);
+    ASSERT_EQ(ends.client->failed(), reason.has_value());
+    if (reason) {
+      EXPECT_EQ(ends.client->failure()->reason, *reason);
+    }
+  }
+}
+
 TEST(Control, ControlMessagesNeedAMulticastConnectionAndDataAStandardOne) {
   World world;
   auto early = world.client();

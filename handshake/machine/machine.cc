@@ -307,6 +307,7 @@ Outcome<void> Machine::send(const ControlMessage& message) {
     return refuse(Reason::control_wrong_direction, std::string(name(type_of(message))) + " is not ours to send");
   auto bytes = encode(message);
   if (!bytes) return tl::unexpected<HandshakeError>(bytes.error());
+  control_sent(message);
   writer_.write(ContentType::application_data, *bytes, output_);
   return {};
 }

@@ -69,6 +69,8 @@ class Machine : public Endpoint {
   virtual void fill(Established& established) = 0;
   // A decoded control message from the other side; may refuse it.
   virtual Outcome<void> check_control(const ControlMessage& message) const = 0;
+  // A control message is about to leave.
+  virtual void control_sent(const ControlMessage&) {}
 
   // Sends as long as the next step is ours; at the end of the flow declares Established.
   Outcome<void> drive();

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <type_traits>
 
 #include "handshake/keytree/rekey_datagram.h"
 #include "handshake/messages/keying_codec.h"
@@ -72,6 +73,13 @@ void write(Writer& out, const KeyPath& message) {
 void write(Writer& out, const Announce& message) {
   out.string8(message.group_id);
   out.vector16(message.packet);
+}
+void write(Writer& out, const GroupJoin& message) {
+  out.string8(message.group_id);
+}
+void write(Writer& out, const GroupRefused& message) {
+  out.string8(message.group_id);
+  out.u8(static_cast<std::uint8_t>(message.why));
 }
 
 // ---- reading
@@ -152,6 +160,13 @@ ControlMessage read_announce(Reader& reader) {
   return message;
 }
 
+ControlMessage read_group_refused(Reader& reader) {
+  GroupRefused message;
+  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  if (reader.u8("why") == static_cast<std::uint8_t>(Refusal::come_again)) message.why = Refusal::come_again;
+  return message;
+}
+
 ControlMessage read_body(ControlType type, Reader& reader) {
   switch (type) {
     case ControlType::group_update:
@@ -180,6 +195,10 @@ ControlMessage read_body(ControlType type, Reader& reader) {
       return read_key_path(reader);
     case ControlType::announce:
       return read_announce(reader);
+    case ControlType::group_join:
+      return GroupJoin{reader.string8(1, kMaxIdLength, "group_id")};
+    case ControlType::group_refused:
+      return read_group_refused(reader);
   }
   reader.refuse(Reason::control_unknown_type, "type " + std::to_string(static_cast<int>(type)));
   return Keepalive{};
@@ -187,10 +206,10 @@ ControlMessage read_body(ControlType type, Reader& reader) {
 
 // In the order of the variant's alternatives.
 constexpr std::array kTypes = {
-    ControlType::group_update, ControlType::group_update_ack, ControlType::activate,   ControlType::activate_ack,
-    ControlType::retire,       ControlType::slot_request,     ControlType::slot_grant, ControlType::status_report,
-    ControlType::leave,        ControlType::revoked,          ControlType::keepalive,  ControlType::key_path,
-    ControlType::announce,
+    ControlType::group_update, ControlType::group_update_ack, ControlType::activate,      ControlType::activate_ack,
+    ControlType::retire,       ControlType::slot_request,     ControlType::slot_grant,    ControlType::status_report,
+    ControlType::leave,        ControlType::revoked,          ControlType::keepalive,     ControlType::key_path,
+    ControlType::announce,     ControlType::group_join,       ControlType::group_refused,
 };
 static_assert(kTypes.size() == std::variant_size_v<ControlMessage>);
 
@@ -199,6 +218,20 @@ bool known(std::uint8_t type) {
 }
 
 }  // namespace
+
+const std::string* group_of(const ControlMessage& message) {
+  return std::visit(
+      [](const auto& value) -> const std::string* {
+        using Kind = std::decay_t<decltype(value)>;
+        if constexpr (std::is_same_v<Kind, GroupUpdate>)
+          return &value.keying.group_id;
+        else if constexpr (std::is_same_v<Kind, Keepalive>)
+          return nullptr;
+        else
+          return &value.group_id;
+      },
+      message);
+}
 
 ControlType type_of(const ControlMessage& message) {
   return kTypes[message.index()];
@@ -232,6 +265,10 @@ std::string_view name(ControlType type) {
       return "KeyPath";
     case ControlType::announce:
       return "Announce";
+    case ControlType::group_join:
+      return "GroupJoin";
+    case ControlType::group_refused:
+      return "GroupRefused";
   }
   return "unknown control message";
 }
@@ -245,12 +282,14 @@ bool may_send(Side side, ControlType type) {
     case ControlType::revoked:
     case ControlType::key_path:
     case ControlType::announce:
+    case ControlType::group_refused:
       return side == Side::server;
     case ControlType::group_update_ack:
     case ControlType::activate_ack:
     case ControlType::slot_request:
     case ControlType::status_report:
     case ControlType::leave:
+    case ControlType::group_join:
       return side == Side::client;
     case ControlType::keepalive:
       return true;

@@ -24,6 +24,8 @@ enum class ControlType : std::uint8_t {
   keepalive = 11,
   key_path = 0x81,
   announce = 0x82,
+  group_join = 0x83,
+  group_refused = 0x84,
 };
 
 inline constexpr std::uint8_t kOptionalControl = 0x80;         // unknown types with this bit are ignored and counted

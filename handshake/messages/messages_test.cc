@@ -161,6 +161,8 @@ std::vector<Sample> samples() {
   control(Leave{"tv"}, {0});
   control(Revoked{"tv", "why"}, {0, 3});
   control(Keepalive{1}, {});
+  control(GroupJoin{"tv"}, {0});
+  control(GroupRefused{"tv", Refusal::come_again}, {0});
   return list;
 }
 
@@ -236,7 +238,7 @@ TEST(Parse1, VectorBounds) {
 
 TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
   for (int type = 0; type < 256; ++type) {
-    if ((type >= 1 && type <= 11) || type == 0x81 || type == 0x82) continue;
+    if ((type >= 1 && type <= 11) || (type >= 0x81 && type <= 0x84)) continue;
     const auto decoded = decode_control(static_cast<std::uint8_t>(type), Bytes{1, 2, 3});
     if ((type & 0x80) != 0) {
       ASSERT_TRUE(decoded) << type;
@@ -246,6 +248,27 @@ TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
       EXPECT_EQ(decoded.error().reason, Reason::control_unknown_type);
     }
   }
+}
+
+TEST(Control, GroupJoinAndItsRefusalAreOptionalAndReadBackTheSame) {
+  const auto join = encode(ControlMessage(GroupJoin{std::string(64, 'g')}));
+  ASSERT_TRUE(join);
+  EXPECT_EQ((*join)[0], 0x83);
+  const auto asked = decode_control(0x83, ByteView(*join).subspan(4));
+  ASSERT_TRUE(asked && *asked);
+  EXPECT_EQ(*group_of(**asked), std::string(64, 'g'));
+  EXPECT_FALSE(decode_control(0x83, Bytes{0})) << "no group";
+  for (const std::uint8_t why : {0, 1, 2, 3, 255}) {
+    const auto refused = decode_control(0x84, Bytes{2, 't', 'v', why});
+    ASSERT_TRUE(refused && *refused);
+    EXPECT_EQ(std::get<GroupRefused>(**refused).why, why == 2 ? Refusal::come_again : Refusal::refused);
+  }
+  EXPECT_TRUE(may_send(Side::client, ControlType::group_join));
+  EXPECT_FALSE(may_send(Side::server, ControlType::group_join));
+  EXPECT_TRUE(may_send(Side::server, ControlType::group_refused));
+  EXPECT_FALSE(may_send(Side::client, ControlType::group_refused));
+  EXPECT_EQ(group_of(Keepalive{1}), nullptr);
+  EXPECT_EQ(*group_of(GroupUpdate{sample_keying()}), sample_keying().group_id);
 }
 
 TEST(Control, KeyPathAndAnnounceAreOptionalAndReadBackTheSame) {

@@ -122,9 +122,9 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       canonical(body, decode_client_auth_response);
       break;
     default:
-      // 128 + control type, the high bit of the type itself in 192 and up
+      // 128 + a control type below 64, 192 + an optional one's lower bits
       if (data[0] >= 128) {
-        const auto type = static_cast<std::uint8_t>(data[0] - 128);
+        const auto type = static_cast<std::uint8_t>(data[0] < 192 ? data[0] - 128 : data[0] - 192 + kOptionalControl);
         const auto message = decode_control(type, body);
         if (message && *message) require(type_of(**message) == ControlType{type} && encode(**message).has_value());
       }

@@ -147,10 +147,15 @@ int main(int argc, char** argv) {
   all.emplace_back(Leave{"tv"});
   all.emplace_back(Revoked{"tv", "why"});
   all.emplace_back(Keepalive{7});
+  all.emplace_back(Announce{"tv", Bytes(40, 7)});
+  all.emplace_back(GroupJoin{"radio"});
+  all.emplace_back(GroupRefused{"radio", Refusal::come_again});
   for (const ControlMessage& message : all) {
     const auto bytes = encode(message);
+    const int type = static_cast<int>(type_of(message));
     save_message("Control_" + std::string(name(type_of(message))),
-                 static_cast<std::uint8_t>(128 + static_cast<int>(type_of(message))), ByteView(*bytes).subspan(4));
+                 static_cast<std::uint8_t>(type < kOptionalControl ? 128 + type : 192 + type - kOptionalControl),
+                 ByteView(*bytes).subspan(4));
   }
   keytree();
   for (std::uint8_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
