@@ -55,6 +55,11 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   }
 }
 
+const PeerIdentity* GroupState::identity_of(const MemberLink& link) const {
+  const auto found = by_link_.find(&link);
+  return found == by_link_.end() ? nullptr : &found->second->identity;
+}
+
 void GroupState::catch_up(Member& member, const Given& given, Moment now) {
   Epoch* active = in_phase(Phase::active);
   if (config_.rekey_on_join && active && given.epoch > active->number) active = nullptr;  // from before it came

@@ -175,6 +175,11 @@ class GroupState {
   // The last shutting out, none since the start of this process: empty.
   std::optional<Exclusion> exclusion(Moment now) const;
 
+  // Whether the member may have the group's epochs as far as its identity goes; the text is for the log.
+  Result<void> may_join(const handshake::PeerIdentity& member, Moment now) const { return stands(member, now); }
+  // Of a member's connection; nullptr: it is none. Good until the group is called again.
+  const handshake::PeerIdentity* identity_of(const MemberLink& link) const;
+
   // For SMKE: authorises, begins the group's first epoch if there is none, burns slots durably. An error means that
   // nothing was given; its text is for the log.
   Result<handshake::GroupKeying> issue(const handshake::PeerIdentity& member, const std::string& address, Moment now);

@@ -22,9 +22,8 @@ using namespace std::chrono_literals;
 
 constexpr auto linger_for = 1s;  // for a goodbye or an alert to leave
 constexpr auto longest_wait_for_slots = 3s;
-constexpr int reads_in_a_row = 4;              // then the other connections have their turn
-constexpr int kernel_send_buffer = 64 * 1024;  // bytes a member may leave untaken in the kernel (H13)
-constexpr auto control_interval = 20ms;        // one control message of a member in that time, beside its burst (H13)
+constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
+constexpr int kernel_send_buffer = 64 * 1024;      // bytes a member may leave untaken in the kernel (H13)
 constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone
 
 // The kernel finds out by itself that a peer has vanished: unacknowledged keepalives end the connection.
@@ -63,7 +62,8 @@ void Session::start(config::Carriage carriage) {
 }
 
 void Session::detach() {
-  in_group_ = false;
+  groups_.clear();
+  asked_further_.clear();
   host_ = nullptr;
   const bool unread = std::exchange(checking_, nullptr) != nullptr;
   if (phase_ == State::handshaking || phase_ == State::joined) linger();
@@ -129,7 +129,7 @@ void Session::consume(ByteView bytes) {
   if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
     if (phase_ == State::joined) {
       audit_warning("connection_failed address=" + address_ + " why=" + escaped(received.error().message()));
-      leave_group();
+      leave_groups();
       return linger();
     }
     if (carriage_ == config::Carriage::tls && isakmp::is_cookie_request(bytes)) {
@@ -143,7 +143,7 @@ void Session::consume(ByteView bytes) {
 
 void Session::refused(const handshake::HandshakeError& error) {
   failed(std::string(handshake::name(error.reason)), error.message());
-  leave_group();
+  leave_groups();
   linger();  // the alert is among the output
 }
 
@@ -165,31 +165,15 @@ void Session::handle_events() {
         continue;  // that it came is all there is to it
       }
       host_->notice_resume();
-      GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
-      if (!group) continue;
-      const auto handled = group->receive(*this, control->message, host_->now());
-      if (!handled) in_group_ = false;
-      host_->group_changed(*group);
-      if (!handled) linger();
+      take_control(control->message);
     } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
       if (phase_ == State::handshaking) failed("disconnected", "close_notify came first");
-      leave_group();
+      leave_groups();
       linger();
     }
     // Application data of a standard client is nothing we wait for.
   }
   answer();
-}
-
-// A member needs few messages; one that sends thousands keeps the others waiting.
-bool Session::within_budget() {
-  const auto now = host_->now().steady;
-  control_used_ = std::max(control_used_, now) + control_interval;
-  if (control_used_ - now <= host_->control_burst()) return true;
-  audit_warning("connection_closed address=" + address_ + " why=\"too many control messages\"");
-  leave_group();
-  linger();
-  return false;
 }
 
 void Session::established(handshake::Established& event) {
@@ -202,9 +186,8 @@ void Session::established(handshake::Established& event) {
   GroupState* group = host_->find_group_state(group_id_);
   if (!group || event.group_id != group_id_) return lost("established without a group");  // can't be; deny by default
   phase_ = State::joined;
-  in_group_ = true;
-  const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
-  wait_for(every, &Session::keepalive);
+  groups_.insert(group_id_);
+  wait_for(keepalive_interval(), &Session::keepalive);
   group->join(*this, stamped(event.peer, stamp_), address_, given_, host_->now());
   host_->group_changed(*group);
 }
@@ -265,7 +248,8 @@ std::optional<handshake::GroupFlow> Session::find_group(const std::string& group
   const GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return std::nullopt;
   asked_for_ = group_id;
-  return group->config().flow;
+  flow_ = group->config().flow;
+  return flow_;
 }
 
 Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const handshake::PeerIdentity& member) {
@@ -297,16 +281,20 @@ void Session::deliver(const handshake::ControlMessage& message) {
 }
 
 void Session::dismiss(const std::string& why) {
-  in_group_ = false;
   if (phase_ != State::joined) return;
   audit("connection_closed address=" + address_ + " why=" + escaped(why));
   linger();
+  // Called from inside a group, which has forgotten it: the others are left in a turn of their own (H11).
+  if (groups_.size() > 1)
+    asio::post(socket_.get_executor(), [self = shared_from_this()] { self->leave_groups(); });
+  else
+    groups_.clear();
 }
 
 void Session::flush() {
   const Bytes fresh = endpoint_->take_output();
   out_.insert(out_.end(), fresh.begin(), fresh.end());
-  if (host_ && phase_ != State::closing && out_.size() > host_->max_output_bytes()) return doom();
+  if (host_ && phase_ != State::closing && out_.size() > most_output()) return doom();
   write();
 }
 
@@ -356,15 +344,13 @@ void Session::wait_for(std::chrono::milliseconds delay, void (Session::*then)())
 void Session::handshake_overdue() {
   if (phase_ != State::handshaking) return;
   failed("handshake_timeout", heard_ ? "the handshake was not complete in time" : "nothing came in time");
-  leave_group();
+  leave_groups();
   end();
 }
 
 void Session::keepalive() {
-  const GroupState* group = in_group_ ? host_->find_group_state(group_id_) : nullptr;
-  if (!group) return;
-  const auto every = std::min(std::chrono::milliseconds(group->shortest_lease()) / 4, host_->longest_keepalive());
-  wait_for(every, &Session::keepalive);
+  if (groups_.empty() || !host_) return;
+  wait_for(keepalive_interval(), &Session::keepalive);
   if (host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
 }
 
@@ -376,7 +362,7 @@ void Session::answer() {
 void Session::overflow() {
   audit_warning("connection_closed address=" + address_ + " why=\"it takes no data: " + std::to_string(out_.size()) +
                 " bytes wait\"");
-  leave_group();
+  leave_groups();
   end();
 }
 
@@ -390,14 +376,15 @@ void Session::failed(const std::string& reason, const std::string& detail) {
 
 void Session::lost(const std::string& detail) {
   if (phase_ == State::handshaking && host_) failed("disconnected", detail);
-  leave_group();
+  leave_groups();
   end();
 }
 
-void Session::leave_group() {
-  if (!in_group_ || !host_) return;
-  in_group_ = false;
-  if (GroupState* group = host_->find_group_state(group_id_)) {
+void Session::leave_groups() {
+  asked_further_.clear();
+  for (const std::string& id : std::exchange(groups_, {})) {
+    GroupState* group = host_ ? host_->find_group_state(id) : nullptr;
+    if (!group) continue;
     group->leave(*this, host_->now());
     host_->group_changed(*group);
   }

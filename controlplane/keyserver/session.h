@@ -6,7 +6,9 @@
 #include <asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "controlplane/keyserver/carriage.h"
 #include "controlplane/keyserver/group_state.h"
@@ -98,8 +100,17 @@ class Session final : public std::enable_shared_from_this<Session>,
   void overflow();
   void failed(const std::string& reason, const std::string& detail);
   void lost(const std::string& detail);
-  void leave_group();
+  void leave_groups();
   void linger();
+  // session_groups.cc: further groups on this connection (GroupJoin)
+  void take_control(const handshake::ControlMessage& message);
+  void ask(const std::string& group_id);
+  void go_on_joining();
+  void join_next();
+  void join_further(const std::string& group_id);
+  std::chrono::milliseconds keepalive_interval() const;
+  std::size_t most_output() const;
+  void give_up(const std::string& why);
   void end();
 
   asio::ip::tcp::socket socket_;
@@ -117,9 +128,13 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::string stamp_;                               // of the password that was right
   std::string asked_for_;                           // the group of the ClientHello
   SteadyTime slots_by_{};                           // until then it waits for slots of it
-  std::string group_id_;                            // set by issue()
+  std::string group_id_;                            // of the handshake; set by issue()
+  handshake::GroupFlow flow_;                       // likewise
   Given given_;
-  bool in_group_ = false;
+  std::set<std::string> groups_;            // that it is in; one at least while it is joined
+  std::vector<std::string> asked_further_;  // further ones that it asked for, the oldest first
+  bool joining_ = false;                    // a turn for the first of them is on its way
+  bool further_groups_ = false;             // it has asked for one, ever
   bool writing_ = false;
   bool sent_eof_ = false;
   bool doomed_ = false;  // too much output waits; overflow() is on its way
