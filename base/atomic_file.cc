@@ -1,14 +1,21 @@
 #include "base/atomic_file.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <memory>
+#include <string_view>
+
+#include "base/descriptor.h"
 
 namespace sealcast {
 namespace {
@@ -32,17 +39,70 @@ Result<void> write_and_flush(int fd, ByteView content, mode_t mode, const std::s
   return {};
 }
 
+constexpr std::string_view ending = ".tmp";
+constexpr std::size_t random_bytes = 8;
+constexpr int most_tries = 8;
+
+bool is_temporary_of(std::string_view name, std::string_view file) {
+  if (name.size() != file.size() + 1 + 2 * random_bytes + ending.size()) return false;
+  if (!name.starts_with(file) || name[file.size()] != '.' || !name.ends_with(ending)) return false;
+  const auto digits = name.substr(file.size() + 1, 2 * random_bytes);
+  return std::all_of(digits.begin(), digits.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
+}
+
+bool lock(int fd, int how) {
+  int rc = 0;
+  do {
+    rc = ::flock(fd, how);
+  } while (rc != 0 && errno == EINTR);
+  return rc == 0;
+}
+
+// Made beside path and locked, so that it is told from one whose writer was killed; temporary: its name.
+Result<Descriptor> open_temporary(const std::string& path, mode_t mode, std::string& temporary) {
+  for (int i = 0; i < most_tries; ++i) {
+    std::array<std::uint8_t, random_bytes> random{};
+    if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
+      return fail(path + ": getrandom: " + std::strerror(errno));
+    temporary = path + "." + to_hex(random) + std::string(ending);
+    Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0600));
+    if (file.get() < 0) return fail(temporary + ": cannot create: " + std::strerror(errno));
+    struct stat status {};
+    // Without locks (some network file systems) it is written all the same; nobody takes it for stale there either.
+    if (!lock(file.get(), LOCK_EX) || (::fstat(file.get(), &status) == 0 && status.st_nlink != 0)) return file;
+    // Somebody cleaned up between the two calls.
+  }
+  return fail(path + ": its temporary file is removed again and again");
+}
+
 }  // namespace
 
+std::size_t remove_stale_temporaries(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::string file = slash == std::string::npos ? path : path.substr(slash + 1);
+  const std::unique_ptr<DIR, int (*)(DIR*)> folder(::opendir(folder_of(path).c_str()), &::closedir);
+  if (!folder || file.empty()) return 0;
+  const int at = ::dirfd(folder.get());
+  std::size_t removed = 0;
+  while (const dirent* entry = ::readdir(folder.get())) {
+    if (!is_temporary_of(entry->d_name, file)) continue;
+    const Descriptor found(::openat(at, entry->d_name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+    struct stat status {};
+    if (found.get() < 0 || ::fstat(found.get(), &status) != 0) continue;
+    if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) continue;
+    if (!lock(found.get(), LOCK_EX | LOCK_NB)) continue;  // it is being written
+    // Moved to its place meanwhile, it is not to be found under this name any more.
+    if (::unlinkat(at, entry->d_name, 0) == 0) ++removed;
+  }
+  return removed;
+}
+
 Result<void> write_file_atomically(const std::string& path, ByteView content, mode_t mode, IfExists if_exists) {
-  std::array<std::uint8_t, 8> random{};
-  if (::getrandom(random.data(), random.size(), 0) != static_cast<ssize_t>(random.size()))
-    return fail(path + ": getrandom: " + std::strerror(errno));
-  const std::string temporary = path + "." + to_hex(random) + ".tmp";
-  const int fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0600);
-  if (fd < 0) return fail(temporary + ": cannot create: " + std::strerror(errno));
-  Result<void> written = write_and_flush(fd, content, mode, temporary);
-  ::close(fd);
+  std::string temporary;
+  const auto file = open_temporary(path, mode, temporary);
+  if (!file) return tl::unexpected(file.error());
+  Result<void> written = write_and_flush(file->get(), content, mode, temporary);
   if (written) {
     const unsigned flags = if_exists == IfExists::refuse ? RENAME_NOREPLACE : 0u;
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), flags) != 0) {

@@ -53,6 +53,7 @@ Result<std::string> read_file(const std::string& path) {
 }  // namespace
 
 Result<Memory> Memory::load(const std::string& path) {
+  remove_stale_temporaries(path);
   const auto text = read_file(path);
   if (!text) return tl::unexpected(text.error());
   Memory memory;

@@ -674,6 +674,13 @@ TEST_F(Files, H14_PrivateKeysReadableByOthersAreRefused) {
   const auto open = read_private_key(write("open.key", "KEY", 0640));
   ASSERT_FALSE(open.has_value());
   EXPECT_THAT(open.error().message, AllOf(HasSubstr("chmod 600"), HasSubstr("open.key")));
+  if (geteuid() == 0) {  // nobody else can give a file away
+    const std::string foreign = write("foreign.key", "KEY");
+    ASSERT_EQ(chown(foreign.c_str(), 12345, 12345), 0);
+    EXPECT_EQ(
+        read_private_key(foreign).error().message,
+        "expected the private key " + foreign + " to belong to this user or to root, got user id 12345; run: chown");
+  }
   EXPECT_THAT(read_pem(folder_ + "/none", "certificate").error().message,
               AllOf(HasSubstr("the certificate"), HasSubstr("No such file")));
 }

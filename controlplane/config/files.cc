@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/descriptor.h"
+#include "base/file_owner.h"
 #include "controlplane/config/table_reader.h"
 #include "controlplane/passwords/password_file.h"
 
@@ -109,6 +110,9 @@ Result<SecretBytes> read_private_key(const std::string& path) {
   struct stat status {};
   if (file.get() >= 0 && fstat(file.get(), &status) == 0 && (status.st_mode & 077) != 0)
     return fail("expected the private key " + path + " to be readable by its owner alone; run: chmod 600 " + path);
+  if (file.get() >= 0 && !good_owner(status.st_uid))
+    return fail("expected the private key " + path + " to belong to this user or to root, got user id " +
+                std::to_string(status.st_uid) + "; run: chown");
   auto key = read_all<SecretBytes>(file);
   if (!key) return fail("can't read the private key " + path + ": " + key.error().message);
   return key;
@@ -136,7 +140,7 @@ Result<SecretBytes> read_secret_line(const PasswordSource& source, const std::st
   // The service manager lets this user in by an access list, which shows as a group's right; its folder keeps others
   // out.
   if ((status.st_mode & (credential ? 007 : 077)) != 0) return problem("others may access it; run: chmod 600 " + path);
-  if (status.st_uid != geteuid() && status.st_uid != 0)
+  if (!good_owner(status.st_uid))
     return problem("expected it to belong to this user or to root, got user id " + std::to_string(status.st_uid));
   const auto line = read_all<SecretBytes>(file);
   if (!line) return problem("can't read it: " + line.error().message);

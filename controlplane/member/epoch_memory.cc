@@ -107,6 +107,7 @@ Result<std::size_t> append(const std::string& path, const std::string& line, std
 }  // namespace
 
 Result<EpochMemory> EpochMemory::load(const std::string& path) {
+  remove_stale_temporaries(path);
   EpochMemory memory;
   memory.path_ = path;
   const auto content = read_if_there(path);

@@ -16,6 +16,7 @@
 
 #include "base/atomic_file.h"
 #include "base/descriptor.h"
+#include "base/file_owner.h"
 
 namespace sealcast::passwords {
 namespace {
@@ -94,6 +95,9 @@ Result<std::string> read_private_file(const std::string& path) {
   if (!S_ISREG(status.st_mode)) return problem("expected a regular file for passwords");
   if ((status.st_mode & 077) != 0)
     return problem("others may access this password file; expected mode 0600: chmod 600");
+  if (!good_owner(status.st_uid))
+    return problem("expected this password file to belong to this user or to root, got user id " +
+                   std::to_string(status.st_uid) + ": chown");
   std::string text;
   std::array<char, 16384> part{};
   for (;;) {
@@ -274,6 +278,7 @@ Result<void> update(const std::string& path, const HashPolicy& policy,
   while (::flock(lock.get(), LOCK_EX) != 0)
     if (errno != EINTR) return fail(folder + ": flock: " + std::strerror(errno));
 
+  remove_stale_temporaries(path);
   const bool missing = ::access(path.c_str(), F_OK) != 0 && errno == ENOENT;
   auto file = missing ? PasswordFile::parse("", path, policy) : PasswordFile::load(path, policy);
   if (!file) return tl::unexpected(file.error());

@@ -256,6 +256,12 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
   EXPECT_EQ(open_to_others.error().message,
             path + ": others may access this password file; expected mode 0600: chmod 600");
   EXPECT_FALSE(add("carl").has_value()) << "nor is it silently replaced";
+  if (::geteuid() != 0) return;  // nobody else can give a file away
+  ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
+  ASSERT_EQ(::chown(path.c_str(), 12345, 12345), 0);
+  EXPECT_EQ(PasswordFile::load(path, kCheap).error().message,
+            path + ": expected this password file to belong to this user or to root, got user id 12345: chown");
+  EXPECT_FALSE(add("carl").has_value()) << "nor does it change its owner silently";
 }
 
 TEST(PasswordFile, H7_WhatIsNoReadableFileIsOneClearLine) {

@@ -120,6 +120,8 @@ Result<void> check_free(const FolderOptions& options, const Paths& paths) {
 Result<void> write_pair(const FolderOptions& options, const Paths& paths, const std::string& certificate_pem,
                         const SecretBytes& key_pem, Made& made) {
   const IfExists rule = options.force ? IfExists::replace : IfExists::refuse;
+  remove_stale_temporaries(paths.key);
+  remove_stale_temporaries(paths.certificate);
   if (const auto done = write_file_atomically(paths.key, key_pem.view(), 0600, rule); !done) return done;
   made.files.push_back(paths.key);
   if (const auto done = write_file_atomically(paths.certificate, as_bytes(certificate_pem), 0644, rule); !done)
