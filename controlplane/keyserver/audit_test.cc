@@ -151,6 +151,35 @@ TEST_F(Trail, KeepsSoManyAndNoMore) {
   EXPECT_EQ(all["events"][0]["fields"]["epoch"], "15");
 }
 
+// A member that connects again and again must not wipe out who was revoked and by whom.
+TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
+  options_.most_events = 20;
+  open();
+  audit("operator_command command=revoke member=\"attic\" uid=1000");
+  audit("revoked member=\"attic\" group=*");
+  for (int round = 0; round < 5; ++round) {
+    for (int i = 0; i < 30; ++i)
+      audit("member_joined group=\"tv\" member=\"home\" n=" + std::to_string(round * 30 + i));
+    find();
+    if (round == 2) open();  // counted anew
+  }
+  const json all = find();
+  ASSERT_EQ(all["events"].size(), 20u);
+  EXPECT_EQ(all["events"][0]["event"], "operator_command");
+  EXPECT_EQ(all["events"][1]["event"], "revoked");
+  EXPECT_EQ(all["events"][2]["fields"]["n"], "132");
+  // Nor the other way round: they have a quarter to themselves, and no more when the rest is needed.
+  for (int i = 0; i < 12; ++i)
+    audit("revoked member=\"m" + std::to_string(i) + "\" group=*");
+  find();
+  for (int i = 0; i < 30; ++i)
+    audit("member_left group=\"tv\" member=\"home\"");
+  EXPECT_EQ(find()["events"].size(), 20u);
+  const json decided = find({.event = "revoked"});
+  ASSERT_EQ(decided["events"].size(), 5u);
+  EXPECT_EQ(decided["events"][4]["fields"]["member"], "m11");
+}
+
 TEST_F(Trail, WhatDidNotFitIsCounted) {
   options_.most_queued = 5;
   options_.flush_every = 1h;

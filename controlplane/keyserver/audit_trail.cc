@@ -13,7 +13,9 @@
 #include <deque>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <string_view>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "controlplane/keyserver/audit.h"
@@ -44,6 +46,16 @@ CREATE INDEX events_by_event ON events (event);
 CREATE INDEX events_by_group ON events (group_id);
 CREATE INDEX events_by_member ON events (member);
 )sql";
+
+// What nobody who merely connects, joins and leaves can cause: it is not pushed out by what they can (H13).
+constexpr std::string_view decisions =
+    "('started', 'stopped', 'reloaded', 'crl_read', 'crl_refused', 'operator_command', 'revoked', 'reinstated', "
+    "'revocation_complete', 'member_revoked', 'holder_shut_out', 'rekey_failed', 'retire_failed', 'epoch_expired', "
+    "'audit_lost')";
+
+bool is_decision(const std::string& line) {
+  return decisions.find("'" + parse_audit_line(line).event + "'") != std::string_view::npos;
+}
 
 std::int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
@@ -83,7 +95,42 @@ struct Said {
   std::string line;
 };
 
-Result<void> write_all(const Database& database, const std::deque<Said>& batch, std::uint64_t most_events) {
+Result<void> prune(const Database& database, const std::string& which, std::int64_t count) {
+  if (count <= 0) return {};
+  const std::string sql =
+      "DELETE FROM events WHERE id IN (SELECT id FROM events WHERE event " + which + " ORDER BY id LIMIT ?)";
+  return Statement(database, sql.c_str()).bind(count).finish();
+}
+
+// How many lines the file has.
+struct Kept {
+  std::int64_t all = 0, decisions = 0;
+};
+
+Result<Kept> count(const Database& database) {
+  const auto all = pragma(database, "SELECT count(*) FROM events");
+  const auto few = pragma(database, ("SELECT count(*) FROM events WHERE event IN " + std::string(decisions)).c_str());
+  if (!all || !few) return tl::unexpected((!all ? all : few).error());
+  return Kept{*all, *few};
+}
+
+// kept: counted before, then after.
+Result<void> prune_all(const Database& database, Kept& kept, std::uint64_t most_events) {
+  const auto most = static_cast<std::int64_t>(most_events);
+  const std::int64_t too_many = kept.all - most;
+  if (too_many <= 0) return {};
+  const std::int64_t old_decisions = std::clamp<std::int64_t>(kept.decisions - most / 4, 0, too_many);
+  const std::string in = " IN " + std::string(decisions);
+  const std::int64_t rest = std::min(too_many - old_decisions, kept.all - kept.decisions);
+  if (auto done = prune(database, in, too_many - rest); !done) return done;
+  kept = {most, kept.decisions - (too_many - rest)};
+  return prune(database, "NOT" + in, rest);
+}
+
+// kept: empty, until it has been counted once.
+Result<void> write_all(const Database& database, const std::deque<Said>& batch, std::uint64_t most_events,
+                       std::optional<Kept>& known) {
+  const std::optional<Kept> before = std::exchange(known, std::nullopt);  // after an error it is counted anew
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
   for (const Said& said : batch) {
@@ -102,11 +149,17 @@ Result<void> write_all(const Database& database, const std::deque<Said>& batch, 
                           .finish();
     if (!done) return done;
   }
-  const auto pruned = Statement(database, "DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?")
-                          .bind(static_cast<std::int64_t>(most_events))
-                          .finish();
-  if (!pruned) return pruned;
-  return transaction->commit();
+  auto kept = before ? Result<Kept>(*before) : count(database);
+  if (!kept) return tl::unexpected(kept.error());
+  if (before) {
+    kept->all += static_cast<std::int64_t>(batch.size());
+    kept->decisions += static_cast<std::int64_t>(
+        std::count_if(batch.begin(), batch.end(), [](const Said& said) { return is_decision(said.line); }));
+  }
+  if (const auto pruned = prune_all(database, *kept, most_events); !pruned) return pruned;
+  if (auto done = transaction->commit(); !done) return done;
+  known = *kept;
+  return {};
 }
 
 }  // namespace
@@ -124,6 +177,7 @@ struct AuditTrail::Impl {
   bool stopping = false;
   std::chrono::steady_clock::time_point complain_next{};
   std::thread thread;
+  std::optional<Kept> kept;  // the thread's
 
   Result<void> open();
   void take(AuditLevel level, const std::string& line);
@@ -174,7 +228,7 @@ void AuditTrail::Impl::run() {
       waiting.push_back({unix_ms(), AuditLevel::error, "audit_lost count=" + std::to_string(std::exchange(lost, 0))});
     std::deque<Said> batch = std::exchange(waiting, {});
     lock.unlock();
-    const auto done = batch.empty() ? Result<void>() : write_all(writing, batch, options.most_events);
+    const auto done = batch.empty() ? Result<void>() : write_all(writing, batch, options.most_events, kept);
     if (!done && std::chrono::steady_clock::now() >= complain_next) {
       complain_next = std::chrono::steady_clock::now() + complain_every;
       spdlog::error("{}", done.error().message);

@@ -23,8 +23,10 @@ struct AuditQuery {
 class AuditTrail {
  public:
   struct Options {
-    std::string path;                     // made with mode 0600
-    std::uint64_t most_events = 200'000;  // then the oldest go
+    std::string path;  // made with mode 0600
+    // Then the oldest go: first of what members can cause as often as they like, and of what only operators and
+    // certificates decide (a revocation above all) where that is more than a quarter.
+    std::uint64_t most_events = 200'000;
     std::chrono::milliseconds flush_every{1000};
     std::size_t most_queued = 65'536;  // lines that wait to be written; further ones are lost and counted
   };
