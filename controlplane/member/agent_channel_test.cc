@@ -345,6 +345,25 @@ TEST_F(ThreeWorkers, H9_EveryWorkerGetsASlotOfItsOwn) {
   ASSERT_TRUE(until([&] { return log_->str().find("H9") != std::string::npos; }));
 }
 
+// Otherwise it sends nothing for the rest of the epoch, though the slots were used up for a moment only.
+TEST_F(ThreeWorkers, H9_RefusedSlotsAreAskedForAgainUntilEveryWorkerHasOne) {
+  const auto asked = [&] { return server_->all<handshake::SlotRequest>().size(); };
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_TRUE(until([&] { return asked() == 1; }));
+  pass(200ms);
+  EXPECT_EQ(asked(), 1u) << "while the answer is awaited, nothing is asked twice";
+  server_->say(handshake::SlotGrant{"tv", epoch_, 0, 0, 3});
+  ASSERT_TRUE(until([&] { return asked() == 2; }));
+  EXPECT_EQ(server_->all<handshake::SlotRequest>()[1].epoch, epoch_);
+  EXPECT_EQ(server_->all<handshake::SlotRequest>()[1].count, 3);
+  server_->say(handshake::SlotGrant{"tv", epoch_, 10, 3, 13});
+  ASSERT_TRUE(until([&] { return plane_.find(epoch_)->outbound.size() == 3; }));
+  pass(200ms);
+  EXPECT_EQ(asked(), 2u);
+}
+
 TEST_F(ThreeWorkers, ARefusedSlotRequestIsSaid) {
   serve();
   start();

@@ -283,6 +283,9 @@ void GroupMember::poll(SteadyTime time) {
   if (status_.state == MemberState::joined && time >= report_at_) {
     report_at_ = time + timing().status_report;
     if (const auto active = epochs_.active()) report(active->epoch);
+    // What was used up may be there again: a key server of a cluster claims more, or another quota holds.
+    for (const std::uint64_t epoch : epochs_.refused_slots())
+      ask_for_slots(epoch, {0, around_.data_plane.workers()});
   }
 }
 

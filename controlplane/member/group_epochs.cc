@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <new>
+#include <utility>
 
 namespace sealcast::member {
 
@@ -149,13 +150,22 @@ Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t 
   const auto found = epochs_.find(number);
   if (found == epochs_.end()) return fail(fmt::format("SlotGrant: epoch {} is not held", number));
   Epoch& epoch = found->second;
-  if (count < plane_.workers())  // fewer than asked for: keep the slots there are
+  if (count < plane_.workers()) {  // fewer than asked for: keep the slots there are
+    epoch.refused = true;
     return Own{static_cast<std::uint32_t>(epoch.own.size()), 0};
+  }
   auto own = take_own(epoch, first_slot, count);
   if (!own) return tl::unexpected(own.error());
   if (auto done = plane_.replace_outbound(group_.id, number, std::move(*own)); !done)
     return tl::unexpected(done.error());
   return own_of(epoch, count);
+}
+
+std::vector<std::uint64_t> GroupEpochs::refused_slots() {
+  std::vector<std::uint64_t> out;
+  for (auto& [number, epoch] : epochs_)
+    if (std::exchange(epoch.refused, false) && epoch.own.empty() && !epoch.retire_at) out.push_back(number);
+  return out;
 }
 
 Result<bool> GroupEpochs::activate(std::uint64_t number, SteadyTime now) {

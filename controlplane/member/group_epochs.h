@@ -41,6 +41,9 @@ class GroupEpochs {
                     const handshake::EpochId& epoch_id, SteadyTime now);
   // A SlotGrant for a held epoch: only new slots are ever used, the old ones are left for good.
   Result<Own> grant(std::uint64_t epoch, std::uint32_t first_slot, std::uint32_t count, SteadyTime now);
+  // Epochs in which the key server granted fewer slots than one a worker, so that nothing can be sent: what to ask for
+  // again, in each. Named once for every refusal.
+  std::vector<std::uint64_t> refused_slots();
   // Senders switch. False: it was active already. Fails for an epoch that is not held or below the active one.
   Result<bool> activate(std::uint64_t epoch, SteadyTime now);
   Result<void> retire(std::uint64_t epoch);
@@ -96,6 +99,7 @@ class GroupEpochs {
     std::uint32_t derived_end = 0;   // every slot below it is taken
     std::map<std::uint32_t, std::uint64_t> floors;
     SteadyTime next_look{};  // at the statistics
+    bool refused = false;    // fewer slots were granted than asked for, and they were not asked for again
 
     std::uint32_t capacity() const { return 1u << policy.spi_slot_bits; }
   };
