@@ -134,6 +134,9 @@ class GroupAuthority {
   // An error refuses the member (access_denied); its text is for our log only. The keying must pass check_keying()
   // (messages/keying_codec.h): spi_prefix >= 256 with spi_slot_bits zero bits at its end, 1-64 valid selectors, …
   virtual Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) = 0;
+  // After issue() has failed: whether that was no judgement on the member, so that it is told to come again
+  // (internal_error, group_unavailable) instead of being refused.
+  virtual bool may_come_again() const { return false; }
 };
 
 // ---------------------------------------------------------------- client

@@ -104,6 +104,8 @@ constexpr auto kReasons = std::to_array<ReasonEntry>({
      "server_verify_data of SMKE or ClientAuthRequest does not verify (H3)"},
     {Reason::group_refused, Alert::access_denied, "group_refused",
      "no such group here, or this member may not join it"},
+    {Reason::group_unavailable, Alert::internal_error, "group_unavailable",
+     "this member may join the group, but it can be given nothing at the moment: it may come again soon"},
     {Reason::wrong_key_server, Alert::illegal_parameter, "wrong_key_server",
      "the keying comes from another key server than configured"},
     {Reason::wrong_group, Alert::illegal_parameter, "wrong_group", "the keying is for another group than asked for"},

@@ -101,6 +101,7 @@ enum class Reason : std::uint8_t {
   server_verify_data_invalid,
   // the group's keying (SMKE, GroupUpdate)
   group_refused,
+  group_unavailable,
   wrong_key_server,
   wrong_group,
   wrong_suite,

@@ -2,8 +2,10 @@
 #include <gmock/gmock.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstring>
 #include <sstream>
 
@@ -149,6 +151,26 @@ TEST_F(KeyServerPasswords, H8_AtARekeyEveryMembersUserIsLookedUpAgain) {
   ASSERT_TRUE(again->error().has_value());
   EXPECT_EQ(again->error()->alert, handshake::Alert::access_denied) << "as for a wrong password";
   EXPECT_EQ(failed("group_refused"), 1u);
+}
+
+// access_denied would cost it its patience of minutes, and what it waits for may be there in a moment.
+TEST_F(KeyServerPasswords, H7_H13_WhoGivesTheRightPasswordWhileNothingCanBeGivenIsNotRefused) {
+  users({"anna"});
+  start();
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const auto old_action = std::signal(SIGXFSZ, SIG_IGN);
+  const auto limit_files = [](rlimit to) { ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &to), 0); };
+  limit_files({0, before.rlim_max});  // the state file cannot be written
+  auto client = connect(user_config("anna", "anna's secret"));
+  const bool joined = client->join();
+  limit_files(before);
+  std::signal(SIGXFSZ, old_action);
+  ASSERT_FALSE(joined);
+  ASSERT_TRUE(client->error().has_value());
+  EXPECT_EQ(client->error()->alert, handshake::Alert::internal_error);
+  EXPECT_EQ(failed("group_unavailable"), 1u) << status()["handshakes"].dump();
+  auto anna = join_user("anna");
 }
 
 TEST_F(KeyServerPasswords, H7_H14_TheLogNamesUsersAndNoPassword) {

@@ -256,10 +256,12 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
   if (host_) host_->notice_resume();
   GroupState* group = host_ ? host_->find_group_state(group_id) : nullptr;
   if (!group) return fail("no such group");
-  auto keying = group->issue(stamped(member, stamp_), address_, host_->now());
+  const handshake::PeerIdentity who = stamped(member, stamp_);
+  auto keying = group->issue(who, address_, host_->now());
   host_->group_changed(*group);
   if (!keying) {
     refusal_ = keying.error().message;
+    come_again_ = group->may_join(who, host_->now()).has_value();
     return keying;
   }
   group_id_ = group_id;

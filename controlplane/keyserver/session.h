@@ -74,6 +74,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   // GroupAuthority, called from inside the endpoint's receive()
   std::optional<handshake::GroupFlow> find_group(const std::string& group_id) override;
   Result<handshake::GroupKeying> issue(const std::string& group_id, const handshake::PeerIdentity& member) override;
+  bool may_come_again() const override { return come_again_; }
 
  private:
   enum class State : std::uint8_t { handshaking, joined, closing, dead };
@@ -125,6 +126,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   std::string refusal_;  // why issue() gave nothing, or why the password was refused; for the log
   std::shared_ptr<PasswordGate::Ticket> checking_;  // set: the password is being checked, and nothing is read meanwhile
   std::string user_;                                // whose it is
+  bool come_again_ = false;                         // refusal_ does not lie in the member
   std::string stamp_;                               // of the password that was right
   std::string asked_for_;                           // the group of the ClientHello
   SteadyTime slots_by_{};                           // until then it waits for slots of it

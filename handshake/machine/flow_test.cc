@@ -382,6 +382,15 @@ TEST(Refusal, P32_GroupSuiteNotOffered) {
   EXPECT_EQ(ends.server->failure()->alert, Alert::handshake_failure);
 }
 
+TEST(Refusal, H13_WhoCanBeGivenNothingJustNowIsNotToldThatItIsRefused) {
+  World busy;
+  busy.authority.refusal = "the disk is full";
+  busy.authority.only_for_now = true;
+  Ends ends = run(busy);
+  EXPECT_EQ(ends.server->failure()->reason, Reason::group_unavailable);
+  EXPECT_EQ(ends.client->failure()->alert, Alert::internal_error);
+}
+
 TEST(Refusal, UnknownGroupAndForbiddenMemberGetTheSameAnswer) {
   World unknown;
   unknown.client_config.multicast->group_id = "radio";

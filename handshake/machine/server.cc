@@ -319,7 +319,9 @@ Outcome<void> Server::member_proved_itself() const {
 Outcome<SensitiveBytes> Server::make_smke() {
   if (auto proved = member_proved_itself(); !proved) return tl::unexpected<HandshakeError>(proved.error());
   auto keying = authority_.issue(group_id_, proven_peer());
-  if (!keying) return refuse(Reason::group_refused, keying.error().message);
+  if (!keying)
+    return refuse(authority_.may_come_again() ? Reason::group_unavailable : Reason::group_refused,
+                  keying.error().message);
   if (keying->group_id != group_id_ || keying->policy.cipher_suite != state().suite)
     return refuse(Reason::internal_error, "the keying issued is for another group or suite than this connection's");
   state().group_master = derive_group_master(state().suite, keying->premaster);

@@ -28,11 +28,13 @@ class TestAuthority : public GroupAuthority {
     return group_id == keying.group_id ? std::optional(flow) : std::nullopt;
   }
   Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) override;
+  bool may_come_again() const override { return only_for_now; }
 
   GroupFlow flow;
   GroupKeying keying;
   std::function<void(GroupKeying&)> tamper;  // applied to what issue() hands out
   std::optional<std::string> refusal;
+  bool only_for_now = false;  // what refusal says
   int issued = 0;
 };
 
