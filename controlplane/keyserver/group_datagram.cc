@@ -16,6 +16,7 @@ constexpr unsigned copies = 3;
 constexpr milliseconds least_activation_delay{400};  // as the configuration's check has it
 constexpr std::chrono::seconds valid_for{300};  // between clocks that differ; the epochs' numbers bound it far tighter
 constexpr unsigned most_missed = 3;             // then a member is told over its own connection for good
+constexpr std::size_t most_left = 1024;         // leaves of those who are gone, beyond one for each that is there
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -49,6 +50,23 @@ void GroupState::seat(Member& member, Moment now) {
         now);
   member.leaf = *leaf;
   send_path(member);
+  if (many_have_left()) rekey_soon(now);
+}
+
+// Who connects again and again takes a new leaf each time; the old ones are free only once a rekey has shut them out.
+bool GroupState::many_have_left() const {
+  const std::size_t left = tree_ ? tree_->left.size() : 0;
+  return left > most_left + (tree_ ? tree_->keys.members() - std::min<std::size_t>(left, tree_->keys.members()) : 0);
+}
+
+// A new tree for those who are there: they get their paths with the epoch.
+GroupState::Telling GroupState::plant_anew() {
+  drop_tree();
+  tree_ = std::make_unique<Tree>(config_.flow.suite, *context_.random);
+  for (auto& [id, member] : members_)
+    if (!may_send(member.identity))
+      if (const auto leaf = tree_->keys.join()) member.leaf = *leaf;
+  return Telling::each_with_path;
 }
 
 // It keeps what it knows, so its leaf is given to nobody before an announcement has shut it out.
@@ -82,15 +100,8 @@ GroupState::Telling GroupState::announce(const Epoch& next, std::optional<HandOv
   const Member* const first = carrier(0);
   if (!rekeys_by_datagram() || !active || !first || config_.activation_delay < least_activation_delay ||
       tree_->keys.members() <= tree_->left.size() || !same_but_place(active->policy, next.policy))
-    return Telling::each;
-  if (tree_->keys.wants_new_tree()) {
-    drop_tree();
-    tree_ = std::make_unique<Tree>(config_.flow.suite, *context_.random);
-    for (auto& [id, member] : members_)
-      if (!may_send(member.identity))
-        if (const auto leaf = tree_->keys.join()) member.leaf = *leaf;
-    return Telling::each_with_path;
-  }
+    return many_have_left() ? plant_anew() : Telling::each;
+  if (tree_->keys.wants_new_tree()) return plant_anew();
   // A slot of its own, burnt in the name of the first who sends it: nothing else is ever sealed under it (H9).
   const auto slot = context_.store->issue({config_.id, active->number, first->identity.name, first->identity.serial_hex,
                                            first->address, first->roles, 1, now.unix_seconds});

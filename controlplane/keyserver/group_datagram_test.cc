@@ -62,6 +62,38 @@ TEST_F(ByDatagram, SendersAreToldThemselvesAndReceiversByOneOfThem) {
   EXPECT_THAT(home.link->take(), ElementsAre(word("activate", next)));
 }
 
+TEST_F(ByDatagram, H13_WhoConnectsAgainAndAgainDoesNotFillTheTree) {
+  const auto sender = join("sender");
+  const auto home = join("home");
+  const std::uint64_t first = active();
+  for (int i = 0; i < 1100; ++i) {
+    const auto loop = join("loop");
+    group_->leave(*loop.link, now_);
+  }
+  pass(11s);
+  const std::uint64_t next = pending();
+  ASSERT_GT(next, first) << "a rekey frees the leaves";
+  for (const auto* member : {&sender, &home})
+    ASSERT_TRUE(say(*member, GroupUpdateAck{"tv", next}));
+  pass(config_.activation_delay);
+  const auto newcomer = join("newcomer");
+  EXPECT_LE(newcomer.link->tree_path.position, 4u);
+  pass(60s);
+  EXPECT_EQ(active(), next) << "once is enough";
+}
+
+TEST_F(ByDatagram, H13_WithoutASenderTheTreeIsPlantedAnewInstead) {
+  const auto home = join("home");
+  for (int i = 0; i < 1100; ++i) {
+    const auto loop = join("loop");
+    group_->leave(*loop.link, now_);
+  }
+  home.link->take();
+  pass(11s);
+  EXPECT_THAT(home.link->take(), ElementsAre(word("update", pending()), "path"));
+  EXPECT_LE(home.link->tree_path.levels.size(), 3u);
+}
+
 TEST_F(ByDatagram, ThreeCopiesByTurnsThenGroupUpdateAndThePath) {
   const auto a = join("sender");
   const auto b = join("sender2");

@@ -27,6 +27,7 @@ void GroupState::recheck_members(Moment now) {
     if (auto good = stands(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
   for (const auto& [link, why] : out) {
     const PeerIdentity identity = member_of(*link)->identity;
+    note_departure(*member_of(*link), now);  // whether Revoked reaches it nobody knows
     remove(identity.name);
     if (hand_over_) hand_over_->awaited.erase(identity.name);
     turn_out(*link, identity, why);
@@ -36,7 +37,7 @@ void GroupState::recheck_members(Moment now) {
 // link is no member's (any more).
 void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
   audit_warning("member_revoked " + prefix() + "member=" + escaped(member.name) + " why=" + escaped(why));
-  link.deliver(handshake::Revoked{config_.id, why.substr(0, 200)});
+  link.deliver(handshake::Revoked{config_.id, std::string(told_to(member))});
   link.dismiss("revoked");
 }
 
@@ -124,7 +125,7 @@ void GroupState::dismiss_who_does_not_switch(Moment now) {
 
 // A sender that is not heard any more goes on until its lease ends.
 void GroupState::note_departure(const Member& member, Moment now) {
-  if (member.sends()) hold_for_leases(member.activated, now.steady + longest_lease(), now);
+  if (may_go_on(member)) hold_for_leases(member.activated, now.steady + longest_lease(), now);
 }
 
 void GroupState::hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now) {
@@ -144,7 +145,7 @@ std::optional<Exclusion> GroupState::exclusion(Moment now) const {
         return epoch.phase == Phase::active && epoch.number > so_far.last_known;
       });
   for (const auto& [id, member] : members_)
-    if (member.sends() && member.activated <= so_far.last_known) so_far.senders_awaited.push_back(id);
+    if (may_go_on(member) && member.activated <= so_far.last_known) so_far.senders_awaited.push_back(id);
   for (const auto& [activated, until] : leases_away_)
     if (activated <= so_far.last_known && until > now.steady)
       so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
@@ -266,7 +267,7 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
   }
   unswitched_.clear();
   for (const auto& [id, member] : members_)
-    if (member.sends() && member.activated < number_now) unswitched_.insert(member.link);
+    if (may_go_on(member) && member.activated < number_now) unswitched_.insert(member.link);
   if (exclusion_ && !exclusion_->complete && number_now > exclusion_->last_known)
     switch_by_ = now.steady + longest_lease();
   std::string record;
@@ -334,7 +335,10 @@ void GroupState::on_time(Moment now) {
   if (rekey_at_ && *rekey_at_ <= now.steady && !hand_over_) {
     rekey_at_.reset();
     if (epochs_.empty() && members_.empty() && !context_.maker) return;
-    if (auto begun = rekey("lifetime or slots", now); !begun) {
+    // A revocation that came during a hand-over is what this is for.
+    const bool shutting_out =
+        exclusion_ && !exclusion_->complete && !epochs_.empty() && epochs_.back().number <= exclusion_->last_known;
+    if (auto begun = rekey(shutting_out ? "revocation" : "lifetime or slots", now); !begun) {
       audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
       rekey_at_ = now.steady + retry_after;
     }

@@ -19,7 +19,12 @@ std::string number(std::uint64_t value) {
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
                       Moment now) {
-  if (auto good = stands(identity, now); !good) return turn_out(link, identity, good.error().message);
+  if (auto good = stands(identity, now); !good) {
+    // It may have begun to send with our Finished.
+    if ((given.roles & handshake::sender) != 0)
+      hold_for_leases(given.state == EpochState::active ? given.epoch : 0, now.steady + longest_lease(), now);
+    return turn_out(link, identity, good.error().message);
+  }
   if (const auto older = members_.find(identity.name); older != members_.end()) {
     MemberLink* old_link = older->second.link;
     note_departure(older->second, now);
@@ -41,7 +46,10 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
         " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex +
         " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
-  catch_up(member, given, now);
+  if (!catch_up(member, given, now)) {
+    leave(link, now);
+    return link.dismiss("it could not be given the active epoch; it may come again");
+  }
   seat(member, now);
   hurry_restart(now);
   // After a restart it is awaited until it says that it has installed what it was given: our Finished, on which it does
@@ -60,20 +68,31 @@ const PeerIdentity* GroupState::identity_of(const MemberLink& link) const {
   return found == by_link_.end() ? nullptr : &found->second->identity;
 }
 
-void GroupState::catch_up(Member& member, const Given& given, Moment now) {
+// False: it has no key that is of use, and would not know.
+bool GroupState::catch_up(Member& member, const Given& given, Moment now) {
   Epoch* active = in_phase(Phase::active);
   if (config_.rekey_on_join && active && given.epoch > active->number) active = nullptr;  // from before it came
   if (active) {
     const bool missed = active->number != given.epoch;
-    if (missed && !update(member, *active, now)) return;
+    if (missed && !update(member, *active, now)) return false;
     if (missed || given.state == EpochState::pending) {
       member.link->deliver(handshake::Activate{config_.id, active->number});
-      if (member.sends()) unswitched_.insert(member.link);
+      if (may_go_on(member)) unswitched_.insert(member.link);
     }
   }
   Epoch* pending = in_phase(Phase::pending);
   if (pending && pending->number != given.epoch && update(member, *pending, now) && hand_over_)
     hand_over_->awaited.insert(member.identity.name);
+  return true;
+}
+
+// Whether it sends, or was given slots in an epoch that is alive: who is only a receiver in the next epoch sends under
+// the present one until Activate (H11).
+bool GroupState::may_go_on(const Member& member) const {
+  if (member.sends()) return true;
+  return std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
+    return std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) { return epoch.number == run.epoch; });
+  });
 }
 
 void GroupState::leave(const MemberLink& link, Moment now) {

@@ -1,5 +1,8 @@
 // rekey_on_join: who was not a member while an epoch was in use never gets it.
+#include <sys/resource.h>
+
 #include <algorithm>
+#include <csignal>
 
 #include "controlplane/keyserver/group_state_fixture.h"
 
@@ -90,6 +93,27 @@ TEST_F(Newcomers, H13_ACrowdSharesEpochsAndAllGetIn) {
   pass(30s);
   EXPECT_EQ(group_->epochs().size(), 1u);
   EXPECT_EQ(group_->members().size(), 301u);
+}
+
+// Otherwise it stays connected without a key that is of use, and neither end knows.
+TEST_F(GroupStateTest, H10_WhoCannotBeGivenTheActiveEpochIsDismissedToComeAgain) {
+  const auto a = join("sender");
+  const auto smke = issue("home");
+  ASSERT_TRUE(group_->rekey("test", now_));
+  const std::uint64_t next = pending();
+  ASSERT_TRUE(say(a, GroupUpdateAck{"tv", next}));
+  ASSERT_EQ(active(), next);
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{0, before.rlim_max};
+  const auto old_action = std::signal(SIGXFSZ, SIG_IGN);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &full), 0);  // the disk is full
+  FakeLink link;
+  group_->join(link, identity("home"), "10.0.0.1:5", given_of(smke), now_);
+  ASSERT_EQ(setrlimit(RLIMIT_FSIZE, &before), 0);
+  std::signal(SIGXFSZ, old_action);
+  EXPECT_THAT(link.take(), ElementsAre("dismissed: it could not be given the active epoch; it may come again"));
+  EXPECT_EQ(group_->members().count("home"), 0u);
 }
 
 TEST_F(Newcomers, AloneANewcomerWaitsForNobody) {

@@ -92,7 +92,7 @@ std::uint64_t GroupState::switched(Moment now) const {
   if (active == epochs_.end()) return 0;
   std::uint64_t least = active->number;
   for (const auto& [id, member] : members_)
-    if (member.sends()) least = std::min(least, member.activated);
+    if (may_go_on(member)) least = std::min(least, member.activated);
   for (const auto& [activated, until] : leases_away_)
     if (until > now.steady) least = std::min(least, activated);
   return least;

@@ -132,13 +132,22 @@ Result<void> GroupState::admit(const PeerIdentity& member) const {
   return {};
 }
 
+bool GroupState::password_stands(const PeerIdentity& member) const {
+  const std::string stamp = member.serial_hex.substr(member.serial_hex.rfind(stamp_mark) + 1);
+  return context_.password_stands && context_.password_stands(member.user, stamp);
+}
+
+std::string_view GroupState::told_to(const PeerIdentity& member) const {
+  if (context_.revoked && context_.revoked(names_of(member), config_.id)) return "an operator revoked this member";
+  if (!admit(member)) return "this member is not among the group's any more";
+  if (config_.uses_passwords() && !password_stands(member)) return "the password is not good any more";
+  return "the certificate is not good any more";
+}
+
 Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
   if (auto admitted = admit(member); !admitted) return admitted;
-  if (config_.uses_passwords()) {
-    const std::string stamp = member.serial_hex.substr(member.serial_hex.rfind(stamp_mark) + 1);
-    if (!context_.password_stands || !context_.password_stands(member.user, stamp))
-      return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
-  }
+  if (config_.uses_passwords() && !password_stands(member))
+    return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
   if (!config_.uses_certificates()) return {};
   return context_.recheck(member, config_.id, now.unix_seconds);
 }

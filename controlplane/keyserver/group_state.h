@@ -292,7 +292,8 @@ class GroupState {
   Updates keyings_for_all(Epoch& epoch, Moment now);
   void tell(Member& member, handshake::GroupKeying keying);
   bool update(Member& member, Epoch& epoch, Moment now);
-  void catch_up(Member& member, const Given& given, Moment now);
+  bool catch_up(Member& member, const Given& given, Moment now);
+  bool may_go_on(const Member& member) const;
   void grant(Member& member, const handshake::SlotRequest& request, Moment now);
   void take_report(Member& member, const handshake::StatusReport& report, Moment now);
   void hear_of_earlier(const Member& member, std::uint64_t epoch);
@@ -316,6 +317,8 @@ class GroupState {
   void seat(Member& member, Moment now);
   void unseat(Member& member);
   void drop_tree();
+  bool many_have_left() const;
+  Telling plant_anew();
   void send_path(const Member& member);
   const Member* carrier(std::size_t turn) const;
   Telling announce(const Epoch& next, std::optional<HandOver::Announcement>& out, Moment now);
@@ -324,6 +327,9 @@ class GroupState {
   Result<void> admit(const handshake::PeerIdentity& member) const;
   // admit(), the certificate against the trust store of now (H8), the password against the password file of now (H7).
   Result<void> stands(const handshake::PeerIdentity& member, Moment now) const;
+  bool password_stands(const handshake::PeerIdentity& member) const;
+  // Of one that does not stand: what it is told, one of a few fixed texts. The reason itself is for the log.
+  std::string_view told_to(const handshake::PeerIdentity& member) const;
   void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
   Epoch* find(std::uint64_t number);
   Epoch* in_phase(Phase phase);
