@@ -152,7 +152,10 @@ TEST_F(GroupStateTest, H11_ASenderThatDoesNotSwitchLosesItsConnectionAndThenItsL
 TEST_F(GroupStateTest, H11_ASenderThatIsShutOutItselfMayGoOnForItsLease) {
   const auto a = join("sender");
   const auto b = join("sender2");
-  revoked_ = "sender2";
+  const auto c = join("home");
+  context_.recheck = [](const auto& member, const auto&, auto) -> Result<void> {
+    return member.name == "sender" ? Result<void>() : fail("all but one");
+  };
   EXPECT_TRUE(group_->shut_out(now_));
   const std::uint64_t next = pending();
   ASSERT_TRUE(say(a, GroupUpdateAck{"tv", next}));
@@ -161,6 +164,32 @@ TEST_F(GroupStateTest, H11_ASenderThatIsShutOutItselfMayGoOnForItsLease) {
   ASSERT_TRUE(group_->exclusion(now_)->leases_end);
   EXPECT_EQ(*group_->exclusion(now_)->leases_end - now_.steady, config_.authority_lease);
   pass(config_.authority_lease);
+  EXPECT_TRUE(group_->exclusion(now_)->complete);
+}
+
+TEST_F(GroupStateTest, H11_ASenderShutOutAloneIsNotWaitedForButByWhoIsShutOutWhileItsLeaseRuns) {
+  const auto a = join("sender");
+  const auto b = join("sender2");
+  const auto c = join("home");
+  const auto switch_both = [&] {
+    for (const auto* member : {&a, &c}) {
+      const std::uint64_t next = pending() ? pending() : active();
+      if (group_->members().count("home") == 0 && member == &c) continue;
+      ASSERT_TRUE(say(*member, GroupUpdateAck{"tv", next}));
+    }
+    ASSERT_TRUE(say(a, ActivateAck{"tv", active()}));
+  };
+  revoked_ = "sender2";
+  EXPECT_TRUE(group_->shut_out(now_));
+  switch_both();
+  EXPECT_TRUE(group_->exclusion(now_)->complete) << "what it sends itself it knows";
+  pass(20s);
+  revoked_ = "home";
+  EXPECT_TRUE(group_->shut_out(now_));
+  switch_both();
+  ASSERT_FALSE(group_->exclusion(now_)->complete) << "it has the epoch under which the other may go on";
+  EXPECT_EQ(*group_->exclusion(now_)->leases_end - now_.steady, config_.authority_lease - 20s);
+  pass(config_.authority_lease - 20s);
   EXPECT_TRUE(group_->exclusion(now_)->complete);
 }
 

@@ -27,7 +27,7 @@ void GroupState::recheck_members(Moment now) {
     if (auto good = stands(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
   for (const auto& [link, why] : out) {
     const PeerIdentity identity = member_of(*link)->identity;
-    note_departure(*member_of(*link), now);  // whether Revoked reaches it nobody knows
+    note_shut_out(*member_of(*link), now);
     remove(identity.name);
     if (hand_over_) hand_over_->awaited.erase(identity.name);
     turn_out(*link, identity, why);
@@ -51,6 +51,7 @@ bool GroupState::shut_out_holders(Moment now) {
     const auto good = checked ? Result<void>() : stands(identity, now);
     if (!good) {
       any = true;
+      shut_out_.insert(identity.name);
       audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
                     " epoch=" + number(holder->second.epoch) + " why=" + escaped(good.error().message));
     }
@@ -81,6 +82,10 @@ void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
 
 bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held) {
   const std::size_t before = members_.size();
+  if (!exclusion_ || exclusion_->complete)
+    shut_out_.clear();
+  else if (context_.maker)
+    shut_out_.insert("");
   recheck_members(now);
   const bool holders_left = shut_out_holders(now);
   if (context_.started) hold_for_leases(0, *context_.started + longest_lease(), now);
@@ -128,6 +133,27 @@ void GroupState::note_departure(const Member& member, Moment now) {
   if (may_go_on(member)) hold_for_leases(member.activated, now.steady + longest_lease(), now);
 }
 
+// Whether Revoked reaches it nobody knows.
+void GroupState::note_shut_out(const Member& member, Moment now) {
+  std::erase_if(own_leases_, [&](const auto& entry) { return entry.second.second <= now.steady; });
+  shut_out_.insert(member.identity.name);
+  if (!may_go_on(member)) return;
+  auto& [activated, until] = own_leases_[member.identity.name];
+  activated = member.activated;
+  until = now.steady + longest_lease();
+}
+
+// Until when somebody that is away may send under an epoch, or a later one, that others who were shut out can read.
+std::map<std::uint64_t, SteadyTime> GroupState::leases() const {
+  auto out = leases_away_;
+  for (const auto& [name, lease] : own_leases_) {
+    if (shut_out_.size() == 1 && shut_out_.count(name) != 0) continue;  // only itself
+    SteadyTime& latest = out[lease.first];
+    latest = std::max(latest, lease.second);
+  }
+  return out;
+}
+
 void GroupState::hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now) {
   std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
   if (until <= now.steady) return;
@@ -146,7 +172,7 @@ std::optional<Exclusion> GroupState::exclusion(Moment now) const {
       });
   for (const auto& [id, member] : members_)
     if (may_go_on(member) && member.activated <= so_far.last_known) so_far.senders_awaited.push_back(id);
-  for (const auto& [activated, until] : leases_away_)
+  for (const auto& [activated, until] : leases())
     if (activated <= so_far.last_known && until > now.steady)
       so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
   if (context_.maker && !context_.maker->switched_elsewhere(config_.id, so_far.last_known)) return so_far;
@@ -316,6 +342,7 @@ void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
   std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
+  std::erase_if(own_leases_, [&](const auto& entry) { return entry.second.second <= now.steady; });
   go_on_announcing(now);
   if (hand_over_ && !hand_over_->told && hand_over_->due() <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
@@ -360,7 +387,7 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
     at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);
   if (switch_by_) at(*switch_by_);
   if (exclusion_ && !exclusion_->complete)
-    for (const auto& [activated, until] : leases_away_)
+    for (const auto& [activated, until] : leases())
       if (activated <= exclusion_->last_known) at(until);
   return next;
 }

@@ -93,7 +93,7 @@ std::uint64_t GroupState::switched(Moment now) const {
   std::uint64_t least = active->number;
   for (const auto& [id, member] : members_)
     if (may_go_on(member)) least = std::min(least, member.activated);
-  for (const auto& [activated, until] : leases_away_)
+  for (const auto& [activated, until] : leases())
     if (until > now.steady) least = std::min(least, activated);
   return least;
 }

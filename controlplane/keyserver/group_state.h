@@ -302,6 +302,8 @@ class GroupState {
   bool shut_out_holders(Moment now);
   void note_departure(const Member& member, Moment now);
   void hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now);
+  void note_shut_out(const Member& member, Moment now);
+  std::map<std::uint64_t, SteadyTime> leases() const;
   void note_exclusion_complete(Moment now);
   void ask_for_epoch(const std::string& why, Moment now);
   void dismiss_who_does_not_switch(Moment now);
@@ -361,6 +363,10 @@ class GroupState {
   // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on. By 0:
   // those of whom it is not known.
   std::map<std::uint64_t, SteadyTime> leases_away_;
+  // Senders that were shut out while connected: their last epoch and the end of their leases, by name. What one sends
+  // is secret from all others that were shut out, not from itself.
+  std::map<std::string, std::pair<std::uint64_t, SteadyTime>> own_leases_;
+  std::set<std::string> shut_out_;  // whom the exclusion under way is about; "": somebody that is not known here
   SteadyTime last_rekey_{};
   std::optional<RekeyRecord> last_rekey_record_;
   LineLimit member_lines_{10};
