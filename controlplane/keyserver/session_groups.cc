@@ -1,5 +1,6 @@
-// Session's groups after the handshake's own: a member asks for them over the same connection (GroupJoin, docs/protocol.md
-// "Further groups on a connection"). Every rule is the group's, as at a handshake; here is only whose turn it is.
+// Session's groups after the handshake's own: a member asks for them over the same connection (GroupJoin,
+// docs/protocol.md "Further groups on a connection"). Every rule is the group's, as at a handshake; here is only whose
+// turn it is.
 #include <algorithm>
 #include <asio/post.hpp>
 
@@ -11,10 +12,10 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_asked = 64;         // GroupJoins that wait; each costs a line on disk (H13)
-constexpr auto longest_wait_for_slots = 3s;    // of a key server among several
-constexpr auto one_group_interval = 20ms;      // one control message of a member in that time, beside its burst (H13)
-constexpr std::size_t messages_per_group = 6;  // more at once, with each further group
+constexpr std::size_t most_asked = 64;          // GroupJoins that wait; each costs a line on disk (H13)
+constexpr auto longest_wait_for_slots = 3s;     // of a key server among several
+constexpr auto one_group_interval = 20ms;       // one control message of a member in that time, beside its burst (H13)
+constexpr std::size_t messages_per_group = 6;   // more at once, with each further group
 constexpr std::size_t output_per_group = 4096;  // bytes: a GroupUpdate with every floor, and what follows it
 
 }  // namespace
@@ -75,7 +76,8 @@ void Session::take_control(const handshake::ControlMessage& message) {
 
 void Session::ask(const std::string& group_id) {
   further_groups_ = true;
-  if (groups_.count(group_id) || std::find(asked_further_.begin(), asked_further_.end(), group_id) != asked_further_.end())
+  if (groups_.count(group_id) ||
+      std::find(asked_further_.begin(), asked_further_.end(), group_id) != asked_further_.end())
     return give_up("GroupJoin for " + group_id + ", which it is in or has asked for already");
   if (asked_further_.size() >= most_asked)
     return deliver(handshake::GroupRefused{group_id, handshake::Refusal::come_again});
@@ -127,8 +129,8 @@ void Session::join_further(const std::string& group_id) {
   host_->group_changed(*group);
   if (!keying) return refuse(come_again, keying.error().message);
   const auto& assignment = keying->assignment;
-  const Given given{keying->epoch, keying->state, assignment.roles,
-                    {keying->epoch, assignment.first_slot, assignment.slot_count}};
+  const Given given{
+      keying->epoch, keying->state, assignment.roles, {keying->epoch, assignment.first_slot, assignment.slot_count}};
   audit("key_sent group=" + escaped(group_id) + " member=" + escaped(member.name) +
         " epoch=" + std::to_string(keying->epoch) + " address=" + address_);
   deliver(handshake::GroupUpdate{std::move(*keying)});
