@@ -677,9 +677,10 @@ TEST_F(Files, H14_PrivateKeysReadableByOthersAreRefused) {
   if (geteuid() == 0) {  // nobody else can give a file away
     const std::string foreign = write("foreign.key", "KEY");
     ASSERT_EQ(chown(foreign.c_str(), 12345, 12345), 0);
-    EXPECT_EQ(
-        read_private_key(foreign).error().message,
-        "expected the private key " + foreign + " to belong to this user or to root, got user id 12345; run: chown");
+    const auto refused = read_private_key(foreign);
+    ASSERT_FALSE(refused.has_value());
+    EXPECT_EQ(refused.error().message, "expected the private key " + foreign +
+                                           " to belong to this user or to root, got user id 12345; run: chown");
   }
   EXPECT_THAT(read_pem(folder_ + "/none", "certificate").error().message,
               AllOf(HasSubstr("the certificate"), HasSubstr("No such file")));

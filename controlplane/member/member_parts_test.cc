@@ -58,6 +58,13 @@ TEST_F(Memory, H5_OutlivesTheProcess) {
   EXPECT_EQ(found.st_mode & 0777, 0600u);
 }
 
+TEST_F(Memory, H14_WhatAKilledProcessLeftBesideItIsRemovedAtStart) {
+  const std::string left_over = path_ + ".0123456789abcdef.tmp";
+  std::ofstream(left_over) << "{";
+  EXPECT_TRUE(EpochMemory::load(path_));
+  EXPECT_FALSE(std::filesystem::exists(left_over));
+}
+
 TEST_F(Memory, H5_NeverFallsAndNeverRenames) {
   EpochMemory memory = load();
   ASSERT_TRUE(memory.remember("s", "k", "g", epoch(10)));

@@ -242,6 +242,11 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
   ASSERT_TRUE(add("bert").has_value());
   EXPECT_EQ(PasswordFile::load(path, kCheap)->users().size(), 2u);
 
+  const std::string left_over = path + ".0123456789abcdef.tmp";  // by one that was killed (H14)
+  std::ofstream(left_over) << "anna:";
+  ASSERT_TRUE(add("carla").has_value());
+  EXPECT_NE(::access(left_over.c_str(), F_OK), 0);
+
   const std::string before = content(path);
   const auto refused = update(path, kCheap, [](PasswordFile& f) -> Result<void> {
     f.remove("anna");
@@ -259,7 +264,9 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
   if (::geteuid() != 0) return;  // nobody else can give a file away
   ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
   ASSERT_EQ(::chown(path.c_str(), 12345, 12345), 0);
-  EXPECT_EQ(PasswordFile::load(path, kCheap).error().message,
+  const auto foreign = PasswordFile::load(path, kCheap);
+  ASSERT_FALSE(foreign.has_value());
+  EXPECT_EQ(foreign.error().message,
             path + ": expected this password file to belong to this user or to root, got user id 12345: chown");
   EXPECT_FALSE(add("carl").has_value()) << "nor does it change its owner silently";
 }
