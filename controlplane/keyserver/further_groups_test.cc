@@ -25,7 +25,8 @@ class FurtherGroups : public KeyServerTest {
     for (int i = 0; i < count; ++i) {
       auto group = config_.groups[0];
       group.id = "g" + std::to_string(i);
-      group.selectors[0].destination = *Prefix::parse("239.2." + std::to_string(i / 256) + "." + std::to_string(i % 256) + "/32");
+      group.selectors[0].destination =
+          *Prefix::parse("239.2." + std::to_string(i / 256) + "." + std::to_string(i % 256) + "/32");
       config_.groups.push_back(group);
     }
     config_.groups[0].authority_lease = 30s;
@@ -100,7 +101,7 @@ TEST_F(FurtherGroups, EachGroupIsRekeyedOnItsOwn) {
 TEST_F(FurtherGroups, H4_H8_H11_WhoMayNotJoinIsRefusedAndKeepsWhatItHas) {
   groups(4);
   config_.groups[2].flow.suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;  // g1
-  config_.groups[3].members_by_certificate = false;                           // g2
+  config_.groups[3].members_by_certificate = false;                            // g2
   config_.groups[3].members = {"sender2"};
   start();
   ASSERT_TRUE(on_loop([this] { return server_->revoke("sender", "g3"); }));

@@ -25,18 +25,14 @@ SteadyTime now() {
 
 // ---------------------------------------------------------------- what the key server says
 
-void GroupMember::on_established(handshake::Established&& established) {
+void GroupMember::on_joined(Joined&& joined) {
   const auto refuse = [this](const std::string& reason) {
     leave_link();
     attempt_failed(server().text() + ": " + reason);
   };
-  if (!established.keying || !established.group_master) {  // cannot be: H4
-    refuse("the handshake ended without keying");
-    return;
-  }
-  const handshake::GroupKeying& keying = *established.keying;
-  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, *established.group_master);
-  // Checked before the closing Finished; what other groups hold may have changed since.
+  const handshake::GroupKeying& keying = joined.keying;
+  const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, joined.group_master);
+  // After a handshake it was checked before the closing Finished; what other groups hold may have changed since.
   if (const auto good = check_keying(group_, keying, id, context(KeyingSource::smke, keying.policy)); !good) {
     refuse(good.error().message);
     return;
@@ -46,9 +42,10 @@ void GroupMember::on_established(handshake::Established&& established) {
     return;
   }
   const auto time = now();
-  // Its Finished covers our random: the key server was there after we drew it, how long ago that ever is.
+  // Its Finished covers our random, its GroupUpdate answers our GroupJoin: the key server was there after that, how
+  // long ago that ever is.
   proven(link_->greeted());
-  const auto own = epochs_.apply(keying, *established.group_master, id, time);
+  const auto own = epochs_.apply(keying, joined.group_master, id, time);
   if (!own) {
     refuse(own.error().message);
     return;
@@ -63,7 +60,7 @@ void GroupMember::on_established(handshake::Established&& established) {
   joined_at_ = time;
   keepalive_at_ = time;
   keepalives_ = 0;
-  datagrams_.joined(std::move(established.peer.leaf_der));
+  datagrams_.joined(std::move(joined.server_leaf));
   asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
@@ -271,7 +268,7 @@ void GroupMember::poll(SteadyTime time) {
   const auto silent = time - std::max(proven_at_, joined_at_);
   const auto patience = group_.keyservers.size() > 1 ? longest_silence_of_several : longest_silence;
   if (silent > std::min(lease * 3 / 4, patience)) {
-    leave_link();
+    abandon_link();
     lost(fmt::format("{}: no answer to anything asked in the last {} ms", server().text(),
                      std::chrono::duration_cast<milliseconds>(silent).count()));
     return;
@@ -331,7 +328,7 @@ void GroupMember::snapshot_resumed() {
   epochs_.forget_own_slots();
   if (!group_.sends() || !link_) return;
   // A handshake under way may hold slots that a twin of this machine holds, too.
-  leave_link();
+  abandon_link();
   lost("this machine was resumed: new slots are needed");
 }
 

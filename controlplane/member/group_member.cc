@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 
@@ -152,6 +153,11 @@ void GroupMember::leave_link() {
   if (const auto link = std::exchange(link_, nullptr)) link->close();
 }
 
+void GroupMember::abandon_link() {
+  datagrams_.left();
+  if (const auto link = std::exchange(link_, nullptr)) link->abandon();
+}
+
 // ---------------------------------------------------------------- connecting
 
 KeyingContext GroupMember::context(KeyingSource source, const handshake::GroupPolicy& policy) const {
@@ -167,11 +173,61 @@ KeyingContext GroupMember::context(KeyingSource source, const handshake::GroupPo
 void GroupMember::connect() {
   if (status_.state == MemberState::stopped || status_.state == MemberState::idle) return;
   password_shown_ = false;
+  const auto weak = weak_from_this();
+  Link::Callbacks callbacks;
+  callbacks.on_joined = [weak](Joined&& joined) {
+    if (const auto self = weak.lock()) self->on_joined(std::move(joined));
+  };
+  callbacks.on_message = [weak](handshake::ControlMessage&& message) {
+    if (const auto self = weak.lock()) self->on_message(std::move(message));
+  };
+  callbacks.on_end = [weak](LinkEnd&& end) {
+    if (const auto self = weak.lock()) self->on_end(std::move(end));
+  };
+  LinkWish wish;
+  wish.group_id = group_.id;
+  wish.alike = alike();
+  wish.settings.server = server();
+  wish.settings.carriage = group_.carriage;
+  wish.settings.local_address = around_.settings.member.local_address;
+  wish.settings.connect_timeout = timing().connect_timeout;
+  wish.settings.handshake_timeout = timing().handshake_timeout;
+  wish.client = [weak]() -> Result<std::shared_ptr<const handshake::ClientConfig>> {
+    const auto self = weak.lock();
+    if (!self) return fail("the agent has ended");
+    return self->make_client();
+  };
+  wish.password_shown = [weak] {
+    const auto self = weak.lock();
+    return self && self->password_shown_;
+  };
+  link_ = around_.links.open(std::move(wish), std::move(callbacks));
+}
+
+// What has to be the same for two groups to share a connection: whom it goes to, how it is keyed, and what this member
+// proves itself with. Renewed files are others, so that a connection is opened with them.
+std::string GroupMember::alike() const {
+  const config::MemberConfig& member = around_.settings.member;
+  const auto file = [](const std::string& path) {
+    struct stat is {};
+    if (path.empty() || ::stat(path.c_str(), &is) != 0) return fmt::format("{}|", path);
+    return fmt::format("{}|{}|{}|{}.{}|", path, is.st_ino, is.st_size, is.st_mtim.tv_sec, is.st_mtim.tv_nsec);
+  };
+  const handshake::GroupFlow& flow = group_.flow;
+  std::string out =
+      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|", server().text(), config::name(group_.carriage),
+                  member.local_address ? member.local_address->text() : "", group_.keyserver_name, group_.keyserver_id,
+                  static_cast<int>(flow.suite), flow.variant, static_cast<int>(flow.second_ccs),
+                  static_cast<int>(flow.flag_place), static_cast<int>(flow.authentication), member.multicast_flag);
+  if (group_.uses_certificate()) out += file(member.certificate) + file(member.private_key);
+  out += file(member.ca) + file(member.crl.value_or(""));
+  if (group_.uses_password()) out += fmt::format("{}|{}", group_.user, place_of(*group_.password));
+  return out;
+}
+
+Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client() {
   auto credentials = load_credentials(around_.settings.member, group_.uses_certificate());
-  if (!credentials) {
-    attempt_failed(credentials.error().message);
-    return;
-  }
+  if (!credentials) return tl::unexpected(credentials.error());
   const auto weak = weak_from_this();
   auto client = std::make_shared<handshake::ClientConfig>();
   client->credentials = std::move(credentials->identity);
@@ -196,24 +252,7 @@ void GroupMember::connect() {
       return self->around_.passwords.credential(self->group_);
     };
   }
-  Link::Callbacks callbacks;
-  callbacks.on_established = [weak](handshake::Established&& established) {
-    if (const auto self = weak.lock()) self->on_established(std::move(established));
-  };
-  callbacks.on_message = [weak](handshake::ControlMessage&& message) {
-    if (const auto self = weak.lock()) self->on_message(std::move(message));
-  };
-  callbacks.on_end = [weak](LinkEnd&& end) {
-    if (const auto self = weak.lock()) self->on_end(std::move(end));
-  };
-  LinkSettings settings;
-  settings.server = server();
-  settings.carriage = group_.carriage;
-  settings.local_address = around_.settings.member.local_address;
-  settings.client = std::move(client);
-  settings.connect_timeout = timing().connect_timeout;
-  settings.handshake_timeout = timing().handshake_timeout;
-  link_ = Link::open(around_.io, std::move(settings), std::move(callbacks));
+  return std::shared_ptr<const handshake::ClientConfig>(std::move(client));
 }
 
 void GroupMember::connect_later(milliseconds wait) {
@@ -275,6 +314,7 @@ void GroupMember::lost(std::string reason) {
 void GroupMember::on_end(LinkEnd&& end) {
   link_.reset();
   datagrams_.left();
+  password_shown_ = end.password_shown;
   if (status_.state == MemberState::joined)
     lost(std::move(end.text));
   else if (status_.state != MemberState::stopped && status_.state != MemberState::idle)

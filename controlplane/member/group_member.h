@@ -12,7 +12,7 @@
 #include "controlplane/member/backoff.h"
 #include "controlplane/member/failure_log.h"
 #include "controlplane/member/group_epochs.h"
-#include "controlplane/member/link.h"
+#include "controlplane/member/link_pool.h"
 #include "controlplane/member/member_passwords.h"
 #include "controlplane/member/member_settings.h"
 #include "controlplane/member/rekey_datagrams.h"
@@ -39,6 +39,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     DataPlaneControl& data_plane;
     EpochMemory& memory;
     const MemberPasswords& passwords;
+    LinkPool& links;
     // What the other groups of this agent hold with an SPI in first_spi .. last_spi.
     std::function<std::vector<LiveEpoch>(const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi)>
         others_within;
@@ -76,13 +77,16 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   KeyingContext context(KeyingSource source, const handshake::GroupPolicy& policy) const;
 
   void connect();
+  Result<std::shared_ptr<const handshake::ClientConfig>> make_client();
+  std::string alike() const;
   void connect_later(std::chrono::milliseconds wait);
   void attempt_failed(std::string reason, const handshake::HandshakeError* cause = nullptr);
   std::optional<std::chrono::milliseconds> penalty(const handshake::HandshakeError& cause);
   void lost(std::string reason);
   void leave_link();
+  void abandon_link();
 
-  void on_established(handshake::Established&& established);
+  void on_joined(Joined&& joined);
   void on_message(handshake::ControlMessage&& message);
   void on_end(LinkEnd&& end);
   Result<void> handle(handshake::ControlMessage&& message);

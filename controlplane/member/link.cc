@@ -201,7 +201,10 @@ class TcpLink final : public Link {
       if (auto* established = std::get_if<handshake::Established>(&event)) {
         disarm();
         flush();
-        callbacks->on_established(std::move(*established));
+        if (!established->keying || !established->group_master)  // cannot be: H4
+          return end(settings_.server.text() + ": the handshake ended without keying");
+        callbacks->on_joined({std::move(*established->keying), std::move(*established->group_master),
+                              std::move(established->peer.leaf_der)});
       } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
         callbacks->on_message(std::move(control->message));
       } else if (std::holds_alternative<handshake::PeerClosed>(event)) {

@@ -32,13 +32,21 @@ inline constexpr std::size_t max_unsent_bytes = 1024 * 1024;  // to a key server
 struct LinkEnd {
   std::string text;
   std::optional<handshake::HandshakeError> cause;  // where the handshake or the control channel failed
+  bool password_shown = false;                     // in that attempt, for whichever group it was made
+};
+
+// The group's first epoch.
+struct Joined {
+  handshake::GroupKeying keying;
+  handshake::GroupMaster group_master;
+  Bytes server_leaf;  // the key server's certificate, in DER, as it was proved
 };
 
 class Link : public std::enable_shared_from_this<Link> {
  public:
   // Called on the loop's thread. A callback may close the link; none comes after on_end or close().
   struct Callbacks {
-    std::function<void(handshake::Established&&)> on_established;
+    std::function<void(Joined&&)> on_joined;
     std::function<void(handshake::ControlMessage&&)> on_message;
     std::function<void(LinkEnd&&)> on_end;
   };
@@ -48,8 +56,11 @@ class Link : public std::enable_shared_from_this<Link> {
 
   // Queues a message. False: the link has ended (on_end was called) or is not established.
   virtual bool send(const handshake::ControlMessage& message) = 0;
-  // When our random was drawn: whoever proves to have seen it was there later. The epoch before TCP was connected.
+  // When our random was drawn, or the group was asked for: whoever proves to have seen that was there later. The epoch
+  // before TCP was connected.
   virtual std::chrono::steady_clock::time_point greeted() const = 0;
+  // As close(), and nobody may go on with the connection: it is silent, or this machine is not what it was.
+  virtual void abandon() { close(); }
   // Says close_notify if there is a channel, lets what is queued leave, calls nobody any more.
   virtual void close() = 0;
 };

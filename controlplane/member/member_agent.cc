@@ -87,7 +87,12 @@ Json status_of(const GroupMember& member, SteadyTime now) {
 class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl> {
  public:
   Impl(asio::io_context& io, MemberSettings settings, DataPlaneControl& data_plane)
-      : io_(io), settings_(std::move(settings)), plane_(data_plane), timer_(io), clocks_(settings_.timing.clock_jump) {}
+      : io_(io),
+        settings_(std::move(settings)),
+        plane_(data_plane),
+        links_(io, {settings_.timing.refused_password, settings_.timing.refused_password_max}),
+        timer_(io),
+        clocks_(settings_.timing.clock_jump) {}
 
   Result<void> start() {
     const auto& all = settings_.member.groups;
@@ -114,6 +119,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
                                        plane_,
                                        memory_,
                                        passwords_,
+                                       links_,
                                        [weak](const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) {
                                          const auto self = weak.lock();
                                          return self ? self->others_within(but, first_spi, last_spi)
@@ -148,8 +154,11 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       list.push_back(status_of(*group, now));
       if (group->status().state == MemberState::joined) ++joined;
     }
-    return Json{{"groups", std::move(list)}, {"joined", joined}, {"snapshot_resumes", resumes_}}.dump(
-        -1, ' ', false, Json::error_handler_t::replace);
+    return Json{{"groups", std::move(list)},
+                {"joined", joined},
+                {"connections", links_.connections()},
+                {"snapshot_resumes", resumes_}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
   }
 
  private:
@@ -213,6 +222,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   DataPlaneControl& plane_;
   EpochMemory memory_;
   MemberPasswords passwords_;  // outlives the groups
+  LinkPool links_;             // likewise
   std::vector<std::shared_ptr<GroupMember>> groups_;
   std::unordered_map<std::string, GroupMember*> by_id_;
   asio::steady_timer timer_;
