@@ -39,8 +39,10 @@ Result<std::vector<OutboundSa>> GroupEpochs::take_own(Epoch& epoch, std::uint32_
       out.push_back({derive(epoch, slot)});
     }
   }
-  for (std::uint32_t slot = first; slot < first + count; ++slot)
-    epoch.taken[slot] = epoch.once_own[slot] = true;
+  for (std::uint32_t slot = first; slot < first + count; ++slot) {
+    take(epoch, slot);
+    epoch.once_own[slot] = true;
+  }
   epoch.real_end = std::max(epoch.real_end, first + count);
   return out;
 }
@@ -53,7 +55,7 @@ std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end
   for (std::uint32_t& slot = epoch.derived_end; slot < end; ++slot) {
     if (epoch.taken[slot]) continue;
     if (in.size() == most) break;
-    epoch.taken[slot] = true;
+    take(epoch, slot);
     const auto floor = epoch.floors.find(slot);
     in.push_back({derive(epoch, slot), floor == epoch.floors.end() ? 0 : floor->second});
   }
@@ -266,7 +268,7 @@ void GroupEpochs::slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime
     if (want.slot >= epoch.real_end + wanted_window) learn_real_slots(epoch, now);
     if (want.slot >= epoch.real_end + wanted_window || budget == 0) continue;
     --budget;
-    epoch.taken[want.slot] = true;
+    take(epoch, want.slot);
     const auto floor = epoch.floors.find(want.slot);
     found[want.epoch].push_back({derive(epoch, want.slot), floor == epoch.floors.end() ? 0 : floor->second});
   }
@@ -279,27 +281,29 @@ void GroupEpochs::forget_own_slots() {
     epoch.own.clear();
 }
 
+GroupEpochs::View GroupEpochs::view_of(const Epoch& epoch) {
+  View view;
+  view.epoch = epoch.number;
+  view.epoch_id = epoch.id;
+  view.active = epoch.active;
+  view.expires = epoch.expires;
+  for (const std::uint32_t slot : epoch.own)
+    view.own_spis.push_back(epoch.policy.spi_prefix | slot);
+  view.derived = epoch.taken_count;
+  view.slots_known = epoch.real_end;
+  return view;
+}
+
 std::vector<GroupEpochs::View> GroupEpochs::views() const {
   std::vector<View> out;
-  for (auto it = epochs_.rbegin(); it != epochs_.rend(); ++it) {
-    const Epoch& epoch = it->second;
-    View view;
-    view.epoch = epoch.number;
-    view.epoch_id = epoch.id;
-    view.active = epoch.active;
-    view.expires = epoch.expires;
-    for (const std::uint32_t slot : epoch.own)
-      view.own_spis.push_back(epoch.policy.spi_prefix | slot);
-    view.derived = static_cast<std::uint32_t>(std::count(epoch.taken.begin(), epoch.taken.end(), true));
-    view.slots_known = epoch.real_end;
-    out.push_back(std::move(view));
-  }
+  for (auto it = epochs_.rbegin(); it != epochs_.rend(); ++it)
+    out.push_back(view_of(it->second));
   return out;
 }
 
 std::optional<GroupEpochs::View> GroupEpochs::active() const {
-  for (View& view : views())
-    if (view.active) return std::move(view);
+  for (auto it = epochs_.rbegin(); it != epochs_.rend(); ++it)
+    if (it->second.active) return view_of(it->second);
   return std::nullopt;
 }
 

@@ -93,6 +93,7 @@ class GroupEpochs {
     SteadyTime expires;
     std::optional<SteadyTime> retire_at;
     std::vector<bool> taken;         // by slot: derived for receiving, or our own now or once
+    std::uint32_t taken_count = 0;   // of those; 65,536 are too many to count at every poll
     std::vector<bool> once_own;      // by slot: our own now or once
     std::vector<std::uint32_t> own;  // slots in use, in worker order
     std::uint32_t real_end = 0;      // one above the highest slot known to be granted
@@ -104,6 +105,11 @@ class GroupEpochs {
     std::uint32_t capacity() const { return 1u << policy.spi_slot_bits; }
   };
 
+  static void take(Epoch& epoch, std::uint32_t slot) {
+    epoch.taken_count += epoch.taken[slot] ? 0 : 1;
+    epoch.taken[slot] = true;
+  }
+  static View view_of(const Epoch& epoch);
   SaKey derive(const Epoch& epoch, std::uint32_t slot) const;
   Result<std::vector<OutboundSa>> take_own(Epoch& epoch, std::uint32_t first, std::uint32_t count) const;
   std::vector<InboundSa> take_inbound(Epoch& epoch, std::uint32_t end, std::uint32_t most) const;

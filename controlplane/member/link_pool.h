@@ -1,6 +1,6 @@
-// The connections of all groups. Groups that are alike but for their names share one at a key server: one handshake, and
-// GroupJoin for the rest (docs/protocol.md "Further groups on a connection"). Each has a Link of its own, as if it were
-// alone; a key server that does not know GroupJoin gives each a connection, too.
+// The connections of all groups. Groups that are alike but for their names share one at a key server: one handshake,
+// and GroupJoin for the rest (docs/protocol.md "Further groups on a connection"). Each has a Link of its own, as if it
+// were alone; a key server that does not know GroupJoin gives each a connection, too.
 #pragma once
 
 #include <asio/io_context.hpp>

@@ -168,8 +168,7 @@ void SharedLink::on_end(LinkEnd&& end) {
   if (phase_ != Phase::opening || !opener_) return end_all(end);
   end.password_shown = opener_->wish_.password_shown && opener_->wish_.password_shown();
   if (refused && end.password_shown) {
-    if (const auto place = place_.lock())
-      place->not_before = now() + place->password_penalty.next(random_bits());
+    if (const auto place = place_.lock()) place->not_before = now() + place->password_penalty.next(random_bits());
     return end_all(end);
   }
   if (!of_one_group) return end_all(end);

@@ -88,12 +88,12 @@ class SharedLink final : public std::enable_shared_from_this<SharedLink> {
   asio::steady_timer timer_;
   Phase phase_ = Phase::idle;
   std::shared_ptr<Link> link_;
-  std::shared_ptr<Branch> opener_;                        // whose handshake is under way
-  std::deque<std::shared_ptr<Branch>> waiting_;           // for the handshake, or for their turn to ask
+  std::shared_ptr<Branch> opener_;                         // whose handshake is under way
+  std::deque<std::shared_ptr<Branch>> waiting_;            // for the handshake, or for their turn to ask
   std::map<std::string, std::shared_ptr<Branch>> groups_;  // that asked or are joined, by group
-  std::size_t asking_ = 0;                                // of those
-  std::deque<std::weak_ptr<Branch>> in_order_;            // likewise, the oldest first, and some that are settled
-  bool ever_answered_ = false;                            // a GroupJoin
+  std::size_t asking_ = 0;                                 // of those
+  std::deque<std::weak_ptr<Branch>> in_order_;             // likewise, the oldest first, and some that are settled
+  bool ever_answered_ = false;                             // a GroupJoin
   // Groups that were left, and the Keepalive after which nothing of theirs can be under way any more.
   std::map<std::string, std::uint64_t> draining_;
   std::set<std::string> unanswered_;  // GroupJoins that may never be

@@ -387,6 +387,45 @@ TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
   EXPECT_GT(status()["passwords"]["waiting"], 0) << "the flood was still being worked through";
 }
 
+// As many attempts as groups would use up the user's allowance, and lock it out.
+TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
+  serve(kPassword);
+  server_.reset();
+  for (int i = 0; i < 20; ++i) {
+    auto group = config_.groups[0];
+    group.id = "g" + std::to_string(i);
+    group.selectors = {{*Prefix::parse("239.2." + std::to_string(i) + ".0/24"), {}, {}, {}}};
+    config_.groups.push_back(group);
+  }
+  server_ = std::make_unique<keyserver::KeyServer>(io_, config_, options_);
+  ASSERT_TRUE(server_->start());
+  const auto of_all = [&](const std::string& password) {
+    MemberSettings settings = settings_of("studio", kPassword, password);
+    for (std::size_t i = 1; i < config_.groups.size(); ++i) {
+      auto group = settings.member.groups[0];
+      group.id = config_.groups[i].id;
+      group.selectors = config_.groups[i].selectors;
+      settings.member.groups.push_back(group);
+    }
+    return settings;
+  };
+  Member& wrong = start(of_all("a guess"));
+  const auto status_of = [](const Member& member) { return Json::parse(member.agent->status_json()); };
+  ASSERT_TRUE(until([&] {
+    const Json now = status_of(wrong);
+    return std::all_of(now["groups"].begin(), now["groups"].end(),
+                       [](const Json& group) { return group["failures"] == 1; });
+  })) << status_of(wrong);
+  for (const Json& group : status_of(wrong)["groups"])
+    EXPECT_THAT(group["why"].get<std::string>(), AllOf(HasSubstr("refuses user"), HasSubstr("next attempt in")));
+  EXPECT_EQ(failed("password_refused"), 1u);
+  wrong.agent->stop();
+  Member& right = start(of_all(""));
+  ASSERT_TRUE(until([&] { return status_of(right)["joined"] == 21; })) << status_of(right);
+  EXPECT_EQ(status()["connections"], 1);
+  EXPECT_EQ(failed("password_refused"), 1u);
+}
+
 TEST_F(Variants, H7_H13_WhoGoesOrIsTooSlowLeavesNothingBehind) {
   policy_ = kSlow;
   ::unlink((folder_ + "/users").c_str());

@@ -99,7 +99,7 @@ class Together : public ::testing::Test {
     settings.timing.poll = 10ms;
     settings.timing.backoff_first = 20ms;
     settings.timing.backoff_max = 200ms;
-    settings.timing.status_report = 100ms;
+    settings.timing.status_report = report_every_;
     return settings;
   }
   Member& join(const std::string& name, config::MemberRole role, std::uint32_t workers = 1,
@@ -142,6 +142,7 @@ class Together : public ::testing::Test {
   }
 
   config::Carriage carriage_ = config::Carriage::tls;
+  std::chrono::milliseconds report_every_{100};
   std::string host_ = "127.0.0.1";
   std::string folder_;
   asio::io_context io_;
