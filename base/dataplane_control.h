@@ -31,6 +31,7 @@ struct OuterTunnel {
   IpAddress source = {};                            // unicast; this gateway's own on black
   std::optional<std::uint8_t> ttl = std::nullopt;   // 1..255; none: the inner packet's
   std::optional<std::uint8_t> dscp = std::nullopt;  // 0..63; none: the inner packet's
+  bool operator==(const OuterTunnel&) const = default;
 };
 
 // "tunnel-preserve", "tunnel-fixed", "transport": as configurations and messages name them.
@@ -221,7 +222,7 @@ class DataPlaneControl {
   virtual std::uint32_t workers() const = 0;
 
   // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10).
-  // Called once at start for every configured group, before any port is started.
+  // Called for every configured group before any port is started, and for those that are added later.
   virtual Result<void> protect(const std::string& group_id, const GroupProtection& protection) = 0;
 
   // The same for many at once, which costs less than one by one: ends at the first that is refused, and what came
@@ -235,6 +236,10 @@ class DataPlaneControl {
       if (auto done = protect(group.group_id, group.protection); !done) return done;
     return {};
   }
+
+  // Forgets a group with its epochs and wipes their keys once no worker uses them. Its packets are those of no group
+  // from then on: dropped, in either direction (H10). Which own SPIs sealed is remembered all the same (H9).
+  virtual Result<void> unprotect(const std::string& group_id) = 0;
 
   // Adds an epoch (receiving at once, sending only if active). The pair (group_id, epoch) must be new.
   virtual Result<void> install(GroupEpoch epoch) = 0;

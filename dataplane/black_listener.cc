@@ -60,7 +60,7 @@ Result<void> BlackListener::protect(const std::string& group_id, const GroupProt
                 " groups to join on black in all, got " + std::to_string(joined_ + interests->size()));
   joined_ += interests->size();
   on_demand_ = on_demand_ || protection.on_demand;
-  groups_[group_id].interests = std::move(*interests);
+  groups_[group_id] = {std::move(*interests), false, protection.on_demand};
   for (const Selector& selector : protection.selectors) {
     red_destinations_.push_back(selector.destination);
     (protection.outer ? fixed_ : black_destinations_).push_back(selector.destination);
@@ -71,6 +71,27 @@ Result<void> BlackListener::protect(const std::string& group_id, const GroupProt
     stopped_.reset();
   }
   return {};
+}
+
+void BlackListener::unprotect(const std::string& group_id, const GroupProtection& protection) {
+  const auto found = groups_.find(group_id);
+  if (found == groups_.end()) return;
+  joined_ -= found->second.interests.size();
+  changed_ = changed_ || (found->second.keyed && !found->second.interests.empty());
+  groups_.erase(found);
+  on_demand_ = std::any_of(groups_.begin(), groups_.end(), [](const auto& group) { return group.second.on_demand; });
+  // One of several that are the same: a destination may be another group's, too.
+  const auto drop = [](std::vector<Prefix>& from, const Prefix& one) {
+    if (const auto at = std::find(from.begin(), from.end(), one); at != from.end()) from.erase(at);
+  };
+  for (const Selector& selector : protection.selectors) {
+    drop(red_destinations_, selector.destination);
+    drop(protection.outer ? fixed_ : black_destinations_, selector.destination);
+  }
+  if (!protection.outer) return;
+  const IpAddress& outer = protection.outer->destination;
+  drop(black_destinations_, {outer, static_cast<std::uint8_t>(outer.size() * 8)});
+  stopped_.reset();
 }
 
 std::shared_ptr<const GroupRanges> BlackListener::stopped_reports() {

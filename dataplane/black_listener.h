@@ -29,6 +29,8 @@ class BlackListener {
 
   // Remembers what a group needs. Refuses to join more than max_joined_per_selector or max_joined addresses.
   Result<void> protect(const std::string& group_id, const GroupProtection& protection);
+  // Of a group that protect() took, with what it was given then.
+  void unprotect(const std::string& group_id, const GroupProtection& protection);
   // Whether an epoch of the group is installed: only then is it listened to.
   void keyed(const std::string& group_id, bool now_keyed);
 
@@ -61,6 +63,7 @@ class BlackListener {
   struct Group {
     membership::Interests interests;
     bool keyed = false;
+    bool on_demand = false;
   };
 
   membership::Interests wanted() const;

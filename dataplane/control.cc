@@ -57,13 +57,15 @@ Result<void> DataPlane::protect_all(const std::vector<NamedProtection>& groups) 
     if (!done) break;
     slots.push_back(state.groups.at(group_id).drops.get());
   }
-  state.group_drops = std::make_shared<const std::vector<DropSlot*>>(std::move(slots));
-  state.snapshots.change([drops = state.group_drops, reports = state.listener->stopped_reports()](Snapshot& snapshot) {
-    snapshot.group_drops = drops;
-    snapshot.stopped_reports = reports;
-  });
+  state.use_drops(std::move(slots));
   state.publish();
   return done;
+}
+
+Result<void> DataPlane::unprotect(const std::string& group_id) {
+  if (auto found = state_->find_group(group_id); !found) return tl::unexpected<Error>(found.error());
+  state_->remove_group(group_id);
+  return {};
 }
 
 Result<void> DataPlane::install(GroupEpoch given) {

@@ -156,11 +156,46 @@ struct DataPlane::State {
     if (protection.on_demand) red->add(group_id);
     Group& group = groups[group_id];
     group.id = group_id;
-    group.index = static_cast<std::uint32_t>(groups.size() - 1);
+    group.index = next_index++;
+    if (const auto before = removed.find(group_id); before != removed.end()) {
+      group.own_history = std::move(before->second.own_history);
+      group.forgotten = before->second.forgotten;
+      group.highest = before->second.highest;
+      removed.erase(before);
+    }
     group.protection = protection;
     group.drops = std::make_unique<DropSlot[]>(options.workers);
     snapshots.protect(protection.selectors, group.index);
     return {};
+  }
+
+  // The group's place in the snapshots stays empty: what workers still know it by must never mean another.
+  void remove_group(const std::string& group_id) {
+    const auto former = groups.extract(group_id);
+    const Group& group = former.mapped();
+    removed[group_id] = {group.own_history, group.forgotten, group.highest};
+    for (const auto& [number, epoch] : group.epochs)
+      by_range.erase(epoch->range.first);
+    selectors.remove(group_id);
+    red->remove(group_id);
+    listener->unprotect(group_id, group.protection);
+    std::vector<std::pair<Selector, std::uint32_t>> left;
+    for (const auto& [id, other] : groups)
+      for (const Selector& selector : other.protection.selectors)
+        left.emplace_back(selector, other.index);
+    snapshots.unprotect(group.index, std::move(left));
+    std::vector<DropSlot*> slots = *group_drops;
+    slots.at(group.index) = nobodys_drops.get();
+    use_drops(std::move(slots));
+    publish();  // nobody uses the group when it returns: it, and its keys, end here
+  }
+
+  void use_drops(std::vector<DropSlot*> slots) {
+    group_drops = std::make_shared<const std::vector<DropSlot*>>(std::move(slots));
+    snapshots.change([drops = group_drops, reports = listener->stopped_reports()](Snapshot& snapshot) {
+      snapshot.group_drops = drops;
+      snapshot.stopped_reports = reports;
+    });
   }
 
   // Whether SPIs offered for sealing in this epoch can still be told from those used before (H9).
@@ -178,10 +213,18 @@ struct DataPlane::State {
   std::vector<std::unique_ptr<Worker>> workers;
   std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
   std::map<std::string, Group> groups;
+  std::uint32_t next_index = 0;
+  // What outlives a group that was removed, should it come back.
+  struct Removed {
+    std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
+    std::optional<std::uint64_t> forgotten, highest;
+  };
+  std::map<std::string, Removed> removed;
   SelectorIndex selectors;                         // of all groups
   std::unique_ptr<RedListeners> red;               // likewise
   std::map<std::uint32_t, const Epoch*> by_range;  // installed epochs by their first SPI
   std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
+  std::unique_ptr<DropSlot[]> nobodys_drops = std::make_unique<DropSlot[]>(options.workers);  // of removed groups
   SnapshotPair snapshots{options.workers};
   std::function<std::vector<PortStatistics>()> ports;
 };

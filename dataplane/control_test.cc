@@ -28,6 +28,11 @@ class Control : public ::testing::Test {
     epoch.outbound.push_back({key_of(prefix)});
     return epoch;
   }
+  static Bytes to(const std::string& destination) {
+    Ipv4Fields fields;
+    fields.destination = destination;
+    return udp_frame(20, fields);
+  }
   static std::uint32_t spi_of(const Outcome& outcome) { return load_be<std::uint32_t>(&outcome.frame[34]); }
 };
 
@@ -231,6 +236,62 @@ TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
   ASSERT_TRUE(path_.plane().retire("tv", 1));
   for (const Place& place : places)
     EXPECT_TRUE(place.is_wiped());
+}
+
+TEST_F(Control, H10_AGroupThatIsRemovedIsDroppedBothWaysAndTheOthersGoOn) {
+  const std::vector<Selector> radio = {selector("239.2.1.0/24")};
+  path_.install_tv();
+  Sender sender(0x10000008, tv_);
+  ASSERT_TRUE(path_.plane().protect("radio", {radio}));
+  GroupEpoch epoch = path_.epoch("radio", 1, 0x20000000, radio, true);
+  epoch.outbound.push_back({key_of(0x20000000)});
+  ASSERT_TRUE(path_.plane().install(std::move(epoch)));
+  EXPECT_EQ(reason(), "none");
+  ASSERT_TRUE(path_.plane().unprotect("tv"));
+  EXPECT_EQ(reason(), "no_policy") << "as if it had never been configured";
+  EXPECT_EQ(path_.black(sender.seal(udp_frame(1))).verdict, Verdict::drop);
+  EXPECT_EQ(name(path_.black(udp_frame(1)).reason), "no_policy") << "nor in clear";
+  EXPECT_EQ(path_.statistics().groups.size(), 1U);
+  const Outcome other = path_.red(to("239.2.1.7"));
+  EXPECT_EQ(other.reason, DropReason::none);
+  EXPECT_EQ(spi_of(other), 0x20000000U);
+  EXPECT_FALSE(path_.plane().unprotect("tv"));
+  EXPECT_FALSE(path_.plane().retire("tv", 1)) << "its epochs went with it";
+}
+
+TEST_F(Control, H9_H14_WhatARemovedGroupSealedWithIsWipedAndNotUsedAgain) {
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
+  ASSERT_TRUE(path_.plane().install(sending(1, 0x10000000, true)));
+  const SealingSa* const sealing = path_.snapshot().outbound[0];
+  const auto* const key = static_cast<const std::uint8_t*>(sealing->key.context);
+  EXPECT_TRUE(std::any_of(key, key + 64, [](std::uint8_t byte) { return byte != 0; }));
+  EXPECT_EQ(reason(), "none");
+  ASSERT_TRUE(path_.plane().unprotect("tv"));
+  EXPECT_TRUE(std::all_of(key, key + 64, [](std::uint8_t byte) { return byte == 0; }));
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
+  EXPECT_EQ(reason(), "no_sa");
+  EXPECT_FALSE(path_.plane().install(sending(1, 0x10000000, true))) << "the SPI has sealed";
+  ASSERT_TRUE(path_.plane().install(sending(2, 0x30000000, true)));
+  EXPECT_EQ(reason(), "none");
+}
+
+TEST_F(Control, GroupsComeAndGoUnderTraffic) {
+  path_.install_tv();
+  for (std::uint32_t i = 0; i < 200; ++i) {
+    const std::string id = "g" + std::to_string(i % 7);
+    const std::vector<Selector> own = {selector("239.3." + std::to_string(i % 50) + ".0/24")};
+    ASSERT_TRUE(path_.plane().protect(id, {own})) << i;
+    GroupEpoch epoch = path_.epoch(id, i + 1, 0x20000000 + (i << 16), own, true);
+    epoch.outbound.push_back({key_of(0x20000000 + (i << 16))});
+    ASSERT_TRUE(path_.plane().install(std::move(epoch)));
+    const Outcome own_packet = path_.red(to("239.3." + std::to_string(i % 50) + ".9"));
+    EXPECT_EQ(spi_of(own_packet), 0x20000000 + (i << 16)) << "its own key, not one of a group before";
+    EXPECT_EQ(reason(), "none");
+    ASSERT_TRUE(path_.plane().unprotect(id));
+    EXPECT_EQ(name(path_.red(to("239.3." + std::to_string(i % 50) + ".9")).reason), "no_policy");
+  }
+  EXPECT_EQ(path_.statistics().groups.size(), 1U);
+  EXPECT_EQ(path_.snapshot().ranges.size(), 1U) << "tv's";
 }
 
 TEST_F(Control, H14_WithoutLockedMemoryThereAreNoKeysAndNothingLeaves) {

@@ -10,6 +10,21 @@ std::vector<std::string> RedListeners::concerned(const IpAddress& address) const
   return groups;
 }
 
+void RedListeners::add(const std::string& group_id) {
+  std::size_t& addresses = listened_[group_id] = 0;
+  for (const IpAddress& address : listeners_.listened()) {
+    const auto groups = concerned(address);
+    if (std::find(groups.begin(), groups.end(), group_id) != groups.end()) ++addresses;
+  }
+  if (addresses != 0) wanted_already_.push_back(group_id);
+}
+
+void RedListeners::remove(const std::string& group_id) {
+  if (listened_.erase(group_id) == 0) return;
+  std::erase(wanted_already_, group_id);
+  listeners_.forget_if([this](const IpAddress& address) { return concerned(address).empty(); });
+}
+
 void RedListeners::query_on_black(std::span<const std::uint8_t> frame, SteadyTime now) {
   if (listened_.empty()) return;
   if (const auto query = membership::read_query(frame)) listeners_.heard(*query, now);
@@ -36,6 +51,8 @@ std::vector<InterestChange> RedListeners::tick(SteadyTime now) {
     }
   }
   std::vector<InterestChange> out;
+  for (const std::string& id : std::exchange(wanted_already_, {}))
+    if (before.count(id) == 0 || listened_[id] != 0) out.push_back({id, true});
   for (const auto& [id, was] : before)
     if (const bool is = listened_[id] != 0; is != was) out.push_back({id, is});
   return out;

@@ -21,7 +21,10 @@ class RedListeners {
       : workers_(std::move(workers)), selectors_(selectors) {}
 
   // A group that is wanted only while somebody listens to an address of its selectors.
-  void add(const std::string& group_id) { listened_[group_id] = 0; }
+  // Its selectors are known already.
+  void add(const std::string& group_id);
+  // Who listens to what no other group has is forgotten, too: should the group come back, the next report counts.
+  void remove(const std::string& group_id);
   // A querier on black asks red's hosts, too, where queries pass.
   void query_on_black(std::span<const std::uint8_t> frame, SteadyTime now);
   // Takes in what the workers heard on red. Several times a second.
@@ -35,6 +38,7 @@ class RedListeners {
   const SelectorIndex& selectors_;
   membership::Listeners listeners_;
   std::map<std::string, std::size_t> listened_;  // by group: addresses of it that somebody listens to
+  std::vector<std::string> wanted_already_;      // when they were added
 };
 
 }  // namespace sealcast::dataplane

@@ -166,5 +166,32 @@ TEST(Listeners, AddressesAreBounded) {
   EXPECT_EQ(listeners.changes(SteadyTime()).size(), membership::Listeners::most);
 }
 
+// Removed and added at a running gateway.
+TEST_F(OnDemand, AGroupThatComesBackIsWantedWhenTheNextReportSaysSo) {
+  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
+  ASSERT_TRUE(path_.plane().unprotect("tv"));
+  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.6")), "") << "nobody's group";
+  GroupProtection wanted{{selector("239.1.1.0/24")}};
+  wanted.on_demand = true;
+  ASSERT_TRUE(path_.plane().protect("tv", wanted));
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
+  path_.advance(5min);
+  EXPECT_EQ(events(), "-tv") << "and forgotten in time";
+}
+
+TEST_F(OnDemand, AGroupThatIsAddedWhileSomebodyListensIsWantedAtOnce) {
+  GroupProtection ssm{{selector("239.5.1.0/24")}};
+  ssm.on_demand = true;
+  ssm.selectors[0].source = *Prefix::parse("10.0.0.1");
+  ASSERT_TRUE(path_.plane().protect("one", ssm));
+  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.5.1.5")), "+one");
+  ssm.selectors[0].source = *Prefix::parse("10.0.0.2");
+  ASSERT_TRUE(path_.plane().protect("two", ssm));
+  EXPECT_EQ(events(), "+two");
+  path_.advance(5min);
+  EXPECT_EQ(events(), "-one-two");
+}
+
 }  // namespace
 }  // namespace sealcast::dataplane::testing

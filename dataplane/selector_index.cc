@@ -53,6 +53,15 @@ std::vector<std::string> SelectorIndex::groups_of(const IpAddress& address) cons
   return {out.begin(), out.end()};
 }
 
+void SelectorIndex::remove(const std::string& group_id) {
+  lengths_.clear();
+  for (auto it = entries_.begin(); it != entries_.end();) {
+    std::erase_if(it->second, [&](const Entry& entry) { return entry.group_id == group_id; });
+    if (!it->second.empty()) lengths_.emplace(it->first.first.family, it->first.second);
+    it = it->second.empty() ? entries_.erase(it) : std::next(it);
+  }
+}
+
 void SelectorIndex::add(const Selector& selector, const std::string& group_id) {
   entries_[{selector.destination.address, selector.destination.length}].push_back({selector, group_id});
   lengths_.emplace(selector.destination.address.family, selector.destination.length);

@@ -24,6 +24,8 @@ class SelectorIndex {
   // Some selector that a packet could match together with this one; null: none. Valid until the next add().
   const Entry* overlapping(const Selector& selector) const;
   void add(const Selector& selector, const std::string& group_id);
+  // All of a group's. As add(), it ends what overlapping() gave.
+  void remove(const std::string& group_id);
   // Groups with a selector whose destination holds this address, each once.
   std::vector<std::string> groups_of(const IpAddress& address) const;
 

@@ -44,6 +44,17 @@ void SnapshotPair::protect(const std::vector<Selector>& selectors, std::uint32_t
   });
 }
 
+void SnapshotPair::unprotect(std::uint32_t group, std::vector<std::pair<Selector, std::uint32_t>> left) {
+  const auto shared = std::make_shared<const std::vector<std::pair<Selector, std::uint32_t>>>(std::move(left));
+  apply([shared, group](Side& side) {
+    side.policy = std::make_shared<Policy>();
+    for (const auto& [selector, index] : *shared)
+      side.policy->add(selector, index);
+    side.snapshot.policy = side.policy;
+    put(side, std::make_shared<const GroupPicture>(GroupPicture{group, {}, {}, {}}));
+  });
+}
+
 void SnapshotPair::change(std::function<void(Snapshot&)> how) {
   apply([how = std::move(how)](Side& side) { how(side.snapshot); });
 }

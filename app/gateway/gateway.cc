@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <asio/steady_timer.hpp>
 #include <cctype>
 #include <filesystem>
@@ -44,6 +45,12 @@ dataplane::HostOptions host_options(const config::GatewayConfig& config) {
     for (const auto& listen : {config.keyserver->listen, config.keyserver->listen_isakmp})
       if (listen) out.local.push_back({listen->address, listen->port});
   return out;
+}
+
+bool known_server(const config::GatewayConfig& config, const config::HostPort& server) {
+  return std::any_of(config.member.groups.begin(), config.member.groups.end(), [&](const auto& group) {
+    return std::find(group.keyservers.begin(), group.keyservers.end(), server) != group.keyservers.end();
+  });
 }
 
 // A folder's name from the admin socket's: what stands for this gateway on its machine already.
@@ -177,8 +184,18 @@ Result<void> Gateway::reload(const config::GatewayConfig& config) {
   auto& s = *state_;
   if (config.keyserver.has_value() != (s.key_server != nullptr))
     return fail(std::string("keyserver.embedded can't change while the gateway runs; restart it"));
-  if (!s.key_server) return {};
-  return s.key_server->reload(*config.keyserver);
+  // What the host interface lets through is fixed when it is made.
+  if (s.config.black.host)
+    for (const config::MemberGroup& group : config.member.groups)
+      for (const auto& server : group.keyservers)
+        if (!known_server(s.config, server))
+          return fail("group \"" + group.id + "\": the host interface does not know the key server " + server.text() +
+                      "; restart the gateway. Nothing was taken over");
+  if (s.key_server)
+    if (auto taken = s.key_server->reload(*config.keyserver); !taken) return taken;
+  auto taken = s.agent->reload(config.member);
+  if (taken) s.config.member = config.member;
+  return taken;
 }
 
 void Gateway::stop() {

@@ -21,8 +21,9 @@ class Gateway {
   // Embedded key server, then policy and credentials, then ports, then the admin socket. The error is the first thing
   // that is missing, with what to do about it; nothing is left running then.
   Result<void> start();
-  // Hands the embedded key server its table of a file read again; the rest of the file is not looked at. Fails if there
-  // is none to reload, or if it refuses: then everything stays as it was.
+  // Of a file read again, the embedded key server gets its table, and the member agent its groups: those that are new
+  // are taken up, those that are gone are let go. The rest of the file is not looked at. If one of them refuses nothing
+  // of its own changes.
   Result<void> reload(const config::GatewayConfig& config);
   // Says goodbye to key servers and members, then stops the ports. The loop should run a little longer.
   void stop();

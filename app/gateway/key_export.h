@@ -22,6 +22,7 @@ class KeyExport final : public DataPlaneControl {
   Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
     return next_.protect(group_id, protection);
   }
+  Result<void> unprotect(const std::string& group_id) override { return next_.unprotect(group_id); }
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) override;
   Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,

@@ -42,9 +42,10 @@ int run(const std::string& file) {
       return;
     }
     spdlog::info(
-        "{} was read again{}; the gateway itself reads certificates and revocation lists at every connection, "
-        "anything else needs a restart",
-        file, again.value->keyserver ? " for the embedded key server" : "");
+        "{} was read again: the groups{}; certificates and revocation lists are read at every connection, anything "
+        "else "
+        "needs a restart",
+        file, again.value->keyserver ? ", and the embedded key server" : "");
   };
   sealcast::daemon::Lifecycle lifecycle(
       io, [&gateway] { gateway.stop(); }, reload);

@@ -191,6 +191,7 @@ struct MemberGroup {
   bool sends() const { return role != MemberRole::receiver; }
   bool uses_certificate() const { return flow.authentication != handshake::Authentication::password; }
   bool uses_password() const { return flow.authentication != handshake::Authentication::certificate; }
+  bool operator==(const MemberGroup&) const = default;
 };
 
 // [member]

@@ -103,6 +103,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
+  void remove_groups();
   std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
@@ -444,6 +445,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   if (*passwords) gate_->use(std::move(**passwords));
   config_ = config;
   context_.slot_bits = *slot_bits;
+  remove_groups();
   for (const auto& group : config_.groups) {
     if (GroupState* state = find_group_state(group.id)) {
       state->reconfigure(group, now());
@@ -454,6 +456,22 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   }
   audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
   return {};
+}
+
+// Those that the configuration lacks. Their members are sent away and their secrets wiped; what the store knows of them
+// stays: should they come back, no number of theirs is given out again (H9).
+void KeyServer::Impl::remove_groups() {
+  for (auto it = groups_.begin(); it != groups_.end();) {
+    const auto configured = std::any_of(config_.groups.begin(), config_.groups.end(),
+                                        [&](const auto& group) { return group.id == it->first; });
+    if (configured) {
+      ++it;
+      continue;
+    }
+    audit("group_removed group=" + escaped(it->first));
+    it->second->state.begin_anew("the group was removed", now());
+    it = groups_.erase(it);
+  }
 }
 
 StatusInput KeyServer::Impl::status_input() const {

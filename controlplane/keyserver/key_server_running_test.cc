@@ -122,7 +122,21 @@ TEST_F(KeyServerTest, ReloadIsAtomicAndSaysWhatNeedsARestart) {
   ASSERT_TRUE(on_loop([&] { return server_->reload(changed); }).has_value());
   auto radio = member_config(pki_.member("home", {"radio"}));
   radio->multicast->group_id = "radio";
-  EXPECT_TRUE(connect(radio)->join());
+  auto listener = connect(radio);
+  ASSERT_TRUE(listener->join());
+  const std::uint64_t epoch = listener->keying().epoch;
+  // And gone again: its members are sent away, the others stay, and no number comes twice.
+  auto tv = join("home");
+  ASSERT_TRUE(on_loop([&] { return server_->reload(config_); }).has_value());
+  EXPECT_TRUE(listener->ended());
+  EXPECT_FALSE(connect(radio)->join());
+  EXPECT_EQ(status()["groups"].size(), 1u);
+  EXPECT_TRUE(members_are(1));
+  EXPECT_FALSE(tv->over());
+  ASSERT_TRUE(on_loop([&] { return server_->reload(changed); }).has_value());
+  auto back = connect(radio);
+  ASSERT_TRUE(back->join());
+  EXPECT_GT(back->keying().epoch, epoch) << "H5, H9";
 }
 
 TEST_F(KeyServerTest, StartErrorsAreOneClearLine) {

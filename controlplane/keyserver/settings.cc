@@ -62,7 +62,7 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
   if (a.multicast_flag != b.multicast_flag) return "keyserver.multicast_flag";
   for (const auto& group : a.groups) {
     const auto same = std::find_if(b.groups.begin(), b.groups.end(), [&](const auto& g) { return g.id == group.id; });
-    if (same == b.groups.end()) return "the removal of group \"" + group.id + "\"";
+    if (same == b.groups.end()) continue;
     if (same->flow.suite != group.flow.suite) return "the suite of group \"" + group.id + "\"";
     if (same->flow.variant != group.flow.variant) return "the variant of group \"" + group.id + "\"";
     if (same->flow != group.flow) return "second_ccs, flag or auth of group \"" + group.id + "\"";

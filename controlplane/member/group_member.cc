@@ -105,8 +105,8 @@ Result<Credentials> load_credentials(const config::MemberConfig& member, bool wi
 GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& group)
     : around_(std::move(surroundings)),
       group_(group),
-      epochs_(group, around_.data_plane),
-      datagrams_(group),
+      epochs_(group_, around_.data_plane),
+      datagrams_(group_),
       retry_(around_.io),
       backoff_(timing().backoff_first, timing().backoff_max),
       password_penalty_(timing().refused_password, timing().refused_password_max),

@@ -107,7 +107,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   void log_failure(const std::string& text);
 
   Surroundings around_;
-  const config::MemberGroup& group_;
+  const config::MemberGroup group_;  // its own: the agent's list changes at a reload
   GroupEpochs epochs_;
   RekeyDatagrams datagrams_;
   Status status_;

@@ -110,32 +110,56 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     // Every group's policy stands before anything else happens (H10).
     std::vector<DataPlaneControl::NamedProtection> protections;
     for (const config::MemberGroup& group : settings_.member.groups)
-      protections.push_back({group.id, {group.selectors, group.mode, group.outer, group.join, group.on_demand}});
+      protections.push_back({group.id, protection_of(group)});
     if (auto done = plane_.protect_all(protections); !done) return done;
-    const auto weak = weak_from_this();
-    for (const config::MemberGroup& group : settings_.member.groups) {
-      GroupMember::Surroundings around{io_,
-                                       settings_,
-                                       plane_,
-                                       memory_,
-                                       passwords_,
-                                       links_,
-                                       [weak](const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) {
-                                         const auto self = weak.lock();
-                                         return self ? self->others_within(but, first_spi, last_spi)
-                                                     : std::vector<LiveEpoch>();
-                                       }};
-      groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
-      by_id_[group.id] = groups_.back().get();
-    }
-    for (const auto& group : groups_) {
-      if (group->group().on_demand)
-        group->wait_until_wanted();
-      else
-        group->start();
-    }
+    for (const config::MemberGroup& group : settings_.member.groups)
+      add(group);
+    for (const auto& group : groups_)
+      begin(*group);
     running_ = true;
     tick();
+    return {};
+  }
+
+  Result<void> reload(config::MemberConfig member) {
+    if (!running_) return fail("the member agent is not running");
+    if (const std::string fixed = changed_for_good(settings_.member, member); !fixed.empty())
+      return fail(fixed + " can't change while the gateway runs; restart it. Nothing was taken over");
+    std::vector<const config::MemberGroup*> gone, come;
+    const auto same = [](const config::MemberConfig& in, const config::MemberGroup& group) {
+      const auto found =
+          std::find_if(in.groups.begin(), in.groups.end(), [&](const auto& other) { return other.id == group.id; });
+      return found != in.groups.end() && *found == group;
+    };
+    for (const config::MemberGroup& group : settings_.member.groups)
+      if (!same(member, group)) gone.push_back(&group);
+    for (const config::MemberGroup& group : member.groups)
+      if (!same(settings_.member, group)) come.push_back(&group);
+    // Everything that can be wrong with a new group is found before an old one ends.
+    const bool identity =
+        std::any_of(come.begin(), come.end(), [](const auto* group) { return group->uses_certificate(); });
+    if (!come.empty())
+      if (auto credentials = load_credentials(member, identity); !credentials)
+        return fail(credentials.error().message + ". Nothing was taken over");
+    const auto nobody = [](const std::string&) -> Result<SecretBytes> {
+      return fail("nobody can be asked while the gateway runs; restart it");
+    };
+    if (auto prepared = passwords_.prepare(member, nobody); !prepared)
+      return fail(prepared.error().message + ". Nothing was taken over");
+    std::string refused;
+    for (const auto* group : gone)
+      remove(group->id);
+    for (const auto* group : come) {
+      if (auto done = plane_.protect(group->id, protection_of(*group)); !done) {
+        refused += (refused.empty() ? "" : "; ") + done.error().message;
+        continue;
+      }
+      begin(*add(*group));
+      spdlog::info("group \"{}\": taken up", group->id);
+    }
+    std::erase_if(member.groups, [&](const config::MemberGroup& group) { return by_id_.count(group.id) == 0; });
+    settings_.member = std::move(member);
+    if (!refused.empty()) return fail(refused + ". Everything else was taken over");
     return {};
   }
 
@@ -162,6 +186,56 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   }
 
  private:
+  static GroupProtection protection_of(const config::MemberGroup& group) {
+    return {group.selectors, group.mode, group.outer, group.join, group.on_demand};
+  }
+
+  static std::string changed_for_good(const config::MemberConfig& a, const config::MemberConfig& b) {
+    if (a.certificate != b.certificate) return "member.certificate";
+    if (a.private_key != b.private_key) return "member.private_key";
+    if (a.ca != b.ca) return "member.ca";
+    if (a.crl != b.crl) return "member.crl";
+    if (a.local_address != b.local_address) return "member.local_address";
+    if (a.multicast_flag != b.multicast_flag) return "member.multicast_flag";
+    return "";
+  }
+
+  static void begin(GroupMember& group) {
+    if (group.group().on_demand)
+      group.wait_until_wanted();
+    else
+      group.start();
+  }
+
+  // The key server hears that it leaves; its keys are wiped here and in the data plane, which drops its packets (H10).
+  void remove(const std::string& id) {
+    const auto found =
+        std::find_if(groups_.begin(), groups_.end(), [&](const auto& one) { return one->group().id == id; });
+    if (found == groups_.end()) return;
+    (*found)->stop();
+    by_id_.erase(id);
+    groups_.erase(found);
+    if (auto done = plane_.unprotect(id); !done) spdlog::error("{}", done.error().message);
+    spdlog::info("group \"{}\": let go; what comes for it is dropped", id);
+  }
+
+  GroupMember* add(const config::MemberGroup& group) {
+    const auto weak = weak_from_this();
+    GroupMember::Surroundings around{io_,
+                                     settings_,
+                                     plane_,
+                                     memory_,
+                                     passwords_,
+                                     links_,
+                                     [weak](const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) {
+                                       const auto self = weak.lock();
+                                       return self ? self->others_within(but, first_spi, last_spi)
+                                                   : std::vector<LiveEpoch>();
+                                     }};
+    groups_.push_back(std::make_shared<GroupMember>(std::move(around), group));
+    return by_id_[group.id] = groups_.back().get();
+  }
+
   std::vector<LiveEpoch> others_within(const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) const {
     std::vector<LiveEpoch> out;
     for (const auto& group : groups_)
@@ -218,7 +292,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   }
 
   asio::io_context& io_;
-  const MemberSettings settings_;
+  MemberSettings settings_;
   DataPlaneControl& plane_;
   EpochMemory memory_;
   MemberPasswords passwords_;  // outlives the groups
@@ -241,6 +315,10 @@ MemberAgent::~MemberAgent() {
 
 Result<void> MemberAgent::start() {
   return impl_->start();
+}
+
+Result<void> MemberAgent::reload(config::MemberConfig member) {
+  return impl_->reload(std::move(member));
 }
 
 void MemberAgent::stop() {

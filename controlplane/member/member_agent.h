@@ -32,6 +32,10 @@ class MemberAgent {
   // Says Leave and close_notify to every key server and stops all timers. Epochs stay in the data plane until they
   // expire or their lease ends: a stopped agent cannot keep a key alive. Idempotent; handlers still queued do nothing.
   // Run the loop a little longer (run_for) to let the farewell leave.
+  // Takes up the groups that are new in this configuration, lets go of those that it lacks, and does both with those
+  // that are others: the rest go on undisturbed. An error means that nothing changed; only `groups` may, the rest of
+  // the configuration is as at start.
+  Result<void> reload(config::MemberConfig member);
   void stop();
 
   // {"groups": [{"group", "state" ("joining"|"joined"|"reconnecting"|"revoked"|"stopped"), "why", "role", "carriage",

@@ -164,7 +164,8 @@ void SharedLink::on_end(LinkEnd&& end) {
   using handshake::Reason;
   link_.reset();
   const bool refused = end.cause && end.cause->from_peer && end.cause->alert == handshake::Alert::access_denied;
-  const bool of_one_group = refused || (end.cause && end.cause->reason == Reason::keying_refused);
+  const bool unavailable = end.cause && end.cause->from_peer && end.cause->alert == handshake::Alert::internal_error;
+  const bool of_one_group = refused || unavailable || (end.cause && end.cause->reason == Reason::keying_refused);
   if (phase_ != Phase::opening || !opener_) return end_all(end);
   end.password_shown = opener_->wish_.password_shown && opener_->wish_.password_shown();
   if (refused && end.password_shown) {

@@ -35,8 +35,8 @@ class Shared : public testing::AgentFixture {
     keying.group_id = "g" + std::to_string(i);
     keying.epoch = epoch_ + step;
     keying.policy.selectors = settings_.member.groups[static_cast<std::size_t>(i)].selectors;
-    keying.policy.spi_prefix = 0x10000000u + static_cast<std::uint32_t>(i) * 0x100000u +
-                               static_cast<std::uint32_t>(step) * 0x10000u;
+    keying.policy.spi_prefix =
+        0x10000000u + static_cast<std::uint32_t>(i) * 0x100000u + static_cast<std::uint32_t>(step) * 0x10000u;
     keying.assignment.first_slot = next_slot_++;
     keying.policy.slots_used = next_slot_;
     keying.premaster.data()[0] = static_cast<std::uint8_t>(0x40 + i);

@@ -95,9 +95,9 @@ TEST_F(SharedTogether, H11_RevokedInOneGroupItComesBackForTheOthers) {
   ASSERT_TRUE(until([&] { return joined(home) == 4; }));
   ASSERT_TRUE(server_->revoke("home", "g1"));
   ASSERT_TRUE(until([&] { return group(home, "g1")["state"] != "joined" && joined(home) == 3; }));
-  EXPECT_TRUE(std::none_of(home.plane.held.begin(), home.plane.held.end(),
-                           [](const auto& held) { return held.first.first == "g1"; }))
-      << "its keys are wiped";
+  EXPECT_TRUE(std::none_of(home.plane.held.begin(), home.plane.held.end(), [](const auto& held) {
+    return held.first.first == "g1";
+  })) << "its keys are wiped";
   EXPECT_EQ(group(home, "tv")["state"], "joined");
   ASSERT_TRUE(server_->reinstate("home", "g1"));
   ASSERT_TRUE(until([&] { return joined(home) == 4; })) << status(home);
@@ -157,6 +157,45 @@ TEST_F(SharedTogether, LeavingOneGroupTellsTheKeyServerAndKeepsTheConnection) {
   }
   EXPECT_EQ(group(home, "tv")["joins"], 1);
   EXPECT_EQ(connections(), 1u);
+}
+
+// SIGHUP with another list of groups.
+TEST_F(SharedTogether, H10_GroupsAreAddedChangedAndRemovedWhileTheOthersGoOn) {
+  groups(3);
+  Member& home = join_all("home", config::MemberRole::receiver);
+  ASSERT_TRUE(until([&] { return joined(home) == 4; }));
+  MemberSettings settings = settings_of("home");
+  config::MemberConfig wanted = settings.member;
+  wanted.groups = {member_group(config::MemberRole::receiver), more_[1], more_[2]};
+  wanted.groups[2].role = config::MemberRole::both;  // g2 is another one now; g0 is gone
+  home.plane.calls.clear();
+  ASSERT_TRUE(home.agent->reload(wanted));
+  EXPECT_EQ(home.plane.count("unprotect g0"), 1);
+  EXPECT_EQ(home.plane.count("unprotect g1") + home.plane.count("unprotect tv"), 0);
+  EXPECT_LT(std::find(home.plane.calls.begin(), home.plane.calls.end(), "unprotect g2"),
+            std::find(home.plane.calls.begin(), home.plane.calls.end(), "protect g2"));
+  ASSERT_TRUE(until([&] { return joined(home) == 3; })) << status(home);
+  EXPECT_TRUE(group(home, "g0").is_null());
+  EXPECT_EQ(group(home, "g1")["joins"], 1);
+  EXPECT_EQ(group(home, "tv")["joins"], 1);
+  EXPECT_EQ(group(home, "g2")["role"], "both");
+  EXPECT_EQ(connections(), 1u);
+
+  wanted.groups.insert(wanted.groups.begin(), more_[0]);
+  ASSERT_TRUE(home.agent->reload(wanted));
+  ASSERT_TRUE(until([&] { return joined(home) == 4; })) << status(home);
+  ASSERT_TRUE(home.agent->reload(wanted)) << "nothing new";
+  EXPECT_EQ(group(home, "g0")["joins"], 1);
+  EXPECT_EQ(connections(), 1u);
+
+  // What will not do changes nothing.
+  config::MemberConfig broken = wanted;
+  broken.groups.resize(1);
+  broken.ca = folder_ + "/other.pem";
+  const auto refused = home.agent->reload(broken);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, ::testing::HasSubstr("member.ca can't change"));
+  EXPECT_EQ(joined(home), 4u);
 }
 
 }  // namespace

@@ -55,6 +55,11 @@ class GatewayControl final : public DataPlaneControl {
     if (done) policy_changed_();
     return done;
   }
+  Result<void> unprotect(const std::string& group_id) override {
+    auto done = plane_.unprotect(group_id);
+    if (done) policy_changed_();
+    return done;
+  }
   Result<void> install(GroupEpoch epoch) override { return plane_.install(std::move(epoch)); }
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
                            std::vector<sealcast::InboundSa> slots) override {

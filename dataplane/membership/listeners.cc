@@ -39,6 +39,18 @@ void Listeners::heard(const Query& query, Time now) {
   next_end_ = std::min(next_end_, known->second);
 }
 
+void Listeners::forget_if(const std::function<bool(const IpAddress&)>& forgettable) {
+  std::erase_if(until_, [&](const auto& entry) { return forgettable(entry.first); });
+  std::erase_if(changes_, [&](const Change& change) { return forgettable(change.group); });
+}
+
+std::vector<IpAddress> Listeners::listened() const {
+  std::vector<IpAddress> out;
+  for (const auto& [group, until] : until_)
+    out.push_back(group);
+  return out;
+}
+
 std::vector<Listeners::Change> Listeners::changes(Time now) {
   if (next_end_ <= now) {
     next_end_ = Time::max();

@@ -32,6 +32,11 @@ class Listeners {
   // What changed since the last call, in order.
   std::vector<Change> changes(Time now);
 
+  // As if nobody had ever said so.
+  void forget_if(const std::function<bool(const IpAddress&)>& forgettable);
+  // Groups that somebody listens to.
+  std::vector<IpAddress> listened() const;
+
   // RFC 3376 §8.4: robustness * query interval + query response interval, the querier's where it said (§4.1.6, §4.1.7).
   std::chrono::milliseconds membership_interval(std::uint8_t family) const;
   std::size_t size() const { return until_.size(); }

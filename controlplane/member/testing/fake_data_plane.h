@@ -32,6 +32,12 @@ class FakeDataPlane : public DataPlaneControl {
     protected_[group_id] = protection;
     return {};
   }
+  Result<void> unprotect(const std::string& group_id) override {
+    calls.push_back("unprotect " + group_id);
+    EXPECT_EQ(protected_.erase(group_id), 1u);
+    std::erase_if(held, [&](const auto& entry) { return entry.first.first == group_id; });
+    return {};
+  }
   Result<void> install(GroupEpoch epoch) override {
     calls.push_back("install " + std::to_string(epoch.epoch));
     if (fail_next_install) {
