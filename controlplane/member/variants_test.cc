@@ -416,7 +416,8 @@ TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
     return std::all_of(now["groups"].begin(), now["groups"].end(),
                        [](const Json& group) { return group["failures"] == 1; });
   })) << status_of(wrong);
-  for (const Json& group : status_of(wrong)["groups"])
+  const Json refused = status_of(wrong);
+  for (const Json& group : refused["groups"])
     EXPECT_THAT(group["why"].get<std::string>(), AllOf(HasSubstr("refuses user"), HasSubstr("next attempt in")));
   EXPECT_EQ(failed("password_refused"), 1u);
   wrong.agent->stop();
