@@ -155,7 +155,8 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   session.registered = reply->revision;
   session.since = session.kept_alive = session.polled = session.quiet_since = asked;
   session.keep_alive_at = asked + milliseconds(settings_.lease_ttl) / 4;
-  blind_until_ = host_.now().steady + longest_lease();
+  blind_since_ = host_.now().steady;
+  blind_until_ = blind_since_ + longest_lease();
   if (started_over) trusted();
   groups_.clear();
   revocations_.clear();

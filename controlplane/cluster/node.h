@@ -108,6 +108,8 @@ class Node final : public store::Store {
   bool serving() const;
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why);
   void installed_here(const std::string& group_id, std::uint64_t epoch);
+  // The host has a group that it had not, or forgot: what was read of it before is for it now.
+  void group_added(const std::string& group_id);
   bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const;
   // The newest epoch of the group that any key server may have given to anybody, as far as is known here. After
   // revoke() this holds for the moment at which the revocation was noted.
@@ -275,6 +277,7 @@ class Node final : public store::Store {
   void take(const etcd::KeyValue& entry);
   void settle();
   void take_group(const SharedKey& key, const etcd::KeyValue& entry);
+  void note_lease(std::chrono::seconds lease);
   bool adopt_epochs(const std::string& id, Group& group, Moment now);
   bool adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Moment now);
   bool usable(const Epoch& epoch, Moment now) const;
@@ -360,7 +363,7 @@ class Node final : public store::Store {
   };
   std::map<std::string, Gone> gone_;  // by incarnation
   // Nobody told it who vanished before this session began, or while there was none: their senders may go on until then.
-  SteadyTime blind_until_{};
+  SteadyTime blind_since_{}, blind_until_{};
   std::chrono::seconds longest_lease_{0};  // that anybody was given, as far as this process knows
   std::shared_ptr<int> guard_ = std::make_shared<int>(0);
 };

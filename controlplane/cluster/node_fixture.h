@@ -78,7 +78,9 @@ class Server final : public NodeHost {
   }
 
   Moment now() const override { return clock_.now; }
-  std::vector<std::string> groups() const override { return {"tv"}; }
+  std::vector<std::string> groups() const override {
+    return configured ? std::vector<std::string>{"tv"} : std::vector<std::string>();
+  }
   GroupWish wish(const std::string&) const override {
     GroupWish wish;
     Selector selector;
@@ -86,6 +88,7 @@ class Server final : public NodeHost {
     wish.policy.selectors = {selector};
     wish.lifetime = std::chrono::hours(24);
     wish.slot_bits = slot_bits;
+    wish.policy.authority_lease_s = lease_s;
     return wish;
   }
   std::uint32_t slots_needed(const std::string&) const override { return needed; }
@@ -114,6 +117,8 @@ class Server final : public NodeHost {
   CountingRandom random_;
   std::uint8_t key = 9;
   std::uint8_t slot_bits = 16;
+  std::uint32_t lease_s = handshake::GroupPolicy{}.authority_lease_s;
+  bool configured = true;  // it has the group
   std::uint32_t needed = 0;
   bool installs = true;
   bool paused = false;

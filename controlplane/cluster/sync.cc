@@ -207,9 +207,28 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
     return false;
   }
   epoch.adopted = true;
-  longest_lease_ = std::max(longest_lease_, lease);
+  note_lease(lease);
   if (slots_.left(which) < low_water) want_slots(id, number, size);
   return true;
+}
+
+// Those who vanished may have had members with it, too.
+void Node::note_lease(std::chrono::seconds lease) {
+  if (lease <= longest_lease_) return;
+  longest_lease_ = lease;
+  blind_until_ = std::max(blind_until_, blind_since_ + lease);
+  for (auto& [incarnation, gone] : gone_)
+    gone.until = std::max(gone.until, gone.since + lease);
+}
+
+void Node::group_added(const std::string& group_id) {
+  if (!session_) return;
+  Group& group = groups_[group_id];
+  group.activated = 0;
+  for (auto& [number, epoch] : group.epochs)
+    epoch.adopted = false;
+  touched_.insert(group_id);
+  poll();
 }
 
 void Node::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {

@@ -38,6 +38,8 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   bool serving() const { return node_->serving(); }
   // SessionHost's.
   bool wait_for_slots(const std::string& group_id, std::function<void()> then);
+  // A group is there that was not, or not any more.
+  void group_added(const std::string& group_id) { node_->group_added(group_id); }
   void resumed();  // this machine was resumed from a snapshot: what it owns may be another's, too
   const cluster::Node& node() const { return *node_; }
 
