@@ -25,7 +25,10 @@ Result<void> StandingCertificates::check(const Bytes& chain_der, const handshake
     return fail(until.error().message());
   }
   if (!told_apart) return {};
-  if (found_.size() >= most) found_.clear();
+  if (found_.size() >= most_) {
+    found_.clear();
+    forgotten_ = true;
+  }
   found_[std::move(key)] = {unix_now, *until};
   first_end_ = std::min(first_end_, *until);
   return {};
@@ -33,11 +36,12 @@ Result<void> StandingCertificates::check(const Bytes& chain_der, const handshake
 
 bool StandingCertificates::any_ended(std::int64_t unix_now) {
   if (unix_now <= first_end_) return false;
+  const bool forgotten = std::exchange(forgotten_, false);
   const auto erased = std::erase_if(found_, [&](const auto& entry) { return entry.second.until < unix_now; });
   first_end_ = std::numeric_limits<std::int64_t>::max();
   for (const auto& [key, good] : found_)
     first_end_ = std::min(first_end_, good.until);
-  return erased != 0;
+  return erased != 0 || forgotten;
 }
 
 }  // namespace sealcast::keyserver

@@ -17,15 +17,16 @@ namespace sealcast::keyserver {
 
 class StandingCertificates {
  public:
+  // At most so many are kept, then all are forgotten; about 150 bytes each.
+  explicit StandingCertificates(std::size_t most = 200'000) : most_(most) {}
   // As handshake::recheck_member(). An earlier answer is given again only while it must be the same: with the same
   // trust store, group and chain, no sooner than it was found and no later than any part of it ends.
   Result<void> check(const Bytes& chain_der, const handshake::TrustStore& trust, const std::string& group_id,
                      std::int64_t unix_now);
   std::size_t size() const { return found_.size(); }
-  // Whether any that was found good has ended by now: then somebody must be asked for again. True once for each.
+  // Whether any that was found good has ended by now, or may have, where it was forgotten: then somebody must be asked
+  // for again. True once for each.
   bool any_ended(std::int64_t unix_now);
-
-  static constexpr std::size_t most = 200'000;  // then all are forgotten; about 150 bytes each
 
  private:
   using Key = std::pair<std::array<std::uint8_t, 32>, std::string>;  // SHA-256 of the chain; the group
@@ -33,7 +34,9 @@ class StandingCertificates {
     std::int64_t from = 0, until = 0;  // Unix seconds, inclusive
   };
   handshake::TrustStore trust_;  // that all of them were checked against
+  std::size_t most_;
   std::map<Key, Good> found_;
+  bool forgotten_ = false;                                             // some that may be members' still
   std::int64_t first_end_ = std::numeric_limits<std::int64_t>::max();  // no later than the first of them
 };
 

@@ -59,5 +59,19 @@ TEST(StandingCertificates, H8_OneByteOfAChainMakesItAnother) {
   EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow));
 }
 
+// Thousands of groups with hundreds of members each are more than are kept.
+TEST(StandingCertificates, H8_TheEndOfOneThatWasForgottenIsNoticedToo) {
+  World world;
+  const Bytes chain = chain_of(world, world.pki.member("member-a", {"tv", "radio", "news"}));
+  const auto trust = world.pki.trust();
+  StandingCertificates certificates(2);
+  for (const std::string group : {"tv", "radio", "news"})
+    EXPECT_TRUE(certificates.check(chain, trust, group, kNow));
+  ASSERT_EQ(certificates.size(), 1u);
+  EXPECT_FALSE(certificates.any_ended(kNow + 1));
+  EXPECT_TRUE(certificates.any_ended(kNow + 400 * 86400));
+  EXPECT_FALSE(certificates.any_ended(kNow + 400 * 86400));
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver
