@@ -12,6 +12,7 @@ using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
 constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
+constexpr std::size_t most_joining = 4096;      // at once; those beyond count together
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -143,6 +144,22 @@ void GroupState::note_shut_out(const Member& member, Moment now) {
   until = now.steady + longest_lease();
 }
 
+void GroupState::note_joining(const std::string& address, const GroupKeying& keying, Moment now) {
+  const bool sends = (keying.assignment.roles & handshake::sender) != 0;
+  if (!sends || keying.state != handshake::EpochState::active) return;
+  const SteadyTime until = now.steady + longest_lease();
+  std::erase_if(joining_, [&](const auto& entry) { return entry.second.until <= now.steady; });
+  if (joining_.size() >= most_joining) return hold_for_leases(keying.epoch, until, now);
+  joining_[address] = {keying.assignment.member_id, keying.epoch, until};
+}
+
+std::optional<SteadyTime> GroupState::senders_go_on_until(Moment now) const {
+  std::optional<SteadyTime> latest;
+  for (const auto& [activated, until] : leases())
+    if (until > now.steady) latest = std::max(latest.value_or(until), until);
+  return latest;
+}
+
 // Until when somebody that is away may send under an epoch, or a later one, that others who were shut out can read.
 std::map<std::uint64_t, SteadyTime> GroupState::leases() const {
   auto out = leases_away_;
@@ -150,6 +167,11 @@ std::map<std::uint64_t, SteadyTime> GroupState::leases() const {
     if (shut_out_.size() == 1 && shut_out_.count(name) != 0) continue;  // only itself
     SteadyTime& latest = out[lease.first];
     latest = std::max(latest, lease.second);
+  }
+  for (const auto& [address, joining] : joining_) {
+    if (shut_out_.size() == 1 && shut_out_.count(joining.member) != 0) continue;
+    SteadyTime& latest = out[joining.epoch];
+    latest = std::max(latest, joining.until);
   }
   return out;
 }
@@ -326,6 +348,7 @@ void GroupState::begin_anew(const std::string& why, Moment now) {
   if (!epochs_.empty()) hold_for_leases(0, now.steady + longest_lease(), now);
   const auto leaving = std::exchange(members_, {});
   by_link_.clear();
+  joining_.clear();  // in the lease above
   tree_.reset();
   unswitched_.clear();
   hand_over_.reset();
@@ -343,6 +366,7 @@ void GroupState::on_time(Moment now) {
   note_exclusion_complete(now);
   std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
   std::erase_if(own_leases_, [&](const auto& entry) { return entry.second.second <= now.steady; });
+  std::erase_if(joining_, [&](const auto& entry) { return entry.second.until <= now.steady; });
   go_on_announcing(now);
   if (hand_over_ && !hand_over_->told && hand_over_->due() <= now.steady) activate(now);
   std::vector<std::uint64_t> over;

@@ -33,6 +33,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
     remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
+  joining_.erase(address);
   Member& member = members_[identity.name];
   member.link = &link;
   by_link_[&link] = &member;
@@ -151,7 +152,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
   } else if (const auto* goodbye = std::get_if<handshake::Leave>(&message)) {
     if (other_group(goodbye->group_id)) return refuse(wrong_group);
     leave(link, now);
-    if (config_.rekey_on_leave && !epochs_.empty()) rekey_at_ = now.steady;
+    if (config_.rekey_on_leave && !epochs_.empty()) rekey_for_leave(now);
     return fail("it left the group");
   } else {
     return refuse("a control message that only a key server sends");

@@ -161,6 +161,7 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
   auto keying = give(**epoch, member, address, 1, now);
   if (!keying) return keying;
   note_holder(member, keying->epoch);
+  note_joining(address, *keying, now);
   asked_before_.erase({member.name, member.serial_hex});
   rekey_when_nearly_used(**epoch, now);
   return keying;
@@ -365,6 +366,14 @@ void GroupState::rekey_when_nearly_used(const Epoch& epoch, Moment now) {
 void GroupState::rekey_soon(Moment now) {
   if (hand_over_) return;
   const SteadyTime soonest = std::max(now.steady, last_rekey_ + least_rekey_pause);
+  if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
+}
+
+// At once, but where members leave one after the other those of half of deactivation_delay share an epoch: old epochs
+// live for that long, and there must be room for the one that a revocation asks for.
+void GroupState::rekey_for_leave(Moment now) {
+  const SteadyTime soonest =
+      epochs_.size() == 1 ? now.steady : std::max(now.steady, last_rekey_ + config_.deactivation_delay / 2);
   if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
 }
 

@@ -187,6 +187,8 @@ class GroupState {
   // Both Finished are verified: the newest connection of a member wins. What happened since SMKE is caught up on.
   void join(MemberLink& link, const handshake::PeerIdentity& identity, const std::string& address, const Given& given,
             Moment now);
+  // The connection from this address ended before its member could begin to send: join() does not come any more.
+  void did_not_join(const std::string& address) { joining_.erase(address); }
   // The connection is gone. Unknown links are ignored.
   void leave(const MemberLink& link, Moment now);
   // An error means that the peer broke the protocol and must be dismissed; the group has forgotten it then.
@@ -199,6 +201,11 @@ class GroupState {
   // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
   // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
   void begin_anew(const std::string& why, Moment now);
+
+  // Until when senders that are away may go on; empty: none is. For the group's next GroupState, should there be one.
+  std::optional<SteadyTime> senders_go_on_until(Moment now) const;
+  // Such senders are known from before this GroupState: revocations wait for them (H11).
+  void await_senders(SteadyTime until, Moment now) { hold_for_leases(0, until, now); }
 
   // With an EpochMaker: takes over an epoch as pending and gives it to all members; one that is known is ignored. An
   // error means that nobody was given anything; call again.
@@ -303,6 +310,8 @@ class GroupState {
   void note_departure(const Member& member, Moment now);
   void hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now);
   void note_shut_out(const Member& member, Moment now);
+  void note_joining(const std::string& address, const handshake::GroupKeying& keying, Moment now);
+  void rekey_for_leave(Moment now);
   std::map<std::uint64_t, SteadyTime> leases() const;
   void note_exclusion_complete(Moment now);
   void ask_for_epoch(const std::string& why, Moment now);
@@ -366,6 +375,14 @@ class GroupState {
   // Senders that were shut out while connected: their last epoch and the end of their leases, by name. What one sends
   // is secret from all others that were shut out, not from itself.
   std::map<std::string, std::pair<std::uint64_t, SteadyTime>> own_leases_;
+  // Senders that were given the active epoch and have not joined, by address. With our Finished, or in variant 1 with
+  // its own, one begins to send, and whoever holds back either knows it before us.
+  struct Joining {
+    std::string member;
+    std::uint64_t epoch = 0;
+    SteadyTime until;  // the end of its lease, which runs from before
+  };
+  std::map<std::string, Joining> joining_;
   std::set<std::string> shut_out_;  // whom the exclusion under way is about; "": somebody that is not known here
   SteadyTime last_rekey_{};
   std::optional<RekeyRecord> last_rekey_record_;

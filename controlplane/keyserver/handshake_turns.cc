@@ -16,8 +16,21 @@ void HandshakeTurns::wait(Turn turn, bool begun) {
   serve_soon();
 }
 
+void HandshakeTurns::wait_further(Turn turn) {
+  further_.push_back(std::move(turn));
+  serve_soon();
+}
+
+// Empty: nobody waits.
+std::deque<HandshakeTurns::Turn>& HandshakeTurns::next() {
+  if (!begun_.empty()) return begun_;
+  further_turn_ = !further_.empty() && (fresh_.empty() || !further_turn_);
+  return further_turn_ ? further_ : fresh_;
+}
+
 void HandshakeTurns::stop() {
   begun_.clear();
+  further_.clear();
   fresh_.clear();
   when_room_.clear();
 }
@@ -33,16 +46,16 @@ void HandshakeTurns::serve() {
   posted_ = false;
   const auto end = std::chrono::steady_clock::now() + slice;
   do {
-    auto& next = begun_.empty() ? fresh_ : begun_;
-    if (next.empty()) break;
-    const Turn turn = std::move(next.front());
-    next.pop_front();
+    auto& waiting = next();
+    if (waiting.empty()) break;
+    const Turn turn = std::move(waiting.front());
+    waiting.pop_front();
     turn();
   } while (std::chrono::steady_clock::now() < end);
   if (!crowded())
     for (auto& called : std::exchange(when_room_, {}))
       called();
-  if (!begun_.empty() || !fresh_.empty()) serve_soon();
+  if (!begun_.empty() || !fresh_.empty() || !further_.empty()) serve_soon();
 }
 
 }  // namespace sealcast::keyserver

@@ -20,6 +20,8 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
 
   // turn is called once, later, from the loop. begun: this connection has had a turn before.
   void wait(Turn turn, bool begun);
+  // Of a connection that is joined and asks for a further group. Shares what begun ones leave with the newcomers.
+  void wait_further(Turn turn);
   // Newcomers that wait for their first turn.
   std::size_t newcomers() const { return fresh_.size(); }
   // So many that no further connection should be accepted; when_room is called once as soon as there are fewer.
@@ -32,9 +34,11 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
  private:
   void serve_soon();
   void serve();
+  std::deque<Turn>& next();
 
   asio::io_context& io_;
-  std::deque<Turn> begun_, fresh_;
+  std::deque<Turn> begun_, fresh_, further_;
+  bool further_turn_ = false;
   std::deque<std::function<void()>> when_room_;
   bool posted_ = false;
 };

@@ -60,10 +60,41 @@ TEST(HandshakeTurns, H13_ACrowdOfNewcomersStopsAccepting) {
   EXPECT_FALSE(turns->crowded());
 }
 
+TEST(HandshakeTurns, H13_FurtherGroupsComeInSlicesToo) {
+  asio::io_context io;
+  const auto turns = std::make_shared<HandshakeTurns>(io);
+  int served = 0, served_before = -1;
+  for (int i = 0; i < 200; ++i)
+    turns->wait_further([&] {
+      ++served;
+      std::this_thread::sleep_for(1ms);
+    });
+  asio::post(io, [&] { served_before = served; });
+  io.run();
+  EXPECT_EQ(served, 200);
+  EXPECT_GE(served_before, 0);
+  EXPECT_LT(served_before, 20);
+}
+
+// Neither of them keeps the other waiting until its time is over.
+TEST(HandshakeTurns, H13_NewcomersAndFurtherGroupsTakeTurns) {
+  asio::io_context io;
+  const auto turns = std::make_shared<HandshakeTurns>(io);
+  std::string order;
+  for (int i = 0; i < 3; ++i)
+    turns->wait_further([&] { order += 'g'; });
+  for (int i = 0; i < 5; ++i)
+    turns->wait([&] { order += 'n'; }, false);
+  turns->wait([&] { order += 'b'; }, true);
+  io.run();
+  EXPECT_EQ(order, "bgngngnnn");
+}
+
 TEST(HandshakeTurns, NobodyIsServedAfterStop) {
   asio::io_context io;
   const auto turns = std::make_shared<HandshakeTurns>(io);
   turns->wait([] { ADD_FAILURE() << "served after stop()"; }, false);
+  turns->wait_further([] { ADD_FAILURE() << "served after stop()"; });
   turns->stop();
   io.run();
 }

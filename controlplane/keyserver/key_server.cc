@@ -104,6 +104,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
   void add_group(const config::KeyserverGroup& config);
   void remove_groups();
+  void go_on_revoking(const std::string& group_id);
   std::chrono::nanoseconds clock_difference() const;
 
   asio::io_context& io_;
@@ -118,6 +119,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
   std::map<std::string, std::unique_ptr<Group>> groups_;
+  // Groups that were removed, and until when senders that were theirs may go on (H11).
+  std::map<std::string, SteadyTime> removed_;
   std::vector<store::Revocation> revocations_;  // as in the store
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
@@ -452,6 +455,8 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
       group_changed(*state);
     } else {
       add_group(group);
+      go_on_revoking(group.id);
+      if (seat_) seat_->group_added(group.id);
     }
   }
   audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
@@ -469,9 +474,24 @@ void KeyServer::Impl::remove_groups() {
       continue;
     }
     audit("group_removed group=" + escaped(it->first));
-    it->second->state.begin_anew("the group was removed", now());
+    GroupState& state = it->second->state;
+    state.begin_anew("the group was removed", now());
+    if (const auto until = state.senders_go_on_until(now())) removed_[it->first] = *until;
     it = groups_.erase(it);
   }
+  std::erase_if(removed_, [&](const auto& entry) { return entry.second <= now().steady; });
+}
+
+// A group that is new here. It may have been removed a moment ago: senders go on with what they have, and whoever was
+// revoked may have it, too.
+void KeyServer::Impl::go_on_revoking(const std::string& group_id) {
+  const auto found = removed_.find(group_id);
+  if (found == removed_.end()) return;
+  GroupState& state = *find_group_state(group_id);
+  state.await_senders(found->second, now());
+  removed_.erase(found);
+  if (anybody_revoked_in(group_id)) state.shut_out(now());
+  group_changed(state);
 }
 
 StatusInput KeyServer::Impl::status_input() const {

@@ -149,7 +149,7 @@ void Session::refused(const handshake::HandshakeError& error) {
 
 void Session::handle_events() {
   for (handshake::Event& event : endpoint_->take_events()) {
-    if ((phase_ != State::handshaking && phase_ != State::joined) || doomed_) return;
+    if ((phase_ != State::handshaking && !listening()) || doomed_) return;
     if (auto* sent = std::get_if<handshake::KeyingSent>(&event)) {
       audit("key_sent group=" + escaped(sent->group_id) + " member=" + escaped(sent->member_id) +
             " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
@@ -283,14 +283,19 @@ void Session::deliver(const handshake::ControlMessage& message) {
 }
 
 void Session::dismiss(const std::string& why) {
-  if (phase_ != State::joined) return;
+  if (!listening()) return;
   audit("connection_closed address=" + address_ + " why=" + escaped(why));
-  linger();
-  // Called from inside a group, which has forgotten it: the others are left in a turn of their own (H11).
-  if (groups_.size() > 1)
-    asio::post(socket_.get_executor(), [self = shared_from_this()] { self->leave_groups(); });
-  else
-    groups_.clear();
+  if (groups_.size() <= 1) {
+    linger();
+    return groups_.clear();
+  }
+  // Called from inside a group, which has forgotten it: the others are left in a turn of their own (H11). Whoever is
+  // revoked in several at once is told so by each of them before, since it wipes the keys of those alone.
+  dismissed_ = true;
+  asio::post(socket_.get_executor(), [self = shared_from_this()] {
+    self->leave_groups();
+    self->linger();
+  });
 }
 
 void Session::flush() {
@@ -351,14 +356,15 @@ void Session::handshake_overdue() {
 }
 
 void Session::keepalive() {
-  if (groups_.empty() || !host_) return;
+  if (groups_.empty() || !host_ || !listening()) return;
   wait_for(keepalive_interval(), &Session::keepalive);
   if (host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 // At once, because the member's lease runs from the moment it asked (LEASE-1), and once for all that came together.
 void Session::answer() {
-  if (std::exchange(answer_due_, false) && host_ && host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
+  if (std::exchange(answer_due_, false) && listening() && host_ && host_->serving())
+    deliver(handshake::Keepalive{keepalive_heard_});
 }
 
 void Session::overflow() {
@@ -384,6 +390,9 @@ void Session::lost(const std::string& detail) {
 
 void Session::leave_groups() {
   asked_further_.clear();
+  // But in variant 1 nobody sends before it has our Finished, which leaves when there is a membership.
+  if (phase_ == State::handshaking && host_ && !group_id_.empty() && flow_.variant != 1)
+    if (GroupState* group = host_->find_group_state(group_id_)) group->did_not_join(address_);
   for (const std::string& id : std::exchange(groups_, {})) {
     GroupState* group = host_ ? host_->find_group_state(id) : nullptr;
     if (!group) continue;

@@ -102,6 +102,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void failed(const std::string& reason, const std::string& detail);
   void lost(const std::string& detail);
   void leave_groups();
+  bool listening() const { return phase_ == State::joined && !dismissed_; }
   void linger();
   // session_groups.cc: further groups on this connection (GroupJoin)
   void take_control(const handshake::ControlMessage& message);
@@ -139,9 +140,10 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool further_groups_ = false;             // it has asked for one, ever
   bool writing_ = false;
   bool sent_eof_ = false;
-  bool doomed_ = false;  // too much output waits; overflow() is on its way
-  bool heard_ = false;   // any byte came from the peer
-  Bytes out_;            // waits for the write under way
+  bool dismissed_ = false;  // and told so in each of its groups, before it closes in a turn of its own
+  bool doomed_ = false;     // too much output waits; overflow() is on its way
+  bool heard_ = false;      // any byte came from the peer
+  Bytes out_;               // waits for the write under way
   Bytes in_flight_;
   std::uint64_t keepalive_heard_ = 0;  // the member's highest
   bool answer_due_ = false;

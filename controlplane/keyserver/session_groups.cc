@@ -2,7 +2,6 @@
 // docs/protocol.md "Further groups on a connection"). Every rule is the group's, as at a handshake; here is only whose
 // turn it is.
 #include <algorithm>
-#include <asio/post.hpp>
 
 #include "controlplane/keyserver/audit.h"
 #include "controlplane/keyserver/session.h"
@@ -53,7 +52,7 @@ void Session::give_up(const std::string& why) {
 }
 
 void Session::take_control(const handshake::ControlMessage& message) {
-  if (phase_ != State::joined || groups_.empty()) return;
+  if (!listening() || groups_.empty()) return;
   if (const auto* join = std::get_if<handshake::GroupJoin>(&message)) return ask(join->group_id);
   const std::string& named = *handshake::group_of(message);
   const bool leaving = std::holds_alternative<handshake::Leave>(message);
@@ -85,16 +84,16 @@ void Session::ask(const std::string& group_id) {
   go_on_joining();
 }
 
-// One group in a turn of the loop, so that the other connections have theirs.
+// One group in a turn, so that the other connections have theirs; those that are only served first (H13).
 void Session::go_on_joining() {
   if (joining_ || asked_further_.empty()) return;
   joining_ = true;
   slots_by_ = {};
-  asio::post(socket_.get_executor(), [self = shared_from_this()] { self->join_next(); });
+  host_->turns().wait_further([self = shared_from_this()] { self->join_next(); });
 }
 
 void Session::join_next() {
-  if (phase_ == State::joined && host_ && !asked_further_.empty()) {
+  if (listening() && host_ && !asked_further_.empty()) {
     const SteadyTime now = host_->now().steady;
     if (slots_by_ == SteadyTime{}) slots_by_ = now + longest_wait_for_slots;
     if (now < slots_by_ &&
@@ -105,12 +104,12 @@ void Session::join_next() {
     join_further(id);
   }
   joining_ = false;
-  if (phase_ == State::joined && host_) go_on_joining();
+  if (listening() && host_) go_on_joining();
 }
 
 void Session::join_further(const std::string& group_id) {
   host_->notice_resume();
-  if (phase_ != State::joined || groups_.empty()) return;  // that has ended the connection
+  if (!listening() || groups_.empty()) return;  // that has ended the connection
   const auto refuse = [&](handshake::Refusal why, const std::string& detail) {
     host_->handshake_failed("group_join_refused", address_, detail);
     deliver(handshake::GroupRefused{group_id, why});
@@ -138,7 +137,7 @@ void Session::join_further(const std::string& group_id) {
   groups_.insert(group_id);
   group->join(*this, member, address_, given, host_->now());
   host_->group_changed(*group);
-  if (phase_ == State::joined) wait_for(keepalive_interval(), &Session::keepalive);  // its lease may be shorter
+  if (listening()) wait_for(keepalive_interval(), &Session::keepalive);  // its lease may be shorter
 }
 
 }  // namespace sealcast::keyserver
