@@ -1,6 +1,7 @@
 // rekey_bench: what one group's rekey costs a key server beside so many other groups, with one store for all of them: a
 // new epoch made and kept, one member told, its acknowledgement, the switch, the old epoch retired.
 //   keyserver/rekey/<other groups>
+//   keyserver/rekey_used_up/<blocks>: the same where every block of SPIs was used and none of the epochs has expired
 #include <benchmark/benchmark.h>
 #include <spdlog/spdlog.h>
 
@@ -44,13 +45,14 @@ void must(const Result<void>& done) {
 // A key server's groups, each with one member.
 class Groups {
  public:
-  explicit Groups(std::uint32_t count) {
+  explicit Groups(std::uint32_t count, std::uint32_t spi_last = 0x1fffffff) {
     std::string pattern = "/dev/shm/sealcast-rekey-XXXXXX";  // memory: what a disk takes to flush is not meant
     if (::mkdtemp(pattern.data()) == nullptr) std::exit(1);
     folder_ = pattern;
     store_ = must(store::open_sqlite(folder_ + "/db", "ks", now.unix_seconds));
     context_.key_server_id = "ks";
     context_.slot_bits = 8;
+    context_.spi_range.last = spi_last;
     context_.store = store_.get();
     context_.random = &handshake::system_random();
     context_.vault = &vault_;
@@ -111,6 +113,22 @@ void rekey(benchmark::State& state) {
   }
 }
 
+void rekey_used_up(benchmark::State& state) {
+  const auto blocks = static_cast<std::uint32_t>(state.range(0));
+  Groups all(1, 0x10000000 + blocks * 256 - 1);
+  auto& [group, link] = all.groups.front();
+  const auto once = [&] {
+    must(group->rekey("measured", all.now));
+    must(group->receive(*link, handshake::GroupUpdateAck{group->config().id, link->epoch}, all.now));
+    all.now.steady += 1s;
+    group->on_time(all.now);
+  };
+  for (std::uint32_t i = 0; i < blocks; ++i)
+    once();
+  for (auto _ : state)
+    once();
+}
+BENCHMARK(rekey_used_up)->Name("keyserver/rekey_used_up")->Arg(256)->Arg(4096)->Unit(benchmark::kMicrosecond);
 BENCHMARK(rekey)->Name("keyserver/rekey")->Arg(1)->Arg(100)->Arg(10000)->Unit(benchmark::kMicrosecond);
 
 }  // namespace

@@ -198,12 +198,16 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
 // two newer ones that were given out, since a member keeps three at most.
 Result<std::vector<UsedBlock>> SqliteStore::Data::used_blocks(std::int64_t unix_now) const {
   Statement query(database, R"sql(
-SELECT e.spi_prefix, e.slot_bits, e.retired OR 2 <= (
-    SELECT count(*) FROM epochs n WHERE n.group_id = e.group_id AND n.epoch > e.epoch
-    AND EXISTS (SELECT 1 FROM holders h WHERE h.group_id = n.group_id AND h.epoch = n.epoch))
-FROM epochs e WHERE e.expires > ? AND (e.start = ?
-    OR EXISTS (SELECT 1 FROM holders h WHERE h.group_id = e.group_id AND h.epoch = e.epoch))
-ORDER BY e.epoch)sql");
+WITH live AS (
+  SELECT e.group_id, e.epoch, e.start, e.spi_prefix, e.slot_bits, e.retired,
+    EXISTS (SELECT 1 FROM holders h WHERE h.group_id = e.group_id AND h.epoch = e.epoch) AS given
+  FROM epochs e WHERE e.expires > ?),
+counted AS (
+  SELECT *, sum(given) OVER (
+    PARTITION BY group_id ORDER BY epoch DESC ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS newer
+  FROM live)
+SELECT spi_prefix, slot_bits, retired OR coalesce(newer, 0) >= 2
+FROM counted WHERE start = ? OR given ORDER BY epoch)sql");
   query.bind(unix_now - clock_slack_s).bind(start);
   std::vector<UsedBlock> used;
   for (;;) {
@@ -277,7 +281,7 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
     if (!*untouched) {
       auto used = data_->used_blocks(wish.unix_now);
       if (!used) return tl::unexpected(used.error());
-      block = choose_block(wish, std::move(*used), *last);
+      block = choose_block(wish, *used, *last);
     }
   }
   if (!block)
