@@ -1,5 +1,7 @@
 #include "bench/member_load/crowd.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <asio/post.hpp>
 #include <atomic>
@@ -41,13 +43,14 @@ Crowd::Crowd(asio::io_context& io, const Options& options, OwnServer* own)
       own_(own),
       around_{io,
               {},
-              options.group,
               std::chrono::milliseconds(static_cast<std::int64_t>(options.every_s * 1000)),
               *this,
               std::mt19937_64(options.seed),
               {}} {
   summary_.members = options.members;
   summary_.senders = options.senders;
+  summary_.groups = options.groups;
+  summary_.connections = connections_of(options);
 }
 
 Crowd::~Crowd() {
@@ -71,11 +74,19 @@ Result<void> Crowd::prepare() {
     if (!place) return tl::unexpected(place.error());
     around_.server = *place;
   }
+  // What each connection of a member is for.
+  std::vector<std::shared_ptr<const std::vector<std::string>>> shares;
+  if (options_.apart)
+    for (const std::string& group : group_names(options_))
+      shares.push_back(std::make_shared<const std::vector<std::string>>(1, group));
+  else
+    shares.push_back(std::make_shared<const std::vector<std::string>>(group_names(options_)));
   const std::int64_t now = std::time(nullptr);
   for (std::uint32_t i = 0; i < options_.members; ++i) {
     pki::MemberRequest request;
     request.name = "load-" + std::to_string(i);
-    request.groups = {options_.group};
+    if (options_.groups == 1)
+      request.groups = {options_.group};  // else any: a certificate for each of thousands is no use
     request.validity = {now - 60, now + 24 * 3600};
     const auto identity = authority->issue(request);
     if (!identity) return tl::unexpected(identity.error());
@@ -84,13 +95,15 @@ Result<void> Crowd::prepare() {
     auto credentials =
         handshake::Credentials::from_pem(identity->certificate_pem, {static_cast<const char*>(text), pem.size()});
     if (!credentials) return tl::unexpected(credentials.error());
-    auto config = std::make_shared<handshake::ClientConfig>();
-    config->credentials = std::move(*credentials);
-    config->server_trust = *trust;
-    config->server_name = options_.server_name;
-    config->multicast = handshake::MulticastWish{options_.group, options_.server_id, {}};
-    config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
-    members_.push_back(std::make_shared<LoadMember>(around_, std::move(config)));
+    for (const auto& share : shares) {
+      auto config = std::make_shared<handshake::ClientConfig>();
+      config->credentials = *credentials;
+      config->server_trust = *trust;
+      config->server_name = options_.server_name;
+      config->multicast = handshake::MulticastWish{share->front(), options_.server_id, {}};
+      config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
+      members_.push_back(std::make_shared<LoadMember>(around_, std::move(config), share));
+    }
   }
   return {};
 }
@@ -120,10 +133,10 @@ void Crowd::connect_more() {
 }
 
 Result<void> Crowd::join_all() {
-  const ProcessUse before = server_use();
+  const ProcessUse before = server_use(), own_before = use_of(::getpid());
   summary_.resident_before = before.resident_bytes;
   joining_ = &summary_.joining;
-  joining_->members = options_.members;
+  joining_->members = options_.members * options_.groups;
   const auto begin = Clock::now();
   connect_more();
   const bool all = run_until([this] { return complete(); });
@@ -131,10 +144,14 @@ Result<void> Crowd::join_all() {
   const ProcessUse after = server_use();
   joining_->server_cpu_s = after.cpu_s - before.cpu_s;
   joining_->handshake = spread_of(std::exchange(handshakes_, {}));
+  summary_.members_cpu_s = use_of(::getpid()).cpu_s - own_before.cpu_s;
+  summary_.bytes_to_members = around_.received;
+  summary_.bytes_from_members = around_.sent;
   summary_.resident_after = after.resident_bytes;
   joining_ = nullptr;
   first_time_ = false;
-  if (!all) return fail("only " + std::to_string(joined_) + " members joined in time");
+  if (!all)
+    return fail("only " + std::to_string(joined_) + " of " + std::to_string(members_.size()) + " joined in time");
   return {};
 }
 
@@ -163,10 +180,10 @@ void Crowd::failed(LoadMember& member, const std::string& why) {
 void Crowd::ask_for_rekey() {
   expected_above_ = 0;
   for (const auto& member : members_)
-    expected_above_ = std::max(expected_above_, member->epoch());
+    if (member->first_group() == options_.group) expected_above_ = std::max(expected_above_, member->epoch());
   rekey_epoch_ = 0;
   staying_ = static_cast<std::size_t>(std::count_if(
-      members_.begin(), members_.end(), [](const auto& member) { return member->stays && member->joined(); }));
+      members_.begin(), members_.end(), [this](const auto& member) { return follows(*member) && member->joined(); }));
   acknowledged_.clear();
   activated_.clear();
   answered_ = false;
@@ -183,13 +200,13 @@ void Crowd::ask_for_rekey() {
 }
 
 void Crowd::acknowledged(LoadMember& member, std::uint64_t epoch) {
-  if (epoch <= expected_above_ || !member.stays) return;
+  if (!follows(member) || epoch <= expected_above_) return;
   rekey_epoch_ = epoch;
   acknowledged_.push_back(ms(Clock::now() - asked_));
 }
 
 void Crowd::activated(LoadMember& member, std::uint64_t epoch) {
-  if (epoch == rekey_epoch_ && epoch != 0 && member.stays) activated_.push_back(ms(Clock::now() - asked_));
+  if (epoch == rekey_epoch_ && epoch != 0 && follows(member)) activated_.push_back(ms(Clock::now() - asked_));
 }
 
 Result<void> Crowd::rekey() {
@@ -233,6 +250,7 @@ void Crowd::churn_one() {
 void Crowd::hold() {
   if (options_.hold_s <= 0) return;
   const ProcessUse before = server_use();
+  const std::uint64_t bytes_before = around_.received + around_.sent;
   const auto begin = Clock::now();
   double due = 0;
   run_until([&] {
@@ -243,6 +261,7 @@ void Crowd::hold() {
   });
   summary_.holding.seconds = ms(Clock::now() - begin) / 1000;
   summary_.holding.server_cpu_percent = (server_use().cpu_s - before.cpu_s) / summary_.holding.seconds * 100;
+  summary_.holding.bytes = around_.received + around_.sent - bytes_before;
   run_until([this] { return complete(); });
 }
 
@@ -251,7 +270,7 @@ void Crowd::hold() {
 Result<void> Crowd::surge() {
   summary_.surged = true;
   joining_ = &summary_.surge;
-  joining_->members = static_cast<std::uint32_t>(members_.size() / 2);
+  joining_->members = static_cast<std::uint32_t>(members_.size() / 2) * groups_each();
   const ProcessUse before = server_use();
   const auto begin = Clock::now();
   for (std::size_t i = 0; i < members_.size() / 2; ++i) {
@@ -286,7 +305,7 @@ Result<void> Crowd::storm() {
   if (!own_) return fail("--storm is for a key server of our own: nobody else's is killed");
   summary_.stormed = true;
   joining_ = &summary_.storm;
-  joining_->members = options_.members;
+  joining_->members = options_.members * options_.groups;
   const auto down = Clock::now();
   own_->kill();
   // They notice, and try in vain.

@@ -42,6 +42,8 @@ class Crowd final : public Observer {
   bool run_until(const std::function<bool()>& done);  // false: patience is over
   void connect_more();
   ProcessUse server_use() const;
+  bool follows(const LoadMember& member) const { return member.stays && member.first_group() == options_.group; }
+  std::uint32_t groups_each() const { return options_.apart ? 1 : options_.groups; }  // of a connection
   void ask_for_rekey();
   void note(const std::string& why) { ++summary_.why[why.substr(0, 160)]; }
   void churn_one();

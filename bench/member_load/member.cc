@@ -15,11 +15,13 @@ namespace {
 // A gateway's (controlplane/member/member_settings.h).
 constexpr auto connect_timeout = 5000ms;
 constexpr auto handshake_timeout = 10000ms;
+constexpr std::size_t most_asking = 16;  // GroupJoins without an answer so far
 
 }  // namespace
 
-LoadMember::LoadMember(Surroundings& around, std::shared_ptr<const handshake::ClientConfig> config)
-    : around_(around), config_(std::move(config)), socket_(around.io), timer_(around.io) {}
+LoadMember::LoadMember(Surroundings& around, std::shared_ptr<const handshake::ClientConfig> config,
+                       std::shared_ptr<const std::vector<std::string>> groups)
+    : around_(around), config_(std::move(config)), groups_(std::move(groups)), socket_(around.io), timer_(around.io) {}
 
 void LoadMember::connect() {
   if (stopped_) return;
@@ -58,12 +60,15 @@ void LoadMember::close() {
   socket_.close(ignored);
   endpoint_.reset();
   out_ = Bytes();
+  active_.clear();
+  asked_ = 0;
   keepalives_ = 0;
 }
 
 void LoadMember::leave() {
   if (!endpoint_) return;
-  if (joined_) say(handshake::Leave{around_.group});
+  for (const auto& [group, epoch] : active_)
+    say(handshake::Leave{group});
   endpoint_->close();
   const Bytes last = endpoint_->take_output();
   error_code ignored;
@@ -105,6 +110,7 @@ void LoadMember::readable() {
   const std::size_t n = socket_.read_some(asio::buffer(around_.scratch), error);
   if (error == asio::error::would_block || error == asio::error::try_again) return wait_readable();
   if (error) return over("the key server ended the connection: " + error.message());
+  around_.received += n;
   const std::uint64_t round = round_;
   const auto taken = endpoint_->receive(ByteView(around_.scratch.data(), n), std::time(nullptr));
   take_events();
@@ -118,13 +124,11 @@ void LoadMember::take_events() {
   const std::uint64_t round = round_;
   for (handshake::Event& event : endpoint_->take_events()) {
     if (auto* done = std::get_if<handshake::Established>(&event)) {
-      joined_ = true;
-      backoff_.reset();
-      epoch_ = done->keying->epoch;
-      if (done->keying->state == handshake::EpochState::active) active_ = epoch_;
+      take(*done->keying);
+      asked_ = 1;
       wait_for_tick();
       flush();  // the closing Finished, if it is ours
-      around_.observer.joined(*this, Clock::now() - began_);
+      ask_more();
     } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
       handle(control->message);
     } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
@@ -140,16 +144,36 @@ void LoadMember::handle(handshake::ControlMessage& message) {
     const auto& keying = update->keying;
     const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
     static_cast<void>(handshake::derive_epoch_id(keying.policy.cipher_suite, master));
-    epoch_ = keying.epoch;
-    say(handshake::GroupUpdateAck{around_.group, epoch_});
-    around_.observer.acknowledged(*this, epoch_);
+    const bool further = !take(keying);
+    say(handshake::GroupUpdateAck{keying.group_id, keying.epoch});
+    if (further) return ask_more();
+    if (keying.group_id == first_group()) around_.observer.acknowledged(*this, keying.epoch);
   } else if (const auto* activate = std::get_if<handshake::Activate>(&message)) {
-    active_ = activate->epoch;
-    say(handshake::ActivateAck{around_.group, active_});
-    around_.observer.activated(*this, active_);
+    active_[activate->group_id] = activate->epoch;
+    say(handshake::ActivateAck{activate->group_id, activate->epoch});
+    if (activate->group_id == first_group()) around_.observer.activated(*this, activate->epoch);
   } else if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
     over("revoked: " + revoked->reason);
+  } else if (const auto* refused = std::get_if<handshake::GroupRefused>(&message)) {
+    over("group refused: " + refused->group_id);
   }
+}
+
+bool LoadMember::take(const handshake::GroupKeying& keying) {
+  const auto& group = keying.group_id;
+  const auto [place, fresh] = active_.emplace(group, 0);
+  if (fresh && keying.state == handshake::EpochState::active) place->second = keying.epoch;
+  if (group == first_group()) first_epoch_ = keying.epoch;
+  return !fresh;
+}
+
+void LoadMember::ask_more() {
+  for (; asked_ < groups_->size() && asked_ - active_.size() < most_asking; ++asked_)
+    say(handshake::GroupJoin{(*groups_)[asked_]});
+  if (joined_ || active_.size() < groups_->size()) return;
+  joined_ = true;
+  backoff_.reset();
+  around_.observer.joined(*this, Clock::now() - began_);
 }
 
 void LoadMember::give_up_after(std::chrono::milliseconds wait, const char* why) {
@@ -164,14 +188,15 @@ void LoadMember::wait_for_tick() {
   const auto jitter = std::chrono::milliseconds(around_.random() % 200) * around_.every.count() / 1000;
   timer_.expires_after(around_.every * 9 / 10 + jitter);
   timer_.async_wait([self = shared_from_this(), round = round_](const error_code& error) {
-    if (!error && round == self->round_ && self->joined_) self->tick();
+    if (!error && round == self->round_) self->tick();
   });
 }
 
 void LoadMember::tick() {
   wait_for_tick();
   say(handshake::Keepalive{++keepalives_});
-  if (active_ != 0) say(handshake::StatusReport{around_.group, active_, 0, keepalives_, 0, {}});
+  for (const auto& [group, epoch] : active_)
+    if (epoch != 0) say(handshake::StatusReport{group, epoch, 0, keepalives_, 0, {}});
 }
 
 void LoadMember::say(const handshake::ControlMessage& message) {
@@ -188,13 +213,15 @@ void LoadMember::write() {
   if (writing_ || out_.empty()) return;
   error_code error;
   const std::size_t n = socket_.write_some(asio::buffer(out_), error);  // nearly always all of it
+  if (!error) around_.sent += n;
   if (!error) out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(n));
   if (out_.empty() || (error && error != asio::error::would_block)) return;  // a loss is heard of by reading
   in_flight_ = std::exchange(out_, {});
   writing_ = true;
   asio::async_write(socket_, asio::buffer(in_flight_),
-                    [self = shared_from_this(), round = round_](const error_code& failed, std::size_t) {
+                    [self = shared_from_this(), round = round_](const error_code& failed, std::size_t written) {
                       self->writing_ = false;
+                      self->around_.sent += written;
                       if (round == self->round_ && !failed) self->write();
                     });
 }

@@ -4,11 +4,22 @@
 
 namespace sealcast::load {
 
+std::vector<std::string> group_names(const Options& options) {
+  std::vector<std::string> names = {options.group};
+  for (std::uint32_t i = 2; i <= options.groups; ++i)
+    names.push_back(options.group + "-" + std::to_string(i));
+  return names;
+}
+
 std::optional<int> parse(int argc, char** argv, Options& out) {
   CLI::App app{"Thousands of members of one key server in one process: what does a server need?"};
   out.keyserver = SEALCAST_KEYSERVER;
   app.add_option("--members", out.members, "members")->capture_default_str()->check(CLI::Range(1, 60000));
   app.add_option("--senders", out.senders, "how many of them may send")->capture_default_str();
+  app.add_option("--groups", out.groups, "groups that every member is in; rekeys are of the first")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 10000));
+  app.add_flag("--apart", out.apart, "a connection for each group of a member, where otherwise one is for all");
   app.add_option("--concurrent", out.concurrent, "handshakes under way at once while they first join")
       ->capture_default_str()
       ->check(CLI::Range(1, 60000));
@@ -30,7 +41,8 @@ std::optional<int> parse(int argc, char** argv, Options& out) {
   app.add_flag("--keep", out.keep, "keep the folder with the key server's files and log");
   app.add_option("--server", out.server, "IPv4:port of a running key server; none is started then");
   app.add_option("--pki", out.pki, "with --server: folder with ca.pem and ca.key");
-  app.add_option("--group", out.group, "with --server: the group to join")->capture_default_str();
+  app.add_option("--group", out.group, "with --server: the group to join; --groups 3 adds NAME-2 and NAME-3")
+      ->capture_default_str();
   app.add_option("--server-name", out.server_name, "with --server: name in its certificate")->capture_default_str();
   app.add_option("--server-id", out.server_id, "with --server: its id")->capture_default_str();
   app.add_option("--admin", out.admin_socket, "with --server: its admin socket, for rekeys");

@@ -5,12 +5,15 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace sealcast::load {
 
 struct Options {
   std::uint32_t members = 1000;
   std::uint32_t senders = 1;      // the first so many may send: their slots cost the key server a little more
+  std::uint32_t groups = 1;       // every member is in so many; rekeys are of the first
+  bool apart = false;             // with a connection for each of its groups, not one for all
   std::uint32_t concurrent = 64;  // handshakes under way at once while they first join
   std::uint32_t rekeys = 3;
   double hold_s = 5;                // steady state: keepalives and reports alone
@@ -27,12 +30,19 @@ struct Options {
   // Another key server than one of our own.
   std::optional<std::string> server;  // IPv4:port
   std::string pki;                    // folder with ca.pem and ca.key, for the members' certificates
-  std::string group = "load";
+  std::string group = "load";         // further ones are load-2, load-3 ...
   std::string server_name = "ks.example";
   std::string server_id = "ks.example";
   std::string admin_socket;  // for rekeys; empty: none are asked for
   int pid = 0;               // its process, for CPU time and memory; 0: not shown
 };
+
+// TCP connections of all members together.
+inline std::uint32_t connections_of(const Options& options) {
+  return options.members * (options.apart ? options.groups : 1);
+}
+// The groups' names; the first is Options::group.
+std::vector<std::string> group_names(const Options& options);
 
 // The options, or the exit code: help was shown, or what is wrong.
 std::optional<int> parse(int argc, char** argv, Options& out);

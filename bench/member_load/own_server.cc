@@ -85,19 +85,23 @@ Result<void> OwnServer::write_configuration(const Options& options) {
   made.now = std::time(nullptr);
   if (auto ca = pki::init(made, "Sealcast load"); !ca) return tl::unexpected(ca.error());
   if (auto server = pki::make_server(made, options.server_name); !server) return tl::unexpected(server.error());
-  const std::string room = std::to_string(options.members + options.members / 10 + 100);
+  const std::string room = std::to_string(connections_of(options) + connections_of(options) / 10 + 100);
   std::ofstream file(folder_ + "/ks.toml");
   file << "[keyserver]\nid = \"" << options.server_id << "\"\nlisten = \"127.0.0.1:" << port_
        << "\"\ncertificate = \"pki/" << options.server_name << ".pem\"\nprivate_key = \"pki/" << options.server_name
        << ".key\"\nca = \"pki/ca.pem\"\nstate = \"ks.db\"\nadmin_socket = \"admin.sock\"\n"
        << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nmax_connections = " << room
-       << "\nmax_connections_per_address = " << room << "\n\n[[keyserver.group]]\nid = \"" << options.group
-       << "\"\nselectors = [ { destination = \"239.1.1.0/24\" } ]\nactivation_delay = \"" << activation_delay.count()
-       << "s\"\n"
-       << "deactivation_delay = \"1s\"\nauthority_lease = \"60s\"\nsenders = [";
+       << "\nmax_connections_per_address = " << room << "\n";
+  std::string senders;
   for (std::uint32_t i = 0; i < options.senders; ++i)
-    file << (i ? ", " : "") << "\"load-" << i << "\"";
-  file << "]\n";
+    senders += (i ? ", \"load-" : "\"load-") + std::to_string(i) + '"';
+  std::size_t number = 0;
+  for (const std::string& group : group_names(options)) {
+    file << "\n[[keyserver.group]]\nid = \"" << group << "\"\nselectors = [ { destination = \"239.1." << number / 256
+         << '.' << number % 256 << "/32\" } ]\nactivation_delay = \"" << activation_delay.count()
+         << "s\"\ndeactivation_delay = \"1s\"\nauthority_lease = \"60s\"\nsenders = [" << senders << "]\n";
+    ++number;
+  }
   file.close();
   return file ? Result<void>() : fail("cannot write " + folder_ + "/ks.toml");
 }

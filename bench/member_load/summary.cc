@@ -11,8 +11,13 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 double kib_each(const Summary& summary) {
-  if (summary.members == 0 || summary.resident_after < summary.resident_before) return 0;
-  return static_cast<double>(summary.resident_after - summary.resident_before) / 1024 / summary.members;
+  if (summary.joining.members == 0 || summary.resident_after < summary.resident_before) return 0;
+  return static_cast<double>(summary.resident_after - summary.resident_before) / 1024 / summary.joining.members;
+}
+
+// What the figures are of: members, or members of one of their groups.
+std::string_view each(const Summary& summary) {
+  return summary.groups == 1 ? "member" : "member and group";
 }
 
 Json json_of(const Spread& spread) {
@@ -38,7 +43,7 @@ Json json_of(const Rekeying& rekey) {
 
 std::string text_of(const Joining& joining) {
   return fmt::format(
-      "{} in {:.2f} s, {:.0f} a second; key server's CPU {:.2f} s, {:.2f} ms each; connect to Finished p50 {:.0f}, p99 "
+      "{} in {:.2f} s, {:.0f} a second; key server's CPU {:.2f} s, {:.2f} ms each; a connection p50 {:.0f}, p99 "
       "{:.0f}, max {:.0f} ms; {} attempts failed\n",
       joining.members, joining.seconds, rate(joining), joining.server_cpu_s,
       joining.members ? joining.server_cpu_s * 1000 / joining.members : 0, joining.handshake.p50, joining.handshake.p99,
@@ -68,17 +73,21 @@ Spread spread_of(std::vector<double> samples) {
 }
 
 std::string text(const Summary& summary) {
-  std::string out = fmt::format("members   {}, {} of them may send\n", summary.members, summary.senders);
+  std::string out = fmt::format("members   {}, {} of them may send; {} groups each, {} connections\n", summary.members,
+                                summary.senders, summary.groups, summary.connections);
   out += "joining   " + text_of(summary.joining);
-  out += fmt::format("memory    key server {:.1f} MiB, {:.1f} before: {:.1f} KiB a member\n",
+  out += fmt::format("          members' CPU {:.2f} s; {} bytes to them, {} from them\n", summary.members_cpu_s,
+                     summary.bytes_to_members, summary.bytes_from_members);
+  out += fmt::format("memory    key server {:.1f} MiB, {:.1f} before: {:.1f} KiB a {}\n",
                      static_cast<double>(summary.resident_after) / 1048576,
-                     static_cast<double>(summary.resident_before) / 1048576, kib_each(summary));
+                     static_cast<double>(summary.resident_before) / 1048576, kib_each(summary), each(summary));
   for (const Rekeying& rekey : summary.rekeys)
     out += "rekey     " + text_of(rekey);
   if (summary.holding.seconds > 0)
-    out += fmt::format("steady    {:.1f} s: key server {:.1f} % of a core; {} left, {} crashed, and came back\n",
-                       summary.holding.seconds, summary.holding.server_cpu_percent, summary.holding.left,
-                       summary.holding.crashed);
+    out +=
+        fmt::format("steady    {:.1f} s: key server {:.1f} % of a core, {} bytes; {} left, {} crashed, and came back\n",
+                    summary.holding.seconds, summary.holding.server_cpu_percent, summary.holding.bytes,
+                    summary.holding.left, summary.holding.crashed);
   if (summary.surged) {
     out += "surge     half of them vanish and come back: " + text_of(summary.surge);
     out += "          meanwhile the others' rekey " + text_of(summary.surge_rekey);
@@ -92,7 +101,9 @@ std::string text(const Summary& summary) {
 }
 
 std::string table(const Summary& summary) {
-  std::string out = fmt::format("| | {} members |\n|---|---|\n", summary.members);
+  std::string out = summary.groups == 1 ? fmt::format("| | {} members |\n|---|---|\n", summary.members)
+                                        : fmt::format("| | {} members of {} groups, {} connections |\n|---|---|\n",
+                                                      summary.members, summary.groups, summary.connections);
   const auto row = [&](std::string_view what, const std::string& value) {
     out += fmt::format("| {} | {} |\n", what, value);
   };
@@ -107,7 +118,10 @@ std::string table(const Summary& summary) {
   row("joins a second, members on the same machine", fmt::format("{:.0f}", rate(joining)));
   if (joining.members != 0)
     row("key server's CPU for a join", fmt::format("{:.1f} ms", joining.server_cpu_s * 1000 / joining.members));
-  row("memory for a member", fmt::format("{:.1f} KiB", kib_each(summary)));
+  row("members' CPU for all joins", fmt::format("{:.2f} s", summary.members_cpu_s));
+  row("bytes of all joins, to and from the members",
+      fmt::format("{}, {}", summary.bytes_to_members, summary.bytes_from_members));
+  row(fmt::format("memory for a {}", each(summary)), fmt::format("{:.1f} KiB", kib_each(summary)));
   if (!summary.rekeys.empty()) {
     row("rekey: key server's CPU", worst([](const Rekeying& rekey) { return rekey.server_cpu_ms; }));
     row("rekey: the slowest member's acknowledgement",
@@ -132,16 +146,21 @@ std::string table(const Summary& summary) {
 std::string json(const Summary& summary) {
   Json out{{"members", summary.members},
            {"senders", summary.senders},
+           {"groups", summary.groups},
+           {"connections", summary.connections},
            {"joining", json_of(summary.joining)},
            {"memory",
             {{"before_bytes", summary.resident_before},
              {"after_bytes", summary.resident_after},
-             {"kib_a_member", kib_each(summary)}}}};
+             {"kib_a_member", kib_each(summary)}}},
+           {"members_cpu_s", summary.members_cpu_s},
+           {"bytes", {{"to_members", summary.bytes_to_members}, {"from_members", summary.bytes_from_members}}}};
   out["rekeys"] = Json::array();
   for (const Rekeying& rekey : summary.rekeys)
     out["rekeys"].push_back(json_of(rekey));
   out["steady"] = {{"seconds", summary.holding.seconds},
                    {"server_cpu_percent", summary.holding.server_cpu_percent},
+                   {"bytes", summary.holding.bytes},
                    {"left", summary.holding.left},
                    {"crashed", summary.holding.crashed}};
   if (summary.surged) {

@@ -19,11 +19,11 @@ struct Spread {
 Spread spread_of(std::vector<double> samples);
 
 struct Joining {
-  std::uint32_t members = 0;
-  double seconds = 0;  // until everybody was joined
+  std::uint32_t members = 0;  // a member of two groups counts twice
+  double seconds = 0;         // until everybody was joined
   double server_cpu_s = 0;
   std::uint64_t failures = 0;  // attempts that came to nothing
-  Spread handshake;            // TCP connect to Finished
+  Spread handshake;            // of a connection: TCP connect to the key of its last group
 };
 
 struct Rekeying {
@@ -37,12 +37,16 @@ struct Holding {
   double seconds = 0;
   double server_cpu_percent = 0;  // of one core
   std::uint64_t left = 0, crashed = 0;
+  std::uint64_t bytes = 0;  // of all TCP streams
 };
 
 struct Summary {
-  std::uint32_t members = 0, senders = 0;
+  std::uint32_t members = 0, senders = 0, groups = 1;  // groups: each member's
+  std::uint32_t connections = 0;
   Joining joining;
-  std::uint64_t resident_before = 0, resident_after = 0;  // the key server's, bytes
+  std::uint64_t resident_before = 0, resident_after = 0;       // the key server's, bytes
+  double members_cpu_s = 0;                                    // of all members together while they joined
+  std::uint64_t bytes_to_members = 0, bytes_from_members = 0;  // TCP streams' until all were joined
   std::vector<Rekeying> rekeys;
   Holding holding;
   bool stormed = false;
