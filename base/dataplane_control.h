@@ -223,23 +223,21 @@ class DataPlaneControl {
 
   // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10).
   // Called for every configured group before any port is started, and for those that are added later.
-  virtual Result<void> protect(const std::string& group_id, const GroupProtection& protection) = 0;
-
-  // The same for many at once, which costs less than one by one: ends at the first that is refused, and what came
-  // before it stands.
+  // All of them or, where one is refused, none. Many at once cost far less than one by one.
   struct NamedProtection {
     std::string group_id;
     GroupProtection protection;
   };
-  virtual Result<void> protect_all(const std::vector<NamedProtection>& groups) {
-    for (const NamedProtection& group : groups)
-      if (auto done = protect(group.group_id, group.protection); !done) return done;
-    return {};
+  virtual Result<void> protect_all(const std::vector<NamedProtection>& groups) = 0;
+  Result<void> protect(const std::string& group_id, const GroupProtection& protection) {
+    return protect_all({{group_id, protection}});
   }
 
-  // Forgets a group with its epochs and wipes their keys once no worker uses them. Its packets are those of no group
-  // from then on: dropped, in either direction (H10). Which own SPIs sealed is remembered all the same (H9).
-  virtual Result<void> unprotect(const std::string& group_id) = 0;
+  // Forgets groups with their epochs and wipes their keys once no worker uses them. Their packets are those of no group
+  // from then on: dropped, in either direction (H10). Which own SPIs sealed is remembered all the same (H9). All of
+  // them or, where one is not protected or named twice, none.
+  virtual Result<void> unprotect_all(const std::vector<std::string>& group_ids) = 0;
+  Result<void> unprotect(const std::string& group_id) { return unprotect_all({group_id}); }
 
   // Adds an epoch (receiving at once, sending only if active). The pair (group_id, epoch) must be new.
   virtual Result<void> install(GroupEpoch epoch) = 0;

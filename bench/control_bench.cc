@@ -62,6 +62,24 @@ void protect(benchmark::State& state) {
   }
 }
 
+// All of a gateway's groups go at once.
+void unprotect(benchmark::State& state) {
+  const auto groups = groups_of(static_cast<std::uint32_t>(state.range(0)));
+  std::vector<std::string> ids;
+  for (const auto& group : groups)
+    ids.push_back(group.group_id);
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto path = std::make_unique<Harness>();
+    must(path->plane().protect_all(groups));
+    state.ResumeTiming();
+    must(path->plane().unprotect_all(ids));
+    state.PauseTiming();
+    path.reset();
+    state.ResumeTiming();
+  }
+}
+
 void rekey(benchmark::State& state) {
   const auto others = static_cast<std::uint32_t>(state.range(0));
   Harness path;
@@ -91,6 +109,7 @@ void events(benchmark::State& state) {
 }
 
 BENCHMARK(protect)->Name("control/protect")->Arg(100)->Arg(1000)->Arg(10000)->Unit(benchmark::kMillisecond);
+BENCHMARK(unprotect)->Name("control/unprotect")->Arg(100)->Arg(1000)->Arg(10000)->Unit(benchmark::kMillisecond);
 BENCHMARK(rekey)->Name("control/rekey")->Arg(1)->Arg(100)->Arg(10000)->Unit(benchmark::kMicrosecond);
 BENCHMARK(events)->Name("control/events")->Arg(1)->Arg(100)->Arg(10000)->Unit(benchmark::kMicrosecond);
 

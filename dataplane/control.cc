@@ -44,27 +44,31 @@ std::uint32_t DataPlane::workers() const {
   return state_->options.workers;
 }
 
-Result<void> DataPlane::protect(const std::string& group_id, const GroupProtection& protection) {
-  return protect_all({{group_id, protection}});
-}
-
 Result<void> DataPlane::protect_all(const std::vector<NamedProtection>& groups) {
   State& state = *state_;
-  Result<void> done;
+  std::vector<std::string> added;
   std::vector<DropSlot*> slots = *state.group_drops;
   for (const auto& [group_id, protection] : groups) {
-    done = state.add_group(group_id, protection);
-    if (!done) break;
+    if (auto done = state.add_group(group_id, protection); !done) {
+      state.use_drops(std::move(slots));
+      state.remove_groups(added);
+      return done;
+    }
+    added.push_back(group_id);
     slots.push_back(state.groups.at(group_id).drops.get());
   }
   state.use_drops(std::move(slots));
   state.publish();
-  return done;
+  return {};
 }
 
-Result<void> DataPlane::unprotect(const std::string& group_id) {
-  if (auto found = state_->find_group(group_id); !found) return tl::unexpected<Error>(found.error());
-  state_->remove_group(group_id);
+Result<void> DataPlane::unprotect_all(const std::vector<std::string>& group_ids) {
+  std::set<std::string_view> named;
+  for (const std::string& group_id : group_ids) {
+    if (auto found = state_->find_group(group_id); !found) return tl::unexpected<Error>(found.error());
+    if (!named.insert(group_id).second) return fail("group " + group_id + " is to be removed twice");
+  }
+  if (!group_ids.empty()) state_->remove_groups(group_ids);
   return {};
 }
 

@@ -51,9 +51,8 @@ class DataPlane final : public DataPlaneControl {
   BlackListener& listener();
 
   std::uint32_t workers() const override;
-  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override;
   Result<void> protect_all(const std::vector<NamedProtection>& groups) override;
-  Result<void> unprotect(const std::string& group_id) override;
+  Result<void> unprotect_all(const std::vector<std::string>& group_ids) override;
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch,
                            std::vector<sealcast::InboundSa> slots) override;

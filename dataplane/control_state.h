@@ -169,25 +169,31 @@ struct DataPlane::State {
     return {};
   }
 
-  // The group's place in the snapshots stays empty: what workers still know it by must never mean another.
-  void remove_group(const std::string& group_id) {
-    const auto former = groups.extract(group_id);
-    const Group& group = former.mapped();
-    removed[group_id] = {group.own_history, group.forgotten, group.highest};
-    for (const auto& [number, epoch] : group.epochs)
-      by_range.erase(epoch->range.first);
-    selectors.remove(group_id);
-    red->remove(group_id);
-    listener->unprotect(group_id, group.protection);
+  // The groups' places in the snapshots stay empty: what workers still know them by must never mean another.
+  void remove_groups(const std::vector<std::string>& group_ids) {
+    std::vector<std::map<std::string, Group>::node_type> former;
+    std::vector<std::uint32_t> indices;
+    std::vector<DropSlot*> slots = *group_drops;
+    for (const std::string& group_id : group_ids) {
+      former.push_back(groups.extract(group_id));
+      const Group& group = former.back().mapped();
+      removed[group_id] = {group.own_history, group.forgotten, group.highest};
+      for (const auto& [number, epoch] : group.epochs)
+        by_range.erase(epoch->range.first);
+      for (const Selector& selector : group.protection.selectors)
+        selectors.remove(selector, group_id);
+      listener->unprotect(group_id, group.protection);
+      indices.push_back(group.index);
+      slots.at(group.index) = nobodys_drops.get();
+    }
+    red->remove(group_ids);
     std::vector<std::pair<Selector, std::uint32_t>> left;
     for (const auto& [id, other] : groups)
       for (const Selector& selector : other.protection.selectors)
         left.emplace_back(selector, other.index);
-    snapshots.unprotect(group.index, std::move(left));
-    std::vector<DropSlot*> slots = *group_drops;
-    slots.at(group.index) = nobodys_drops.get();
+    snapshots.unprotect(std::move(indices), std::move(left));
     use_drops(std::move(slots));
-    publish();  // nobody uses the group when it returns: it, and its keys, end here
+    publish();  // nobody uses the groups when it returns: they, and their keys, end here
   }
 
   void use_drops(std::vector<DropSlot*> slots) {

@@ -275,6 +275,38 @@ TEST_F(Control, H9_H14_WhatARemovedGroupSealedWithIsWipedAndNotUsedAgain) {
   EXPECT_EQ(reason(), "none");
 }
 
+TEST_F(Control, H10_ManyGroupsComeAndGoAllOrNone) {
+  ASSERT_TRUE(path_.plane().protect("tv", {tv_}));
+  std::vector<DataPlaneControl::NamedProtection> many;
+  for (int i = 0; i < 20; ++i)
+    many.push_back({"g" + std::to_string(i), {{selector("239.3." + std::to_string(i) + ".0/24")}}});
+  auto bad = many;
+  bad.push_back({"meets", {{selector("239.3.7.5/32")}}});
+  const auto refused = path_.plane().protect_all(bad);
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("239.3.7.0/24"), std::string::npos) << refused.error().message;
+  EXPECT_EQ(path_.statistics().groups.size(), 1U);
+  EXPECT_EQ(name(path_.red(to("239.3.5.1")).reason), "no_policy");
+  EXPECT_EQ(name(path_.red(to("239.1.1.1")).reason), "no_sa") << "tv is as it was";
+
+  ASSERT_TRUE(path_.plane().protect_all(many));
+  EXPECT_EQ(name(path_.red(to("239.3.5.1")).reason), "no_sa");
+  EXPECT_FALSE(path_.plane().unprotect_all({"g1", "g2", "unknown"}));
+  EXPECT_FALSE(path_.plane().unprotect_all({"g1", "g2", "g1"})) << "named twice";
+  EXPECT_EQ(path_.statistics().groups.size(), 21U);
+  EXPECT_EQ(name(path_.red(to("239.3.1.1")).reason), "no_sa");
+  std::vector<std::string> ids;
+  for (int i = 0; i < 19; ++i)
+    ids.push_back("g" + std::to_string(i));
+  ASSERT_TRUE(path_.plane().unprotect_all(ids));
+  EXPECT_EQ(path_.statistics().groups.size(), 2U);
+  EXPECT_EQ(name(path_.red(to("239.3.18.1")).reason), "no_policy");
+  EXPECT_EQ(name(path_.red(to("239.3.19.1")).reason), "no_sa");
+  ASSERT_TRUE(path_.plane().protect_all({{"again", {{selector("239.3.0.0/20")}}}}));
+  EXPECT_EQ(name(path_.red(to("239.3.5.1")).reason), "no_sa") << "what was refused or removed stands in nobody's way";
+  EXPECT_TRUE(path_.plane().unprotect_all({}));
+}
+
 TEST_F(Control, GroupsComeAndGoUnderTraffic) {
   path_.install_tv();
   for (std::uint32_t i = 0; i < 200; ++i) {

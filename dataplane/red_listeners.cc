@@ -19,9 +19,14 @@ void RedListeners::add(const std::string& group_id) {
   if (addresses != 0) wanted_already_.push_back(group_id);
 }
 
-void RedListeners::remove(const std::string& group_id) {
-  if (listened_.erase(group_id) == 0) return;
-  std::erase(wanted_already_, group_id);
+void RedListeners::remove(const std::vector<std::string>& group_ids) {
+  std::size_t found = 0;
+  for (const std::string& group_id : group_ids) {
+    if (listened_.erase(group_id) == 0) continue;
+    ++found;
+    std::erase(wanted_already_, group_id);
+  }
+  if (found == 0) return;
   listeners_.forget_if([this](const IpAddress& address) { return concerned(address).empty(); });
 }
 

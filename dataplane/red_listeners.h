@@ -24,7 +24,7 @@ class RedListeners {
   // Its selectors are known already.
   void add(const std::string& group_id);
   // Who listens to what no other group has is forgotten, too: should the group come back, the next report counts.
-  void remove(const std::string& group_id);
+  void remove(const std::vector<std::string>& group_ids);
   // A querier on black asks red's hosts, too, where queries pass.
   void query_on_black(std::span<const std::uint8_t> frame, SteadyTime now);
   // Takes in what the workers heard on red. Several times a second.

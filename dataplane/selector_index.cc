@@ -1,5 +1,7 @@
 #include "dataplane/selector_index.h"
 
+#include <set>
+
 #include "dataplane/policy.h"
 
 namespace sealcast::dataplane {
@@ -30,8 +32,9 @@ const SelectorIndex::Entry* SelectorIndex::overlapping(const Selector& selector)
   const std::uint8_t length = selector.destination.length;
   // Prefixes that hold the new one or are the same.
   for (auto it = lengths_.lower_bound({address.family, 0});
-       it != lengths_.end() && it->first == address.family && it->second <= length; ++it)
-    if (const Entry* met = overlapping_at({edge(address, it->second, false), it->second}, selector)) return met;
+       it != lengths_.end() && it->first.first == address.family && it->first.second <= length; ++it)
+    if (const Entry* met = overlapping_at({edge(address, it->first.second, false), it->first.second}, selector))
+      return met;
   // Prefixes within it.
   const IpAddress last = edge(address, length, true);
   for (auto it = entries_.lower_bound({address, 0}); it != entries_.end() && it->first.first <= last; ++it) {
@@ -44,8 +47,9 @@ const SelectorIndex::Entry* SelectorIndex::overlapping(const Selector& selector)
 
 std::vector<std::string> SelectorIndex::groups_of(const IpAddress& address) const {
   std::set<std::string> out;
-  for (auto it = lengths_.lower_bound({address.family, 0}); it != lengths_.end() && it->first == address.family; ++it) {
-    const auto found = entries_.find({edge(address, it->second, false), it->second});
+  for (auto it = lengths_.lower_bound({address.family, 0}); it != lengths_.end() && it->first.first == address.family;
+       ++it) {
+    const auto found = entries_.find({edge(address, it->first.second, false), it->first.second});
     if (found == entries_.end()) continue;
     for (const Entry& entry : found->second)
       out.insert(entry.group_id);
@@ -53,18 +57,23 @@ std::vector<std::string> SelectorIndex::groups_of(const IpAddress& address) cons
   return {out.begin(), out.end()};
 }
 
-void SelectorIndex::remove(const std::string& group_id) {
-  lengths_.clear();
-  for (auto it = entries_.begin(); it != entries_.end();) {
-    std::erase_if(it->second, [&](const Entry& entry) { return entry.group_id == group_id; });
-    if (!it->second.empty()) lengths_.emplace(it->first.first.family, it->first.second);
-    it = it->second.empty() ? entries_.erase(it) : std::next(it);
-  }
+void SelectorIndex::remove(const Selector& selector, const std::string& group_id) {
+  const Prefix& destination = selector.destination;
+  const auto found = entries_.find({destination.address, destination.length});
+  if (found == entries_.end()) return;
+  std::erase_if(found->second,
+                [&](const Entry& entry) { return entry.group_id == group_id && entry.selector == selector; });
+  if (!found->second.empty()) return;
+  entries_.erase(found);
+  const auto length = lengths_.find({destination.address.family, destination.length});
+  if (--length->second == 0) lengths_.erase(length);
 }
 
 void SelectorIndex::add(const Selector& selector, const std::string& group_id) {
-  entries_[{selector.destination.address, selector.destination.length}].push_back({selector, group_id});
-  lengths_.emplace(selector.destination.address.family, selector.destination.length);
+  const Prefix& destination = selector.destination;
+  auto& here = entries_[{destination.address, destination.length}];
+  if (here.empty()) ++lengths_[{destination.address.family, destination.length}];
+  here.push_back({selector, group_id});
 }
 
 }  // namespace sealcast::dataplane

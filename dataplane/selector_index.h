@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <map>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -24,8 +23,8 @@ class SelectorIndex {
   // Some selector that a packet could match together with this one; null: none. Valid until the next add().
   const Entry* overlapping(const Selector& selector) const;
   void add(const Selector& selector, const std::string& group_id);
-  // All of a group's. As add(), it ends what overlapping() gave.
-  void remove(const std::string& group_id);
+  // One of a group's. As add(), it ends what overlapping() gave.
+  void remove(const Selector& selector, const std::string& group_id);
   // Groups with a selector whose destination holds this address, each once.
   std::vector<std::string> groups_of(const IpAddress& address) const;
 
@@ -35,7 +34,8 @@ class SelectorIndex {
   const Entry* overlapping_at(const Place& place, const Selector& selector) const;
 
   std::map<Place, std::vector<Entry>> entries_;
-  std::set<std::pair<std::uint8_t, std::uint8_t>> lengths_;  // family and prefix length of destinations in use
+  // Family and prefix length of destinations in use, and how many of entries_ are such.
+  std::map<std::pair<std::uint8_t, std::uint8_t>, std::size_t> lengths_;
 };
 
 }  // namespace sealcast::dataplane

@@ -67,8 +67,8 @@ TEST(SelectorIndex, H16_AgreesWithComparingAll) {
       index.add(one, std::to_string(i));
       all.push_back(one);
       if (random() % 5) continue;
-      // One goes again: the first that is left of a group of that name.
-      index.remove(std::to_string(i));
+      // One goes again.
+      index.remove(one, std::to_string(i));
       all.pop_back();
     }
   }

@@ -44,14 +44,15 @@ void SnapshotPair::protect(const std::vector<Selector>& selectors, std::uint32_t
   });
 }
 
-void SnapshotPair::unprotect(std::uint32_t group, std::vector<std::pair<Selector, std::uint32_t>> left) {
+void SnapshotPair::unprotect(std::vector<std::uint32_t> groups, std::vector<std::pair<Selector, std::uint32_t>> left) {
   const auto shared = std::make_shared<const std::vector<std::pair<Selector, std::uint32_t>>>(std::move(left));
-  apply([shared, group](Side& side) {
+  apply([shared, groups = std::move(groups)](Side& side) {
     side.policy = std::make_shared<Policy>();
     for (const auto& [selector, index] : *shared)
       side.policy->add(selector, index);
     side.snapshot.policy = side.policy;
-    put(side, std::make_shared<const GroupPicture>(GroupPicture{group, {}, {}, {}}));
+    for (const std::uint32_t group : groups)
+      put(side, std::make_shared<const GroupPicture>(GroupPicture{group, {}, {}, {}}));
   });
 }
 

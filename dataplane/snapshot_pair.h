@@ -32,8 +32,8 @@ class SnapshotPair {
   void set(GroupPicture picture);
   // Selectors of a group, once.
   void protect(const std::vector<Selector>& selectors, std::uint32_t group);
-  // The group is no more; left are the selectors of all others.
-  void unprotect(std::uint32_t group, std::vector<std::pair<Selector, std::uint32_t>> left);
+  // These groups are no more; left are the selectors of all others.
+  void unprotect(std::vector<std::uint32_t> groups, std::vector<std::pair<Selector, std::uint32_t>> left);
   // Anything else of a snapshot; called twice, once for each.
   void change(std::function<void(Snapshot&)> how);
 

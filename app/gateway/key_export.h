@@ -19,10 +19,10 @@ class KeyExport final : public DataPlaneControl {
   ~KeyExport() override;
 
   std::uint32_t workers() const override { return next_.workers(); }
-  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
-    return next_.protect(group_id, protection);
+  Result<void> protect_all(const std::vector<NamedProtection>& groups) override { return next_.protect_all(groups); }
+  Result<void> unprotect_all(const std::vector<std::string>& group_ids) override {
+    return next_.unprotect_all(group_ids);
   }
-  Result<void> unprotect(const std::string& group_id) override { return next_.unprotect(group_id); }
   Result<void> install(GroupEpoch epoch) override;
   Result<void> add_inbound(const std::string& group_id, std::uint64_t epoch, std::vector<InboundSa> slots) override;
   Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,

@@ -15,8 +15,8 @@ namespace {
 struct FakePlane final : DataPlaneControl {
   int installed = 0, added = 0, replaced = 0;
   std::uint32_t workers() const override { return 3; }
-  Result<void> protect(const std::string&, const GroupProtection&) override { return {}; }
-  Result<void> unprotect(const std::string&) override { return {}; }
+  Result<void> protect_all(const std::vector<NamedProtection>&) override { return {}; }
+  Result<void> unprotect_all(const std::vector<std::string>&) override { return {}; }
   Result<void> install(GroupEpoch epoch) override {
     installed += static_cast<int>(epoch.inbound.size());
     return {};

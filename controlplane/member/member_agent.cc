@@ -147,13 +147,18 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     if (auto prepared = passwords_.prepare(member, nobody); !prepared)
       return fail(prepared.error().message + ". Nothing was taken over");
     std::string refused;
-    for (const auto* group : gone)
-      remove(group->id);
+    remove(gone);
+    // Thousands are protected at once; where one is refused, it alone is left out.
+    std::vector<DataPlaneControl::NamedProtection> protections;
+    for (const auto* group : come)
+      protections.push_back({group->id, protection_of(*group)});
+    const bool all = come.empty() || plane_.protect_all(protections);
     for (const auto* group : come) {
-      if (auto done = plane_.protect(group->id, protection_of(*group)); !done) {
-        refused += (refused.empty() ? "" : "; ") + done.error().message;
-        continue;
-      }
+      if (!all)
+        if (auto done = plane_.protect(group->id, protection_of(*group)); !done) {
+          refused += (refused.empty() ? "" : "; ") + done.error().message;
+          continue;
+        }
       begin(*add(*group));
       spdlog::info("group \"{}\": taken up", group->id);
     }
@@ -208,15 +213,20 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   }
 
   // The key server hears that it leaves; its keys are wiped here and in the data plane, which drops its packets (H10).
-  void remove(const std::string& id) {
-    const auto found =
-        std::find_if(groups_.begin(), groups_.end(), [&](const auto& one) { return one->group().id == id; });
-    if (found == groups_.end()) return;
-    (*found)->stop();
-    by_id_.erase(id);
-    groups_.erase(found);
-    if (auto done = plane_.unprotect(id); !done) spdlog::error("{}", done.error().message);
-    spdlog::info("group \"{}\": let go; what comes for it is dropped", id);
+  void remove(const std::vector<const config::MemberGroup*>& gone) {
+    std::vector<std::string> ids;
+    for (const config::MemberGroup* group : gone) {
+      const auto found = by_id_.find(group->id);
+      if (found == by_id_.end()) continue;
+      found->second->stop();
+      by_id_.erase(found);
+      ids.push_back(group->id);
+    }
+    if (ids.empty()) return;
+    std::erase_if(groups_, [this](const auto& one) { return by_id_.count(one->group().id) == 0; });
+    if (auto done = plane_.unprotect_all(ids); !done) spdlog::error("{}", done.error().message);
+    for (const std::string& id : ids)
+      spdlog::info("group \"{}\": let go; what comes for it is dropped", id);
   }
 
   GroupMember* add(const config::MemberGroup& group) {

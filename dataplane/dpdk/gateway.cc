@@ -50,13 +50,13 @@ class GatewayControl final : public DataPlaneControl {
       : plane_(plane), add_(std::move(add)), policy_changed_(std::move(policy_changed)) {}
 
   std::uint32_t workers() const override { return plane_.workers(); }
-  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
-    auto done = plane_.protect(group_id, protection);
+  Result<void> protect_all(const std::vector<NamedProtection>& groups) override {
+    auto done = plane_.protect_all(groups);
     if (done) policy_changed_();
     return done;
   }
-  Result<void> unprotect(const std::string& group_id) override {
-    auto done = plane_.unprotect(group_id);
+  Result<void> unprotect_all(const std::vector<std::string>& group_ids) override {
+    auto done = plane_.unprotect_all(group_ids);
     if (done) policy_changed_();
     return done;
   }

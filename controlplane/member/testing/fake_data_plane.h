@@ -27,15 +27,19 @@ class FakeDataPlane : public DataPlaneControl {
   using Key = std::pair<std::string, std::uint64_t>;
 
   std::uint32_t workers() const override { return workers_; }
-  Result<void> protect(const std::string& group_id, const GroupProtection& protection) override {
-    calls.push_back("protect " + group_id);
-    protected_[group_id] = protection;
+  Result<void> protect_all(const std::vector<NamedProtection>& groups) override {
+    for (const auto& group : groups) {
+      calls.push_back("protect " + group.group_id);
+      protected_[group.group_id] = group.protection;
+    }
     return {};
   }
-  Result<void> unprotect(const std::string& group_id) override {
-    calls.push_back("unprotect " + group_id);
-    EXPECT_EQ(protected_.erase(group_id), 1u);
-    std::erase_if(held, [&](const auto& entry) { return entry.first.first == group_id; });
+  Result<void> unprotect_all(const std::vector<std::string>& group_ids) override {
+    for (const std::string& group_id : group_ids) {
+      calls.push_back("unprotect " + group_id);
+      EXPECT_EQ(protected_.erase(group_id), 1u);
+      std::erase_if(held, [&](const auto& entry) { return entry.first.first == group_id; });
+    }
     return {};
   }
   Result<void> install(GroupEpoch epoch) override {
