@@ -10,6 +10,7 @@
 #include "app/daemon/keyserver_commands.h"
 #include "app/gateway/drop_watch.h"
 #include "app/gateway/key_export.h"
+#include "app/gateway/reload_check.h"
 #include "app/gateway/trace.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/admin/status_json.h"
@@ -191,6 +192,8 @@ Result<void> Gateway::reload(const config::GatewayConfig& config) {
         if (!known_server(s.config, server))
           return fail("group \"" + group.id + "\": the host interface does not know the key server " + server.text() +
                       "; restart the gateway. Nothing was taken over");
+  if (auto good = check_against_bypass(s.config.bypass, config.member.groups); !good)
+    return fail(good.error().message + ". Nothing was taken over");
   if (s.key_server)
     if (auto taken = s.key_server->reload(*config.keyserver); !taken) return taken;
   auto taken = s.agent->reload(config.member);

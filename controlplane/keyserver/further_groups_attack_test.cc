@@ -171,6 +171,20 @@ TEST_F(FurtherGroupsAttack, H9_WhoLeavesAndJoinsAgainGetsAnotherSlotAndMaySayNot
     EXPECT_NE(floor.slot, first->keying.assignment.first_slot);
 }
 
+// Others on the same connection, and who wants to know whether it is alive, hear of the key server all the while.
+TEST_F(FurtherGroupsAttack, WhoJoinsAgainAndAgainPutsOffNoKeepalive) {
+  groups(1);
+  start();  // leases of 1 s: a Keepalive each 250 ms
+  auto sender = member("sender");
+  for (int i = 0; i < 15; ++i) {
+    ASSERT_TRUE(sender->say(GroupJoin{"g0"}));
+    std::this_thread::sleep_for(30ms);
+    ASSERT_TRUE(sender->say(Leave{"g0"}));
+    std::this_thread::sleep_for(30ms);
+  }
+  EXPECT_TRUE(sender->expect<Keepalive>(50ms));
+}
+
 // A group that is unknown, forbidden, or differently keyed: one answer, so that nobody learns which there are.
 TEST_F(FurtherGroupsAttack, AGroupThatWasRemovedIsRefusedLikeOneThatNeverWas) {
   groups(2);

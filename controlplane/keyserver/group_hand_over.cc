@@ -145,19 +145,24 @@ void GroupState::note_shut_out(const Member& member, Moment now) {
 }
 
 void GroupState::note_joining(const std::string& address, const GroupKeying& keying, Moment now) {
-  const bool sends = (keying.assignment.roles & handshake::sender) != 0;
-  if (!sends || keying.state != handshake::EpochState::active) return;
+  if ((keying.assignment.roles & handshake::sender) == 0) return;
+  // With a pending one it goes on under whatever it had.
+  const std::uint64_t epoch = keying.state == handshake::EpochState::active ? keying.epoch : 0;
   const SteadyTime until = now.steady + longest_lease();
   std::erase_if(joining_, [&](const auto& entry) { return entry.second.until <= now.steady; });
-  if (joining_.size() >= most_joining) return hold_for_leases(keying.epoch, until, now);
-  joining_[address] = {keying.assignment.member_id, keying.epoch, until};
+  if (joining_.size() >= most_joining) return hold_for_leases(epoch, until, now);
+  joining_[address] = {keying.assignment.member_id, epoch, until};
 }
 
 std::optional<SteadyTime> GroupState::senders_go_on_until(Moment now) const {
-  std::optional<SteadyTime> latest;
-  for (const auto& [activated, until] : leases())
-    if (until > now.steady) latest = std::max(latest.value_or(until), until);
-  return latest;
+  SteadyTime latest = now.steady;
+  for (const auto& [activated, until] : leases_away_)
+    latest = std::max(latest, until);
+  for (const auto& [name, lease] : own_leases_)  // who comes after it may be shut out together with others
+    latest = std::max(latest, lease.second);
+  for (const auto& [address, joining] : joining_)
+    latest = std::max(latest, joining.until);
+  return latest > now.steady ? std::optional(latest) : std::nullopt;
 }
 
 // Until when somebody that is away may send under an epoch, or a later one, that others who were shut out can read.

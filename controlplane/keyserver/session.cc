@@ -187,7 +187,7 @@ void Session::established(handshake::Established& event) {
   if (!group || event.group_id != group_id_) return lost("established without a group");  // can't be; deny by default
   phase_ = State::joined;
   groups_.insert(group_id_);
-  wait_for(keepalive_interval(), &Session::keepalive);
+  wait_for_keepalive();
   group->join(*this, stamped(event.peer, stamp_), address_, given_, host_->now());
   host_->group_changed(*group);
 }
@@ -357,7 +357,7 @@ void Session::handshake_overdue() {
 
 void Session::keepalive() {
   if (groups_.empty() || !host_ || !listening()) return;
-  wait_for(keepalive_interval(), &Session::keepalive);
+  wait_for_keepalive();
   if (host_->serving()) deliver(handshake::Keepalive{keepalive_heard_});
 }
 

@@ -110,7 +110,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   void go_on_joining();
   void join_next();
   void join_further(const std::string& group_id);
-  std::chrono::milliseconds keepalive_interval() const;
+  void wait_for_keepalive();
   std::size_t most_output() const;
   void give_up(const std::string& why);
   void end();
@@ -146,6 +146,7 @@ class Session final : public std::enable_shared_from_this<Session>,
   Bytes out_;               // waits for the write under way
   Bytes in_flight_;
   std::uint64_t keepalive_heard_ = 0;  // the member's highest
+  std::chrono::milliseconds keepalive_every_{};
   bool answer_due_ = false;
   bool foreign_user_ = false;  // the user is none of the certificate's names
   SteadyTime control_used_{};  // up to when its allowance of control messages is used up

@@ -37,12 +37,12 @@ std::size_t Session::most_output() const {
 }
 
 // Four times in the shortest lease of its groups.
-std::chrono::milliseconds Session::keepalive_interval() const {
-  auto every = host_->longest_keepalive();
+void Session::wait_for_keepalive() {
+  keepalive_every_ = host_->longest_keepalive();
   for (const std::string& id : groups_)
     if (const GroupState* group = host_->find_group_state(id))
-      every = std::min(every, std::chrono::milliseconds(group->shortest_lease()) / 4);
-  return every;
+      keepalive_every_ = std::min(keepalive_every_, std::chrono::milliseconds(group->shortest_lease()) / 4);
+  wait_for(keepalive_every_, &Session::keepalive);
 }
 
 void Session::give_up(const std::string& why) {
@@ -137,7 +137,8 @@ void Session::join_further(const std::string& group_id) {
   groups_.insert(group_id);
   group->join(*this, member, address_, given, host_->now());
   host_->group_changed(*group);
-  if (listening()) wait_for(keepalive_interval(), &Session::keepalive);  // its lease may be shorter
+  // Only if its lease is shorter: whoever joins again and again must not put off what the others are told.
+  if (listening() && std::chrono::milliseconds(group->shortest_lease()) / 4 < keepalive_every_) wait_for_keepalive();
 }
 
 }  // namespace sealcast::keyserver

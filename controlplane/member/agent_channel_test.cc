@@ -220,6 +220,30 @@ TEST_F(Channel, LEASE1_AnAnswerHeldBackProlongsNothing) {
   EXPECT_EQ(plane_.lease["tv"], then) << "an answer counts once";
 }
 
+// A key server that is away for longer than the lease, and was told meanwhile to revoke somebody.
+TEST_F(Channel, H11_LEASE1_AReturnAfterTheLeaseRevivesNothing) {
+  serve();
+  server_->authority.keying.policy.authority_lease_s = 1;
+  start();
+  ASSERT_TRUE(joined());
+  ASSERT_EQ(plane_.find(epoch_)->outbound.size(), 1u);
+  const std::uint16_t port = server_->port();
+  server_->die();
+  ASSERT_TRUE(until([&] { return std::chrono::steady_clock::now() > plane_.lease["tv"] + 50ms; }));
+  serve(port);
+  server_->authority.keying = next(1);
+  server_->authority.keying.policy.authority_lease_s = 1;
+  ASSERT_TRUE(joined(2)) << agent_->status_json();
+  EXPECT_TRUE(plane_.find(epoch_)->outbound.empty()) << "the epoch before";
+  EXPECT_EQ(plane_.find(epoch_ + 1)->outbound.size(), 1u);
+  EXPECT_TRUE(plane_.find(epoch_)->active);
+  pass(100ms);
+  for (const auto& report : server_->all<handshake::StatusReport>())
+    EXPECT_NE(report.epoch, epoch_) << "it does not go on under that, so nobody has to wait";
+  ASSERT_TRUE(server_->say(handshake::Activate{"tv", epoch_ + 1}));
+  ASSERT_TRUE(until([&] { return group()["epoch"] == epoch_ + 1; }));
+}
+
 TEST_F(Channel, LEASE1_AnAnswerToWhatWasNeverAskedEndsTheConnection) {
   serve();
   start();

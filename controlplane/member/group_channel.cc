@@ -44,6 +44,7 @@ void GroupMember::on_joined(Joined&& joined) {
   const auto time = now();
   // Its Finished covers our random, its GroupUpdate answers our GroupJoin: the key server was there after that, how
   // long ago that ever is.
+  epochs_.joined_anew(time);
   proven(link_->greeted());
   const auto own = epochs_.apply(keying, joined.group_master, id, time);
   if (!own) {
@@ -79,7 +80,8 @@ void GroupMember::on_joined(Joined&& joined) {
   if (keying.state == handshake::EpochState::pending && link_)
     link_->send(handshake::GroupUpdateAck{group_.id, keying.epoch});
   // A key server that restarted does not know the epoch we go on with; told of it, it waits longer for our receivers.
-  if (const auto running = epochs_.active(); running && running->epoch < keying.epoch) report(running->epoch);
+  if (const auto running = epochs_.active(); running && running->epoch < keying.epoch && goes_on_under(*running))
+    report(running->epoch);
 }
 
 void GroupMember::ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own) {
@@ -279,7 +281,7 @@ void GroupMember::poll(SteadyTime time) {
   }
   if (status_.state == MemberState::joined && time >= report_at_) {
     report_at_ = time + timing().status_report;
-    if (const auto active = epochs_.active()) report(active->epoch);
+    if (const auto active = epochs_.active(); active && goes_on_under(*active)) report(active->epoch);
     // What was used up may be there again: a key server of a cluster claims more, or another quota holds.
     for (const std::uint64_t epoch : epochs_.refused_slots())
       ask_for_slots(epoch, {0, around_.data_plane.workers()});
@@ -292,6 +294,11 @@ void GroupMember::ask(SteadyTime time) {
   if (asked_.size() == max_asked) asked_.pop_front();
   asked_.push_back({++keepalives_, time});
   link_->send(handshake::Keepalive{keepalives_});
+}
+
+// A sender that has no slots in it any more waits for the one that is pending, and others need not wait for its sake.
+bool GroupMember::goes_on_under(const GroupEpochs::View& epoch) const {
+  return !group_.sends() || !epoch.own_spis.empty() || epochs_.views().front().epoch == epoch.epoch;
 }
 
 void GroupMember::report(std::uint64_t epoch) {

@@ -220,6 +220,15 @@ void GroupEpochs::proven(SteadyTime asked) {
   static_cast<void>(plane_.extend_lease(group_.id, until));
 }
 
+void GroupEpochs::joined_anew(SteadyTime now) {
+  if (now < lease_until_) return;
+  for (auto& [number, epoch] : epochs_) {
+    if (epoch.own.empty()) continue;
+    epoch.own.clear();
+    static_cast<void>(plane_.replace_outbound(group_.id, number, {}));
+  }
+}
+
 bool GroupEpochs::expire(SteadyTime now) {
   bool active_expired = false;
   for (auto it = epochs_.begin(); it != epochs_.end();) {

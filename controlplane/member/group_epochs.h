@@ -52,6 +52,10 @@ class GroupEpochs {
   // The key server answered what was asked at this moment: from then on the lease runs, however long the answer was
   // under way or held back (LEASE-1). Before the first call no lease is had.
   void proven(SteadyTime asked);
+  // Before proven() and apply(), where they are a new membership's: a lease that has ended is not renewed for the slots
+  // that were had under it. Revocations were complete without them, so nothing is sent under their epochs any more but
+  // with new slots (H11, LEASE-1).
+  void joined_anew(SteadyTime now);
   // What time does: ends epochs that expired or whose deactivation delay is over. True if the active one expired.
   bool expire(SteadyTime now);
   // In the background: one step towards look_ahead_slots derived above the highest slot known to be real, at most

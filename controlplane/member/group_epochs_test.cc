@@ -268,6 +268,36 @@ TEST_F(Epochs, H11_TheLeaseFollowsWhatWasAnswered) {
   EXPECT_EQ(plane_.lease_extensions, before) << "nothing is held";
 }
 
+// The key server waits for nobody longer than its lease, and gives a new epoch as pending when it has restarted.
+TEST_F(Epochs, H11_LEASE1_ANewMembershipDoesNotRenewALeaseThatHasEnded) {
+  ASSERT_TRUE(apply(keying(1)));
+  time_ += 60s - 1ms;
+  epochs_.joined_anew(time_);
+  EXPECT_EQ(plane_.find(1)->outbound.size(), 1u) << "it goes on until everybody is back";
+  time_ += 1ms;
+  epochs_.joined_anew(time_);
+  EXPECT_TRUE(plane_.find(1)->outbound.empty());
+  ASSERT_TRUE(apply(keying(2, EpochState::pending)));
+  EXPECT_EQ(plane_.lease["tv"], time_ + 60s);
+  EXPECT_TRUE(plane_.find(1)->outbound.empty()) << "whoever was revoked meanwhile may have it";
+  EXPECT_TRUE(epochs_.active()->own_spis.empty());
+  EXPECT_EQ(plane_.find(1)->inbound.size(), 2u) << "others may be heard under it";
+  EXPECT_EQ(plane_.find(2)->outbound.size(), 1u);
+  ASSERT_TRUE(epochs_.activate(2, time_));
+  EXPECT_EQ(epochs_.active()->own_spis.size(), 1u);
+}
+
+TEST_F(Epochs, H9_LEASE1_AfterALeaseHasEndedTheSameEpochIsSentUnderWithNewSlots) {
+  ASSERT_TRUE(apply(keying(1)));
+  time_ += 61s;
+  epochs_.joined_anew(time_);
+  GroupKeying again = keying(1);
+  again.assignment.first_slot = 9;
+  again.policy.slots_used = 10;
+  ASSERT_TRUE(apply(again));
+  EXPECT_THAT(plane_.find(1)->outbound, ElementsAre(0x10010009u));
+}
+
 TEST_F(Epochs, DATA2_WantedSlotsAreBounded) {
   ASSERT_TRUE(apply(keying(1)));
   ahead();

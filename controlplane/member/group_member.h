@@ -103,6 +103,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   void proven(SteadyTime asked);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
   void ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own);
+  bool goes_on_under(const GroupEpochs::View& epoch) const;
   void report(std::uint64_t epoch);
   void log_failure(const std::string& text);
 
