@@ -17,8 +17,9 @@ using namespace testing;
 struct Wire : MemberLink {
   void deliver(const ControlMessage& message) override {
     if (const auto* update = std::get_if<GroupUpdate>(&message))
-      down.push_back([epoch = update->keying.epoch, slots = update->keying.assignment.slot_count](
-                         auto& to, Wire& by) { to.take_update(epoch, slots, by); });
+      down.push_back([epoch = update->keying.epoch, slots = update->keying.assignment.slot_count](auto& to, Wire& by) {
+        to.take_update(epoch, slots, by);
+      });
     if (const auto* activate = std::get_if<Activate>(&message))
       down.push_back([epoch = activate->epoch](auto& to, Wire& by) { to.take_activate(epoch, by); });
     if (std::holds_alternative<Revoked>(message)) down.push_back([](auto& to, Wire&) { to.forget_all(); });
@@ -42,7 +43,7 @@ struct Wire : MemberLink {
 // A member, of one process that lives as long as the test.
 struct Node : Wire::Peer {
   std::string name;
-  std::shared_ptr<Wire> wire;  // the newest connection
+  std::shared_ptr<Wire> wire;               // the newest connection
   std::set<std::uint64_t> ever, held, own;  // epochs; own: with slots to send under
   std::uint64_t active = 0;
   SteadyTime lease_until{};
