@@ -118,6 +118,9 @@ void check_keyserver(Report& report, const config::KeyserverConfig& keyserver) {
     if (auto key = config::read_cluster_key(*keyserver.cluster);
         !key && !promote(report, "keyserver.cluster.key_file") && !keyserver.cluster->key_credential)
       report.error("keyserver.cluster.key_file", key.error().message);
+  if (auto key = config::read_wrapping_key(keyserver);
+      !key && !promote(report, "keyserver.wrapping_key_file") && !keyserver.wrapping_key_credential)
+    report.error("keyserver.wrapping_key_file", key.error().message);
   check_files(report, "keyserver", {keyserver.certificate, keyserver.private_key, keyserver.ca, keyserver.crl},
               pki::Purpose::key_server, {});
   for (const auto& group : keyserver.groups)

@@ -11,13 +11,15 @@ namespace {
 
 constexpr std::size_t nonce_size = 12;
 constexpr std::size_t tag_size = 16;
-constexpr const char* label = "sealcast cluster epoch 1";
+const char* label(SealedIn place) {
+  return place == SealedIn::etcd ? "sealcast cluster epoch 1" : "sealcast kept epoch 1";
+}
 
 using Context = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
 
 Bytes bound_to(const SealedFor& whom) {
   handshake::Writer out;
-  out.string8(label);
+  out.string8(label(whom.place));
   out.string8(whom.cluster_id);
   out.string8(whom.group_id);
   out.u64(whom.epoch);
@@ -68,9 +70,11 @@ Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& whom, con
 
 Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& whom, const std::string& sealed) {
   const auto refused = [&] {
-    return fail("group \"" + whom.group_id + "\", epoch " + std::to_string(whom.epoch) +
-                ": expected what a key server of this cluster sealed, got something else; has every key server the "
-                "same key_file?");
+    return fail(
+        "group \"" + whom.group_id + "\", epoch " + std::to_string(whom.epoch) + ": expected what " +
+        (whom.place == SealedIn::etcd
+             ? "a key server of this cluster sealed, got something else; has every key server the same key_file?"
+             : "this key server sealed, got something else; is it another wrapping key?"));
   };
   if (sealed.size() < nonce_size + tag_size || sealed.size() > 65536) return refused();
   const ByteView in = as_bytes(sealed);

@@ -1,6 +1,7 @@
-// An epoch's policy and premaster as they lie in etcd: AES-256-GCM under the cluster key, with a random nonce of 96
-// bits before and the tag of 128 bits behind it. Cluster, group, epoch and its times are bound to it: what was sealed
-// for one opens for no other. Fewer than 2^32 epochs are ever sealed under one key (SP 800-38D §8.3).
+// An epoch's policy and premaster as they lie in etcd, or in the state file of a key server that stands alone:
+// AES-256-GCM under the cluster key (there: the wrapping key), with a random nonce of 96 bits before and the tag of 128
+// bits behind it. Cluster, group, epoch and its times are bound to it: what was sealed for one opens for no other.
+// Fewer than 2^32 epochs are ever sealed under one key (SP 800-38D §8.3).
 #pragma once
 
 #include <cstdint>
@@ -13,12 +14,15 @@
 
 namespace sealcast::cluster {
 
+enum class SealedIn : std::uint8_t { etcd, state_file };
+
 struct SealedFor {
-  std::string cluster_id;
+  std::string cluster_id;  // the key server id
   std::string group_id;
   std::uint64_t epoch = 0;
   std::int64_t begun_ms = 0;
   std::int64_t expires_ms = 0;
+  SealedIn place = SealedIn::etcd;  // bound to it, too
 };
 
 struct EpochContent {

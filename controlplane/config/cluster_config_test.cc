@@ -142,5 +142,72 @@ TEST(ClusterKey, H14_IsReadFromAFileOfItsOwnerAlone) {
   rmdir(folder);
 }
 
+Loaded<KeyserverConfig> parse_wrapping(const std::string& keys, const std::string& cluster = "") {
+  return parse_keyserver_config(R"([keyserver]
+id = "ks.example"
+listen = "10.9.0.1:7400"
+certificate = "server.pem"
+private_key = "server.key"
+ca = "ca.pem"
+state = "keyserver.state"
+admin_socket = "ks.sock"
+spi_range = ["0x10000000", "0x1fffffff"]
+)" + keys + cluster + R"([[keyserver.group]]
+id = "tv"
+selectors = [ { destination = "239.1.1.0/24" } ]
+senders = "*"
+)",
+                                "/etc/ks.toml");
+}
+
+TEST(WrappingKey, IsOptionalOneOfTwoAndNotForClusters) {
+  const auto none = parse_wrapping("");
+  ASSERT_TRUE(none.ok()) << errors(none);
+  EXPECT_FALSE(none.value->wrapping_key_file || none.value->wrapping_key_credential) << "off by default";
+  EXPECT_FALSE(read_wrapping_key(*none.value)->has_value());
+  EXPECT_EQ(parse_wrapping("wrapping_key_file = \"wrap.key\"\n").value->wrapping_key_file, "/etc/wrap.key");
+  EXPECT_EQ(parse_wrapping("wrapping_key_credential = \"wrap\"\n").value->wrapping_key_credential, "wrap");
+  EXPECT_THAT(errors(parse_wrapping("wrapping_key_file = \"k\"\nwrapping_key_credential = \"k\"\n")),
+              HasSubstr("got both"));
+  EXPECT_THAT(errors(parse_wrapping("wrapping_key_credential = \"../k\"\n")), HasSubstr("without a path"));
+  EXPECT_THAT(errors(parse_wrapping("wrapping_key_file = \"k\"\n", "[keyserver.cluster]\n" + sound)),
+              HasSubstr("expected none with [keyserver.cluster]"));
+}
+
+TEST(WrappingKey, H14_IsReadFromAPrivateFileOrACredential) {
+  char folder[] = "/tmp/sealcast-wrapping-key-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/wrap";
+  const std::string digits(62, '0');
+  const auto write = [&](const std::string& text, mode_t mode) {
+    std::ofstream(path, std::ios::trunc) << text;
+    chmod(path.c_str(), mode);
+  };
+  KeyserverConfig config;
+  config.wrapping_key_file = path;
+  EXPECT_FALSE(read_wrapping_key(config).has_value()) << "it is not there";
+  write(digits + "aF\n", 0600);
+  const auto key = read_wrapping_key(config);
+  ASSERT_TRUE(key.has_value()) << key.error().message;
+  EXPECT_EQ((*key)->view()[31], 0xaf);
+  write(digits, 0600);
+  const auto refused = read_wrapping_key(config);
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_THAT(refused.error().message, HasSubstr("the wrapping key " + path + ": expected 64 hexadecimal digits"));
+  EXPECT_EQ(refused.error().message.find(digits), std::string::npos) << "a key must not be shown";
+  write(digits + "aF\n", 0640);
+  EXPECT_FALSE(read_wrapping_key(config).has_value());
+  KeyserverConfig credential;
+  credential.wrapping_key_credential = "wrap";
+  unsetenv("CREDENTIALS_DIRECTORY");
+  EXPECT_FALSE(read_wrapping_key(credential).has_value());
+  setenv("CREDENTIALS_DIRECTORY", folder, 1);
+  chmod(path.c_str(), 0440);
+  EXPECT_TRUE(read_wrapping_key(credential).has_value());
+  unsetenv("CREDENTIALS_DIRECTORY");
+  unlink(path.c_str());
+  rmdir(folder);
+}
+
 }  // namespace
 }  // namespace sealcast::config

@@ -137,9 +137,13 @@ struct KeyserverConfig {
   std::optional<std::string> password_file;    // path; always set where a group uses passwords (variant 3)
   std::string state;                           // path: SQLite, or in a cluster what was last seen of etcd
   std::optional<ClusterConfig> cluster;        // set: state lies in etcd
-  std::string audit;                           // path: SQLite, the audit trail
-  std::uint32_t audit_events = 200'000;        // kept in it; 0: there is none
-  std::optional<std::string> admin_socket;     // always set in a key server's own file
+  // Where running epochs' premasters are kept in `state`, sealed: path of 64 hexadecimal digits, mode 0600, or the name
+  // of the service manager's credential. Neither: no secret is stored. Not in a cluster.
+  std::optional<std::string> wrapping_key_file;
+  std::optional<std::string> wrapping_key_credential;
+  std::string audit;                        // path: SQLite, the audit trail
+  std::uint32_t audit_events = 200'000;     // kept in it; 0: there is none
+  std::optional<std::string> admin_socket;  // always set in a key server's own file
   SpiRange spi_range;
   std::uint8_t multicast_flag = 30;
   bool allow_standard = false;
@@ -290,6 +294,8 @@ Result<std::string> read_pem(const std::string& path, std::string_view what);
 Result<SecretBytes> read_private_key(const std::string& path);
 // 32 bytes, from a file that others may not access or from a credential: one line of 64 hexadecimal digits.
 Result<Secret<32>> read_cluster_key(const ClusterConfig& cluster);
+// Likewise; nothing where no such key is configured.
+Result<std::optional<Secret<32>>> read_wrapping_key(const KeyserverConfig& keyserver);
 // A member's password from its file, or from the service manager's credential ($CREDENTIALS_DIRECTORY/NAME): one line
 // of 1 to 128 bytes, without its line end. Refuses what is no regular file, what others may access, and what belongs to
 // neither this user nor root (H7). Not for a prompt.

@@ -160,6 +160,26 @@ int hex_digit(std::uint8_t c) {
   return -1;
 }
 
+Result<Secret<32>> read_key(const std::optional<std::string>& file, const std::optional<std::string>& credential,
+                            const std::string& what) {
+  const std::string place = credential ? *credential : file.value_or("");
+  const auto line =
+      read_secret_line({credential ? PasswordSource::Kind::credential : PasswordSource::Kind::file, place}, what);
+  if (!line) return tl::unexpected(line.error());
+  Secret<32> key;
+  bool good = line->size() == 2 * key.span().size();
+  for (std::size_t i = 0; good && i < key.span().size(); ++i) {
+    const int high = hex_digit(line->data()[2 * i]);
+    const int low = hex_digit(line->data()[2 * i + 1]);
+    good = high >= 0 && low >= 0;
+    if (good) key.span()[i] = static_cast<std::uint8_t>(high * 16 + low);
+  }
+  if (!good)
+    return fail("the " + what + " " + place +
+                ": expected 64 hexadecimal digits; make it with: (umask 077; openssl rand -hex 32 > FILE)");
+  return key;
+}
+
 }  // namespace
 
 Result<SecretBytes> read_password(const PasswordSource& source) {
@@ -172,23 +192,14 @@ Result<SecretBytes> read_password(const PasswordSource& source) {
 }
 
 Result<Secret<32>> read_cluster_key(const ClusterConfig& cluster) {
-  const bool credential = cluster.key_credential.has_value();
-  const std::string place = credential ? *cluster.key_credential : cluster.key_file.value_or("");
-  const auto line = read_secret_line(
-      {credential ? PasswordSource::Kind::credential : PasswordSource::Kind::file, place}, "cluster key");
-  if (!line) return tl::unexpected(line.error());
-  Secret<32> key;
-  bool good = line->size() == 2 * key.span().size();
-  for (std::size_t i = 0; good && i < key.span().size(); ++i) {
-    const int high = hex_digit(line->data()[2 * i]);
-    const int low = hex_digit(line->data()[2 * i + 1]);
-    good = high >= 0 && low >= 0;
-    if (good) key.span()[i] = static_cast<std::uint8_t>(high * 16 + low);
-  }
-  if (!good)
-    return fail("the cluster key " + place +
-                ": expected 64 hexadecimal digits; make it with: (umask 077; openssl rand -hex 32 > FILE)");
-  return key;
+  return read_key(cluster.key_file, cluster.key_credential, "cluster key");
+}
+
+Result<std::optional<Secret<32>>> read_wrapping_key(const KeyserverConfig& keyserver) {
+  if (!keyserver.wrapping_key_file && !keyserver.wrapping_key_credential) return std::optional<Secret<32>>();
+  auto key = read_key(keyserver.wrapping_key_file, keyserver.wrapping_key_credential, "wrapping key");
+  if (!key) return tl::unexpected(key.error());
+  return std::optional<Secret<32>>(std::move(*key));
 }
 
 }  // namespace sealcast::config

@@ -139,6 +139,26 @@ void read_listeners(TableReader& table, KeyserverConfig& out) {
     table.note(table.node(), "listen", "expected " + std::string(expected) + ", or the key listen_isakmp, got neither");
 }
 
+void read_wrapping_key(TableReader& table, KeyserverConfig& out) {
+  std::string text;
+  const Node* file = table.existing_file("wrapping_key_file", text, Need::optional,
+                                         "make it with: (umask 077; openssl rand -hex 32 > FILE)");
+  if (file) out.wrapping_key_file = text;
+  const Node* credential = table.text("wrapping_key_credential", text, Need::optional, 1, 255);
+  if (credential) {
+    out.wrapping_key_credential = text;
+    if (text.find('/') != std::string::npos || text.front() == '.')
+      table.note(*credential, "wrapping_key_credential",
+                 "expected a credential's name, without a path, got " + credential->describe());
+  }
+  if (file && credential)
+    table.note(*credential, "wrapping_key_credential",
+               "expected wrapping_key_file or wrapping_key_credential, got both");
+  if ((file || credential) && out.cluster)
+    table.note(file ? *file : *credential, file ? "wrapping_key_file" : "wrapping_key_credential",
+               "expected none with [keyserver.cluster]: there etcd keeps the epochs, sealed under the cluster's key");
+}
+
 void read_groups(TableReader& table, KeyserverConfig& out) {
   const Node* list = table.array("group", Need::required, 1, 4096, "[[keyserver.group]] tables");
   if (!list) return;
@@ -197,6 +217,7 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
     TableReader reader(*cluster, table.full("cluster"), report);
     read_cluster(reader, out.cluster.emplace());
   }
+  read_wrapping_key(table, out);
   std::string socket;
   if (table.path("admin_socket", socket, embedded ? Need::optional : Need::required)) out.admin_socket = socket;
   read_spi_range(table, out.spi_range, Need::required);

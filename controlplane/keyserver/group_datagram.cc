@@ -22,14 +22,14 @@ std::string number(std::uint64_t value) {
   return std::to_string(value);
 }
 
-// All that a datagram cannot say.
+}  // namespace
+
+// All that a rekey datagram cannot say.
 bool same_but_place(const handshake::GroupPolicy& a, const handshake::GroupPolicy& b) {
   return a.selectors == b.selectors && a.esp_mode == b.esp_mode && a.cipher_suite == b.cipher_suite &&
          a.replay_window == b.replay_window && a.activation_delay_ms == b.activation_delay_ms &&
          a.deactivation_delay_ms == b.deactivation_delay_ms && a.authority_lease_s == b.authority_lease_s;
 }
-
-}  // namespace
 
 bool GroupState::rekeys_by_datagram() const {
   return config_.rekey == config::Rekeying::multicast && context_.sign && !context_.maker;

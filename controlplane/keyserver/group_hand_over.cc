@@ -100,6 +100,7 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held) {
     last_known = epochs_.front().number - 1;
   if (exclusion_ && !exclusion_->complete) last_known = std::max(last_known, exclusion_->last_known);
   exclusion_ = Exclusion{now.steady, last_known, {}, {}, {}};
+  if (any) drop_kept();
   if (hand_over_ && hand_over_->patience) {  // a restart's: those who are not back must not hold this up for long
     hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
     hand_over_->patience.reset();
@@ -273,6 +274,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     tell(*member, std::move(keying));
     if (in_tree && telling == Telling::each_with_path) send_path(*member);
   }
+  await_holders(now);
   last_rekey_record_ = RekeyRecord{.epoch = epoch, .why = why, .begun = now.steady, .told = hand_over_->awaited.size()};
   audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
         " members=" + number(hand_over_->awaited.size()));
@@ -295,7 +297,7 @@ void GroupState::hear_of_earlier(const Member& member, std::uint64_t epoch) {
 // No sender is away and none that is back speaks of an earlier epoch: nobody sends meanwhile, and those who can should
 // not wait for long.
 void GroupState::hurry_restart(Moment now) {
-  if (!hand_over_ || !hand_over_->patience || hand_over_->going_on) return;
+  if (!hand_over_ || !hand_over_->patience || hand_over_->going_on || somebody_goes_on()) return;
   const bool away = std::any_of(hand_over_->awaited.begin(), hand_over_->awaited.end(), [&](const std::string& id) {
     return members_.count(id) == 0 && config_.may_send({id});
   });
@@ -318,6 +320,7 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
       epoch.phase = Phase::active;
     }
   }
+  if (const Epoch* active = in_phase(Phase::active)) keep(*active, now);
   unswitched_.clear();
   for (const auto& [id, member] : members_)
     if (may_go_on(member) && member.activated < number_now) unswitched_.insert(member.link);
@@ -346,6 +349,7 @@ void GroupState::forget(std::uint64_t epoch) {
       run = run->epoch == epoch ? slots.erase(run) : run + 1;
   }
   std::erase_if(holders_, [&](const auto& entry) { return entry.second.epoch == epoch; });
+  if (taken_up_ && taken_up_->epoch == epoch) taken_up_.reset();
   epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
 }
 
@@ -359,6 +363,8 @@ void GroupState::begin_anew(const std::string& why, Moment now) {
   hand_over_.reset();
   rekey_at_.reset();
   holders_.clear();
+  drop_kept();
+  taken_up_.reset();
   epochs_.clear();  // not retired in the store: members go on under them until they are back
   switch_by_.reset();
   audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));

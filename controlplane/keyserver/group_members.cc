@@ -47,6 +47,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
         " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex +
         " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
+  remember_slots(member, now);
   if (!catch_up(member, given, now)) {
     leave(link, now);
     return link.dismiss("it could not be given the active epoch; it may come again");
@@ -171,6 +172,9 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
     std::uint32_t& granted = epoch->granted[member.identity.name];
     if (!member.sends()) {
       why = "a receiver gets no slots";
+    } else if (is_taken_up(*epoch)) {
+      why = "the epoch is from before a restart; the next one has slots";
+      lacks_slots(member, now);
     } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
       why = "expected 1 to " + number(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
             " slots (quota)";

@@ -16,8 +16,6 @@ constexpr std::size_t max_member_id = 64;  // bytes (SMKE)
 constexpr std::chrono::seconds comes_again_within{60};
 constexpr std::size_t max_asked_before = 4096;         // newcomers that were told to come again
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
-// Members come back after a restart within their longest back-off (10 s), and the time to connect.
-constexpr std::chrono::seconds restart_patience{16};
 
 std::string number(std::uint64_t value) {
   return std::to_string(value);
@@ -218,6 +216,7 @@ Result<Epoch*> GroupState::current(Moment now) {
   const std::vector<std::string>& earlier = noted.earlier_holders;
   if (earlier.empty()) {
     (*begun)->phase = Phase::active;
+    keep(**begun, now);
     audit("epoch_active " + prefix() + "epoch=" + number((*begun)->number) + " why=\"first of the group\"");
     return begun;
   }
@@ -273,7 +272,8 @@ Result<Epoch*> GroupState::begin(Moment now, store::EpochRecord* noted) {
 // or beyond the end of the block, still receives.
 Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity, const std::string& address,
                                      std::uint32_t slots_wanted, Moment now) {
-  std::uint32_t slots = config_.may_send(names_of(identity)) ? slots_wanted : 0;
+  const bool taken_up = is_taken_up(epoch);
+  std::uint32_t slots = config_.may_send(names_of(identity)) && !taken_up ? slots_wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > epoch.capacity())) {
     warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) + " epoch=" + number(epoch.number) +
@@ -285,9 +285,12 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
     if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) rekey_soon(now);
     slots = 0;
   }
-  const handshake::Role roles = slots ? handshake::sender_and_receiver : handshake::receiver;
+  // Of one that was taken up there are no slots, but those who have some go on.
+  const bool sends = slots != 0 || (taken_up && may_send(identity));
+  const handshake::Role roles = sends ? handshake::sender_and_receiver : handshake::receiver;
   const auto given = context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
-                                            roles, static_cast<std::uint16_t>(slots), now.unix_seconds});
+                                            roles, static_cast<std::uint16_t>(slots), now.unix_seconds,
+                                            context_.keeper ? EpochKeeper::bytes_of(identity) : std::string()});
   if (!given) return tl::unexpected(given.error());
   granted += slots;
   epoch.policy.slots_used = given->slots_used;

@@ -17,6 +17,7 @@
 #include "base/dataplane_control.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/epoch_keeper.h"
 #include "controlplane/keyserver/premaster_vault.h"
 #include "controlplane/keyserver/rekey_record.h"
 #include "controlplane/store/store.h"
@@ -27,6 +28,8 @@
 
 namespace sealcast::keyserver {
 
+// Members come back after a restart within their longest back-off (10 s), and the time to connect.
+inline constexpr std::chrono::seconds restart_patience{16};
 inline constexpr std::size_t max_live_epochs = 4;  // spi_slot_bits() leaves room for as many blocks a group
 
 struct Moment {
@@ -78,7 +81,8 @@ struct GroupContext {
   PremasterVault* vault = nullptr;
   // The datagram with the key server's signature. Empty: every member is told everything over its own connection.
   std::function<Result<Bytes>(const handshake::RekeyDatagram& datagram)> sign;
-  EpochMaker* maker = nullptr;  // nullptr: this key server stands alone, and each group makes its epochs itself
+  EpochKeeper* keeper = nullptr;  // nullptr: no secret outlives this process
+  EpochMaker* maker = nullptr;    // nullptr: this key server stands alone, and each group makes its epochs itself
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;
@@ -97,6 +101,9 @@ handshake::PeerIdentity stamped(handshake::PeerIdentity identity, const std::str
 
 // What the configuration says of a group's epochs; their SPIs are another matter.
 handshake::GroupPolicy policy_of(const config::KeyserverGroup& config);
+
+// But for SPIs.
+bool same_but_place(const handshake::GroupPolicy& a, const handshake::GroupPolicy& b);
 
 enum class Phase : std::uint8_t { pending, active, old };
 std::string_view name(Phase phase);
@@ -198,6 +205,10 @@ class GroupState {
   // deactivation_delay later. Members whose certificate no longer stands are Revoked and neither sent to nor awaited.
   Result<void> rekey(const std::string& why, Moment now);
 
+  // With an EpochKeeper, once at the beginning: the epoch that was active before the restart is so again, if nothing
+  // speaks against it. Otherwise the first to come begins a new one.
+  void take_up(Moment now);
+
   // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
   // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
   void begin_anew(const std::string& why, Moment now);
@@ -280,6 +291,14 @@ class GroupState {
     announced,
   };
 
+  // The epoch from before the restart that was taken up, while it lives.
+  struct TakenUp {
+    std::uint64_t epoch = 0;
+    SteadyTime back_by;                                 // until then members may be on their way back
+    std::map<std::string, std::vector<SlotRun>> slots;  // given out before, by member
+    std::set<std::string, std::less<>> without_slots;   // members that came back and need new ones
+  };
+
   // Who was given a live epoch, whatever became of its connection (H3).
   struct Holder {
     handshake::PeerIdentity identity;
@@ -322,6 +341,15 @@ class GroupState {
   void forget(std::uint64_t epoch);
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
   void rekey_soon(Moment now);
+  // group_kept.cc
+  void keep(const Epoch& epoch, Moment now);
+  void drop_kept();
+  std::string take_up(EpochKeeper::Found&& found, Moment now);
+  bool is_taken_up(const Epoch& epoch) const;
+  void remember_slots(Member& member, Moment now);
+  void lacks_slots(const Member& member, Moment now);
+  void await_holders(Moment now);
+  bool somebody_goes_on() const;
   // group_datagram.cc
   bool rekeys_by_datagram() const;
   bool may_send(const handshake::PeerIdentity& member) const;
@@ -364,6 +392,7 @@ class GroupState {
     SteadyTime until;  // from then on it counts as one that comes for the first time
   };
   std::map<std::pair<std::string, std::string>, Asked> asked_before_;
+  std::optional<TakenUp> taken_up_;
   std::unique_ptr<Tree> tree_;
   std::optional<HandOver> hand_over_;
   std::optional<SteadyTime> rekey_at_;

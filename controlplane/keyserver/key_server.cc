@@ -23,6 +23,7 @@ namespace {
 using asio::error_code;
 using namespace std::chrono_literals;
 
+constexpr auto alive_every = 10s;
 constexpr auto clock_jump = 2s;  // as for members: a larger one means a resumed snapshot
 
 std::chrono::nanoseconds read_clock(clockid_t clock) {
@@ -97,6 +98,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void look_around();
   void use(std::shared_ptr<const handshake::ServerConfig> config);
   Result<void> open_state();
+  Result<void> open_keeper();
+  void note_alive();
   Result<void> read_revocations();
   void revoked_elsewhere();
   bool anybody_revoked_in(const std::string& group_id) const;
@@ -115,6 +118,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
   std::shared_ptr<CookieJar> cookies_;                            // set where there is listen_isakmp
   std::unique_ptr<store::Store> store_;                           // of a key server that stands alone
+  std::unique_ptr<EpochKeeper> keeper_;                           // likewise, with a wrapping key
   std::unique_ptr<ClusterSeat> seat_;                             // of one in a cluster
   PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
   GroupContext context_;
@@ -128,6 +132,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   FileWatch crl_file_;
   std::optional<asio::steady_timer> look_timer_;
   SteadyTime started_{};
+  SteadyTime alive_again_{};
   std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
   bool running_ = false;
   std::array<std::uint8_t, 16 * 1024> scratch_{};
@@ -183,8 +188,11 @@ Result<void> KeyServer::Impl::start() {
   if (context_.store->previous_start() != 0) context_.started = started_;
   // What the last process was still waiting for when it ended nobody knows: senders that it did not see switch may go
   // on for a lease (H11). In a cluster the revocations come from etcd, and with them the same.
-  for (auto& [id, group] : groups_)
+  for (auto& [id, group] : groups_) {
+    group->state.take_up(now());
     if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
+    group_changed(group->state);
+  }
   clocks_ = clock_difference();
   running_ = true;
   std::string places;
@@ -205,6 +213,7 @@ Result<void> KeyServer::Impl::start() {
 // tell the key server of either.
 void KeyServer::Impl::look_around() {
   if (!running_) return;
+  if (now().steady >= alive_again_) note_alive();
   bool again = certificates_.any_ended(now().unix_seconds);
   if (config_.crl && crl_file_.changed(*config_.crl)) {
     if (auto credentials = load_credentials(config_)) {
@@ -233,7 +242,7 @@ Result<void> KeyServer::Impl::open_state() {
     if (!store) return tl::unexpected(store.error());
     store_ = std::move(*store);
     context_.store = store_.get();
-    return {};
+    return open_keeper();
   }
   SeatCallbacks callbacks;
   callbacks.now = [this] { return now(); };
@@ -252,6 +261,30 @@ Result<void> KeyServer::Impl::open_state() {
   context_.store = &seat_->store();
   context_.maker = seat_.get();
   return {};
+}
+
+// Without a wrapping key, or of a group that is no more, nothing may stay in the file.
+Result<void> KeyServer::Impl::open_keeper() {
+  auto key = config::read_wrapping_key(config_);
+  if (!key) return tl::unexpected(key.error());
+  std::vector<std::string> groups;
+  for (const auto& group : config_.groups)
+    if (*key) groups.push_back(group.id);
+  if (auto dropped = store_->drop_kept_except(groups); !dropped) return dropped;
+  if (!*key) return {};
+  auto keeper = EpochKeeper::create(std::move(**key), config_.id, *store_, random());
+  if (!keeper) return tl::unexpected(keeper.error());
+  keeper_ = std::move(*keeper);
+  context_.keeper = keeper_.get();
+  return {};
+}
+
+// Said often enough for a restart to know that it follows this process, not an old copy of its file.
+void KeyServer::Impl::note_alive() {
+  if (!keeper_) return;
+  alive_again_ = now().steady + alive_every;
+  if (auto noted = store_->note_alive(now().unix_seconds); !noted)
+    audit_error("state_not_written why=" + escaped(noted.error().message));
 }
 
 // The users, where a group needs them; read on this thread, like everything else at start and reload.
@@ -286,6 +319,8 @@ void KeyServer::Impl::stop() {
   gate_.reset();  // waits for the hashes under way
   if (seat_) seat_->leave();
   groups_.clear();  // wipes every premaster
+  note_alive();
+  keeper_.reset();
   store_.reset();
   seat_.reset();
   audit("stopped id=" + escaped(config_.id));

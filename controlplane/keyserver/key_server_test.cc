@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/store/store.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -169,6 +170,64 @@ TEST_F(KeyServerTest, H5_H9_ARestartGivesAHigherEpochPendingAndOtherSlots) {
   auto b2 = join("home");
   EXPECT_EQ(a2->expect<handshake::Activate>()->epoch, a2->keying().epoch);
   EXPECT_EQ(b2->expect<handshake::Activate>()->epoch, a2->keying().epoch);
+}
+
+TEST_F(KeyServerTest, H5_H9_H11_WithAWrappingKeyARestartGoesOnUntilSomebodyIsRevoked) {
+  config_.wrapping_key_file = write_file("wrap.key", std::string(64, 'a') + "\n");
+  start();
+  auto a = join("sender");
+  auto b = join("home");
+  const std::uint64_t epoch = a->keying().epoch;
+  stop();
+  start();
+  auto a2 = join("sender");
+  auto b2 = join("home");
+  for (const auto* one : {&a2, &b2}) {
+    EXPECT_EQ((*one)->keying().epoch, epoch);
+    EXPECT_EQ((*one)->keying().state, EpochState::active);
+    EXPECT_EQ((*one)->keying().assignment.slot_count, 0);
+    EXPECT_TRUE((*one)->keying().premaster.equals(a->keying().premaster));
+  }
+  ASSERT_TRUE(a2->say(handshake::SlotRequest{"tv", epoch, 1}));
+  EXPECT_EQ(a2->expect<handshake::SlotGrant>()->count, 0);
+  const auto update = a2->expect<handshake::GroupUpdate>();
+  ASSERT_TRUE(update.has_value());
+  EXPECT_GT(update->keying.epoch, epoch);
+  EXPECT_EQ(update->keying.assignment.slot_count, 1);
+  ASSERT_TRUE(b2->expect<handshake::GroupUpdate>().has_value());
+  for (const auto* one : {&a2, &b2})
+    ASSERT_TRUE((*one)->say(handshake::GroupUpdateAck{"tv", update->keying.epoch}));
+  ASSERT_TRUE(a2->expect<handshake::Activate>().has_value());
+  stop();
+  {  // as an operator could while it is away, were there a way
+    auto file = store::open_sqlite(config_.state, "ks", std::time(nullptr));
+    ASSERT_TRUE(file.has_value() && (*file)->revoke({"home", "", std::time(nullptr)}));
+  }
+  start();
+  auto a3 = join("sender");
+  EXPECT_GT(a3->keying().epoch, update->keying.epoch) << "who was revoked holds the one before";
+  EXPECT_FALSE(connect(member_config("home"))->join());
+  stop();
+  config_.wrapping_key_file.reset();
+  start();
+  stop();
+  auto file = store::open_sqlite(config_.state, "ks", std::time(nullptr));
+  ASSERT_TRUE(file.has_value());
+  EXPECT_FALSE((*file)->take_up("tv")->has_value()) << "without a key nothing stays";
+}
+
+TEST_F(KeyServerTest, H14_AWrappingKeyFileThatIsNoneIsRefused) {
+  const auto error = [&] {
+    const auto started = KeyServer(io_, config_, options_).start();
+    return started ? "it started" : started.error().message;
+  };
+  config_.wrapping_key_file = write_file("wrap.key", std::string(63, 'a') + "\n");
+  EXPECT_THAT(error(), HasSubstr("expected 64 hexadecimal digits"));
+  config_.wrapping_key_file = write_file("wrap.key", std::string(64, 'a') + "\n");
+  chmod(config_.wrapping_key_file->c_str(), 0644);
+  EXPECT_THAT(error(), HasSubstr("others may access it"));
+  config_.wrapping_key_file = folder_ + "/none";
+  EXPECT_THAT(error(), HasSubstr("can't read it"));
 }
 
 // A key server on a machine that was rolled back would hand out again what it has forgotten.

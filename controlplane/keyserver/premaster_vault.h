@@ -1,5 +1,5 @@
 // Group premaster secrets in memory that is locked into RAM, kept out of core dumps and wiped on release (H14). They
-// outlive every handshake and are never written to disk.
+// outlive every handshake and are written to disk only sealed, under a wrapping key (epoch_keeper.h).
 #pragma once
 
 #include <memory>

@@ -57,6 +57,8 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
   if (a.audit != b.audit) return "keyserver.audit";
   if (a.audit_events != b.audit_events) return "keyserver.audit_events";
   if (a.cluster != b.cluster) return "keyserver.cluster";
+  if (a.wrapping_key_file != b.wrapping_key_file) return "keyserver.wrapping_key_file";
+  if (a.wrapping_key_credential != b.wrapping_key_credential) return "keyserver.wrapping_key_credential";
   if (a.admin_socket != b.admin_socket) return "keyserver.admin_socket";
   if (!(a.spi_range == b.spi_range)) return "keyserver.spi_range";
   if (a.multicast_flag != b.multicast_flag) return "keyserver.multicast_flag";

@@ -163,7 +163,11 @@ Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
 
 Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   if (!epochs_.holds(grant.epoch)) return {};  // retired while the answer was under way
-  if (grant.count < around_.data_plane.workers()) {
+  if (grant.count == 0) {
+    log_failure(
+        "the key server grants no slots now: the quota is used up (slots_per_member), or it restarted and the "
+        "next epoch brings some");
+  } else if (grant.count < around_.data_plane.workers()) {
     log_failure(fmt::format(
         "the key server grants {} of {} slots (slots_per_member): new ones are used only if every worker gets one",
         grant.count, around_.data_plane.workers()));

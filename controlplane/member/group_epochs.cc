@@ -63,11 +63,13 @@ std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end
 }
 
 // given: slots that came with the keying; 0 where the key server lets this member only receive.
-GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch, std::uint32_t given) const {
+// may_send: it lets it send, but in an epoch of which it gives out no more slots: a restarted sender has none then.
+GroupEpochs::Own GroupEpochs::own_of(const Epoch& epoch, std::uint32_t given, bool may_send) const {
   Own own;
   own.slots = static_cast<std::uint32_t>(epoch.own.size());
   // All of them new: handing an SA in use to the data plane again could restart its counter (H9).
   if (group_.sends() && given > 0 && given < plane_.workers()) own.wanted = plane_.workers();
+  if (group_.sends() && given == 0 && may_send && epoch.own.empty()) own.wanted = plane_.workers();
   return own;
 }
 
@@ -125,7 +127,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   if (keying.state == handshake::EpochState::active) {
     if (auto active = activate(keying.epoch, now); !active) return tl::unexpected(active.error());
   }
-  return own_of(kept, keying.assignment.slot_count);
+  return own_of(kept, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& keying, SteadyTime now) {
@@ -144,7 +146,7 @@ Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& k
   if (keying.state == handshake::EpochState::active && !epoch.active) {
     if (auto active = activate(epoch.number, now); !active) return tl::unexpected(active.error());
   }
-  return own_of(epoch, keying.assignment.slot_count);
+  return own_of(epoch, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t first_slot, std::uint32_t count,

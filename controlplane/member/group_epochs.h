@@ -120,7 +120,7 @@ class GroupEpochs {
   Result<Own> install(const handshake::GroupKeying& keying, const handshake::GroupMaster& master,
                       const handshake::EpochId& epoch_id, SteadyTime now);
   Result<Own> refresh(Epoch& epoch, const handshake::GroupKeying& keying, SteadyTime now);
-  Own own_of(const Epoch& epoch, std::uint32_t given) const;
+  Own own_of(const Epoch& epoch, std::uint32_t given, bool may_send = false) const;
   void learn_real_slots(Epoch& epoch, SteadyTime now);
   void drop(std::map<std::uint64_t, Epoch>::iterator epoch);
   void become_active(Epoch& epoch, SteadyTime now);

@@ -57,6 +57,12 @@ Statement& Statement::bind(const std::string& value) {
   return *this;
 }
 
+Statement& Statement::bind_bytes(const std::string& value) {
+  if (code_ == SQLITE_OK)
+    code_ = sqlite3_bind_blob(statement_.get(), ++bound_, value.data(), static_cast<int>(value.size()), SQLITE_STATIC);
+  return *this;
+}
+
 Result<bool> Statement::step() {
   if (code_ == SQLITE_OK || code_ == SQLITE_ROW) code_ = sqlite3_step(statement_.get());
   if (code_ == SQLITE_ROW) return true;
@@ -75,6 +81,12 @@ Result<void> Statement::finish() {
 std::string Statement::text(int column) const {
   const unsigned char* text = sqlite3_column_text(statement_.get(), column);
   return text ? std::string(reinterpret_cast<const char*>(text)) : std::string();
+}
+
+std::string Statement::bytes(int column) const {
+  const auto* bytes = static_cast<const char*>(sqlite3_column_blob(statement_.get(), column));
+  return bytes ? std::string(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_.get(), column)))
+               : std::string();
 }
 
 Result<Transaction> Transaction::begin(const Database& database) {

@@ -44,7 +44,8 @@ class Statement {
  public:
   Statement(const Database& database, const char* sql);
   Statement& bind(std::int64_t value);
-  Statement& bind(const std::string& value);  // must live until the last step
+  Statement& bind(const std::string& value);        // must live until the last step
+  Statement& bind_bytes(const std::string& value);  // likewise
 
   // True: a row is there. False: no (further) row.
   Result<bool> step();
@@ -52,6 +53,7 @@ class Statement {
   Result<void> finish();
   std::int64_t integer(int column) const { return sqlite3_column_int64(statement_.get(), column); }
   std::string text(int column) const;
+  std::string bytes(int column) const;
 
  private:
   const Database& database_;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
+#include "controlplane/store/kept_epochs.h"
 #include "controlplane/store/spi_blocks.h"
 #include "controlplane/store/sqlite.h"
 #include "controlplane/store/store.h"
@@ -14,7 +16,7 @@ namespace sealcast::store {
 namespace {
 
 constexpr std::int64_t application_id = 0x53454143;  // "SEAC", in SQLite's header
-constexpr std::int64_t schema_version = 2;
+constexpr std::int64_t schema_version = 3;
 constexpr std::int64_t keep_history_s = 90 * 86400;  // of expired epochs and their holders, for audits
 constexpr std::int64_t clock_slack_s = 60;           // a member's clock may run this much behind ours
 
@@ -74,6 +76,12 @@ class SqliteStore final : public Store {
   Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const override;
   Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
                                  const std::string& member_id) const override;
+  Result<void> keep(const KeptEpoch& epoch) override;
+  Result<std::optional<Kept>> take_up(const std::string& group_id) override;
+  Result<void> drop_kept(const std::string& group_id) override;
+  Result<void> drop_kept_except(const std::vector<std::string>& group_ids) override;
+  Result<void> note_alive(std::int64_t unix_now) override;
+  std::int64_t last_alive() const override;
   std::int64_t previous_start() const override;
 
  private:
@@ -84,7 +92,9 @@ struct SqliteStore::Data {
   Database database;
   std::int64_t start = 0;  // number of this start
   std::int64_t previous_start = 0;
-  std::optional<Transaction> batch;  // after database: it rolls back first
+  std::int64_t last_alive = 0;
+  std::map<std::string, std::int64_t> taken_up;  // epochs from before this start, by group
+  std::optional<Transaction> batch;              // after database: it rolls back first
 
   Result<std::int64_t> meta(const std::string& name, std::int64_t otherwise) const {
     Statement query(database, "SELECT value FROM meta WHERE name = ?");
@@ -129,12 +139,14 @@ Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
     return fail("state file " + database.path() + ": expected schema version 1 to " + std::to_string(schema_version) +
                 ", got " + std::to_string(*version) + ": written by another version of Sealcast");
   }
-  ready = database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF;");
+  ready = database.run(
+      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; "
+      "PRAGMA secure_delete = ON;");
   if (!ready) return ready;
   if (fresh) {
     auto transaction = Transaction::begin(database);
     if (!transaction) return tl::unexpected(transaction.error());
-    ready = database.run(std::string(schema) + revocations_schema + prefix_index +
+    ready = database.run(std::string(schema) + revocations_schema + kept::schema + prefix_index +
                          "PRAGMA application_id = " + std::to_string(application_id) +
                          "; PRAGMA user_version = " + std::to_string(schema_version) + ";");
     if (!ready) return ready;
@@ -147,8 +159,8 @@ Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
   if (!ready || *version == schema_version) return ready;
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
-  ready =
-      database.run(std::string(revocations_schema) + "PRAGMA user_version = " + std::to_string(schema_version) + ";");
+  ready = database.run(std::string(*version < 2 ? revocations_schema : "") + kept::schema +
+                       "PRAGMA user_version = " + std::to_string(schema_version) + ";");
   return ready ? transaction->commit() : ready;
 }
 
@@ -176,6 +188,9 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
   if (!last) return tl::unexpected(last.error());
   const auto when = meta("last_start", 0);
   if (!when) return tl::unexpected(when.error());
+  const auto alive = meta("alive", 0);
+  if (!alive) return tl::unexpected(alive.error());
+  last_alive = *alive;
   start = *last + 1;
   previous_start = *when;
   auto done = set_meta("starts", start);
@@ -190,6 +205,7 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
                .finish();
   }
   if (done) done = Statement(database, "DELETE FROM epochs WHERE expires < ?").bind(horizon).finish();
+  if (done) done = kept::forget_identities(database);
   if (!done) return done;
   return transaction->commit();
 }
@@ -318,6 +334,7 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
                .bind(wish.unix_expires)
                .finish();
   }
+  if (done) done = kept::drop(database, wish.group_id);
   if (done) done = data_->set_meta("last_spi_prefix", block->prefix);
   if (done) done = transaction->commit();
   if (!done) return tl::unexpected(done.error());
@@ -338,7 +355,11 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
   if (!row) return tl::unexpected(row.error());
   const std::string which = "group \"" + holder.group_id + "\", epoch " + std::to_string(holder.epoch) + ": ";
   if (!*row) return fail(which + "no such epoch");
-  if (query.integer(0) != data_->start) return fail(which + "begun before the last start: its slots stay burnt");
+  if (query.integer(0) != data_->start) {
+    const auto taken_up = data_->taken_up.find(holder.group_id);
+    if (taken_up == data_->taken_up.end() || taken_up->second != epoch || holder.slot_count != 0)
+      return fail(which + "begun before the last start: its slots stay burnt");
+  }
   // The wire counts slots in 16 bits, so slot 65535 of a full block is left unused: slots_used must be able to say so.
   const std::int64_t capacity = std::min<std::int64_t>((std::int64_t{1} << query.integer(1)), 65535);
   const std::int64_t first = query.integer(2);
@@ -365,6 +386,7 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
                .bind(holder.unix_now)
                .finish();
   }
+  if (done && !holder.identity.empty()) done = kept::note_identity(database, holder);
   if (done && own) done = own->commit();
   if (!done) return tl::unexpected(done.error());
   return Issue{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(next)};
@@ -386,10 +408,41 @@ Result<void> SqliteStore::end_batch() {
 }
 
 Result<void> SqliteStore::retire(const std::string& group_id, std::uint64_t epoch) {
+  const auto number = static_cast<std::int64_t>(epoch);
+  if (auto dropped = kept::drop(data_->database, group_id, number); !dropped) return dropped;
   return Statement(data_->database, "UPDATE epochs SET retired = 1 WHERE group_id = ? AND epoch = ?")
       .bind(group_id)
-      .bind(static_cast<std::int64_t>(epoch))
+      .bind(number)
       .finish();
+}
+
+Result<void> SqliteStore::keep(const KeptEpoch& epoch) {
+  return kept::keep(data_->database, epoch);
+}
+
+Result<std::optional<Kept>> SqliteStore::take_up(const std::string& group_id) {
+  auto found = kept::find(data_->database, group_id);
+  if (found && *found) data_->taken_up[group_id] = static_cast<std::int64_t>((*found)->epoch.epoch);
+  return found;
+}
+
+Result<void> SqliteStore::drop_kept(const std::string& group_id) {
+  return kept::drop(data_->database, group_id);
+}
+
+Result<void> SqliteStore::drop_kept_except(const std::vector<std::string>& group_ids) {
+  return kept::drop_except(data_->database, group_ids);
+}
+
+// In exclusive locking mode nobody else reads, so the whole log goes into the file and is cut off.
+Result<void> SqliteStore::note_alive(std::int64_t unix_now) {
+  if (data_->batch) return {};
+  if (auto noted = data_->set_meta("alive", unix_now); !noted) return noted;
+  return data_->database.run("PRAGMA wal_checkpoint(TRUNCATE);");
+}
+
+std::int64_t SqliteStore::last_alive() const {
+  return data_->last_alive;
 }
 
 Result<void> SqliteStore::revoke(const Revocation& revocation) {

@@ -1,7 +1,7 @@
 // What a key server must remember for ever: the highest epoch number of every group, how far each epoch's slots have
 // been handed out, and who holds which epoch. Every number is durable before it is returned, so that no crash, not even
 // kill -9, makes it come out again (H9). Store is what the key server sees of it; open_sqlite() is the one of a key
-// server that stands alone: a file, committed to disk. No secret is ever written there.
+// server that stands alone: a file, committed to disk. The store knows no key: what is secret comes to it sealed.
 #pragma once
 
 #include <cstdint>
@@ -49,6 +49,7 @@ struct Holder {
   std::uint8_t roles = 0;
   std::uint16_t slot_count = 0;  // 0 for a pure receiver
   std::int64_t unix_now = 0;
+  std::string identity = {};  // bytes to be had back with kept(); empty: none are noted
 };
 
 struct Issue {
@@ -63,6 +64,28 @@ struct Revocation {
   std::int64_t since = 0;  // unix seconds
 };
 
+// A group's running epoch, for the next start (docs/key-server.md, "Restart").
+struct KeptEpoch {
+  std::string group_id;
+  std::uint64_t epoch = 0;
+  std::int64_t begun = 0;    // unix seconds
+  std::int64_t expires = 0;  // unix seconds
+  std::string sealed;        // bytes
+};
+
+struct KeptHolder {
+  std::string member_id;
+  std::string certificate_serial;
+  std::string identity;                                       // as last given to issue(); empty: not there
+  std::vector<std::pair<std::uint16_t, std::uint16_t>> runs;  // slots of the epoch: first, count
+};
+
+struct Kept {
+  KeptEpoch epoch;
+  std::uint16_t slots_used = 0;
+  std::vector<KeptHolder> holders;
+};
+
 // All calls are made on the key server's loop and return at once or after a bounded wait.
 class Store {
  public:
@@ -75,7 +98,8 @@ class Store {
   virtual Result<EpochRecord> begin_epoch(const NewEpoch& wish) = 0;
 
   // Notes the holder and hands out its slots, ascending. Fails, with nothing noted, when the epoch was begun before the
-  // last start, is unknown, or has not slot_count slots left.
+  // last start, is unknown, or has not slot_count slots left. An epoch that was taken up has no slots, but somebody may
+  // be given it without.
   virtual Result<Issue> issue(const Holder& holder) = 0;
 
   // Until end_batch(), issue() only notes: a rekey of many members is one commit to disk instead of one each. Nothing
@@ -98,6 +122,18 @@ class Store {
   // Slots the member has been given in the epoch so far, for its quota.
   virtual Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
                                          const std::string& member_id) const = 0;
+
+  // Keeps the epoch, instead of any other of its group. begin_epoch() drops what is kept of the group, in the same
+  // commit: there is nothing to be taken up until the new epoch is kept. retire() drops it, too, if it is that epoch.
+  virtual Result<void> keep(const KeptEpoch&) { return {}; }
+  // What was kept before this start, unless it was retired since. issue() takes its holders from now on.
+  virtual Result<std::optional<Kept>> take_up(const std::string& /*group_id*/) { return std::nullopt; }
+  virtual Result<void> drop_kept(const std::string& /*group_id*/) { return {}; }
+  // Drops what is kept of all other groups.
+  virtual Result<void> drop_kept_except(const std::vector<std::string>& /*group_ids*/) { return {}; }
+  // A sign of life, for last_alive() of the next start. What was dropped before leaves the write-ahead log, too.
+  virtual Result<void> note_alive(std::int64_t /*unix_now*/) { return {}; }
+  virtual std::int64_t last_alive() const { return 0; }  // unix seconds, before this start; 0: never noted
 
   virtual std::int64_t previous_start() const = 0;  // unix seconds of the start before this one; 0: there was none
 

@@ -91,7 +91,7 @@ TEST_F(StoreTest, H11_AFileWithoutRevocationsIsTakenOverWithItsCounters) {
     auto store = open();
     epoch = store->begin_epoch(wish())->epoch;
   }
-  sql("DROP TABLE revocations; PRAGMA user_version = 1");
+  sql("DROP TABLE revocations; DROP TABLE kept_epochs; DROP TABLE identities; PRAGMA user_version = 1");
   auto store = open();
   ASSERT_TRUE(store);
   EXPECT_TRUE(store->revocations()->empty());
@@ -293,8 +293,8 @@ TEST_F(StoreTest, ForeignAndDamagedFilesAreRefused) {
   unlink(path_.c_str());
   open();
   EXPECT_THAT(open_error("other"), HasSubstr("expected the state of key server \"other\", got that of \"ks\""));
-  sql("PRAGMA user_version = 3");
-  EXPECT_THAT(open_error(), HasSubstr("expected schema version 1 to 2, got 3"));
+  sql("PRAGMA user_version = 4");
+  EXPECT_THAT(open_error(), HasSubstr("expected schema version 1 to 3, got 4"));
   unlink(path_.c_str());
   mkdir(path_.c_str(), 0700);
   EXPECT_THAT(open_error(), HasSubstr(path_));

@@ -32,10 +32,16 @@ namespace pki = handshake::testing;
 
 constexpr long most_calls = 500;
 
+// 32 bytes, as its file has them.
+constexpr const char* wrapping_key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+
 // All that the key server said, over all lives. Written down the moment it is heard.
 struct Ledger {
   std::uint64_t of_earlier_lives = 0;  // highest epoch
   std::uint64_t highest = 0;
+  std::uint64_t highest_active = 0;  // as members remember it (H5)
+  bool takes_up = false;             // it has a wrapping key: an epoch of an earlier life goes on, without slots
+  std::size_t taken_up = 0;          // keyings of such epochs
   std::map<std::uint64_t, std::string> ids;         // epoch → epoch_id
   std::map<std::uint32_t, std::uint64_t> prefixes;  // SPI prefix → epoch
   std::set<std::pair<std::uint64_t, unsigned>> slots;
@@ -43,7 +49,16 @@ struct Ledger {
   std::vector<std::string> premasters;
 
   void hear(const GroupKeying& keying, const std::string& epoch_id) {
-    EXPECT_GT(keying.epoch, of_earlier_lives) << "H5: an epoch number of an earlier life came again, or fell";
+    if (takes_up && keying.epoch <= of_earlier_lives) {
+      ++taken_up;
+      EXPECT_TRUE(ids.count(keying.epoch)) << "an epoch of an earlier life that nobody heard of";
+      EXPECT_EQ(keying.state, handshake::EpochState::active);
+      EXPECT_EQ(keying.assignment.slot_count, 0) << "H9: a slot in an epoch from before the start";
+    } else {
+      EXPECT_GT(keying.epoch, of_earlier_lives) << "H5: an epoch number of an earlier life came again, or fell";
+    }
+    EXPECT_GE(keying.epoch, highest_active) << "H5: below an epoch that was active";
+    if (keying.state == handshake::EpochState::active) highest_active = std::max(highest_active, keying.epoch);
     EXPECT_EQ(ids.emplace(keying.epoch, epoch_id).first->second, epoch_id) << "H5: one number, two epochs";
     EXPECT_EQ(prefixes.emplace(keying.policy.spi_prefix, keying.epoch).first->second, keying.epoch)
         << "KEY-2: the SPIs of an epoch that is still held";
@@ -104,6 +119,14 @@ class KilledKeyserver : public ::testing::Test {
       return Result<void>{};
     };
     return client;
+  }
+
+  void use_wrapping_key() {
+    write_file("wrap.key", std::string(wrapping_key) + "\n");
+    std::string text = content("ks.toml");
+    text.insert(text.find("state ="), "wrapping_key_file = \"wrap.key\"\n");
+    write_file("ks.toml", text);
+    ledger_.takes_up = true;
   }
 
   void launch(long nth, const char* where) {
@@ -178,6 +201,12 @@ class KilledKeyserver : public ::testing::Test {
     return client.say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
   }
 
+  bool take_activate(TestClient& client) {
+    const auto activate = client.expect<handshake::Activate>(3s);
+    if (activate) ledger_.highest_active = std::max(ledger_.highest_active, activate->epoch);
+    return activate.has_value();
+  }
+
   // Everything that makes it write. False: it died in the midst of it.
   bool life(int number) {
     const std::uint16_t port_now = port();
@@ -191,6 +220,13 @@ class KilledKeyserver : public ::testing::Test {
     const auto grant = studio.expect<handshake::SlotGrant>(3s);
     if (!grant) return false;
     ledger_.own(grant->epoch, grant->first_slot, grant->count);
+    if (first <= ledger_.of_earlier_lives) {
+      EXPECT_EQ(grant->count, 0) << "H9: slots in an epoch from before the start";
+    }
+    if (ledger_.takes_up && grant->count == 0) {
+      // It makes the next one at once.
+      if (!take_update(studio) || !take_update(home) || !take_activate(studio)) return false;
+    }
     // Both may still be under way into the pending epoch of a restart.
     bool begun = false;
     for (int i = 0; i < 200 && !begun && !dead(); ++i) {
@@ -198,12 +234,47 @@ class KilledKeyserver : public ::testing::Test {
       if (!begun) std::this_thread::sleep_for(5ms);
     }
     if (!begun || !take_update(studio) || !take_update(home)) return false;
-    if (!studio.expect<handshake::Activate>(3s)) return false;
+    if (!take_activate(studio)) return false;
     const std::string name = "mallory" + std::to_string(number);
     if (!revoke(name, "revoke", true)) return false;
     if (number % 3 == 0 && !revoke(name, "reinstate", false)) return false;
     check_revocations();
     return !dead();
+  }
+
+  void all_lives() {
+    const char* const places[] = {"before", "torn", "after"};
+    int untouched = 0;  // lives that came to their end, one after the other
+    long nth = 1;
+    for (; nth < most_calls && untouched < 3; ++nth) {
+      SCOPED_TRACE("life " + std::to_string(nth) + ", killed " + places[nth % 3] + " call " + std::to_string(nth));
+      killed_ = false;
+      launch(nth, places[nth % 3]);
+      const bool whole = life(static_cast<int>(nth));
+      if (!whole) {
+        for (const auto deadline = in(5s); !dead() && std::chrono::steady_clock::now() < deadline;)
+          std::this_thread::sleep_for(1ms);
+        ASSERT_TRUE(killed_) << "what is not killed must serve: " << content("log");
+      }
+      untouched = whole ? untouched + 1 : 0;
+      end();
+      ledger_.of_earlier_lives = ledger_.highest;
+      if (HasFailure()) return;
+    }
+    EXPECT_EQ(untouched, 3) << "no life came to its end";
+    EXPECT_GT(nth, 40) << "there must have been something to kill at";
+    std::printf("  %ld lives, %zu epochs, %zu slots, %zu revocations\n", nth - 1, ledger_.ids.size(),
+                ledger_.slots.size(), ledger_.revoked.size());
+    // H14: of all the secrets that it ever gave out none lies in its files.
+    for (const char* file : {"ks.db", "ks.db-wal", "log"}) {
+      const std::string bytes = content(file);
+      for (const std::string& premaster : ledger_.premasters) {
+        EXPECT_EQ(bytes.find(premaster), std::string::npos) << file;
+        EXPECT_EQ(bytes.find(premaster.substr(0, 16)), std::string::npos) << file;
+        EXPECT_EQ(bytes.find(to_hex(as_bytes(premaster))), std::string::npos) << file;
+      }
+    }
+    EXPECT_GT(content("ks.db").size() + content("ks.db-wal").size(), 20000u) << "there was something to look at";
   }
 
   pki::TestPki pki_;
@@ -215,38 +286,16 @@ class KilledKeyserver : public ::testing::Test {
 };
 
 TEST_F(KilledKeyserver, H5_H9_H11_KEY2_NothingComesTwiceAndNothingIsForgotten) {
-  const char* const places[] = {"before", "torn", "after"};
-  int untouched = 0;  // lives that came to their end, one after the other
-  long nth = 1;
-  for (; nth < most_calls && untouched < 3; ++nth) {
-    SCOPED_TRACE("life " + std::to_string(nth) + ", killed " + places[nth % 3] + " call " + std::to_string(nth));
-    killed_ = false;
-    launch(nth, places[nth % 3]);
-    const bool whole = life(static_cast<int>(nth));
-    if (!whole) {
-      for (const auto deadline = in(5s); !dead() && std::chrono::steady_clock::now() < deadline;)
-        std::this_thread::sleep_for(1ms);
-      ASSERT_TRUE(killed_) << "what is not killed must serve: " << content("log");
-    }
-    untouched = whole ? untouched + 1 : 0;
-    end();
-    ledger_.of_earlier_lives = ledger_.highest;
-    if (HasFailure()) return;
-  }
-  EXPECT_EQ(untouched, 3) << "no life came to its end";
-  EXPECT_GT(nth, 40) << "there must have been something to kill at";
-  std::printf("  %ld lives, %zu epochs, %zu slots, %zu revocations\n", nth - 1, ledger_.ids.size(),
-              ledger_.slots.size(), ledger_.revoked.size());
-  // H14: of all the secrets that it ever gave out none lies in its files.
-  for (const char* file : {"ks.db", "ks.db-wal", "log"}) {
-    const std::string bytes = content(file);
-    for (const std::string& premaster : ledger_.premasters) {
-      EXPECT_EQ(bytes.find(premaster), std::string::npos) << file;
-      EXPECT_EQ(bytes.find(premaster.substr(0, 16)), std::string::npos) << file;
-      EXPECT_EQ(bytes.find(to_hex(as_bytes(premaster))), std::string::npos) << file;
-    }
-  }
-  EXPECT_GT(content("ks.db").size() + content("ks.db-wal").size(), 20000u) << "there was something to look at";
+  all_lives();
+}
+
+TEST_F(KilledKeyserver, H5_H9_H11_H14_KEY2_LikewiseWhereEpochsAreTakenUpAgain) {
+  use_wrapping_key();
+  all_lives();
+  EXPECT_GT(ledger_.taken_up, 10U);
+  std::printf("  %zu times an epoch was given out that was taken up\n", ledger_.taken_up);
+  for (const char* file : {"ks.db", "ks.db-wal", "log"})
+    EXPECT_EQ(content(file).find(wrapping_key), std::string::npos) << file;
 }
 
 }  // namespace
