@@ -91,13 +91,14 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held) {
   const bool holders_left = shut_out_holders(now);
   if (context_.started) hold_for_leases(0, *context_.started + longest_lease(), now);
   // Of several key servers none knows all holders: somebody shut out may have got the present epoch elsewhere.
-  const bool any = members_.size() != before || holders_left || context_.maker;
+  // Nor may the file from which an epoch was taken up.
+  const bool any = members_.size() != before || holders_left || context_.maker || in_doubt();
   if (!any && !leases_away_.count(0)) return false;
   std::uint64_t last_known = epochs_.empty() ? 0 : epochs_.back().number;
   if (context_.maker)
     last_known = std::max(last_known, held.value_or(context_.maker->highest(config_.id)));
   else if (!any && !epochs_.empty())  // this process gave them nothing, but one before it may have
-    last_known = epochs_.front().number - 1;
+    last_known = taken_up_ ? taken_up_->epoch : epochs_.front().number - 1;
   if (exclusion_ && !exclusion_->complete) last_known = std::max(last_known, exclusion_->last_known);
   exclusion_ = Exclusion{now.steady, last_known, {}, {}, {}};
   if (any) drop_kept();
@@ -213,6 +214,7 @@ void GroupState::note_exclusion_complete(Moment now) {
   const Exclusion so_far = *exclusion(now);
   if (!so_far.complete) return;
   exclusion_->complete = so_far.complete;
+  if (const Epoch* active = in_phase(Phase::active); active && !is_taken_up(*active)) keep(*active, now);
   audit("revocation_complete " + prefix() + "after_ms=" +
         number(static_cast<std::uint64_t>(
             std::chrono::duration_cast<milliseconds>(*so_far.complete - exclusion_->since).count())));

@@ -21,8 +21,8 @@ std::string number(std::uint64_t value) {
 // dropped when this one was begun.
 void GroupState::keep(const Epoch& epoch, Moment now) {
   if (!context_.keeper) return;
-  // Those who were shut out meanwhile have it: the next one follows at once.
-  if (exclusion_ && !exclusion_->complete && epoch.number <= exclusion_->last_known) return;
+  // What it still waits for a restart would forget; kept when that is done.
+  if (exclusion_ && !exclusion_->complete) return;
   const auto seconds = [](SteadyTime::duration time) {
     return std::chrono::duration_cast<std::chrono::seconds>(time).count();
   };
@@ -69,6 +69,8 @@ std::string GroupState::take_up(EpochKeeper::Found&& found, Moment now) {
   TakenUp taken{found.number, now.steady + restart_patience, {}, {}};
   for (const EpochKeeper::Holder& holder : found.holders) {
     if (auto good = stands(holder.identity, now); !good) return "somebody holds it: " + good.error().message;
+    if (!holder.runs.empty() && !may_send(holder.identity))
+      return "somebody has slots who may not send any more: " + holder.identity.name;
     note_holder(holder.identity, found.number);
     for (const auto& [first, count] : holder.runs)
       taken.slots[holder.identity.name].push_back({found.number, first, count});
@@ -100,13 +102,21 @@ bool GroupState::is_taken_up(const Epoch& epoch) const {
   return taken_up_ && taken_up_->epoch == epoch.number;
 }
 
+// Whether somebody may hold the newest epoch of whom nobody here knows: the file may be an older copy.
+bool GroupState::in_doubt() const {
+  return taken_up_ && !epochs_.empty() && epochs_.back().number == taken_up_->epoch;
+}
+
 // A member that comes back to an epoch that was taken up. The slots that its machine was given before are its own to
 // report on; one that was given none needs the next epoch.
 void GroupState::remember_slots(Member& member, Moment now) {
   const Epoch* active = in_phase(Phase::active);
-  if (!active || !is_taken_up(*active) || !may_send(member.identity)) return;
+  if (!active || !is_taken_up(*active)) return;
   const auto known = taken_up_->slots.find(member.identity.name);
-  if (known == taken_up_->slots.end()) return lacks_slots(member, now);
+  if (known == taken_up_->slots.end()) {
+    if (may_send(member.identity)) lacks_slots(member, now);
+    return;
+  }
   member.slots.insert(member.slots.begin(), known->second.begin(), known->second.end());
 }
 

@@ -262,10 +262,66 @@ TEST_F(KeptGroupTest, H11_OnceItIsCompleteTheNextEpochIsTakenUp) {
   const std::uint64_t next = pending();
   ASSERT_TRUE(say(a, GroupUpdateAck{"tv", next}));
   ASSERT_EQ(active(), next);
+  ASSERT_FALSE(group_->exclusion(now_)->complete);
+  EXPECT_FALSE((*store_->take_up("tv")).has_value()) << "a restart now would forget that the sender is awaited";
+  ASSERT_TRUE(say(a, ActivateAck{"tv", next}));
+  ASSERT_TRUE(group_->exclusion(now_)->complete);
   boot();
   EXPECT_EQ(active(), next);
   EXPECT_FALSE(group_->issue(identity("home"), "10.0.0.1:5", now_).has_value());
   EXPECT_EQ(join("sender").keying.epoch, next);
+}
+
+TEST_F(KeptGroupTest, H8_H11_WhateverMayShutSomebodyOutEndsAnEpochThatWasTakenUp) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  boot();
+  const auto a2 = join("sender");
+  ASSERT_TRUE(group_->in_doubt());
+  ASSERT_TRUE(group_->shut_out(now_)) << "nobody falls, but the file need not know all who hold it";
+  const std::uint64_t next = pending();
+  ASSERT_GT(next, a.keying.epoch);
+  EXPECT_FALSE(group_->in_doubt());
+  ASSERT_TRUE(group_->exclusion(now_).has_value());
+  EXPECT_EQ(group_->exclusion(now_)->last_known, a.keying.epoch);
+  EXPECT_FALSE((*store_->take_up("tv")).has_value());
+  ASSERT_TRUE(say(a2, GroupUpdateAck{"tv", next}));
+  pass(config_.activation_delay);
+  ASSERT_EQ(active(), next);
+  ASSERT_TRUE(say(a2, ActivateAck{"tv", next}));
+  EXPECT_FALSE(group_->exclusion(now_)->complete) << "senders that are not back may go on for a lease";
+  pass(config_.authority_lease);
+  group_->on_time(now_);
+  EXPECT_TRUE(group_->exclusion(now_)->complete);
+  boot();
+  EXPECT_EQ(active(), next) << "complete, so it is kept";
+}
+
+TEST_F(KeptGroupTest, H11_BeforeAnybodyIsBackARevocationBeginsAnew) {
+  const auto a = join("sender");
+  boot();
+  group_->shut_out(now_);
+  expect_anew(a, "nobody was there to be handed over");
+}
+
+TEST_F(KeptGroupTest, H11_ARevocationDuringItsHandOverWaitsForThoseUnderIt) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  boot();
+  const auto b2 = join("home");
+  ASSERT_TRUE(group_->rekey("asked for", now_));
+  const std::uint64_t next = pending();
+  group_->shut_out(now_);
+  EXPECT_EQ(group_->exclusion(now_)->last_known, a.keying.epoch) << "who is shut out may hold this one";
+  EXPECT_EQ(pending(), next);
+}
+
+TEST_F(KeptGroupTest, ASenderThatMayNotSendAnyMoreBeginsAnew) {
+  const auto a = join("sender2");
+  const auto b = join("sender");
+  config_.senders = {"sender"};
+  boot();
+  expect_anew(a, "sender2 would go on with its slot");
 }
 
 TEST_F(KeptGroupTest, H9_H11_ARevocationInAnEpochThatWasTakenUpGivesOutNoSlotOfItEither) {

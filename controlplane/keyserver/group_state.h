@@ -209,6 +209,9 @@ class GroupState {
   // speaks against it. Otherwise the first to come begins a new one.
   void take_up(Moment now);
 
+  // While nothing newer than that is there. Whatever may shut somebody out then ends it.
+  bool in_doubt() const;
+
   // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
   // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
   void begin_anew(const std::string& why, Moment now);

@@ -189,8 +189,8 @@ Result<void> KeyServer::Impl::start() {
   // What the last process was still waiting for when it ended nobody knows: senders that it did not see switch may go
   // on for a lease (H11). In a cluster the revocations come from etcd, and with them the same.
   for (auto& [id, group] : groups_) {
-    group->state.take_up(now());
     if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
+    group->state.take_up(now());
     group_changed(group->state);
   }
   clocks_ = clock_difference();
@@ -215,17 +215,19 @@ void KeyServer::Impl::look_around() {
   if (!running_) return;
   if (now().steady >= alive_again_) note_alive();
   bool again = certificates_.any_ended(now().unix_seconds);
+  bool list_read = false;
   if (config_.crl && crl_file_.changed(*config_.crl)) {
     if (auto credentials = load_credentials(config_)) {
       use(std::move(*credentials));
       audit("crl_read file=" + escaped(*config_.crl));
-      again = true;
+      again = list_read = true;
     } else {
       audit_error("crl_refused why=" + escaped(credentials.error().message));
     }
   }
   for (auto& [id, group] : groups_) {
-    if (!again || !group->state.somebody_fell(now())) continue;
+    const bool doubt = list_read && group->state.in_doubt();
+    if (!again || !(doubt || group->state.somebody_fell(now()))) continue;
     group->state.shut_out(now());
     group_changed(group->state);
   }

@@ -1,4 +1,5 @@
 """kill -9 of every daemon while a stream runs: it resumes by itself, no nonce repeats, nothing leaves in clear."""
+import secrets
 import time
 
 import e2e
@@ -46,6 +47,30 @@ class Restart(e2e.EndToEnd):
         self.gateways["studio"] = self.kill_and_restart("source gateway after the key server's restart",
                                                         self.gateways["studio"], self.studio.start)
         self.finish(sender, receiver)
+
+    def test_H9_H10_KEY2_with_a_wrapping_key_the_epoch_outlives_the_key_server(self):
+        key = self.lab.work / "wrap.key"
+        key.write_text(secrets.token_hex(32) + "\n")
+        key.chmod(0o600)
+        self.build(server_options='wrapping_key_file = "wrap.key"')
+        sender, receiver = self.stream()
+        epoch = self.active_epoch()
+        process = self.kill_and_restart("key server with a wrapping key", self.keyserver_process, self.keyserver.start)
+        self.wait_for_members(2)
+        time.sleep(3)  # longer than a hand-over takes, if there were one
+        self.assertEqual(self.active_epoch(), epoch, "sender and receiver go on in the same epoch")
+        self.assertFalse(self.keyserver.status()["groups"][0]["handing_over"])
+        # A sender that lost its slots meanwhile gets new ones in the next epoch.
+        process.kill()
+        self.gateways["studio"] = self.kill_and_restart("source gateway while the key server is away",
+                                                        self.gateways["studio"],
+                                                        lambda: (self.keyserver.start(), self.studio.start())[1])
+        self.wait_for_members(2)
+        self.assertGreater(self.active_epoch(), epoch)
+        self.finish(sender, receiver)
+
+    def active_epoch(self):
+        return self.keyserver.status()["groups"][0]["epoch"]
 
     def test_H9_H10_KEY2_source_with_embedded_key_server_killed(self):
         self.build(embedded=True)

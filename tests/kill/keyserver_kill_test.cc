@@ -125,6 +125,10 @@ class KilledKeyserver : public ::testing::Test {
     write_file("wrap.key", std::string(wrapping_key) + "\n");
     std::string text = content("ks.toml");
     text.insert(text.find("state ="), "wrapping_key_file = \"wrap.key\"\n");
+    // Revocations in a group of their own: in this one they would end what was taken up (H11).
+    text +=
+        "[[keyserver.group]]\nid = \"radio\"\nselectors = [ { destination = \"239.2.1.0/24\" } ]\nsenders = \"*\"\n";
+    revoked_in_ = ",\"group\":\"radio\"";
     write_file("ks.toml", text);
     ledger_.takes_up = true;
   }
@@ -189,7 +193,8 @@ class KilledKeyserver : public ::testing::Test {
   }
   bool revoke(const std::string& member, const char* command, bool shut_out) {
     ledger_.revoked.erase(member);  // open until it is answered
-    if (!told(std::string("{\"command\":\"") + command + "\",\"member\":\"" + member + "\"}")) return false;
+    if (!told(std::string("{\"command\":\"") + command + "\",\"member\":\"" + member + "\"" + revoked_in_ + "}"))
+      return false;
     ledger_.revoked[member] = shut_out;
     return true;
   }
@@ -280,6 +285,7 @@ class KilledKeyserver : public ::testing::Test {
   pki::TestPki pki_;
   std::string folder_;
   std::shared_ptr<handshake::ClientConfig> studio_, home_;
+  std::string revoked_in_;  // of a request; empty: in all groups
   Ledger ledger_;
   pid_t child_ = 0;
   bool killed_ = false;
