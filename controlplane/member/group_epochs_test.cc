@@ -167,6 +167,26 @@ TEST_F(Epochs, H9_ARejoinUsesTheNewSlotAndNothingElse) {
   EXPECT_EQ(held->inbound.count(8u + look_ahead_slots - 1u + 0x10010000u), 1u);
 }
 
+TEST_F(Epochs, H9_ASenderThatIsGivenNoSlotsGoesOnWithItsOwnOrAsks) {
+  const auto without = [](std::uint64_t epoch, handshake::Role roles) {
+    GroupKeying out = keying(epoch);
+    out.assignment.roles = roles;
+    out.assignment.first_slot = out.assignment.slot_count = 0;
+    return out;
+  };
+  ASSERT_EQ(apply(keying(1))->slots, 1u);
+  const auto again = apply(without(1, handshake::sender_and_receiver));
+  ASSERT_TRUE(again);
+  EXPECT_EQ(again->slots, 1u) << "a key server that restarted gives out none of this epoch";
+  EXPECT_EQ(again->wanted, 0u);
+  EXPECT_THAT(plane_.find(1)->outbound, ElementsAre(0x10010002u));
+  const auto fresh = apply(without(2, handshake::sender_and_receiver));
+  ASSERT_TRUE(fresh);
+  EXPECT_EQ(fresh->slots, 0u);
+  EXPECT_EQ(fresh->wanted, 1u) << "it has none";
+  EXPECT_EQ(apply(without(3, handshake::receiver))->wanted, 0u) << "it may not send";
+}
+
 TEST_F(Epochs, H9_RefusesASlotThatCameBefore) {
   ASSERT_TRUE(apply(keying(1)));
   const auto twice = apply(keying(1));
