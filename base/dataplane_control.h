@@ -214,6 +214,8 @@ struct DataPlaneStatistics {
   std::vector<DropCount> events_lost;    // by kind of event, zeros too: their ring was full
 };
 
+// Every call is pure: one that a layer in between forgot to pass on would still work, for a price that grows with the
+// number of groups.
 class DataPlaneControl {
  public:
   virtual ~DataPlaneControl() = default;
@@ -256,20 +258,12 @@ class DataPlaneControl {
 
   // Sends an ESP packet that was sealed elsewhere, from its SPI to its tag, to the group's own address on black. Lost
   // like any packet when the port is busy.
-  virtual Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) {
-    static_cast<void>(esp);
-    return fail("group " + group_id + ": this data plane sends nothing of its own");
-  }
+  virtual Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) = 0;
 
   virtual DataPlaneEvents take_events() = 0;
   virtual DataPlaneStatistics statistics() const = 0;
-  // statistics().sas of one group alone; the data plane does it without a look at the others.
-  virtual std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const {
-    std::vector<SaStatistics> out;
-    for (SaStatistics& sa : statistics().sas)
-      if (sa.group_id == group_id) out.push_back(std::move(sa));
-    return out;
-  }
+  // statistics().sas of one group alone, without a look at the others: the member agent asks for each group every second.
+  virtual std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const = 0;
 };
 
 }  // namespace sealcast

@@ -42,6 +42,9 @@ class KeyExport final : public DataPlaneControl {
   }
   DataPlaneEvents take_events() override { return next_.take_events(); }
   DataPlaneStatistics statistics() const override { return next_.statistics(); }
+  std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override {
+    return next_.statistics_of_group(group_id);
+  }
 
  private:
   KeyExport(int file, std::string path, DataPlaneControl& next);

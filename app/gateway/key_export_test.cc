@@ -35,6 +35,8 @@ struct FakePlane final : DataPlaneControl {
   void drop_all_outbound() override {}
   DataPlaneEvents take_events() override { return {}; }
   DataPlaneStatistics statistics() const override { return {}; }
+  Result<void> send_sealed(const std::string&, const std::vector<std::uint8_t>&) override { return {}; }
+  std::vector<SaStatistics> statistics_of_group(const std::string&) const override { return {}; }
 };
 
 SaKey key(std::uint32_t spi, std::uint8_t size) {

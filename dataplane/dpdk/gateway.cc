@@ -88,6 +88,9 @@ class GatewayControl final : public DataPlaneControl {
     add_(all);
     return all;
   }
+  std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override {
+    return plane_.statistics_of_group(group_id);
+  }
 
  private:
   DataPlane& plane_;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -109,6 +110,12 @@ class FakeDataPlane : public DataPlaneControl {
   }
   DataPlaneEvents take_events() override { return std::exchange(events, {}); }
   DataPlaneStatistics statistics() const override { return stats; }
+  std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override {
+    std::vector<SaStatistics> out;
+    std::copy_if(stats.sas.begin(), stats.sas.end(), std::back_inserter(out),
+                 [&](const SaStatistics& sa) { return sa.group_id == group_id; });
+    return out;
+  }
 
   const Held* find(std::uint64_t epoch, const std::string& group_id = "tv") const {
     const auto found = held.find({group_id, epoch});
