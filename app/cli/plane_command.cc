@@ -30,6 +30,7 @@ struct Arguments : Asking {
   std::string request() const {
     nlohmann::json request{{"command", name}};
     if (!group.empty()) request["group"] = group;
+    if (all) request["all"] = true;
     return request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   }
 };

@@ -296,8 +296,24 @@ TEST(StatusJson, PartsAloneForScreensThatAreDrawnAgain) {
   statistics.sas[0].group_id = "tv";
   statistics.sas[1].group_id = "radio";
   const auto part = [&](const char* request) { return Json::parse(gateway_part(statistics, request)); };
+  statistics.sas[0].outbound = true;
+  statistics.sas[1].packets = 1;
   EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 2U);
   EXPECT_EQ(part(R"({"command":"sas","group":"tv"})")["sas"].size(), 1U);
+  // Dozens of slots are derived ahead for each epoch; with a thousand groups the answer would have no end.
+  statistics.sas.resize(66);
+  for (std::size_t i = 2; i < 66; ++i)
+    statistics.sas[i].group_id = "tv";
+  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 2U);
+  EXPECT_EQ(part(R"({"command":"sas"})")["sas_unheard"], 64);
+  EXPECT_EQ(part(R"({"command":"sas","group":"tv"})")["sas"].size(), 1U);
+  EXPECT_EQ(part(R"({"command":"sas","all":true})")["sas"].size(), 66U);
+  EXPECT_EQ(part(R"({"command":"sas","group":"tv","all":true})")["sas"].size(), 65U);
+  const Json plane = Json::parse(gateway_status("", "{}", statistics, ""))["dataplane"];
+  EXPECT_EQ(plane["sas"].size(), 2U);
+  EXPECT_EQ(plane["sas_unheard"], 64);
+  statistics.sas[7].bad_tags = 1;
+  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 3U) << "somebody tries to be heard";
   EXPECT_TRUE(part(R"({"command":"sas","group":"x"})").contains("error"));
   EXPECT_TRUE(part(R"({"command":"ports"})").contains("ports"));
   EXPECT_TRUE(part(R"({"command":"groups"})").contains("groups"));

@@ -64,10 +64,21 @@ Json value_of(const SenderEstimate& sender) {
 }
 
 // group empty: of every group.
-Json sas_of(const DataPlaneStatistics& statistics, std::string_view group = {}) {
+// Slots derived ahead, which nobody uses yet: dozens for each epoch of a receiver, and nothing to tell of any of them.
+bool unheard(const SaStatistics& sa) {
+  return !sa.outbound && sa.packets == 0 && sa.replays == 0 && sa.bad_tags == 0 && sa.drops.empty();
+}
+
+std::size_t unheard_of(const DataPlaneStatistics& statistics, std::string_view group = {}) {
+  return static_cast<std::size_t>(std::count_if(statistics.sas.begin(), statistics.sas.end(), [&](const auto& sa) {
+    return unheard(sa) && (group.empty() || sa.group_id == group);
+  }));
+}
+
+Json sas_of(const DataPlaneStatistics& statistics, bool all, std::string_view group = {}) {
   Json sas = Json::array();
   for (const SaStatistics& sa : statistics.sas) {
-    if (!group.empty() && sa.group_id != group) continue;
+    if ((!group.empty() && sa.group_id != group) || (!all && unheard(sa))) continue;
     Json value{{"group", sa.group_id},
                {"epoch", sa.epoch},
                {"spi", fmt::format("0x{:08x}", sa.spi)},
@@ -149,7 +160,8 @@ Json value_of(const DataPlaneStatistics& statistics) {
              {"bypassed", statistics.bypassed},
              {"ports", ports_of(statistics)},
              {"groups", groups_of(statistics)},
-             {"sas", sas_of(statistics)},
+             {"sas", sas_of(statistics, false)},
+             {"sas_unheard", unheard_of(statistics)},
              {"workers", workers_of(statistics)},
              {"bypass", bypass_of(statistics)},
              {"drops", list_of(statistics.drops)},
@@ -201,7 +213,9 @@ std::string gateway_part(const DataPlaneStatistics& statistics, const std::strin
     const auto same = [&](const GroupStatistics& one) { return one.group_id == group; };
     if (!group.empty() && std::none_of(all.begin(), all.end(), same))
       return text({{"error", "this gateway has no group \"" + group + "\""}});
-    answer["sas"] = sas_of(statistics, group);
+    const bool unheard_too = request.is_object() && request.contains("all") && request["all"] == true;
+    answer["sas"] = sas_of(statistics, unheard_too, group);
+    if (!unheard_too) answer["sas_unheard"] = unheard_of(statistics, group);
   } else {
     return text({{"error", "expected the command ports, groups, sas or top, got \"" + part + "\""}});
   }

@@ -96,6 +96,11 @@ spi_range = {SPI_RANGE}
     def opened(self):
         return self.status()["dataplane"]["opened"]
 
+    def key_count(self):
+        """How many SPIs it has a key for, of any group."""
+        plane = self.status()["dataplane"]
+        return len(plane["sas"]) + plane["sas_unheard"]
+
     def membership(self):
         """What the member agent says of its one group."""
         return self.status()["agent"]["groups"][0]
