@@ -1,29 +1,6 @@
 """Groups joined on demand: a report on red fetches the key, the last listener's leave gives it back."""
-import textwrap
-
 import e2e
-from lab import programs
-from lab.process import run
-
-# A querier's question about one group (RFC 3376 §4.1), 1 s to answer, robustness 2: after 2 s without an answer nobody is left.
-_QUERY = textwrap.dedent("""
-    import socket, struct, sys
-
-    def checksum(data):
-        total = sum(struct.unpack(f"!{len(data) // 2}H", data))
-        total = (total & 0xffff) + (total >> 16)
-        return ~(total + (total >> 16)) & 0xffff
-
-    interface, source, group = sys.argv[1], socket.inet_aton(sys.argv[2]), socket.inet_aton(sys.argv[3])
-    message = struct.pack("!BBH4sBBH", 0x11, 10, 0, group, 2, 125, 0)
-    message = message[:2] + struct.pack("!H", checksum(message)) + message[4:]
-    header = struct.pack("!BBHHHBBH4s4s4s", 0x46, 0xc0, 24 + len(message), 0, 0, 1, 2, 0, source, group, bytes([148, 4, 0, 0]))
-    header = header[:10] + struct.pack("!H", checksum(header)) + header[12:]
-    out = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-    out.bind((interface, 0))
-    mac = bytes([0x01, 0x00, 0x5e, group[1] & 0x7f, group[2], group[3]])
-    out.send(mac + bytes([2, 0, 0, 0, 0, 0xfe]) + struct.pack("!H", 0x0800) + header + message)
-""")
+from lab import igmp, programs
 
 
 class OnDemand(e2e.EndToEnd):
@@ -31,7 +8,8 @@ class OnDemand(e2e.EndToEnd):
         return self.home.membership()["state"]
 
     def ask_who_listens(self, group=programs.GROUP):
-        run(["/usr/bin/python3", "-c", _QUERY, "eth0", "10.1.0.254", group], namespace=self.home.red)
+        with igmp.link(self.home.red) as querier:
+            querier.send(igmp.query(group))
 
     def test_a_report_joins_and_the_last_leave_releases(self):
         self.build()
@@ -53,7 +31,7 @@ class OnDemand(e2e.EndToEnd):
         self.assertEqual(self.state(), "joined")
         self.ask_who_listens()
         e2e.wait_until(lambda: self.state() == "idle", 6, "home to leave when nobody answers")
-        self.assertEqual(self.home.status()["dataplane"]["sas"], [], "keys of a group that nobody wants")
+        self.assertEqual(self.home.key_count(), 0, "keys of a group that nobody wants")
         opened = self.home.opened()
 
         again = self.receiver(self.home)

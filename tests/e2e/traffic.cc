@@ -24,7 +24,7 @@
 namespace {
 
 constexpr std::size_t max_datagram = 65507;              // IPv4 UDP payload
-constexpr std::uint64_t max_sequence = 64'000'000;       // bounds the receiver's memory: one bit a number
+constexpr std::uint64_t max_sequence = 1'000'000'000;    // bounds the receiver's memory: one bit a number
 constexpr std::uint64_t nanoseconds = 1'000'000'000ULL;  // in a second
 
 struct Header {  // host order: both ends are this program on this machine

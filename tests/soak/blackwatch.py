@@ -1,4 +1,5 @@
 """Reads the black wire's capture while it grows: nothing in clear, no number twice under one SPI, one sender an SPI."""
+import socket
 import struct
 import time
 
@@ -37,13 +38,15 @@ class Numbers:
 
 
 class BlackWatch:
-    """violate(text) is called for everything that must not be. `secrets`: byte strings of plain datagrams."""
+    """violate(text) is called for everything that must not be. `secrets`: byte strings of plain datagrams. `relays`: IPv4
+    addresses that also send what others sealed."""
 
-    def __init__(self, path, violate, secrets=(), slot_bits=16):
+    def __init__(self, path, violate, secrets=(), slot_bits=16, relays=()):
         self.path, self.violate, self.secrets, self.slot_bits = path, violate, tuple(secrets), slot_bits
         self.frames = self.esp = self.igmp = 0
         self.numbers = {}   # SPI → Numbers
         self.senders = {}   # SPI → outer source address
+        self.relays = {socket.inet_aton(address) for address in relays}
         self.forbidden = {}  # name of a revoked member → (moment, blocks of SPIs whose keys it was given)
         self._file = None
         self._rest = b""
@@ -128,7 +131,7 @@ class BlackWatch:
             self.senders[spi] = source
         if not self.numbers[spi].add(number):
             self._once(f"KEY-2: SPI 0x{spi:08x} used IV {number} twice", ("twice", spi))
-        if self.senders[spi] != source:
+        if self.senders[spi] != source and not {self.senders[spi], source} <= self.relays:
             self._once(f"H9: SPI 0x{spi:08x} has two senders: {'.'.join(map(str, self.senders[spi]))} and "
                        f"{'.'.join(map(str, source))}", ("senders", spi))
         for name, (since, blocks) in self.forbidden.items():

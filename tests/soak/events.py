@@ -2,7 +2,8 @@
 and then runs as a generator in the soak's loop. An event that may lose packets names whose; all others may lose none."""
 import signal
 
-from world import GROUPS, LEASE
+import comers
+from world import GROUPS, LEASE, ON_DEMAND, PASSING_AT
 
 BEGINNING, STALL = "beginning", "machine stood still"
 _REKEYED = 90.0  # seconds until everybody has an epoch that was asked for, with a key server lost in the midst of it
@@ -113,7 +114,9 @@ def revoke(soak, place, hold):
             if not any(r["member"] == place.name for r in told.get("revocations", [])):
                 continue
             states = {state["group"]: state["complete"] for state in told.get("groups", [])}
-            if all(states.get(group) for group in place.roles):
+            # Of what it has only on demand it may have nothing.
+            known = {**{group: True for group in place.demands()}, **states}
+            if all(known.get(group) for group in (*place.roles, *place.demands())):
                 return True
         return False
     if not (yield from soak.until(complete, _REVOKED, f"the revocation of {place.name} to be complete", since)):
@@ -281,7 +284,7 @@ CONTROL = ("kill key server", "kill leader", "pause key server", "cut off machin
 KINDS = {"kill gateway": 4, "leave and join": 3, "pause gateway": 3, "cut off from key servers": 3,
          "cut off from black": 3, "revoke and reinstate": 4, "rekey": 7, "kill key server": 3, "kill leader": 3,
          "pause key server": 3, "reload key servers": 1, "cut off machine": 3, "kill etcd": 2, "kill all etcd": 1,
-         "double and reorder": 2}
+         "double and reorder": 2, "listen on demand": 3, "group comes and goes": 2}
 _OF_A_CLUSTER = ("kill leader", "cut off machine", "kill etcd", "kill all etcd")
 _MACHINE = frozenset({"machine"})  # one of the key servers' machines at a time: etcd keeps its majority
 
@@ -320,6 +323,13 @@ def plan(soak, kinds):
     elif kind == "rekey":
         locks = frozenset({f"rekey {group}"})
         make = lambda: rekey(soak, group)
+    elif kind == "listen on demand":
+        place = soak.world.places[draw.choice(list(ON_DEMAND))]
+        locks = frozenset({f"gateway {place.name}"})
+        make = lambda: comers.listen_on_demand(soak, place, short)
+    elif kind == "group comes and goes":
+        locks = frozenset({"passing group", *(f"gateway {name}" for name in PASSING_AT)})
+        make = lambda: comers.group_comes_and_goes(soak, short)
     else:
         locks = frozenset({"wire"})
         make = lambda: impair(soak, long)

@@ -149,7 +149,7 @@ class Soak:
                 return f"{place.name}: {port['port'] if 'port' in port else 'a port'} has no link"
         for membership in status["agent"]["groups"]:
             group = membership["group"]
-            if groups is not None and group not in groups:
+            if group not in (place.roles if groups is None else groups):
                 continue
             if membership["state"] != "joined":
                 return f"{place.name} is {membership['state']} in {group}: {membership['why']}"
@@ -181,7 +181,9 @@ def run(options, work, log):
     try:
         world.start()
         judge = open_judge(world.streams())
-        black = BlackWatch(world.wire.pcap, judge.violate, [world.plain_bytes()])
+        # A datagram that rekeys is the key server's, whichever sender's gateway sends it.
+        black = BlackWatch(world.wire.pcap, judge.violate, [world.plain_bytes()],
+                           relays=[place.black_address for place in world.places.values()])
         soak = Soak(world, judge, black, options.seed, log)
         beginning = judge.disturb(events.BEGINNING, None)
         soak.begin(events.BEGINNING, events.beginning(soak, beginning), frozenset())

@@ -2,16 +2,14 @@
 ends unasked."""
 import collections
 
-from world import GROUPS
-
 _EVERY = 1.0  # seconds between two looks at one daemon
 
 
 class StatusWatch:
     def __init__(self, world, judge, clock):
         self.world, self.judge, self.clock = world, judge, clock
-        self.newest = {group: 0 for group in GROUPS}     # highest epoch that anybody was active in
-        self.epochs = {group: set() for group in GROUPS}
+        self.newest = collections.defaultdict(int)  # group → highest epoch that anybody was active in
+        self.epochs = collections.defaultdict(set)
         self.latest = {}     # place → its last status
         self.expected = set()  # daemons that are down on purpose
         self._ids = {}       # (group, epoch) → epoch_id

@@ -1,5 +1,6 @@
 """The network that a soak disturbs: five gateways, two groups, one key server or three over etcd, a stream from every
-sender to every listener. Everything here returns at once; soak.py's loop does the waiting."""
+sender to every listener; a third group that comes and goes, and a gateway that is in one of the two only while somebody
+listens. Everything here returns at once; soak.py's loop does the waiting."""
 import contextlib
 import json
 import os
@@ -21,11 +22,16 @@ ROLES = {"alpha": {"tv": "sender", "radio": "both"},
          "home": {"tv": "receiver", "radio": "receiver"},
          "attic": {"tv": "receiver", "radio": "receiver"},
          "cellar": {"tv": "receiver"}}
+ON_DEMAND = {"cellar": "radio"}
+PASSING = "news"  # the group that comes and goes
+PASSING_AT = {"alpha": "sender", "home": "receiver"}
+_ADDRESS = {**GROUPS, PASSING: "239.1.3"}
+_FIRST_PORT = 5001
 _MAGIC = 0x5EA1CA57  # sealcast-traffic's
 
 
 def _selectors(group):
-    return f'[ {{ destination = "{GROUPS[group]}.0/24", protocol = "udp", ports = "{PORTS}" }} ]'
+    return f'[ {{ destination = "{_ADDRESS[group]}.0/24", protocol = "udp", ports = "{PORTS}" }} ]'
 
 
 class Place(Site):
@@ -43,15 +49,27 @@ class Place(Site):
     def sends(self, group):
         return self.roles.get(group) in ("sender", "both")
 
+    def demands(self):
+        """Groups it is in only while somebody listens."""
+        return [ON_DEMAND[self.name]] if self.name in ON_DEMAND else []
+
     def listens(self, group):
         return self.roles.get(group) in ("receiver", "both")
 
-    def write(self, endpoints):
+    def write(self, endpoints, passing=False, black_address=False):
+        """passing: with the group that comes and goes. black_address: datagrams that rekey may be sent from here."""
         at = int(self.name.encode().hex(), 16) % len(endpoints)  # not all at the same key server first
         self.configure("receiver", keyservers=endpoints, export_keys=True)
         text = self.config.read_text()
         head = text[:text.index("[[member.group]]")]
-        for group, role in self.roles.items():
+        if black_address:
+            head = head.replace("[black]\n", f'[black]\naddress4 = "{self.black_address}"\n')
+        groups = [(group, role, "") for group, role in self.roles.items()]
+        if self.name in ON_DEMAND:
+            groups.append((ON_DEMAND[self.name], "receiver", 'join = "on-demand"\n'))
+        if passing and self.name in PASSING_AT:
+            groups.append((PASSING, PASSING_AT[self.name], ""))
+        for group, role, more in groups:
             head += f'''
 [[member.group]]
 id = "{group}"
@@ -63,8 +81,12 @@ selectors = {_selectors(group)}
 suite = "{SUITE}"
 variant = 2
 spi_range = {SPI_RANGE}
-'''
+{more}'''
         self.config.write_text(head)
+
+    @property
+    def black_address(self):
+        return self.address.replace("10.1.0.", "10.1.0.20")
 
     def begin(self):
         """Starts the gateway, without waiting for it."""
@@ -99,7 +121,7 @@ spi_range = {SPI_RANGE}
         run(["ip", "link", "set", "mgmt0", "up" if up else "down"], self.outside)
 
 
-def _keyserver_file(address, admin_socket, state, options=""):
+def _keyserver_file(address, admin_socket, state, options="", alone=False, passing=False):
     text = f'''[keyserver]
 id = "ks.example"
 listen = "{address}:{KEYSERVER_PORT}"
@@ -111,8 +133,12 @@ admin_socket = "{admin_socket}"
 spi_range = {SPI_RANGE}
 {options}
 '''
-    more = {"tv": 'rekey_on_leave = true\n', "radio": 'epoch_lifetime = "120s"\n'}
-    for group in GROUPS:
+    more = {"tv": 'rekey_on_leave = true\n', "radio": 'epoch_lifetime = "120s"\n', PASSING: ""}
+    if alone:  # several key servers tell each member over its connection
+        more["tv"] += 'rekey = "multicast"\n'
+    senders = {group: [name for name, roles in ROLES.items() if roles.get(group) in ("sender", "both")] for group in GROUPS}
+    senders[PASSING] = [name for name, role in PASSING_AT.items() if role == "sender"]
+    for group in (*GROUPS, PASSING) if passing else GROUPS:
         text += f'''
 [[keyserver.group]]
 id = "{group}"
@@ -121,7 +147,7 @@ suite = "{SUITE}"
 variant = 2
 mode = "tunnel-preserve"
 members = "certificate-group"
-senders = {json.dumps([name for name, roles in ROLES.items() if roles.get(group) in ("sender", "both")])}
+senders = {json.dumps(senders[group])}
 authority_lease = "{LEASE}s"
 {more[group]}'''
     return text
@@ -130,9 +156,12 @@ authority_lease = "{LEASE}s"
 class Server:
     """One key server, alone or a cluster's machine."""
 
-    def __init__(self, lab, name, process, log, config, namespace, admin_socket, machine=None):
-        self.lab, self.name, self.process, self.log, self.config = lab, name, process, log, config
+    def __init__(self, lab, name, write, log, config, namespace, admin_socket, machine=None):
+        """write(passing): writes the configuration, with or without the group that comes and goes."""
+        self.lab, self.name, self.write, self.log, self.config = lab, name, write, log, config
         self.namespace, self.admin_socket, self.machine = namespace, admin_socket, machine
+        self.process = None
+        write(False)
         self.stopped = False
 
     def begin(self):
@@ -169,29 +198,38 @@ class World:
         self.places = {name: Place(self.lab, name) for name in ROLES}
         if servers == 1:
             alone = KeyServer(self.lab)
-            alone.config.write_text(_keyserver_file(alone.address, alone.admin_socket, "keyserver.db"))
-            self.servers = [Server(self.lab, "ks", None, alone.log, alone.config, alone.outside, alone.admin_socket)]
+
+            def write(passing):
+                alone.config.write_text(_keyserver_file(alone.address, alone.admin_socket, "keyserver.db", alone=True,
+                                                        passing=passing))
+            self.servers = [Server(self.lab, "ks", write, alone.log, alone.config, alone.outside, alone.admin_socket)]
             self.endpoints = [alone.endpoint]
         else:
             self.cluster = Cluster(self.lab)
             self.servers = [self._machine(machine) for machine in self.cluster.machines]
             self.endpoints = self.cluster.endpoints()
         for place in self.places.values():
-            place.write(self.endpoints)
+            self.write(place)
+
+    def write(self, place, passing=False):
+        place.write(self.endpoints, passing, black_address=not self.cluster)
 
     def _make_pki(self):
         self.lab.sealcast("pki", "init", "--dir", "pki")
         self.lab.sealcast("pki", "server", "ks.example", "--dir", "pki")
         for name, roles in ROLES.items():
-            groups = [word for group in roles for word in ("--group", group)]
+            names = [*roles, *([ON_DEMAND[name]] if name in ON_DEMAND else []), *([PASSING] if name in PASSING_AT else [])]
+            groups = [word for group in names for word in ("--group", group)]
             self.lab.sealcast("pki", "member", name, *groups, "--dir", "pki")
 
     def _machine(self, machine):
         urls = ", ".join(f'"{url}"' for url in self.cluster.urls_from(machine))
         options = f'[keyserver.cluster]\nname = "{machine.name}"\netcd = [{urls}]\nkey_file = "cluster.key"\n'
-        machine.config.write_text(
-            _keyserver_file(machine.address, machine.admin_socket, f"ks-{machine.name}.state", options))
-        return Server(self.lab, machine.name, None, machine.log, machine.config, machine.outside, machine.admin_socket,
+
+        def write(passing):
+            machine.config.write_text(_keyserver_file(machine.address, machine.admin_socket, f"ks-{machine.name}.state",
+                                                      options, passing=passing))
+        return Server(self.lab, machine.name, write, machine.log, machine.config, machine.outside, machine.admin_socket,
                       machine)
 
     def start(self):
@@ -212,7 +250,7 @@ class World:
         for group in GROUPS:
             for number, sender in enumerate(p for p in self.places.values() if p.sends(group)):
                 sent = self.lab.work / f"{group}-{sender.name}.sent"
-                port, address = 5001 + number, f"{GROUPS[group]}.1"
+                port, address = _FIRST_PORT + number, f"{GROUPS[group]}.1"
                 for listener in self.places.values():
                     if listener is sender or not listener.listens(group):
                         continue
@@ -225,10 +263,27 @@ class World:
             self._count("send", sender, port, address, sent, size=self.size, rate=self.rate, seconds=86400)
         return pairs
 
+    def listen(self, place, group):
+        """One more listener of a group's first stream, or of its only one; (program, what it writes down)."""
+        record = self.lab.work / f"{group}-{place.name}-passing.received"
+        record.unlink(missing_ok=True)
+        return self._count("receive", place, _FIRST_PORT, f"{_ADDRESS[group]}.1", record), record
+
+    def first_sender(self, group):
+        """Whose stream listen() hears."""
+        return next(place.name for place in self.places.values() if place.sends(group))
+
+    def send_passing(self, place):
+        record = self.lab.work / f"{PASSING}-{place.name}.sent"
+        record.unlink(missing_ok=True)
+        return self._count("send", place, _FIRST_PORT, f"{_ADDRESS[PASSING]}.1", record, size=self.size, rate=self.rate,
+                           seconds=86400)
+
     def _count(self, verb, place, port, address, record, **options):
         counting = programs.Counting(self.lab.tool("sealcast-traffic"), verb, place.red, place.address,
                                      self.lab.work / f"{record.name}.log", port=port, group=address, record=record, **options)
         self.lab.adopt(counting.process)
+        return counting
 
     def plain_bytes(self):
         """What every datagram of the streams begins with: magic and size, as its sender writes them."""
@@ -269,4 +324,4 @@ def etcd_there():
     return all(shutil.which(tool) for tool in ("etcd", "etcdctl"))
 
 
-__all__ = ["GROUPS", "LEASE", "LabError", "Place", "Server", "World", "etcd_there"]
+__all__ = ["GROUPS", "LEASE", "ON_DEMAND", "PASSING", "PASSING_AT", "LabError", "Place", "Server", "World", "etcd_there"]
