@@ -11,6 +11,7 @@ _LOAD = 0.8  # of the loss-free rate
 _AT_ONCE = 256  # datagrams the sender catches up with after it was kept waiting; rings hold more
 _MEASURED = 1.5  # seconds a rate is tried
 _RATES = [4000, 8000, 16000, 32000, 64000, 96000]
+_BLOCKS = 4096  # of SPIs: the laboratory's range, an epoch's slots
 _HARMLESS = {"igmp_not_allowed", "mld_not_allowed", "partial_checksum"}  # of the hosts' own IGMP; counted, not dropped
 
 
@@ -19,17 +20,19 @@ class Wire:
 
     def __init__(self, path, selectors):
         self._watch = plaintext.Watch(path, selectors, self._take)
-        self.spis = {}  # SPI → first and last IV
+        self.spis = {}  # SPI → first and last IV of each epoch that had it, in turn
         self.fallen = []
 
     def _take(self, spi, iv):
-        numbers = self.spis.get(spi)
-        if numbers is None:
-            self.spis[spi] = [iv, iv]
-        elif iv > numbers[1]:
-            numbers[1] = iv
+        epochs = self.spis.get(spi)
+        if epochs is None:
+            self.spis[spi] = [[iv, iv]]
+        elif iv > epochs[-1][1]:
+            epochs[-1][1] = iv
+        elif iv == 1 and epochs[-1][1] > 1:  # it comes round, with another epoch's key
+            epochs.append([1, 1])
         elif len(self.fallen) < 20:
-            self.fallen.append(f"SPI 0x{spi:08x}: IV {iv} after {numbers[1]}")
+            self.fallen.append(f"SPI 0x{spi:08x}: IV {iv} after {epochs[-1][1]}")
 
     def look(self):
         self._watch.look()
@@ -49,7 +52,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
         self.lab.wires.remove(self.wire)
         self.seen = Wire(self.wire.pcap, plaintext.protected([self.studio.config, self.home.config]))
         self.start_gateways()
-        self.first = 0
+        self.first = self.made = 0
 
     def stream(self, rate, seconds):
         """A stream with numbers nobody had before; returns its ends."""
@@ -89,6 +92,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
         """One rekey, until all have switched."""
         e2e.wait_until(lambda: len(self.group()["epochs"]) < 4, 20, "an old epoch to retire")
         self.lab.sealcast("rekey", "tv", "--socket", self.keyserver.admin_socket)
+        self.made += 1
         e2e.wait_until(lambda: not self.group()["handing_over"], 20, "the hand-over to end")
 
     def dropped(self):
@@ -155,9 +159,12 @@ class RekeyUnderLoad(e2e.EndToEnd):
         self.seen.look()
         self.assertEqual(self.seen.plain, [], "H10")
         self.assertEqual(self.seen.fallen, [], "KEY-2: numbers only rise")
-        self.assertGreater(len(self.seen.spis), self.rekeys, "an SPI for each epoch")
+        epochs = [len(of_one) for of_one in self.seen.spis.values()]
+        self.assertGreater(sum(epochs), self.rekeys, "an SPI for each epoch")
+        self.assertLessEqual(max(epochs), 1 + self.made // _BLOCKS, "an SPI comes again when all others had their turn")
         recorded = nonces.Recorded(nonces.read_all([self.lab.nonce_logs]))
-        strange = [spi for spi, numbers in self.seen.spis.items() if not all(recorded.has(spi, iv) for iv in numbers)]
+        strange = [spi for spi, epochs in self.seen.spis.items()
+                   if not all(recorded.has(spi, iv) for numbers in epochs for iv in numbers)]
         self.assertEqual(strange, [], "every packet on the wire was recorded")
 
 
