@@ -262,7 +262,8 @@ class DataPlaneControl {
 
   virtual DataPlaneEvents take_events() = 0;
   virtual DataPlaneStatistics statistics() const = 0;
-  // statistics().sas of one group alone, without a look at the others: the member agent asks for each group every second.
+  // statistics().sas of one group alone, without a look at the others: the member agent asks for each group every
+  // second.
   virtual std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const = 0;
 };
 

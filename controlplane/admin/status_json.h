@@ -8,8 +8,8 @@
 namespace sealcast::admin {
 
 // The data plane's figures; docs/operator.md, "The admin socket", lists every member. SPIs are "0x10000001", counts per
-// owner are objects from reason to packets without zeros, "drops" of the whole is a list with them. "sas" are those that
-// seal or under which anything came, "sas_unheard" is how many others there are.
+// owner are objects from reason to packets without zeros, "drops" of the whole is a list with them. "sas" are those
+// that seal or under which anything came, "sas_unheard" is how many others there are.
 std::string to_json(const DataPlaneStatistics& statistics);
 
 // The gateway's whole answer to "status". The parts are JSON objects' texts; keyserver is empty when none is embedded.
@@ -17,7 +17,8 @@ std::string gateway_status(const std::string& version, const std::string& agent_
                            const DataPlaneStatistics& statistics, const std::string& keyserver_json);
 
 // The answer to {"command": "ports" | "groups" | "sas" | "top", "group": only of this one (sas), "all": true, with the
-// unheard ones (sas)}: that part alone, for a screen that is drawn again and again. groups also holds "keyserver", if keyserver_json is not empty.
+// unheard ones (sas)}: that part alone, for a screen that is drawn again and again. groups also holds "keyserver", if
+// keyserver_json is not empty.
 std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json,
                          const std::string& keyserver_json = "");
 
