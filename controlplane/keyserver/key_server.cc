@@ -128,6 +128,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::vector<store::Revocation> revocations_;  // as in the store
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
+  std::string trust_;  // digest_of_trust() when it started, or at the last reload
   std::shared_ptr<Connections> connections_;
   FileWatch crl_file_;
   std::optional<asio::steady_timer> look_timer_;
@@ -142,6 +143,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
 
 Result<void> KeyServer::Impl::start() {
   if (config_.crl) crl_file_.changed(*config_.crl);
+  trust_ = digest_of_trust(config_);
   auto credentials = load_credentials(config_);
   if (!credentials) return tl::unexpected(credentials.error());
   use(std::move(*credentials));
@@ -481,6 +483,9 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   auto passwords = load_passwords(config);
   if (!passwords) return fail(passwords.error().message + ". Nothing was taken over");
 
+  const std::string trust = digest_of_trust(config);
+  const bool same_trust = !trust.empty() && trust == trust_;
+  trust_ = trust;
   use(std::move(*credentials));
   if (*passwords) gate_->use(std::move(**passwords));
   config_ = config;
@@ -488,6 +493,9 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   remove_groups();
   for (const auto& group : config_.groups) {
     if (GroupState* state = find_group_state(group.id)) {
+      // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
+      // another group came or went is no such thing.
+      if (seat_ && same_trust && state->config() == group && !state->somebody_fell(now())) continue;
       state->reconfigure(group, now());
       group_changed(*state);
     } else {

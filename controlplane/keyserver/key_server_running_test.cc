@@ -6,6 +6,7 @@
 #include <csignal>
 
 #include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/settings.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -39,6 +40,25 @@ TEST_F(KeyServerTest, H8_H11_ReloadWithARevocationListShutsOutAndRekeys) {
   auto again = connect(member_config(lost));
   EXPECT_FALSE(again->join());
   EXPECT_EQ(failed("certificate_revoked"), 1u) << status()["handshakes"].dump();
+}
+
+// What a reload among several key servers goes by: whether it may shut somebody out.
+TEST_F(KeyServerTest, H11_TheDigestOfTrustIsOfEveryFileThatSaysWhoStands) {
+  config_.crl = write_file("crl.pem", pki_.crl_pem());
+  const std::string first = digest_of_trust(config_);
+  EXPECT_EQ(first.size(), 64u);
+  EXPECT_EQ(digest_of_trust(config_), first);
+  pki_.revoke(pki_.member("home", {"tv"}));
+  write_file("crl.pem", pki_.crl_pem());
+  const std::string second = digest_of_trust(config_);
+  EXPECT_NE(second, first);
+  config_.password_file = write_file("passwords", "anna:x\n");
+  const std::string third = digest_of_trust(config_);
+  EXPECT_NE(third, second);
+  write_file("passwords", "anna:y\n");
+  EXPECT_NE(digest_of_trust(config_), third);
+  config_.crl = config_.crl.value() + ".gone";
+  EXPECT_EQ(digest_of_trust(config_), "") << "what cannot be read counts as changed";
 }
 
 TEST_F(KeyServerTest, H11_WhoAnOperatorRevokesIsCutOffAndStaysOutAfterARestart) {

@@ -1,7 +1,11 @@
 #include "controlplane/keyserver/settings.h"
 
+#include <openssl/evp.h>
+
 #include <algorithm>
 #include <array>
+#include <fstream>
+#include <iterator>
 
 #include "handshake/certificate/credentials.h"
 #include "handshake/crypto/signature.h"
@@ -35,6 +39,22 @@ Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const co
   server->key_server_id = config.id;
   server->realm = config.id;  // at most 64 bytes, as realm's are
   return server;
+}
+
+std::string digest_of_trust(const config::KeyserverConfig& config) {
+  std::string text;
+  const auto add = [&](const std::string& path) {
+    std::ifstream file(path, std::ios::binary);
+    const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+    text += path + '\0' + std::to_string(content.size()) + '\0' + content;
+    return file.good() || file.eof();
+  };
+  bool good = add(config.ca);
+  if (config.crl) good = add(*config.crl) && good;
+  if (config.password_file) good = add(*config.password_file) && good;
+  std::array<std::uint8_t, 32> digest{};
+  good = EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1 && good;
+  return good ? to_hex(digest) : std::string();
 }
 
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram) {

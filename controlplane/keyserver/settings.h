@@ -17,6 +17,9 @@ Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const co
 // The datagram, signed with the certificate's key.
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram);
 
+// SHA-256 over the files that say who stands: CA, revocation list and passwords. Empty where one cannot be read.
+std::string digest_of_trust(const config::KeyserverConfig& config);
+
 // What differs and must not while the key server runs; empty: nothing.
 std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b);
 
