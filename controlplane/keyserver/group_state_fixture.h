@@ -151,7 +151,7 @@ class GroupStateTest : public ::testing::Test {
   }
 
   struct Joined {
-    std::unique_ptr<FakeLink> link = std::make_unique<FakeLink>();
+    std::shared_ptr<FakeLink> link = std::make_shared<FakeLink>();
     GroupKeying keying;
     Given given;
   };
@@ -168,6 +168,7 @@ class GroupStateTest : public ::testing::Test {
     Joined out;
     out.keying = issue(name);
     out.given = given_of(out.keying);
+    links_.push_back(out.link);  // the group knows it, whether or not the test keeps it
     group_->join(*out.link, identity(name), "10.0.0.1:5", out.given, now_);
     return out;
   }
@@ -194,6 +195,7 @@ class GroupStateTest : public ::testing::Test {
   PremasterVault vault_;
   std::unique_ptr<store::Store> store_;
   GroupContext context_;
+  std::vector<std::shared_ptr<FakeLink>> links_;  // of all who ever joined
   std::unique_ptr<GroupState> group_;
 };
 
