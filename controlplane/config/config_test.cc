@@ -686,5 +686,16 @@ TEST_F(Files, H14_PrivateKeysReadableByOthersAreRefused) {
               AllOf(HasSubstr("the certificate"), HasSubstr("No such file")));
 }
 
+// A daemon that reads its files again must not wait for somebody to write into one.
+TEST_F(Files, H13_APipeInAFilesPlaceIsRefusedAndNotWaitedFor) {
+  const std::string pipe = folder_ + "/pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  written_.push_back(pipe);
+  EXPECT_THAT(texts(detect_kind(pipe).errors), ElementsAre(HasSubstr("expected a regular file")));
+  EXPECT_THAT(read_pem(pipe, "ca").error().message, HasSubstr("expected a regular file"));
+  EXPECT_THAT(read_private_key(pipe).error().message, HasSubstr("expected a regular file"));
+  EXPECT_THAT(read_password({PasswordSource::Kind::file, pipe}).error().message, HasSubstr("expected a regular file"));
+}
+
 }  // namespace
 }  // namespace sealcast::config

@@ -21,6 +21,11 @@ std::string system_error() {
   return std::strerror(errno);
 }
 
+// Non-blocking, so that a pipe in the file's place is refused and cannot hang the daemon.
+Descriptor open_to_read(const std::string& path) {
+  return Descriptor(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+}
+
 // Reads the whole of a regular file into `out`, which is sized once and never reallocated (it may be a secret).
 template <typename Buffer>
 Result<Buffer> read_all(const Descriptor& file) {
@@ -48,7 +53,7 @@ struct Text : std::string {
 }  // namespace
 
 tl::expected<std::string, Diagnostic> read_config_file(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file = open_to_read(path);
   auto text = read_all<Text>(file);
   if (!text) return tl::unexpected(Diagnostic{path, 0, 0, "", "can't read it: " + text.error().message});
   return std::string(std::move(*text));
@@ -99,14 +104,14 @@ CheckReport check_file(const std::string& path) {
 }
 
 Result<std::string> read_pem(const std::string& path, std::string_view what) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file = open_to_read(path);
   auto text = read_all<Text>(file);
   if (!text) return fail("can't read the " + std::string(what) + " " + path + ": " + text.error().message);
   return std::string(std::move(*text));
 }
 
 Result<SecretBytes> read_private_key(const std::string& path) {
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const Descriptor file = open_to_read(path);
   struct stat status {};
   if (file.get() >= 0 && fstat(file.get(), &status) == 0 && (status.st_mode & 077) != 0)
     return fail("expected the private key " + path + " to be readable by its owner alone; run: chmod 600 " + path);
@@ -133,7 +138,7 @@ Result<SecretBytes> read_secret_line(const PasswordSource& source, const std::st
     path = std::string(folder) + "/" + source.place;
   }
   const auto problem = [&](const std::string& what) { return fail("the " + what_of + " file " + path + ": " + what); };
-  const Descriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));  // a pipe in its place must not hang us
+  const Descriptor file = open_to_read(path);
   struct stat status {};
   if (file.get() < 0 || fstat(file.get(), &status) != 0) return problem("can't read it: " + system_error());
   if (!S_ISREG(status.st_mode)) return problem("expected a regular file");

@@ -2,20 +2,11 @@
 
 #include <unistd.h>
 
-#include <array>
 #include <asio/steady_timer.hpp>
 #include <ctime>
-#include <map>
-#include <optional>
 
 #include "controlplane/keyserver/audit.h"
-#include "controlplane/keyserver/cluster_seat.h"
-#include "controlplane/keyserver/connections.h"
-#include "controlplane/keyserver/file_watch.h"
-#include "controlplane/keyserver/settings.h"
-#include "controlplane/keyserver/standard_answer.h"
-#include "controlplane/keyserver/standing_certificates.h"
-#include "controlplane/keyserver/status.h"
+#include "controlplane/keyserver/key_server_impl.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -34,121 +25,16 @@ std::chrono::nanoseconds read_clock(clockid_t clock) {
 
 }  // namespace
 
-class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
- public:
-  Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
-      : io_(io), config_(std::move(config)), options_(std::move(options)) {
-    standard_answer_ = keyserver::standard_answer(config_.id);
-    connections_ = std::make_shared<Connections>(io_, config_, *this);
-    look_timer_.emplace(io_);
-  }
-
-  Result<void> start();
-  void stop();
-  std::uint16_t port(config::Carriage carriage) const { return connections_->port(carriage); }
-  Result<void> rekey(const std::string& group_id);
-  Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
-  Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
-  std::string revocations_json() const;
-  Result<void> reload(const config::KeyserverConfig& config);
-  std::string status_json() const { return to_json(status_input(), now().steady); }
-  std::string groups_json() const { return keyserver::groups_json(status_input(), now().steady); }
-
-  // SessionHost
-  Moment now() const override;
-  void notice_resume() override;
-  bool serving() const override { return !seat_ || seat_->serving(); }
-  GroupState* find_group_state(const std::string& group_id) override;
-  void group_changed(GroupState& group) override;
-  void handshake_completed(handshake::Flow flow) override { connections_->handshake_completed(flow); }
-  void standard_client_answered(const std::string& address, const std::string& why) override {
-    connections_->standard_client_answered(address, why);
-  }
-  void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override {
-    connections_->handshake_failed(reason, address, detail);
-  }
-  void session_over(Session& session) override { connections_->over(session); }
-  std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const override {
-    return carriage == config::Carriage::tls ? server_config_ : isakmp_config_;
-  }
-  CookieJar& cookies() override { return *cookies_; }
-  PasswordGate* passwords() override { return gate_.get(); }
-  handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
-  bool wait_for_slots(const std::string& group_id, std::function<void()> then) override {
-    return seat_ && seat_->wait_for_slots(group_id, std::move(then));
-  }
-  HandshakeTurns& turns() override { return connections_->turns(); }
-  ByteSpan scratch() override { return scratch_; }
-  const std::string& standard_answer() const override { return standard_answer_; }
-  std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
-  std::chrono::milliseconds longest_keepalive() const override { return options_.longest_keepalive; }
-  std::size_t max_output_bytes() const override { return options_.max_output_bytes; }
-  std::chrono::milliseconds control_burst() const override { return options_.control_burst; }
-
- private:
-  struct Group {
-    GroupState state;
-    asio::steady_timer timer;
-    std::optional<SteadyTime> armed;  // when the timer will fire
-    Group(config::KeyserverGroup config, GroupContext& context, asio::io_context& io)
-        : state(std::move(config), context), timer(io) {}
-  };
-
-  StatusInput status_input() const;
-  void look_around();
-  void use(std::shared_ptr<const handshake::ServerConfig> config);
-  Result<void> open_state();
-  Result<void> open_keeper();
-  void note_alive();
-  Result<void> read_revocations();
-  void revoked_elsewhere();
-  bool anybody_revoked_in(const std::string& group_id) const;
-  Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
-  Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
-  void add_group(const config::KeyserverGroup& config);
-  void remove_groups();
-  void go_on_revoking(const std::string& group_id);
-  std::chrono::nanoseconds clock_difference() const;
-
-  asio::io_context& io_;
-  config::KeyserverConfig config_;
-  KeyServerOptions options_;
-  std::string standard_answer_;
-  std::shared_ptr<const handshake::ServerConfig> server_config_;
-  std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
-  std::shared_ptr<CookieJar> cookies_;                            // set where there is listen_isakmp
-  std::unique_ptr<store::Store> store_;                           // of a key server that stands alone
-  std::unique_ptr<EpochKeeper> keeper_;                           // likewise, with a wrapping key
-  std::unique_ptr<ClusterSeat> seat_;                             // of one in a cluster
-  PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
-  GroupContext context_;
-  std::map<std::string, std::unique_ptr<Group>> groups_;
-  // Groups that were removed, and until when senders that were theirs may go on (H11).
-  std::map<std::string, SteadyTime> removed_;
-  std::vector<store::Revocation> revocations_;  // as in the store
-  std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
-  StandingCertificates certificates_;
-  std::string trust_;  // digest_of_trust() when it started, or at the last reload
-  std::shared_ptr<Connections> connections_;
-  FileWatch crl_file_;
-  std::optional<asio::steady_timer> look_timer_;
-  SteadyTime started_{};
-  SteadyTime alive_again_{};
-  std::chrono::nanoseconds clocks_{};  // real-time less boot-time clock
-  bool running_ = false;
-  std::array<std::uint8_t, 16 * 1024> scratch_{};
-};
-
 // ---------------------------------------------------------------- start and stop
 
 Result<void> KeyServer::Impl::start() {
   if (config_.crl) crl_file_.changed(*config_.crl);
-  trust_ = digest_of_trust(config_);
   auto credentials = load_credentials(config_);
   if (!credentials) return tl::unexpected(credentials.error());
-  use(std::move(*credentials));
   auto passwords = load_passwords(config_);
   if (!passwords) return tl::unexpected(passwords.error());
+  trust_ = trust_of(*credentials, *passwords);
+  use(std::move(credentials->server));
   if (auto opened = open_state(); !opened) return opened;
   const auto give_up = [this](Error error) {
     seat_.reset();
@@ -220,7 +106,7 @@ void KeyServer::Impl::look_around() {
   bool list_read = false;
   if (config_.crl && crl_file_.changed(*config_.crl)) {
     if (auto credentials = load_credentials(config_)) {
-      use(std::move(*credentials));
+      use(std::move(credentials->server));
       audit("crl_read file=" + escaped(*config_.crl));
       again = list_read = true;
     } else {
@@ -387,156 +273,6 @@ void KeyServer::Impl::group_changed(GroupState& state) {
     due->second->state.on_time(self->now());
     self->group_changed(due->second->state);
   });
-}
-
-Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
-  notice_resume();
-  GroupState* group = find_group_state(group_id);
-  if (!group) return fail("expected a group of this key server, got " + escaped(group_id));
-  if (!serving()) return fail("this key server does not serve (see its status): ask again soon, or ask another one");
-  auto begun = group->rekey("asked for", now());
-  group_changed(*group);
-  return begun;
-}
-
-Result<void> KeyServer::Impl::read_revocations() {
-  auto all = context_.store->revocations();
-  if (!all) return tl::unexpected(all.error());
-  revocations_ = std::move(*all);
-  return {};
-}
-
-bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
-  return std::any_of(revocations_.begin(), revocations_.end(), [&](const store::Revocation& revocation) {
-    return revocation.group_id.empty() || revocation.group_id == group_id;
-  });
-}
-
-// Another key server of the cluster revoked or reinstated somebody.
-void KeyServer::Impl::revoked_elsewhere() {
-  const auto before = revocations_;
-  if (auto read = read_revocations(); !read) return;
-  for (const store::Revocation& revocation : revocations_) {
-    const bool known = std::any_of(before.begin(), before.end(), [&](const store::Revocation& other) {
-      return other.member_id == revocation.member_id && other.group_id == revocation.group_id;
-    });
-    if (known) continue;
-    audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
-    for (auto& [id, group] : groups_) {
-      if (!revocation.group_id.empty() && revocation.group_id != id) continue;
-      group->state.shut_out(now(), seat_->highest_before(revocation, id));
-      group_changed(group->state);
-    }
-  }
-}
-
-Result<void> KeyServer::Impl::check_revocation(const std::string& member, const std::optional<std::string>& group_id) {
-  if (!running_) return fail("the key server is not running");
-  if (member.empty() || member.size() > 64)
-    return fail("expected a member's name of 1 to 64 bytes, got " + std::to_string(member.size()) + " bytes");
-  if (group_id && !find_group_state(*group_id))
-    return fail("expected a group of this key server, got " + escaped(*group_id));
-  return {};
-}
-
-Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optional<std::string>& group_id) {
-  if (auto good = check_revocation(member, group_id); !good) return good;
-  notice_resume();
-  if (auto noted = context_.store->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
-  if (auto read = read_revocations(); !read) return read;
-  audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
-  for (auto& [id, group] : groups_) {
-    if (group_id && *group_id != id) continue;
-    group->state.shut_out(now());
-    group_changed(group->state);
-  }
-  return {};
-}
-
-Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::optional<std::string>& group_id) {
-  if (auto good = check_revocation(member, group_id); !good) return good;
-  const auto removed = context_.store->reinstate(member, group_id.value_or(""));
-  if (!removed) return tl::unexpected(removed.error());
-  if (!*removed)
-    return fail(escaped(member) + " is not revoked " + (group_id ? "in group " + escaped(*group_id) : "in all groups"));
-  audit("reinstated member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
-  return read_revocations();
-}
-
-std::string KeyServer::Impl::revocations_json() const {
-  std::vector<const GroupState*> states;
-  for (const auto& [id, group] : groups_)
-    states.push_back(&group->state);
-  return keyserver::revocations_json(revocations_, states, now());
-}
-
-Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
-  if (!running_) return fail("the key server is not running");
-  const std::string fixed = changed_for_good(config_, config);
-  if (!fixed.empty())
-    return fail(fixed + " can't change while the key server runs; restart it. Nothing was taken over");
-  const auto slot_bits = config::spi_slot_bits(config.spi_range, config.groups.size());
-  if (!slot_bits) return fail("keyserver.spi_range is too small for the new groups. Nothing was taken over");
-  if (config.crl) crl_file_.changed(*config.crl);  // it is read now; what comes later is noticed
-  auto credentials = load_credentials(config);
-  if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
-  auto passwords = load_passwords(config);
-  if (!passwords) return fail(passwords.error().message + ". Nothing was taken over");
-
-  const std::string trust = digest_of_trust(config);
-  const bool same_trust = !trust.empty() && trust == trust_;
-  trust_ = trust;
-  use(std::move(*credentials));
-  if (*passwords) gate_->use(std::move(**passwords));
-  config_ = config;
-  context_.slot_bits = *slot_bits;
-  remove_groups();
-  for (const auto& group : config_.groups) {
-    if (GroupState* state = find_group_state(group.id)) {
-      // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
-      // another group came or went is no such thing.
-      if (seat_ && same_trust && state->config() == group && !state->somebody_fell(now())) continue;
-      state->reconfigure(group, now());
-      group_changed(*state);
-    } else {
-      add_group(group);
-      go_on_revoking(group.id);
-      if (seat_) seat_->group_added(group.id);
-    }
-  }
-  audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
-  return {};
-}
-
-// Those that the configuration lacks. Their members are sent away and their secrets wiped; what the store knows of them
-// stays: should they come back, no number of theirs is given out again (H9).
-void KeyServer::Impl::remove_groups() {
-  for (auto it = groups_.begin(); it != groups_.end();) {
-    const auto configured = std::any_of(config_.groups.begin(), config_.groups.end(),
-                                        [&](const auto& group) { return group.id == it->first; });
-    if (configured) {
-      ++it;
-      continue;
-    }
-    audit("group_removed group=" + escaped(it->first));
-    GroupState& state = it->second->state;
-    state.begin_anew("the group was removed", now());
-    if (const auto until = state.senders_go_on_until(now())) removed_[it->first] = *until;
-    it = groups_.erase(it);
-  }
-  std::erase_if(removed_, [&](const auto& entry) { return entry.second <= now().steady; });
-}
-
-// A group that is new here. It may have been removed a moment ago: senders go on with what they have, and whoever was
-// revoked may have it, too.
-void KeyServer::Impl::go_on_revoking(const std::string& group_id) {
-  const auto found = removed_.find(group_id);
-  if (found == removed_.end()) return;
-  GroupState& state = *find_group_state(group_id);
-  state.await_senders(found->second, now());
-  removed_.erase(found);
-  if (anybody_revoked_in(group_id)) state.shut_out(now());
-  group_changed(state);
 }
 
 StatusInput KeyServer::Impl::status_input() const {

@@ -4,15 +4,25 @@
 
 #include <algorithm>
 #include <array>
-#include <fstream>
-#include <iterator>
 
 #include "handshake/certificate/credentials.h"
 #include "handshake/crypto/signature.h"
 
 namespace sealcast::keyserver {
+namespace {
 
-Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config) {
+// SHA-256 in hexadecimal digits.
+Result<std::string> digest_of(const std::string& ca, const std::string& crl) {
+  const std::string text = std::to_string(ca.size()) + '\0' + ca + crl;
+  std::array<std::uint8_t, 32> digest{};
+  if (EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1)
+    return fail("libcrypto computes no SHA-256");
+  return to_hex(digest);
+}
+
+}  // namespace
+
+Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config) {
   const auto certificate = config::read_pem(config.certificate, "certificate");
   if (!certificate) return tl::unexpected(certificate.error());
   const auto key = config::read_private_key(config.private_key);
@@ -38,23 +48,9 @@ Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const co
   server->allow_standard = config.allow_standard;
   server->key_server_id = config.id;
   server->realm = config.id;  // at most 64 bytes, as realm's are
-  return server;
-}
-
-std::string digest_of_trust(const config::KeyserverConfig& config) {
-  std::string text;
-  const auto add = [&](const std::string& path) {
-    std::ifstream file(path, std::ios::binary);
-    const std::string content{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    text += path + '\0' + std::to_string(content.size()) + '\0' + content;
-    return file.good() || file.eof();
-  };
-  bool good = add(config.ca);
-  if (config.crl) good = add(*config.crl) && good;
-  if (config.password_file) good = add(*config.password_file) && good;
-  std::array<std::uint8_t, 32> digest{};
-  good = EVP_Digest(text.data(), text.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1 && good;
-  return good ? to_hex(digest) : std::string();
+  auto digest = digest_of(*ca, crl);
+  if (!digest) return tl::unexpected(digest.error());
+  return LoadedCredentials{std::move(server), std::move(*digest)};
 }
 
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram) {

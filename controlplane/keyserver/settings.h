@@ -11,14 +11,16 @@
 
 namespace sealcast::keyserver {
 
+struct LoadedCredentials {
+  std::shared_ptr<const handshake::ServerConfig> server;
+  std::string trust;  // SHA-256 over the CA's and the revocation list's files, as they were read
+};
+
 // Reads certificate, private key, CA and revocation list. The error is one line that names the file.
-Result<std::shared_ptr<const handshake::ServerConfig>> load_credentials(const config::KeyserverConfig& config);
+Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config);
 
 // The datagram, signed with the certificate's key.
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram);
-
-// SHA-256 over the files that say who stands: CA, revocation list and passwords. Empty where one cannot be read.
-std::string digest_of_trust(const config::KeyserverConfig& config);
 
 // What differs and must not while the key server runs; empty: nothing.
 std::string changed_for_good(const config::KeyserverConfig& a, const config::KeyserverConfig& b);

@@ -79,6 +79,13 @@ Result<std::string> hash_of_nobody(const HashCost& cost) {
   return make_hash(random, cost);
 }
 
+std::string hash_of(std::string_view text) {
+  std::array<std::uint8_t, crypto_generichash_BYTES> digest{};
+  crypto_generichash(digest.data(), digest.size(), reinterpret_cast<const unsigned char*>(text.data()), text.size(),
+                     nullptr, 0);
+  return to_hex(digest);
+}
+
 std::string folder_of(const std::string& path) {
   const auto slash = path.rfind('/');
   if (slash == std::string::npos) return ".";
@@ -222,10 +229,11 @@ Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& pass
 std::optional<std::string> PasswordFile::stamp(std::string_view user) const {
   const Line* line = find(user);
   if (line == nullptr) return std::nullopt;
-  std::array<std::uint8_t, crypto_generichash_BYTES> digest{};  // the salt is in the line: the same password differs
-  crypto_generichash(digest.data(), digest.size(), reinterpret_cast<const unsigned char*>(line->rest.data()),
-                     line->rest.size(), nullptr, 0);
-  return to_hex(ByteView(digest).first(8));
+  return hash_of(line->rest).substr(0, 16);  // the salt is in the line: the same password differs
+}
+
+std::string PasswordFile::digest() const {
+  return hash_of(text());
 }
 
 Result<void> PasswordFile::set(std::string_view user, const SecretBytes& password) {

@@ -63,6 +63,9 @@ class PasswordFile {
   // nothing about the password or its hash. nullopt: no such user.
   std::optional<std::string> stamp(std::string_view user) const;
 
+  // The same of all users: 64 hex digits that change whenever any line does.
+  std::string digest() const;
+
   // Adds the user or replaces the hash; a fresh salt each time. Other lines and comments stay as they are.
   Result<void> set(std::string_view user, const SecretBytes& password);
   // False if there is no such user.

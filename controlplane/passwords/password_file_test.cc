@@ -164,6 +164,20 @@ TEST(PasswordFile, H7_AStampChangesWithThePasswordAndShowsNoHash) {
   EXPECT_NE(file->stamp("anna"), first) << "set anew, even to the same";
 }
 
+TEST(PasswordFile, H11_TheDigestChangesWithAnyUser) {
+  auto file = PasswordFile::parse("", "users", kCheap);
+  ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
+  const std::string alone = file->digest();
+  EXPECT_EQ(alone.size(), 64u);
+  EXPECT_EQ(PasswordFile::parse(file->text(), "users", kCheap)->digest(), alone);
+  ASSERT_TRUE(file->set("bert", secret("x")).has_value());
+  EXPECT_NE(file->digest(), alone);
+  EXPECT_TRUE(file->remove("bert"));
+  EXPECT_EQ(file->digest(), alone);
+  ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
+  EXPECT_NE(file->digest(), alone) << "set anew, even to the same";
+}
+
 TEST(PasswordFile, H7_CommentsAndOrderSurviveAChange) {
   const std::string anna = line_of("anna", {8, 1});
   const std::string text = "# studio\n" + anna + "\n# home\n" + line_of("bert", {8, 1});

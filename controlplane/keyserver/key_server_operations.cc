@@ -1,0 +1,159 @@
+// What is asked of a running key server: rekeys, revocations, a new configuration.
+#include <algorithm>
+#include <utility>
+
+#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/key_server_impl.h"
+
+namespace sealcast::keyserver {
+
+Result<void> KeyServer::Impl::rekey(const std::string& group_id) {
+  notice_resume();
+  GroupState* group = find_group_state(group_id);
+  if (!group) return fail("expected a group of this key server, got " + escaped(group_id));
+  if (!serving()) return fail("this key server does not serve (see its status): ask again soon, or ask another one");
+  auto begun = group->rekey("asked for", now());
+  group_changed(*group);
+  return begun;
+}
+
+Result<void> KeyServer::Impl::read_revocations() {
+  auto all = context_.store->revocations();
+  if (!all) return tl::unexpected(all.error());
+  revocations_ = std::move(*all);
+  return {};
+}
+
+bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
+  return std::any_of(revocations_.begin(), revocations_.end(), [&](const store::Revocation& revocation) {
+    return revocation.group_id.empty() || revocation.group_id == group_id;
+  });
+}
+
+// Another key server of the cluster revoked or reinstated somebody.
+void KeyServer::Impl::revoked_elsewhere() {
+  const auto before = revocations_;
+  if (auto read = read_revocations(); !read) return;
+  for (const store::Revocation& revocation : revocations_) {
+    const bool known = std::any_of(before.begin(), before.end(), [&](const store::Revocation& other) {
+      return other.member_id == revocation.member_id && other.group_id == revocation.group_id;
+    });
+    if (known) continue;
+    audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
+    for (auto& [id, group] : groups_) {
+      if (!revocation.group_id.empty() && revocation.group_id != id) continue;
+      group->state.shut_out(now(), seat_->highest_before(revocation, id));
+      group_changed(group->state);
+    }
+  }
+}
+
+Result<void> KeyServer::Impl::check_revocation(const std::string& member, const std::optional<std::string>& group_id) {
+  if (!running_) return fail("the key server is not running");
+  if (member.empty() || member.size() > 64)
+    return fail("expected a member's name of 1 to 64 bytes, got " + std::to_string(member.size()) + " bytes");
+  if (group_id && !find_group_state(*group_id))
+    return fail("expected a group of this key server, got " + escaped(*group_id));
+  return {};
+}
+
+Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optional<std::string>& group_id) {
+  if (auto good = check_revocation(member, group_id); !good) return good;
+  notice_resume();
+  if (auto noted = context_.store->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
+  if (auto read = read_revocations(); !read) return read;
+  audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  for (auto& [id, group] : groups_) {
+    if (group_id && *group_id != id) continue;
+    group->state.shut_out(now());
+    group_changed(group->state);
+  }
+  return {};
+}
+
+Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::optional<std::string>& group_id) {
+  if (auto good = check_revocation(member, group_id); !good) return good;
+  const auto removed = context_.store->reinstate(member, group_id.value_or(""));
+  if (!removed) return tl::unexpected(removed.error());
+  if (!*removed)
+    return fail(escaped(member) + " is not revoked " + (group_id ? "in group " + escaped(*group_id) : "in all groups"));
+  audit("reinstated member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  return read_revocations();
+}
+
+std::string KeyServer::Impl::revocations_json() const {
+  std::vector<const GroupState*> states;
+  for (const auto& [id, group] : groups_)
+    states.push_back(&group->state);
+  return keyserver::revocations_json(revocations_, states, now());
+}
+
+Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
+  if (!running_) return fail("the key server is not running");
+  const std::string fixed = changed_for_good(config_, config);
+  if (!fixed.empty())
+    return fail(fixed + " can't change while the key server runs; restart it. Nothing was taken over");
+  const auto slot_bits = config::spi_slot_bits(config.spi_range, config.groups.size());
+  if (!slot_bits) return fail("keyserver.spi_range is too small for the new groups. Nothing was taken over");
+  if (config.crl) crl_file_.changed(*config.crl);  // it is read now; what comes later is noticed
+  auto credentials = load_credentials(config);
+  if (!credentials) return fail(credentials.error().message + ". Nothing was taken over");
+  auto passwords = load_passwords(config);
+  if (!passwords) return fail(passwords.error().message + ". Nothing was taken over");
+
+  const std::string before = std::exchange(trust_, trust_of(*credentials, *passwords));
+  const bool same_trust = trust_ == before;
+  use(std::move(credentials->server));
+  if (*passwords) gate_->use(std::move(**passwords));
+  config_ = config;
+  context_.slot_bits = *slot_bits;
+  remove_groups();
+  for (const auto& group : config_.groups) {
+    if (GroupState* state = find_group_state(group.id)) {
+      // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
+      // another group came or went is no such thing.
+      if (seat_ && same_trust && state->config() == group && !state->somebody_fell(now())) continue;
+      state->reconfigure(group, now());
+      group_changed(*state);
+    } else {
+      add_group(group);
+      go_on_revoking(group.id);
+      if (seat_) seat_->group_added(group.id);
+    }
+  }
+  audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
+  return {};
+}
+
+// Those that the configuration lacks. Their members are sent away and their secrets wiped; what the store knows of them
+// stays: should they come back, no number of theirs is given out again (H9).
+void KeyServer::Impl::remove_groups() {
+  for (auto it = groups_.begin(); it != groups_.end();) {
+    const auto configured = std::any_of(config_.groups.begin(), config_.groups.end(),
+                                        [&](const auto& group) { return group.id == it->first; });
+    if (configured) {
+      ++it;
+      continue;
+    }
+    audit("group_removed group=" + escaped(it->first));
+    GroupState& state = it->second->state;
+    state.begin_anew("the group was removed", now());
+    if (const auto until = state.senders_go_on_until(now())) removed_[it->first] = *until;
+    it = groups_.erase(it);
+  }
+  std::erase_if(removed_, [&](const auto& entry) { return entry.second <= now().steady; });
+}
+
+// A group that is new here. It may have been removed a moment ago: senders go on with what they have, and whoever was
+// revoked may have it, too.
+void KeyServer::Impl::go_on_revoking(const std::string& group_id) {
+  const auto found = removed_.find(group_id);
+  if (found == removed_.end()) return;
+  GroupState& state = *find_group_state(group_id);
+  state.await_senders(found->second, now());
+  removed_.erase(found);
+  if (anybody_revoked_in(group_id)) state.shut_out(now());
+  group_changed(state);
+}
+
+}  // namespace sealcast::keyserver
