@@ -44,14 +44,12 @@ TEST_F(ClusterNodes, H11_ALeaseThatWasLongerIsWaitedForAfterARestart) {
     server->lease_s = 300;
   pass(90s);
   Server& one = other_than(leader());
-  Server* gone = nullptr;
-  for (auto& server : servers_)
-    if (server.get() != &one && server.get() != leader()) gone = server.get();
+  Server& gone = third_than(one);
   const std::uint64_t before = one.active;
   one.crash();
   end_leases_of(one);
-  gone->crash();
-  end_leases_of(*gone);
+  gone.crash();
+  end_leases_of(gone);
   pass(1s);
   for (auto& server : servers_)
     server->lease_s = 10;

@@ -14,8 +14,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-constexpr std::size_t max_operations = 100;  // of a transaction; etcd allows 128
-constexpr std::size_t most_live = 4;         // epochs of a group that are not retired
+constexpr std::size_t most_live = 4;  // epochs of a group that are not retired
 constexpr std::int64_t clock_slack_ms = 60'000;
 constexpr auto retire_slack = 5s;  // after deactivation_delay: others heard of the activation later
 constexpr std::int64_t wishes_ahead_s = 60;

@@ -283,12 +283,14 @@ class Node final : public store::Store {
   bool usable(const Epoch& epoch, Moment now) const;
   std::uint64_t newest(const Group& group, Moment now) const;
   void restore_revocations();
-  void want_slots(const std::string& id, std::uint64_t number, std::uint32_t slots);
-  void claim();
-  void on_claimed(Result<etcd::Reply>&& reply, SteadyTime asked);
   void publish();
   void on_published(Result<etcd::Reply>&& reply, SteadyTime asked);
   void begin_serving();
+
+  // slots.cc
+  void want_slots(const std::string& id, std::uint64_t number, std::uint32_t slots);
+  void claim();
+  void on_claimed(Result<etcd::Reply>&& reply, SteadyTime asked);
 
   // trust.cc
   void seek_trust();
@@ -308,6 +310,9 @@ class Node final : public store::Store {
   void clear_away(const std::string& id, Group& group, Moment now, Operations& out);
   void on_led(Result<etcd::Reply>&& reply, SteadyTime asked);
   void on_elected(Result<etcd::Reply>&& reply, SteadyTime asked);
+
+  static constexpr std::size_t max_operations = 100;  // of a transaction; etcd allows 128
+  static constexpr std::uint32_t low_water = 8;       // fewer slots left of an epoch: the next block is claimed
 
   NodeSettings settings_;
   NodeHost& host_;

@@ -173,6 +173,11 @@ class ClusterNodes : public ::testing::Test {
     return **std::find_if(servers_.begin(), servers_.end(),
                           [&](const auto& one) { return one.get() != server && one->node && !one->paused; });
   }
+  // Neither the leader nor `one`.
+  Server& third_than(const Server& one) {
+    return **std::find_if(servers_.begin(), servers_.end(),
+                          [&](const auto& server) { return server.get() != &one && server.get() != leader(); });
+  }
   // Every slot that anybody is ever given, of every epoch: none twice (H9).
   void take_slot(Server& server, std::uint64_t epoch) {
     const auto slot = server.slot(epoch);
