@@ -114,13 +114,15 @@ void check_passwords(Report& report, const config::KeyserverConfig& keyserver) {
 }
 
 void check_keyserver(Report& report, const config::KeyserverConfig& keyserver) {
+  // A credential is there only while the service manager runs the key server.
+  const auto check_key_file = [&](const auto& key, const std::string& name, bool credential) {
+    if (!key && !promote(report, name) && !credential) report.error(name, key.error().message);
+  };
   if (keyserver.cluster)
-    if (auto key = config::read_cluster_key(*keyserver.cluster);
-        !key && !promote(report, "keyserver.cluster.key_file") && !keyserver.cluster->key_credential)
-      report.error("keyserver.cluster.key_file", key.error().message);
-  if (auto key = config::read_wrapping_key(keyserver);
-      !key && !promote(report, "keyserver.wrapping_key_file") && !keyserver.wrapping_key_credential)
-    report.error("keyserver.wrapping_key_file", key.error().message);
+    check_key_file(config::read_cluster_key(*keyserver.cluster), "keyserver.cluster.key_file",
+                   keyserver.cluster->key_credential.has_value());
+  check_key_file(config::read_wrapping_key(keyserver), "keyserver.wrapping_key_file",
+                 keyserver.wrapping_key_credential.has_value());
   check_files(report, "keyserver", {keyserver.certificate, keyserver.private_key, keyserver.ca, keyserver.crl},
               pki::Purpose::key_server, {});
   for (const auto& group : keyserver.groups)

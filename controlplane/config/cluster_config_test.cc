@@ -1,4 +1,4 @@
-// [keyserver.cluster]: what it says, what it refuses, and the cluster key's file.
+// [keyserver.cluster]: what it says, what it refuses; the files of the cluster key and of the wrapping key.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -25,7 +25,7 @@ private_key = "etcd.key"
 lease_ttl = "7s"
 )";
 
-Loaded<KeyserverConfig> parse(const std::string& cluster, const std::string& group = "") {
+Loaded<KeyserverConfig> parse_keyserver(const std::string& more_of_keyserver, const std::string& more_of_group = "") {
   return parse_keyserver_config(R"([keyserver]
 id = "ks.example"
 listen = "10.9.0.1:7400"
@@ -35,13 +35,16 @@ ca = "ca.pem"
 state = "keyserver.state"
 admin_socket = "ks.sock"
 spi_range = ["0x10000000", "0x1fffffff"]
-[keyserver.cluster]
-)" + cluster + R"([[keyserver.group]]
+)" + more_of_keyserver + R"([[keyserver.group]]
 id = "tv"
 selectors = [ { destination = "239.1.1.0/24" } ]
 senders = "*"
-)" + group,
+)" + more_of_group,
                                 "/etc/ks.toml");
+}
+
+Loaded<KeyserverConfig> parse(const std::string& cluster, const std::string& group = "") {
+  return parse_keyserver("[keyserver.cluster]\n" + cluster, group);
 }
 
 std::string errors(const Loaded<KeyserverConfig>& loaded) {
@@ -114,99 +117,81 @@ TEST(ClusterConfigFile, WarnsThatNobodyIsToldByDatagram) {
   EXPECT_TRUE(parse(sound).warnings.size() < loaded.warnings.size()) << "and says nothing of it otherwise";
 }
 
-TEST(ClusterKey, H14_IsReadFromAFileOfItsOwnerAlone) {
-  char folder[] = "/tmp/sealcast-cluster-key-XXXXXX";
-  ASSERT_NE(mkdtemp(folder), nullptr);
-  const std::string path = std::string(folder) + "/key";
-  ClusterConfig cluster;
-  cluster.key_file = path;
-  const std::string digits(62, '0');
-  const auto write = [&](const std::string& text, mode_t mode) {
-    std::ofstream(path, std::ios::trunc) << text;
-    chmod(path.c_str(), mode);
-  };
-  EXPECT_FALSE(read_cluster_key(cluster).has_value());
-  write(digits + "aF\n", 0600);
-  const auto key = read_cluster_key(cluster);
-  ASSERT_TRUE(key.has_value()) << key.error().message;
-  EXPECT_EQ(key->view()[31], 0xaf);
-  write(digits + "aF\n", 0640);
-  EXPECT_FALSE(read_cluster_key(cluster).has_value());
-  for (const std::string& bad : {std::string(), digits, digits + "aFaF", digits + "xx", digits + "aF\n\n"}) {
-    write(bad, 0600);
-    const auto refused = read_cluster_key(cluster);
-    ASSERT_FALSE(refused.has_value()) << bad;
-    EXPECT_EQ(refused.error().message.find(digits), std::string::npos) << "a key must not be shown";
-  }
-  unlink(path.c_str());
-  rmdir(folder);
-}
-
-Loaded<KeyserverConfig> parse_wrapping(const std::string& keys, const std::string& cluster = "") {
-  return parse_keyserver_config(R"([keyserver]
-id = "ks.example"
-listen = "10.9.0.1:7400"
-certificate = "server.pem"
-private_key = "server.key"
-ca = "ca.pem"
-state = "keyserver.state"
-admin_socket = "ks.sock"
-spi_range = ["0x10000000", "0x1fffffff"]
-)" + keys + cluster + R"([[keyserver.group]]
-id = "tv"
-selectors = [ { destination = "239.1.1.0/24" } ]
-senders = "*"
-)",
-                                "/etc/ks.toml");
-}
-
 TEST(WrappingKey, IsOptionalOneOfTwoAndNotForClusters) {
-  const auto none = parse_wrapping("");
+  const auto none = parse_keyserver("");
   ASSERT_TRUE(none.ok()) << errors(none);
   EXPECT_FALSE(none.value->wrapping_key_file || none.value->wrapping_key_credential) << "off by default";
   EXPECT_FALSE(read_wrapping_key(*none.value)->has_value());
-  EXPECT_EQ(parse_wrapping("wrapping_key_file = \"wrap.key\"\n").value->wrapping_key_file, "/etc/wrap.key");
-  EXPECT_EQ(parse_wrapping("wrapping_key_credential = \"wrap\"\n").value->wrapping_key_credential, "wrap");
-  EXPECT_THAT(errors(parse_wrapping("wrapping_key_file = \"k\"\nwrapping_key_credential = \"k\"\n")),
+  EXPECT_EQ(parse_keyserver("wrapping_key_file = \"wrap.key\"\n").value->wrapping_key_file, "/etc/wrap.key");
+  EXPECT_EQ(parse_keyserver("wrapping_key_credential = \"wrap\"\n").value->wrapping_key_credential, "wrap");
+  EXPECT_THAT(errors(parse_keyserver("wrapping_key_file = \"k\"\nwrapping_key_credential = \"k\"\n")),
               HasSubstr("got both"));
-  EXPECT_THAT(errors(parse_wrapping("wrapping_key_credential = \"../k\"\n")), HasSubstr("without a path"));
-  EXPECT_THAT(errors(parse_wrapping("wrapping_key_file = \"k\"\n", "[keyserver.cluster]\n" + sound)),
+  EXPECT_THAT(errors(parse_keyserver("wrapping_key_credential = \"../k\"\n")), HasSubstr("without a path"));
+  EXPECT_THAT(errors(parse_keyserver("wrapping_key_file = \"k\"\n[keyserver.cluster]\n" + sound)),
               HasSubstr("expected none with [keyserver.cluster]"));
 }
 
-TEST(WrappingKey, H14_IsReadFromAPrivateFileOrACredential) {
-  char folder[] = "/tmp/sealcast-wrapping-key-XXXXXX";
-  ASSERT_NE(mkdtemp(folder), nullptr);
-  const std::string path = std::string(folder) + "/wrap";
-  const std::string digits(62, '0');
-  const auto write = [&](const std::string& text, mode_t mode) {
-    std::ofstream(path, std::ios::trunc) << text;
-    chmod(path.c_str(), mode);
-  };
+// A key's file: 64 hexadecimal digits, the owner's alone.
+class KeyFile : public testing::Test {
+ protected:
+  KeyFile() {
+    char folder[] = "/tmp/sealcast-key-file-XXXXXX";
+    folder_ = mkdtemp(folder);
+    path_ = folder_ + "/key";
+  }
+  ~KeyFile() override {
+    unlink(path_.c_str());
+    rmdir(folder_.c_str());
+  }
+  void write(const std::string& text, mode_t mode = 0600) const {
+    std::ofstream(path_, std::ios::trunc) << text;
+    chmod(path_.c_str(), mode);
+  }
+  std::string folder_, path_;
+  const std::string digits_ = std::string(62, '0');
+};
+
+TEST_F(KeyFile, H14_TheClusterKeyIsReadFromAFileOfItsOwnerAlone) {
+  ClusterConfig cluster;
+  cluster.key_file = path_;
+  EXPECT_FALSE(read_cluster_key(cluster).has_value());
+  write(digits_ + "aF\n");
+  const auto key = read_cluster_key(cluster);
+  ASSERT_TRUE(key.has_value()) << key.error().message;
+  EXPECT_EQ(key->view()[31], 0xaf);
+  write(digits_ + "aF\n", 0640);
+  EXPECT_FALSE(read_cluster_key(cluster).has_value());
+  for (const std::string& bad : {std::string(), digits_, digits_ + "aFaF", digits_ + "xx", digits_ + "aF\n\n"}) {
+    write(bad);
+    const auto refused = read_cluster_key(cluster);
+    ASSERT_FALSE(refused.has_value()) << bad;
+    EXPECT_EQ(refused.error().message.find(digits_), std::string::npos) << "a key must not be shown";
+  }
+}
+
+TEST_F(KeyFile, H14_TheWrappingKeyIsReadFromAPrivateFileOrACredential) {
   KeyserverConfig config;
-  config.wrapping_key_file = path;
+  config.wrapping_key_file = path_;
   EXPECT_FALSE(read_wrapping_key(config).has_value()) << "it is not there";
-  write(digits + "aF\n", 0600);
+  write(digits_ + "aF\n");
   const auto key = read_wrapping_key(config);
   ASSERT_TRUE(key.has_value()) << key.error().message;
   EXPECT_EQ((*key)->view()[31], 0xaf);
-  write(digits, 0600);
+  write(digits_);
   const auto refused = read_wrapping_key(config);
   ASSERT_FALSE(refused.has_value());
-  EXPECT_THAT(refused.error().message, HasSubstr("the wrapping key " + path + ": expected 64 hexadecimal digits"));
-  EXPECT_EQ(refused.error().message.find(digits), std::string::npos) << "a key must not be shown";
-  write(digits + "aF\n", 0640);
+  EXPECT_THAT(refused.error().message, HasSubstr("the wrapping key " + path_ + ": expected 64 hexadecimal digits"));
+  EXPECT_EQ(refused.error().message.find(digits_), std::string::npos) << "a key must not be shown";
+  write(digits_ + "aF\n", 0640);
   EXPECT_FALSE(read_wrapping_key(config).has_value());
   KeyserverConfig credential;
-  credential.wrapping_key_credential = "wrap";
+  credential.wrapping_key_credential = "key";
   unsetenv("CREDENTIALS_DIRECTORY");
   EXPECT_FALSE(read_wrapping_key(credential).has_value());
-  setenv("CREDENTIALS_DIRECTORY", folder, 1);
-  chmod(path.c_str(), 0440);
+  setenv("CREDENTIALS_DIRECTORY", folder_.c_str(), 1);
+  chmod(path_.c_str(), 0440);
   EXPECT_TRUE(read_wrapping_key(credential).has_value());
   unsetenv("CREDENTIALS_DIRECTORY");
-  unlink(path.c_str());
-  rmdir(folder);
 }
 
 }  // namespace

@@ -1,12 +1,11 @@
 // Several groups on one connection, and groups that come and go, seen by somebody who wants more than is his due.
 #include <gmock/gmock.h>
 
-#include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/further_groups_fixture.h"
 
 namespace sealcast::keyserver::testing {
 namespace {
 
-using handshake::Activate;
 using handshake::ActivateAck;
 using handshake::GroupJoin;
 using handshake::GroupRefused;
@@ -16,26 +15,8 @@ using handshake::Keepalive;
 using handshake::Leave;
 using handshake::Revoked;
 
-class FurtherGroupsAttack : public KeyServerTest {
+class FurtherGroupsAttack : public SeveralGroups {
  protected:
-  // tv, and g0 to g<count - 1>.
-  void groups(int count) {
-    for (int i = 0; i < count; ++i) {
-      auto group = config_.groups[0];
-      group.id = "g" + std::to_string(i);
-      group.selectors[0].destination = *Prefix::parse("239.2.0." + std::to_string(i) + "/32");
-      config_.groups.push_back(group);
-    }
-  }
-  std::unique_ptr<TestClient> member(const std::string& name) {
-    auto client = connect(member_config(pki_.member(name)));
-    EXPECT_TRUE(client->join()) << name << ": " << (client->error() ? client->error()->message() : "no answer");
-    return client;
-  }
-  std::optional<GroupUpdate> join_further(TestClient& client, const std::string& group) {
-    EXPECT_TRUE(client.say(GroupJoin{group}));
-    return client.expect<GroupUpdate>();
-  }
   Result<void> reload(const config::KeyserverConfig& config) {
     return on_loop([this, &config] { return server_->reload(config); });
   }

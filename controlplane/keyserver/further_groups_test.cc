@@ -1,7 +1,7 @@
 // Several groups on one connection: GroupJoin, GroupRefused, Leave.
 #include <gmock/gmock.h>
 
-#include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/further_groups_fixture.h"
 
 namespace sealcast::keyserver::testing {
 namespace {
@@ -18,28 +18,12 @@ using handshake::Leave;
 using handshake::Refusal;
 using handshake::Revoked;
 
-class FurtherGroups : public KeyServerTest {
+class FurtherGroups : public SeveralGroups {
  protected:
-  // tv, and g0 to g<count - 1>.
+  // As there; the connection, whose first group tv is, has keepalives seldom.
   void groups(int count) {
-    for (int i = 0; i < count; ++i) {
-      auto group = config_.groups[0];
-      group.id = "g" + std::to_string(i);
-      group.selectors[0].destination =
-          *Prefix::parse("239.2." + std::to_string(i / 256) + "." + std::to_string(i % 256) + "/32");
-      config_.groups.push_back(group);
-    }
+    SeveralGroups::groups(count);
     config_.groups[0].authority_lease = 30s;
-  }
-  // A member of every group, joined to tv.
-  std::unique_ptr<TestClient> member(const std::string& name, std::vector<std::string> allowed = {}) {
-    auto client = connect(member_config(allowed.empty() ? pki_.member(name) : pki_.member(name, allowed)));
-    EXPECT_TRUE(client->join()) << name << ": " << (client->error() ? client->error()->message() : "no answer");
-    return client;
-  }
-  std::optional<GroupUpdate> join_further(TestClient& client, const std::string& group) {
-    EXPECT_TRUE(client.say(GroupJoin{group}));
-    return client.expect<GroupUpdate>();
   }
   std::set<std::string> members_of(const std::string& group) {
     std::set<std::string> out;

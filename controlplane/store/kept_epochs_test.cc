@@ -9,29 +9,19 @@
 #include <iterator>
 
 #include "controlplane/store/store.h"
+#include "controlplane/store/store_file_fixture.h"
 
 namespace sealcast::store {
 namespace {
 
-using testing::ElementsAre;
-using testing::Pair;
+using ::testing::ElementsAre;
+using ::testing::Pair;
 
 constexpr std::int64_t now = 1'800'000'000;
 
-class KeptEpochsTest : public testing::Test {
+class KeptEpochsTest : public testing::StoreFile {
  protected:
-  KeptEpochsTest() {
-    char name[] = "/tmp/sealcast-kept-XXXXXX";
-    folder_ = mkdtemp(name);
-    path_ = folder_ + "/ks.db";
-    open();
-  }
-  ~KeptEpochsTest() override {
-    store_.reset();
-    for (const char* end : {"", "-wal", "-shm", "-journal"})
-      unlink((path_ + end).c_str());
-    rmdir(folder_.c_str());
-  }
+  KeptEpochsTest() { open(); }
   void open() {
     store_.reset();
     auto store = open_sqlite(path_, "ks", now);
@@ -65,7 +55,6 @@ class KeptEpochsTest : public testing::Test {
     return out;
   }
 
-  std::string folder_, path_;
   std::unique_ptr<Store> store_;
 };
 

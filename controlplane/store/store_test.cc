@@ -15,25 +15,17 @@
 #include <random>
 #include <set>
 
+#include "controlplane/store/store_file_fixture.h"
+
 namespace sealcast::store {
 namespace {
 
-using testing::HasSubstr;
+using ::testing::HasSubstr;
 
 constexpr std::int64_t now = 1'800'000'000;
 
-class StoreTest : public testing::Test {
+class StoreTest : public testing::StoreFile {
  protected:
-  StoreTest() {
-    char name[] = "/tmp/sealcast-store-XXXXXX";
-    folder_ = mkdtemp(name);
-    path_ = folder_ + "/ks.db";
-  }
-  ~StoreTest() override {
-    for (const char* end : {"", "-wal", "-shm", "-journal"})
-      unlink((path_ + end).c_str());
-    rmdir(folder_.c_str());
-  }
   std::unique_ptr<Store> open(std::int64_t at = now) {
     auto store = open_sqlite(path_, "ks", at);
     EXPECT_TRUE(store.has_value()) << store.error().message;
@@ -52,8 +44,6 @@ class StoreTest : public testing::Test {
     sqlite3_free(error);
     sqlite3_close(handle);
   }
-  std::string folder_;
-  std::string path_;
 };
 
 NewEpoch wish(const std::string& group = "tv", std::int64_t at = now) {
@@ -216,14 +206,14 @@ TEST_F(StoreTest, ManyRestartsDoNotUseUpATightRange) {
 TEST_F(StoreTest, AnEarlierEpochLivesWhileSomebodyMayHoldIt) {
   auto store = open();
   const auto first = store->begin_epoch(wish());
-  EXPECT_THAT(first->earlier_holders, testing::IsEmpty()) << "the first ever";
-  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, testing::IsEmpty()) << "nobody was given the first";
+  EXPECT_THAT(first->earlier_holders, ::testing::IsEmpty()) << "the first ever";
+  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, ::testing::IsEmpty()) << "nobody was given the first";
   ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
   ASSERT_TRUE(store->issue(holder(first->epoch, 0, "n")).has_value());
   ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
-  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, testing::UnorderedElementsAre("m", "n"));
-  EXPECT_THAT(store->begin_epoch(wish("radio"))->earlier_holders, testing::IsEmpty());
-  EXPECT_THAT(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_holders, testing::IsEmpty()) << "all expired";
+  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, ::testing::UnorderedElementsAre("m", "n"));
+  EXPECT_THAT(store->begin_epoch(wish("radio"))->earlier_holders, ::testing::IsEmpty());
+  EXPECT_THAT(store->begin_epoch(wish("tv", now + 2 * 86400))->earlier_holders, ::testing::IsEmpty()) << "all expired";
 }
 
 TEST_F(StoreTest, H9_ABatchIsOnDiskWholeOrNotAtAll) {
