@@ -1,6 +1,9 @@
 """What befalls the world. Each event draws its particulars when it is planned, so that a seed means the same events,
 and then runs as a generator in the soak's loop. An event that may lose packets names whose; all others may lose none."""
 import signal
+import threading
+
+from lab.process import LabError
 
 import comers
 from world import GROUPS, LEASE, ON_DEMAND, PASSING_AT
@@ -10,6 +13,7 @@ _REKEYED = 90.0  # seconds until everybody has an epoch that was asked for, with
 # Seconds until a revocation is complete, from the last blow to a key server, with which its members' leases begin anew,
 # and from the group's last revocation: a group tells of all together.
 _REVOKED = LEASE + 60.0
+_RESTORED = 60.0  # seconds until everybody has an epoch of an etcd that was set back: the leader's lease, and a hand-over
 
 
 def beginning(soak, disturbance):
@@ -151,6 +155,13 @@ def _accepted(soak, request, seconds=40):
 
 # ---------------------------------------------------------------- rekeying
 
+def _in_newer_epoch(soak, place, group, before):
+    """Whether that epoch, a later one than `before`, is the active one there."""
+    status = soak.watch.latest.get(place.name)
+    state = next((g for g in status["agent"]["groups"] if g["group"] == group), {}) if status else {}
+    return state.get("epoch", 0) > before and state.get("epoch_state") == "active"
+
+
 def rekey(soak, group):
     asked = soak.now()
     before = soak.watch.newest[group]
@@ -160,15 +171,8 @@ def rekey(soak, group):
         return None
 
     def have_it():
-        soak_watch = soak.watch
-        for place in soak.world.places.values():
-            if group not in place.roles or soak.judge.disturbed(place.name, group):
-                continue
-            status = soak_watch.latest.get(place.name)
-            state = next((g for g in status["agent"]["groups"] if g["group"] == group), {}) if status else {}
-            if state.get("epoch", 0) <= before or state.get("epoch_state") != "active":
-                return False
-        return True
+        return all(group not in place.roles or soak.judge.disturbed(place.name, group)
+                   or _in_newer_epoch(soak, place, group, before) for place in soak.world.places.values())
     if (yield from soak.until(have_it, _REKEYED, f"everybody in {group} to have a newer epoch than {before}")):
         soak.rekeys.append(soak.now() - asked)
         soak.say(f"  rekey {group}: at everybody {soak.now() - asked:.1f} s after")
@@ -177,8 +181,8 @@ def rekey(soak, group):
 
 # ---------------------------------------------------------------- key servers
 
-def _members_back(soak, disturbance):
-    """Every undisturbed gateway is joined somewhere, by the key servers' own word."""
+def _members_back(soak, disturbance, above=None):
+    """Every undisturbed gateway is joined somewhere, by the key servers' own word; with above (group → epoch) in a newer one."""
     world = soak.world
 
     def missing():
@@ -190,10 +194,14 @@ def _members_back(soak, disturbance):
             joined |= {(member["member"], group["group"]) for group in status["groups"] for member in group["members"]}
         for place in world.places.values():
             for group in place.roles:
-                if (place.name, group) not in joined and not soak.judge.disturbed(place.name, group):
+                if soak.judge.disturbed(place.name, group):
+                    continue
+                if (place.name, group) not in joined:
                     return f"{place.name} is joined to {group} nowhere"
+                if above and not _in_newer_epoch(soak, place, group, above[group]):
+                    return f"{place.name} has no newer epoch of {group}"
         return None
-    yield from soak.settle(disturbance, missing)
+    yield from soak.settle(disturbance, missing, **({"bound": _RESTORED} if above else {}))
     return disturbance
 
 
@@ -262,6 +270,45 @@ def kill_etcd(soak, servers, down):
     return (yield from _members_back(soak, disturbance))
 
 
+def _beside(soak, what, work):
+    """Runs what takes its time (etcdctl) beside the loop; False when it failed."""
+    failures = []
+
+    def attempt():
+        try:
+            work()
+        except (LabError, OSError) as error:
+            failures.append(error)
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    while thread.is_alive():
+        yield 0.1
+    if failures:
+        soak.judge.violate(f"the laboratory could not {what}: {failures[0]}")
+    return not failures
+
+
+def restore_etcd(soak, group):
+    """A backup, an epoch that it does not know, and then etcd is set back to it."""
+    cluster = soak.world.cluster
+    backup = soak.world.lab.work / "backup.db"
+    backup.unlink(missing_ok=True)
+    soak.say("etcd's data is saved")
+    if not (yield from _beside(soak, "save etcd's data", lambda: cluster.save(backup))):
+        return None
+    yield from rekey(soak, group)
+    disturbance = soak.judge.disturb("restore etcd")
+    disturbance.takes_servers_away = True
+    before = dict(soak.watch.newest)
+    soak.say("all etcd are killed, set back to the backup and started")
+    if not (yield from _beside(soak, "restore etcd's data", lambda: cluster.set_back(backup))):
+        return None
+    for machine in cluster.machines:
+        machine.start_etcd()
+    # Key servers that see etcd set back make new epochs; that is how one sees that they did.
+    return (yield from _members_back(soak, disturbance, above={group: before[group] for group in GROUPS}))
+
+
 # ---------------------------------------------------------------- the black network
 
 def impair(soak, seconds):
@@ -280,12 +327,12 @@ def impair(soak, seconds):
 # ---------------------------------------------------------------- which, and when
 
 CONTROL = ("kill key server", "kill leader", "pause key server", "cut off machine", "kill etcd", "kill all etcd",
-           "reload key servers")
+           "restore etcd", "reload key servers")
 KINDS = {"kill gateway": 4, "leave and join": 3, "pause gateway": 3, "cut off from key servers": 3,
          "cut off from black": 3, "revoke and reinstate": 4, "rekey": 7, "kill key server": 3, "kill leader": 3,
          "pause key server": 3, "reload key servers": 1, "cut off machine": 3, "kill etcd": 2, "kill all etcd": 1,
-         "double and reorder": 2, "listen on demand": 3, "group comes and goes": 2}
-_OF_A_CLUSTER = ("kill leader", "cut off machine", "kill etcd", "kill all etcd")
+         "restore etcd": 3, "double and reorder": 2, "listen on demand": 3, "group comes and goes": 2}
+_OF_A_CLUSTER = ("kill leader", "cut off machine", "kill etcd", "kill all etcd", "restore etcd")
 _MACHINE = frozenset({"machine"})  # one of the key servers' machines at a time: etcd keeps its majority
 
 
@@ -316,10 +363,16 @@ def plan(soak, kinds):
                  "kill all etcd": lambda: kill_etcd(soak, soak.world.servers, short)}
     if kind in at_place:
         locks = frozenset({f"gateway {place.name}"})
+        if kind == "revoke and reinstate":
+            locks |= {f"standing of {place.name}"}
         make = at_place[kind]
     elif kind in at_server:
         locks = _MACHINE
         make = at_server[kind]
+    elif kind == "restore etcd":
+        # A backup knows nothing of who was reinstated since: nobody is revoked and reinstated meanwhile.
+        locks = _MACHINE | {f"rekey {group}", *(f"standing of {name}" for name in soak.world.places)}
+        make = lambda: restore_etcd(soak, group)
     elif kind == "rekey":
         locks = frozenset({f"rekey {group}"})
         make = lambda: rekey(soak, group)

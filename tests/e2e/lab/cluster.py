@@ -117,6 +117,12 @@ class Cluster:
 
     def restore(self, path):
         """As an operator does: every etcd stopped, its data replaced by the backup's, started again."""
+        self.set_back(path)
+        for machine in self.machines:
+            machine.start_etcd()
+
+    def set_back(self, path):
+        """restore() without the start: a process ends with the thread that started it, so this can be another's work."""
         for machine in self.machines:
             machine.etcd.kill()
         for machine in self.machines:
@@ -124,8 +130,6 @@ class Cluster:
             self.etcdctl("snapshot", "restore", path, "--name", machine.name, "--data-dir", machine.data,
                          "--initial-cluster", self.members(), "--initial-cluster-token", "sealcast-test",
                          "--initial-advertise-peer-urls", machine.peer_url)
-        for machine in self.machines:
-            machine.start_etcd()
 
 
 PAUSE, RESUME = signal.SIGSTOP, signal.SIGCONT
