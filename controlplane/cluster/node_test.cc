@@ -186,6 +186,22 @@ TEST_F(ClusterNodes, H11_ARevocationIsKnownEverywhereAndLifted) {
   EXPECT_FALSE(*servers_[0]->node->reinstate("mallory", "tv"));
 }
 
+// Each at another key server, before what was done at the one before has come there.
+TEST_F(ClusterNodes, H11_ARevocationAfterAnotherThatWasLiftedCounts) {
+  pass(1s);
+  ASSERT_TRUE(servers_[0]->node->revoke({"mallory", "tv", 5}).has_value());
+  pass(500ms);
+  ASSERT_TRUE(servers_[1]->node->revoke({"mallory", "tv", 9}).has_value());
+  EXPECT_EQ(servers_[1]->node->revocations()->front().since, 5) << "it is the same one still";
+  ASSERT_TRUE(*servers_[2]->node->reinstate("mallory", "tv"));
+  ASSERT_TRUE(servers_[0]->node->revoke({"mallory", "tv", 5}).has_value());
+  pass(500ms);
+  for (const auto& server : servers_) {
+    ASSERT_EQ(server->node->revocations()->size(), 1u) << "whoever was told that it is done may rely on it";
+    EXPECT_EQ(server->node->revocations()->front().since, 6) << "and nobody takes it for the one before";
+  }
+}
+
 TEST_F(ClusterNodes, H11_NobodyElseHasSwitchedBeforeItSaysSo) {
   pass(15s);
   const std::uint64_t before = servers_[0]->active;

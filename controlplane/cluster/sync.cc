@@ -5,6 +5,7 @@
 
 namespace sealcast::cluster {
 
+using etcd::Compare;
 using etcd::Put;
 using etcd::Range;
 using etcd::Transaction;
@@ -371,13 +372,24 @@ Result<store::EpochRecord> Node::begin_epoch(const store::NewEpoch&) {
 Result<void> Node::revoke(const store::Revocation& revocation) {
   if (!session_) return fail("cut off from etcd (" + why_cut_off_ + "): ask again, or ask another key server");
   const std::pair<std::string, std::string> whom{revocation.member_id, revocation.group_id};
-  const auto known = revocations_.find(whom);
-  if (known != revocations_.end() && !known->second.lifted) return {};
+  std::int64_t since = revocation.since;
+  if (const auto known = revocations_.find(whom); known != revocations_.end()) {
+    if (!known->second.lifted && known->second.modified != 0) {
+      // Unless another key server lifted it a moment ago.
+      Transaction look;
+      look.compares = {still_here(),
+                       {Compare::What::modified, keys_.revoked(whom.first, whom.second), known->second.modified}};
+      const auto same = etcd_.transact_now(std::move(look));
+      if (!same) return tl::unexpected(same.error());
+      if (same->succeeded) return {};
+    }
+    since = std::max(since, known->second.since + 1);  // so that nobody takes it for that one
+  }
   Transaction note;
   note.compares = {still_here()};
   // With it the newest epochs of that moment, which may not have come here yet: whoever is revoked may hold them (H11).
   const std::string groups = keys_.group(revocation.group_id);
-  note.success = {Put{keys_.revoked(whom.first, whom.second), std::to_string(revocation.since) + " revoked"},
+  note.success = {Put{keys_.revoked(whom.first, whom.second), std::to_string(since) + " revoked"},
                   Range{groups, revocation.group_id.empty() ? etcd::end_of(groups) : ""}};
   const auto done = etcd_.transact_now(std::move(note));
   if (!done) return tl::unexpected(done.error());
@@ -391,8 +403,8 @@ Result<void> Node::revoke(const store::Revocation& revocation) {
       group.heard_of = std::max(group.heard_of, value->highest);
     }
   }
-  revocations_[whom] = {revocation.since, false, done->revision};
-  memory_.revoked[whom] = revocation.since;
+  revocations_[whom] = {since, false, done->revision};
+  memory_.revoked[whom] = since;
   memory_changed_ = true;
   save_memory();
   return {};

@@ -174,6 +174,27 @@ TEST_F(SharedGroupTest, H11_WhatWasReadOfARevocationLaterNamesTheEpoch) {
   EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
 }
 
+// What a key server does that finds a revocation when it starts: the epoch after it is there, or it is not.
+TEST_F(SharedGroupTest, H11_AfterARestartAnEpochIsAskedForWhereNoneFollowedTheRevocation) {
+  context_.started = now_.steady;
+  const std::uint64_t held = static_cast<std::uint64_t>(now_.unix_seconds) << 20;  // the first number of this second
+  const std::vector<std::string> after_it{std::to_string(held) + " revocation"};
+  EXPECT_TRUE(group_->shut_out(now_, held));
+  EXPECT_EQ(maker_.wanted, after_it) << "who has a newer one to give does not make another";
+  ASSERT_EQ(begin(), held);
+  maker_.wanted.clear();
+  pass(6s);
+  EXPECT_EQ(maker_.wanted, after_it);
+  ASSERT_GT(begin(), held);
+  maker_.wanted.clear();
+  pass(config_.authority_lease - 7s);
+  EXPECT_TRUE(maker_.wanted.empty());
+  EXPECT_FALSE(group_->exclusion(now_)->complete) << "senders of the process before may go on under the epoch before";
+  pass(2s);
+  EXPECT_TRUE(group_->exclusion(now_)->complete);
+  context_.started.reset();
+}
+
 TEST_F(SharedGroupTest, H11_WhoBeginsAnewWaitsForTheLeasesOfThoseItForgot) {
   const std::uint64_t first = begin();
   const Joined sender = join("sender");

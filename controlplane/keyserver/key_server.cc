@@ -144,7 +144,7 @@ Result<void> KeyServer::Impl::open_state() {
   };
   callbacks.find_group = [this](const std::string& id) { return find_group_state(id); };
   callbacks.group_changed = [this](GroupState& group) { group_changed(group); };
-  callbacks.revocations_changed = [this] { revoked_elsewhere(); };
+  callbacks.revocations_changed = [this] { act_on_revocations(); };
   auto seat = ClusterSeat::open(io_, config_, random(), context_, std::move(callbacks));
   if (!seat) return tl::unexpected(seat.error());
   seat_ = std::move(*seat);

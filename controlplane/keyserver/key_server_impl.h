@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -93,7 +94,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> open_keeper();
   void note_alive();
   Result<void> read_revocations();
-  void revoked_elsewhere();
+  void act_on_revocations();
   bool anybody_revoked_in(const std::string& group_id) const;
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
@@ -118,6 +119,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   // Groups that were removed, and until when senders that were theirs may go on (H11).
   std::map<std::string, SteadyTime> removed_;
   std::vector<store::Revocation> revocations_;  // as in the store
+  std::set<store::Revocation> acted_upon_;      // in a cluster: those that groups of this process know of
   std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
   StandingCertificates certificates_;
   std::string trust_;  // trust_of() what was read at the start, or at the last reload

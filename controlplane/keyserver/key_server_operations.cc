@@ -1,5 +1,7 @@
 // What is asked of a running key server: rekeys, revocations, a new configuration.
 #include <algorithm>
+#include <map>
+#include <set>
 #include <utility>
 
 #include "controlplane/keyserver/audit.h"
@@ -30,21 +32,27 @@ bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
   });
 }
 
-// Another key server of the cluster revoked or reinstated somebody.
-void KeyServer::Impl::revoked_elsewhere() {
-  const auto before = revocations_;
+// Of a cluster: what etcd says of revocations was read, for the first time or because it changed. What this process has
+// not acted upon yet it does now. After a restart that is all of them: whether the process before came to ask for a new
+// epoch, and which senders it still waited for, nobody knows (H11). An epoch is made only where none is newer.
+void KeyServer::Impl::act_on_revocations() {
+  const std::set<store::Revocation> before(revocations_.begin(), revocations_.end());
   if (auto read = read_revocations(); !read) return;
+  std::map<std::string, std::uint64_t> held;  // by group: the newest epoch that those shut out may have
   for (const store::Revocation& revocation : revocations_) {
-    const bool known = std::any_of(before.begin(), before.end(), [&](const store::Revocation& other) {
-      return other.member_id == revocation.member_id && other.group_id == revocation.group_id;
-    });
-    if (known) continue;
-    audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
-    for (auto& [id, group] : groups_) {
+    if (acted_upon_.count(revocation) != 0) continue;
+    if (before.count(revocation) == 0) audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
+    for (const auto& [id, group] : groups_) {
       if (!revocation.group_id.empty() && revocation.group_id != id) continue;
-      group->state.shut_out(now(), seat_->highest_before(revocation, id));
-      group_changed(group->state);
+      std::uint64_t& newest = held[id];
+      newest = std::max(newest, seat_->highest_before(revocation, id));
     }
+  }
+  acted_upon_ = {revocations_.begin(), revocations_.end()};
+  for (const auto& [id, newest] : held) {
+    GroupState& state = *find_group_state(id);
+    state.shut_out(now(), newest);
+    group_changed(state);
   }
 }
 
@@ -62,6 +70,8 @@ Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optio
   notice_resume();
   if (auto noted = context_.store->revoke({member, group_id.value_or(""), now().unix_seconds}); !noted) return noted;
   if (auto read = read_revocations(); !read) return read;
+  for (const store::Revocation& revocation : revocations_)
+    if (revocation.member_id == member && revocation.group_id == group_id.value_or("")) acted_upon_.insert(revocation);
   audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
   for (auto& [id, group] : groups_) {
     if (group_id && *group_id != id) continue;

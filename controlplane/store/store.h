@@ -4,6 +4,7 @@
 // server that stands alone: a file, committed to disk. The store knows no key: what is secret comes to it sealed.
 #pragma once
 
+#include <compare>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -62,6 +63,7 @@ struct Revocation {
   std::string member_id;   // any of its certificate's names, or its user
   std::string group_id;    // empty: of every group
   std::int64_t since = 0;  // unix seconds
+  friend auto operator<=>(const Revocation&, const Revocation&) = default;
 };
 
 // A group's running epoch, for the next start (docs/key-server.md, "Restart").

@@ -274,6 +274,40 @@ class Status(OverEtcd):
         self.assertNotIn("alarm", self.cluster(other))
 
 
+class Revocations(OverEtcd):
+    def revocation(self):
+        told = json.loads(self.run_tool("sealcast", "revocations", "--json", "--socket", "a.sock").stdout)
+        return [entry["member"] for entry in told["revocations"]], {group["group"]: group for group in told["groups"]}
+
+    def newest(self, name):
+        group = self.status(name)["groups"][0]
+        return group["epoch"] if group["cluster"]["active"] == group["cluster"]["highest"] else 0
+
+    def test_H11_a_restart_forgets_none_and_makes_no_epoch_for_it_again(self):
+        self.start_etcd(tls=False)
+        lease = 'authority_lease = "5s"\n'
+        server, _ = self.start_keyserver("a", group=lease)
+        self.start_keyserver("b", group=lease)
+        self.serving("a")
+        self.serving("b")
+        before = wait_until(lambda: self.newest("b"), "the first epoch")
+        self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
+        epoch = wait_until(lambda: self.newest("b") > before and self.newest("b"), "the epoch after the revocation")
+        server.kill()
+        server.wait()
+        (self.folder / "a.log").unlink()
+        began = time.monotonic()
+        self.start_keyserver("a", group=lease)
+        self.serving("a")
+        members, groups = self.revocation()
+        self.assertEqual(members, ["mallory"])
+        self.assertFalse(groups["load"]["complete"], "which senders had switched the new process does not know")
+        wait_until(lambda: self.revocation()[1]["load"]["complete"], "the leases of all senders to be over")
+        self.assertGreater(time.monotonic() - began, 5, "not before")
+        self.assertEqual([self.newest("a"), self.newest("b")], [epoch, epoch])
+        self.assertNotIn("elsewhere=yes", self.text("a.log"))
+
+
 if __name__ == "__main__":
     if not (BINARIES / "sealcast-keyserver").exists():
         sys.exit(f"{BINARIES}/sealcast-keyserver is missing: build it first")
