@@ -39,7 +39,7 @@ function(sealcast_executable name)
 endfunction()
 
 # sealcast_test(NAME SOURCES … DEPENDS … LABELS unit|root|virtio|interop|e2e): GoogleTest program; label "unit" by default.
-# Unit tests need no root and no hugepages and finish in seconds.
+# Unit tests need no root and no hugepages, finish in seconds and are in nobody's way; all others run alone.
 function(sealcast_test name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPENDS;LABELS" ${ARGN})
   if(NOT A_LABELS)
@@ -52,5 +52,8 @@ function(sealcast_test name)
     target_compile_options(${name} PRIVATE -O0)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${A_LABELS}" TIMEOUT 120)
+  if(NOT A_LABELS STREQUAL "unit")
+    set(alone RUN_SERIAL ON)
+  endif()
+  gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 PROPERTIES LABELS "${A_LABELS}" TIMEOUT 120 ${alone})
 endfunction()
