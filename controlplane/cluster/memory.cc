@@ -74,7 +74,15 @@ Result<Memory> Memory::load(const std::string& path) {
     good = static_cast<bool>(in >> member >> group >> since) && unhex(member, whom.first) && unhex(group, whom.second);
     if (good) memory.revoked[whom] = since;
   }
-  if (good && in >> end && end == "lease") good = static_cast<bool>(in >> memory.lease >> end);
+  good = good && static_cast<bool>(in >> end);
+  if (good && end == "lease") good = static_cast<bool>(in >> memory.lease >> end);
+  while (good && end == "standing") {
+    std::string group;
+    std::string id;
+    std::string standing;
+    good = static_cast<bool>(in >> group >> standing >> end) && unhex(group, id);
+    if (good) memory.standing[id] = standing;
+  }
   if (!good || end != "end")
     return fail("state file " + path +
                 ": expected what a key server of a cluster remembers, got something else. Without the file it starts, "
@@ -89,6 +97,8 @@ Result<void> Memory::save(const std::string& path) const {
   for (const auto& [whom, since] : revoked)
     out << hex(whom.first) << " " << hex(whom.second) << " " << since << "\n";
   if (lease) out << "lease " << lease << "\n";
+  for (const auto& [group, digest] : standing)
+    out << "standing " << hex(group) << " " << digest << "\n";
   out << "end\n";
   return write_file_atomically(path, as_bytes(out.str()), 0600, IfExists::replace);
 }

@@ -1,6 +1,7 @@
 // What one key server of a cluster keeps in a file of its own: how far it knows etcd to have come, so that it notices
 // an etcd that was set back; the highest epoch number it ever saw and its SPIs, so that neither comes again; and who is
-// revoked, so that a restored backup brings nobody back.
+// revoked, so that a restored backup brings nobody back; and what said who stands in a group when all who did not were
+// shut out of it, so that a restart with another list shuts out those who don't any more.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,7 @@ struct Memory {
   std::uint32_t last_prefix = 0;  // its SPIs: after those there are none that a lost epoch may still have
   std::int64_t lease = 0;         // of the last session, which nobody needs any more; 0: none
   std::map<std::pair<std::string, std::string>, std::int64_t> revoked;  // by member and group: since
+  std::map<std::string, std::string> standing;                          // by group: a digest
 
   // A missing file is an empty memory; one that is not exactly as written is an error.
   static Result<Memory> load(const std::string& path);

@@ -49,6 +49,21 @@ void Node::save_memory() {
     memory_changed_ = false;
 }
 
+std::string Node::standing(const std::string& group_id) const {
+  const auto found = memory_.standing.find(group_id);
+  return found == memory_.standing.end() ? std::string() : found->second;
+}
+
+void Node::note_standing(const std::map<std::string, std::string>& by_group) {
+  for (const auto& [id, standing] : by_group) {
+    std::string& noted = memory_.standing[id];
+    if (noted == standing) continue;
+    noted = standing;
+    memory_changed_ = true;
+  }
+  if (session_) save_memory();
+}
+
 void Node::tick() {
   const SteadyTime now = host_.now().steady;
   if (!session_) {
@@ -157,6 +172,7 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   session.keep_alive_at = asked + milliseconds(settings_.lease_ttl) / 4;
   blind_since_ = host_.now().steady;
   blind_until_ = blind_since_ + longest_lease();
+  blind_ = true;
   if (started_over) trusted();
   groups_.clear();
   revocations_.clear();
@@ -303,7 +319,12 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
     peer.since = before == session.alive.end() ? now : before->second.since;
   }
   session.alive = std::move(alive);
-  std::erase_if(gone_, [&](const auto& entry) { return entry.second.until <= now; });
+  // Who waits for the leases of senders that this key server cannot know is told when they are over.
+  const bool sees = blind_ && now >= blind_until_;
+  if (sees) blind_ = false;
+  if (std::erase_if(gone_, [&](const auto& entry) { return entry.second.until <= now; }) != 0 || sees)
+    for (auto& [id, group] : groups_)
+      touched_.insert(id);
 }
 
 // ---------------------------------------------------------------- ending

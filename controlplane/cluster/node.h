@@ -116,6 +116,10 @@ class Node final : public store::Store {
   std::uint64_t highest(const std::string& group_id) const;
   // The newest that the revoked may have been given: whoever adopts a later one has read of the revocation before.
   std::uint64_t highest_before_revocation(const std::string& group_id, const store::Revocation& revocation) const;
+  // What the host last noted of a group, in this process or one before; empty: nothing. It is kept in the state file.
+  std::string standing(const std::string& group_id) const;
+  // Printable words without spaces, by group. Those of other groups stay.
+  void note_standing(const std::map<std::string, std::string>& by_group);
   // Whether issue() has a slot. Where not, more are claimed, as many as waiting ones need. True, too, where there will
   // not be any more.
   bool has_slots(const std::string& group_id, std::uint64_t epoch, std::uint32_t waiting);
@@ -369,6 +373,7 @@ class Node final : public store::Store {
   std::map<std::string, Gone> gone_;  // by incarnation
   // Nobody told it who vanished before this session began, or while there was none: their senders may go on until then.
   SteadyTime blind_since_{}, blind_until_{};
+  bool blind_ = false;                     // the host was not told yet that it is over
   std::chrono::seconds longest_lease_{0};  // that anybody was given, as far as this process knows
   std::shared_ptr<int> guard_ = std::make_shared<int>(0);
 };

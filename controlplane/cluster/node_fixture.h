@@ -100,7 +100,7 @@ class Server final : public NodeHost {
   }
   void activated(const std::string&, std::uint64_t epoch) override { active = epoch; }
   std::uint64_t switched(const std::string&) const override { return active; }
-  void others_changed(const std::string&) override {}
+  void others_changed(const std::string&) override { ++others; }
   void revocations_changed() override { ++revocations_seen; }
   void serve() override {}
   void cut_off(const std::string&) override {
@@ -128,6 +128,7 @@ class Server final : public NodeHost {
   std::uint64_t active = 0;
   int cuts = 0;
   int revocations_seen = 0;
+  int others = 0;  // calls of others_changed()
   std::string notes, refusal;
   std::unique_ptr<Node> node;
 };

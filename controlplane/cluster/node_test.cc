@@ -172,6 +172,54 @@ TEST_F(ClusterNodes, H9_ARestoredBackupMeansNewEpochs) {
       EXPECT_EQ(numbers.size(), 1u) << "members may still hold an epoch with the SPIs from " << prefix;
 }
 
+// Before it has read anything it knows the newest epochs from what was answered to the revocation itself.
+TEST_F(ClusterNodes, H11_ARevocationAtWhoHasJustComeCountsWhatItHasNotReadYet) {
+  pass(15s);
+  Server& late = other_than(leader());
+  late.crash();
+  pass(15s);
+  const std::uint64_t made = rekey(*leader());
+  pass(90s);
+  late.open();
+  for (int i = 0; i < 50 && !late.node->revoke({"mallory", "", 5}).has_value(); ++i)
+    late.tick();
+  EXPECT_TRUE(late.epochs.empty()) << "it has read nothing yet";
+  EXPECT_GE(late.node->highest("tv"), made);
+}
+
+TEST_F(ClusterNodes, H11_WhoWaitsForLeasesOfStrangersIsToldWhenTheyAreOver) {
+  pass(90s);
+  Server& one = other_than(leader());
+  Server& other = third_than(one);
+  const std::uint64_t before = one.active;
+  other.paused = true;
+  pass(4s);
+  end_leases_of(other);
+  rekey(one);
+  pass(5s);
+  EXPECT_FALSE(one.node->switched_elsewhere("tv", before));
+  const int told = one.others;
+  bool after = false;
+  for (int i = 0; i < 1000 && !after; ++i) {
+    pass(100ms);
+    after = one.node->switched_elsewhere("tv", before);
+  }
+  ASSERT_TRUE(after);
+  pass(300ms);
+  EXPECT_GT(one.others, told);
+}
+
+TEST_F(ClusterNodes, WhatTheHostNotesOfAGroupOutlivesTheProcess) {
+  pass(15s);
+  EXPECT_EQ(servers_[0]->node->standing("tv"), "");
+  servers_[0]->node->note_standing({{"tv", "abc"}, {"radio two", "def"}});
+  servers_[0]->node->note_standing({{"tv", "abd"}});
+  servers_[0]->crash();
+  servers_[0]->open();
+  EXPECT_EQ(servers_[0]->node->standing("tv"), "abd");
+  EXPECT_EQ(servers_[0]->node->standing("radio two"), "def");
+}
+
 TEST_F(ClusterNodes, H11_ARevocationIsKnownEverywhereAndLifted) {
   pass(1s);
   ASSERT_TRUE(servers_[0]->node->revoke({"mallory", "tv", 5}).has_value());

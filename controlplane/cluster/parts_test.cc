@@ -115,12 +115,16 @@ TEST(ClusterMemory, IsReadBackAndNeverGuessed) {
   memory.highest_epoch = 99;
   memory.revoked[{"a b", ""}] = 5;
   memory.revoked[{"m\n", "tv"}] = 6;
+  memory.lease = 77;
+  memory.standing = {{"a group", "0123"}, {"tv", "4567"}};
   ASSERT_TRUE(memory.save(path).has_value());
   const auto again = Memory::load(path);
   ASSERT_TRUE(again.has_value()) << again.error().message;
   EXPECT_EQ(again->etcd_cluster, memory.etcd_cluster);
   EXPECT_EQ(again->highest_epoch, 99u);
   EXPECT_EQ(again->revoked, memory.revoked);
+  EXPECT_EQ(again->lease, 77);
+  EXPECT_EQ(again->standing, memory.standing);
 
   std::ifstream in(path);
   const std::string whole((std::istreambuf_iterator<char>(in)), {});

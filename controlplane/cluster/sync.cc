@@ -16,6 +16,7 @@ namespace {
 
 constexpr auto patience = 3s;  // for all groups to have an epoch, before members are served
 constexpr std::int64_t keep_expired_ms = 120'000;
+constexpr const char* being_restored = "etcd had lost this revocation, and it is just being put back: ask again";
 
 }  // namespace
 
@@ -33,8 +34,9 @@ void Node::take(const etcd::KeyValue& entry) {
     const auto space = entry.value.find(' ');
     const auto since = parse_number(std::string_view(entry.value).substr(0, space));
     if (!since || space == std::string::npos) return;
-    revocations_[{key.id, key.rest}] = {static_cast<std::int64_t>(*since), entry.value.substr(space + 1) == "lifted",
-                                        entry.modified};
+    Revocation& revocation = revocations_[{key.id, key.rest}];
+    if (entry.modified < revocation.modified) return;  // read before it was changed from here
+    revocation = {static_cast<std::int64_t>(*since), entry.value.substr(space + 1) == "lifted", entry.modified};
     revocations_moved_ = true;
   } else if (!key.kind.empty()) {
     take_group(key, entry);
@@ -123,10 +125,11 @@ void Node::settle() {
 }
 
 // Whom this key server knows to be revoked, and etcd has never heard of, was revoked after the backup that etcd was
-// restored from.
+// restored from; or once more, where the backup says that an earlier revocation was lifted.
 void Node::restore_revocations() {
   for (const auto& [whom, since] : memory_.revoked) {
-    if (revocations_.count(whom)) continue;
+    const auto known = revocations_.find(whom);
+    if (known != revocations_.end() && (!known->second.lifted || known->second.since >= since)) continue;
     extra_puts_.push_back(Put{keys_.revoked(whom.first, whom.second), std::to_string(since) + " revoked"});
     revocations_[whom] = {since, false, 0};
   }
@@ -243,9 +246,10 @@ void Node::installed_here(const std::string& group_id, std::uint64_t epoch) {
 }
 
 std::uint64_t Node::highest(const std::string& group_id) const {
-  // Numbers grow with the time: no group had a higher one when this key server was last told anything.
-  if (!session_ || !session_->synced_once) return memory_.highest_epoch;
   const auto group = groups_.find(group_id);
+  // Numbers grow with the time: no group had a higher one when this key server was last told anything.
+  if (!session_ || !session_->synced_once)
+    return std::max(memory_.highest_epoch, group == groups_.end() ? 0 : group->second.heard_of);
   if (group == groups_.end()) return 0;
   const auto& epochs = group->second.epochs;
   return std::max({group->second.heard_of, group->second.value.highest, epochs.empty() ? 0 : epochs.rbegin()->first});
@@ -374,7 +378,8 @@ Result<void> Node::revoke(const store::Revocation& revocation) {
   const std::pair<std::string, std::string> whom{revocation.member_id, revocation.group_id};
   std::int64_t since = revocation.since;
   if (const auto known = revocations_.find(whom); known != revocations_.end()) {
-    if (!known->second.lifted && known->second.modified != 0) {
+    if (known->second.modified == 0) return fail(being_restored);
+    if (!known->second.lifted) {
       // Unless another key server lifted it a moment ago.
       Transaction look;
       look.compares = {still_here(),
@@ -414,6 +419,7 @@ Result<bool> Node::reinstate(const std::string& member_id, const std::string& gr
   if (!session_) return fail("cut off from etcd (" + why_cut_off_ + "): ask again, or ask another key server");
   const auto known = revocations_.find({member_id, group_id});
   if (known == revocations_.end() || known->second.lifted) return false;
+  if (known->second.modified == 0) return fail(being_restored);
   Transaction note;
   note.compares = {still_here()};
   note.success = {Put{keys_.revoked(member_id, group_id), std::to_string(known->second.since) + " lifted"}};
@@ -421,6 +427,7 @@ Result<bool> Node::reinstate(const std::string& member_id, const std::string& gr
   if (!done) return tl::unexpected(done.error());
   if (!done->succeeded) return fail("cut off from etcd: ask again, or ask another key server");
   known->second.lifted = true;
+  known->second.modified = done->revision;
   memory_.revoked.erase({member_id, group_id});
   memory_changed_ = true;
   save_memory();

@@ -49,7 +49,8 @@ CREATE INDEX events_by_member ON events (member);
 
 // What nobody who merely connects, joins and leaves can cause: it is not pushed out by what they can (H13).
 constexpr std::string_view decisions =
-    "('started', 'stopped', 'reloaded', 'crl_read', 'crl_refused', 'operator_command', 'revoked', 'reinstated', "
+    "('started', 'stopped', 'reloaded', 'crl_read', 'crl_refused', 'standing_changed', 'operator_command', 'revoked', "
+    "'reinstated', "
     "'revocation_complete', 'member_revoked', 'holder_shut_out', 'rekey_failed', 'retire_failed', 'epoch_expired', "
     "'audit_lost')";
 

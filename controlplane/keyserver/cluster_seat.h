@@ -42,6 +42,9 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void group_added(const std::string& group_id) { node_->group_added(group_id); }
   void resumed();  // this machine was resumed from a snapshot: what it owns may be another's, too
   const cluster::Node& node() const { return *node_; }
+  // Node's.
+  std::string standing(const std::string& group_id) const { return node_->standing(group_id); }
+  void note_standing(const std::map<std::string, std::string>& by_group) { node_->note_standing(by_group); }
 
   // EpochMaker
   void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) override;

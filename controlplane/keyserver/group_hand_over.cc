@@ -81,12 +81,11 @@ void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   shut_out(now);
 }
 
-bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held) {
+bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool one) {
   const std::size_t before = members_.size();
-  if (!exclusion_ || exclusion_->complete)
-    shut_out_.clear();
-  else if (context_.maker)
-    shut_out_.insert("");
+  const bool under_way = exclusion_ && !exclusion_->complete;
+  if (!under_way) shut_out_.clear();
+  if (context_.maker && (under_way || !one)) shut_out_.insert("");  // others, whom this key server may not know
   recheck_members(now);
   const bool holders_left = shut_out_holders(now);
   if (context_.started) hold_for_leases(0, *context_.started + longest_lease(), now);
@@ -204,7 +203,9 @@ std::optional<Exclusion> GroupState::exclusion(Moment now) const {
   for (const auto& [activated, until] : leases())
     if (activated <= so_far.last_known && until > now.steady)
       so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
-  if (context_.maker && !context_.maker->switched_elsewhere(config_.id, so_far.last_known)) return so_far;
+  // Those who may hold no epoch read nothing that is sent elsewhere.
+  const bool elsewhere = context_.maker && so_far.last_known != 0;
+  if (elsewhere && !context_.maker->switched_elsewhere(config_.id, so_far.last_known)) return so_far;
   if (switched && so_far.senders_awaited.empty() && !so_far.leases_end) so_far.complete = now.steady;
   return so_far;
 }

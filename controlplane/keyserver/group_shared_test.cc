@@ -149,6 +149,29 @@ TEST_F(SharedGroupTest, H11_ARevocationWaitsForTheOtherKeyServers) {
   EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
 }
 
+// Of two that are revoked at once this key server may know only the one that sends.
+TEST_F(SharedGroupTest, H11_ASenderShutOutTogetherWithStrangersMayGoOnForThem) {
+  for (const bool one : {true, false}) {
+    const std::uint64_t first = begin();
+    const Joined sender = join("sender");
+    revoked_ = "sender";
+    EXPECT_TRUE(group_->shut_out(now_, first, one));
+    const std::uint64_t second = begin();
+    EXPECT_EQ(group_->exclusion(now_)->complete.has_value(), one) << "what it sends itself it knows";
+    EXPECT_EQ(group_->switched(now_), one ? second : first) << "and that is what the other key servers are told";
+    pass(config_.authority_lease + 1s);
+    EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+    revoked_.clear();
+  }
+}
+
+// A group that came after the revocation, of which other key servers have nothing yet.
+TEST_F(SharedGroupTest, H11_WhoCanHoldNoEpochIsNotWaitedForElsewhere) {
+  maker_.elsewhere = false;
+  EXPECT_TRUE(group_->shut_out(now_, 0));
+  EXPECT_TRUE(group_->exclusion(now_)->complete.has_value());
+}
+
 TEST_F(SharedGroupTest, H11_AnEpochThatOthersHaveAlreadyCountsBeforeItCameHere) {
   const std::uint64_t first = begin();
   maker_.known = first + 1;  // made, and given to whoever is revoked by a key server that was quicker

@@ -178,7 +178,8 @@ class GroupState {
   // Shuts out whoever no longer stands, connected or only a holder of a live epoch, and begins the next epoch at once,
   // or when the hand-over under way is done: its epoch went to them, too. False: there was nobody to shut out.
   // held: with an EpochMaker, the newest epoch that they may have got from any key server; empty: any that there is.
-  bool shut_out(Moment now, std::optional<std::uint64_t> held = {});
+  // one: likewise, a single member was revoked, so that nobody reads what it may still send but itself.
+  bool shut_out(Moment now, std::optional<std::uint64_t> held = {}, bool one = false);
   // The last shutting out, none since the start of this process: empty.
   std::optional<Exclusion> exclusion(Moment now) const;
 

@@ -33,7 +33,8 @@ Result<void> KeyServer::Impl::start() {
   if (!credentials) return tl::unexpected(credentials.error());
   auto passwords = load_passwords(config_);
   if (!passwords) return tl::unexpected(passwords.error());
-  trust_ = trust_of(*credentials, *passwords);
+  users_digest_ = *passwords ? (*passwords)->digest() : "";
+  trust_ = credentials->trust + users_digest_;
   use(std::move(credentials->server));
   if (auto opened = open_state(); !opened) return opened;
   const auto give_up = [this](Error error) {
@@ -75,7 +76,7 @@ Result<void> KeyServer::Impl::start() {
   started_ = now().steady;
   if (context_.store->previous_start() != 0) context_.started = started_;
   // What the last process was still waiting for when it ended nobody knows: senders that it did not see switch may go
-  // on for a lease (H11). In a cluster the revocations come from etcd, and with them the same.
+  // on for a lease (H11). In a cluster likewise, when etcd has been read (act_on_revocations).
   for (auto& [id, group] : groups_) {
     if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
     group->state.take_up(now());
@@ -104,8 +105,11 @@ void KeyServer::Impl::look_around() {
   if (now().steady >= alive_again_) note_alive();
   bool again = certificates_.any_ended(now().unix_seconds);
   bool list_read = false;
+  bool trust_changed = false;
   if (config_.crl && crl_file_.changed(*config_.crl)) {
     if (auto credentials = load_credentials(config_)) {
+      const std::string before = std::exchange(trust_, credentials->trust + users_digest_);
+      trust_changed = trust_ != before;
       use(std::move(credentials->server));
       audit("crl_read file=" + escaped(*config_.crl));
       again = list_read = true;
@@ -114,11 +118,14 @@ void KeyServer::Impl::look_around() {
     }
   }
   for (auto& [id, group] : groups_) {
-    const bool doubt = list_read && group->state.in_doubt();
+    // Of several key servers none knows all holders, and this one may have been restarted since it had some.
+    const bool doubt = (list_read && group->state.in_doubt()) || (seat_ && trust_changed);
+    if (trust_changed) group->standing = standing_of(trust_, group->state.config());
     if (!again || !(doubt || group->state.somebody_fell(now()))) continue;
     group->state.shut_out(now());
     group_changed(group->state);
   }
+  note_standing();
   look_timer_->expires_after(options_.look_every);
   look_timer_->async_wait([weak = weak_from_this()](const error_code& error) {
     if (const auto self = weak.lock(); self && !error) self->look_around();
@@ -217,7 +224,8 @@ void KeyServer::Impl::stop() {
 }
 
 void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {
-  groups_[config.id] = std::make_unique<Group>(config, context_, io_);
+  auto& group = groups_[config.id] = std::make_unique<Group>(config, context_, io_);
+  group->standing = standing_of(trust_, config);
 }
 
 // ---------------------------------------------------------------- groups

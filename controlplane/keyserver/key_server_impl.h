@@ -22,11 +22,6 @@
 
 namespace sealcast::keyserver {
 
-// Tells one set of files that say who stands (CA, revocation list, passwords) from another.
-inline std::string trust_of(const LoadedCredentials& credentials, const std::optional<passwords::PasswordFile>& users) {
-  return credentials.trust + (users ? users->digest() : "");
-}
-
 class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
  public:
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
@@ -81,6 +76,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
  private:
   struct Group {
     GroupState state;
+    std::string standing;  // standing_of() today's configuration
     asio::steady_timer timer;
     std::optional<SteadyTime> armed;  // when the timer will fire
     Group(config::KeyserverGroup config, GroupContext& context, asio::io_context& io)
@@ -95,6 +91,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   void note_alive();
   Result<void> read_revocations();
   void act_on_revocations();
+  void act_on(const std::vector<store::Revocation>& fresh, const std::string& id, Group& group, bool looks_back);
+  void note_standing();
   bool anybody_revoked_in(const std::string& group_id) const;
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   Result<std::optional<passwords::PasswordFile>> load_passwords(const config::KeyserverConfig& config);
@@ -120,9 +118,11 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::map<std::string, SteadyTime> removed_;
   std::vector<store::Revocation> revocations_;  // as in the store
   std::set<store::Revocation> acted_upon_;      // in a cluster: those that groups of this process know of
-  std::unique_ptr<PasswordGate> gate_;          // set where a group uses passwords
+  bool looked_back_ = false;  // likewise: etcd was read, and what the process before may have left undone was done
+  std::unique_ptr<PasswordGate> gate_;  // set where a group uses passwords
   StandingCertificates certificates_;
-  std::string trust_;  // trust_of() what was read at the start, or at the last reload
+  std::string trust_;         // tells the files that say who stands, as last read: CA, revocation list, passwords
+  std::string users_digest_;  // the passwords' part of it
   std::shared_ptr<Connections> connections_;
   FileWatch crl_file_;
   std::optional<asio::steady_timer> look_timer_;

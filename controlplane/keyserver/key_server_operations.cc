@@ -38,22 +38,47 @@ bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
 void KeyServer::Impl::act_on_revocations() {
   const std::set<store::Revocation> before(revocations_.begin(), revocations_.end());
   if (auto read = read_revocations(); !read) return;
-  std::map<std::string, std::uint64_t> held;  // by group: the newest epoch that those shut out may have
+  std::vector<store::Revocation> fresh;
   for (const store::Revocation& revocation : revocations_) {
     if (acted_upon_.count(revocation) != 0) continue;
     if (before.count(revocation) == 0) audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
-    for (const auto& [id, group] : groups_) {
-      if (!revocation.group_id.empty() && revocation.group_id != id) continue;
-      std::uint64_t& newest = held[id];
-      newest = std::max(newest, seat_->highest_before(revocation, id));
-    }
+    fresh.push_back(revocation);
   }
   acted_upon_ = {revocations_.begin(), revocations_.end()};
-  for (const auto& [id, newest] : held) {
-    GroupState& state = *find_group_state(id);
-    state.shut_out(now(), newest);
-    group_changed(state);
+  const bool first = !std::exchange(looked_back_, true);
+  for (const auto& [id, group] : groups_)
+    act_on(fresh, id, *group, first);
+}
+
+// Of one group. looks_back: this process did not have it before.
+void KeyServer::Impl::act_on(const std::vector<store::Revocation>& fresh, const std::string& id, Group& group,
+                             bool looks_back) {
+  // Somebody who was turned away by what has changed may hold whatever there is.
+  const std::string before = looks_back ? seat_->standing(id) : "";
+  std::size_t count = 0;
+  std::uint64_t held = 0;
+  for (const store::Revocation& revocation : fresh) {
+    if (!revocation.group_id.empty() && revocation.group_id != id) continue;
+    held = std::max(held, seat_->highest_before(revocation, id));
+    ++count;
   }
+  if (!before.empty() && before != group.standing) {
+    audit("standing_changed group=" + escaped(id) + " why=\"since this key server last had the group\"");
+    group.state.shut_out(now());
+  } else if (count > 0) {
+    group.state.shut_out(now(), held, count == 1);
+  }
+  group_changed(group.state);
+}
+
+// What this process has done for its groups need not be done again by the next one.
+void KeyServer::Impl::note_standing() {
+  if (!seat_ || !looked_back_ || !seat_->serving()) return;
+  std::map<std::string, std::string> done;
+  for (const auto& [id, group] : groups_)
+    if (const auto exclusion = group->state.exclusion(now()); !exclusion || exclusion->complete)
+      done[id] = group->standing;
+  seat_->note_standing(done);
 }
 
 Result<void> KeyServer::Impl::check_revocation(const std::string& member, const std::optional<std::string>& group_id) {
@@ -75,7 +100,7 @@ Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optio
   audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
   for (auto& [id, group] : groups_) {
     if (group_id && *group_id != id) continue;
-    group->state.shut_out(now());
+    group->state.shut_out(now(), {}, true);
     group_changed(group->state);
   }
   return {};
@@ -111,7 +136,8 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   auto passwords = load_passwords(config);
   if (!passwords) return fail(passwords.error().message + ". Nothing was taken over");
 
-  const std::string before = std::exchange(trust_, trust_of(*credentials, *passwords));
+  users_digest_ = *passwords ? (*passwords)->digest() : "";
+  const std::string before = std::exchange(trust_, credentials->trust + users_digest_);
   const bool same_trust = trust_ == before;
   use(std::move(credentials->server));
   if (*passwords) gate_->use(std::move(**passwords));
@@ -122,6 +148,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
     if (GroupState* state = find_group_state(group.id)) {
       // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
       // another group came or went is no such thing.
+      groups_[group.id]->standing = standing_of(trust_, group);
       if (seat_ && same_trust && state->config() == group && !state->somebody_fell(now())) continue;
       state->reconfigure(group, now());
       group_changed(*state);
@@ -155,15 +182,20 @@ void KeyServer::Impl::remove_groups() {
 }
 
 // A group that is new here. It may have been removed a moment ago: senders go on with what they have, and whoever was
-// revoked may have it, too.
+// revoked may have it, too. In a cluster it may have been there all the time, with epochs from before a revocation.
 void KeyServer::Impl::go_on_revoking(const std::string& group_id) {
+  Group& group = *groups_.at(group_id);
   const auto found = removed_.find(group_id);
-  if (found == removed_.end()) return;
-  GroupState& state = *find_group_state(group_id);
-  state.await_senders(found->second, now());
-  removed_.erase(found);
-  if (anybody_revoked_in(group_id)) state.shut_out(now());
-  group_changed(state);
+  const bool was_here = found != removed_.end();
+  if (was_here) {
+    group.state.await_senders(found->second, now());
+    removed_.erase(found);
+  }
+  if (seat_ && looked_back_)
+    act_on(revocations_, group_id, group, true);
+  else if (was_here && anybody_revoked_in(group_id))
+    group.state.shut_out(now());
+  group_changed(group.state);
 }
 
 }  // namespace sealcast::keyserver

@@ -53,6 +53,20 @@ Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config
   return LoadedCredentials{std::move(server), std::move(*digest)};
 }
 
+std::string standing_of(const std::string& trust, const config::KeyserverGroup& group) {
+  const auto list = [](const std::vector<std::string>& names) {
+    std::string text = std::to_string(names.size());
+    for (const std::string& name : names)
+      text += ' ' + std::to_string(name.size()) + ' ' + name;
+    return text;
+  };
+  const auto digest =
+      digest_of(trust, std::to_string(static_cast<int>(group.flow.authentication)) +
+                           (group.members_by_certificate ? " certificate " : " listed ") + list(group.members) +
+                           (group.every_member_sends ? " all " : " some ") + list(group.senders));
+  return digest ? *digest : "none";  // the last cannot be: trust was digested likewise
+}
+
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram) {
   EVP_PKEY* const key = server.credentials->key.get();
   std::array<std::uint16_t, handshake::kSignatureSchemes.size()> all{};

@@ -279,26 +279,36 @@ class Revocations(OverEtcd):
         told = json.loads(self.run_tool("sealcast", "revocations", "--json", "--socket", "a.sock").stdout)
         return [entry["member"] for entry in told["revocations"]], {group["group"]: group for group in told["groups"]}
 
-    def newest(self, name):
-        group = self.status(name)["groups"][0]
-        return group["epoch"] if group["cluster"]["active"] == group["cluster"]["highest"] else 0
+    def newest(self, name, group="load"):
+        """The group's epoch, when it is active and no newer one is on its way; 0: there is one."""
+        state = next(entry for entry in self.status(name)["groups"] if entry["group"] == group)
+        return state["epoch"] if state["cluster"]["active"] == state["cluster"]["highest"] else 0
+
+    def start_two(self, **options):
+        """Until both serve, and a has noted who stands in its groups; (a's process, the epoch)."""
+        server, _ = self.start_keyserver("a", **options)
+        self.start_keyserver("b", **options)
+        self.serving("a")
+        self.serving("b")
+        wait_until(lambda: "standing x" in self.text("a.state"), "a's note of who stands")
+        return server, wait_until(lambda: self.newest("b"), "the first epoch")
+
+    def start_again(self, server, **options):
+        server.kill()
+        server.wait()
+        (self.folder / "a.log").unlink()
+        server, _ = self.start_keyserver("a", **options)
+        self.serving("a")
+        return server
 
     def test_H11_a_restart_forgets_none_and_makes_no_epoch_for_it_again(self):
         self.start_etcd(tls=False)
         lease = 'authority_lease = "5s"\n'
-        server, _ = self.start_keyserver("a", group=lease)
-        self.start_keyserver("b", group=lease)
-        self.serving("a")
-        self.serving("b")
-        before = wait_until(lambda: self.newest("b"), "the first epoch")
+        server, before = self.start_two(group=lease)
         self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
         epoch = wait_until(lambda: self.newest("b") > before and self.newest("b"), "the epoch after the revocation")
-        server.kill()
-        server.wait()
-        (self.folder / "a.log").unlink()
         began = time.monotonic()
-        self.start_keyserver("a", group=lease)
-        self.serving("a")
+        self.start_again(server, group=lease)
         members, groups = self.revocation()
         self.assertEqual(members, ["mallory"])
         self.assertFalse(groups["load"]["complete"], "which senders had switched the new process does not know")
@@ -306,6 +316,43 @@ class Revocations(OverEtcd):
         self.assertGreater(time.monotonic() - began, 5, "not before")
         self.assertEqual([self.newest("a"), self.newest("b")], [epoch, epoch])
         self.assertNotIn("elsewhere=yes", self.text("a.log"))
+
+    def test_H11_a_restart_with_other_senders_makes_an_epoch_and_one_without_does_not(self):
+        self.start_etcd(tls=False)
+        server, first = self.start_two()
+        server = self.start_again(server)
+        time.sleep(3)
+        self.assertEqual(self.newest("b"), first)
+        self.start_again(server, senders=("load-1",))
+        wait_until(lambda: self.newest("b") > first, "an epoch that who stands no longer does not have")
+        self.assertIn("standing_changed group=\"load\"", self.text("a.log"))
+
+    def test_H8_H11_a_new_revocation_list_makes_an_epoch_whoever_has_the_one_before(self):
+        """Which may be somebody who was given it by a process before this one."""
+        self.start_etcd(tls=False)
+        self.run_tool("sealcast", "pki", "member", "mallory", "--group", "load", "--dir", "pki")
+        _, first = self.start_two(extra='crl = "pki/crl.pem"')
+        self.run_tool("sealcast", "pki", "revoke", "mallory", "--dir", "pki")
+        wait_until(lambda: self.newest("b") > first, "an epoch that those on the list do not have")
+
+    def test_H11_a_group_that_comes_back_has_an_epoch_from_after_the_revocations(self):
+        self.start_etcd(tls=False)
+        more = ('[[keyserver.group]]\nid = "more"\nselectors = [ { destination = "239.1.2.0/24" } ]\n'
+                'authority_lease = "1s"\n')
+        servers = {"a": self.start_two(group=more)[0], "b": self.children[-1]}
+        before = wait_until(lambda: self.newest("b", "more"), "the first epoch")
+
+        def reload(with_more):
+            for name, server in servers.items():
+                path = self.folder / f"{name}.toml"
+                path.write_text(path.read_text().replace(more, "") + (more if with_more else ""))
+                server.send_signal(signal.SIGHUP)
+            wait_until(lambda: all((len(self.status(name)["groups"]) == 2) == with_more for name in servers), "the reload")
+        reload(False)
+        time.sleep(2)  # senders that were its go on no longer
+        self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
+        reload(True)
+        wait_until(lambda: self.newest("b", "more") > before and self.newest("a", "more") > before, "an epoch after it")
 
 
 if __name__ == "__main__":
