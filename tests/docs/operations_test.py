@@ -67,8 +67,7 @@ class Operations(unittest.TestCase):
                                   stdout=out, stderr=subprocess.STDOUT, timeout=60)
             out.seek(0)
             said = out.read()
-        log = self.folder / "keyserver.log"
-        self.assertEqual(done.returncode, 0, f"{command}\n{said}\n{log.read_text() if log.exists() else ''}")
+        self.assertEqual(done.returncode, 0, f"{command}\n{said}\n{self.log()}")
         if command.startswith("sealcast check"):
             errors = [line for line in said.splitlines() if not line.startswith("warning")]
             self.assertEqual(errors, [], command)
@@ -80,9 +79,14 @@ class Operations(unittest.TestCase):
 
     def wait_for(self, text):
         deadline = time.monotonic() + 30
-        while text not in (self.folder / "keyserver.log").read_text():
-            self.assertLess(time.monotonic(), deadline, (self.folder / "keyserver.log").read_text())
+        while text not in self.log():
+            self.assertLess(time.monotonic(), deadline, f"no {text!r} in the key server's log:\n{self.log()}")
             time.sleep(0.05)
+
+    def log(self):
+        """What the key server said so far: nothing before the shell that starts it in the background has opened the file."""
+        log = self.folder / "keyserver.log"
+        return log.read_text() if log.exists() else ""
 
     def test_a_newcomer_can_follow_the_document(self):
         said = {}
