@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace sealcast {
@@ -33,11 +35,14 @@ constexpr void store_be(std::uint8_t* p, T value) {
     p[i] = static_cast<std::uint8_t>(value >> (8 * (sizeof(T) - 1 - i)));
 }
 
-inline ByteView as_bytes(const std::string& text) {
+inline ByteView as_bytes(std::string_view text) {
   return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
 }
 
 // Lower-case hexadecimal, for logs and tests; never call it on a secret.
 std::string to_hex(ByteView bytes);
+
+// The bytes that hexadecimal digits of either case write. Nothing for an odd number of characters or another character.
+std::optional<Bytes> from_hex(std::string_view text);
 
 }  // namespace sealcast

@@ -23,7 +23,6 @@ class Black : public ::testing::Test {
     fields.number = ++number_;
     return esp_frame(fields, inner);
   }
-  static Bytes inner_of(const Bytes& frame) { return Bytes(frame.begin() + 14, frame.end()); }
 
   Harness path_;
   std::uint64_t number_ = 0;
@@ -109,7 +108,7 @@ TEST_F(Black, AFailedPacketsTextIsNotInItsBuffer) {
   Ipv4Fields elsewhere;
   elsewhere.destination = "239.1.1.5";
   elsewhere.source = "10.0.0.2";
-  const Outcome refused = path_.black(lie(inner_of(udp_frame(200, elsewhere))));
+  const Outcome refused = path_.black(lie(packet_of(udp_frame(200, elsewhere))));
   ASSERT_EQ(refused.reason, DropReason::outer_inner_mismatch);
   EXPECT_TRUE(std::all_of(refused.frame.begin() + 50, refused.frame.end() - 16, [](std::uint8_t b) { return b == 0; }));
 }
@@ -135,7 +134,7 @@ TEST_F(Black, WindowFloorAndLateJoin) {
   const std::uint64_t floor = (std::uint64_t{1} << 32) - 2;
   epoch.inbound.push_back({key_of(0x10000008), floor});
   ASSERT_TRUE(path.plane().install(std::move(epoch)));
-  const Bytes inner = inner_of(udp_frame(10));
+  const Bytes inner = packet_of(udp_frame(10));
   const auto reason = [&](std::uint64_t number) {
     EspFields fields;
     fields.number = number;
@@ -195,7 +194,7 @@ TEST_F(Black, HostileFrames) {
 TEST_F(Black, OuterAddressesOutsideTheGroupAreDroppedBeforeCrypto) {
   EspFields fields;
   fields.outer.destination = "239.1.2.5";
-  expect_drop(lie(inner_of(udp_frame(10)), fields), DropReason::selector_mismatch);
+  expect_drop(lie(packet_of(udp_frame(10)), fields), DropReason::selector_mismatch);
   EXPECT_EQ(path_.sa(0x10000008)->next_number, 0U);
 }
 
@@ -209,13 +208,13 @@ TEST_F(Black, DATA1_H16_TheInnerPacketMustBelongToTheKeysGroup) {
   to_news.destination = "239.2.2.2";
   EspFields outer;
   outer.outer.destination = "239.2.2.2";
-  expect_drop(lie(inner_of(udp_frame(10, to_news)), outer), DropReason::selector_mismatch);
+  expect_drop(lie(packet_of(udp_frame(10, to_news)), outer), DropReason::selector_mismatch);
   // With an outer address of tv it gets as far as the key, and no further.
-  expect_drop(lie(inner_of(udp_frame(10, to_news))), DropReason::outer_inner_mismatch);
+  expect_drop(lie(packet_of(udp_frame(10, to_news))), DropReason::outer_inner_mismatch);
   EXPECT_EQ(path_.statistics().opened, 0U);
   // news' own sender is heard.
   outer.spi = 0x20000001;
-  EXPECT_EQ(path_.black(lie(inner_of(udp_frame(10, to_news)), outer)).verdict, Verdict::forward);
+  EXPECT_EQ(path_.black(lie(packet_of(udp_frame(10, to_news)), outer)).verdict, Verdict::forward);
 }
 
 TEST(BlackPorts, H16_PortsOfTheInnerPacket) {
@@ -240,12 +239,12 @@ TEST(BlackPorts, H16_PortsOfTheInnerPacket) {
 }
 
 TEST_F(Black, LyingInnerPackets) {
-  const Bytes inner = inner_of(udp_frame(30));
+  const Bytes inner = packet_of(udp_frame(30));
   const auto with = [&](std::size_t at, std::uint8_t value, bool mend = true) {
     Bytes frame = ethernet(inner);
     frame[14 + at] = value;
     if (mend) mend_checksum(frame);
-    return inner_of(frame);
+    return packet_of(frame);
   };
   expect_drop(lie(with(0, 0x65)), DropReason::bad_inner_packet);
   expect_drop(lie(with(0, 0x44)), DropReason::bad_inner_packet);
@@ -263,11 +262,11 @@ TEST_F(Black, LyingInnerPackets) {
   padded.resize(inner.size() + 40, 0x99);
   const Outcome opened = path_.black(lie(padded));
   ASSERT_EQ(opened.verdict, Verdict::forward);
-  EXPECT_EQ(to_hex(inner_of(opened.frame)), to_hex(inner));
+  EXPECT_EQ(to_hex(packet_of(opened.frame)), to_hex(inner));
 }
 
 TEST_F(Black, LyingTrailers) {
-  const Bytes inner = inner_of(udp_frame(30));  // 58 bytes: 60 with the trailer
+  const Bytes inner = packet_of(udp_frame(30));  // 58 bytes: 60 with the trailer
   const auto trailer = [&](Bytes bytes) {
     EspFields fields;
     fields.trailer = std::move(bytes);
@@ -293,7 +292,7 @@ TEST_F(Black, SequenceNumberMustBeTheIvsLowHalf) {
   EspFields fields;
   fields.number = 5;
   fields.sequence = 6;
-  expect_drop(esp_frame(fields, inner_of(udp_frame(3))), DropReason::iv_sequence_mismatch);
+  expect_drop(esp_frame(fields, packet_of(udp_frame(3))), DropReason::iv_sequence_mismatch);
 }
 
 TEST_F(Black, LoopsEndHere) {
@@ -301,7 +300,7 @@ TEST_F(Black, LoopsEndHere) {
   Harness path(Harness::Options{.path = {.local_red_sources = {Prefix::parse("10.0.0.0/24").value()}}});
   path.install_tv();
   EspFields fields;
-  EXPECT_EQ(name(path.black(esp_frame(fields, inner_of(udp_frame(10)))).reason), "local_red_source");
+  EXPECT_EQ(name(path.black(esp_frame(fields, packet_of(udp_frame(10)))).reason), "local_red_source");
   fields.number = 2;
   fields.outer.source = "10.0.1.1";
   EXPECT_EQ(path.black(esp_frame(fields, ipv4(Ipv4Fields{.source = "10.0.1.1"}, udp(1, 2, {})))).verdict,
@@ -371,7 +370,7 @@ TEST_F(Black, RFC6040_CongestionMarks) {
 }
 
 TEST_F(Black, DATA2_AFloodOfEverySlotOfSeveralEpochsLeavesRoomForANewcomer) {
-  const Bytes inner = inner_of(udp_frame(10));
+  const Bytes inner = packet_of(udp_frame(10));
   ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 2, 0x20000000, {selector("239.1.1.0/24")}, false)));
   ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 3, 0x20010000, {selector("239.1.1.0/24")}, false)));
   std::vector<Bytes> flood;
@@ -405,7 +404,7 @@ TEST(BlackLimits, AnOpenedPacketLargerThanTheRedMtuIsNamed) {
 }
 
 TEST_F(Black, DATA2_UnknownSpisAndSlots) {
-  const Bytes inner = inner_of(udp_frame(10));
+  const Bytes inner = packet_of(udp_frame(10));
   const auto frame = [&](std::uint32_t spi) {
     EspFields fields;
     fields.spi = spi;

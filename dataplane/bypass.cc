@@ -10,8 +10,6 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint16_t ether_type_arp = 0x0806;
-constexpr std::uint8_t protocol_tcp = 6;
 constexpr std::uint8_t protocol_ospf = 89;
 constexpr std::uint8_t protocol_pim = 103;
 constexpr std::uint8_t protocol_vrrp = 112;
@@ -19,14 +17,6 @@ constexpr std::uint8_t protocol_vrrp = 112;
 bool narrowed(const BypassRule& rule, const IpAddress& source, const IpAddress& destination) {
   return (!rule.source || rule.source->contains(source)) &&
          (!rule.destination || rule.destination->contains(destination));
-}
-
-// 224.0.0.last or ff02::last.
-bool is_local_group(const IpAddress& address, std::uint8_t last) {
-  static constexpr std::uint8_t start4[3] = {224, 0, 0};
-  static constexpr std::uint8_t start6[15] = {0xff, 0x02};
-  if (address.family == 4) return std::memcmp(address.bytes.data(), start4, 3) == 0 && address.bytes[3] == last;
-  return std::memcmp(address.bytes.data(), start6, 15) == 0 && address.bytes[15] == last;
 }
 
 // RFC 826 for IPv4 over Ethernet: request or reply, 28 bytes.
@@ -93,7 +83,7 @@ bool fits_ip(const BypassRule& rule, const ClearPacket& packet) {
   return rule.ports->contains(load16(packet.payload() + 2));
 }
 
-bool is_membership(BypassProtocol protocol) {
+bool is_membership_protocol(BypassProtocol protocol) {
   return protocol == BypassProtocol::igmp_report || protocol == BypassProtocol::igmp_query ||
          protocol == BypassProtocol::mld_report || protocol == BypassProtocol::mld_query;
 }
@@ -176,7 +166,7 @@ std::uint8_t Bypass::find(Side from, const ClearPacket& packet, const std::uint8
   for (std::size_t i = 0; i < rules_.size(); ++i) {
     const BypassRule& rule = rules_[i];
     if ((static_cast<unsigned>(rule.direction) & direction) == 0) continue;
-    if (membership_only && !is_membership(rule.protocol)) continue;
+    if (membership_only && !is_membership_protocol(rule.protocol)) continue;
     if (fits(rule, packet, frame)) return static_cast<std::uint8_t>(i);
   }
   return Answer::none;

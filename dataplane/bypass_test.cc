@@ -8,28 +8,21 @@
 #include "dataplane/mld.h"
 #include "dataplane/packet.h"
 #include "dataplane/testing/clear_packets.h"
+#include "dataplane/testing/harness.h"
 
 namespace sealcast::dataplane::testing {
 namespace {
 
-constexpr std::uint64_t second = 1'000'000'000;
-
-BypassRule rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both) {
-  BypassRule made;
-  made.name = "rule";
-  made.protocol = protocol;
-  made.direction = direction;
-  return made;
-}
+constexpr std::uint64_t second_in_ns = 1'000'000'000;
 
 BypassRule ip_rule(std::uint8_t protocol, const char* destination) {
-  BypassRule made = rule(BypassProtocol::ip);
+  BypassRule made = bypass_rule(BypassProtocol::ip);
   made.ip_protocol = protocol;
   made.destination = Prefix::parse(destination).value();
   return made;
 }
 
-DropReason read(const Bytes& frame) {
+DropReason read_exact(const Bytes& frame) {
   // A copy of just its size, so that AddressSanitizer sees every step beyond.
   const Bytes exact(frame.begin() + ethernet_bytes, frame.end());
   ClearPacket packet;
@@ -165,9 +158,9 @@ TEST(ClearPacket, HostileLengthsAreRefused) {
   const Bytes good4 = ethernet(ipv4({.ttl = 1}, Bytes(20)));
   const Bytes good6 = frame6(ip6({}, Bytes(20)));
   for (const Bytes& good : {good4, good6}) {
-    EXPECT_EQ(read(good), DropReason::none);
+    EXPECT_EQ(read_exact(good), DropReason::none);
     for (std::size_t bytes = ethernet_bytes; bytes < good.size(); ++bytes)
-      EXPECT_NE(read(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(bytes))), DropReason::none)
+      EXPECT_NE(read_exact(Bytes(good.begin(), good.begin() + static_cast<std::ptrdiff_t>(bytes))), DropReason::none)
           << bytes;
   }
   const auto chain = [](std::size_t headers, std::uint8_t kind, std::uint8_t words) {
@@ -176,17 +169,18 @@ TEST(ClearPacket, HostileLengthsAreRefused) {
       payload = payload + Bytes{i + 1 == headers ? std::uint8_t{59} : kind, words, 1, 4, 0, 0, 0, 0};
     return frame6(ip6({.next = kind}, payload));
   };
-  EXPECT_EQ(read(chain(8, 60, 0)), DropReason::none);
-  EXPECT_EQ(read(chain(9, 60, 0)), DropReason::bad_ip_header) << "an endless chain";
-  EXPECT_EQ(read(chain(1, 60, 1)), DropReason::bad_ip_header) << "a header longer than the packet";
-  EXPECT_EQ(read(chain(1, 60, 255)), DropReason::bad_ip_header);
-  EXPECT_EQ(read(chain(2, 0, 0)), DropReason::bad_ip_header) << "hop-by-hop stands first or nowhere";
-  EXPECT_EQ(read(frame6(ip6({.next = 44}, {58, 0, 0, 0}))), DropReason::bad_ip_header) << "half a fragment header";
-  EXPECT_EQ(read(frame6(ip6({.hop_limit = 0}, Bytes(8)))), DropReason::bad_ip_header);
-  EXPECT_EQ(read(frame6(ip6({.source = "ff02::1"}, Bytes(8)))), DropReason::bad_ip_header);
-  EXPECT_EQ(read(frame6(changed(ip6({}, Bytes(8)), 0, 0x40))), DropReason::bad_ip_header);
-  EXPECT_EQ(read(frame6(changed(ip6({}, Bytes(8)), 5, 0))), DropReason::bad_ip_header) << "jumbogram";
-  EXPECT_EQ(read(ethernet(ipv4({.source = "239.1.1.1"}, Bytes(8)))), DropReason::bad_ip_header);
+  EXPECT_EQ(read_exact(chain(8, 60, 0)), DropReason::none);
+  EXPECT_EQ(read_exact(chain(9, 60, 0)), DropReason::bad_ip_header) << "an endless chain";
+  EXPECT_EQ(read_exact(chain(1, 60, 1)), DropReason::bad_ip_header) << "a header longer than the packet";
+  EXPECT_EQ(read_exact(chain(1, 60, 255)), DropReason::bad_ip_header);
+  EXPECT_EQ(read_exact(chain(2, 0, 0)), DropReason::bad_ip_header) << "hop-by-hop stands first or nowhere";
+  EXPECT_EQ(read_exact(frame6(ip6({.next = 44}, {58, 0, 0, 0}))), DropReason::bad_ip_header)
+      << "half a fragment header";
+  EXPECT_EQ(read_exact(frame6(ip6({.hop_limit = 0}, Bytes(8)))), DropReason::bad_ip_header);
+  EXPECT_EQ(read_exact(frame6(ip6({.source = "ff02::1"}, Bytes(8)))), DropReason::bad_ip_header);
+  EXPECT_EQ(read_exact(frame6(changed(ip6({}, Bytes(8)), 0, 0x40))), DropReason::bad_ip_header);
+  EXPECT_EQ(read_exact(frame6(changed(ip6({}, Bytes(8)), 5, 0))), DropReason::bad_ip_header) << "jumbogram";
+  EXPECT_EQ(read_exact(ethernet(ipv4({.source = "239.1.1.1"}, Bytes(8)))), DropReason::bad_ip_header);
 }
 
 // ------------------------------------------------------------------------------------------------------------------
@@ -212,10 +206,10 @@ std::vector<FormCase> form_cases() {
   const auto v6 = [](const char* destination, std::uint8_t protocol, std::uint8_t hops) {
     return frame6(ip6({.destination = destination, .next = protocol, .hop_limit = hops}, Bytes(8)));
   };
-  const BypassRule pim = rule(BypassProtocol::pim), arp = rule(BypassProtocol::arp), nd = rule(BypassProtocol::nd),
-                   ospf = rule(BypassProtocol::ospf), vrrp = rule(BypassProtocol::vrrp),
-                   stp = rule(BypassProtocol::stp);
-  BypassRule lldp = rule(BypassProtocol::ethertype);
+  const BypassRule pim = bypass_rule(BypassProtocol::pim), arp = bypass_rule(BypassProtocol::arp),
+                   nd = bypass_rule(BypassProtocol::nd), ospf = bypass_rule(BypassProtocol::ospf),
+                   vrrp = bypass_rule(BypassProtocol::vrrp), stp = bypass_rule(BypassProtocol::stp);
+  BypassRule lldp = bypass_rule(BypassProtocol::ethertype);
   lldp.ethertype = 0x88cc;
   BypassRule arp_here = arp;
   arp_here.source = Prefix::parse("10.0.0.0/24").value();
@@ -317,13 +311,13 @@ TEST(BypassForms, EveryKindTakesWhatItNamesAndNothingElse) {
 
 class Gate {
  public:
-  explicit Gate(std::vector<BypassRule> rules) : bypass_(std::move(rules), second, 42) {}
+  explicit Gate(std::vector<BypassRule> rules) : bypass_(std::move(rules), second_in_ns, 42) {}
   DropReason from(Side side, const Bytes& frame, DropReason why = DropReason::no_policy) {
     return bypass_.admit(side, clear(frame), frame.data(), static_cast<std::uint32_t>(frame.size()), why, now).reason;
   }
   const BypassCounters& counters(std::size_t index, Side side) const { return bypass_.counters(index, side); }
 
-  std::uint64_t now = 1000 * second;
+  std::uint64_t now = 1000 * second_in_ns;
 
  private:
   Bypass bypass_;
@@ -346,7 +340,7 @@ TEST(BypassGate, DefaultsLetReportsOutAndQueriesInAndNothingElse) {
   EXPECT_EQ(gate.from(Side::red, mld_report_frame, mld_why), DropReason::none);
   EXPECT_EQ(gate.from(Side::black, igmp_query_frame(), igmp_why), DropReason::none);
   EXPECT_EQ(gate.from(Side::black, mld_query_frame, mld_why), DropReason::none);
-  gate.now += 2 * second;
+  gate.now += 2 * second_in_ns;
   EXPECT_EQ(gate.from(Side::black, igmp_report_frame("239.1.1.5"), igmp_why), igmp_why);
   EXPECT_EQ(gate.from(Side::black, mld_report_frame, mld_why), mld_why);
   EXPECT_EQ(gate.from(Side::red, igmp_query_frame(), igmp_why), igmp_why);
@@ -359,7 +353,7 @@ TEST(BypassGate, DefaultsLetReportsOutAndQueriesInAndNothingElse) {
 }
 
 TEST(BypassGate, ARuleOpensOneDirection) {
-  Gate gate({rule(BypassProtocol::arp, BypassDirection::red_to_black)});
+  Gate gate({bypass_rule(BypassProtocol::arp, BypassDirection::red_to_black)});
   EXPECT_EQ(gate.from(Side::red, arp_frame(1, "10.0.0.1", "10.0.0.2"), DropReason::not_ip), DropReason::none);
   EXPECT_EQ(gate.from(Side::black, arp_frame(2, "10.0.0.2", "10.0.0.1"), DropReason::not_ip), DropReason::not_ip);
   EXPECT_EQ(gate.counters(0, Side::red).passed.get(), 1U);
@@ -372,7 +366,7 @@ TEST(BypassGate, H10_NothingOfAProtectedGroupPassesWhateverTheRules) {
   BypassRule wide = ip_rule(17, "0.0.0.0/0");
   BypassRule wide_igmp = wide;
   wide_igmp.ip_protocol = 2;
-  Gate gate({wide, wide_igmp, rule(BypassProtocol::igmp_report)});
+  Gate gate({wide, wide_igmp, bypass_rule(BypassProtocol::igmp_report)});
   EXPECT_EQ(gate.from(Side::black, udp_frame(10), DropReason::clear_on_black), DropReason::clear_on_black);
   EXPECT_EQ(gate.from(Side::red, udp_frame(10), DropReason::clear_on_black), DropReason::clear_on_black);
   const Bytes odd = ethernet(ipv4({.protocol = 2, .ttl = 1}, igmp(0x13, 0, "239.1.1.5")));
@@ -381,7 +375,7 @@ TEST(BypassGate, H10_NothingOfAProtectedGroupPassesWhateverTheRules) {
 }
 
 TEST(BypassGate, TheRateBoundsFramesAndBytes) {
-  BypassRule limited = rule(BypassProtocol::igmp_report);
+  BypassRule limited = bypass_rule(BypassProtocol::igmp_report);
   limited.rate = 10;
   BypassRule big = ip_rule(17, "10.0.0.0/8");
   big.rate = 24;
@@ -392,27 +386,27 @@ TEST(BypassGate, TheRateBoundsFramesAndBytes) {
   EXPECT_EQ(passed, 10U);
   EXPECT_EQ(gate.counters(0, Side::red).rate_limited.get(), 90U);
   EXPECT_EQ(gate.from(Side::black, igmp_report_frame("239.1.1.6")), DropReason::none) << "a measure per direction";
-  gate.now += second / 10;
+  gate.now += second_in_ns / 10;
   EXPECT_EQ(gate.from(Side::red, igmp_report_frame("239.1.1.5")), DropReason::none);
   EXPECT_EQ(gate.from(Side::red, igmp_report_frame("239.1.1.5")), DropReason::rate_limited);
 
-  // 1514 bytes are 24 units: one such frame a second is all.
+  // 1514 bytes are 24 units: one such frame a second_in_ns is all.
   const Bytes full = ethernet(ipv4({.destination = "10.0.0.9"}, udp(1, 2, pattern(1472))));
   EXPECT_EQ(gate.from(Side::red, full), DropReason::none);
   EXPECT_EQ(gate.from(Side::red, full), DropReason::rate_limited);
-  gate.now += second;
+  gate.now += second_in_ns;
   EXPECT_EQ(gate.from(Side::red, full), DropReason::none);
 }
 
 TEST(BypassGate, RateZeroClosesADefault) {
-  BypassRule closed = rule(BypassProtocol::igmp_report, BypassDirection::red_to_black);
+  BypassRule closed = bypass_rule(BypassProtocol::igmp_report, BypassDirection::red_to_black);
   closed.rate = 0;
   Gate gate(with_defaults({closed}));
   EXPECT_EQ(gate.from(Side::red, igmp_report_frame("239.1.1.5")), DropReason::rate_limited);
 }
 
 TEST(BypassGate, AFrameSeenOnBothSidesIsALoopAndRaisesTheAlarm) {
-  Gate gate({rule(BypassProtocol::arp)});
+  Gate gate({bypass_rule(BypassProtocol::arp)});
   const Bytes request = arp_frame(1, "10.0.0.1", "10.0.0.2");
   const auto from = [&](Side side) { return gate.from(side, request, DropReason::not_ip); };
   EXPECT_EQ(from(Side::red), DropReason::none);
@@ -422,8 +416,8 @@ TEST(BypassGate, AFrameSeenOnBothSidesIsALoopAndRaisesTheAlarm) {
   EXPECT_EQ(gate.counters(0, Side::black).looped.get(), 1U);
   EXPECT_EQ(gate.from(Side::black, arp_frame(2, "10.0.0.2", "10.0.0.1"), DropReason::not_ip), DropReason::none)
       << "other frames pass";
-  gate.now += second;
-  EXPECT_EQ(from(Side::black), DropReason::none) << "a second later it is a new frame";
+  gate.now += second_in_ns;
+  EXPECT_EQ(from(Side::black), DropReason::none) << "a second_in_ns later it is a new frame";
 }
 
 TEST(BypassGate, AFrameThatComesBackWhereItMayNotPassRaisesTheAlarmToo) {
@@ -439,23 +433,23 @@ TEST(BypassGate, AFrameThatComesBackWhereItMayNotPassRaisesTheAlarmToo) {
 }
 
 TEST(RecentFramesTest, PaddingDoesNotCountAndTheTableIsBounded) {
-  RecentFrames recent(second, 7);
+  RecentFrames recent(second_in_ns, 7);
   Bytes frame = pattern(42, 3);
   const auto hash = recent.hash(frame.data(), 42);
   frame.resize(60);
   EXPECT_EQ(recent.hash(frame.data(), 60), hash);
-  EXPECT_NE(RecentFrames(second, 8).hash(frame.data(), 60), hash) << "nobody outside can choose collisions";
+  EXPECT_NE(RecentFrames(second_in_ns, 8).hash(frame.data(), 60), hash) << "nobody outside can choose collisions";
   for (std::uint8_t bit = 0; bit < 8; ++bit) {
     Bytes other_frame = frame;
     other_frame[20] = static_cast<std::uint8_t>(other_frame[20] ^ (1U << bit));
     EXPECT_NE(recent.hash(other_frame.data(), 60), hash);
   }
-  recent.remember(hash, Side::red, 10 * second);
-  EXPECT_TRUE(recent.came_from(hash, Side::red, 10 * second));
-  EXPECT_FALSE(recent.came_from(hash, Side::black, 10 * second));
+  recent.remember(hash, Side::red, 10 * second_in_ns);
+  EXPECT_TRUE(recent.came_from(hash, Side::red, 10 * second_in_ns));
+  EXPECT_FALSE(recent.came_from(hash, Side::black, 10 * second_in_ns));
   for (std::uint64_t i = 0; i < 100'000; ++i)
-    recent.remember(i * 0x9e3779b97f4a7c15, Side::red, 10 * second + i);
-  EXPECT_FALSE(recent.came_from(hash, Side::red, 10 * second + 100'000)) << "the oldest make room";
+    recent.remember(i * 0x9e3779b97f4a7c15, Side::red, 10 * second_in_ns + i);
+  EXPECT_FALSE(recent.came_from(hash, Side::red, 10 * second_in_ns + 100'000)) << "the oldest make room";
 }
 
 }  // namespace

@@ -8,27 +8,10 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t min_ipv6_bytes = 40;
 constexpr int max_extension_headers = 8;
 
-constexpr std::uint8_t hop_by_hop = 0;
-constexpr std::uint8_t fragment_header = 44;
-constexpr std::uint8_t destination_options = 60;
-
-IpAddress address4(const std::uint8_t* p) {
-  IpAddress out;
-  std::memcpy(out.bytes.data(), p, 4);
-  return out;
-}
-IpAddress address6(const std::uint8_t* p) {
-  IpAddress out;
-  out.family = 6;
-  std::memcpy(out.bytes.data(), p, 16);
-  return out;
-}
-
 // IPv4 options: Router Alert is 148, length 4, value 0; 0 ends the list and nothing but zeros may follow, 1 fills.
-void read_options(const std::uint8_t* ip, ClearPacket& packet) {
+void read_ipv4_options(const std::uint8_t* ip, ClearPacket& packet) {
   for (std::uint32_t i = min_ipv4_bytes; i < packet.header_bytes;) {
     if (ip[i] == 0) {
       packet.odd_options |= !std::all_of(ip + i, ip + packet.header_bytes, [](std::uint8_t byte) { return byte == 0; });
@@ -61,9 +44,9 @@ DropReason read_ipv4(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& pa
   const std::uint16_t fragment = load16(p + 6);
   packet.fragment = (fragment & 0x3fff) != 0;
   packet.later_fragment = (fragment & 0x1fff) != 0;
-  packet.source = address4(p + 12);
-  packet.destination = address4(p + 16);
-  read_options(p, packet);
+  packet.source = address_at(p + 12, 4);
+  packet.destination = address_at(p + 16, 4);
+  read_ipv4_options(p, packet);
   return DropReason::none;
 }
 
@@ -93,33 +76,33 @@ void read_hop_by_hop(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& pa
 }
 
 DropReason read_ipv6(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& packet) {
-  if (bytes < min_ipv6_bytes) return DropReason::short_frame;
+  if (bytes < ipv6_header_bytes) return DropReason::short_frame;
   const std::uint32_t payload = load16(p + 4);
   if ((p[0] >> 4) != 6 || payload == 0 || p[7] == 0) return DropReason::bad_ip_header;
-  if (payload > bytes - min_ipv6_bytes) return DropReason::truncated;
+  if (payload > bytes - ipv6_header_bytes) return DropReason::truncated;
   packet.family = 6;
-  packet.total_bytes = min_ipv6_bytes + payload;
+  packet.total_bytes = ipv6_header_bytes + payload;
   packet.hop_limit = p[7];
-  packet.source = address6(p + 8);
-  packet.destination = address6(p + 24);
+  packet.source = address_at(p + 8, 6);
+  packet.destination = address_at(p + 24, 6);
   packet.protocol = p[6];
-  packet.header_bytes = min_ipv6_bytes;
+  packet.header_bytes = ipv6_header_bytes;
   // Routing headers are not walked: where such a packet goes in the end no rule could tell.
-  for (int n = 0;
-       packet.protocol == hop_by_hop || packet.protocol == destination_options || packet.protocol == fragment_header;
+  for (int n = 0; packet.protocol == header_hop_by_hop || packet.protocol == header_destination_options ||
+                  packet.protocol == header_fragment;
        ++n) {
     const std::uint8_t* const header = p + packet.header_bytes;
     if (n == max_extension_headers || packet.total_bytes - packet.header_bytes < 8) return DropReason::bad_ip_header;
-    if (packet.protocol == hop_by_hop && n != 0) return DropReason::bad_ip_header;
+    if (packet.protocol == header_hop_by_hop && n != 0) return DropReason::bad_ip_header;
     std::uint32_t length = 8;
-    if (packet.protocol == fragment_header) {
+    if (packet.protocol == header_fragment) {
       packet.fragment = true;
       packet.later_fragment = (load16(header + 2) & 0xfff8) != 0;
     } else {
       length = (header[1] + 1U) * 8;
       if (length > packet.total_bytes - packet.header_bytes) return DropReason::bad_ip_header;
     }
-    if (packet.protocol == hop_by_hop)
+    if (packet.protocol == header_hop_by_hop)
       read_hop_by_hop(header, length, packet);
     else
       packet.odd_options = true;
@@ -142,6 +125,13 @@ DropReason read_clear(const std::uint8_t* data, std::uint32_t bytes, std::uint16
   const DropReason bad = ether_type == 0x0800 ? read_ipv4(data, bytes, packet) : read_ipv6(data, bytes, packet);
   if (bad != DropReason::none) return bad;
   return packet.source.is_multicast() ? DropReason::bad_ip_header : DropReason::none;
+}
+
+bool is_local_group(const IpAddress& address, std::uint8_t last) noexcept {
+  static constexpr std::uint8_t start4[3] = {224, 0, 0};
+  static constexpr std::uint8_t start6[15] = {0xff, 0x02};
+  if (address.family == 4) return std::memcmp(address.bytes.data(), start4, 3) == 0 && address.bytes[3] == last;
+  return std::memcmp(address.bytes.data(), start6, 15) == 0 && address.bytes[15] == last;
 }
 
 std::uint16_t checksum_sum(const std::uint8_t* data, std::uint32_t bytes, std::uint64_t start) noexcept {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 
 #include "base/address.h"
 #include "dataplane/drop_reason.h"
@@ -36,6 +37,31 @@ DropReason read_clear(const std::uint8_t* data, std::uint32_t bytes, std::uint16
 // The Internet checksum (RFC 1071) over bytes at data, one more word given; 0xffff in a message whose checksum is
 // right.
 std::uint16_t checksum_sum(const std::uint8_t* data, std::uint32_t bytes, std::uint64_t start = 0) noexcept;
+
+// Writes the checksum of `bytes` bytes from data on to the two bytes at field, which may lie among them. Sums are kept
+// in memory order, as sum_words reads them.
+inline void put_checksum(std::uint8_t* field, const std::uint8_t* data, std::uint32_t bytes,
+                         std::uint64_t start = 0) noexcept {
+  std::memset(field, 0, 2);
+  const auto checksum = static_cast<std::uint16_t>(~checksum_sum(data, bytes, start));
+  std::memcpy(field, &checksum, 2);
+}
+
+// The address of a family (4 or 6) at p.
+inline IpAddress address_at(const std::uint8_t* p, std::uint8_t family) noexcept {
+  IpAddress out;
+  out.family = family;
+  std::memcpy(out.bytes.data(), p, out.size());
+  return out;
+}
+
+// fe80::/10.
+inline bool is_link_local(const IpAddress& address) noexcept {
+  return address.family == 6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
+}
+
+// 224.0.0.last or ff02::last: a group of the link.
+bool is_local_group(const IpAddress& address, std::uint8_t last) noexcept;
 
 // Of the pseudo-header of an IPv6 packet (RFC 8200 §8.1), to start checksum_sum with.
 std::uint64_t pseudo_header_sum(const IpAddress& source, const IpAddress& destination, std::uint32_t upper_bytes,

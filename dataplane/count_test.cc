@@ -20,13 +20,11 @@ const GroupStatistics& group(const DataPlaneStatistics& all, const std::string& 
   return none;
 }
 
-std::uint64_t of(const std::vector<DropCount>& drops, DropReason reason) {
+std::uint64_t dropped_for(const std::vector<DropCount>& drops, DropReason reason) {
   for (const DropCount& drop : drops)
     if (drop.reason == name(reason)) return drop.packets;
   return 0;
 }
-
-const std::vector<Selector> tv = {selector("239.1.1.0/24")};
 
 TEST(Counts, NoSaAndClearOnBlackAreTheGroups) {
   Harness plane;
@@ -38,17 +36,17 @@ TEST(Counts, NoSaAndClearOnBlackAreTheGroups) {
   EXPECT_EQ(plane.red(udp_frame(100, radio)).reason, DropReason::no_sa);
   EXPECT_EQ(plane.black(udp_frame(100)).reason, DropReason::clear_on_black);
   const auto all = plane.statistics();
-  EXPECT_EQ(of(group(all, "radio").drops, DropReason::no_sa), 2U);
+  EXPECT_EQ(dropped_for(group(all, "radio").drops, DropReason::no_sa), 2U);
   EXPECT_EQ(group(all, "radio").drops.size(), 1U);
-  EXPECT_EQ(of(group(all, "tv").drops, DropReason::clear_on_black), 1U);
-  EXPECT_EQ(of(all.workers[0].drops, DropReason::no_sa), 2U);
+  EXPECT_EQ(dropped_for(group(all, "tv").drops, DropReason::clear_on_black), 1U);
+  EXPECT_EQ(dropped_for(all.workers[0].drops, DropReason::no_sa), 2U);
 }
 
 // What makes an SA refuse a packet, each way once; the SA, its group and the worker all count it.
 TEST(Counts, EveryDropOfAnSaIsChargedToItItsGroupAndItsWorker) {
   Harness plane({.path = {.black_mtu = 600, .red_mtu = 400}});
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   EXPECT_EQ(plane.red(udp_frame(700)).reason, DropReason::too_big);
   const Bytes good = sender.seal(udp_frame(100));
   EXPECT_EQ(plane.black(good).verdict, Verdict::forward);
@@ -69,15 +67,15 @@ TEST(Counts, EveryDropOfAnSaIsChargedToItItsGroupAndItsWorker) {
   EXPECT_EQ(plane.red(udp_frame(100)).reason, DropReason::lease_expired);
 
   const SaStatistics out = *plane.sa(0x10000000);
-  EXPECT_EQ(of(out.drops, DropReason::too_big), 1U);
-  EXPECT_EQ(of(out.drops, DropReason::lease_expired), 1U);
+  EXPECT_EQ(dropped_for(out.drops, DropReason::too_big), 1U);
+  EXPECT_EQ(dropped_for(out.drops, DropReason::lease_expired), 1U);
   EXPECT_EQ(out.drops.size(), 2U);
   const SaStatistics in = *plane.sa(0x10000008);
   EXPECT_EQ(in.replays, 2U);
   EXPECT_EQ(in.bad_tags, 1U);
   for (const DropReason reason :
        {DropReason::too_big_for_red, DropReason::iv_sequence_mismatch, DropReason::bad_next_header})
-    EXPECT_EQ(of(in.drops, reason), 1U) << name(reason);
+    EXPECT_EQ(dropped_for(in.drops, reason), 1U) << name(reason);
   EXPECT_THAT(plane.sa(0x10000009)->drops, IsEmpty());
   const auto all = plane.statistics();
   for (const SaStatistics& sa : {out, in})
@@ -94,7 +92,7 @@ TEST(Counts, EveryDropOfAnSaIsChargedToItItsGroupAndItsWorker) {
 TEST(Counts, GroupsAddUpWhatRetiredEpochsCounted) {
   Harness plane;
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   for (int i = 0; i < 5; ++i) {
     plane.red(udp_frame(100));
     plane.black(sender.seal(udp_frame(72)));
@@ -109,7 +107,7 @@ TEST(Counts, GroupsAddUpWhatRetiredEpochsCounted) {
   EXPECT_EQ(group(before, "tv").senders, 1U);
   EXPECT_EQ(before.workers[0].sealed_bytes, 5U * 128);
 
-  GroupEpoch second = plane.epoch("tv", 2, 0x20000000, tv);
+  GroupEpoch second = plane.epoch("tv", 2, 0x20000000, tv_selectors());
   second.outbound.push_back({key_of(0x20000000)});
   ASSERT_TRUE(plane.plane().install(std::move(second)));
   plane.red(udp_frame(100));
@@ -118,7 +116,7 @@ TEST(Counts, GroupsAddUpWhatRetiredEpochsCounted) {
   EXPECT_EQ(group(after, "tv").sealed, 6U);
   EXPECT_EQ(group(after, "tv").opened, 6U);
   EXPECT_EQ(group(after, "tv").duplicates, 1U);
-  EXPECT_EQ(of(group(after, "tv").drops, DropReason::replay), 1U);
+  EXPECT_EQ(dropped_for(group(after, "tv").drops, DropReason::replay), 1U);
   EXPECT_EQ(group(after, "tv").epochs, 1U);
   EXPECT_EQ(group(after, "tv").senders, 0U);
   EXPECT_EQ(after.workers[0].sealed_bytes, 6U * 128);
@@ -133,7 +131,7 @@ TEST(Counts, GroupsAddUpWhatRetiredEpochsCounted) {
 TEST(Counts, ASenderIsSilentSinceItsLastPacketWasNoticed) {
   Harness plane;
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   EXPECT_EQ(plane.sa(0x10000008)->sender->silent_s, std::nullopt);
   plane.black(sender.seal(udp_frame(100)));
   EXPECT_EQ(plane.sa(0x10000008)->sender->silent_s, 0.0);
@@ -148,7 +146,7 @@ TEST(Counts, ASenderIsSilentSinceItsLastPacketWasNoticed) {
 TEST(Counts, EstimatesOfAStreamAgreeWithWhatWasDoneToIt) {
   Harness plane;
   plane.install_tv();  // window 1024
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   std::mt19937 random(5);
   std::uint64_t lost = 0, repeated = 0, swapped = 0;
   constexpr int packets = 4000;

@@ -2,7 +2,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <cstdio>
+
+#include "dataplane/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -12,12 +13,6 @@ constexpr std::uint32_t min_replay_window = 1024;
 constexpr std::uint32_t max_replay_window = 1U << 20;
 constexpr std::uint8_t max_slot_bits = 24;
 
-std::string hex(std::uint32_t spi) {
-  char digits[16];
-  snprintf(digits, sizeof digits, "0x%08x", spi);
-  return digits;
-}
-
 std::string epoch_name(const std::string& group_id, std::uint64_t number) {
   return "group " + group_id + " epoch " + std::to_string(number);
 }
@@ -25,10 +20,10 @@ std::string epoch_name(const std::string& group_id, std::uint64_t number) {
 Result<void> check_key(const Epoch& epoch, const SaKey& key) {
   const std::string where = epoch_name(epoch.group_id, epoch.number) + ": ";
   if (key.spi < epoch.range.first || key.spi > epoch.range.last)
-    return fail(where + "expected an SPI in " + hex(epoch.range.first) + ".." + hex(epoch.range.last) + ", got " +
-                hex(key.spi));
+    return fail(where + "expected an SPI in " + spi_text(epoch.range.first) + ".." + spi_text(epoch.range.last) +
+                ", got " + spi_text(key.spi));
   if (key.key_size != 16 && key.key_size != 32)
-    return fail(where + "SPI " + hex(key.spi) + ": expected a key of 16 or 32 bytes, got " +
+    return fail(where + "SPI " + spi_text(key.spi) + ": expected a key of 16 or 32 bytes, got " +
                 std::to_string(key.key_size));
   return {};
 }
@@ -112,10 +107,10 @@ Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protect
     return fail(where + "expected at most 24 slot bits, got " + std::to_string(epoch.spi_slot_bits));
   const std::uint32_t slot_mask = (1U << epoch.spi_slot_bits) - 1;
   if ((epoch.spi_prefix & slot_mask) != 0)
-    return fail(where + "SPI prefix " + hex(epoch.spi_prefix) + " has bits among its " +
+    return fail(where + "SPI prefix " + spi_text(epoch.spi_prefix) + " has bits among its " +
                 std::to_string(epoch.spi_slot_bits) + " slot bits");
   if (epoch.spi_prefix < first_legal_spi)
-    return fail(where + "expected an SPI prefix of at least 0x00000100, got " + hex(epoch.spi_prefix));
+    return fail(where + "expected an SPI prefix of at least 0x00000100, got " + spi_text(epoch.spi_prefix));
   if (!epoch.outbound.empty() && epoch.outbound.size() != workers)
     return fail(where + "expected no outbound SA or one per worker (" + std::to_string(workers) + "), got " +
                 std::to_string(epoch.outbound.size()));
@@ -149,7 +144,7 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
     if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
     // A second life of the same SPI would count from 1 again: the same nonces under the same key (H9).
     if (epoch.own_spis.count(spi) != 0 || !seen.insert(spi).second)
-      return fail(epoch_name(epoch.group_id, epoch.number) + ": outbound SPI " + hex(spi) +
+      return fail(epoch_name(epoch.group_id, epoch.number) + ": outbound SPI " + spi_text(spi) +
                   " was in use before in this epoch; expected a slot never used");
     auto sa = Locked<SealingSa>::make(store.sealing);
     if (!sa) return tl::unexpected<Error>(sa.error());

@@ -1,17 +1,8 @@
 #include "dataplane/fragment_table.h"
 
+#include "dataplane/mix.h"
+
 namespace sealcast::dataplane {
-namespace {
-
-// Half of a 64 x 64 bit product: every bit of both factors counts.
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
-
-}  // namespace
-
 FragmentTable::FragmentTable(std::uint64_t lifetime, std::uint64_t secret)
     : lifetime_(lifetime), secret_(secret), table_(std::make_unique<std::array<Bucket, buckets>>()) {}
 

@@ -19,7 +19,7 @@ struct Addresses {
   std::optional<IpAddress> source;
 };
 
-Addresses addresses_of(const GroupProtection& protection, const BlackAddress& own) {
+Addresses outer_addresses_of(const GroupProtection& protection, const BlackAddress& own) {
   if (protection.outer) return {protection.outer->destination, protection.outer->source};
   const Selector& selector = protection.selectors.front();
   Addresses out{selector.destination.address, {}};
@@ -35,7 +35,7 @@ Addresses addresses_of(const GroupProtection& protection, const BlackAddress& ow
 
 Result<Bytes> sealed_frame(const GroupProtection& protection, const BlackAddress& own, ByteView esp,
                            std::uint32_t mtu) {
-  const auto [destination, source] = addresses_of(protection, own);
+  const auto [destination, source] = outer_addresses_of(protection, own);
   const bool v4 = destination.family == 4;
   if (!source)
     return fail(std::string("expected this gateway's own IPv") + (v4 ? "4" : "6") + " address on black ([black] " +

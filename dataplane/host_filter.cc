@@ -8,8 +8,6 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint16_t ether_type_arp = 0x0806;
-constexpr std::uint8_t protocol_tcp = 6, protocol_icmp6 = 58;
 constexpr std::uint8_t neighbour_solicitation = 135, neighbour_advertisement = 136;  // RFC 4861 §4.3, §4.4
 
 // RFC 826 for IPv4 over Ethernet: 28 bytes.
@@ -30,7 +28,7 @@ bool read_arp(const ClearPacket& packet, Arp& arp) noexcept {
 
 // Solicitations and advertisements; a hop limit of 255 is the proof that no router forwarded them (RFC 4861 §7.1).
 bool is_resolution(const ClearPacket& packet) noexcept {
-  if (packet.family != 6 || packet.protocol != protocol_icmp6 || packet.fragment || packet.hop_limit != 255 ||
+  if (packet.family != 6 || packet.protocol != protocol_icmpv6 || packet.fragment || packet.hop_limit != 255 ||
       packet.payload_bytes() < 24)
     return false;
   const std::uint8_t type = packet.payload()[0];

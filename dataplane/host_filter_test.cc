@@ -5,17 +5,15 @@
 
 #include "base/bytes.h"
 #include "dataplane/packet.h"
+#include "dataplane/testing/packets.h"
 
 namespace sealcast::dataplane {
 namespace {
 
 using Class = HostFilter::Class;
+using testing::ip;
 
 const MacAddress own_mac{2, 0, 0, 0, 0, 5}, other_mac{2, 0, 0, 0, 0, 9}, broadcast{255, 255, 255, 255, 255, 255};
-
-IpAddress ip(const char* text) {
-  return *IpAddress::parse(text);
-}
 
 Bytes ethernet(const MacAddress& to, const MacAddress& from, std::uint16_t type, const Bytes& payload) {
   Bytes frame(to.begin(), to.end());

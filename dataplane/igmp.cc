@@ -1,15 +1,10 @@
 #include "dataplane/igmp.h"
 
+#include "dataplane/membership_types.h"
 #include "dataplane/packet.h"
 
 namespace sealcast::dataplane {
 namespace {
-
-constexpr std::uint8_t membership_query = 0x11;
-constexpr std::uint8_t report_v1 = 0x12;
-constexpr std::uint8_t report_v2 = 0x16;
-constexpr std::uint8_t leave_v2 = 0x17;
-constexpr std::uint8_t report_v3 = 0x22;
 
 constexpr std::uint32_t all_systems = 0xe0000001;     // 224.0.0.1
 constexpr std::uint32_t all_routers = 0xe0000002;     // 224.0.0.2
@@ -38,7 +33,7 @@ bool v3_report_ok(const std::uint8_t* message, std::uint32_t bytes) {
   return offset == bytes;
 }
 
-DropReason common_ok(const ClearPacket& packet) {
+DropReason igmp_common_ok(const ClearPacket& packet) {
   if (packet.fragment) return DropReason::fragment;
   if (packet.hop_limit != 1 || packet.odd_options || packet.payload_bytes() < v2_message_bytes ||
       checksum_sum(packet.payload(), packet.payload_bytes()) != 0xffff)
@@ -49,7 +44,7 @@ DropReason common_ok(const ClearPacket& packet) {
 }  // namespace
 
 DropReason check_igmp_report(const ClearPacket& packet) noexcept {
-  const DropReason bad = common_ok(packet);
+  const DropReason bad = igmp_common_ok(packet);
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = packet.payload();
   const std::uint32_t bytes = packet.payload_bytes();
@@ -57,15 +52,15 @@ DropReason check_igmp_report(const ClearPacket& packet) noexcept {
   const std::uint32_t destination = load32(packet.destination.bytes.data());
   bool allowed = false;
   switch (message[0]) {
-    case report_v1:
-    case report_v2:
+    case igmp_report_v1:
+    case igmp_report_v2:
       allowed = bytes == v2_message_bytes && is_multicast(group) && group == destination;
       break;
-    case leave_v2:  // RFC 2236 §6: to all routers; some hosts send it to the group
+    case igmp_leave_v2:  // RFC 2236 §6: to all routers; some hosts send it to the group
       allowed =
           bytes == v2_message_bytes && is_multicast(group) && (destination == all_routers || destination == group);
       break;
-    case report_v3:
+    case igmp_report_v3:
       allowed = destination == all_v3_routers && v3_report_ok(message, bytes);
       break;
     default:
@@ -75,13 +70,13 @@ DropReason check_igmp_report(const ClearPacket& packet) noexcept {
 }
 
 DropReason check_igmp_query(const ClearPacket& packet) noexcept {
-  const DropReason bad = common_ok(packet);
+  const DropReason bad = igmp_common_ok(packet);
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = packet.payload();
   const std::uint32_t bytes = packet.payload_bytes();
   const std::uint32_t group = load32(message + 4);
   const std::uint32_t destination = load32(packet.destination.bytes.data());
-  if (message[0] != membership_query) return DropReason::igmp_not_allowed;
+  if (message[0] != igmp_query) return DropReason::igmp_not_allowed;
   // RFC 3376 §4.1.9, §4.1.12: general queries go to all systems, the others to the group they ask about.
   const bool addressed = group == 0 ? destination == all_systems : is_multicast(group) && destination == group;
   // RFC 3376 §7.1: length and Max Resp Code tell the versions apart.

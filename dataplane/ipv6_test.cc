@@ -9,8 +9,6 @@
 namespace sealcast::dataplane::testing {
 namespace {
 
-constexpr std::uint16_t type6 = 0x86dd;
-
 class Ipv6 : public ::testing::Test {
  protected:
   Ipv6() { path_.install({{selector("ff1e::1:0/112"), selector("239.1.1.0/24")}}); }
@@ -20,7 +18,6 @@ class Ipv6 : public ::testing::Test {
   }
   void red_drops(const Bytes& frame, DropReason reason) { expect_drop(path_.red(frame), reason); }
   void black_drops(const Bytes& frame, DropReason reason) { expect_drop(path_.black(frame), reason); }
-  static Bytes packet_of(const Bytes& frame) { return Bytes(frame.begin() + 14, frame.end()); }
   static Ipv6Fields with(std::uint8_t first, const Bytes& extensions) {
     Ipv6Fields fields;
     fields.next_header = first;
@@ -64,7 +61,7 @@ TEST_F(Ipv6, RoundTripWithEveryPaddingTagsAndEngine) {
     Sender sender(0x10000008, {selector("ff1e::1:0/112")}, engine);
     for (std::size_t bytes : {0, 1, 2, 3, 4, 5, 100, 1300}) {
       for (const std::vector<std::uint16_t>& tags : std::vector<std::vector<std::uint16_t>>{{}, {7}, {100, 7}}) {
-        const Bytes frame = ethernet(ipv6({}, udp(1, 5000, pattern(bytes), 0xbeef)), tags, type6);
+        const Bytes frame = ethernet(ipv6({}, udp(1, 5000, pattern(bytes), 0xbeef)), tags, ether_type_ipv6);
         const Outcome opened = receiver.black(sender.seal(frame));
         ASSERT_EQ(opened.verdict, Verdict::forward) << name(opened.reason);
         ASSERT_EQ(to_hex(opened.frame), to_hex(frame));
@@ -100,7 +97,7 @@ TEST_F(Ipv6, ExtensionHeadersTravelInside) {
   };
   Sender sender(0x10000008, {selector("ff1e::1:0/112")});
   for (const Ipv6Fields& fields : legal) {
-    const Bytes frame = ethernet(ipv6(fields, datagram), {}, type6);
+    const Bytes frame = ethernet(ipv6(fields, datagram), {}, ether_type_ipv6);
     const Outcome opened = path_.black(sender.seal(frame));
     EXPECT_EQ(opened.verdict, Verdict::forward) << name(opened.reason);
     EXPECT_EQ(to_hex(opened.frame), to_hex(frame));
@@ -116,7 +113,7 @@ TEST_F(Ipv6, ExtensionHeadersTravelInside) {
 
 TEST_F(Ipv6, H10_WhatCannotBeJudgedIsDropped) {
   const Bytes datagram = udp(1, 5000, pattern(40), 0xbeef);
-  const auto frame = [&](const Ipv6Fields& fields) { return ethernet(ipv6(fields, datagram), {}, type6); };
+  const auto frame = [&](const Ipv6Fields& fields) { return ethernet(ipv6(fields, datagram), {}, ether_type_ipv6); };
   const auto refused = [&](std::uint8_t first, const Bytes& extensions) {
     red_drops(frame(with(first, extensions)), DropReason::ipv6_extension);
     black_drops(frame(with(first, extensions)), DropReason::ipv6_extension);
@@ -138,7 +135,7 @@ TEST_F(Ipv6, H10_WhatCannotBeJudgedIsDropped) {
   jumbo.payload_length = 0;
   red_drops(frame(jumbo), DropReason::ipv6_extension);
   // RFC 7112: a first fragment that hides its upper layer.
-  red_drops(ethernet(ipv6(with(44, fragment_header(60, 0, true)), {17, 9, 0, 0, 0, 0, 0, 0}), {}, type6),
+  red_drops(ethernet(ipv6(with(44, fragment_header(60, 0, true)), {17, 9, 0, 0, 0, 0, 0, 0}), {}, ether_type_ipv6),
             DropReason::ipv6_extension);
 }
 
@@ -157,7 +154,7 @@ TEST_F(Ipv6, HostileHeaders) {
   red_drops(with_byte(7, 0), DropReason::bad_ip_header);     // hop limit
   red_drops(with_byte(8, 0xff), DropReason::bad_ip_header);  // multicast source
   // A UDP header that is not there.
-  red_drops(ethernet(ipv6({}, pattern(7)), {}, type6), DropReason::short_frame);
+  red_drops(ethernet(ipv6({}, pattern(7)), {}, ether_type_ipv6), DropReason::short_frame);
   // Padding behind the packet is cut off.
   Bytes longer = good;
   longer.resize(good.size() + 9, 0xff);
@@ -168,8 +165,8 @@ TEST_F(Ipv6, LoopGuards) {
   const auto sealed_before = path_.red(udp6_frame(10)).frame;
   red_drops(sealed_before, DropReason::esp_on_red);
   black_drops(sealed_before, DropReason::own_spi);
-  red_drops(ethernet(ipv6(with(51, {}), pattern(40)), {}, type6), DropReason::esp_on_red);
-  red_drops(ethernet(ipv6(with(60, extension(50)), pattern(40)), {}, type6), DropReason::esp_on_red);
+  red_drops(ethernet(ipv6(with(51, {}), pattern(40)), {}, ether_type_ipv6), DropReason::esp_on_red);
+  red_drops(ethernet(ipv6(with(60, extension(50)), pattern(40)), {}, ether_type_ipv6), DropReason::esp_on_red);
   Harness path(Harness::Options{.path = {.local_red_sources = {Prefix::parse("fd00::/64").value()}}});
   path.install({{selector("ff1e::1:0/112")}});
   Sender sender(0x10000008, {selector("ff1e::1:0/112")});
@@ -198,8 +195,10 @@ TEST_F(Ipv6, H16_WhatComesOutMatchesTheSelectors) {
   beyond.back() ^= 1;
   black_drops(beyond, DropReason::selector_mismatch);
   six.outer6.reset();
-  black_drops(lie(packet_of(ethernet(ipv6(with(50, {}), pattern(40)), {}, type6)), six), DropReason::nested_esp);
-  black_drops(lie(packet_of(ethernet(ipv6(with(51, {}), pattern(40)), {}, type6)), six), DropReason::nested_esp);
+  black_drops(lie(packet_of(ethernet(ipv6(with(50, {}), pattern(40)), {}, ether_type_ipv6)), six),
+              DropReason::nested_esp);
+  black_drops(lie(packet_of(ethernet(ipv6(with(51, {}), pattern(40)), {}, ether_type_ipv6)), six),
+              DropReason::nested_esp);
   black_drops(lie(ipv6(with(58, {}), {131, 0, 0, 0, 0, 0, 0, 0}), six), DropReason::mld_not_allowed);
   black_drops(lie(ipv6(with(43, extension(17, {4, 1, 0, 0, 0, 0})), pattern(20)), six), DropReason::bad_inner_packet);
 }
@@ -251,7 +250,7 @@ TEST_F(Ipv6, RFC6040_EcnIsCombined) {
 }
 
 TEST_F(Ipv6, ChecksumsThatReceiversWillNotTakeAreCounted) {
-  const Bytes zero = ethernet(ipv6({}, udp(1, 5000, pattern(10))), {}, type6);
+  const Bytes zero = ethernet(ipv6({}, udp(1, 5000, pattern(10))), {}, ether_type_ipv6);
   EXPECT_EQ(path_.red(zero).verdict, Verdict::forward);
   EXPECT_EQ(path_.dropped(DropReason::zero_checksum), 1U);
   // The bare pseudo-header sum, as Linux leaves it.

@@ -2,34 +2,20 @@
 
 #include <cstring>
 
+#include "dataplane/membership_types.h"
 #include "dataplane/packet.h"
 
 namespace sealcast::dataplane {
 namespace {
-
-constexpr std::uint8_t query = 130;
-constexpr std::uint8_t report_v1 = 131;
-constexpr std::uint8_t done_v1 = 132;
-constexpr std::uint8_t report_v2 = 143;
 
 constexpr std::uint32_t v1_message_bytes = 24;
 constexpr std::uint32_t v2_query_bytes = 28;
 constexpr std::uint32_t v2_report_bytes = 8;
 constexpr std::uint32_t v2_record_bytes = 20;
 
-// ff02::last.
-bool is_local_group(const IpAddress& address, std::uint8_t last) {
-  static constexpr std::uint8_t start[15] = {0xff, 0x02};
-  return std::memcmp(address.bytes.data(), start, sizeof start) == 0 && address.bytes[15] == last;
-}
-
 bool is_zero(const std::uint8_t* address) {
   static constexpr std::uint8_t zero[16] = {};
   return std::memcmp(address, zero, sizeof zero) == 0;
-}
-
-bool is_link_local(const IpAddress& address) {
-  return address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
 }
 
 // RFC 3810 §5.2: the records must fill the message exactly, so that nothing else rides along.
@@ -48,7 +34,7 @@ bool v2_report_ok(const std::uint8_t* message, std::uint32_t bytes) {
   return offset == bytes;
 }
 
-DropReason common_ok(const ClearPacket& packet, std::uint32_t least_bytes) {
+DropReason mld_common_ok(const ClearPacket& packet, std::uint32_t least_bytes) {
   if (packet.fragment) return DropReason::fragment;
   if (packet.hop_limit != 1 || packet.odd_options || !packet.router_alert || packet.payload_bytes() < least_bytes ||
       packet.payload()[1] != 0)
@@ -62,27 +48,28 @@ DropReason common_ok(const ClearPacket& packet, std::uint32_t least_bytes) {
 }  // namespace
 
 DropReason check_mld_report(const ClearPacket& packet) noexcept {
-  const DropReason bad = common_ok(packet, v2_report_bytes);
+  const DropReason bad = mld_common_ok(packet, v2_report_bytes);
   if (bad != DropReason::none) return bad;
   if (!is_link_local(packet.source) && !is_zero(packet.source.bytes.data())) return DropReason::mld_not_allowed;
   const std::uint8_t* message = packet.payload();
   const std::uint32_t bytes = packet.payload_bytes();
   bool allowed = false;
-  if (message[0] == report_v2) {
+  if (message[0] == mld_report_v2) {
     allowed = is_local_group(packet.destination, 0x16) && v2_report_ok(message, bytes);
   } else if (bytes == v1_message_bytes && message[8] == 0xff) {
     const bool to_group = std::memcmp(message + 8, packet.destination.bytes.data(), 16) == 0;
-    allowed = message[0] == report_v1 ? to_group : message[0] == done_v1 && is_local_group(packet.destination, 2);
+    allowed =
+        message[0] == mld_report_v1 ? to_group : message[0] == mld_done_v1 && is_local_group(packet.destination, 2);
   }
   return allowed ? DropReason::none : DropReason::mld_not_allowed;
 }
 
 DropReason check_mld_query(const ClearPacket& packet) noexcept {
-  const DropReason bad = common_ok(packet, v1_message_bytes);
+  const DropReason bad = mld_common_ok(packet, v1_message_bytes);
   if (bad != DropReason::none) return bad;
   const std::uint8_t* message = packet.payload();
   const std::uint32_t bytes = packet.payload_bytes();
-  if (message[0] != query || !is_link_local(packet.source)) return DropReason::mld_not_allowed;
+  if (message[0] != mld_query || !is_link_local(packet.source)) return DropReason::mld_not_allowed;
   const std::uint8_t* group = message + 8;
   const bool addressed = is_zero(group)
                              ? is_local_group(packet.destination, 1)

@@ -11,17 +11,10 @@
 namespace sealcast::dataplane::testing {
 namespace {
 
-constexpr std::uint16_t type6 = 0x86dd;
-
-IpAddress ip(const std::string& text) {
-  return IpAddress::parse(text).value();
-}
-Bytes packet_of(const Bytes& frame) {
-  return Bytes(frame.begin() + 14, frame.end());
-}
 GroupProtection both_families(EspMode mode, std::optional<OuterTunnel> outer = std::nullopt) {
   return {{selector("239.1.1.0/24"), selector("ff1e::1:0/112")}, mode, std::move(outer)};
 }
+
 const OuterTunnel outer4{ip("239.9.9.9"), ip("10.9.0.2"), std::nullopt, std::nullopt};
 const OuterTunnel outer6{ip("ff1e::9:9"), ip("fd09::2"), std::nullopt, std::nullopt};
 
@@ -88,12 +81,12 @@ TEST(TunnelFixed, RoundTripInAllPairsOfFamiliesAndWithTags) {
     for (const auto& tags : std::vector<std::vector<std::uint16_t>>{{}, {7}, {100, 7}}) {
       for (std::size_t bytes = 0; bytes < 9; ++bytes) {
         const Bytes four = ethernet(ipv4({}, udp(1, 5000, pattern(bytes))), tags);
-        const Bytes six = ethernet(ipv6({}, udp(1, 5000, pattern(bytes), 1)), tags, type6);
+        const Bytes six = ethernet(ipv6({}, udp(1, 5000, pattern(bytes), 1)), tags, ether_type_ipv6);
         for (const Bytes& frame : {four, six}) {
           const Bytes sealed = sender.seal(frame);
           // The EtherType is that of the outer packet.
           const std::size_t at = 12 + 4 * tags.size();
-          EXPECT_EQ((sealed[at] << 8) | sealed[at + 1], outer.destination.family == 4 ? 0x0800 : type6);
+          EXPECT_EQ((sealed[at] << 8) | sealed[at + 1], outer.destination.family == 4 ? 0x0800 : ether_type_ipv6);
           const Outcome opened = receiver.black(sealed);
           ASSERT_EQ(opened.verdict, Verdict::forward) << name(opened.reason);
           ASSERT_EQ(to_hex(opened.frame), to_hex(frame));
@@ -213,7 +206,7 @@ TEST(Transport, RFC4303_StandsBehindTheHeadersThatRoutersRead) {
     Ipv6Fields fields;
     fields.next_header = c.first;
     fields.extensions = c.before_with_udp;
-    const Outcome sealed = path.red(ethernet(ipv6(fields, datagram), {}, type6));
+    const Outcome sealed = path.red(ethernet(ipv6(fields, datagram), {}, ether_type_ipv6));
     ASSERT_EQ(sealed.verdict, Verdict::forward) << name(sealed.reason);
     EspFields same;
     same.spi = 0x10000000;
@@ -236,7 +229,7 @@ TEST(Transport, RoundTripInBothFamiliesAndWithTags) {
       const Bytes datagram = udp(1, 5000, pattern(bytes), 1);
       for (const Bytes& frame :
            {ethernet(ipv4({}, datagram), tags), ethernet(ipv4({.options = router_alert}, datagram), tags),
-            ethernet(ipv6({}, datagram), tags, type6), ethernet(ipv6(chain, datagram), tags, type6),
+            ethernet(ipv6({}, datagram), tags, ether_type_ipv6), ethernet(ipv6(chain, datagram), tags, ether_type_ipv6),
             ethernet(ipv4({.protocol = 99}, Bytes(bytes)), tags)}) {
         const Outcome opened = receiver.black(sender.seal(frame));
         ASSERT_EQ(opened.verdict, Verdict::forward) << name(opened.reason);
@@ -254,7 +247,7 @@ TEST(Transport, RFC4303_FragmentsNeverPass) {
   const Ipv6Fields first{.next_header = 44, .extensions = fragment_header(17, 0, true)};
   const Ipv6Fields later{.next_header = 44, .extensions = fragment_header(17, 80, false)};
   for (const Ipv6Fields& fields : {first, later})
-    expect_drop(path.red(ethernet(ipv6(fields, pattern(40)), {}, type6)), DropReason::fragment);
+    expect_drop(path.red(ethernet(ipv6(fields, pattern(40)), {}, ether_type_ipv6)), DropReason::fragment);
   // Nor may a sender hide one behind ESP.
   EspFields hidden;
   hidden.next_header = 44;

@@ -3,11 +3,14 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "dataplane/testing/harness.h"
+
 namespace sealcast::dataplane {
 namespace {
 
-using testing::ElementsAre;
-using testing::IsEmpty;
+using testing::bypass_rule;
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
 
 std::vector<std::string> texts(const PortFilter& filter) {
   std::vector<std::string> out;
@@ -21,13 +24,6 @@ std::vector<Prefix> prefixes(std::initializer_list<const char*> list) {
   for (const char* entry : list)
     out.push_back(Prefix::parse(entry).value());
   return out;
-}
-
-BypassRule rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both) {
-  BypassRule made;
-  made.protocol = protocol;
-  made.direction = direction;
-  return made;
 }
 
 TEST(MulticastMacs, AddressesFollowTheStandards) {
@@ -62,16 +58,17 @@ TEST(MulticastMacs, TheListIsBoundedThenEverythingIsTaken) {
 }
 
 TEST(MulticastMacs, RulesThatBridgeUnicastNeedPromiscuous) {
-  EXPECT_TRUE(port_filter({}, {rule(BypassProtocol::arp)}, BypassDirection::red_to_black).promiscuous);
-  const PortFilter nd = port_filter({}, {rule(BypassProtocol::nd)}, BypassDirection::red_to_black);
+  EXPECT_TRUE(port_filter({}, {bypass_rule(BypassProtocol::arp)}, BypassDirection::red_to_black).promiscuous);
+  const PortFilter nd = port_filter({}, {bypass_rule(BypassProtocol::nd)}, BypassDirection::red_to_black);
   EXPECT_TRUE(nd.promiscuous && nd.all_multicast);
-  EXPECT_FALSE(port_filter({}, {rule(BypassProtocol::pim)}, BypassDirection::red_to_black).promiscuous);
-  BypassRule unicast = rule(BypassProtocol::ip);
+  EXPECT_FALSE(port_filter({}, {bypass_rule(BypassProtocol::pim)}, BypassDirection::red_to_black).promiscuous);
+  BypassRule unicast = bypass_rule(BypassProtocol::ip);
   unicast.destination = Prefix::parse("10.0.0.1").value();
   EXPECT_TRUE(port_filter({}, {unicast}, BypassDirection::red_to_black).promiscuous);
   // Nothing for the other direction, nor for a rule that lets nothing pass.
-  EXPECT_EQ(port_filter({}, {rule(BypassProtocol::arp, BypassDirection::black_to_red)}, BypassDirection::red_to_black),
-            PortFilter{});
+  EXPECT_EQ(
+      port_filter({}, {bypass_rule(BypassProtocol::arp, BypassDirection::black_to_red)}, BypassDirection::red_to_black),
+      PortFilter{});
   unicast.rate = 0;
   EXPECT_EQ(port_filter({}, {unicast}, BypassDirection::red_to_black), PortFilter{});
 }

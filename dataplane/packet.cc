@@ -3,11 +3,6 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint8_t hop_by_hop = 0;
-constexpr std::uint8_t routing = 43;
-constexpr std::uint8_t fragment = 44;
-constexpr std::uint8_t destination_options = 60;
-
 constexpr std::uint8_t option_pad1 = 0;
 constexpr std::uint8_t option_router_alert = 5;  // RFC 2711
 constexpr std::uint8_t option_jumbo = 0xc2;      // RFC 2675
@@ -37,7 +32,7 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
   const std::uint32_t payload = load16(p + 4);
   std::uint8_t next = p[6];
   if ((p[0] >> 4) != 6 || p[7] == 0 || p[8] == 0xff) return DropReason::bad_ip_header;  // RFC 4291 §2.7: no such source
-  if (payload == 0 && next == hop_by_hop) return DropReason::ipv6_extension;            // RFC 2675 §3
+  if (payload == 0 && next == header_hop_by_hop) return DropReason::ipv6_extension;     // RFC 2675 §3
   if (payload > available - ipv6_header_bytes) return DropReason::truncated;
   const std::uint32_t total = ipv6_header_bytes + payload;
 
@@ -56,23 +51,25 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
   bool upper = false;
   for (std::uint32_t headers = 0; !upper; ++headers) {
     std::uint32_t bytes = 0;
-    if (next == hop_by_hop || next == routing || next == destination_options || next == fragment) {
+    if (next == header_hop_by_hop || next == header_routing || next == header_destination_options ||
+        next == header_fragment) {
       if (headers == max_extension_headers || total - at < 8) return DropReason::ipv6_extension;
-      bytes = next == fragment ? 8 : (p[at + 1] + 1U) * 8;
+      bytes = next == header_fragment ? 8 : (p[at + 1] + 1U) * 8;
       if (bytes > total - at || at + bytes > ipv6_header_bytes + max_extension_bytes) return DropReason::ipv6_extension;
     }
     const std::uint8_t kind = next;
     switch (kind) {
-      case hop_by_hop:  // RFC 8200 §4.1: directly behind the fixed header only
+      case header_hop_by_hop:  // RFC 8200 §4.1: directly behind the fixed header only
         if (at != ipv6_header_bytes || !walk_hop_by_hop(p + at, bytes, packet.router_alert))
           return DropReason::ipv6_extension;
         break;
-      case routing:  // RFC 5095: type 0 is no more. With segments left this is not the packet's last destination.
+      case header_routing:  // RFC 5095: type 0 is no more. With segments left this is not the packet's last
+                            // destination.
         if (p[at + 2] == 0 || p[at + 3] != 0) return DropReason::ipv6_extension;
         break;
-      case destination_options:
+      case header_destination_options:
         break;
-      case fragment: {
+      case header_fragment: {
         if (packet.fragment) return DropReason::ipv6_extension;
         const std::uint16_t place = load16(p + at + 2);
         packet.fragment_offset = place & 0xfff8U;
@@ -91,7 +88,7 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
     field = at;
     next = p[at];
     at += bytes;
-    if (kind != destination_options) {
+    if (kind != header_destination_options) {
       packet.esp_place = at;
       packet.esp_field = field;
     }

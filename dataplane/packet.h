@@ -20,14 +20,23 @@ inline constexpr std::uint32_t udp_header_bytes = 8;
 
 inline constexpr std::uint16_t ether_type_ipv4 = 0x0800;
 inline constexpr std::uint16_t ether_type_ipv6 = 0x86dd;
+inline constexpr std::uint16_t ether_type_arp = 0x0806;
 
 inline constexpr std::uint8_t protocol_igmp = 2;
 inline constexpr std::uint8_t protocol_ipv4 = 4;  // as ESP's next header: tunnel mode
+inline constexpr std::uint8_t protocol_tcp = 6;
 inline constexpr std::uint8_t protocol_udp = 17;
 inline constexpr std::uint8_t protocol_ipv6 = 41;  // as ESP's next header: tunnel mode
 inline constexpr std::uint8_t protocol_esp = 50;
 inline constexpr std::uint8_t protocol_ah = 51;
 inline constexpr std::uint8_t protocol_icmpv6 = 58;
+// IPv6 extension headers (RFC 8200 §4).
+inline constexpr std::uint8_t header_hop_by_hop = 0;
+inline constexpr std::uint8_t header_routing = 43;
+inline constexpr std::uint8_t header_fragment = 44;
+inline constexpr std::uint8_t header_destination_options = 60;
+inline constexpr std::uint32_t fragment_header_bytes = 8;
+
 inline constexpr std::uint8_t dummy_next_header = 59;  // of ESP: RFC 4303 §2.6
 
 // An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the

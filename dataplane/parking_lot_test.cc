@@ -19,7 +19,7 @@ Frame numbered(std::uint32_t number) {
 }
 
 // Slots and their frames; every change of the lot is replayed here and must have been allowed.
-class Reference {
+class ReferenceLot {
  public:
   std::map<std::uint32_t, std::deque<std::uint32_t>> slots;
   std::size_t size() const {
@@ -40,7 +40,7 @@ TEST(ParkingLot, DATA2_AgreesWithAReferenceUnderRandomTraffic) {
   std::mt19937 random(3);
   for (const std::uint32_t senders : {1U, 5U, 16U, 17U, 40U, 3000U}) {
     ParkingLot lot;
-    Reference reference;
+    ReferenceLot reference;
     std::uint32_t next = 0;
     int swaps = 0, refusals = 0;
     for (int step = 0; step < (senders > 100 ? 5'000 : 40'000); ++step) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <random>
 
+#include "base/testing/places.h"
 #include "dataplane/drop_reason.h"
 #include "dataplane/testing/harness.h"
 
@@ -33,7 +34,7 @@ Selector random_selector(std::mt19937& random) {
 }
 
 // The selector's own words: addresses contained, protocol equal, port in range.
-Match read(const Selector& selector, const PacketKey& key) {
+Match match_by_the_rule(const Selector& selector, const PacketKey& key) {
   if (!selector.destination.contains(IpAddress::v4(key.destination))) return Match::none;
   if (selector.source && !selector.source->contains(IpAddress::v4(key.source))) return Match::none;
   if (selector.protocol && *selector.protocol != key.protocol) return Match::none;
@@ -75,7 +76,7 @@ TEST(Policy, AgreesWithAPlainReadingOfTheSelectors) {
       Match expected = Match::none;
       std::uint32_t expected_group = 0;
       for (const auto& [one, group] : selectors) {
-        const Match match = read(one, key);
+        const Match match = match_by_the_rule(one, key);
         if (match == Match::found) {
           expected = match;
           expected_group = group;
@@ -108,7 +109,8 @@ TEST(Policy, OverlapIsWhatSomePacketMatchesTwice) {
     if (overlap(a, b)) continue;
     for (int n = 0; n < 200; ++n) {
       const PacketKey key = random_key(random);
-      ASSERT_FALSE(read(a, key) == Match::found && read(b, key) == Match::found) << a.text() << " | " << b.text();
+      ASSERT_FALSE(match_by_the_rule(a, key) == Match::found && match_by_the_rule(b, key) == Match::found)
+          << a.text() << " | " << b.text();
     }
   }
   EXPECT_GT(overlapping, 20);
@@ -147,7 +149,7 @@ TEST(DropReasons, TableIsInOrderAndNamesAreUnique) {
 
 // docs/dataplane.md lists every reason, in this order, with the same words: | `name` | text |
 TEST(DropReasons, DocumentationSaysTheSame) {
-  std::ifstream in(SEALCAST_SOURCE_DIR "/docs/dataplane.md");
+  std::ifstream in(places::source_folder() + "/docs/dataplane.md");
   ASSERT_TRUE(in) << "docs/dataplane.md is missing";
   std::vector<std::string> rows;
   bool inside = false;

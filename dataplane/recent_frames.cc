@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/mix.h"
+
 namespace sealcast::dataplane {
 namespace {
-
-// Both halves of a 128-bit product folded: every bit of the input reaches every bit of the result.
-std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
-  __extension__ using Wide = unsigned __int128;
-  const Wide product = static_cast<Wide>(a) * b;
-  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-}
 
 constexpr std::uint64_t odd1 = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
 constexpr std::uint64_t odd2 = 0xd1b54a32d192ed03;

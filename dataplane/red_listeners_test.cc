@@ -14,10 +14,6 @@ using namespace std::chrono_literals;
 using membership::Record;
 using membership::RecordType;
 
-IpAddress ip(const std::string& text) {
-  return IpAddress::parse(text).value();
-}
-
 membership::Sender host(bool six = false) {
   return {{2, 0, 0, 0, 0, 9}, ip(six ? "fe80::9" : "10.0.0.9"), {}};
 }

@@ -10,25 +10,10 @@
 
 #include "dataplane/replay_window.h"
 #include "dataplane/testing/harness.h"
+#include "dataplane/testing/seen_numbers.h"
 
 namespace sealcast::dataplane::testing {
 namespace {
-
-// RFC 4303 §3.4.3 as a few lines of set arithmetic, over 64 bits, with a floor.
-class Reference {
- public:
-  Reference(std::uint64_t size, std::uint64_t floor) : size_(size), floor_(std::max<std::uint64_t>(floor, 1)) {}
-  bool accepts(std::uint64_t number) const {
-    if (number < floor_ || seen_.count(number) != 0) return false;
-    return seen_.empty() || number > *seen_.rbegin() || *seen_.rbegin() - number < size_;
-  }
-  void accept(std::uint64_t number) { seen_.insert(number); }
-  std::size_t accepted() const { return seen_.size(); }
-
- private:
-  std::uint64_t size_, floor_;
-  std::set<std::uint64_t> seen_;
-};
 
 struct Impairment {
   const char* name;
@@ -85,7 +70,7 @@ TEST_P(ReplaySizes, AgreesWithASetOfAllNumbers) {
       if (size > 65'536 && ((n != 2 && (n != 3 || size > 300'000)) || start.floor != std::uint64_t{2} << 32)) continue;
       SCOPED_TRACE(std::string(start.name) + ", " + networks[n].name);
       ReplayWindow window(size, start.floor);
-      Reference reference(size, start.floor);
+      SeenNumbers reference(size, start.floor);
       std::uint64_t highest = 0;
       for (const std::uint64_t number : through_network(start.first, count, networks[n], random)) {
         const bool expected = reference.accepts(number);
@@ -130,9 +115,9 @@ TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
     }
     return bytes;
   };
-  std::map<std::uint32_t, Reference> references;
+  std::map<std::uint32_t, SeenNumbers> references;
   for (const std::uint32_t which : {spi, other_spi})
-    references.emplace(which, Reference(1024, 0));
+    references.emplace(which, SeenNumbers(1024, 0));
 
   // Two senders, each through a network of its own, woven into each other; forged copies in between.
   struct Arrival {
@@ -166,7 +151,7 @@ TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
     const auto outcomes = path.black(burst);
     for (std::size_t i = 0; i < n; ++i) {
       const Arrival& arrival = arrivals[at + i];
-      Reference& reference = references.at(arrival.spi);
+      SeenNumbers& reference = references.at(arrival.spi);
       SCOPED_TRACE(std::to_string(arrival.number));
       if (arrival.forged) {
         ++forged;

@@ -5,28 +5,11 @@
 
 #include <deque>
 #include <random>
-#include <set>
+
+#include "dataplane/testing/seen_numbers.h"
 
 namespace sealcast::dataplane {
 namespace {
-
-class Reference {
- public:
-  Reference(std::uint64_t size, std::uint64_t floor) : size_(size), floor_(floor == 0 ? 1 : floor) {}
-  bool accepts(std::uint64_t number) const {
-    if (number < floor_ || seen_.count(number) != 0) return false;
-    return number > highest_ || highest_ - number < size_;
-  }
-  void accept(std::uint64_t number) {
-    seen_.insert(number);
-    highest_ = std::max(highest_, number);
-  }
-  std::uint64_t highest() const { return highest_; }
-
- private:
-  std::uint64_t size_, floor_, highest_ = 0;
-  std::set<std::uint64_t> seen_;
-};
 
 // Numbers as a network brings them: in order, reordered near and far, repeated, with gaps and leaps.
 TEST(ReplayWindow, AgreesWithTheReference) {
@@ -36,7 +19,7 @@ TEST(ReplayWindow, AgreesWithTheReference) {
   for (const std::uint32_t size : {1024U, 4096U}) {
     for (const std::uint64_t start : starts) {
       ReplayWindow window(size, start);
-      Reference reference(size, start);
+      testing::SeenNumbers reference(size, start);
       std::deque<std::uint64_t> recent;
       std::uint64_t next = start;
       std::size_t accepted = 0, refused = 0;

@@ -3,29 +3,14 @@
 #include <algorithm>
 #include <cstring>
 
+#include "dataplane/membership_types.h"
 #include "dataplane/mld.h"
 #include "dataplane/packet.h"
 
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint8_t igmp_report_v3 = 0x22;
-constexpr std::uint8_t mld_report_v2 = 143;
 constexpr std::uint32_t report_bytes = 8;  // before the first record, in both protocols
-
-IpAddress address_at(const std::uint8_t* p, std::uint8_t family) {
-  IpAddress out;
-  out.family = family;
-  std::memcpy(out.bytes.data(), p, out.size());
-  return out;
-}
-
-// Internet checksums are kept in memory order, as sum_words reads them.
-void put_checksum(std::uint8_t* field, const std::uint8_t* data, std::uint32_t bytes, std::uint64_t start) {
-  std::memset(field, 0, 2);
-  const auto checksum = static_cast<std::uint16_t>(~checksum_sum(data, bytes, start));
-  std::memcpy(field, &checksum, 2);
-}
 
 }  // namespace
 

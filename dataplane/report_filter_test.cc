@@ -34,10 +34,6 @@ Bytes record4(std::uint8_t type, const std::string& group, const Bytes& sources 
 Bytes record6(std::uint8_t type, const std::string& group, const Bytes& sources = {}) {
   return Bytes{type, 0, 0, static_cast<std::uint8_t>(sources.size() / 16)} + address_bytes(group) + sources;
 }
-Bytes report4(std::uint8_t count, const Bytes& records) {
-  return ethernet(ipv4({.destination = "224.0.0.22", .protocol = 2, .ttl = 1, .options = router_alert},
-                       igmp(0x22, 0, "0.0.0." + std::to_string(count), records)));
-}
 Bytes report6(std::uint8_t count, const Bytes& records) {
   return frame6(mld_packet({}, 143, Bytes{0, 0, 0, count} + records));
 }

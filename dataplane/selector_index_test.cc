@@ -5,38 +5,31 @@
 #include <random>
 
 #include "dataplane/policy.h"
-#include "dataplane/testing/packets.h"
+#include "dataplane/testing/harness.h"
 
 namespace sealcast::dataplane::testing {
 namespace {
 
-Selector of(const std::string& destination, const std::string& source = "") {
-  Selector out;
-  out.destination = *Prefix::parse(destination);
-  if (!source.empty()) out.source = *Prefix::parse(source);
-  return out;
-}
-
 TEST(SelectorIndex, H16_FindsWhatHoldsIsHeldOrIsTheSame) {
   SelectorIndex index;
-  index.add(of("239.1.0.0/16"), "wide");
-  index.add(of("239.2.3.4"), "narrow");
-  index.add(of("ff35::/32"), "six");
-  EXPECT_EQ(index.overlapping(of("239.1.7.0/24"))->group_id, "wide");
-  EXPECT_EQ(index.overlapping(of("239.1.0.0/16"))->group_id, "wide");
-  EXPECT_EQ(index.overlapping(of("239.2.0.0/16"))->group_id, "narrow");
-  EXPECT_EQ(index.overlapping(of("ff35:0:1::/48"))->group_id, "six");
-  EXPECT_EQ(index.overlapping(of("239.3.0.0/16")), nullptr);
-  EXPECT_EQ(index.overlapping(of("ff36::/32")), nullptr);
+  index.add(selector("239.1.0.0/16"), "wide");
+  index.add(selector("239.2.3.4"), "narrow");
+  index.add(selector("ff35::/32"), "six");
+  EXPECT_EQ(index.overlapping(selector("239.1.7.0/24"))->group_id, "wide");
+  EXPECT_EQ(index.overlapping(selector("239.1.0.0/16"))->group_id, "wide");
+  EXPECT_EQ(index.overlapping(selector("239.2.0.0/16"))->group_id, "narrow");
+  EXPECT_EQ(index.overlapping(selector("ff35:0:1::/48"))->group_id, "six");
+  EXPECT_EQ(index.overlapping(selector("239.3.0.0/16")), nullptr);
+  EXPECT_EQ(index.overlapping(selector("ff36::/32")), nullptr);
 }
 
 TEST(SelectorIndex, H16_SourcesTellApart) {
   SelectorIndex index;
-  index.add(of("232.1.1.1", "10.0.0.1"), "one");
-  EXPECT_EQ(index.overlapping(of("232.1.1.1", "10.0.0.2")), nullptr);
-  index.add(of("232.1.1.1", "10.0.0.2"), "two");
-  EXPECT_EQ(index.overlapping(of("232.1.1.1", "10.0.0.2/31"))->group_id, "two");
-  EXPECT_NE(index.overlapping(of("232.1.1.1")), nullptr);
+  index.add(selector("232.1.1.1", {}, "10.0.0.1"), "one");
+  EXPECT_EQ(index.overlapping(selector("232.1.1.1", {}, "10.0.0.2")), nullptr);
+  index.add(selector("232.1.1.1", {}, "10.0.0.2"), "two");
+  EXPECT_EQ(index.overlapping(selector("232.1.1.1", {}, "10.0.0.2/31"))->group_id, "two");
+  EXPECT_NE(index.overlapping(selector("232.1.1.1")), nullptr);
 }
 
 // Against every selector compared with every other.

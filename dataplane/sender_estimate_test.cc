@@ -13,9 +13,9 @@ namespace sealcast::dataplane {
 namespace {
 
 // Straight from the definitions, without a ring.
-class Reference {
+class CountedNumbers {
  public:
-  Reference(std::uint64_t size, std::uint64_t floor) : size_(size), floor_(std::max<std::uint64_t>(floor, 1)) {}
+  CountedNumbers(std::uint64_t size, std::uint64_t floor) : size_(size), floor_(std::max<std::uint64_t>(floor, 1)) {}
 
   void arrive(std::uint64_t number) {
     const bool late = number < floor_ || (number <= highest_ && highest_ - number >= size_);
@@ -72,7 +72,7 @@ TEST(SenderEstimate, AgreesWithTheReferenceUnderLossReorderingAndRepetition) {
     for (const std::uint64_t start : starts) {
       for (const std::uint64_t floor : {std::uint64_t{0}, start, start + 40}) {
         ReplayWindow window(size, floor);
-        Reference reference(size, floor);
+        CountedNumbers reference(size, floor);
         std::vector<std::uint64_t> held;
         std::uint64_t next = start;
         for (int i = 0; i < 12'000; ++i) {
@@ -113,7 +113,7 @@ TEST(SenderEstimate, AgreesWithTheReferenceUnderLossReorderingAndRepetition) {
 TEST(SenderEstimate, EveryLeapCountsExactlyWhatLeftUnseen) {
   for (std::uint64_t step = 1; step <= 2200; ++step) {
     ReplayWindow window(1024, 0);
-    Reference reference(1024, 0);
+    CountedNumbers reference(1024, 0);
     for (std::uint64_t number = 10; number <= 1500; number += number % 3 == 0 ? 1 : 2) {
       arrive(window, number);
       reference.arrive(number);

@@ -9,7 +9,6 @@
 namespace sealcast::dataplane::testing {
 namespace {
 
-constexpr std::uint16_t type6 = 0x86dd;
 constexpr std::uint8_t udp_protocol = 17;
 const std::string group6 = "ff1e::1:0/112";
 
@@ -18,12 +17,6 @@ Harness::Options narrow(std::uint32_t black_mtu = 1500, bool answers = true) {
   options.path.black_mtu = black_mtu;
   if (answers) options.path.red_address6 = IpAddress::parse("fe80::99").value().bytes;
   return options;
-}
-
-Ipv4Fields may_be_cut() {
-  Ipv4Fields fields;
-  fields.fragment = 0;
-  return fields;
 }
 
 Bytes part4(std::uint16_t offset, const Bytes& payload, bool more, std::uint16_t id = 7) {
@@ -36,7 +29,7 @@ Bytes part6(std::uint16_t offset, const Bytes& payload, bool more, std::uint32_t
   Ipv6Fields fields;
   fields.next_header = 44;
   fields.extensions = fragment_header(behind.empty() ? udp_protocol : 60, offset, more, id) + behind;
-  return ethernet(ipv6(fields, payload), {}, type6);
+  return ethernet(ipv6(fields, payload), {}, ether_type_ipv6);
 }
 
 TEST(Size, EverySizeAroundTheLimitIsSealedCutOrDropped) {
@@ -142,7 +135,7 @@ TEST(Size, WhereNoAnswerMayBeSentItIsDroppedAndCounted) {
   EXPECT_EQ(reason(narrow(), udp6_frame(1450, nobody)), "too_big");
   Ipv6Fields error;
   error.next_header = 58;
-  EXPECT_EQ(reason(narrow(), ethernet(ipv6(error, Bytes{1, 0} + pattern(1450)), {}, type6)), "too_big")
+  EXPECT_EQ(reason(narrow(), ethernet(ipv6(error, Bytes{1, 0} + pattern(1450)), {}, ether_type_ipv6)), "too_big")
       << "an ICMPv6 error";
   EXPECT_EQ(reason(narrow(), udp6_frame(1450)), "too_big_answered");
 }
@@ -291,7 +284,7 @@ TEST(FollowingIpv6, HeadersBehindTheFragmentHeader) {
   Ipv6Fields later;
   later.next_header = 44;
   later.extensions = fragment_header(60, 1000, false, 7);
-  EXPECT_EQ(path.red(ethernet(ipv6(later, pattern(100)), {}, type6)).verdict, Verdict::drop);
+  EXPECT_EQ(path.red(ethernet(ipv6(later, pattern(100)), {}, ether_type_ipv6)).verdict, Verdict::drop);
 }
 
 TEST(BlackFragments, AreDroppedUnlessReassemblyIsConfigured) {
@@ -324,11 +317,11 @@ TEST(BlackFragments, AreDroppedUnlessReassemblyIsConfigured) {
     Ipv6Fields six;
     six.next_header = 44;
     six.extensions = fragment_header(50, 800, true);
-    EXPECT_EQ(path.black(ethernet(ipv6(six, pattern(800)), {}, type6)).verdict,
+    EXPECT_EQ(path.black(ethernet(ipv6(six, pattern(800)), {}, ether_type_ipv6)).verdict,
               reassemble ? Verdict::reassemble : Verdict::drop);
     six.next_header = 60;  // librte_ip_frag would not find the fragment header
     six.extensions = extension(44) + fragment_header(50, 800, true);
-    EXPECT_EQ(name(path.black(ethernet(ipv6(six, pattern(800)), {}, type6)).reason), "fragment");
+    EXPECT_EQ(name(path.black(ethernet(ipv6(six, pattern(800)), {}, ether_type_ipv6)).reason), "fragment");
   }
 }
 

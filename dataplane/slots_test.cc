@@ -9,7 +9,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::uint32_t base = 0x10000000;
+constexpr std::uint32_t prefix_base = 0x10000000;
 
 class Slots : public ::testing::Test {
  protected:
@@ -21,13 +21,13 @@ class Slots : public ::testing::Test {
   }
   static Bytes sealed(std::uint32_t slot, std::uint64_t number) {
     EspFields fields;
-    fields.spi = base + slot;
+    fields.spi = prefix_base + slot;
     fields.number = number;
     return esp_frame(fields, inner(slot, number));
   }
   void give_key(std::uint32_t slot) {
     std::vector<sealcast::InboundSa> keys;
-    keys.push_back({key_of(base + slot), 0});
+    keys.push_back({key_of(prefix_base + slot), 0});
     ASSERT_TRUE(path_.plane().add_inbound("tv", 1, std::move(keys)));
   }
 
@@ -85,7 +85,7 @@ TEST_F(Slots, FramesOfAnEpochThatEndsAreDroppedAtOnce) {
 TEST_F(Slots, H9_ASlotThatBecomesOurOwnOpensNothing) {
   path_.black(sealed(10, 1));
   std::vector<sealcast::OutboundSa> own;
-  own.push_back({key_of(base + 10)});
+  own.push_back({key_of(prefix_base + 10)});
   ASSERT_TRUE(path_.plane().replace_outbound("tv", 1, std::move(own)));
   const auto ours = path_.unpark();
   ASSERT_EQ(ours.size(), 1U);
@@ -94,13 +94,14 @@ TEST_F(Slots, H9_ASlotThatBecomesOurOwnOpensNothing) {
 
 TEST_F(Slots, DATA2_AFloodOfEverySlotOfManyEpochsLeavesANewcomersFirstPackets) {
   for (std::uint32_t n = 2; n <= 24; ++n)
-    ASSERT_TRUE(path_.plane().install(path_.epoch("tv", n, base + (n << 16), {selector("239.1.1.0/24")}, false)));
+    ASSERT_TRUE(
+        path_.plane().install(path_.epoch("tv", n, prefix_base + (n << 16), {selector("239.1.1.0/24")}, false)));
   const Bytes inner = ipv4({}, udp(1, 2, pattern(10)));
   std::vector<Bytes> flood;
   for (std::uint32_t n = 2; n <= 24; ++n)
     for (std::uint32_t slot = 0; slot < slot_window; ++slot) {
       EspFields fields;
-      fields.spi = base + (n << 16) + slot;
+      fields.spi = prefix_base + (n << 16) + slot;
       flood.push_back(esp_frame(fields, inner));
     }
   ASSERT_GT(flood.size(), parked_frames) << "more slots than places";
@@ -129,7 +130,7 @@ TEST(SlotsOfWorkers, AnUnknownSlotIsParkedWhereItWillBeOpened) {
   Harness path(Harness::Options{.workers = 4});
   path.install_tv();
   EspFields fields;
-  fields.spi = base + 20;
+  fields.spi = prefix_base + 20;
   const Bytes frame = esp_frame(fields, ipv4({}, udp(1, 2, pattern(10))));
   const std::uint32_t owner = worker_of_spi(fields.spi, 4);
   for (std::uint32_t w = 0; w < 4; ++w) {

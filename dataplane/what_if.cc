@@ -6,18 +6,13 @@
 
 #include "dataplane/clear_packet.h"
 #include "dataplane/packet.h"
+#include "dataplane/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {
 
 constexpr std::size_t room = 256;  // before and behind a frame: more than any sealing takes
 constexpr std::size_t longest_frame = 16 * 1024;
-
-std::string hex(std::uint32_t spi) {
-  char digits[16];
-  std::snprintf(digits, sizeof digits, "0x%08x", spi);
-  return digits;
-}
 
 // The frame's IP packet as a reader of headers sees it, and where it begins. Any kind of frame.
 struct Headers {
@@ -55,7 +50,7 @@ Headers read_headers(const Bytes& frame) {
   return headers;
 }
 
-std::string describe(const Headers& headers) {
+std::string headers_text(const Headers& headers) {
   std::string text;
   for (const std::uint16_t vlan : headers.vlans)
     text += "VLAN " + std::to_string(vlan) + ", ";
@@ -70,8 +65,8 @@ std::string describe(const Headers& headers) {
   if (headers.has_ports()) {
     text += ", UDP " + std::to_string(load16(packet.payload())) + " to " + std::to_string(load16(packet.payload() + 2));
   } else if (headers.is_esp()) {
-    text += ", ESP SPI " + hex(load32(packet.payload())) + " sequence " + std::to_string(load32(packet.payload() + 4)) +
-            " IV " + std::to_string(load64(packet.payload() + 8));
+    text += ", ESP SPI " + spi_text(load32(packet.payload())) + " sequence " +
+            std::to_string(load32(packet.payload() + 4)) + " IV " + std::to_string(load64(packet.payload() + 8));
   } else {
     text += ", protocol " + std::to_string(packet.protocol);
   }
@@ -169,7 +164,7 @@ class DryRun {
     say("received", std::to_string(question_.frame.size()) + " bytes on " +
                         (question_.side == Side::red ? "red" : "black") + " at worker " +
                         std::to_string(question_.worker));
-    say("frame", describe(read_headers(question_.frame)));
+    say("frame", headers_text(read_headers(question_.frame)));
     Bytes result = question_.side == Side::red ? from_red() : from_black();
     finish(std::move(result));
     return std::move(answer_);
@@ -248,7 +243,7 @@ class DryRun {
   void name_sa(std::uint32_t spi, std::uint64_t number) {
     answer_.spi = spi;
     answer_.number = number;
-    std::string text = "SPI " + hex(spi);
+    std::string text = "SPI " + spi_text(spi);
     if (const auto owner = plane_.owner(spi)) {
       answer_.epoch = owner->second;
       text += " of group " + owner->first + ", epoch " + std::to_string(owner->second);
@@ -264,7 +259,7 @@ class DryRun {
       auto sealed = seal_as_sender(*question_.spi);
       if (!sealed) return frame;
       frame = std::move(*sealed);
-      say("sealed", "as its sender would: " + describe(read_headers(frame)));
+      say("sealed", "as its sender would: " + headers_text(read_headers(frame)));
     }
     const Headers headers = read_headers(frame);
     if (headers.is_esp()) {
@@ -352,7 +347,7 @@ class DryRun {
           say("verdict", "passes in clear, as long as its rule's rate allows");
         }
         say("leaves",
-            "on " + other + ", " + std::to_string(result.size()) + " bytes: " + describe(read_headers(result)));
+            "on " + other + ", " + std::to_string(result.size()) + " bytes: " + headers_text(read_headers(result)));
         return;
       case Verdict::hand_off:
         say("verdict", "goes to worker " + std::to_string(target_));
@@ -367,7 +362,7 @@ class DryRun {
       case Verdict::reply:
         say("verdict", "is not sealed; its sender is told");
         say("leaves", std::string("on ") + (question_.side == Side::red ? "red" : "black") + ": " +
-                          describe(read_headers(result)));
+                          headers_text(read_headers(result)));
         return;
       case Verdict::reassemble:
         say("verdict", "waits until the other fragments of its packet are there");
@@ -392,7 +387,7 @@ class DryRun {
 }  // namespace
 
 std::string describe_frame(const Bytes& frame) {
-  return describe(read_headers(frame));
+  return headers_text(read_headers(frame));
 }
 
 Result<WhatIfAnswer> what_if(const WhatIfPlane& plane, const WhatIfQuestion& question) {

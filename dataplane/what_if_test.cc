@@ -15,8 +15,6 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const std::vector<Selector> tv = {selector("239.1.1.0/24")};
-
 std::string all_text(const WhatIfAnswer& answer) {
   std::string text;
   for (const WhatIfStep& step : answer.steps)
@@ -94,7 +92,7 @@ TEST(WhatIf, NamesTheGroupThatHasNoSaAndTheReasonOfEveryOtherDrop) {
 TEST(WhatIf, OpensWhatASenderWouldSeal) {
   Harness plane;
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   plane.black(sender.seal(udp_frame(64)));
   WhatIfQuestion question;
   question.side = Side::black;
@@ -135,7 +133,7 @@ TEST(WhatIf, DATA1_AnotherGroupsPacketUnderThisGroupsKeyIsRefused) {
 TEST(WhatIf, WhatOnlyTheKeyDecidesIsSaidSo) {
   Harness plane;
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   const Bytes good = sender.seal(udp_frame(64));
   WhatIfAnswer answer = ask(plane, Side::black, good);
   EXPECT_TRUE(answer.key_decides);
@@ -149,7 +147,7 @@ TEST(WhatIf, WhatOnlyTheKeyDecidesIsSaidSo) {
 TEST(WhatIf, AnotherWorkersSpiIsFollowedThere) {
   Harness plane({.workers = 4});
   plane.install_tv();
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   const WhatIfAnswer answer = ask(plane, Side::black, sender.seal(udp_frame(64)));
   EXPECT_EQ(answer.worker, worker_of_spi(0x10000008, 4));
   EXPECT_TRUE(answer.key_decides) << all_text(answer);
@@ -176,7 +174,7 @@ TEST(WhatIf, AgreesWithTheWorkerOnEveryFrame) {
   Harness plane({.path = {.black_mtu = 700, .red_mtu = 600}});
   plane.install_tv();
   ASSERT_TRUE(plane.plane().protect("radio", {{selector("239.2.2.0/24", PortRange{5000, 5010})}}));
-  Sender sender(0x10000008, tv);
+  Sender sender(0x10000008, tv_selectors());
   std::mt19937 random(3);
   Bytes last = sender.seal(udp_frame(64));
   Ipv4Fields report;

@@ -15,11 +15,9 @@ using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 using ::testing::SizeIs;
 
-BypassRule rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both) {
-  BypassRule made;
-  made.name = std::string(name(protocol));
-  made.direction = direction;
-  made.protocol = protocol;
+// So high a rate that none of these tests meets it.
+BypassRule unmetered_rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both) {
+  BypassRule made = bypass_rule(protocol, direction);
   made.rate = 100'000;
   return made;
 }
@@ -100,7 +98,7 @@ TEST(BypassRing, TwoGatewaysSideBySideDoNotStorm) {
   for (const auto& [gateways, cable] : {RingCase{1, true}, RingCase{2, false}, RingCase{3, false}, RingCase{2, true}}) {
     std::size_t delivered = 0;
     for (std::uint64_t order = 0; order < 200; ++order) {
-      Ring ring(gateways, cable, {rule(BypassProtocol::arp)}, order);
+      Ring ring(gateways, cable, {unmetered_rule(BypassProtocol::arp)}, order);
       // Every way around may carry a frame once each way; a storm would run into the limit.
       const std::size_t ways = gateways + (cable ? 1 : 0);
       ring.say(arp_frame(1, "10.0.0.1", "10.0.0.2"), 1000);
@@ -122,7 +120,7 @@ TEST(BypassRing, TwoGatewaysSideBySideDoNotStorm) {
 }
 
 TEST(BypassRing, OneGatewayAloneRaisesNoAlarm) {
-  Ring ring(1, false, {rule(BypassProtocol::arp)}, 1);
+  Ring ring(1, false, {unmetered_rule(BypassProtocol::arp)}, 1);
   for (int i = 0; i < 10; ++i)
     ring.say(arp_frame(1, "10.0.0.1", "10.0.0.2"), 100);
   EXPECT_EQ(ring.on_black, 10U);
@@ -142,13 +140,13 @@ TEST(BypassRing, ReportsOfTwoGatewaysRaiseTheAlarm) {
 // ------------------------------------------------------------------------------------------------------------------
 
 TEST(WorkerBypass, UnicastArpAndLinkLocalPassByRuleOnlyAndPaddingStaysBehind) {
-  BypassRule ssh = rule(BypassProtocol::ip);
+  BypassRule ssh = unmetered_rule(BypassProtocol::ip);
   ssh.name = "ssh";
   ssh.ip_protocol = 6;
   ssh.destination = Prefix::parse("10.0.0.0/8").value();
   ssh.ports = PortRange{22, 22};
   Harness closed;
-  Harness open(Harness::Options{.path = settings_with(with_defaults({ssh, rule(BypassProtocol::arp)}))});
+  Harness open(Harness::Options{.path = settings_with(with_defaults({ssh, unmetered_rule(BypassProtocol::arp)}))});
   closed.install_tv();
   open.install_tv();
   Bytes tcp = udp(40000, 22, pattern(12));  // as far as ports go TCP looks the same
@@ -176,7 +174,7 @@ TEST(WorkerBypass, UnicastArpAndLinkLocalPassByRuleOnlyAndPaddingStaysBehind) {
 }
 
 TEST(WorkerBypass, H10_AProtectedGroupLeavesSealedOrNotAtAllWhateverTheRules) {
-  BypassRule all = rule(BypassProtocol::ip);
+  BypassRule all = unmetered_rule(BypassProtocol::ip);
   all.ip_protocol = 17;
   all.destination = Prefix::parse("0.0.0.0/0").value();  // the configuration refuses it beside the group
   Harness path(Harness::Options{.path = settings_with({all})});
@@ -192,7 +190,7 @@ TEST(WorkerBypass, H10_AProtectedGroupLeavesSealedOrNotAtAllWhateverTheRules) {
 }
 
 TEST(WorkerBypass, ALoopIsTracedToItsSource) {
-  Harness path(Harness::Options{.path = settings_with({rule(BypassProtocol::arp)})});
+  Harness path(Harness::Options{.path = settings_with({unmetered_rule(BypassProtocol::arp)})});
   const Bytes request = arp_frame(1, "10.0.0.1", "10.0.0.2");
   EXPECT_EQ(path.red(request).verdict, Verdict::forward);
   EXPECT_EQ(path.black(request).reason, DropReason::bypass_loop);
@@ -261,11 +259,6 @@ GroupProtection fixed_tunnel() {
   return protection;
 }
 
-Bytes report4(std::uint8_t count, const Bytes& records) {
-  return ethernet(ipv4({.destination = "224.0.0.22", .protocol = 2, .ttl = 1, .options = router_alert},
-                       igmp(0x22, 0, "0.0.0." + std::to_string(count), records)));
-}
-
 TEST(FixedTunnel, InnerReportsStopAtTheGateway) {
   Alone gateway(settings_with(default_bypass_rules()));
   ASSERT_TRUE(gateway.listener->protect("tv", fixed_tunnel()));
@@ -310,7 +303,7 @@ TEST(BlackListenerTest, JoinsTheTunnelsGroupWhileThereIsAKeyAndAnswersQueries) {
 }
 
 TEST(BlackListenerTest, QueriesAreHeardEvenWhereTheyMayNotPass) {
-  BypassRule closed = rule(BypassProtocol::igmp_query, BypassDirection::black_to_red);
+  BypassRule closed = unmetered_rule(BypassProtocol::igmp_query, BypassDirection::black_to_red);
   closed.rate = 0;
   Alone gateway(settings_with({closed}));
   GroupProtection keyed_group;

@@ -10,8 +10,6 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t fragment_header_bytes = 8;
-constexpr std::uint8_t protocol_fragment = 44;
 // RFC 791 §3.2: every network carries so much uncut; and less librte_ip_frag refuses.
 constexpr std::uint32_t min_ipv4_mtu = 68;
 // RFC 4443 §2.4(f): so many answers a second and worker, so many of them at once.
@@ -23,7 +21,7 @@ constexpr std::uint64_t answers_at_once = 10;
 std::uint32_t find_fragment_header(const std::uint8_t* ip, std::uint32_t header_bytes) {
   std::uint8_t next = ip[6];
   for (std::uint32_t at = ipv6_header_bytes; at + fragment_header_bytes <= header_bytes;) {
-    if (next == protocol_fragment) return at;
+    if (next == header_fragment) return at;
     next = ip[at];
     at += (ip[at + 1] + 1U) * 8;
   }

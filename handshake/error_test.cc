@@ -7,13 +7,14 @@
 #include <set>
 #include <sstream>
 
+#include "base/testing/places.h"
 #include "handshake/certificate/multicast_extension.h"
 
 namespace sealcast::handshake {
 namespace {
 
 std::string documentation() {
-  std::ifstream file(SEALCAST_SOURCE_DIR "/docs/protocol.md");
+  std::ifstream file(places::source_folder() + "/docs/protocol.md");
   std::ostringstream text;
   text << file.rdbuf();
   return text.str();

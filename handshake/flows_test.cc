@@ -8,13 +8,15 @@
 #include <fstream>
 #include <sstream>
 
+#include "base/testing/places.h"
+
 namespace sealcast::handshake {
 namespace {
 
-constexpr const char* kProtocol = SEALCAST_SOURCE_DIR "/docs/protocol.md";
-constexpr const char* kGraph = SEALCAST_SOURCE_DIR "/docs/handshake-states.md";
+const std::string kProtocol = places::source_folder() + "/docs/protocol.md";
+const std::string kGraph = places::source_folder() + "/docs/handshake-states.md";
 
-std::string contents(const char* path) {
+std::string contents(const std::string& path) {
   std::ifstream file(path);
   std::ostringstream text;
   text << file.rdbuf();

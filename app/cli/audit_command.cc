@@ -13,7 +13,7 @@
 namespace sealcast::cli {
 namespace {
 
-struct Arguments {
+struct AuditArguments {
   std::string socket, since, group, member, event;
   std::uint32_t count = 100;
   bool json = false;
@@ -45,7 +45,7 @@ std::int64_t now_ms() {
       .count();
 }
 
-int run(const Arguments& arguments) {
+int print_audit(const AuditArguments& arguments) {
   nlohmann::json request{{"command", "audit"}, {"count", arguments.count}};
   if (!arguments.since.empty()) request["since_ms"] = std::max<std::int64_t>(*moment(arguments.since, now_ms()), 0);
   for (const auto& [name, value] : {std::pair{"group", &arguments.group}, std::pair{"member", &arguments.member},
@@ -63,7 +63,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_audit(CLI::App& app, const Choose& choose) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<AuditArguments>();
   CLI::App* command = app.add_subcommand("audit", "Show what a key server did: who joined, was refused, was rekeyed");
   command->add_option("--socket", arguments->socket, "the key server's admin_socket, or its gateway's");
   command->add_option("--since", arguments->since, "not what is older: 90s, 15m, 12h, 7d, or 2026-01-31T12:00:00Z")
@@ -77,7 +77,7 @@ void add_audit(CLI::App& app, const Choose& choose) {
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
-  command->callback([=] { choose([=] { return run(*arguments); }); });
+  command->callback([=] { choose([=] { return print_audit(*arguments); }); });
 }
 
 }  // namespace sealcast::cli

@@ -199,7 +199,7 @@ std::string uncut_sizes(const config::GatewayConfig& config) {
   return out;
 }
 
-int run(const std::string& file, bool verbose) {
+int run_check(const std::string& file, bool verbose) {
   Report report;
   report.file = file;
   const auto kind = config::detect_kind(file);
@@ -244,7 +244,7 @@ void add_check(CLI::App& app, const Choose& choose) {
   CLI::App* check = app.add_subcommand("check", "Validate a configuration file and the certificates it names");
   check->add_option("FILE", arguments->file, "a gateway's or key server's TOML file")->required();
   check->add_flag("-v,--verbose", arguments->verbose, "also say what the file is and what it needs");
-  check->callback([=] { choose([=] { return run(arguments->file, arguments->verbose); }); });
+  check->callback([=] { choose([=] { return run_check(arguments->file, arguments->verbose); }); });
 }
 
 }  // namespace sealcast::cli

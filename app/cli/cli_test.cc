@@ -11,7 +11,9 @@
 #include <iterator>
 #include <thread>
 
+#include "app/cli/testing/tool_fixture.h"
 #include "app/exit_code.h"
+#include "base/testing/places.h"
 #include "controlplane/admin/admin_server.h"
 
 namespace sealcast::cli {
@@ -24,30 +26,9 @@ using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
 
-struct Ran {
-  int code = -1;
-  std::string out, err;
-};
-
-class Cli : public ::testing::Test {
+class Cli : public ToolTest {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "sealcast-cli-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  static std::string content(const std::string& path) {
-    std::ifstream in(path);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  Ran run(const std::string& arguments) {
-    const std::string command =
-        "cd " + folder_ + " && " SEALCAST_TOOL " " + arguments + " </dev/null >out.txt 2>err.txt";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(folder_ + "/out.txt"), content(folder_ + "/err.txt")};
-  }
+  Ran run(const std::string& arguments) { return run_tool(arguments); }
   void make_pki() {
     ASSERT_EQ(run("pki init").code, 0);
     ASSERT_EQ(run("pki server ks.example").code, 0);
@@ -90,12 +71,11 @@ spi_range = ["0x10000000", "0x1fffffff"]
     std::ofstream(folder_ + "/gateway.toml") << text;
     return "gateway.toml";
   }
-
-  std::string folder_;
 };
 
 TEST_F(Cli, OutputThatCannotBeWrittenIsAFailure) {
-  const int status = std::system(("cd " + folder_ + " && " SEALCAST_TOOL " version >/dev/full 2>err.txt").c_str());
+  const int status =
+      std::system(("cd " + folder_ + " && " + places::program("sealcast") + " version >/dev/full 2>err.txt").c_str());
   ASSERT_TRUE(WIFEXITED(status));
   EXPECT_EQ(WEXITSTATUS(status), ExitCode::failed);
   EXPECT_THAT(content(folder_ + "/err.txt"), HasSubstr("cannot write the output"));

@@ -23,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds between_looks{200};
 
-struct Arguments {
+struct KeyServerArguments {
   std::string command;  // for messages
   std::string socket;
   std::string name;  // of the group or member
@@ -35,15 +35,15 @@ struct Arguments {
 
 using Answer = KeyserverAnswer;
 
-int complain(const Arguments& arguments, int code, const std::string& why) {
+int complain(const KeyServerArguments& arguments, int code, const std::string& why) {
   return cli::complain(arguments.command, code, why);
 }
 
-Answer ask(const Arguments& arguments, const json& request) {
+Answer ask(const KeyServerArguments& arguments, const json& request) {
   return ask_keyserver(arguments.command, arguments.socket, request);
 }
 
-json request(const Arguments& arguments, const char* name_field) {
+json request(const KeyServerArguments& arguments, const char* name_field) {
   json out = {{"command", arguments.command}, {name_field, arguments.name}};
   if (!arguments.group.empty()) out["group"] = arguments.group;
   return out;
@@ -101,22 +101,22 @@ std::string progress(const json& group) {
 }
 
 // Done, or the reason stands on standard error already.
-int run_simple(const Arguments& arguments, const char* name_field) {
+int run_simple(const KeyServerArguments& arguments, const char* name_field) {
   const Answer answer = ask(arguments, request(arguments, name_field));
   if (answer.code == ExitCode::ok && arguments.json) std::printf("%s\n", answer.value.dump().c_str());
   return answer.code;
 }
 
-int run_rekey(const Arguments& arguments) {
+int run_rekey(const KeyServerArguments& arguments) {
   return run_simple(arguments, "group");
 }
 
-int run_reinstate(const Arguments& arguments) {
+int run_reinstate(const KeyServerArguments& arguments) {
   return run_simple(arguments, "member");
 }
 
 // Revokes and, unless told not to, stays until nothing that is sent can be read by the member any more (H11).
-int run_revoke(const Arguments& arguments) {
+int run_revoke(const KeyServerArguments& arguments) {
   const Answer revoked = ask(arguments, request(arguments, "member"));
   if (revoked.code != ExitCode::ok) return revoked.code;
   const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<std::int64_t>(arguments.timeout_s * 1000));
@@ -153,7 +153,7 @@ std::string utc(double unix_seconds) {
   return text;
 }
 
-int run_revocations(const Arguments& arguments) {
+int run_revocations(const KeyServerArguments& arguments) {
   const Answer state = ask(arguments, {{"command", "revocations"}});
   if (state.code != ExitCode::ok) return state.code;
   if (arguments.json) {
@@ -180,7 +180,7 @@ std::uint64_t newest_epoch(const json& group) {
 }
 
 // One line a member and group: what it has, and how far it is behind.
-int run_members(const Arguments& arguments) {
+int run_members(const KeyServerArguments& arguments) {
   const Answer status = ask(arguments, {{"command", "status"}});
   if (status.code != ExitCode::ok) return status.code;
   // A gateway's answer holds the embedded key server's.
@@ -216,10 +216,10 @@ int run_members(const Arguments& arguments) {
   return ExitCode::ok;
 }
 
-using Run = int (*)(const Arguments&);
+using Run = int (*)(const KeyServerArguments&);
 
-CLI::App* add(CLI::App& app, const Choose& choose, const std::shared_ptr<Arguments>& arguments, const char* name,
-              const char* help, Run run) {
+CLI::App* add(CLI::App& app, const Choose& choose, const std::shared_ptr<KeyServerArguments>& arguments,
+              const char* name, const char* help, Run run) {
   arguments->command = name;
   CLI::App* command = app.add_subcommand(name, help);
   command->add_option("--socket", arguments->socket, "the key server's admin_socket, or its gateway's");
@@ -231,7 +231,7 @@ CLI::App* add(CLI::App& app, const Choose& choose, const std::shared_ptr<Argumen
 
 void add_keyserver_commands(CLI::App& app, const Choose& choose) {
   const auto named = [&](const char* name, const char* help, Run run) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<KeyServerArguments>();
     return std::pair(arguments, add(app, choose, arguments, name, help, run));
   };
   {

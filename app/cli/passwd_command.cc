@@ -15,7 +15,7 @@ namespace {
 
 using app::ExitCode;
 
-struct Arguments {
+struct PasswdArguments {
   std::string file, user, cost;
   bool remove = false;
   bool list = false;
@@ -39,7 +39,7 @@ Result<SecretBytes> new_password(const std::string& user) {
   return first;
 }
 
-Result<void> set(const Arguments& arguments) {
+Result<void> set(const PasswdArguments& arguments) {
   if (!passwords::valid_user(arguments.user))
     return fail("user \"" + arguments.user + "\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @");
   passwords::HashPolicy policy;
@@ -60,7 +60,7 @@ Result<void> set(const Arguments& arguments) {
   });
 }
 
-Result<void> remove(const Arguments& arguments) {
+Result<void> remove(const PasswdArguments& arguments) {
   if (::access(arguments.file.c_str(), F_OK) != 0) return fail(arguments.file + ": there is no such file");
   return passwords::update(arguments.file, {}, [&](passwords::PasswordFile& file) -> Result<void> {
     if (!file.remove(arguments.user)) return fail(arguments.file + " has no user \"" + arguments.user + "\"");
@@ -68,7 +68,7 @@ Result<void> remove(const Arguments& arguments) {
   });
 }
 
-Result<void> list(const Arguments& arguments) {
+Result<void> list(const PasswdArguments& arguments) {
   const auto file = passwords::PasswordFile::load(arguments.file);
   if (!file) return tl::unexpected(file.error());
   for (const std::string& user : file->users())
@@ -79,7 +79,7 @@ Result<void> list(const Arguments& arguments) {
 }  // namespace
 
 void add_passwd(CLI::App& app, const Choose& choose) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PasswdArguments>();
   CLI::App* passwd = app.add_subcommand("passwd", "Set, remove or list users in a key server's password file");
   passwd->add_option("FILE", arguments->file, "the key server's password_file; made if it is not there")->required();
   CLI::Option* user = passwd->add_option(

@@ -17,7 +17,9 @@
 #include <fstream>
 #include <iterator>
 
+#include "app/cli/testing/tool_fixture.h"
 #include "app/exit_code.h"
+#include "base/testing/places.h"
 #include "controlplane/passwords/password_file.h"
 
 namespace sealcast::cli {
@@ -31,30 +33,10 @@ using ::testing::Not;
 // The least cost that is allowed: these tests are not about Argon2id's strength.
 constexpr const char* cheap = " --cost m=19456,t=2 ";
 
-struct Ran {
-  int code = -1;
-  std::string out, err;
-};
-
-class Passwd : public ::testing::Test {
+class Passwd : public ToolTest {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "sealcast-passwd-XXXXXX";
-    ASSERT_NE(::mkdtemp(pattern.data()), nullptr);
-    folder_ = pattern;
-  }
-  void TearDown() override { std::filesystem::remove_all(folder_); }
-
-  static std::string content(const std::string& path) {
-    std::ifstream in(path);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
   Ran run(const std::string& arguments, const std::string& input = "") {
-    std::ofstream(folder_ + "/in.txt") << input;
-    const std::string command =
-        "cd " + folder_ + " && " SEALCAST_TOOL " passwd " + arguments + " <in.txt >out.txt 2>err.txt";
-    const int status = std::system(command.c_str());
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, content(folder_ + "/out.txt"), content(folder_ + "/err.txt")};
+    return run_tool("passwd " + arguments, input);
   }
   struct Typed {
     std::string prompt, line;
@@ -78,7 +60,7 @@ class Passwd : public ::testing::Test {
   // once it is asked, not before.
   Ran run_at_terminal(const std::string& arguments, const std::vector<Typed>& typed) {
     int terminal = -1;
-    const std::string command = "cd " + folder_ + " && exec " SEALCAST_TOOL " passwd " + arguments;
+    const std::string command = "cd " + folder_ + " && exec " + places::program("sealcast") + " passwd " + arguments;
     const pid_t child = ::forkpty(&terminal, nullptr, nullptr, nullptr);
     if (child == 0) {
       ::execl("/bin/sh", "sh", "-c", command.c_str(), nullptr);
@@ -118,8 +100,6 @@ class Passwd : public ::testing::Test {
     std::memcpy(password.data(), text.data(), text.size());
     return file && file->verify(user, password).value();
   }
-
-  std::string folder_;
 };
 
 TEST_F(Passwd, H7_SetsListsReplacesAndRemoves) {

@@ -15,7 +15,7 @@ namespace {
 
 using app::ExitCode;
 
-struct Arguments {
+struct PkiArguments {
   pki::FolderOptions folder;
   bool rsa = false;
   std::string name;
@@ -23,7 +23,7 @@ struct Arguments {
   std::vector<std::string> groups;
   bool all_groups = false;
 };
-using Shared = std::shared_ptr<Arguments>;
+using Shared = std::shared_ptr<PkiArguments>;
 
 std::string date(std::int64_t unix_seconds) {
   const std::time_t time = unix_seconds;
@@ -68,7 +68,7 @@ void add_pki(CLI::App& app, const Choose& choose) {
   CLI::App* group = app.add_subcommand("pki", "Make certificates: a CA, key servers, members, revocation lists");
   group->require_subcommand(1);
 
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<PkiArguments>();
   CLI::App* init = group->add_subcommand("init", "Make a certification authority and its first, empty revocation list");
   init->add_option("--ca-name", arguments->ca_name, "the CA's common name")->capture_default_str();
   add_common(init, arguments, true);

@@ -19,7 +19,7 @@ namespace {
 
 using app::ExitCode;
 
-struct Arguments : Asking {
+struct PlaneArguments : Asking {
   std::string name;
   std::string group;
   bool all = false;
@@ -35,7 +35,7 @@ struct Arguments : Asking {
   }
 };
 
-Result<std::string> screen(const Arguments& arguments, const std::string& answer, const std::string& earlier) {
+Result<std::string> screen(const PlaneArguments& arguments, const std::string& answer, const std::string& earlier) {
   if (arguments.name == "ports") return ports_text(answer, earlier);
   if (arguments.name == "groups") return groups_text(answer, earlier);
   if (arguments.name == "sas") return sas_text(answer, earlier, arguments.all);
@@ -43,7 +43,7 @@ Result<std::string> screen(const Arguments& arguments, const std::string& answer
 }
 
 // The text of one screen, or nothing and the exit code.
-std::optional<std::string> shown(const Arguments& arguments, const std::string& answer, const std::string& earlier,
+std::optional<std::string> shown(const PlaneArguments& arguments, const std::string& answer, const std::string& earlier,
                                  int& code) {
   auto text = screen(arguments, answer, earlier);
   if (text) return arguments.json ? answer + "\n" : std::move(*text);
@@ -57,7 +57,7 @@ void wait(double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-int once(const Arguments& arguments) {
+int once(const PlaneArguments& arguments) {
   int code = ExitCode::ok;
   std::string earlier;
   if (arguments.interval_s > 0) {
@@ -75,7 +75,7 @@ int once(const Arguments& arguments) {
 }
 
 // A gateway's groups and a key server's: of those that run here when none is named.
-int groups(Arguments arguments) {
+int groups(PlaneArguments arguments) {
   if (!arguments.socket.empty()) return once(arguments);
   int code = ExitCode::unreachable;
   bool first = true;
@@ -93,7 +93,7 @@ int groups(Arguments arguments) {
   return code;
 }
 
-int again(const Arguments& arguments) {
+int again(const PlaneArguments& arguments) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !arguments.json;
   std::string earlier;
   for (std::uint32_t n = 0; arguments.count == 0 || n < arguments.count; ++n) {
@@ -121,7 +121,7 @@ int again(const Arguments& arguments) {
 
 void add_plane(CLI::App& app, const Choose& choose) {
   const auto add = [&](const char* name, const char* what) {
-    auto arguments = std::make_shared<Arguments>();
+    auto arguments = std::make_shared<PlaneArguments>();
     arguments->name = name;
     CLI::App* command = app.add_subcommand(name, what);
     if (arguments->name == "groups") arguments->socket.clear();

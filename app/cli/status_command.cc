@@ -19,9 +19,7 @@ namespace {
 
 using app::ExitCode;
 
-const std::vector<std::string> usual_sockets{usual_gateway_socket, usual_keyserver_socket};
-
-struct Arguments {
+struct StatusArguments {
   std::vector<std::string> sockets;
   bool json = false;
   StatusView view;
@@ -30,7 +28,7 @@ struct Arguments {
 };
 
 // One daemon: 0, 1 (it answers, but not with a status) or 3.
-int show(const std::string& socket, const Arguments& arguments, bool first) {
+int show(const std::string& socket, const StatusArguments& arguments, bool first) {
   const std::chrono::milliseconds deadline(static_cast<std::int64_t>(arguments.timeout_s * 1000));
   std::string earlier;
   auto answer = admin::ask(socket, R"({"command": "status"})", deadline);
@@ -56,15 +54,15 @@ int show(const std::string& socket, const Arguments& arguments, bool first) {
   return ExitCode::ok;
 }
 
-int run(Arguments arguments) {
+int run_status(StatusArguments arguments) {
   if (arguments.sockets.empty()) {
-    for (const std::string& path : usual_sockets)
-      if (::access(path.c_str(), F_OK) == 0) arguments.sockets.push_back(path);
+    for (const char* path : {usual_gateway_socket, usual_keyserver_socket})
+      if (::access(path, F_OK) == 0) arguments.sockets.push_back(path);
     if (arguments.sockets.empty()) {
       std::fprintf(stderr,
                    "sealcast status: no daemon here: neither %s nor %s exists; start one, or give --socket with its "
                    "admin_socket\n",
-                   usual_sockets[0].c_str(), usual_sockets[1].c_str());
+                   usual_gateway_socket, usual_keyserver_socket);
       return ExitCode::unreachable;
     }
   }
@@ -81,7 +79,7 @@ int run(Arguments arguments) {
 }  // namespace
 
 void add_status(CLI::App& app, const Choose& choose) {
-  auto arguments = std::make_shared<Arguments>();
+  auto arguments = std::make_shared<StatusArguments>();
   CLI::App* status = app.add_subcommand("status", "Show groups, epochs, members or SAs, and packet counters");
   status->add_option("--socket", arguments->sockets, "a daemon's admin_socket; give it once for each")
       ->expected(1)
@@ -93,7 +91,7 @@ void add_status(CLI::App& app, const Choose& choose) {
       ->capture_default_str();
   status->add_option("--interval", arguments->interval_s, "look twice, so many seconds apart, and show rates")
       ->check(seconds_range(0.05, 3600.0));
-  status->callback([=] { choose([=] { return run(*arguments); }); });
+  status->callback([=] { choose([=] { return run_status(*arguments); }); });
 }
 
 }  // namespace sealcast::cli

@@ -19,7 +19,7 @@ namespace {
 
 using app::ExitCode;
 
-struct Arguments : Asking {
+struct TraceArguments : Asking {
   bool what_if = false, drops = false;
   std::string side = "red";
   PacketFields fields;
@@ -56,7 +56,7 @@ Result<std::vector<Bytes>> read_frames(const std::string& path, std::uint32_t mo
   return frames;
 }
 
-Result<std::vector<Bytes>> frames_of(const Arguments& arguments) {
+Result<std::vector<Bytes>> frames_of(const TraceArguments& arguments) {
   if (!arguments.pcap_file.empty()) return read_frames(arguments.pcap_file, arguments.count);
   auto frame = arguments.packet.empty()
                    ? build_frame(arguments.fields)
@@ -73,7 +73,7 @@ std::string steps_text(const Json& answer) {
   return steps.text();
 }
 
-int what_if(const Arguments& arguments) {
+int what_if(const TraceArguments& arguments) {
   const auto frames = frames_of(arguments);
   if (!frames) return usage(frames.error().message);
   bool first = true;
@@ -100,7 +100,7 @@ int what_if(const Arguments& arguments) {
 }
 
 // Asks again and again; the gateway samples only what it is asked for, so it ends with this command.
-int drops(const Arguments& arguments) {
+int drops(const TraceArguments& arguments) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(arguments.for_s);
   std::uint32_t shown = 0;
   for (bool first = true;; first = false) {
@@ -130,7 +130,7 @@ int drops(const Arguments& arguments) {
   }
 }
 
-int run(const Arguments& arguments) {
+int run_trace(const TraceArguments& arguments) {
   if (arguments.what_if == arguments.drops) return usage("expected one of --what-if and --drops");
   if (arguments.drops) return drops(arguments);
   if (arguments.packet.empty() && arguments.pcap_file.empty() &&
@@ -142,7 +142,7 @@ int run(const Arguments& arguments) {
 }  // namespace
 
 void add_trace(CLI::App& app, const Choose& choose) {
-  auto a = std::make_shared<Arguments>();
+  auto a = std::make_shared<TraceArguments>();
   CLI::App* trace = app.add_subcommand("trace", "Say what would become of a packet and why; show what is dropped");
   add_asking(*trace, *a);
   trace->add_flag("--what-if", a->what_if, "what would become of this packet");
@@ -168,7 +168,7 @@ void add_trace(CLI::App& app, const Choose& choose) {
   trace->add_option("--for", a->for_s, "look at drops for so many seconds")
       ->check(seconds_range(0.1, 3600))
       ->capture_default_str();
-  trace->callback([=] { choose([=] { return run(*a); }); });
+  trace->callback([=] { choose([=] { return run_trace(*a); }); });
 }
 
 }  // namespace sealcast::cli

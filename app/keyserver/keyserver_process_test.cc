@@ -14,6 +14,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/places.h"
 #include "controlplane/admin/admin_client.h"
 #include "controlplane/keyserver/test_client.h"
 #include "handshake/testing/test_pki.h"
@@ -74,13 +75,13 @@ class KeyserverProcess : public ::testing::Test {
     const int out = open((folder_ + "/log").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
     dup2(out, 1);
     dup2(out, 2);
-    std::vector<std::string> words = {SEALCAST_KEYSERVER};
+    std::vector<std::string> words = {places::program("sealcast-keyserver")};
     words.insert(words.end(), arguments.begin(), arguments.end());
     std::vector<char*> argv;
     for (std::string& word : words)
       argv.push_back(word.data());
     argv.push_back(nullptr);
-    execv(SEALCAST_KEYSERVER, argv.data());
+    execv(argv[0], argv.data());
     _exit(127);
   }
   // The exit code; -1: a signal ended it; -2: it still runs after 10 s.
@@ -273,7 +274,8 @@ class Operator : public KeyserverProcess {
     std::string out;  // and what it complained about
   };
   Ran tool(const std::string& arguments) const {
-    const std::string command = SEALCAST_TOOL " " + arguments + " --socket " + folder_ + "/admin.sock 2>&1";
+    const std::string command =
+        places::program("sealcast") + " " + arguments + " --socket " + folder_ + "/admin.sock 2>&1";
     Ran ran;
     FILE* const pipe = popen(command.c_str(), "r");
     char part[4096];

@@ -9,6 +9,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "bench/member_load/slurp.h"
 #include "controlplane/admin/admin_client.h"
 #include "controlplane/pki/certificates.h"
 
@@ -19,11 +20,6 @@ using namespace std::chrono_literals;
 
 double ms(Clock::duration time) {
   return std::chrono::duration<double, std::milli>(time).count();
-}
-
-std::string slurp(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 Result<asio::ip::tcp::endpoint> place_of(const std::string& text) {

@@ -19,6 +19,7 @@
 #include <iterator>
 #include <thread>
 
+#include "bench/member_load/slurp.h"
 #include "controlplane/pki/folder.h"
 
 namespace sealcast::load {
@@ -39,11 +40,6 @@ Result<std::uint16_t> free_port() {
   ::close(fd);
   if (!found) return fail(std::string("no free port on loopback: ") + std::strerror(errno));
   return ntohs(place.sin_port);
-}
-
-std::string slurp(const std::string& path) {
-  std::ifstream file(path);
-  return {std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
 }
 
 }  // namespace

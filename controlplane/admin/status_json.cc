@@ -8,10 +8,10 @@
 namespace sealcast::admin {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
-std::string text(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string text(const OrderedJson& json) {
+  return json.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
 }
 
 double seconds_of(SteadyTime when) {
@@ -19,25 +19,25 @@ double seconds_of(SteadyTime when) {
 }
 
 template <typename T>
-Json or_null(const std::optional<T>& value) {
-  return value ? Json(*value) : Json();
+OrderedJson or_null(const std::optional<T>& value) {
+  return value ? OrderedJson(*value) : OrderedJson();
 }
 
-Json list_of(const std::vector<DropCount>& counts) {
-  Json list = Json::array();
+OrderedJson list_of(const std::vector<DropCount>& counts) {
+  OrderedJson list = OrderedJson::array();
   for (const DropCount& count : counts)
     list.push_back({{"reason", count.reason}, {"packets", count.packets}});
   return list;
 }
-Json map_of(const std::vector<DropCount>& counts) {
-  Json map = Json::object();
+OrderedJson map_of(const std::vector<DropCount>& counts) {
+  OrderedJson map = OrderedJson::object();
   for (const DropCount& count : counts)
     map[count.reason] = count.packets;
   return map;
 }
 
-Json ports_of(const DataPlaneStatistics& statistics) {
-  Json ports = Json::array();
+OrderedJson ports_of(const DataPlaneStatistics& statistics) {
+  OrderedJson ports = OrderedJson::array();
   for (const PortStatistics& port : statistics.ports)
     ports.push_back({{"name", port.name},
                      {"device", port.device},
@@ -50,7 +50,7 @@ Json ports_of(const DataPlaneStatistics& statistics) {
   return ports;
 }
 
-Json value_of(const SenderEstimate& sender) {
+OrderedJson value_of(const SenderEstimate& sender) {
   return {{"first", sender.first},
           {"last", sender.last},
           {"lost", sender.lost},
@@ -75,30 +75,30 @@ std::size_t unheard_of(const DataPlaneStatistics& statistics, std::string_view g
   }));
 }
 
-Json sas_of(const DataPlaneStatistics& statistics, bool all, std::string_view group = {}) {
-  Json sas = Json::array();
+OrderedJson sas_of(const DataPlaneStatistics& statistics, bool all, std::string_view group = {}) {
+  OrderedJson sas = OrderedJson::array();
   for (const SaStatistics& sa : statistics.sas) {
     if ((!group.empty() && sa.group_id != group) || (!all && unheard(sa))) continue;
-    Json value{{"group", sa.group_id},
-               {"epoch", sa.epoch},
-               {"spi", fmt::format("0x{:08x}", sa.spi)},
-               {"worker", sa.worker},
-               {"direction", sa.outbound ? "out" : "in"},
-               {"active", sa.active},
-               {"packets", sa.packets},
-               {"bytes", sa.bytes},
-               {"next_number", sa.next_number},
-               {"replays", sa.replays},
-               {"bad_tags", sa.bad_tags},
-               {"drops", map_of(sa.drops)}};
+    OrderedJson value{{"group", sa.group_id},
+                      {"epoch", sa.epoch},
+                      {"spi", fmt::format("0x{:08x}", sa.spi)},
+                      {"worker", sa.worker},
+                      {"direction", sa.outbound ? "out" : "in"},
+                      {"active", sa.active},
+                      {"packets", sa.packets},
+                      {"bytes", sa.bytes},
+                      {"next_number", sa.next_number},
+                      {"replays", sa.replays},
+                      {"bad_tags", sa.bad_tags},
+                      {"drops", map_of(sa.drops)}};
     if (sa.sender) value["sender"] = value_of(*sa.sender);
     sas.push_back(std::move(value));
   }
   return sas;
 }
 
-Json groups_of(const DataPlaneStatistics& statistics) {
-  Json groups = Json::array();
+OrderedJson groups_of(const DataPlaneStatistics& statistics) {
+  OrderedJson groups = OrderedJson::array();
   for (const GroupStatistics& group : statistics.groups)
     groups.push_back({{"group", group.group_id},
                       {"active_epoch", or_null(group.active_epoch)},
@@ -117,8 +117,8 @@ Json groups_of(const DataPlaneStatistics& statistics) {
   return groups;
 }
 
-Json workers_of(const DataPlaneStatistics& statistics) {
-  Json workers = Json::array();
+OrderedJson workers_of(const DataPlaneStatistics& statistics) {
+  OrderedJson workers = OrderedJson::array();
   for (const WorkerStatistics& worker : statistics.workers)
     workers.push_back({{"worker", worker.index},
                        {"sealed", worker.sealed},
@@ -131,8 +131,8 @@ Json workers_of(const DataPlaneStatistics& statistics) {
   return workers;
 }
 
-Json bypass_of(const DataPlaneStatistics& statistics) {
-  Json bypass = Json::array();
+OrderedJson bypass_of(const DataPlaneStatistics& statistics) {
+  OrderedJson bypass = OrderedJson::array();
   for (const BypassStatistics& rule : statistics.bypass)
     bypass.push_back({{"rule", rule.rule},
                       {"direction", rule.direction},
@@ -145,34 +145,34 @@ Json bypass_of(const DataPlaneStatistics& statistics) {
 }
 
 // What befell packets on their way without being an end of it.
-void add_detours(Json& to, const DataPlaneStatistics& statistics) {
+void add_detours(OrderedJson& to, const DataPlaneStatistics& statistics) {
   to["cut"] = statistics.cut;
   to["reassembled"] = statistics.reassembled;
   to["parked"] = statistics.parked;
   to["spread_waits"] = statistics.spread_waits;
 }
 
-Json value_of(const DataPlaneStatistics& statistics) {
-  Json value{{"taken_s", seconds_of(statistics.taken)},
-             {"engine", statistics.engine},
-             {"sealed", statistics.sealed},
-             {"opened", statistics.opened},
-             {"bypassed", statistics.bypassed},
-             {"ports", ports_of(statistics)},
-             {"groups", groups_of(statistics)},
-             {"sas", sas_of(statistics, false)},
-             {"sas_unheard", unheard_of(statistics)},
-             {"workers", workers_of(statistics)},
-             {"bypass", bypass_of(statistics)},
-             {"drops", list_of(statistics.drops)},
-             {"events_lost", map_of(statistics.events_lost)}};
+OrderedJson value_of(const DataPlaneStatistics& statistics) {
+  OrderedJson value{{"taken_s", seconds_of(statistics.taken)},
+                    {"engine", statistics.engine},
+                    {"sealed", statistics.sealed},
+                    {"opened", statistics.opened},
+                    {"bypassed", statistics.bypassed},
+                    {"ports", ports_of(statistics)},
+                    {"groups", groups_of(statistics)},
+                    {"sas", sas_of(statistics, false)},
+                    {"sas_unheard", unheard_of(statistics)},
+                    {"workers", workers_of(statistics)},
+                    {"bypass", bypass_of(statistics)},
+                    {"drops", list_of(statistics.drops)},
+                    {"events_lost", map_of(statistics.events_lost)}};
   add_detours(value, statistics);
   return value;
 }
 
-Json parsed(const std::string& json) {
-  Json value = Json::parse(json, nullptr, false);
-  return value.is_discarded() ? Json() : value;
+OrderedJson parsed(const std::string& json) {
+  OrderedJson value = OrderedJson::parse(json, nullptr, false);
+  return value.is_discarded() ? OrderedJson() : value;
 }
 
 }  // namespace
@@ -183,7 +183,7 @@ std::string to_json(const DataPlaneStatistics& statistics) {
 
 std::string gateway_status(const std::string& version, const std::string& agent_json,
                            const DataPlaneStatistics& statistics, const std::string& keyserver_json) {
-  Json status{
+  OrderedJson status{
       {"daemon", "gateway"}, {"version", version}, {"agent", parsed(agent_json)}, {"dataplane", value_of(statistics)}};
   if (!keyserver_json.empty()) status["keyserver"] = parsed(keyserver_json);
   return text(status);
@@ -191,13 +191,13 @@ std::string gateway_status(const std::string& version, const std::string& agent_
 
 std::string gateway_part(const DataPlaneStatistics& statistics, const std::string& request_json,
                          const std::string& keyserver_json) {
-  const Json request = parsed(request_json);
+  const OrderedJson request = parsed(request_json);
   const auto word = [&](const char* key) {
     const auto found = request.is_object() ? request.find(key) : request.end();
     return found != request.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
   const std::string part = word("command");
-  Json answer{{"daemon", "gateway"}, {"taken_s", seconds_of(statistics.taken)}};
+  OrderedJson answer{{"daemon", "gateway"}, {"taken_s", seconds_of(statistics.taken)}};
   if (part == "ports" || part == "top") {
     answer["ports"] = ports_of(statistics);
     answer["drops"] = list_of(statistics.drops);

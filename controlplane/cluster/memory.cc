@@ -10,6 +10,7 @@
 #include "base/atomic_file.h"
 #include "base/bytes.h"
 #include "base/descriptor.h"
+#include "controlplane/cluster/hex_text.h"
 
 namespace sealcast::cluster {
 namespace {
@@ -17,23 +18,18 @@ namespace {
 constexpr const char* magic = "sealcast-cluster-memory 1";
 constexpr std::size_t max_size = 16 * 1024 * 1024;  // bytes
 
-// Ids may hold spaces.
-std::string hex(const std::string& text) {
-  return "x" + to_hex(as_bytes(text));
+// Ids may hold spaces, and may be empty: the mark makes a word of each.
+constexpr char id_mark = 'x';
+
+std::string word_of(const std::string& id) {
+  return id_mark + hex_text(id);
 }
 
-bool unhex(const std::string& text, std::string& out) {
-  if (text.empty() || text[0] != 'x' || text.size() % 2 == 0) return false;
-  out.clear();
-  for (std::size_t i = 1; i < text.size(); i += 2) {
-    unsigned value = 0;
-    for (const char c : {text[i], text[i + 1]}) {
-      if (!std::strchr("0123456789abcdef", c)) return false;
-      value = value * 16 + static_cast<unsigned>(c <= '9' ? c - '0' : c - 'a' + 10);
-    }
-    out.push_back(static_cast<char>(value));
-  }
-  return true;
+bool read_id(std::string_view word, std::string& id) {
+  if (word.empty() || word[0] != id_mark) return false;
+  const auto text = text_from_hex(word.substr(1));
+  if (text) id = *text;
+  return text.has_value();
 }
 
 Result<std::string> read_file(const std::string& path) {
@@ -71,7 +67,8 @@ Result<Memory> Memory::load(const std::string& path) {
     std::string group;
     std::int64_t since = 0;
     std::pair<std::string, std::string> whom;
-    good = static_cast<bool>(in >> member >> group >> since) && unhex(member, whom.first) && unhex(group, whom.second);
+    good =
+        static_cast<bool>(in >> member >> group >> since) && read_id(member, whom.first) && read_id(group, whom.second);
     if (good) memory.revoked[whom] = since;
   }
   good = good && static_cast<bool>(in >> end);
@@ -80,7 +77,7 @@ Result<Memory> Memory::load(const std::string& path) {
     std::string group;
     std::string id;
     std::string standing;
-    good = static_cast<bool>(in >> group >> standing >> end) && unhex(group, id);
+    good = static_cast<bool>(in >> group >> standing >> end) && read_id(group, id);
     if (good) memory.standing[id] = standing;
   }
   if (!good || end != "end")
@@ -95,10 +92,10 @@ Result<void> Memory::save(const std::string& path) const {
   out << magic << "\n"
       << etcd_cluster << " " << revision << " " << highest_epoch << " " << last_prefix << " " << revoked.size() << "\n";
   for (const auto& [whom, since] : revoked)
-    out << hex(whom.first) << " " << hex(whom.second) << " " << since << "\n";
+    out << word_of(whom.first) << " " << word_of(whom.second) << " " << since << "\n";
   if (lease) out << "lease " << lease << "\n";
   for (const auto& [group, digest] : standing)
-    out << "standing " << hex(group) << " " << digest << "\n";
+    out << "standing " << word_of(group) << " " << digest << "\n";
   out << "end\n";
   return write_file_atomically(path, as_bytes(out.str()), 0600, IfExists::replace);
 }

@@ -5,37 +5,17 @@
 #include <cstdio>
 
 #include "base/bytes.h"
+#include "controlplane/cluster/hex_text.h"
 
 namespace sealcast::cluster {
 namespace {
 
 constexpr std::size_t max_assigned = 64;
 
-std::string hex(std::string_view text) {
-  return to_hex(as_bytes(std::string(text)));
-}
-
 std::string padded(std::uint64_t number, int digits) {
   char text[32];
   std::snprintf(text, sizeof text, "%0*llu", digits, static_cast<unsigned long long>(number));
   return text;
-}
-
-int digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-std::optional<std::string> unhex(std::string_view text) {
-  if (text.size() % 2 != 0) return std::nullopt;
-  std::string out(text.size() / 2, '\0');
-  for (std::size_t i = 0; i < out.size(); ++i) {
-    const int high = digit(text[2 * i]);
-    const int low = digit(text[2 * i + 1]);
-    if (high < 0 || low < 0) return std::nullopt;
-    out[i] = static_cast<char>(high * 16 + low);
-  }
-  return out;
 }
 
 std::vector<std::string_view> split(std::string_view text, char at) {
@@ -56,30 +36,30 @@ bool read(std::string_view text, Integer& out) {
 
 }  // namespace
 
-Keys::Keys(const std::string& cluster_id) : root_("/sealcast/" + hex(cluster_id) + "/") {}
+Keys::Keys(const std::string& cluster_id) : root_("/sealcast/" + hex_text(cluster_id) + "/") {}
 
 std::string Keys::group(std::string_view id) const {
-  return shared() + "group/" + hex(id);
+  return shared() + "group/" + hex_text(id);
 }
 
 std::string Keys::epoch(std::string_view group, std::uint64_t number) const {
-  return shared() + "epoch/" + hex(group) + "/" + padded(number, 20);
+  return shared() + "epoch/" + hex_text(group) + "/" + padded(number, 20);
 }
 
 std::string Keys::want(std::string_view group) const {
-  return shared() + "want/" + hex(group);
+  return shared() + "want/" + hex_text(group);
 }
 
 std::string Keys::at(std::string_view group, const std::string& incarnation) const {
-  return shared() + "at/" + hex(group) + "/" + incarnation;
+  return shared() + "at/" + hex_text(group) + "/" + incarnation;
 }
 
 std::string Keys::revoked(std::string_view member, std::string_view group) const {
-  return shared() + "revoked/" + hex(member) + "/" + hex(group);
+  return shared() + "revoked/" + hex_text(member) + "/" + hex_text(group);
 }
 
 std::string Keys::slots(std::string_view group, std::uint64_t epoch) const {
-  return root_ + "slot/" + hex(group) + "/" + padded(epoch, 20) + "/";
+  return root_ + "slot/" + hex_text(group) + "/" + padded(epoch, 20) + "/";
 }
 
 std::string Keys::slot(std::string_view group, std::uint64_t epoch, std::uint32_t block) const {
@@ -94,11 +74,11 @@ SharedKey parse_shared(const Keys& keys, const std::string& key) {
   const bool short_key = parts[0] == "group" || parts[0] == "want";
   if (parts[0] == "generation" && parts.size() == 1) return {"generation", "", ""};
   if (!(long_key && parts.size() == 3) && !(short_key && parts.size() == 2)) return {};
-  auto id = unhex(parts[1]);
+  auto id = text_from_hex(parts[1]);
   if (!id || id->empty()) return {};
   SharedKey out{std::string(parts[0]), std::move(*id), long_key ? std::string(parts[2]) : ""};
   if (out.kind == "revoked") {
-    auto group = unhex(out.rest);
+    auto group = text_from_hex(out.rest);
     if (!group) return {};
     out.rest = std::move(*group);
   }
@@ -133,7 +113,7 @@ std::optional<GroupValue> GroupValue::parse(std::string_view text) {
 
 std::string EpochValue::text() const {
   std::string out = std::to_string(spi_prefix) + " " + std::to_string(slot_bits) + " " + std::to_string(begun_ms) +
-                    " " + std::to_string(expires_ms) + " " + (retired ? "1" : "0") + " " + hex(sealed);
+                    " " + std::to_string(expires_ms) + " " + (retired ? "1" : "0") + " " + hex_text(sealed);
   for (const std::string& incarnation : assigned)
     out += " " + incarnation;
   return out;
@@ -147,7 +127,7 @@ std::optional<EpochValue> EpochValue::parse(std::string_view text) {
       !read(parts[1], out.slot_bits) || !read(parts[2], out.begun_ms) || !read(parts[3], out.expires_ms) ||
       !read(parts[4], retired))
     return std::nullopt;
-  auto sealed = unhex(parts[5]);
+  auto sealed = text_from_hex(parts[5]);
   const bool sane = out.slot_bits >= 1 && out.slot_bits <= 16 && out.begun_ms >= 0 && out.expires_ms > out.begun_ms &&
                     (retired == 0 || retired == 1) && sealed && sealed->empty() == (retired == 1);
   if (!sane) return std::nullopt;

@@ -10,7 +10,7 @@ constexpr std::string_view protocol_expected =
     "\"arp\", \"nd\", \"igmp-report\", \"igmp-query\", \"mld-report\", \"mld-query\", \"pim\", \"ospf\", \"vrrp\", "
     "\"stp\", \"udp\", \"tcp\" or an IP protocol number from 0 to 255";
 
-void read_protocol(TableReader& table, BypassRule& rule) {
+void read_bypass_protocol(TableReader& table, BypassRule& rule) {
   const Node* node = table.any("protocol");
   if (!node) return;
   if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 255) {
@@ -34,7 +34,7 @@ void read_protocol(TableReader& table, BypassRule& rule) {
 
 // One of protocol and ethertype.
 void read_kind(TableReader& table, BypassRule& rule) {
-  read_protocol(table, rule);
+  read_bypass_protocol(table, rule);
   const Node* ethertype = table.integer("ethertype", rule.ethertype, 0x0600, 0xffff);
   if (ethertype) rule.protocol = BypassProtocol::ethertype;
   const bool two = table.node().find("protocol") && table.node().find("ethertype");
@@ -43,22 +43,6 @@ void read_kind(TableReader& table, BypassRule& rule) {
   if (none)
     table.note(table.node(), "protocol",
                "expected " + std::string(protocol_expected) + ", or the key ethertype, got neither");
-}
-
-void read_ports(TableReader& table, BypassRule& rule) {
-  const Node* node = table.any("ports");
-  if (!node) return;
-  if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 65535) {
-    const auto port = static_cast<std::uint16_t>(node->integer);
-    rule.ports = PortRange{port, port};
-  } else if (node->kind == Node::Kind::string) {
-    if (auto range = PortRange::parse(node->text))
-      rule.ports = *range;
-    else
-      table.note(*node, "ports", range.error().message);
-  } else {
-    table.note(*node, "ports", "expected a port or \"first-last\", got " + node->describe());
-  }
 }
 
 std::optional<BypassRule> read_rule(TableReader& table) {
@@ -75,7 +59,7 @@ std::optional<BypassRule> read_rule(TableReader& table) {
     if (table.parsed(key, prefix, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse))
       *out = prefix;
   }
-  read_ports(table, rule);
+  read_ports(table, rule.ports);
   table.integer("rate", rule.rate, 0, max_bypass_rate);
   table.finish();
   if (table.report().errors.size() != before) return std::nullopt;

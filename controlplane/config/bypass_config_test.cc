@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "controlplane/config/config.h"
+#include "controlplane/config/testing/texts.h"
 
 namespace sealcast::config {
 namespace {
@@ -11,7 +12,7 @@ using testing::HasSubstr;
 using testing::IsEmpty;
 
 // Line 1 of `rules` is line 29 of the file.
-std::string gateway(const std::string& rules, const std::string& group_lines = "") {
+std::string gateway_with_rules(const std::string& rules, const std::string& group_lines = "") {
   return R"([gateway]
 admin_socket = "/run/sealcast/gateway.sock"
 state = "gateway.state"
@@ -41,15 +42,12 @@ spi_range = ["0x10000000", "0x1fffffff"]
          "\n\n\n" + rules;
 }
 
-std::vector<std::string> errors(const std::string& toml) {
-  std::vector<std::string> out;
-  for (const Diagnostic& diagnostic : parse_gateway_config(toml, "gw.toml").errors)
-    out.push_back(diagnostic.text());
-  return out;
+std::vector<std::string> bypass_errors(const std::string& toml) {
+  return texts(parse_gateway_config(toml, "gw.toml").errors);
 }
 
 TEST(BypassConfig, EveryKindOfRuleArrives) {
-  const auto loaded = parse_gateway_config(gateway(R"([[bypass]]
+  const auto loaded = parse_gateway_config(gateway_with_rules(R"([[bypass]]
 name = "resolve"
 direction = "both"
 protocol = "arp"
@@ -90,25 +88,27 @@ destination = "10.0.0.0/8"
   EXPECT_EQ(rules[2].ports, (PortRange{53, 53}));
   EXPECT_EQ(rules[3].ip_protocol, 47);
   EXPECT_EQ(loaded.value->black.address4->text(), "10.9.0.2");
-  EXPECT_TRUE(parse_gateway_config(gateway(""), "gw.toml").value->bypass.empty());
+  EXPECT_TRUE(parse_gateway_config(gateway_with_rules(""), "gw.toml").value->bypass.empty());
 }
 
 TEST(BypassConfig, H10_ARuleThatWouldLetAProtectedGroupPassIsRefusedWithItsPlace) {
-  EXPECT_THAT(errors(gateway("[[bypass]]\nname = \"all\"\ndirection = \"both\"\nprotocol = \"udp\"\n"
-                             "destination = \"239.0.0.0/8\"\n")),
+  EXPECT_THAT(bypass_errors(gateway_with_rules("[[bypass]]\nname = \"all\"\ndirection = \"both\"\nprotocol = \"udp\"\n"
+                                               "destination = \"239.0.0.0/8\"\n")),
               ElementsAre("gw.toml:33:15: bypass[0].destination: expected nothing that a group protects, got a rule "
                           "that lets 239.1.1.0/24 udp ports 5000-5010 of group \"tv\" pass in clear"));
-  EXPECT_THAT(errors(gateway("[[bypass]]\nname = \"other ports\"\ndirection = \"both\"\nprotocol = \"udp\"\n"
-                             "destination = \"239.0.0.0/8\"\nports = \"1-4999\"\n")),
-              IsEmpty());
-  EXPECT_THAT(errors(gateway("[[bypass]]\nname = \"another protocol\"\ndirection = \"both\"\nprotocol = 89\n"
-                             "destination = \"239.0.0.0/8\"\n")),
-              IsEmpty());
+  EXPECT_THAT(
+      bypass_errors(gateway_with_rules("[[bypass]]\nname = \"other ports\"\ndirection = \"both\"\nprotocol = \"udp\"\n"
+                                       "destination = \"239.0.0.0/8\"\nports = \"1-4999\"\n")),
+      IsEmpty());
+  EXPECT_THAT(
+      bypass_errors(gateway_with_rules("[[bypass]]\nname = \"another protocol\"\ndirection = \"both\"\nprotocol = 89\n"
+                                       "destination = \"239.0.0.0/8\"\n")),
+      IsEmpty());
 }
 
 TEST(BypassConfig, WhatCannotBeIsRefused) {
   const auto rule = [](const std::string& lines) {
-    return errors(gateway("[[bypass]]\nname = \"r\"\ndirection = \"both\"\n" + lines));
+    return bypass_errors(gateway_with_rules("[[bypass]]\nname = \"r\"\ndirection = \"both\"\n" + lines));
   };
   EXPECT_THAT(rule(""), ElementsAre(HasSubstr("bypass[0].protocol: expected \"arp\"")));
   EXPECT_THAT(rule("protocol = \"arp\"\nethertype = 0x88cc\n"),
@@ -125,39 +125,42 @@ TEST(BypassConfig, WhatCannotBeIsRefused) {
   EXPECT_THAT(rule("protocol = \"nd\"\ndestination = \"10.0.0.1\"\n"),
               ElementsAre(HasSubstr("expected an IPv6 prefix")));
   EXPECT_THAT(rule("protocol = \"arp\"\nspeed = 1\n"), ElementsAre(HasSubstr("bypass[0].speed: unknown key")));
-  EXPECT_THAT(errors(gateway("[[bypass]]\nname = \"a\"\ndirection = \"both\"\nprotocol = \"arp\"\n"
-                             "[[bypass]]\nname = \"a\"\ndirection = \"both\"\nprotocol = \"nd\"\n")),
+  EXPECT_THAT(bypass_errors(gateway_with_rules("[[bypass]]\nname = \"a\"\ndirection = \"both\"\nprotocol = \"arp\"\n"
+                                               "[[bypass]]\nname = \"a\"\ndirection = \"both\"\nprotocol = \"nd\"\n")),
               ElementsAre(HasSubstr("bypass[1].name: another rule is named \"a\" already")));
-  EXPECT_THAT(errors(gateway("[[bypass]]\nname = \"a\"\nprotocol = \"arp\"\ndirection = \"out\"\n")),
+  EXPECT_THAT(bypass_errors(gateway_with_rules("[[bypass]]\nname = \"a\"\nprotocol = \"arp\"\ndirection = \"out\"\n")),
               ElementsAre(HasSubstr("bypass[0].direction: expected \"red-to-black\"")));
-  EXPECT_THAT(errors("bypass = [ 1 ]\n" + gateway("")),
+  EXPECT_THAT(bypass_errors("bypass = [ 1 ]\n" + gateway_with_rules("")),
               ElementsAre(HasSubstr("bypass[0]: expected a [[bypass]] table")));
 }
 
 TEST(BypassConfig, JoinOnBlack) {
-  const auto join = [](const std::string& lines) { return parse_gateway_config(gateway("", lines), "gw.toml"); };
+  const auto join = [](const std::string& lines) {
+    return parse_gateway_config(gateway_with_rules("", lines), "gw.toml");
+  };
   EXPECT_FALSE(join("").value->member.groups[0].join);
   EXPECT_TRUE(join("join = \"static\"").value->member.groups[0].join);
   EXPECT_FALSE(join("join = \"none\"").value->member.groups[0].join);
-  EXPECT_THAT(errors(gateway("", "join = \"on-demand\"")), ElementsAre(HasSubstr("expected role = \"receiver\"")));
-  std::string receiver = gateway("", "join = \"on-demand\"");
+  EXPECT_THAT(bypass_errors(gateway_with_rules("", "join = \"on-demand\"")),
+              ElementsAre(HasSubstr("expected role = \"receiver\"")));
+  std::string receiver = gateway_with_rules("", "join = \"on-demand\"");
   receiver.replace(receiver.find("role = \"both\""), 13, "role = \"receiver\"");
   const auto on_demand = parse_gateway_config(receiver, "gw.toml");
   ASSERT_TRUE(on_demand.ok());
   EXPECT_TRUE(on_demand.value->member.groups[0].on_demand);
   EXPECT_FALSE(on_demand.value->member.groups[0].join);  // red's own reports pass
-  EXPECT_THAT(errors(gateway("", "join = \"sometimes\"")),
+  EXPECT_THAT(bypass_errors(gateway_with_rules("", "join = \"sometimes\"")),
               ElementsAre(HasSubstr("join: expected \"none\" or \"static\" or \"on-demand\"")));
-  std::string wide = gateway("", "join = \"static\"");
+  std::string wide = gateway_with_rules("", "join = \"static\"");
   wide.replace(wide.find("239.1.1.0/24"), 12, "239.0.0.0/16");
-  EXPECT_THAT(errors(wide), ElementsAre(HasSubstr("join: expected selectors of at most 256 groups each")));
+  EXPECT_THAT(bypass_errors(wide), ElementsAre(HasSubstr("join: expected selectors of at most 256 groups each")));
 }
 
 TEST(BypassConfig, OwnIpv4AddressOnBlack) {
   for (const char* wrong : {"239.1.1.1", "fe80::1", "0.0.0.0", "10.9.0.2/24"}) {
-    std::string toml = gateway("");
+    std::string toml = gateway_with_rules("");
     toml.replace(toml.find("10.9.0.2"), 8, wrong);
-    EXPECT_THAT(errors(toml), ElementsAre(HasSubstr("black.address4: expected "))) << wrong;
+    EXPECT_THAT(bypass_errors(toml), ElementsAre(HasSubstr("black.address4: expected "))) << wrong;
   }
 }
 

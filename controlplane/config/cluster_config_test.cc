@@ -43,26 +43,26 @@ senders = "*"
                                 "/etc/ks.toml");
 }
 
-Loaded<KeyserverConfig> parse(const std::string& cluster, const std::string& group = "") {
+Loaded<KeyserverConfig> parse_cluster(const std::string& cluster, const std::string& group = "") {
   return parse_keyserver("[keyserver.cluster]\n" + cluster, group);
 }
 
-std::string errors(const Loaded<KeyserverConfig>& loaded) {
+std::string error_text(const Loaded<KeyserverConfig>& loaded) {
   std::string out;
   for (const Diagnostic& error : loaded.errors)
     out += error.text() + "\n";
   return out;
 }
 
-std::string replaced(const std::string& what, const std::string& with) {
+std::string sound_but(const std::string& what, const std::string& with) {
   std::string out = sound;
   out.replace(out.find(what), what.size(), with);
   return out;
 }
 
 TEST(ClusterConfigFile, EveryValueArrives) {
-  const auto loaded = parse(sound);
-  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  const auto loaded = parse_cluster(sound);
+  ASSERT_TRUE(loaded.ok()) << error_text(loaded);
   ASSERT_TRUE(loaded.value->cluster.has_value());
   const ClusterConfig& cluster = *loaded.value->cluster;
   EXPECT_EQ(cluster.name, "a");
@@ -78,56 +78,56 @@ TEST(ClusterConfigFile, RefusesWhatCannotWork) {
   const struct {
     std::string text, expected;
   } cases[] = {
-      {replaced("https://10.9.0.1:2379", "10.9.0.1:2379"), "etcd[0]"},
-      {replaced("https://10.9.0.1:2379", "ftp://10.9.0.1:2379"), "expected \"http://\" or \"https://\""},
-      {replaced("https://10.9.0.1:2379", "https://10.9.0.1"), "etcd[0]"},
-      {replaced("https://10.9.0.1:2379", "https://10.9.0.1:2379/v3"), "etcd[0]"},
-      {replaced("key_file = \"cluster.key\"\n", ""), "got neither"},
-      {replaced("lease_ttl", "key_credential = \"k\"\nlease_ttl"), "got both"},
-      {replaced("key_file = \"cluster.key\"", "key_credential = \"../k\""), "without a path"},
-      {replaced("ca = \"etcd-ca.pem\"\n", ""), "https"},
-      {replaced("private_key = \"etcd.key\"\n", ""), "together"},
-      {replaced("\"7s\"", "\"1s\""), "lease_ttl"},
-      {replaced("\"7s\"", "\"2500ms\""), "whole seconds"},
-      {replaced("name = \"a\"\n", ""), "name"},
-      {replaced("lease_ttl", "lease"), "lease"},
+      {sound_but("https://10.9.0.1:2379", "10.9.0.1:2379"), "etcd[0]"},
+      {sound_but("https://10.9.0.1:2379", "ftp://10.9.0.1:2379"), "expected \"http://\" or \"https://\""},
+      {sound_but("https://10.9.0.1:2379", "https://10.9.0.1"), "etcd[0]"},
+      {sound_but("https://10.9.0.1:2379", "https://10.9.0.1:2379/v3"), "etcd[0]"},
+      {sound_but("key_file = \"cluster.key\"\n", ""), "got neither"},
+      {sound_but("lease_ttl", "key_credential = \"k\"\nlease_ttl"), "got both"},
+      {sound_but("key_file = \"cluster.key\"", "key_credential = \"../k\""), "without a path"},
+      {sound_but("ca = \"etcd-ca.pem\"\n", ""), "https"},
+      {sound_but("private_key = \"etcd.key\"\n", ""), "together"},
+      {sound_but("\"7s\"", "\"1s\""), "lease_ttl"},
+      {sound_but("\"7s\"", "\"2500ms\""), "whole seconds"},
+      {sound_but("name = \"a\"\n", ""), "name"},
+      {sound_but("lease_ttl", "lease"), "lease"},
   };
   for (const auto& one : cases) {
-    const auto loaded = parse(one.text);
+    const auto loaded = parse_cluster(one.text);
     EXPECT_FALSE(loaded.ok()) << one.text;
-    EXPECT_THAT(errors(loaded), HasSubstr("keyserver.cluster")) << one.text;
-    EXPECT_THAT(errors(loaded), HasSubstr(one.expected)) << one.text;
+    EXPECT_THAT(error_text(loaded), HasSubstr("keyserver.cluster")) << one.text;
+    EXPECT_THAT(error_text(loaded), HasSubstr(one.expected)) << one.text;
   }
 }
 
 TEST(ClusterConfigFile, WarnsOfDelaysThatAreTooShort) {
-  const auto loaded = parse(sound, "deactivation_delay = \"6s\"\n");
-  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  const auto loaded = parse_cluster(sound, "deactivation_delay = \"6s\"\n");
+  ASSERT_TRUE(loaded.ok()) << error_text(loaded);
   EXPECT_TRUE(std::any_of(loaded.warnings.begin(), loaded.warnings.end(), [](const Diagnostic& warning) {
     return warning.message.find("deactivation_delay") != std::string::npos;
   }));
 }
 
 TEST(ClusterConfigFile, WarnsThatNobodyIsToldByDatagram) {
-  const auto loaded = parse(sound, "rekey = \"multicast\"\n");
-  ASSERT_TRUE(loaded.ok()) << errors(loaded);
+  const auto loaded = parse_cluster(sound, "rekey = \"multicast\"\n");
+  ASSERT_TRUE(loaded.ok()) << error_text(loaded);
   EXPECT_TRUE(std::any_of(loaded.warnings.begin(), loaded.warnings.end(), [](const Diagnostic& warning) {
     return warning.message.find("rekey = \"multicast\" has no effect") != std::string::npos;
   }));
-  EXPECT_TRUE(parse(sound).warnings.size() < loaded.warnings.size()) << "and says nothing of it otherwise";
+  EXPECT_TRUE(parse_cluster(sound).warnings.size() < loaded.warnings.size()) << "and says nothing of it otherwise";
 }
 
 TEST(WrappingKey, IsOptionalOneOfTwoAndNotForClusters) {
   const auto none = parse_keyserver("");
-  ASSERT_TRUE(none.ok()) << errors(none);
+  ASSERT_TRUE(none.ok()) << error_text(none);
   EXPECT_FALSE(none.value->wrapping_key_file || none.value->wrapping_key_credential) << "off by default";
   EXPECT_FALSE(read_wrapping_key(*none.value)->has_value());
   EXPECT_EQ(parse_keyserver("wrapping_key_file = \"wrap.key\"\n").value->wrapping_key_file, "/etc/wrap.key");
   EXPECT_EQ(parse_keyserver("wrapping_key_credential = \"wrap\"\n").value->wrapping_key_credential, "wrap");
-  EXPECT_THAT(errors(parse_keyserver("wrapping_key_file = \"k\"\nwrapping_key_credential = \"k\"\n")),
+  EXPECT_THAT(error_text(parse_keyserver("wrapping_key_file = \"k\"\nwrapping_key_credential = \"k\"\n")),
               HasSubstr("got both"));
-  EXPECT_THAT(errors(parse_keyserver("wrapping_key_credential = \"../k\"\n")), HasSubstr("without a path"));
-  EXPECT_THAT(errors(parse_keyserver("wrapping_key_file = \"k\"\n[keyserver.cluster]\n" + sound)),
+  EXPECT_THAT(error_text(parse_keyserver("wrapping_key_credential = \"../k\"\n")), HasSubstr("without a path"));
+  EXPECT_THAT(error_text(parse_keyserver("wrapping_key_file = \"k\"\n[keyserver.cluster]\n" + sound)),
               HasSubstr("expected none with [keyserver.cluster]"));
 }
 

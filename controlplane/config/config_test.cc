@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "controlplane/config/testing/texts.h"
+
 namespace sealcast::config {
 namespace {
 
@@ -89,20 +91,6 @@ variant = 2
 spi_range = ["0x10000000", 0x1fffffff]
 max_lifetime = "48h"
 )";
-
-std::string replaced(std::string text, const std::string& from, const std::string& to) {
-  const auto at = text.find(from);
-  EXPECT_NE(at, std::string::npos) << "the test's own text has no " << from;
-  return at == std::string::npos ? text : text.replace(at, from.size(), to);
-}
-
-template <typename T>
-std::vector<std::string> texts(const T& diagnostics) {
-  std::vector<std::string> out;
-  for (const Diagnostic& diagnostic : diagnostics)
-    out.push_back(diagnostic.text());
-  return out;
-}
 
 std::vector<std::string> keyserver_errors(const std::string& toml) {
   return texts(parse_keyserver_config(toml, "ks.toml").errors);
@@ -304,60 +292,62 @@ TEST(KeyserverConfig, ControlCharactersOfAFileAreNotEchoed) {
 }
 
 // One wrong value each: what to write in place of what, and what the error must say.
-struct Wrong {
+struct WrongValue {
   const char* from;
   const char* to;
   const char* says;
 };
 
 TEST(KeyserverConfig, H12_RefusesWhatNoGroupMayProtect) {
-  for (const Wrong& wrong : {Wrong{"239.1.1.0/24", "10.1.1.0/24", "expected a multicast destination, got 10.1.1.0/24"},
-                             Wrong{"239.1.1.0/24", "224.0.0.0/24", "link-local scope"},
-                             Wrong{"239.1.1.0/24", "224.0.0.0/4", "link-local scope"},
-                             Wrong{"239.1.1.0/24", "239.1.1.1/24", "beyond the prefix length"},
-                             Wrong{"protocol = \"udp\", ", "", "ports need protocol"},
-                             Wrong{"\"5000-5010\"", "\"5010-5000\"", "expected a port"},
-                             Wrong{"10.0.0.0/8", "ff3e::/16", "different IP versions"},
-                             Wrong{"\"0x10000000\"", "\"0xff\"", "expected an SPI of at least 256"},
-                             Wrong{"\"0x10000000\"", "0", "expected an SPI of at least 256"},
-                             Wrong{"\"0x1fffffff\"", "\"0x0fffffff\"", "expected first <= last"},
-                             Wrong{"\"0x1fffffff\"", "\"0x1ffffffff\"", "expected an SPI such as"},
-                             Wrong{"\"0x1fffffff\"", "\"0x10000020\"", "expected room for four aligned blocks"}}) {
+  for (const WrongValue& wrong :
+       {WrongValue{"239.1.1.0/24", "10.1.1.0/24", "expected a multicast destination, got 10.1.1.0/24"},
+        WrongValue{"239.1.1.0/24", "224.0.0.0/24", "link-local scope"},
+        WrongValue{"239.1.1.0/24", "224.0.0.0/4", "link-local scope"},
+        WrongValue{"239.1.1.0/24", "239.1.1.1/24", "beyond the prefix length"},
+        WrongValue{"protocol = \"udp\", ", "", "ports need protocol"},
+        WrongValue{"\"5000-5010\"", "\"5010-5000\"", "expected a port"},
+        WrongValue{"10.0.0.0/8", "ff3e::/16", "different IP versions"},
+        WrongValue{"\"0x10000000\"", "\"0xff\"", "expected an SPI of at least 256"},
+        WrongValue{"\"0x10000000\"", "0", "expected an SPI of at least 256"},
+        WrongValue{"\"0x1fffffff\"", "\"0x0fffffff\"", "expected first <= last"},
+        WrongValue{"\"0x1fffffff\"", "\"0x1ffffffff\"", "expected an SPI such as"},
+        WrongValue{"\"0x1fffffff\"", "\"0x10000020\"", "expected room for four aligned blocks"}}) {
     EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
         << wrong.to;
   }
 }
 
 TEST(KeyserverConfig, RefusesWrongValues) {
-  for (const Wrong& wrong :
-       {Wrong{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
-        Wrong{"tunnel-preserve", "tunnel",
-              "expected \"tunnel-preserve\" or \"tunnel-fixed\" or \"transport\", got \"tunnel\""},
-        Wrong{"\"12h\"", "\"12 h\"", "expected a duration"},
-        Wrong{"\"12h\"", "\"5s\"", "expected more than activation_delay"},
-        Wrong{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 8760h"},
-        Wrong{"\"12h\"", "12", "expected a duration"},
-        Wrong{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
-        Wrong{"= 2048", "= 512", "from 1024"},
-        Wrong{"slots_per_member = 7", "slots_per_member = 0", "expected at least 1, since the group has senders"},
-        Wrong{"rekey_on_leave = true", "rekey_on_join = true", "expected false with rekey = \"multicast\", got true"},
-        Wrong{"rekey_after_packets = 1000000", "rekey_after_packets = 10",
-              "expected a whole number from 1000 to 4294967296"},
-        Wrong{"rekey_after_bytes = 1073741824", "rekey_after_bytes = 1000",
-              "expected a whole number from 1048576 to 70368744177664"},
-        Wrong{"rekey = \"multicast\"", "rekey = \"anycast\"", "expected \"unicast\" or \"multicast\""},
-        Wrong{"slots_per_member = 7", "slots_per_member = 70000", "from 0 to 65535"},
-        Wrong{"senders = [\"studio\"]", "senders = [\"radio\"]",
-              "expected names that stand in members too, got \"radio\""},
-        Wrong{"[\"studio\", \"home\"]", "\"everybody\"", "expected \"certificate-group\""},
-        Wrong{"[\"studio\", \"home\"]", "[\"studio\", \"studio\"]", "stands here twice"},
-        Wrong{"multicast_flag = 30", "multicast_flag = 1", "from 23 to 255"},
-        Wrong{"multicast_flag = 30", "multicast_flag = 64", "private range"},
-        Wrong{"allow_standard = true", "allow_standard = 1", "expected true or false, got 1"},
-        Wrong{"id = \"tv\"", "id = \"\"", "expected a string of 1 to 64 bytes"},
-        Wrong{"id = \"tv\"", "id = \"t\\nv\"", "without control characters"},
-        Wrong{"max_connections = 99", "max_connections = 9.5", "got a number with a fraction"},
-        Wrong{"[keyserver]", "[keyserver]\nembedded = true", "expected a gateway's file"}}) {
+  for (const WrongValue& wrong :
+       {WrongValue{"ECDHE_RSA_AES_128_GCM_SHA256", "AES", "got \"AES\""},
+        WrongValue{"tunnel-preserve", "tunnel",
+                   "expected \"tunnel-preserve\" or \"tunnel-fixed\" or \"transport\", got \"tunnel\""},
+        WrongValue{"\"12h\"", "\"12 h\"", "expected a duration"},
+        WrongValue{"\"12h\"", "\"5s\"", "expected more than activation_delay"},
+        WrongValue{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 8760h"},
+        WrongValue{"\"12h\"", "12", "expected a duration"},
+        WrongValue{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
+        WrongValue{"= 2048", "= 512", "from 1024"},
+        WrongValue{"slots_per_member = 7", "slots_per_member = 0", "expected at least 1, since the group has senders"},
+        WrongValue{"rekey_on_leave = true", "rekey_on_join = true",
+                   "expected false with rekey = \"multicast\", got true"},
+        WrongValue{"rekey_after_packets = 1000000", "rekey_after_packets = 10",
+                   "expected a whole number from 1000 to 4294967296"},
+        WrongValue{"rekey_after_bytes = 1073741824", "rekey_after_bytes = 1000",
+                   "expected a whole number from 1048576 to 70368744177664"},
+        WrongValue{"rekey = \"multicast\"", "rekey = \"anycast\"", "expected \"unicast\" or \"multicast\""},
+        WrongValue{"slots_per_member = 7", "slots_per_member = 70000", "from 0 to 65535"},
+        WrongValue{"senders = [\"studio\"]", "senders = [\"radio\"]",
+                   "expected names that stand in members too, got \"radio\""},
+        WrongValue{"[\"studio\", \"home\"]", "\"everybody\"", "expected \"certificate-group\""},
+        WrongValue{"[\"studio\", \"home\"]", "[\"studio\", \"studio\"]", "stands here twice"},
+        WrongValue{"multicast_flag = 30", "multicast_flag = 1", "from 23 to 255"},
+        WrongValue{"multicast_flag = 30", "multicast_flag = 64", "private range"},
+        WrongValue{"allow_standard = true", "allow_standard = 1", "expected true or false, got 1"},
+        WrongValue{"id = \"tv\"", "id = \"\"", "expected a string of 1 to 64 bytes"},
+        WrongValue{"id = \"tv\"", "id = \"t\\nv\"", "without control characters"},
+        WrongValue{"max_connections = 99", "max_connections = 9.5", "got a number with a fraction"},
+        WrongValue{"[keyserver]", "[keyserver]\nembedded = true", "expected a gateway's file"}}) {
     EXPECT_THAT(keyserver_errors(replaced(keyserver_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
         << wrong.to;
   }
@@ -474,28 +464,32 @@ TEST(GatewayConfig, SpreadsStreamsOnRequest) {
 }
 
 TEST(GatewayConfig, RefusesWrongValues) {
-  for (const Wrong& wrong :
-       {Wrong{"cores = [0, 1]", "cores = [0]", "expected one core for each of 2 workers, got an array of 1 value"},
-        Wrong{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
-        Wrong{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
-        Wrong{"workers = 2", "workers = 2\nspread = 1", "gateway.spread: expected true or false, got 1"},
-        Wrong{"\"ipsec_mb\"", "\"fast\"",
-              "expected \"auto\" or \"burst\" or \"burst-512\" or \"burst-256\" or \"ipsec_mb\" or \"openssl\", got "
-              "\"fast\""},
-        Wrong{"af_packet:veth-red?framesz=4096", "ethernet:0",
-              "unknown kind \"ethernet\"; expected one of pci, virtio-user"},
-        Wrong{"af_packet:veth-red?framesz=4096", "af_packet", "expected a name after the kind, like af_packet:eth1"},
-        Wrong{"veth-red?framesz=4096", "veth-red?framesz=4097", "option framesz: expected a power of two, got 4097"},
-        Wrong{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},
-        Wrong{"mtu = 1500", "mtu = 100", "from 576 to 9000"}, Wrong{"\"sender\"", "\"master\"", "expected \"sender\""},
-        Wrong{"10.9.0.1:7400", "10.9.0.1:0", "expected a host and port"},
-        Wrong{"10.9.0.1:7400", "10.9.0.256:7400", "expected a host and port"},
-        Wrong{"10.9.0.1:7400", "2001:db8::1:7400", "expected a host and port"},
-        Wrong{"\"10.9.0.2\"", "\"here\"", "expected an IPv4 or IPv6 address"},
-        Wrong{"keyserver_id = \"cluster-1\"\n", "",
-              "keyserver_id: expected a string of 1 to 64 bytes, but the key is missing"},
-        Wrong{"[member]", "[member]\nkeyserver = 1", "member.keyserver: unknown key"},
-        Wrong{"[red]", "[extra]\n[red]", "extra: unknown key"}}) {
+  for (const WrongValue& wrong :
+       {WrongValue{"cores = [0, 1]", "cores = [0]", "expected one core for each of 2 workers, got an array of 1 value"},
+        WrongValue{"cores = [0, 1]", "cores = [1, 1]", "core 1 stands here twice"},
+        WrongValue{"workers = 2", "workers = 0", "from 1 to 16, got 0"},
+        WrongValue{"workers = 2", "workers = 2\nspread = 1", "gateway.spread: expected true or false, got 1"},
+        WrongValue{
+            "\"ipsec_mb\"", "\"fast\"",
+            "expected \"auto\" or \"burst\" or \"burst-512\" or \"burst-256\" or \"ipsec_mb\" or \"openssl\", got "
+            "\"fast\""},
+        WrongValue{"af_packet:veth-red?framesz=4096", "ethernet:0",
+                   "unknown kind \"ethernet\"; expected one of pci, virtio-user"},
+        WrongValue{"af_packet:veth-red?framesz=4096", "af_packet",
+                   "expected a name after the kind, like af_packet:eth1"},
+        WrongValue{"veth-red?framesz=4096", "veth-red?framesz=4097",
+                   "option framesz: expected a power of two, got 4097"},
+        WrongValue{"af_packet:veth-red?framesz=4096", "vhost-user:studio.sock", "expected another device than red's"},
+        WrongValue{"mtu = 1500", "mtu = 100", "from 576 to 9000"},
+        WrongValue{"\"sender\"", "\"master\"", "expected \"sender\""},
+        WrongValue{"10.9.0.1:7400", "10.9.0.1:0", "expected a host and port"},
+        WrongValue{"10.9.0.1:7400", "10.9.0.256:7400", "expected a host and port"},
+        WrongValue{"10.9.0.1:7400", "2001:db8::1:7400", "expected a host and port"},
+        WrongValue{"\"10.9.0.2\"", "\"here\"", "expected an IPv4 or IPv6 address"},
+        WrongValue{"keyserver_id = \"cluster-1\"\n", "",
+                   "keyserver_id: expected a string of 1 to 64 bytes, but the key is missing"},
+        WrongValue{"[member]", "[member]\nkeyserver = 1", "member.keyserver: unknown key"},
+        WrongValue{"[red]", "[extra]\n[red]", "extra: unknown key"}}) {
     EXPECT_THAT(gateway_errors(replaced(gateway_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))
         << wrong.to;
   }
@@ -595,11 +589,12 @@ TEST(GatewayConfig, H12_RefusesOuterHeadersThatCannotBe) {
   EXPECT_THAT(errors("outer = { destination = \"239.9.9.9\", source = \"10.9.0.2\" }"),
               ElementsAre(testing::AllOf(testing::StartsWith("gw.toml:"),
                                          HasSubstr("outer: expected mode = \"tunnel-fixed\" beside it"))));
-  for (const Wrong& wrong :
-       {Wrong{"", "10.1.1.1\", source = \"10.9.0.2", "expected an outer destination that is multicast"},
-        Wrong{"", "224.0.0.5\", source = \"10.9.0.2", "beyond the link"},
-        Wrong{"", "239.9.9.9\", source = \"fd00::2", "different IP versions"},
-        Wrong{"", "239.9.9.9\", source = \"239.1.1.1", "a host's own address"}, Wrong{"", "239.9.9.9", "outer.source"}})
+  for (const WrongValue& wrong :
+       {WrongValue{"", "10.1.1.1\", source = \"10.9.0.2", "expected an outer destination that is multicast"},
+        WrongValue{"", "224.0.0.5\", source = \"10.9.0.2", "beyond the link"},
+        WrongValue{"", "239.9.9.9\", source = \"fd00::2", "different IP versions"},
+        WrongValue{"", "239.9.9.9\", source = \"239.1.1.1", "a host's own address"},
+        WrongValue{"", "239.9.9.9", "outer.source"}})
     EXPECT_THAT(errors(mode + "outer = { destination = \"" + wrong.to + "\" }"), ElementsAre(HasSubstr(wrong.says)))
         << wrong.to;
   const std::string both = mode + "outer = { destination = \"239.9.9.9\", source = \"10.9.0.2\", ";

@@ -8,6 +8,7 @@
 #include <fstream>
 
 #include "controlplane/config/config.h"
+#include "controlplane/config/testing/texts.h"
 #include "handshake/flows.h"
 
 namespace sealcast::config {
@@ -67,13 +68,6 @@ selectors = [ { destination = "239.1.1.0/24" } ]
                               "gw.toml");
 }
 
-std::vector<std::string> texts(const std::vector<Diagnostic>& diagnostics) {
-  std::vector<std::string> out;
-  for (const Diagnostic& diagnostic : diagnostics)
-    out.push_back(diagnostic.text());
-  return out;
-}
-
 struct Good {
   std::string lines;
   handshake::GroupFlow flow;
@@ -117,37 +111,39 @@ TEST(GroupFlow, P10_P11_P25_EveryVariantCanBeConfiguredAtBothEnds) {
   }
 }
 
-struct Wrong {
+struct WrongFlow {
   const char* lines;
   const char* says;
 };
 
 TEST(GroupFlow, WrongCombinationsAreNamedWithTheirPlace) {
-  for (const Wrong& wrong :
-       {Wrong{"variant = 1\nsuite = \"ECDHE_RSA_AES_128_GCM_SHA256\"\n",
-              ".toml:15:9: keyserver.group[0].suite: expected RSA_AES_128_GCM_SHA256 or RSA_AES_256_GCM_SHA384 with "
-              "variant 1, got \"ECDHE_RSA_AES_128_GCM_SHA256\""},
-        Wrong{"suite = \"RSA_AES_128_GCM_SHA256\"\n", ":14:9: keyserver.group[0].suite: expected ECDHE_ECDSA_ or"},
-        Wrong{"variant = 3\nauth = \"password\"\nsuite = \"RSA_AES_128_GCM_SHA256\"\n", "with variant 3, got \"RSA_"},
-        Wrong{"variant = 4\n", ":14:11: keyserver.group[0].variant: expected a whole number from 1 to 3, got 4"},
-        Wrong{"variant = 0\n", "from 1 to 3, got 0"},
-        Wrong{"variant = 3\n",
-              ":11:1: keyserver.group[0].auth: expected \"password\" or \"certificate+password\" with "
-              "variant 3, but the key is missing"},
-        Wrong{"variant = 3\nauth = \"certificate\"\n", ":15:8: keyserver.group[0].auth: expected \"password\" or"},
-        Wrong{"auth = \"password\"\n", "expected \"certificate\" with variant 2"},
-        Wrong{"variant = 1\nauth = \"certificate+password\"\n", "expected \"certificate\" with variant 1"},
-        Wrong{"variant = 1\nsecond_ccs = \"claim5\"\n",
-              ":15:14: keyserver.group[0].second_ccs: expected variant 2 or 3"},
-        Wrong{"second_ccs = \"claim6\"\n", "expected \"claim5\" or \"description\", got \"claim6\""},
-        Wrong{"flag = \"hello\"\n", "expected \"certificate-request\" or \"smke\", got \"hello\""},
-        Wrong{"variant = 3\nauth = \"password\"\nflag = \"certificate-request\"\n",
-              ":16:8: keyserver.group[0].flag: expected \"smke\" with auth = \"password\""},
-        Wrong{"variant = 3\nauth = \"password\"\nmembers = \"certificate-group\"\n",
-              "expected \"password-file\" or an array of users' names, got \"certificate-group\""},
-        Wrong{"variant = 3\nauth = \"certificate+password\"\nmembers = \"password-file\"\n",
-              "expected \"certificate-group\" or an array of certificate names"},
-        Wrong{"variant = 3\nauth = \"password\"\nmembers = [\"an na\"]\n", "members[0]: expected a user's name"}}) {
+  for (const WrongFlow& wrong :
+       {WrongFlow{
+            "variant = 1\nsuite = \"ECDHE_RSA_AES_128_GCM_SHA256\"\n",
+            ".toml:15:9: keyserver.group[0].suite: expected RSA_AES_128_GCM_SHA256 or RSA_AES_256_GCM_SHA384 with "
+            "variant 1, got \"ECDHE_RSA_AES_128_GCM_SHA256\""},
+        WrongFlow{"suite = \"RSA_AES_128_GCM_SHA256\"\n", ":14:9: keyserver.group[0].suite: expected ECDHE_ECDSA_ or"},
+        WrongFlow{"variant = 3\nauth = \"password\"\nsuite = \"RSA_AES_128_GCM_SHA256\"\n",
+                  "with variant 3, got \"RSA_"},
+        WrongFlow{"variant = 4\n", ":14:11: keyserver.group[0].variant: expected a whole number from 1 to 3, got 4"},
+        WrongFlow{"variant = 0\n", "from 1 to 3, got 0"},
+        WrongFlow{"variant = 3\n",
+                  ":11:1: keyserver.group[0].auth: expected \"password\" or \"certificate+password\" with "
+                  "variant 3, but the key is missing"},
+        WrongFlow{"variant = 3\nauth = \"certificate\"\n", ":15:8: keyserver.group[0].auth: expected \"password\" or"},
+        WrongFlow{"auth = \"password\"\n", "expected \"certificate\" with variant 2"},
+        WrongFlow{"variant = 1\nauth = \"certificate+password\"\n", "expected \"certificate\" with variant 1"},
+        WrongFlow{"variant = 1\nsecond_ccs = \"claim5\"\n",
+                  ":15:14: keyserver.group[0].second_ccs: expected variant 2 or 3"},
+        WrongFlow{"second_ccs = \"claim6\"\n", "expected \"claim5\" or \"description\", got \"claim6\""},
+        WrongFlow{"flag = \"hello\"\n", "expected \"certificate-request\" or \"smke\", got \"hello\""},
+        WrongFlow{"variant = 3\nauth = \"password\"\nflag = \"certificate-request\"\n",
+                  ":16:8: keyserver.group[0].flag: expected \"smke\" with auth = \"password\""},
+        WrongFlow{"variant = 3\nauth = \"password\"\nmembers = \"certificate-group\"\n",
+                  "expected \"password-file\" or an array of users' names, got \"certificate-group\""},
+        WrongFlow{"variant = 3\nauth = \"certificate+password\"\nmembers = \"password-file\"\n",
+                  "expected \"certificate-group\" or an array of certificate names"},
+        WrongFlow{"variant = 3\nauth = \"password\"\nmembers = [\"an na\"]\n", "members[0]: expected a user's name"}}) {
     EXPECT_THAT(texts(keyserver(wrong.lines).errors), ElementsAre(HasSubstr(wrong.says))) << wrong.lines;
   }
 }
@@ -189,14 +185,14 @@ TEST(MemberPassword, H7_ExactlyOneSourceAndAUser) {
   EXPECT_EQ(credential.value->member.groups[0].password,
             (PasswordSource{PasswordSource::Kind::credential, "sealcast.anna"}));
 
-  for (const Wrong& wrong :
-       {Wrong{"password_prompt = true\n", "member.group[0].user: expected the user's name"},
-        Wrong{"user = \"an na\"\npassword_prompt = true\n", ":23:8: member.group[0].user: expected a user's name"},
-        Wrong{"user = \"anna\"\n", "expected one of password_file, password_credential and password_prompt"},
-        Wrong{"user = \"anna\"\npassword_prompt = false\n", "password_prompt: expected true"},
-        Wrong{"user = \"anna\"\npassword_prompt = true\npassword_file = \"p\"\n", "expected exactly one of"},
-        Wrong{"user = \"anna\"\npassword_credential = \"a/b\"\n", "expected a credential's name without '/'"},
-        Wrong{"user = \"anna\"\npassword_credential = \"..\"\n", "expected a credential's name without '/'"}}) {
+  for (const WrongFlow& wrong :
+       {WrongFlow{"password_prompt = true\n", "member.group[0].user: expected the user's name"},
+        WrongFlow{"user = \"an na\"\npassword_prompt = true\n", ":23:8: member.group[0].user: expected a user's name"},
+        WrongFlow{"user = \"anna\"\n", "expected one of password_file, password_credential and password_prompt"},
+        WrongFlow{"user = \"anna\"\npassword_prompt = false\n", "password_prompt: expected true"},
+        WrongFlow{"user = \"anna\"\npassword_prompt = true\npassword_file = \"p\"\n", "expected exactly one of"},
+        WrongFlow{"user = \"anna\"\npassword_credential = \"a/b\"\n", "expected a credential's name without '/'"},
+        WrongFlow{"user = \"anna\"\npassword_credential = \"..\"\n", "expected a credential's name without '/'"}}) {
     EXPECT_THAT(texts(gateway(by_password + wrong.lines).errors), ElementsAre(HasSubstr(wrong.says))) << wrong.lines;
   }
   EXPECT_THAT(texts(gateway("user = \"anna\"\npassword_prompt = true\n").errors),

@@ -124,6 +124,8 @@ Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 std::string duration_text(std::chrono::milliseconds value);  // "500ms", "2s", "24h"
 
 // Tables that both files share.
+// `ports`: a port as an integer, or a range as a string.
+void read_ports(TableReader& table, std::optional<PortRange>& out);
 void read_selectors(TableReader& table, std::vector<Selector>& out);
 void read_spi_range(TableReader& table, SpiRange& out, Need need);
 void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode);

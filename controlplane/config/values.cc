@@ -83,23 +83,23 @@ void read_protocol(TableReader& table, Selector& selector) {
   }
 }
 
-void read_ports(TableReader& table, Selector& selector) {
+}  // namespace
+
+void read_ports(TableReader& table, std::optional<PortRange>& out) {
   const Node* node = table.any("ports");
   if (!node) return;
   if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 65535) {
     const auto port = static_cast<std::uint16_t>(node->integer);
-    selector.ports = PortRange{port, port};
+    out = PortRange{port, port};
   } else if (node->kind == Node::Kind::string) {
     if (auto range = PortRange::parse(node->text))
-      selector.ports = *range;
+      out = *range;
     else
       table.note(*node, "ports", range.error().message);
   } else {
     table.note(*node, "ports", "expected a port or \"first-last\", got " + node->describe());
   }
 }
-
-}  // namespace
 
 std::string Diagnostic::text() const {
   std::string out = file;
@@ -235,7 +235,7 @@ void read_selectors(TableReader& table, std::vector<Selector>& out) {
     if (reader.parsed("source", source, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse))
       selector.source = source;
     read_protocol(reader, selector);
-    read_ports(reader, selector);
+    read_ports(reader, selector.ports);
     reader.finish();
     if (table.report().errors.size() != before) continue;
     if (auto valid = validate(selector); !valid)

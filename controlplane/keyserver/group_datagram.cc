@@ -18,10 +18,6 @@ constexpr std::chrono::seconds valid_for{300};  // between clocks that differ; t
 constexpr unsigned most_missed = 3;             // then a member is told over its own connection for good
 constexpr std::size_t most_left = 1024;         // leaves of those who are gone, beyond one for each that is there
 
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
-
 }  // namespace
 
 // All that a rekey datagram cannot say.
@@ -123,9 +119,10 @@ GroupState::Telling GroupState::announce(const Epoch& next, std::optional<HandOv
   const std::size_t left = std::exchange(tree_->left, {}).size();
   const auto text = context_.sign(datagram);
   if (!text || text->size() > max_announcement) {
-    audit_warning("rekey_not_announced " + prefix() + "epoch=" + number(next.number) + " why=" +
-                  escaped(text ? number(text->size()) + " bytes, expected at most " + number(max_announcement)
-                               : text.error().message));
+    audit_warning(
+        "rekey_not_announced " + prefix() + "epoch=" + std::to_string(next.number) + " why=" +
+        escaped(text ? std::to_string(text->size()) + " bytes, expected at most " + std::to_string(max_announcement)
+                     : text.error().message));
     return Telling::each_with_path;
   }
   const auto key = handshake::derive_sa_key(
@@ -136,9 +133,9 @@ GroupState::Telling GroupState::announce(const Epoch& next, std::optional<HandOv
     out->packets.push_back(seal_announcement(key, copy, *text));
   out->next = now.steady;
   out->give_up = now.steady + config_.activation_delay / 2;
-  audit("rekey_announced " + prefix() + "epoch=" + number(next.number) + " receivers=" + number(tree_->keys.members()) +
-        " left=" + number(left) + " wrapped_keys=" + number(datagram.update.wrapped_keys()) +
-        " bytes=" + number(text->size()));
+  audit("rekey_announced " + prefix() + "epoch=" + std::to_string(next.number) +
+        " receivers=" + std::to_string(tree_->keys.members()) + " left=" + std::to_string(left) +
+        " wrapped_keys=" + std::to_string(datagram.update.wrapped_keys()) + " bytes=" + std::to_string(text->size()));
   return Telling::announced;
 }
 
@@ -182,8 +179,8 @@ void GroupState::give_up_announcing(Moment now) {
       send_path(*member);
   }
   if (!updates.empty())
-    audit("rekey_completed_by_unicast " + prefix() + "epoch=" + number(epoch->number) +
-          " members=" + number(updates.size()));
+    audit("rekey_completed_by_unicast " + prefix() + "epoch=" + std::to_string(epoch->number) +
+          " members=" + std::to_string(updates.size()));
 }
 
 }  // namespace sealcast::keyserver

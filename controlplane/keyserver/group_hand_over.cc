@@ -11,12 +11,7 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
-constexpr std::size_t most_joining = 4096;      // at once; those beyond count together
-
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
+constexpr std::size_t most_joining = 4096;  // at once; those beyond count together
 
 }  // namespace
 
@@ -54,7 +49,7 @@ bool GroupState::shut_out_holders(Moment now) {
       any = true;
       shut_out_.insert(identity.name);
       audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
-                    " epoch=" + number(holder->second.epoch) + " why=" + escaped(good.error().message));
+                    " epoch=" + std::to_string(holder->second.epoch) + " why=" + escaped(good.error().message));
     }
     holder = good ? std::next(holder) : holders_.erase(holder);
   }
@@ -217,7 +212,7 @@ void GroupState::note_exclusion_complete(Moment now) {
   exclusion_->complete = so_far.complete;
   if (const Epoch* active = in_phase(Phase::active); active && !is_taken_up(*active)) keep(*active, now);
   audit("revocation_complete " + prefix() + "after_ms=" +
-        number(static_cast<std::uint64_t>(
+        std::to_string(static_cast<std::uint64_t>(
             std::chrono::duration_cast<milliseconds>(*so_far.complete - exclusion_->since).count())));
 }
 
@@ -233,7 +228,7 @@ void GroupState::ask_for_epoch(const std::string& why, Moment now) {
 Result<void> GroupState::rekey(const std::string& why, Moment now) {
   on_time(now);
   if (hand_over_)
-    return fail(prefix() + "expected no hand-over under way, got one to epoch " + number(hand_over_->epoch));
+    return fail(prefix() + "expected no hand-over under way, got one to epoch " + std::to_string(hand_over_->epoch));
   recheck_members(now);
   if (context_.maker) {
     ask_for_epoch(why, now);
@@ -279,8 +274,8 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   }
   await_holders(now);
   last_rekey_record_ = RekeyRecord{.epoch = epoch, .why = why, .begun = now.steady, .told = hand_over_->awaited.size()};
-  audit("rekey_begun " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(why) +
-        " members=" + number(hand_over_->awaited.size()));
+  audit("rekey_begun " + prefix() + "epoch=" + std::to_string(epoch) + " why=" + escaped(why) +
+        " members=" + std::to_string(hand_over_->awaited.size()));
   go_on_announcing(now);  // now that senders have been told
   return {};
 }
@@ -337,14 +332,16 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
     if (!done.slowest.empty())
       record += " slowest=" + escaped(done.slowest) + " slowest_ms=" + std::to_string(done.slowest_after.count());
   }
-  audit("epoch_active " + prefix() + "epoch=" + number(number_now) + " unacknowledged=" + number(missing) + record);
+  audit("epoch_active " + prefix() + "epoch=" + std::to_string(number_now) +
+        " unacknowledged=" + std::to_string(missing) + record);
   send_all(handshake::Activate{config_.id, number_now});
   note_exclusion_complete(now);
 }
 
 void GroupState::forget(std::uint64_t epoch) {
   if (auto retired = context_.store->retire(config_.id, epoch); !retired)
-    audit_error("retire_failed " + prefix() + "epoch=" + number(epoch) + " why=" + escaped(retired.error().message));
+    audit_error("retire_failed " + prefix() + "epoch=" + std::to_string(epoch) +
+                " why=" + escaped(retired.error().message));
   for (auto& [id, member] : members_) {
     auto& slots = member.slots;
     // The last run stays: it tells how many slots the member's next epoch needs.
@@ -390,9 +387,10 @@ void GroupState::on_time(Moment now) {
   }
   for (const std::uint64_t epoch : over) {
     const Phase phase = find(epoch)->phase;
-    audit("epoch_retired " + prefix() + "epoch=" + number(epoch));
+    audit("epoch_retired " + prefix() + "epoch=" + std::to_string(epoch));
     if (phase == Phase::active)
-      audit_error("epoch_expired " + prefix() + "epoch=" + number(epoch) + " why=\"no newer epoch took over in time\"");
+      audit_error("epoch_expired " + prefix() + "epoch=" + std::to_string(epoch) +
+                  " why=\"no newer epoch took over in time\"");
     send_all(handshake::Retire{config_.id, epoch});
     if (hand_over_ && hand_over_->epoch == epoch) hand_over_.reset();
     forget(epoch);

@@ -11,10 +11,6 @@ namespace {
 
 using std::chrono::milliseconds;
 
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
-
 }  // namespace
 
 // Before anybody is told that it is active. Where that fails there is nothing to be taken up: the epoch before it was
@@ -29,7 +25,7 @@ void GroupState::keep(const Epoch& epoch, Moment now) {
   const EpochKeeper::Times times{now.unix_seconds - seconds(now.steady - epoch.begun),
                                  now.unix_seconds + seconds(epoch.expires - now.steady)};
   if (auto kept = context_.keeper->keep(config_.id, epoch.number, times, epoch.policy, *epoch.premaster); !kept)
-    audit_error("epoch_not_kept " + prefix() + "epoch=" + number(epoch.number) +
+    audit_error("epoch_not_kept " + prefix() + "epoch=" + std::to_string(epoch.number) +
                 " why=" + escaped(kept.error().message));
 }
 
@@ -90,8 +86,8 @@ std::string GroupState::take_up(EpochKeeper::Found&& found, Moment now) {
   epoch.expires = now.steady + left;
   rekey_at_ = std::max(taken.back_by, epoch.expires - delays);
   last_rekey_ = now.steady;
-  audit("epoch_taken_up " + prefix() + "epoch=" + number(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
-        " spi_prefix=" + number(epoch.policy.spi_prefix) + " holders=" + number(found.holders.size()));
+  audit("epoch_taken_up " + prefix() + "epoch=" + std::to_string(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
+        " spi_prefix=" + std::to_string(epoch.policy.spi_prefix) + " holders=" + std::to_string(found.holders.size()));
   epochs_.push_back(std::move(epoch));
   taken_up_ = std::move(taken);
   return {};

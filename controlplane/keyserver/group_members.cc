@@ -10,11 +10,6 @@ using handshake::ControlMessage;
 using handshake::EpochState;
 using handshake::PeerIdentity;
 
-constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
-
 }  // namespace
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
@@ -45,8 +40,8 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (given.state == EpochState::active) member.activated = given.epoch;
   if (given.slots.count) member.slots.push_back(given.slots);
   audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
-        " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex +
-        " epoch=" + number(given.epoch) + (given.slots.count ? " slot=" + number(given.slots.first) : ""));
+        " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex + " epoch=" +
+        std::to_string(given.epoch) + (given.slots.count ? " slot=" + std::to_string(given.slots.first) : ""));
   remember_slots(member, now);
   if (!catch_up(member, given, now)) {
     leave(link, now);
@@ -140,7 +135,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     const Epoch* active = in_phase(Phase::active);
     if (!active || member->activated < active->number || unswitched_.erase(&link) == 0 || !unswitched_.empty())
       return {};
-    audit("senders_switched " + prefix() + "epoch=" + number(active->number));
+    audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
     note_exclusion_complete(now);
   } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
     if (other_group(request->group_id)) return refuse(wrong_group);
@@ -176,7 +171,7 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
       why = "the epoch is from before a restart; the next one has slots";
       lacks_slots(member, now);
     } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
-      why = "expected 1 to " + number(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
+      why = "expected 1 to " + std::to_string(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
             " slots (quota)";
       // As for a newcomer, unless no epoch's quota holds the slot of its registration and these.
       const bool another_would_do = request.count != 0 && request.count < config_.slots_per_member;
@@ -194,8 +189,9 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
         answer.count = request.count;
         answer.slots_used = given->slots_used;
         member.slots.push_back({epoch->number, given->first_slot, request.count});
-        audit("slots_granted " + prefix() + "member=" + escaped(member.identity.name) + " epoch=" +
-              number(epoch->number) + " first=" + number(given->first_slot) + " count=" + number(request.count));
+        audit("slots_granted " + prefix() + "member=" + escaped(member.identity.name) +
+              " epoch=" + std::to_string(epoch->number) + " first=" + std::to_string(given->first_slot) +
+              " count=" + std::to_string(request.count));
       } else {
         why = given.error().message;
       }
@@ -203,7 +199,8 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
   }
   if (!answer.count) {
     warn_of_member("slots_refused " + prefix() + "member=" + escaped(member.identity.name) +
-                       " epoch=" + number(request.epoch) + " wanted=" + number(request.count) + " why=" + escaped(why),
+                       " epoch=" + std::to_string(request.epoch) + " wanted=" + std::to_string(request.count) +
+                       " why=" + escaped(why),
                    now);
   }
   member.link->deliver(answer);
@@ -221,7 +218,7 @@ void GroupState::take_report(Member& member, const handshake::StatusReport& repo
     });
     if (!own) {
       warn_of_member("report_ignored " + prefix() + "member=" + escaped(member.identity.name) +
-                         " why=\"it reports a slot that is not its own\" spi=" + number(counter.spi),
+                         " why=\"it reports a slot that is not its own\" spi=" + std::to_string(counter.spi),
                      now);
       return;
     }

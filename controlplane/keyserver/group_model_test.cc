@@ -14,25 +14,24 @@ namespace {
 using namespace testing;
 
 // A member's end of a connection, and all that is on its way.
-struct Wire : MemberLink {
+struct ModelLink : MemberLink {
   void deliver(const ControlMessage& message) override {
     if (const auto* update = std::get_if<GroupUpdate>(&message))
-      down.push_back([epoch = update->keying.epoch, slots = update->keying.assignment.slot_count](auto& to, Wire& by) {
-        to.take_update(epoch, slots, by);
-      });
+      down.push_back([epoch = update->keying.epoch, slots = update->keying.assignment.slot_count](
+                         auto& to, ModelLink& by) { to.take_update(epoch, slots, by); });
     if (const auto* activate = std::get_if<Activate>(&message))
-      down.push_back([epoch = activate->epoch](auto& to, Wire& by) { to.take_activate(epoch, by); });
-    if (std::holds_alternative<Revoked>(message)) down.push_back([](auto& to, Wire&) { to.forget_all(); });
+      down.push_back([epoch = activate->epoch](auto& to, ModelLink& by) { to.take_activate(epoch, by); });
+    if (std::holds_alternative<Revoked>(message)) down.push_back([](auto& to, ModelLink&) { to.forget_all(); });
   }
   void dismiss(const std::string&) override { closed = true; }
 
   struct Peer {
     virtual ~Peer() = default;
-    virtual void take_update(std::uint64_t epoch, std::uint16_t slots, Wire& by) = 0;
-    virtual void take_activate(std::uint64_t epoch, Wire& by) = 0;
+    virtual void take_update(std::uint64_t epoch, std::uint16_t slots, ModelLink& by) = 0;
+    virtual void take_activate(std::uint64_t epoch, ModelLink& by) = 0;
     virtual void forget_all() = 0;
   };
-  std::deque<std::function<void(Peer&, Wire&)>> down;
+  std::deque<std::function<void(Peer&, ModelLink&)>> down;
   std::deque<ControlMessage> up;
   Given given;
   std::string address;
@@ -41,9 +40,9 @@ struct Wire : MemberLink {
 };
 
 // A member, of one process that lives as long as the test.
-struct Node : Wire::Peer {
+struct Node : ModelLink::Peer {
   std::string name;
-  std::shared_ptr<Wire> wire;               // the newest connection
+  std::shared_ptr<ModelLink> wire;          // the newest connection
   std::set<std::uint64_t> ever, held, own;  // epochs; own: with slots to send under
   std::uint64_t active = 0;
   SteadyTime lease_until{};
@@ -53,11 +52,11 @@ struct Node : Wire::Peer {
     held.insert(epoch);
     if (slots) own.insert(epoch);
   }
-  void take_update(std::uint64_t epoch, std::uint16_t slots, Wire& by) override {
+  void take_update(std::uint64_t epoch, std::uint16_t slots, ModelLink& by) override {
     take(epoch, slots);
     by.up.emplace_back(GroupUpdateAck{"tv", epoch});
   }
-  void take_activate(std::uint64_t epoch, Wire& by) override {
+  void take_activate(std::uint64_t epoch, ModelLink& by) override {
     if (held.count(epoch) == 0) return;
     active = std::max(active, epoch);
     by.up.emplace_back(ActivateAck{"tv", epoch});
@@ -96,7 +95,7 @@ class GroupModel : public GroupStateTest {
   }
 
   void connect(Node& node) {
-    auto wire = std::make_shared<Wire>();
+    auto wire = std::make_shared<ModelLink>();
     wire->address = "10.0.0.1:" + std::to_string(++ports_);
     const SteadyTime greeted = now_.steady;
     now_.steady += std::chrono::milliseconds(pick(50));
@@ -114,7 +113,7 @@ class GroupModel : public GroupStateTest {
     owners_[wire.get()] = &node;
   }
   // The key server hears the next of what the member says.
-  void hear(Wire& wire) {
+  void hear(ModelLink& wire) {
     if (wire.closed) return;
     if (!wire.finished) {
       wire.finished = true;
@@ -126,7 +125,7 @@ class GroupModel : public GroupStateTest {
     wire.up.pop_front();
     if (!group_->receive(wire, message, now_)) wire.closed = true;
   }
-  void tell(Wire& wire) {
+  void tell(ModelLink& wire) {
     if (wire.down.empty()) return;
     Node& node = *owners_[&wire];
     const auto next = std::move(wire.down.front());
@@ -138,7 +137,7 @@ class GroupModel : public GroupStateTest {
     if (!node.wire || !node.wire->finished || node.wire->closed || !node.wire->down.empty()) return;
     node.lease_until = std::max(node.lease_until, now_.steady + config_.authority_lease);
   }
-  void lose(Wire& wire) {
+  void lose(ModelLink& wire) {
     if (wire.closed) return;
     wire.closed = true;
     if (wire.finished) group_->leave(wire, now_);
@@ -227,8 +226,8 @@ class GroupModel : public GroupStateTest {
   Random random_numbers_;
   std::set<std::string> revoked_names_;
   std::map<std::string, std::unique_ptr<Node>> nodes_;
-  std::vector<std::shared_ptr<Wire>> wires_, closed_;
-  std::map<const Wire*, Node*> owners_;
+  std::vector<std::shared_ptr<ModelLink>> wires_, closed_;
+  std::map<const ModelLink*, Node*> owners_;
   unsigned ports_ = 1024;
 };
 

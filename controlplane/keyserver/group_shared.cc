@@ -13,10 +13,6 @@ using std::chrono::milliseconds;
 constexpr std::chrono::seconds rekey_earlier{20};
 constexpr std::chrono::seconds ask_again_after{5};
 
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
-
 }  // namespace
 
 std::uint32_t GroupState::slots_needed() const {
@@ -59,8 +55,8 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
   last_rekey_ = now.steady;
   epochs_.push_back(std::move(epoch));
   Epoch& adopted = epochs_.back();
-  audit("epoch_adopted " + prefix() + "epoch=" + number(adopted.number) + " epoch_id=" + to_hex(adopted.id) +
-        " spi_prefix=" + number(adopted.policy.spi_prefix));
+  audit("epoch_adopted " + prefix() + "epoch=" + std::to_string(adopted.number) + " epoch_id=" + to_hex(adopted.id) +
+        " spi_prefix=" + std::to_string(adopted.policy.spi_prefix));
   hand_over_ = HandOver{adopted.number, now.steady + milliseconds(adopted.policy.activation_delay_ms), {}};
   for (auto& [member, keying] : keyings_for_all(adopted, now)) {
     tell(*member, std::move(keying));

@@ -17,10 +17,6 @@ constexpr std::chrono::seconds comes_again_within{60};
 constexpr std::size_t max_asked_before = 4096;         // newcomers that were told to come again
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
 
-std::string number(std::uint64_t value) {
-  return std::to_string(value);
-}
-
 // Between a certificate's serial number and a password's stamp; neither is anything but hexadecimal digits.
 constexpr char stamp_mark = '+';
 
@@ -102,7 +98,7 @@ void GroupState::send_all(const ControlMessage& message) {
 void GroupState::warn_of_member(const std::string& line, Moment now) {
   std::uint64_t held_back = 0;
   if (member_lines_.pass(now.steady, &held_back))
-    audit_warning(line + (held_back ? " not_logged_before=" + number(held_back) : ""));
+    audit_warning(line + (held_back ? " not_logged_before=" + std::to_string(held_back) : ""));
 }
 
 // ---------------------------------------------------------------- giving an epoch to a member
@@ -114,7 +110,7 @@ Result<void> GroupState::admit(const PeerIdentity& member) const {
   const std::string who = (by_certificate ? "certificate " : "user ") + escaped(member.name);
   const auto names = names_of(member);
   if (member.name.empty() || member.name.size() > max_member_id)
-    return fail(who + ": expected a name of 1 to 64 bytes, got " + number(member.name.size()));
+    return fail(who + ": expected a name of 1 to 64 bytes, got " + std::to_string(member.name.size()));
   if (by_certificate) {
     if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
     if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
@@ -217,7 +213,7 @@ Result<Epoch*> GroupState::current(Moment now) {
   if (earlier.empty()) {
     (*begun)->phase = Phase::active;
     keep(**begun, now);
-    audit("epoch_active " + prefix() + "epoch=" + number((*begun)->number) + " why=\"first of the group\"");
+    audit("epoch_active " + prefix() + "epoch=" + std::to_string((*begun)->number) + " why=\"first of the group\"");
     return begun;
   }
   // Somebody may still send under an epoch that this process never knew (it restarted): senders go on until those
@@ -229,8 +225,8 @@ Result<Epoch*> GroupState::current(Moment now) {
   hand_over_->patience = until;
   last_rekey_record_ =
       RekeyRecord{.epoch = (*begun)->number, .why = "restart", .begun = now.steady, .told = earlier.size()};
-  audit("epoch_pending " + prefix() + "epoch=" + number((*begun)->number) +
-        " why=restart awaited=" + number(earlier.size()));
+  audit("epoch_pending " + prefix() + "epoch=" + std::to_string((*begun)->number) +
+        " why=restart awaited=" + std::to_string(earlier.size()));
   return begun;
 }
 
@@ -262,8 +258,8 @@ Result<Epoch*> GroupState::begin(Moment now, store::EpochRecord* noted) {
   policy.slots_used = 0;
   rekey_at_ = now.steady + config_.epoch_lifetime - config_.activation_delay - config_.deactivation_delay;
   last_rekey_ = now.steady;
-  audit("epoch_begun " + prefix() + "epoch=" + number(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
-        " spi_prefix=" + number(policy.spi_prefix) + " slot_bits=" + number(policy.spi_slot_bits));
+  audit("epoch_begun " + prefix() + "epoch=" + std::to_string(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
+        " spi_prefix=" + std::to_string(policy.spi_prefix) + " slot_bits=" + std::to_string(policy.spi_slot_bits));
   epochs_.push_back(std::move(epoch));
   return &epochs_.back();
 }
@@ -276,9 +272,10 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
   std::uint32_t slots = config_.may_send(names_of(identity)) && !taken_up ? slots_wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > epoch.capacity())) {
-    warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) + " epoch=" + number(epoch.number) +
-                       " wanted=" + number(slots) + " granted=" + number(granted) +
-                       " quota=" + number(config_.slots_per_member) + " used=" + number(epoch.slots_used()) +
+    warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) +
+                       " epoch=" + std::to_string(epoch.number) + " wanted=" + std::to_string(slots) +
+                       " granted=" + std::to_string(granted) + " quota=" + std::to_string(config_.slots_per_member) +
+                       " used=" + std::to_string(epoch.slots_used()) +
                        " why=\"its quota or the block is used up; it only receives\"",
                    now);
     // Used up by earlier registrations: in a new epoch there are slots for it again.
@@ -327,7 +324,7 @@ Result<GroupKeying> GroupState::keying_for(const Member& member, Epoch& epoch, M
   auto keying = give(epoch, member.identity, member.address, slots, now);
   if (!keying)
     audit_error("update_failed " + prefix() + "member=" + escaped(member.identity.name) +
-                " epoch=" + number(epoch.number) + " why=" + escaped(keying.error().message));
+                " epoch=" + std::to_string(epoch.number) + " why=" + escaped(keying.error().message));
   return keying;
 }
 

@@ -399,6 +399,7 @@ class GroupState {
   std::optional<TakenUp> taken_up_;
   std::unique_ptr<Tree> tree_;
   std::optional<HandOver> hand_over_;
+  static constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
   std::optional<SteadyTime> rekey_at_;
   std::optional<Exclusion> exclusion_;
   std::optional<SteadyTime> switch_by_;  // until then every connected sender has to have switched, or is dismissed

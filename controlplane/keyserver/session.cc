@@ -20,8 +20,7 @@ namespace {
 using asio::error_code;
 using namespace std::chrono_literals;
 
-constexpr auto linger_for = 1s;  // for a goodbye or an alert to leave
-constexpr auto longest_wait_for_slots = 3s;
+constexpr auto linger_for = 1s;                    // for a goodbye or an alert to leave
 constexpr int reads_in_a_row = 4;                  // then the other connections have their turn
 constexpr int kernel_send_buffer = 64 * 1024;      // bytes a member may leave untaken in the kernel (H13)
 constexpr unsigned peer_silent_after_ms = 30'000;  // unacknowledged output: the peer's machine is gone

@@ -130,9 +130,10 @@ class Session final : public std::enable_shared_from_this<Session>,
   bool come_again_ = false;                         // refusal_ does not lie in the member
   std::string stamp_;                               // of the password that was right
   std::string asked_for_;                           // the group of the ClientHello
-  SteadyTime slots_by_{};                           // until then it waits for slots of it
-  std::string group_id_;                            // of the handshake; set by issue()
-  handshake::GroupFlow flow_;                       // likewise
+  static constexpr std::chrono::seconds longest_wait_for_slots{3};  // of a key server among several
+  SteadyTime slots_by_{};                                           // until then it waits for slots of it
+  std::string group_id_;                                            // of the handshake; set by issue()
+  handshake::GroupFlow flow_;                                       // likewise
   Given given_;
   std::set<std::string> groups_;            // that it is in; one at least while it is joined
   std::vector<std::string> asked_further_;  // further ones that it asked for, the oldest first

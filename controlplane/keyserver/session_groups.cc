@@ -12,7 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t most_asked = 64;          // GroupJoins that wait; each costs a line on disk (H13)
-constexpr auto longest_wait_for_slots = 3s;     // of a key server among several
 constexpr auto one_group_interval = 20ms;       // one control message of a member in that time, beside its burst (H13)
 constexpr std::size_t messages_per_group = 6;   // more at once, with each further group
 constexpr std::size_t output_per_group = 4096;  // bytes: a GroupUpdate with every floor, and what follows it

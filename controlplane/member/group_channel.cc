@@ -6,6 +6,7 @@
 #include <ctime>
 
 #include "controlplane/member/group_member.h"
+#include "controlplane/member/moment.h"
 
 namespace sealcast::member {
 namespace {
@@ -16,10 +17,6 @@ using std::chrono::milliseconds;
 constexpr milliseconds longest_silence{35000};
 constexpr milliseconds longest_silence_of_several{12000};  // where another key server can be asked
 constexpr std::size_t max_asked = 16;                      // keepalives whose answer is awaited
-
-SteadyTime now() {
-  return std::chrono::steady_clock::now();
-}
 
 }  // namespace
 

@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "controlplane/member/moment.h"
+
 namespace sealcast::member {
 namespace {
 
@@ -13,16 +15,6 @@ using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
 constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good: back-off begins anew
-
-SteadyTime now() {
-  return std::chrono::steady_clock::now();
-}
-
-std::uint64_t random_bits() {
-  std::array<std::uint8_t, 8> bytes{};
-  handshake::system_random().fill(bytes);
-  return load_be<std::uint64_t>(bytes.data());
-}
 
 // What to do about it, for the failures an operator can mend.
 std::string advice(const handshake::HandshakeError& cause) {

@@ -19,7 +19,7 @@ using asio::ip::tcp;
 
 constexpr std::chrono::milliseconds farewell{1000};  // for what is queued when the link is closed
 
-std::string advice(const asio::error_code& error) {
+std::string connect_advice(const asio::error_code& error) {
   if (error == asio::error::connection_refused)
     return ": nobody listens there; is the key server running, and are address and port right?";
   if (error == asio::error::host_unreachable || error == asio::error::network_unreachable)
@@ -133,7 +133,7 @@ class TcpLink final : public Link {
       socket_.bind(tcp::endpoint(local, 0), error);
     }
     if (error) {
-      note_failure(target, error.message() + advice(error));
+      note_failure(target, error.message() + connect_advice(error));
       connect_next();
       return;
     }
@@ -146,7 +146,7 @@ class TcpLink final : public Link {
     socket_.async_connect(target, [self = this_link(), attempt = next_address_](const asio::error_code& failed) {
       if (self->ended_ || attempt != self->next_address_ || failed == asio::error::operation_aborted) return;
       if (failed) {
-        self->note_failure(self->addresses_[attempt - 1], failed.message() + advice(failed));
+        self->note_failure(self->addresses_[attempt - 1], failed.message() + connect_advice(failed));
         self->connect_next();
         return;
       }

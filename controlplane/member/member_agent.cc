@@ -16,7 +16,7 @@
 namespace sealcast::member {
 namespace {
 
-using Json = nlohmann::ordered_json;
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::size_t longest_password = 128;  // bytes, as ClientAuthResponse carries it
 
@@ -31,23 +31,23 @@ double seconds_until(SteadyTime when, SteadyTime now) {
   return static_cast<double>(std::max<std::int64_t>(left, 0)) / 1000.0;
 }
 
-Json status_of(const GroupMember& member, SteadyTime now) {
+OrderedJson status_of(const GroupMember& member, SteadyTime now) {
   const GroupMember::Status& status = member.status();
   const GroupEpochs& epochs = member.epochs();
-  Json out{{"group", member.group().id},
-           {"state", name(status.state)},
-           {"why", status.why},
-           {"role", config::name(member.group().role)},
-           {"carriage", config::name(member.group().carriage)},
-           {"keyserver", status.keyserver},
-           {"keyserver_id", member.group().keyserver_id},
-           {"member_id", status.member_id}};
+  OrderedJson out{{"group", member.group().id},
+                  {"state", name(status.state)},
+                  {"why", status.why},
+                  {"role", config::name(member.group().role)},
+                  {"carriage", config::name(member.group().carriage)},
+                  {"keyserver", status.keyserver},
+                  {"keyserver_id", member.group().keyserver_id},
+                  {"member_id", status.member_id}};
   const auto views = epochs.views();
   // The epoch in use; before the first activation, the one that is waited with.
   auto shown = epochs.active();
   if (!shown && !views.empty()) shown = views.front();
   if (shown) {
-    Json own = Json::array();
+    OrderedJson own = OrderedJson::array();
     for (const std::uint32_t spi : shown->own_spis)
       own.push_back(fmt::format("0x{:08x}", spi));
     out["epoch"] = shown->epoch;
@@ -68,7 +68,7 @@ Json status_of(const GroupMember& member, SteadyTime now) {
                       {"old", datagrams.old},
                       {"refused", datagrams.refused},
                       {"held_back", datagrams.held_back}};
-  Json list = Json::array();
+  OrderedJson list = OrderedJson::array();
   const std::uint64_t active = epochs.active() ? epochs.active()->epoch : 0;
   for (const auto& view : views)
     list.push_back({{"epoch", view.epoch},
@@ -177,17 +177,17 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
 
   std::string status_json() const {
     const auto now = std::chrono::steady_clock::now();
-    Json list = Json::array();
+    OrderedJson list = OrderedJson::array();
     std::size_t joined = 0;
     for (const auto& group : groups_) {
       list.push_back(status_of(*group, now));
       if (group->status().state == MemberState::joined) ++joined;
     }
-    return Json{{"groups", std::move(list)},
-                {"joined", joined},
-                {"connections", links_.connections()},
-                {"snapshot_resumes", resumes_}}
-        .dump(-1, ' ', false, Json::error_handler_t::replace);
+    return OrderedJson{{"groups", std::move(list)},
+                       {"joined", joined},
+                       {"connections", links_.connections()},
+                       {"snapshot_resumes", resumes_}}
+        .dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
   }
 
  private:

@@ -7,6 +7,7 @@
 #include <asio/post.hpp>
 
 #include "base/bytes.h"
+#include "controlplane/member/moment.h"
 
 namespace sealcast::member {
 namespace {
@@ -16,16 +17,6 @@ using namespace std::chrono_literals;
 constexpr std::size_t most_asking = 16;      // GroupJoins without an answer so far
 constexpr std::size_t most_keepalives = 64;  // likewise
 constexpr auto separate_for = 10min;         // then it is asked again whether it knows GroupJoin
-
-std::chrono::steady_clock::time_point now() {
-  return std::chrono::steady_clock::now();
-}
-
-std::uint64_t random_bits() {
-  std::array<std::uint8_t, 8> bytes{};
-  handshake::system_random().fill(bytes);
-  return load_be<std::uint64_t>(bytes.data());
-}
 
 }  // namespace
 

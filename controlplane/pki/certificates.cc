@@ -31,11 +31,6 @@ Result<Handle<EVP_PKEY>> generate(KeyKind kind) {
   return key;
 }
 
-// A quiet callback: an encrypted key must fail, never ask on a terminal.
-int no_password(char*, int, int, void*) {
-  return 0;
-}
-
 template <typename Write>
 Result<std::string> pem_text(const char* what, Write write) {
   const Handle<BIO> out(BIO_new(BIO_s_mem()));

@@ -15,11 +15,7 @@ namespace {
 
 constexpr std::int64_t soon = 30 * 86400;  // seconds before the end at which it is time to make a new one
 
-int no_password(char*, int, int, void*) {
-  return 0;
-}
-
-std::string text_of(const ASN1_TIME* time) {
+std::string time_text(const ASN1_TIME* time) {
   const Handle<BIO> out(BIO_new(BIO_s_mem()));
   if (!out || ASN1_TIME_print(out.get(), time) != 1) return "?";
   char* data = nullptr;
@@ -37,13 +33,13 @@ std::int64_t until(const ASN1_TIME* time, std::int64_t unix_now) {
 
 void check_life(X509* certificate, const std::string& what, std::int64_t unix_now, Findings& findings) {
   if (until(X509_get0_notBefore(certificate), unix_now) > 0)
-    findings.errors.push_back(what + " is not valid before " + text_of(X509_get0_notBefore(certificate)) +
+    findings.errors.push_back(what + " is not valid before " + time_text(X509_get0_notBefore(certificate)) +
                               "; is the clock right?");
   const std::int64_t left = until(X509_get0_notAfter(certificate), unix_now);
   if (left < 0)
-    findings.errors.push_back(what + " expired at " + text_of(X509_get0_notAfter(certificate)) + "; make a new one");
+    findings.errors.push_back(what + " expired at " + time_text(X509_get0_notAfter(certificate)) + "; make a new one");
   else if (left < soon)
-    findings.warnings.push_back(what + " expires at " + text_of(X509_get0_notAfter(certificate)) +
+    findings.warnings.push_back(what + " expires at " + time_text(X509_get0_notAfter(certificate)) +
                                 "; make a new one before");
 }
 
@@ -193,10 +189,10 @@ Findings inspect_trust(std::string_view ca_pem, std::string_view crl_pem, std::i
     const ASN1_TIME* end = X509_CRL_get0_nextUpdate(list.get());
     const std::int64_t left = end != nullptr ? until(end, unix_now) : soon;
     if (left < 0)
-      findings.errors.push_back("the revocation list expired at " + text_of(end) +
+      findings.errors.push_back("the revocation list expired at " + time_text(end) +
                                 "; sign it anew with: sealcast pki crl");
     else if (left < soon)
-      findings.warnings.push_back("the revocation list expires at " + text_of(end) +
+      findings.warnings.push_back("the revocation list expires at " + time_text(end) +
                                   "; sign it anew before with: sealcast pki crl");
   }
   ERR_clear_error();

@@ -28,6 +28,11 @@ struct Release {
 template <typename T>
 using Handle = std::unique_ptr<T, Release>;
 
+// A password callback: an encrypted key must fail, never ask on a terminal.
+inline int no_password(char*, int, int, void*) {
+  return 0;
+}
+
 // "what: OpenSSL's first reason"; empties the error queue.
 inline tl::unexpected<Error> openssl_failure(const std::string& what) {
   const unsigned long code = ERR_get_error();

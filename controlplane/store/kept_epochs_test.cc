@@ -17,29 +17,29 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::Pair;
 
-constexpr std::int64_t now = 1'800'000'000;
+constexpr std::int64_t begun_at = 1'800'000'000;
 
 class KeptEpochsTest : public testing::StoreFile {
  protected:
   KeptEpochsTest() { open(); }
   void open() {
     store_.reset();
-    auto store = open_sqlite(path_, "ks", now);
+    auto store = open_sqlite(path_, "ks", begun_at);
     ASSERT_TRUE(store.has_value()) << store.error().message;
     store_ = std::move(*store);
   }
   std::uint64_t begin(const std::string& group = "tv") {
-    const auto record = store_->begin_epoch({group, 0x10000000, 0x1fffffff, 16, now, now + 86400});
+    const auto record = store_->begin_epoch({group, 0x10000000, 0x1fffffff, 16, begun_at, begun_at + 86400});
     EXPECT_TRUE(record.has_value());
     return record ? record->epoch : 0;
   }
   Result<Issue> give(std::uint64_t epoch, const std::string& member, std::uint16_t slots,
                      const std::string& identity = "somebody") {
-    return store_->issue({"tv", epoch, member, "01", "127.0.0.1", 1, slots, now, identity});
+    return store_->issue({"tv", epoch, member, "01", "127.0.0.1", 1, slots, begun_at, identity});
   }
   void keep(std::uint64_t epoch, const std::string& sealed = std::string("\0sealed\xff", 8),
             const std::string& group = "tv") {
-    ASSERT_TRUE(store_->keep({group, epoch, now, now + 86400, sealed}).has_value());
+    ASSERT_TRUE(store_->keep({group, epoch, begun_at, begun_at + 86400, sealed}).has_value());
   }
   std::optional<Kept> take_up(const std::string& group = "tv") {
     auto kept = store_->take_up(group);
@@ -64,15 +64,15 @@ TEST_F(KeptEpochsTest, H9_ARestartFindsItWithHoldersAndGivesOutNoSlots) {
   ASSERT_TRUE(give(epoch, "bob", 0, "bob's"));
   ASSERT_TRUE(give(epoch, "anna", 3, "another"));
   keep(epoch);
-  ASSERT_TRUE(store_->note_alive(now + 7));
+  ASSERT_TRUE(store_->note_alive(begun_at + 7));
   open();
-  EXPECT_EQ(store_->last_alive(), now + 7);
+  EXPECT_EQ(store_->last_alive(), begun_at + 7);
   EXPECT_FALSE(give(epoch, "carl", 0)) << "it was not taken up";
   const auto kept = take_up();
   ASSERT_TRUE(kept);
   EXPECT_EQ(kept->epoch.epoch, epoch);
-  EXPECT_EQ(kept->epoch.begun, now);
-  EXPECT_EQ(kept->epoch.expires, now + 86400);
+  EXPECT_EQ(kept->epoch.begun, begun_at);
+  EXPECT_EQ(kept->epoch.expires, begun_at + 86400);
   EXPECT_EQ(kept->epoch.sealed, std::string("\0sealed\xff", 8));
   EXPECT_EQ(kept->slots_used, 5);
   ASSERT_EQ(kept->holders.size(), 2U);
@@ -119,10 +119,10 @@ TEST_F(KeptEpochsTest, H14_WhatIsDroppedLeavesTheFileAndItsLog) {
   const auto epoch = begin();
   keep(epoch, sealed);
   ASSERT_NE(files().find(sealed), std::string::npos) << "the test must see it while it is there";
-  ASSERT_TRUE(store_->note_alive(now + 1));
+  ASSERT_TRUE(store_->note_alive(begun_at + 1));
   ASSERT_NE(files().find(sealed), std::string::npos);
   ASSERT_TRUE(store_->drop_kept("tv"));
-  ASSERT_TRUE(store_->note_alive(now + 2));
+  ASSERT_TRUE(store_->note_alive(begun_at + 2));
   EXPECT_EQ(files().find(std::string(20, 'S')), std::string::npos);
 }
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::uint32_t base = 0x10000000;
 
-NewEpoch wish(std::uint8_t slot_bits, std::uint32_t first, std::uint32_t last) {
+NewEpoch epoch_wish(std::uint8_t slot_bits, std::uint32_t first, std::uint32_t last) {
   NewEpoch out;
   out.group_id = "tv";
   out.spi_first = first;
@@ -47,7 +47,7 @@ TEST(SpiBlocks, H12_WhateverIsUsedTheRuleIsKept) {
   for (int run = 0; run < 20000; ++run) {
     const auto pick = [&](std::uint32_t below) { return static_cast<std::uint32_t>(random() % below); };
     const std::uint32_t first = base + pick(20), last = first + pick(120);
-    const NewEpoch next = wish(static_cast<std::uint8_t>(pick(5)), first, last);
+    const NewEpoch next = epoch_wish(static_cast<std::uint8_t>(pick(5)), first, last);
     std::vector<UsedBlock> used;
     for (std::uint32_t i = pick(40); i > 0; --i) {
       const auto bits = static_cast<std::uint8_t>(pick(6));
@@ -73,7 +73,7 @@ TEST(SpiBlocks, ARangeThatIsNearlyUsedUpIsNotSearchedBlockByBlock) {
   std::vector<UsedBlock> used;
   for (std::uint32_t prefix = base; prefix < base + 0x10000000; prefix += 0x10000)
     used.push_back({{prefix, 16}, false});
-  const NewEpoch next = wish(4, base, base + 0x0fffffff);
+  const NewEpoch next = epoch_wish(4, base, base + 0x0fffffff);
   for (int i = 0; i < 100; ++i)
     EXPECT_FALSE(choose_block(next, used, base + static_cast<std::uint32_t>(i) * 1024));
   used[3000].retired = true;

@@ -13,8 +13,8 @@ namespace {
 
 // Part of the design: with thousands of groups the key context decides the cache misses.
 // The structure has 1008 bytes and no alignment of its own here; whole cache lines are given to it.
-constexpr std::size_t context_size = (sizeof(gcm_key_data) + 63) / 64 * 64;
-static_assert(context_size <= 1024);
+constexpr std::size_t ipsec_mb_context_size = (sizeof(gcm_key_data) + 63) / 64 * 64;
+static_assert(ipsec_mb_context_size <= 1024);
 static_assert(alignof(gcm_key_data) <= 64);
 
 using Call = aes_gcm_enc_dec_t;
@@ -25,7 +25,7 @@ class IpsecMbEngine final : public Engine {
   ~IpsecMbEngine() override { free_mb_mgr(manager_); }
 
   std::string_view name() const override { return "ipsec_mb"; }
-  std::size_t context_bytes() const override { return context_size; }
+  std::size_t context_bytes() const override { return ipsec_mb_context_size; }
 
   Result<Key> expand_key(std::span<const std::uint8_t> key, Direction direction, void* context) const override {
     auto* data = static_cast<gcm_key_data*>(context);
@@ -40,7 +40,7 @@ class IpsecMbEngine final : public Engine {
   }
 
   void release_key(Key& key) const override {
-    wipe(key.context, context_size);
+    wipe(key.context, ipsec_mb_context_size);
     key = Key{};
   }
 

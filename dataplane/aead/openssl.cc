@@ -13,16 +13,16 @@
 namespace sealcast::dataplane::aead {
 namespace {
 
-constexpr std::size_t context_size = 64;
+constexpr std::size_t openssl_context_size = 64;
 
-EVP_CIPHER_CTX* context_of(const Key& key) {
+EVP_CIPHER_CTX* cipher_context_of(const Key& key) {
   EVP_CIPHER_CTX* context = nullptr;
   std::memcpy(&context, key.context, sizeof context);
   return context;
 }
 
 bool seal_one(const SealItem& item) {
-  EVP_CIPHER_CTX* context = context_of(*item.key);
+  EVP_CIPHER_CTX* context = cipher_context_of(*item.key);
   int written = 0;
   if (EVP_EncryptInit_ex(context, nullptr, nullptr, nullptr, item.nonce.data()) != 1) return false;
   if (item.aad_length != 0 &&
@@ -37,7 +37,7 @@ bool seal_one(const SealItem& item) {
 }
 
 bool open_one(const OpenItem& item) {
-  EVP_CIPHER_CTX* context = context_of(*item.key);
+  EVP_CIPHER_CTX* context = cipher_context_of(*item.key);
   int written = 0;
   std::uint8_t tag[tag_bytes];
   std::memcpy(tag, item.tag, tag_bytes);
@@ -56,7 +56,7 @@ bool open_one(const OpenItem& item) {
 class OpensslEngine final : public Engine {
  public:
   std::string_view name() const override { return "openssl"; }
-  std::size_t context_bytes() const override { return context_size; }
+  std::size_t context_bytes() const override { return openssl_context_size; }
 
   Result<Key> expand_key(std::span<const std::uint8_t> key, Direction direction, void* context) const override {
     if (key.size() != 16 && key.size() != 32)
@@ -73,8 +73,8 @@ class OpensslEngine final : public Engine {
   }
 
   void release_key(Key& key) const override {
-    EVP_CIPHER_CTX_free(context_of(key));  // wipes the key schedule
-    wipe(key.context, context_size);
+    EVP_CIPHER_CTX_free(cipher_context_of(key));  // wipes the key schedule
+    wipe(key.context, openssl_context_size);
     key = Key{};
   }
 

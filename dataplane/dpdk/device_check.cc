@@ -18,33 +18,35 @@
 namespace sealcast::dataplane {
 namespace {
 
-tl::unexpected<Error> problem(const PortSpec& spec, const std::string& text) {
+tl::unexpected<Error> port_problem(const PortSpec& spec, const std::string& text) {
   return fail("port \"" + spec.text + "\": " + text);
 }
 
-Result<void> check_interface(const PortSpec& spec, std::uint16_t mtu) {
+Result<void> check_kernel_interface(const PortSpec& spec, std::uint16_t mtu) {
   const Descriptor any(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
   spec.target.copy(request.ifr_name, sizeof(request.ifr_name) - 1);
   if (::ioctl(any.get(), SIOCGIFMTU, &request) != 0)
-    return problem(spec, "no interface " + spec.target + " in this network namespace (ip link shows what there is)");
+    return port_problem(spec,
+                        "no interface " + spec.target + " in this network namespace (ip link shows what there is)");
   if (request.ifr_mtu < mtu)
-    return problem(spec, "the interface's MTU is " + std::to_string(request.ifr_mtu) + ", the configuration says " +
-                             std::to_string(mtu) + "; ip link set dev " + spec.target + " mtu " + std::to_string(mtu));
+    return port_problem(spec, "the interface's MTU is " + std::to_string(request.ifr_mtu) +
+                                  ", the configuration says " + std::to_string(mtu) + "; ip link set dev " +
+                                  spec.target + " mtu " + std::to_string(mtu));
   if (::ioctl(any.get(), SIOCGIFFLAGS, &request) == 0 && (request.ifr_flags & IFF_UP) == 0)
-    return problem(spec, "the interface is down; ip link set dev " + spec.target + " up");
+    return port_problem(spec, "the interface is down; ip link set dev " + spec.target + " up");
   return {};
 }
 
 Result<void> check_tap(const PortSpec& spec) {
   if (!spec.netns.empty()) {
     if (::access(("/run/netns/" + spec.netns).c_str(), F_OK) != 0)
-      return problem(spec, "no network namespace " + spec.netns + "; ip netns add " + spec.netns);
+      return port_problem(spec, "no network namespace " + spec.netns + "; ip netns add " + spec.netns);
   } else if (::if_nametoindex(spec.target.c_str()) != 0)
-    return problem(spec, "an interface " + spec.target +
-                             " exists already; the port makes its own, so choose another name or ip link del " +
-                             spec.target);
-  if (::access("/dev/net/tun", F_OK) != 0) return problem(spec, "no /dev/net/tun; modprobe tun");
+    return port_problem(spec, "an interface " + spec.target +
+                                  " exists already; the port makes its own, so choose another name or ip link del " +
+                                  spec.target);
+  if (::access("/dev/net/tun", F_OK) != 0) return port_problem(spec, "no /dev/net/tun; modprobe tun");
   return {};
 }
 
@@ -52,23 +54,23 @@ Result<void> check_pci(const PortSpec& spec) {
   const std::filesystem::path device = "/sys/bus/pci/devices/" + spec.target;
   std::error_code error;
   if (!std::filesystem::exists(device, error))
-    return problem(spec, "no PCI device at this address (lspci -D lists them)");
+    return port_problem(spec, "no PCI device at this address (lspci -D lists them)");
   const std::string driver = std::filesystem::read_symlink(device / "driver", error).filename().string();
   // mlx4/mlx5 and mana share the card with the kernel's driver; everything else has to be taken from it first.
   if (driver == "vfio-pci" || driver == "igb_uio" || driver == "uio_pci_generic" || driver.starts_with("mlx") ||
       driver == "mana")
     return {};
-  return problem(spec, (driver.empty() ? "no driver holds the device" : "the device belongs to driver " + driver) +
-                           "; bind it: dpdk-devbind.py -b vfio-pci " + spec.target);
+  return port_problem(spec, (driver.empty() ? "no driver holds the device" : "the device belongs to driver " + driver) +
+                                "; bind it: dpdk-devbind.py -b vfio-pci " + spec.target);
 }
 
 Result<void> check_files(const PortSpec& spec) {
   if (!spec.target.empty() && ::access(spec.target.c_str(), R_OK) != 0)
-    return problem(spec, "cannot read " + spec.target + ": " + std::strerror(errno));
+    return port_problem(spec, "cannot read " + spec.target + ": " + std::strerror(errno));
   if (!spec.output.empty()) {
     const std::string folder = std::filesystem::path(spec.output).parent_path().string();
     if (::access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
-      return problem(spec, "cannot write into " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
+      return port_problem(spec, "cannot write into " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
   }
   return {};
 }
@@ -87,13 +89,14 @@ bool somebody_listens(const std::string& path, int type) {
 Result<void> check_socket(const PortSpec& spec) {
   struct stat status {};
   const bool exists = ::lstat(spec.target.c_str(), &status) == 0;
-  if (exists && !S_ISSOCK(status.st_mode)) return problem(spec, spec.target + " exists and is not a socket");
+  if (exists && !S_ISSOCK(status.st_mode)) return port_problem(spec, spec.target + " exists and is not a socket");
   if (spec.socket_server) {
     const std::string folder = std::filesystem::path(spec.target).parent_path().string();
     if (::access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
-      return problem(spec, "cannot make a socket in " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
+      return port_problem(spec,
+                          "cannot make a socket in " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
     if (exists && somebody_listens(spec.target, spec.kind == PortKind::memif ? SOCK_SEQPACKET : SOCK_STREAM))
-      return problem(spec, "another process listens on " + spec.target + "; end it or choose another path");
+      return port_problem(spec, "another process listens on " + spec.target + "; end it or choose another path");
   }
   return {};
 }
@@ -108,7 +111,7 @@ Result<void> check_secret(const PortSpec& spec) {
 
 Result<SecretBytes> read_memif_secret(const PortSpec& spec) {
   const auto wrong = [&](const std::string& why) {
-    return problem(spec, "secret_file " + spec.secret_file + ": " + why);
+    return port_problem(spec, "secret_file " + spec.secret_file + ": " + why);
   };
   const Descriptor file(::open(spec.secret_file.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK));
   struct stat status {};
@@ -134,7 +137,7 @@ Result<void> check_device(const PortSpec& spec, std::uint16_t mtu) {
   switch (spec.kind) {
     case PortKind::af_packet:
     case PortKind::af_xdp:
-      return check_interface(spec, mtu);
+      return check_kernel_interface(spec, mtu);
     case PortKind::tap:
       return check_tap(spec);
     case PortKind::pci:

@@ -48,7 +48,7 @@ struct in6_request {  // linux/ipv6.h: struct in6_ifreq, which clashes with neti
   int interface;
 };
 
-tl::unexpected<Error> problem(const std::string& name, const std::string& what) {
+tl::unexpected<Error> host_interface_problem(const std::string& name, const std::string& what) {
   return fail("host interface " + name + ": " + what + " (" + std::strerror(errno) + ")");
 }
 
@@ -105,18 +105,19 @@ Result<void> HostInterface::State::make() {
     return fail("host interface " + name +
                 ": an interface of that name exists already; choose another, or ip link del " + name);
   tap = std::make_unique<Descriptor>(::open("/dev/net/tun", O_RDWR | O_CLOEXEC | O_NONBLOCK));
-  if (tap->get() < 0) return problem(name, "cannot open /dev/net/tun; it needs CAP_NET_ADMIN");
+  if (tap->get() < 0) return host_interface_problem(name, "cannot open /dev/net/tun; it needs CAP_NET_ADMIN");
   asking = std::make_unique<Descriptor>(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request = request_for(name);
   request.ifr_flags = IFF_TAP | IFF_NO_PI;
-  if (::ioctl(tap->get(), TUNSETIFF, &request) != 0) return problem(name, "cannot make it; it needs CAP_NET_ADMIN");
+  if (::ioctl(tap->get(), TUNSETIFF, &request) != 0)
+    return host_interface_problem(name, "cannot make it; it needs CAP_NET_ADMIN");
   request = request_for(name);
   request.ifr_mtu = mtu;
-  if (::ioctl(asking->get(), SIOCSIFMTU, &request) != 0) return problem(name, "cannot set its MTU");
+  if (::ioctl(asking->get(), SIOCSIFMTU, &request) != 0) return host_interface_problem(name, "cannot set its MTU");
   request = request_for(name);
   ::ioctl(asking->get(), SIOCGIFFLAGS, &request);
   request.ifr_flags |= IFF_UP;
-  if (::ioctl(asking->get(), SIOCSIFFLAGS, &request) != 0) return problem(name, "cannot set it up");
+  if (::ioctl(asking->get(), SIOCSIFFLAGS, &request) != 0) return host_interface_problem(name, "cannot set it up");
   return give_address();
 }
 
@@ -131,7 +132,7 @@ Result<void> HostInterface::State::give_address() {
     request.prefix_length = options.prefix_length;
     request.interface = static_cast<int>(::if_nametoindex(name.c_str()));
     if (::ioctl(six.get(), SIOCSIFADDR, &request) != 0 && errno != EEXIST)
-      return problem(name, "cannot give it " + own.text());
+      return host_interface_problem(name, "cannot give it " + own.text());
     return {};
   }
   const auto set = [&](unsigned long what, const std::uint8_t* bytes) {
@@ -145,7 +146,7 @@ Result<void> HostInterface::State::give_address() {
   std::uint8_t mask[4];
   store32(mask, options.prefix_length == 0 ? 0 : ~std::uint32_t{0} << (32 - options.prefix_length));
   if (!set(SIOCSIFADDR, own.bytes.data()) || !set(SIOCSIFNETMASK, mask))
-    return problem(name, "cannot give it " + own.text());
+    return host_interface_problem(name, "cannot give it " + own.text());
   return {};
 }
 
@@ -154,7 +155,7 @@ Result<void> HostInterface::State::set_mac(const MacAddress& mac) {
   request.ifr_hwaddr.sa_family = ARPHRD_ETHER;
   std::copy(mac.begin(), mac.end(), request.ifr_hwaddr.sa_data);
   if (::ioctl(asking->get(), SIOCSIFHWADDR, &request) != 0)
-    return problem(options.interface, "cannot give it the card's address " + text(mac));
+    return host_interface_problem(options.interface, "cannot give it the card's address " + text(mac));
   return {};
 }
 

@@ -22,7 +22,7 @@ constexpr std::size_t longest_message = 256;  // memif's are 128 bytes
 // The last message that a client says to a server, and a server to a client, before they use their shared memory.
 constexpr std::uint16_t message_connect = 6, message_connected = 7;
 
-sockaddr_un address_of(const std::string& path) {
+sockaddr_un socket_address_of(const std::string& path) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
@@ -34,11 +34,11 @@ std::unique_ptr<Descriptor> new_socket() {
 }
 
 int connect_to(const Descriptor& socket, const std::string& path) {
-  const sockaddr_un address = address_of(path);
+  const sockaddr_un address = socket_address_of(path);
   return ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address));
 }
 
-tl::unexpected<Error> problem(const std::string& what) {
+tl::unexpected<Error> socket_problem(const std::string& what) {
   return fail(what + ": " + std::strerror(errno));
 }
 
@@ -46,10 +46,10 @@ tl::unexpected<Error> problem(const std::string& what) {
 // the mode is set between bind and listen, and a connect before listen is refused.
 Result<std::unique_ptr<Descriptor>> listening(const std::string& path, mode_t mode) {
   auto socket = new_socket();
-  const sockaddr_un address = address_of(path);
+  const sockaddr_un address = socket_address_of(path);
   if (::bind(socket->get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 ||
       ::chmod(path.c_str(), mode) != 0 || ::listen(socket->get(), 4) != 0)
-    return problem("cannot listen on " + path);
+    return socket_problem("cannot listen on " + path);
   return socket;
 }
 
@@ -58,7 +58,7 @@ Result<std::unique_ptr<Descriptor>> listening(const std::string& path, mode_t mo
 Result<std::unique_ptr<MemifSocket>> MemifSocket::open(Settings settings) {
   std::unique_ptr<MemifSocket> made(new MemifSocket(std::move(settings)));
   char folder[] = "/tmp/sealcast-memif-XXXXXX";
-  if (::mkdtemp(folder) == nullptr) return problem("cannot make a folder in /tmp");
+  if (::mkdtemp(folder) == nullptr) return socket_problem("cannot make a folder in /tmp");
   made->folder_ = folder;
   made->driver_path_ = made->folder_ + "/driver";
   if (made->settings_.server) {
@@ -77,7 +77,7 @@ MemifSocket::~MemifSocket() {
 }
 
 Result<void> MemifSocket::make_folder() {
-  if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return problem("cannot make " + folder_);
+  if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return socket_problem("cannot make " + folder_);
   struct stat status {};
   // Somebody else's folder of that name is not to be trusted with the driver's socket.
   if (::lstat(folder_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() ||
@@ -95,7 +95,7 @@ void MemifSocket::remove_folder() {
 Result<void> MemifSocket::driver_is_bound() {
   if (settings_.server) {
     driver_place_ = std::make_unique<Descriptor>(::open(driver_path_.c_str(), O_PATH | O_CLOEXEC));
-    if (driver_place_->get() < 0) return problem("cannot find the driver's socket");
+    if (driver_place_->get() < 0) return socket_problem("cannot find the driver's socket");
   }
   remove_folder();
   return {};
@@ -192,7 +192,7 @@ Result<void> MemifSocket::accept_driver(const Descriptor& listener, Result<void>
     auto driver =
         std::make_unique<Descriptor>(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
     if (driver->get() < 0)
-      result = problem("the driver did not connect");
+      result = socket_problem("the driver did not connect");
     else
       driver_ = std::move(driver);
   }

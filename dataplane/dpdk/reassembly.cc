@@ -10,9 +10,8 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t fragment_header_bytes = 8;
 constexpr std::uint32_t link_room = ethernet_bytes + max_vlan_tags * vlan_tag_bytes;
-constexpr unsigned pool_cache = 32;
+constexpr unsigned reassembly_pool_cache = 32;
 constexpr std::uint32_t prefetch = 3;
 
 }  // namespace
@@ -28,8 +27,8 @@ Result<std::unique_ptr<Reassembler>> Reassembler::create(unsigned number, std::u
     return fail("reassembly: the system gives no random numbers");
   made->dead_ = std::make_unique<rte_ip_frag_death_row>();
   constexpr std::uint32_t room = RTE_PKTMBUF_HEADROOM + link_room + max_packet_bytes;
-  made->pool_ = rte_pktmbuf_pool_create(name.c_str(), packets_out, pool_cache, 0, static_cast<std::uint16_t>(room),
-                                        SOCKET_ID_ANY);
+  made->pool_ = rte_pktmbuf_pool_create(name.c_str(), packets_out, reassembly_pool_cache, 0,
+                                        static_cast<std::uint16_t>(room), SOCKET_ID_ANY);
   if (made->pool_ == nullptr) return no_memory();
   for (auto& table : made->tables_) {
     table = rte_ip_frag_table_create(datagrams, datagrams, datagrams, hz / 1000 * lifetime_ms, SOCKET_ID_ANY);

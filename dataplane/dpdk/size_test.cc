@@ -19,6 +19,7 @@ using testing::operator+;
 using testing::ethernet;
 using testing::ipv4;
 using testing::Ipv4Fields;
+using testing::may_be_cut;
 using testing::pattern;
 using testing::udp_frame;
 
@@ -89,12 +90,6 @@ class Size : public ::testing::Test {
 rte_mempool* Size::pool_ = nullptr;
 rte_mempool* Size::jumbo_ = nullptr;
 rte_mempool* Size::tiny_ = nullptr;
-
-Ipv4Fields may_be_cut() {
-  Ipv4Fields fields;
-  fields.fragment = 0;
-  return fields;
-}
 
 // A receiver's reassembly, written from RFC 791 for this test: places every payload, all of it exactly once.
 Bytes put_together(const std::vector<Bytes>& frames, std::size_t link, std::uint32_t first_offset = 0,

@@ -3,11 +3,12 @@
 #include <rte_telemetry.h>
 
 #include <algorithm>
-#include <cstdio>
 #include <cstdlib>
 #include <memory>
 #include <mutex>
 #include <string>
+
+#include "dataplane/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -38,12 +39,6 @@ int answer(Fill fill) noexcept {
   } catch (...) {  // out of memory on a thread of DPDK's, which knows no exceptions
     return -1;
   }
-}
-
-std::string hex(std::uint32_t spi) {
-  char digits[16];
-  std::snprintf(digits, sizeof digits, "0x%08x", spi);
-  return digits;
 }
 
 void add_drops(rte_tel_data* d, const std::vector<DropCount>& drops) {
@@ -108,7 +103,7 @@ int on_sas(const char*, const char* params, rte_tel_data* d) {
   const std::string wanted = params == nullptr ? "" : params;
   return answer([&](const DataPlaneStatistics& all) {
     for (const SaStatistics& sa : all.sas) {
-      if (hex(sa.spi) != wanted) continue;
+      if (spi_text(sa.spi) != wanted) continue;
       rte_tel_data_start_dict(d);
       rte_tel_data_add_dict_string(d, "group", sa.group_id.c_str());
       rte_tel_data_add_dict_string(d, "direction", sa.outbound ? "out" : "in");
@@ -136,7 +131,7 @@ int on_sas(const char*, const char* params, rte_tel_data* d) {
     std::size_t listed = 0;
     for (const SaStatistics& sa : all.sas)
       if ((wanted.empty() || sa.group_id == wanted) && listed++ < RTE_TEL_MAX_ARRAY_ENTRIES)
-        rte_tel_data_add_array_string(d, hex(sa.spi).c_str());
+        rte_tel_data_add_array_string(d, spi_text(sa.spi).c_str());
     return 0;
   });
 }

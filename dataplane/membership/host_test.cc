@@ -18,6 +18,7 @@ using dataplane::testing::clear;
 using dataplane::testing::ethernet;
 using dataplane::testing::frame6;
 using dataplane::testing::igmp;
+using dataplane::testing::ip;
 using dataplane::testing::ipv4;
 using dataplane::testing::mld_group;
 using dataplane::testing::mld_packet;
@@ -30,10 +31,6 @@ using ::testing::Ge;
 using ::testing::IsEmpty;
 using ::testing::Le;
 using ::testing::SizeIs;
-
-IpAddress ip(const std::string& text) {
-  return IpAddress::parse(text).value();
-}
 
 std::string record_text(std::uint8_t type) {
   static constexpr const char* names[] = {"?", "IS_IN", "IS_EX", "TO_IN", "TO_EX", "ALLOW", "BLOCK"};
@@ -123,7 +120,7 @@ class Lan {
   }
 };
 
-const Interests tv = {{ip("239.1.1.1"), {}}};
+const Interests tv_from_all = {{ip("239.1.1.1"), {}}};
 
 Bytes query4(const std::string& group, std::uint8_t code, const Bytes& rest, bool alert = true) {
   return ethernet(ipv4({.source = "10.0.0.254",
@@ -145,17 +142,17 @@ Bytes query_v3(const std::string& group, const std::vector<std::string>& sources
 
 TEST(MembershipHost, Rfc3376_5_1_AJoinIsToldAsOftenAsTheRobustnessSays) {
   Lan lan;
-  EXPECT_THAT(lan.wants(tv), ElementsAre("TO_EX 239.1.1.1 {}"));
+  EXPECT_THAT(lan.wants(tv_from_all), ElementsAre("TO_EX 239.1.1.1 {}"));
   EXPECT_THAT(lan.after(milliseconds(999)), IsEmpty());
   EXPECT_THAT(lan.after(milliseconds(1)), ElementsAre("TO_EX 239.1.1.1 {}"));
   EXPECT_THAT(lan.after(seconds(60)), IsEmpty());
   EXPECT_EQ(lan.host.next(), std::nullopt);
-  EXPECT_THAT(lan.wants(tv), IsEmpty()) << "nothing new";
+  EXPECT_THAT(lan.wants(tv_from_all), IsEmpty()) << "nothing new";
 }
 
 TEST(MembershipHost, Rfc3376_5_1_ALeaveIsToldAndThenForgotten) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.after(seconds(2));
   EXPECT_THAT(lan.wants({}), ElementsAre("TO_IN 239.1.1.1 {}"));
   EXPECT_THAT(lan.after(seconds(1)), ElementsAre("TO_IN 239.1.1.1 {}"));
@@ -220,7 +217,7 @@ TEST(MembershipHost, Rfc3376_5_2_PendingAnswersAreMerged) {
 
 TEST(MembershipHost, Rfc3376_7_2_AnOlderQuerierIsSpokenToInItsVersion) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.after(seconds(5));
   EXPECT_EQ(lan.host.version(lan.now), 3);
   EXPECT_THAT(lan.hears(query4("0.0.0.0", 100, {})), IsEmpty());
@@ -229,7 +226,7 @@ TEST(MembershipHost, Rfc3376_7_2_AnOlderQuerierIsSpokenToInItsVersion) {
   EXPECT_THAT(lan.wants({{ip("239.1.1.1"), {}}, {ip("239.1.1.2"), {}}}), ElementsAre("v2 239.1.1.2"));
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("v2 239.1.1.2")) << "told twice";
   EXPECT_THAT(lan.after(seconds(10)), IsEmpty());
-  EXPECT_THAT(lan.wants(tv), ElementsAre("leave 239.1.1.2"));
+  EXPECT_THAT(lan.wants(tv_from_all), ElementsAre("leave 239.1.1.2"));
   EXPECT_EQ(lan.host.groups(), 1U);
   EXPECT_THAT(lan.hears(query4("239.1.1.1", 10, {})), IsEmpty());
   EXPECT_THAT(lan.after(seconds(1)), ElementsAre("v2 239.1.1.1"));
@@ -244,20 +241,20 @@ TEST(MembershipHost, Rfc3376_7_2_AnOlderQuerierIsSpokenToInItsVersion) {
 
 TEST(MembershipHost, Rfc3376_7_2_1_AnotherVersionEndsWhatWasPending) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.wants({});  // the repetition and the leave are pending
   EXPECT_NE(lan.host.next(), std::nullopt);
   lan.hears(query4("0.0.0.0", 0, {}, false));
   EXPECT_EQ(lan.host.version(lan.now), 1);
   EXPECT_EQ(lan.host.groups(), 0U);
   EXPECT_THAT(lan.after(seconds(20)), IsEmpty());
-  EXPECT_THAT(lan.wants(tv), ElementsAre("v1 239.1.1.1"));
+  EXPECT_THAT(lan.wants(tv_from_all), ElementsAre("v1 239.1.1.1"));
   EXPECT_THAT(lan.wants({}), IsEmpty()) << "version 1 knows no leave";
 }
 
 TEST(MembershipHost, TheQuerierSaysHowOftenAndHowLong) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.after(seconds(5));
   Bytes rest = {4, 0x88, 0, 0};              // robustness 4, interval (16 + 8) << 3 = 192 s
   lan.hears(query4("0.0.0.0", 0x8f, rest));  // longest delay (16 + 15) << 3 tenths
@@ -328,7 +325,7 @@ TEST(MembershipHost, MoreSourcesThanFitBecomeAll) {
 
 TEST(MembershipHost, AFloodOfQueriesCostsOneAnswerAndBoundedMemory) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.after(seconds(5));
   for (unsigned i = 0; i < 10'000; ++i) {
     lan.hears(query_v3("239.1.1.1", {"10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)}));
@@ -354,7 +351,7 @@ TEST(MembershipHost, WhatTwoWantTogetherIsTheUnion) {
 
 TEST(MembershipHost, DelaysAreDrawnWithinWhatTheQueryAllows) {
   Lan lan;
-  lan.wants(tv);
+  lan.wants(tv_from_all);
   lan.after(seconds(5));
   std::vector<std::uint32_t> bounds;
   lan.random = [&](std::uint32_t bound) {

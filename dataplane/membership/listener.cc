@@ -2,12 +2,10 @@
 
 #include <iterator>
 
+#include "dataplane/clear_packet.h"
+
 namespace sealcast::dataplane::membership {
 namespace {
-
-bool is_link_local(const IpAddress& address) {
-  return address.family == 6 && address.bytes[0] == 0xfe && (address.bytes[1] & 0xc0) == 0x80;
-}
 
 Host::Options host_options(const Listener::Options& options, std::uint8_t family) {
   Host::Options out;

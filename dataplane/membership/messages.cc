@@ -5,6 +5,7 @@
 
 #include "dataplane/igmp.h"
 #include "dataplane/membership/listeners.h"
+#include "dataplane/membership_types.h"
 #include "dataplane/mld.h"
 #include "dataplane/packet.h"
 
@@ -14,14 +15,6 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-constexpr std::uint8_t igmp_report_v1 = 0x12;
-constexpr std::uint8_t igmp_report_v2 = 0x16;
-constexpr std::uint8_t igmp_leave_v2 = 0x17;
-constexpr std::uint8_t igmp_report_v3 = 0x22;
-constexpr std::uint8_t mld_report_v1 = 131;
-constexpr std::uint8_t mld_done_v1 = 132;
-constexpr std::uint8_t mld_report_v2 = 143;
-
 // RFC 3376 §4.1.1, §4.1.7: from 128 on a byte is a small floating-point number.
 std::uint32_t decode8(std::uint8_t code) {
   return code < 128 ? code : (0x10U | (code & 0x0fU)) << (((code >> 4) & 7U) + 3);
@@ -29,13 +22,6 @@ std::uint32_t decode8(std::uint8_t code) {
 // RFC 3810 §5.1.3: likewise a 16-bit word from 32768 on.
 std::uint32_t decode16(std::uint16_t code) {
   return code < 32768 ? code : (0x1000U | (code & 0x0fffU)) << (((code >> 12) & 7U) + 3);
-}
-
-IpAddress address_at(const std::uint8_t* p, std::uint8_t family) {
-  IpAddress out;
-  out.family = family;
-  std::memcpy(out.bytes.data(), p, out.size());
-  return out;
 }
 
 void read_igmp(const ClearPacket& packet, Query& query) {
@@ -85,12 +71,6 @@ void put16(Bytes& out, std::size_t value) {
   out.push_back(static_cast<std::uint8_t>(value));
 }
 
-void put_checksum(Bytes& out, std::size_t field, std::size_t from, std::size_t bytes, std::uint64_t start = 0) {
-  const auto checksum =
-      static_cast<std::uint16_t>(~checksum_sum(out.data() + from, static_cast<std::uint32_t>(bytes), start));
-  std::memcpy(&out[field], &checksum, 2);
-}
-
 Bytes link_header(const Sender& sender, const IpAddress& destination) {
   const MacAddress mac = multicast_mac(destination);
   Bytes out(mac.begin(), mac.end());
@@ -116,10 +96,10 @@ Bytes packet4(const Sender& sender, const IpAddress& destination, const Bytes& m
   put(out, destination);
   const Bytes alert = {148, 4, 0, 0};
   out.insert(out.end(), alert.begin(), alert.end());
-  put_checksum(out, ip + 10, ip, header_bytes);
+  put_checksum(&out[ip + 10], &out[ip], header_bytes);
   const std::size_t at = out.size();
   out.insert(out.end(), message.begin(), message.end());
-  put_checksum(out, at + 2, at, message.size());
+  put_checksum(&out[at + 2], &out[at], static_cast<std::uint32_t>(message.size()));
   return out;
 }
 
@@ -137,9 +117,8 @@ Bytes packet6(const Sender& sender, const IpAddress& destination, const Bytes& m
   out.insert(out.end(), options.begin(), options.end());
   const std::size_t at = out.size();
   out.insert(out.end(), message.begin(), message.end());
-  put_checksum(
-      out, at + 2, at, message.size(),
-      pseudo_header_sum(sender.source, destination, static_cast<std::uint32_t>(message.size()), protocol_icmpv6));
+  const auto bytes = static_cast<std::uint32_t>(message.size());
+  put_checksum(&out[at + 2], &out[at], bytes, pseudo_header_sum(sender.source, destination, bytes, protocol_icmpv6));
   return out;
 }
 

@@ -20,22 +20,11 @@ using namespace sealcast;
 using namespace sealcast::dataplane;
 using namespace sealcast::dataplane::testing;
 
-bool from_hex(const std::string& text, Bytes& out) {
-  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
-  for (std::size_t i = 0; i < text.size(); i += 2)
-    out.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  return true;
-}
-
 std::vector<BypassRule> rules() {
   std::vector<BypassRule> out = default_bypass_rules();
   for (const BypassProtocol protocol : {BypassProtocol::pim, BypassProtocol::arp, BypassProtocol::nd,
-                                        BypassProtocol::ospf, BypassProtocol::vrrp, BypassProtocol::stp}) {
-    BypassRule rule;
-    rule.name = std::string(name(protocol));
-    rule.protocol = protocol;
-    out.push_back(rule);
-  }
+                                        BypassProtocol::ospf, BypassProtocol::vrrp, BypassProtocol::stp})
+    out.push_back(bypass_rule(protocol));
   return out;
 }
 
@@ -66,10 +55,11 @@ int main() {
     std::string command, word;
     words >> command;
     if (command == "red" || command == "black") {
-      Bytes frame;
-      if (!(words >> word) || !from_hex(word, frame)) return 2;
+      words >> word;
+      const auto frame = from_hex(word);
+      if (!frame || word.empty()) return 2;
       path.advance(std::chrono::seconds(2));  // each frame meets full measures and no loop
-      const Outcome outcome = command == "red" ? path.red(frame) : path.black(frame);
+      const Outcome outcome = command == "red" ? path.red(*frame) : path.black(*frame);
       if (outcome.verdict == Verdict::forward)
         std::printf("ok %s\n", to_hex(outcome.frame).c_str());
       else
@@ -78,9 +68,10 @@ int main() {
       continue;
     }
     if (command == "hear") {
-      Bytes frame;
-      if (!(words >> word) || !from_hex(word, frame)) return 2;
-      listener.heard(frame, now);
+      words >> word;
+      const auto frame = from_hex(word);
+      if (!frame || word.empty()) return 2;
+      listener.heard(*frame, now);
     } else if (command == "join") {
       if (!(words >> word)) return 2;
       membership::Filter& filter = wanted[IpAddress::parse(word).value()];

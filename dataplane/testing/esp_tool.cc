@@ -3,9 +3,11 @@
 //   esp_tool ENGINE KEYBYTES
 // First prints "own SPI KEYSALT" and "peer SPI KEYSALT" (hexadecimal): what it seals under and what it opens. Then
 // answers each line "seal FRAME" or "open FRAME" (an Ethernet frame, hexadecimal) with "ok FRAME" or "drop REASON".
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "dataplane/testing/harness.h"
 
@@ -21,13 +23,6 @@ constexpr std::uint32_t peer_spi = 0x10000002;
 void print_key(const char* whose, const SaKey& key) {
   const ByteView bytes(key.key.data(), key.key_size);
   std::printf("%s %08x %s%s\n", whose, key.spi, to_hex(bytes).c_str(), to_hex(key.salt).c_str());
-}
-
-bool from_hex(const std::string& text, Bytes& out) {
-  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
-  for (std::size_t i = 0; i < text.size(); i += 2)
-    out.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  return true;
 }
 
 }  // namespace
@@ -54,12 +49,12 @@ int main(int argc, char** argv) {
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
     const std::string command = line.substr(0, line.find(' '));
-    Bytes frame;
-    if ((command != "seal" && command != "open") || !from_hex(line.substr(command.size() + 1), frame)) {
+    const auto bytes = from_hex(std::string_view(line).substr(std::min(line.size(), command.size() + 1)));
+    if ((command != "seal" && command != "open") || !bytes) {
       std::fprintf(stderr, "esp_tool: expected \"seal HEX\" or \"open HEX\"\n");
       return 2;
     }
-    const Outcome outcome = command == "seal" ? path.red(frame) : path.black(frame);
+    const Outcome outcome = command == "seal" ? path.red(*bytes) : path.black(*bytes);
     if (outcome.verdict == Verdict::forward) {
       std::printf("ok %s\n", to_hex(outcome.frame).c_str());
     } else {

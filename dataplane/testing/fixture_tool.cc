@@ -6,9 +6,11 @@
 // Then answers each line:
 //   red FRAME | black FRAME   "forward FRAME", "reply FRAME", "drop REASON", "fragment BYTES", "hand_off", "park",
 //                             "reassemble" or "punt"
+#include <algorithm>
 #include <cstdio>
 #include <iostream>
 #include <string>
+#include <string_view>
 
 #include "dataplane/testing/scenario.h"
 
@@ -21,13 +23,6 @@ using namespace sealcast::dataplane::testing;
 void print_key(const std::string& group, const char* whose, const SaKey& key) {
   std::printf("key %s %s %08x %s%s\n", group.c_str(), whose, key.spi,
               to_hex(ByteView(key.key.data(), key.key_size)).c_str(), to_hex(key.salt).c_str());
-}
-
-bool from_hex(const std::string& text, Bytes& out) {
-  if (text.size() % 2 != 0 || text.find_first_not_of("0123456789abcdef") != std::string::npos) return false;
-  for (std::size_t i = 0; i < text.size(); i += 2)
-    out.push_back(static_cast<std::uint8_t>(std::stoi(text.substr(i, 2), nullptr, 16)));
-  return true;
 }
 
 void print(const Outcome& outcome) {
@@ -81,12 +76,12 @@ int main(int argc, char** argv) {
   std::fflush(stdout);
   for (std::string line; std::getline(std::cin, line);) {
     const std::string side = line.substr(0, line.find(' '));
-    Bytes frame;
-    if ((side != "red" && side != "black") || !from_hex(line.substr(side.size() + 1), frame)) {
+    const auto bytes = from_hex(std::string_view(line).substr(std::min(line.size(), side.size() + 1)));
+    if ((side != "red" && side != "black") || !bytes) {
       std::fprintf(stderr, "fixture_tool: expected \"red HEX\" or \"black HEX\"\n");
       return 2;
     }
-    print(side == "red" ? path.red(frame) : path.black(frame));
+    print(side == "red" ? path.red(*bytes) : path.black(*bytes));
   }
   return 0;
 }

@@ -48,6 +48,18 @@ std::vector<std::string> runnable_engines() {
   return names;
 }
 
+std::vector<Selector> tv_selectors() {
+  return {selector("239.1.1.0/24")};
+}
+
+BypassRule bypass_rule(BypassProtocol protocol, BypassDirection direction) {
+  BypassRule rule;
+  rule.name = name(protocol).empty() ? "rule" : std::string(name(protocol));
+  rule.protocol = protocol;
+  rule.direction = direction;
+  return rule;
+}
+
 std::vector<BypassRule> bypass_at(std::uint32_t rate) {
   std::vector<BypassRule> rules = default_bypass_rules();
   for (BypassRule& rule : rules)

@@ -35,6 +35,12 @@ Selector selector(const std::string& destination, std::optional<PortRange> ports
 // The AEAD engines that this CPU runs, best first.
 std::vector<std::string> runnable_engines();
 
+// What the group "tv" of Harness::install_tv() protects: 239.1.1.0/24.
+std::vector<Selector> tv_selectors();
+
+// A rule of this kind under its name ("rule" of the general kinds, which have none); all else as by default.
+BypassRule bypass_rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both);
+
 // The default rules, each with this rate.
 std::vector<BypassRule> bypass_at(std::uint32_t rate);
 

@@ -1,24 +1,12 @@
 #include "dataplane/testing/packets.h"
 
-#include "base/address.h"
-#include "dataplane/packet.h"
+#include "dataplane/clear_packet.h"
 
 namespace sealcast::dataplane::testing {
 namespace {
 
-void put_checksum(std::uint8_t* at, const std::uint8_t* from, std::size_t bytes) {
-  at[0] = at[1] = 0;
-  std::uint64_t sum = sum_words(from, static_cast<std::uint32_t>(bytes & ~std::size_t{1}));
-  if ((bytes & 1) != 0) {
-    const std::uint8_t last[2] = {from[bytes - 1], 0};
-    sum += sum_words(last, 2);
-  }
-  const std::uint16_t checksum = static_cast<std::uint16_t>(~fold16(sum));
-  std::memcpy(at, &checksum, 2);
-}
-
 Bytes address(const std::string& text) {
-  const auto parsed = IpAddress::parse(text).value();
+  const IpAddress parsed = ip(text);
   return Bytes(parsed.bytes.begin(), parsed.bytes.begin() + 4);
 }
 
@@ -36,6 +24,10 @@ Bytes pattern(std::size_t bytes, std::uint8_t seed) {
   return out;
 }
 
+Bytes packet_of(const Bytes& frame) {
+  return Bytes(frame.begin() + 14, frame.end());
+}
+
 Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload) {
   Bytes packet(20);
   const std::size_t header = 20 + fields.options.size();
@@ -49,7 +41,7 @@ Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload) {
   const Bytes addresses = address(fields.source) + address(fields.destination);
   std::copy(addresses.begin(), addresses.end(), packet.begin() + 12);
   packet = packet + fields.options;
-  put_checksum(&packet[10], packet.data(), header);
+  put_checksum(&packet[10], packet.data(), static_cast<std::uint32_t>(header));
   return packet + payload;
 }
 
@@ -61,7 +53,7 @@ Bytes ipv6(const Ipv6Fields& fields, const Bytes& payload) {
   packet[6] = fields.next_header;
   packet[7] = fields.hop_limit;
   for (const std::string& end : {fields.source, fields.destination}) {
-    const auto parsed = IpAddress::parse(end).value();
+    const IpAddress parsed = ip(end);
     packet = packet + Bytes(parsed.bytes.begin(), parsed.bytes.end());
   }
   return packet + fields.extensions + payload;
@@ -124,8 +116,13 @@ void mend_checksum(Bytes& frame, std::size_t ip_offset) {
 
 Bytes igmp(std::uint8_t type, std::uint8_t code, const std::string& group, const Bytes& rest) {
   Bytes message = Bytes{type, code, 0, 0} + address(group) + rest;
-  put_checksum(&message[2], message.data(), message.size());
+  put_checksum(&message[2], message.data(), static_cast<std::uint32_t>(message.size()));
   return message;
+}
+
+Bytes report4(std::uint8_t count, const Bytes& records) {
+  return ethernet(ipv4({.destination = "224.0.0.22", .protocol = 2, .ttl = 1, .options = router_alert},
+                       igmp(0x22, 0, "0.0.0." + std::to_string(count), records)));
 }
 
 }  // namespace sealcast::dataplane::testing

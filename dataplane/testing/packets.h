@@ -6,9 +6,15 @@
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "base/bytes.h"
 
 namespace sealcast::dataplane::testing {
+
+// Of an address that is one; the test ends otherwise.
+inline IpAddress ip(const std::string& text) {
+  return IpAddress::parse(text).value();
+}
 
 struct Ipv4Fields {
   std::string source = "10.0.0.1";
@@ -20,6 +26,13 @@ struct Ipv4Fields {
   std::uint16_t fragment = 0x4000;  // DF
   Bytes options = {};               // multiple of 4 bytes
 };
+
+// DF is not set.
+inline Ipv4Fields may_be_cut() {
+  Ipv4Fields fields;
+  fields.fragment = 0;
+  return fields;
+}
 
 // IPv4 packet with a right header checksum.
 Bytes ipv4(const Ipv4Fields& fields, const Bytes& payload);
@@ -45,6 +58,9 @@ Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes
 // outermost first (the first of two is 802.1ad).
 Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans = {}, std::uint16_t type = 0x0800);
 
+// What stands behind the Ethernet header of a frame without tags.
+Bytes packet_of(const Bytes& frame);
+
 // 239.1.1.5:5000 unless told otherwise, payload_bytes of a pattern.
 Bytes udp_frame(std::size_t payload_bytes, const Ipv4Fields& fields = {}, std::uint16_t port = 5000);
 // The same for [ff1e::1:5]:5000, with a UDP checksum that is not zero (nor right).
@@ -59,5 +75,7 @@ Bytes operator+(Bytes a, const Bytes& b);
 // IGMP messages with right checksums.
 Bytes igmp(std::uint8_t type, std::uint8_t code, const std::string& group, const Bytes& rest = {});
 inline const Bytes router_alert = {148, 4, 0, 0};
+// An IGMPv3 report of count records, which may be another number than records holds.
+Bytes report4(std::uint8_t count, const Bytes& records);
 
 }  // namespace sealcast::dataplane::testing

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "base/testing/places.h"
 #include "handshake/adversary/stage.h"
 
 namespace sealcast::handshake::adversary {
@@ -114,7 +115,7 @@ std::string Table::dump(const Play& play) {
 
 TEST_P(Table, SEQ1_CCS1_FIN1_EveryStateTimesEveryMessage) {
   const std::string text = dump({GetParam(), Side::server}) + "\n" + dump({GetParam(), Side::client});
-  const std::string path = std::string(SEALCAST_ADVERSARY_DIR) + "/golden/" + identifier(GetParam()) + ".txt";
+  const std::string path = places::source_folder() + "/handshake/adversary/golden/" + identifier(GetParam()) + ".txt";
   if (std::getenv("SEALCAST_UPDATE_GOLDEN") != nullptr) {
     std::ofstream(path) << text;
     GTEST_SKIP() << "wrote " << path;

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "base/testing/places.h"
 #include "handshake/certificate/credentials.h"
 #include "handshake/crypto/aead.h"
 #include "handshake/crypto/key_exchange.h"
@@ -30,7 +31,7 @@ Bytes from_hex(std::string_view text) {
 
 // Project Wycheproof's vectors, kept outside the tree: read where they exist.
 std::optional<nlohmann::json> wycheproof(const std::string& name) {
-  const auto path = std::filesystem::path(SEALCAST_SOURCE_DIR) / "../shared/vectors/wycheproof" / name;
+  const auto path = std::filesystem::path(places::source_folder()) / "../shared/vectors/wycheproof" / name;
   std::ifstream file(path);
   if (!file) return std::nullopt;
   return nlohmann::json::parse(file, nullptr, false);

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "handshake/isakmp/testing/peers.h"
 #include "handshake/testing/in_process.h"
 
 namespace sealcast::isakmp {
@@ -70,9 +71,6 @@ struct CountingRandom : handshake::Random {
   }
   std::uint8_t last = 0;
 };
-
-constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};  // what CountingRandom draws first
-const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
 
 CookieKeys keys_for_tests() {
   Secret<32> key;

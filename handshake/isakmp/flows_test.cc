@@ -4,6 +4,7 @@
 
 #include "handshake/flow_lists.h"
 #include "handshake/isakmp/carriage.h"
+#include "handshake/isakmp/testing/peers.h"
 #include "handshake/testing/in_process.h"
 
 namespace sealcast::isakmp {
@@ -48,8 +49,6 @@ std::vector<Case> cases() {
   }
   return out;
 }
-
-const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
 
 class EveryFlow : public testing::TestWithParam<Case> {
  protected:

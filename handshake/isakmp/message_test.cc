@@ -4,12 +4,13 @@
 
 #include <random>
 
+#include "handshake/isakmp/testing/peers.h"
+
 namespace sealcast::isakmp {
 namespace {
 
 using handshake::Reason;
 
-constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};
 constexpr Cookie kR{11, 12, 13, 14, 15, 16, 17, 18};
 
 Bytes content_of(std::size_t size) {
@@ -19,7 +20,7 @@ Bytes content_of(std::size_t size) {
   return out;
 }
 
-Outcome<std::optional<Message>> read(ByteView bytes) {
+Outcome<std::optional<Message>> read_message(ByteView bytes) {
   MessageReader reader;
   auto message = reader.take(bytes, [](const Header&) { return Outcome<void>(); });
   EXPECT_TRUE(!message || !*message || bytes.empty());
@@ -28,7 +29,7 @@ Outcome<std::optional<Message>> read(ByteView bytes) {
 
 // The reason for which the bytes are refused; internal_error stands for "not refused".
 Reason refusal(const Bytes& bytes) {
-  const auto message = read(bytes);
+  const auto message = read_message(bytes);
   return message ? Reason::internal_error : message.error().reason;
 }
 constexpr Reason kTaken = Reason::internal_error;
@@ -56,7 +57,7 @@ TEST(IsakmpMessage, P34_FlightsOfEverySizeArriveAsTheyWere) {
     const Bytes content = content_of(size);
     const Bytes bytes = encode(kI, kR, 9, content);
     ASSERT_LE(bytes.size(), kMaxMessageBytes);
-    const auto message = read(bytes);
+    const auto message = read_message(bytes);
     ASSERT_TRUE(message && *message) << size;
     const Message& got = **message;
     EXPECT_EQ(Bytes(got.content.begin(), got.content.end()), content) << size;
@@ -230,7 +231,7 @@ TEST(IsakmpMessage, PARSE_1_RandomBytesAndRandomChangesNeverYieldAnImpossibleMes
     Bytes bytes = good;
     for (std::uint32_t changes = random() % 4; changes > 0; --changes)
       bytes[random() % (round % 2 == 0 ? 40 : bytes.size())] = static_cast<std::uint8_t>(random());
-    const auto message = read(bytes);
+    const auto message = read_message(bytes);
     if (!message || !*message) continue;
     ++taken;
     EXPECT_EQ((*message)->header.length, bytes.size());

@@ -13,7 +13,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
+constexpr CipherSuite tree_suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
 
 class SeededRandom final : public Random {
  public:
@@ -69,17 +69,17 @@ class Knowledge {
       seed = std::move(above);
     }
   }
-  TreeKeys keys_{suite};
+  TreeKeys keys_{tree_suite};
   std::vector<Seed> seeds_;
 };
 
 struct Group {
-  explicit Group(std::uint64_t seed) : random(seed), tree(suite, random) {}
+  explicit Group(std::uint64_t seed) : random(seed), tree(tree_suite, random) {}
 
   LeafPosition join() {
     const auto position = tree.join();
     EXPECT_TRUE(position) << position.error().message;
-    members.insert_or_assign(*position, MemberPath(suite, tree.path(*position)));
+    members.insert_or_assign(*position, MemberPath(tree_suite, tree.path(*position)));
     return *position;
   }
   // Takes these out and checks that all others get the new premaster.
@@ -128,7 +128,7 @@ TEST(KeyTree, H11_ALeaverReadsNothingThatFollows) {
   for (int i = 0; i < 13; ++i)
     group.join();
   group.renew({});
-  MemberPath leaver(suite, group.tree.path(6));
+  MemberPath leaver(tree_suite, group.tree.path(6));
   ASSERT_TRUE(leaver.apply(group.renew({})));
   const auto refused = leaver.apply(group.renew({6}));
   ASSERT_FALSE(refused);
@@ -193,11 +193,11 @@ TEST(KeyTree, AMemberThatMissedAnUpdateIsToldSoAndComesBackByItsPath) {
   for (int i = 0; i < 16; ++i)
     group.join();
   group.renew({});
-  MemberPath sleeper(suite, group.tree.path(9));
+  MemberPath sleeper(tree_suite, group.tree.path(9));
   group.renew({8});
   const TreeUpdate missed_one = group.renew({11});
   ASSERT_FALSE(sleeper.apply(missed_one));
-  MemberPath back(suite, group.tree.path(9));
+  MemberPath back(tree_suite, group.tree.path(9));
   EXPECT_TRUE(back.apply(group.renew({1})));
 }
 
@@ -205,7 +205,7 @@ TEST(KeyTree, AFailedUpdateChangesNothing) {
   Group group(6);
   for (int i = 0; i < 9; ++i)
     group.join();
-  MemberPath member(suite, group.tree.path(2));
+  MemberPath member(tree_suite, group.tree.path(2));
   TreeUpdate update = group.renew({3});
   TreeUpdate bent = update;
   bent.premaster[20] ^= 1;
@@ -217,7 +217,7 @@ TEST(KeyTree, StepsBeyondTheLimitAreRefusedNotComputed) {
   Group group(7);
   group.join();
   group.join();
-  MemberPath member(suite, group.tree.path(0));
+  MemberPath member(tree_suite, group.tree.path(0));
   TreeUpdate update = group.renew({});
   update.root_step = 0xffffffff;
   EXPECT_FALSE(member.apply(update));
@@ -251,7 +251,7 @@ TEST(KeyTree, ASparseTreeAsksToBeMadeAnewAndAFreshOneDoesNot) {
 // 2 log2 N + 2 is what RFC 2627 would cost; this tree stays below it under churn, too.
 TEST(KeyTree, WrappedKeysStayWithinTwoLogTwoOfTheMembersUnderChurn) {
   SeededRandom random(10);
-  KeyTree tree(suite, random);
+  KeyTree tree(tree_suite, random);
   std::mt19937_64 dice(10);
   std::vector<LeafPosition> in;
   for (int i = 0; i < 3000; ++i)

@@ -10,7 +10,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+constexpr CipherSuite datagram_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
 
 PkeyPtr make_key() {
   return PkeyPtr(EVP_EC_gen("P-256"));
@@ -32,7 +32,8 @@ RekeyDatagram sample(KeyTree& tree, std::span<const LeafPosition> leaving) {
 }
 
 struct Signed {
-  explicit Signed(int members = 21, std::vector<LeafPosition> leaving = {3, 4, 17}) : tree(suite, system_random()) {
+  explicit Signed(int members = 21, std::vector<LeafPosition> leaving = {3, 4, 17})
+      : tree(datagram_suite, system_random()) {
     for (int i = 0; i < members; ++i)
       (void)tree.join();
     datagram = sample(tree, leaving);
@@ -115,7 +116,7 @@ struct Lie {
   const char* name;
   void (*bend)(RekeyDatagram&);
 };
-class RekeyDatagramLies : public testing::TestWithParam<Lie> {};
+class RekeyDatagramLies : public ::testing::TestWithParam<Lie> {};
 TEST_P(RekeyDatagramLies, AreRefused) {
   Signed s;
   GetParam().bend(s.datagram);
@@ -125,16 +126,16 @@ TEST_P(RekeyDatagramLies, AreRefused) {
 }
 INSTANTIATE_TEST_SUITE_P(
     All, RekeyDatagramLies,
-    testing::Values(Lie{"EpochDoesNotRise", [](RekeyDatagram& d) { d.to_epoch = d.from_epoch; }},
-                    Lie{"NoKeyServer", [](RekeyDatagram& d) { d.key_server_id.clear(); }},
-                    Lie{"LongGroup", [](RekeyDatagram& d) { d.group_id = std::string(65, 'x'); }},
-                    Lie{"TooDeep", [](RekeyDatagram& d) { d.update.depth = 25; }},
-                    Lie{"LevelAboveTheRoot", [](RekeyDatagram& d) { d.update.nodes.back().level = 6; }},
-                    Lie{"LevelZero", [](RekeyDatagram& d) { d.update.nodes.front().level = 0; }},
-                    Lie{"IndexBeyondTheLevel", [](RekeyDatagram& d) { d.update.nodes.front().index = 1U << 16; }},
-                    Lie{"NodeTwice",
-                        [](RekeyDatagram& d) { d.update.nodes.insert(d.update.nodes.begin(), d.update.nodes[0]); }},
-                    Lie{"OutOfOrder", [](RekeyDatagram& d) { std::swap(d.update.nodes[0], d.update.nodes[1]); }}),
+    ::testing::Values(Lie{"EpochDoesNotRise", [](RekeyDatagram& d) { d.to_epoch = d.from_epoch; }},
+                      Lie{"NoKeyServer", [](RekeyDatagram& d) { d.key_server_id.clear(); }},
+                      Lie{"LongGroup", [](RekeyDatagram& d) { d.group_id = std::string(65, 'x'); }},
+                      Lie{"TooDeep", [](RekeyDatagram& d) { d.update.depth = 25; }},
+                      Lie{"LevelAboveTheRoot", [](RekeyDatagram& d) { d.update.nodes.back().level = 6; }},
+                      Lie{"LevelZero", [](RekeyDatagram& d) { d.update.nodes.front().level = 0; }},
+                      Lie{"IndexBeyondTheLevel", [](RekeyDatagram& d) { d.update.nodes.front().index = 1U << 16; }},
+                      Lie{"NodeTwice",
+                          [](RekeyDatagram& d) { d.update.nodes.insert(d.update.nodes.begin(), d.update.nodes[0]); }},
+                      Lie{"OutOfOrder", [](RekeyDatagram& d) { std::swap(d.update.nodes[0], d.update.nodes[1]); }}),
     [](const auto& lie) { return lie.param.name; });
 
 TEST(RekeyDatagram, StepsAreReadInTheirShortestFormOnly) {
@@ -159,7 +160,7 @@ TEST(RekeyDatagram, StepsAreReadInTheirShortestFormOnly) {
 }
 
 TEST(TreePathCodec, WhatIsWrittenIsReadAndEveryPrefixIsRefused) {
-  KeyTree tree(suite, system_random());
+  KeyTree tree(datagram_suite, system_random());
   for (int i = 0; i < 9; ++i)
     (void)tree.join();
   const SensitiveBytes bytes = encode_tree_path(tree.path(8));
@@ -169,7 +170,7 @@ TEST(TreePathCodec, WhatIsWrittenIsReadAndEveryPrefixIsRefused) {
   ASSERT_EQ(read->levels.size(), 5U);
   for (std::size_t length = 0; length < bytes.size(); ++length)
     EXPECT_FALSE(decode_tree_path(ByteView(bytes.data(), length))) << length;
-  MemberPath member(suite, std::move(*decode_tree_path(ByteView(bytes.data(), bytes.size()))));
+  MemberPath member(datagram_suite, std::move(*decode_tree_path(ByteView(bytes.data(), bytes.size()))));
   EXPECT_TRUE(member.apply(tree.renew(std::vector<LeafPosition>{2}, Secret<48>{})));
 }
 

@@ -34,7 +34,7 @@ struct Act {
   std::function<void(Puppet&)> instead;  // set: called in place of sending the step
 };
 
-struct Result {
+struct PlayResult {
   bool failed = false;
   bool established = false;
   bool told_established = false;
@@ -60,8 +60,8 @@ class Scripted : public ::testing::TestWithParam<Play> {
 
   // Lets the puppet play the script against a fresh real end. coalesce: everything the puppet sends between two turns
   // of the real end arrives in one piece.
-  static Result play(const std::vector<Act>& script, const std::function<void(Puppet&, World&)>& prepare = nullptr,
-                     bool coalesce = false) {
+  static PlayResult play(const std::vector<Act>& script, const std::function<void(Puppet&, World&)>& prepare = nullptr,
+                         bool coalesce = false) {
     static std::map<Flow, std::unique_ptr<World>> worlds;  // certificates are made once
     auto& kept = worlds[GetParam().flow];
     if (!kept) kept = std::make_unique<World>(GetParam().flow);
@@ -92,7 +92,7 @@ class Scripted : public ::testing::TestWithParam<Play> {
       if (!coalesce) flush();
     }
     flush();
-    Result result;
+    PlayResult result;
     result.failed = real->failed();
     result.established = real->established();
     result.issued = world.authority.issued;
@@ -106,7 +106,7 @@ class Scripted : public ::testing::TestWithParam<Play> {
   }
 
   // Fatal: exactly one alert, nothing told, and no group state to a client that had not proved itself.
-  static void expect_fatal(const Result& result, const std::string& what) {
+  static void expect_fatal(const PlayResult& result, const std::string& what) {
     EXPECT_TRUE(result.failed) << what;
     EXPECT_FALSE(result.established) << what;
     EXPECT_EQ(result.alerts, 1) << what << ": " << result.why;
@@ -135,7 +135,7 @@ class Scripted : public ::testing::TestWithParam<Play> {
 
 TEST_P(Scripted, TheUnbentFlowIsEstablished) {
   for (const bool coalesce : {false, true}) {
-    const Result result = play(acts(steps()), nullptr, coalesce);
+    const PlayResult result = play(acts(steps()), nullptr, coalesce);
     EXPECT_TRUE(result.established && result.told_established) << result.why;
     EXPECT_EQ(result.alerts, 0);
   }
@@ -149,7 +149,7 @@ TEST_P(Scripted, SEQ1_SEQ2_SEQ3_FIN1_EachMessageDeleted) {
     if (GetParam().flow == Flow::standard_mutual && list[i].message == Message::certificate_request) continue;
     auto script = acts(list);
     script.erase(script.begin() + static_cast<std::ptrdiff_t>(i));
-    const Result result = play(script);
+    const PlayResult result = play(script);
     const std::string what = "without step " + std::to_string(i) + " " + std::string(name(list[i].message));
     EXPECT_FALSE(result.established || result.told_established) << what << ": " << result.why;
     if (i != last_own(list)) expect_fatal(result, what);
@@ -208,7 +208,7 @@ TEST_P(Scripted, SEQ1_SEQ4_EveryTypeInsertedEverywhere) {
                             puppet.send_handshake(type, Bytes(4, 0));
                         }});
       const std::string what = type_name(type) + " inserted before step " + std::to_string(i);
-      const Result result = play(script);
+      const PlayResult result = play(script);
       EXPECT_TRUE(result.failed) << what;
       EXPECT_EQ(result.alerts, 1) << what << ": " << result.why;
       if (i <= last_own(list)) {
@@ -244,7 +244,7 @@ TEST_P(Scripted, CCS1_CCS2_ChangeCipherSpecAtEveryPosition) {
                               puppet.send_record(ContentType::change_cipher_spec, Bytes{1});
                           }});
         const std::string what = std::to_string(copies) + " ChangeCipherSpec before step " + std::to_string(i);
-        const Result result = play(script, nullptr, coalesce);
+        const PlayResult result = play(script, nullptr, coalesce);
         EXPECT_TRUE(result.failed) << what;
         EXPECT_EQ(result.alerts, 1) << what << ": " << result.why;
         if (i <= last_own(list)) {
@@ -293,7 +293,7 @@ TEST_P(Scripted, CCS5_TrailingBytesAfterTheLastMessageOfAFlightAreFatal) {
       puppet.send(list[i]);
       puppet.send_record(ContentType::handshake, Bytes{1});
     };
-    const Result result = play(script, nullptr, true);
+    const PlayResult result = play(script, nullptr, true);
     EXPECT_TRUE(result.failed) << "trailing byte after step " << i << ": " << result.why;
   }
 }
@@ -302,7 +302,7 @@ TEST_P(Scripted, FIN2_EveryFlippedBitOfFinishedIsFatal) {
   for (const Step& step : steps()) {
     if (!own(step) || step.message != Message::finished) continue;
     for (std::size_t bit = 0; bit < 96; ++bit) {
-      const Result result = play(acts(steps()), [&](Puppet& puppet, World&) {
+      const PlayResult result = play(acts(steps()), [&](Puppet& puppet, World&) {
         puppet.bend = [&](const Step& now, SensitiveBytes& body) {
           if (now == step) body[bit / 8] = static_cast<std::uint8_t>(body[bit / 8] ^ (1u << (bit % 8)));
         };
@@ -321,7 +321,7 @@ TEST_P(Scripted, FIN2_FinishedOfAnotherLengthIsFatal) {
   for (const Step& step : steps()) {
     if (!own(step) || step.message != Message::finished) continue;
     for (const std::size_t size : {0u, 1u, 11u, 13u, 36u}) {
-      const Result result = play(acts(steps()), [&](Puppet& puppet, World&) {
+      const PlayResult result = play(acts(steps()), [&](Puppet& puppet, World&) {
         puppet.bend = [&](const Step& now, SensitiveBytes& body) {
           if (now == step) body.resize(size);
         };
@@ -345,7 +345,7 @@ TEST_P(Scripted, FIN2_FIN4_FinishedOfTheOtherSideOrOfTheOtherSecretIsFatal) {
       puppet.finished_label = list[i].from == Side::client ? Side::server : Side::client;
       puppet.send(list[i]);
     };
-    const Result reflected = play(script);
+    const PlayResult reflected = play(script);
     expect_fatal(reflected, "Finished with the other side's label");
     EXPECT_NE(reflected.why.find("finished_invalid"), std::string::npos) << reflected.why;
   }
@@ -356,7 +356,7 @@ TEST_P(Scripted, PARSE1_EveryMessageTruncatedOrWithTrailingBytesIsFatal) {
     if (!own(step) || step.message == Message::change_cipher_spec) continue;
     for (const int change : {-1, 1}) {
       if (change < 0 && step.message == Message::server_hello_done) continue;  // empty already
-      const Result result = play(acts(steps()), [&](Puppet& puppet, World&) {
+      const PlayResult result = play(acts(steps()), [&](Puppet& puppet, World&) {
         puppet.bend = [&](const Step& now, SensitiveBytes& body) {
           if (now == step) body.resize(change < 0 ? body.size() - 1 : body.size() + 1);
         };

@@ -3,29 +3,12 @@
 #include <gtest/gtest.h>
 
 #include "handshake/flows.h"
-#include "handshake/testing/in_process.h"
+#include "handshake/testing/ends.h"
 
 namespace sealcast::handshake {
 namespace {
 
 using namespace testing;  // NOLINT: the fixtures
-
-std::string why(const Endpoint& endpoint) {
-  return endpoint.failure() ? endpoint.failure()->message() : "no failure";
-}
-
-struct Ends {
-  explicit Ends(World& world, std::size_t chunk = 0) : server(world.server()), client(world.client()) {
-    pump(*client, *server, chunk);
-    server_events = server->take_events();
-    client_events = client->take_events();
-  }
-  bool established() const { return server->established() && client->established(); }
-  std::string why() const { return "client: " + handshake::why(*client) + "; server: " + handshake::why(*server); }
-
-  std::unique_ptr<Endpoint> server, client;
-  std::vector<Event> server_events, client_events;
-};
 
 class EveryFlow : public ::testing::TestWithParam<Flow> {
  protected:

@@ -122,9 +122,9 @@ TEST_P(WithRequest, FLAG1_FLAG2_AFlagChangedOnTheWayIsNoticedByTheServerToo) {
 INSTANTIATE_TEST_SUITE_P(Flows, WithRequest, ::testing::ValuesIn(flows_that(asks_certificate)),
                          [](const auto& play) { return test_name(play.param); });
 
-class EveryMulticastFlow : public ::testing::TestWithParam<Flow> {};
+class FlagOfEveryFlow : public ::testing::TestWithParam<Flow> {};
 
-TEST_P(EveryMulticastFlow, FLAG2_FLAG3_SMKE4_SMKE5_SmkeWithAnotherFlagOrderOrVersion) {
+TEST_P(FlagOfEveryFlow, FLAG2_FLAG3_SMKE4_SMKE5_SmkeWithAnotherFlagOrderOrVersion) {
   World world(GetParam());
   const SecondCcs announced = definition(GetParam()).second_ccs;
   const auto run = [&world](std::size_t offset, std::uint8_t value) {
@@ -157,7 +157,7 @@ TEST_P(EveryMulticastFlow, FLAG2_FLAG3_SMKE4_SMKE5_SmkeWithAnotherFlagOrderOrVer
     }
 }
 
-TEST_P(EveryMulticastFlow, FLAG3_SMKE4_KeyingForSomethingElse) {
+TEST_P(FlagOfEveryFlow, FLAG3_SMKE4_KeyingForSomethingElse) {
   const std::vector<std::pair<Reason, std::function<void(GroupKeying&)>>> cases = {
       {Reason::wrong_group, [](GroupKeying& k) { k.group_id = "radio"; }},
       {Reason::wrong_key_server, [](GroupKeying& k) { k.key_server_id = "other"; }},
@@ -183,7 +183,7 @@ TEST_P(EveryMulticastFlow, FLAG3_SMKE4_KeyingForSomethingElse) {
   }
 }
 
-TEST_P(EveryMulticastFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
+TEST_P(FlagOfEveryFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
   for (const FlowDefinition& other : kFlows) {
     if (!other.multicast || other.flow == GetParam()) continue;
     World world(GetParam());  // the server's flow
@@ -220,7 +220,7 @@ TEST_P(EveryMulticastFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
   }
 }
 
-TEST_P(EveryMulticastFlow, H4_AStandardClientIsNotLetInAndAStandardServerNotTaken) {
+TEST_P(FlagOfEveryFlow, H4_AStandardClientIsNotLetInAndAStandardServerNotTaken) {
   World world(GetParam());
   world.server_config.allow_standard = false;
   ClientConfig member = world.client_config;
@@ -249,7 +249,7 @@ TEST_P(EveryMulticastFlow, H4_AStandardClientIsNotLetInAndAStandardServerNotTake
   }
 }
 
-TEST_P(EveryMulticastFlow, P32_GroupSuiteNotOffered) {
+TEST_P(FlagOfEveryFlow, P32_GroupSuiteNotOffered) {
   World world(GetParam());
   GroupFlow& wish = world.client_config.multicast->flow;
   wish.suite = definition(GetParam()).smke_sealed() ? CipherSuite::rsa_aes_128_gcm_sha256
@@ -262,7 +262,7 @@ TEST_P(EveryMulticastFlow, P32_GroupSuiteNotOffered) {
   EXPECT_EQ(world.authority.issued, 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(Flows, EveryMulticastFlow,
+INSTANTIATE_TEST_SUITE_P(Flows, FlagOfEveryFlow,
                          ::testing::ValuesIn(flows_that([](const FlowDefinition&) { return true; })),
                          [](const auto& play) { return test_name(play.param); });
 

@@ -3,6 +3,7 @@
 #include <malloc.h>
 
 #include "handshake/record/record_layer.h"
+#include "handshake/testing/ends.h"
 #include "handshake/testing/puppet.h"
 
 namespace sealcast::handshake {
@@ -10,30 +11,9 @@ namespace {
 
 using namespace testing;  // NOLINT: the fixtures
 
-struct Ends {
-  std::unique_ptr<Endpoint> server;
-  std::unique_ptr<Endpoint> client;
-  std::vector<Event> server_events;
-  std::vector<Event> client_events;
-};
-
-Ends run(World& world, std::size_t chunk = 0) {
-  Ends ends;
-  ends.server = world.server();
-  ends.client = world.client();
-  pump(*ends.client, *ends.server, chunk);
-  ends.server_events = ends.server->take_events();
-  ends.client_events = ends.client->take_events();
-  return ends;
-}
-
-std::string why(const Endpoint& endpoint) {
-  return endpoint.failure() ? endpoint.failure()->message() : "no failure";
-}
-
 TEST(Variant2, P21_P27_MemberGetsTheGroupsKeyingOverTheSecuredChannel) {
   World world;
-  Ends ends = run(world);
+  Ends ends(world);
   ASSERT_TRUE(ends.client->established()) << why(*ends.client) << " / " << why(*ends.server);
   ASSERT_TRUE(ends.server->established());
   auto member = find_event<Established>(ends.client_events);
@@ -61,7 +41,7 @@ class EverySuite : public ::testing::TestWithParam<SuiteCase> {};
 
 TEST_P(EverySuite, P31_P33_Variant2RunsUnderTheGroupsSuite) {
   World world(GetParam().server_key, KeyKind::p256, GetParam().suite);
-  Ends ends = run(world);
+  Ends ends(world);
   ASSERT_TRUE(ends.client->established()) << why(*ends.client) << " / " << why(*ends.server);
   EXPECT_EQ(find_event<Established>(ends.client_events)->suite, GetParam().suite);
 }
@@ -71,7 +51,7 @@ TEST_P(EverySuite, P1_StandardHandshakeExchangesData) {
     World world(GetParam().server_key, KeyKind::rsa2048, GetParam().suite);
     world.make_standard(mutual);
     world.client_config.standard_suites = {GetParam().suite};
-    Ends ends = run(world);
+    Ends ends(world);
     ASSERT_TRUE(ends.client->established() && ends.server->established())
         << why(*ends.client) << " / " << why(*ends.server);
     EXPECT_EQ(find_event<Established>(ends.client_events)->flow, mutual ? Flow::standard_mutual : Flow::standard);
@@ -96,7 +76,7 @@ INSTANTIATE_TEST_SUITE_P(Suites, EverySuite,
 TEST(Delivery, REC1_AnySplitOfTheByteStreamIsTheSame) {
   for (const std::size_t chunk : {1u, 2u, 3u, 5u, 7u, 64u, 1000u}) {
     World world;
-    Ends ends = run(world, chunk);
+    Ends ends(world, chunk);
     EXPECT_TRUE(ends.client->established() && ends.server->established()) << chunk << ": " << why(*ends.client);
   }
 }
@@ -152,7 +132,7 @@ TEST(Keys, KEY1_SaKeysAreEqualAndChannelKeysDiffer) {
   std::vector<Bytes> first_records;
   std::vector<Bytes> sa_keys;
   for (int i = 0; i < 20; ++i) {
-    Ends ends = run(world);
+    Ends ends(world);
     ASSERT_TRUE(ends.client->established());
     const auto member = find_event<Established>(ends.client_events);
     const SaKey sa = derive_sa_key(member->suite, *member->group_master, "tv", member->keying->epoch, 0x10000002);
@@ -173,8 +153,8 @@ TEST(Keys, KEY1_SaKeysAreEqualAndChannelKeysDiffer) {
 
 TEST(Keys, CHAN1_H2_ARecordOfOneMembersChannelIsNothingOnAnothers) {
   World world;
-  Ends a = run(world);
-  Ends b = run(world);
+  Ends a(world);
+  Ends b(world);
   ASSERT_TRUE(a.client->established() && b.client->established());
   ASSERT_TRUE(a.client->send(Leave{"tv"}));
   const auto crossed = b.server->receive(a.client->take_output(), kNow);
@@ -184,7 +164,7 @@ TEST(Keys, CHAN1_H2_ARecordOfOneMembersChannelIsNothingOnAnothers) {
 
 TEST(Keys, CHAN2_AReplayedControlRecordIsFatal) {
   World world;
-  Ends ends = run(world);
+  Ends ends(world);
   ASSERT_TRUE(ends.client->send(Keepalive{1}));
   const Bytes record = ends.client->take_output();
   ASSERT_TRUE(ends.server->receive(record, kNow));
@@ -196,7 +176,7 @@ TEST(Keys, CHAN2_AReplayedControlRecordIsFatal) {
 
 TEST(Control, EveryMessageArrivesAsItWasSent) {
   World world;
-  Ends ends = run(world);
+  Ends ends(world);
   GroupUpdate update;
   update.keying = clone(world.authority.keying);
   update.keying.epoch += 1;
@@ -290,7 +270,7 @@ TEST(Control, CHAN2_TooLongOrNotThePeersToSend) {
 
 TEST(Control, CHAN2_OnlyTheRightEndMaySend) {
   World world;
-  Ends ends = run(world);
+  Ends ends(world);
   EXPECT_EQ(ends.client->send(Activate{"tv", 1}).error().reason, Reason::control_wrong_direction);
   EXPECT_EQ(ends.server->send(Leave{"tv"}).error().reason, Reason::control_wrong_direction);
   EXPECT_TRUE(ends.client->established() && ends.server->established()) << "a caller's mistake breaks nothing";
@@ -305,7 +285,7 @@ TEST(Control, FLAG3_GroupUpdateForAnotherGroupServerOrSuiteIsFatal) {
   };
   for (const auto& [reason, bend] : cases) {
     World world;
-    Ends ends = run(world);
+    Ends ends(world);
     GroupUpdate update{clone(world.authority.keying)};
     bend(update.keying);
     const ControlMessage message(std::move(update));
@@ -328,7 +308,7 @@ TEST(Control, FLAG3_AFurtherGroupIsTakenOnlyIfItWasAskedForAndOfTheSameServerAnd
   };
   for (const auto& [reason, bend] : cases) {
     World world;
-    Ends ends = run(world);
+    Ends ends(world);
     ASSERT_TRUE(ends.client->send(GroupJoin{"radio"}));
     GroupUpdate update{clone(world.authority.keying)};
     bend(update.keying);
@@ -345,17 +325,17 @@ TEST(Control, ControlMessagesNeedAMulticastConnectionAndDataAStandardOne) {
   World world;
   auto early = world.client();
   EXPECT_EQ(early->send(Keepalive{1}).error().reason, Reason::not_established);
-  Ends ends = run(world);
+  Ends ends(world);
   EXPECT_EQ(ends.client->send_data(Bytes{1}).error().reason, Reason::not_established);
   World plain;
   plain.make_standard(false);
-  Ends standard = run(plain);
+  Ends standard(plain);
   EXPECT_EQ(standard.server->send(Keepalive{1}).error().reason, Reason::not_established);
 }
 
 TEST(Closing, CloseNotifyReachesThePeer) {
   World world;
-  Ends ends = run(world);
+  Ends ends(world);
   ends.client->close();
   pump(*ends.client, *ends.server);
   auto events = ends.server->take_events();
@@ -367,7 +347,7 @@ TEST(Closing, CloseNotifyReachesThePeer) {
 TEST(Refusal, H4_StandardClientIsRefusedByDefault) {
   World world;
   world.client_config.multicast.reset();
-  Ends ends = run(world);
+  Ends ends(world);
   ASSERT_TRUE(ends.server->failed() && ends.client->failed());
   EXPECT_EQ(ends.server->failure()->reason, Reason::standard_client_refused);
   EXPECT_TRUE(ends.client->failure()->from_peer);
@@ -377,7 +357,7 @@ TEST(Refusal, H4_StandardClientIsRefusedByDefault) {
 TEST(Refusal, P32_GroupSuiteNotOffered) {
   World world;
   world.client_config.multicast->flow.suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
-  Ends ends = run(world);
+  Ends ends(world);
   EXPECT_EQ(ends.server->failure()->reason, Reason::group_suite_not_offered);
   EXPECT_EQ(ends.server->failure()->alert, Alert::handshake_failure);
 }
@@ -386,7 +366,7 @@ TEST(Refusal, H13_WhoCanBeGivenNothingJustNowIsNotToldThatItIsRefused) {
   World busy;
   busy.authority.refusal = "the disk is full";
   busy.authority.only_for_now = true;
-  Ends ends = run(busy);
+  Ends ends(busy);
   EXPECT_EQ(ends.server->failure()->reason, Reason::group_unavailable);
   EXPECT_EQ(ends.client->failure()->alert, Alert::internal_error);
 }
@@ -394,10 +374,10 @@ TEST(Refusal, H13_WhoCanBeGivenNothingJustNowIsNotToldThatItIsRefused) {
 TEST(Refusal, UnknownGroupAndForbiddenMemberGetTheSameAnswer) {
   World unknown;
   unknown.client_config.multicast->group_id = "radio";
-  Ends a = run(unknown);
+  Ends a(unknown);
   World forbidden;
   forbidden.authority.refusal = "not on the list";
-  Ends b = run(forbidden);
+  Ends b(forbidden);
   EXPECT_EQ(a.server->failure()->reason, Reason::group_refused);
   EXPECT_EQ(b.server->failure()->reason, Reason::group_refused);
   EXPECT_EQ(a.client->failure()->alert, Alert::access_denied);
@@ -413,7 +393,7 @@ TEST(Refusal, SMKE4_TheMembersOwnPolicyDecides) {
     seen = keying.epoch;
     return fail("epoch below the remembered one");
   };
-  Ends ends = run(world);
+  Ends ends(world);
   EXPECT_EQ(seen, world.authority.keying.epoch);
   ASSERT_TRUE(ends.client->failed());
   EXPECT_EQ(ends.client->failure()->reason, Reason::keying_refused);
@@ -431,7 +411,7 @@ TEST(Refusal, SMKE4_FLAG3_KeyingForSomethingElseIsFatal) {
   for (const auto& [reason, bend] : cases) {
     World world;
     bend(world);
-    Ends ends = run(world);
+    Ends ends(world);
     ASSERT_TRUE(ends.client->failed());
     EXPECT_EQ(ends.client->failure()->reason, reason) << ends.client->failure()->message();
     EXPECT_FALSE(find_event<Established>(ends.client_events));
@@ -453,7 +433,7 @@ TEST(Refusal, SMKE4_AServerNeverSendsAKeyingNoMemberAccepts) {
   for (const auto& bend : cases) {
     World world;
     world.authority.tamper = bend;
-    Ends ends = run(world);
+    Ends ends(world);
     ASSERT_TRUE(ends.server->failed());
     EXPECT_EQ(ends.server->failure()->alert, Alert::internal_error);
     EXPECT_FALSE(find_event<KeyingSent>(ends.server_events));

@@ -17,6 +17,7 @@
 #include <set>
 #include <thread>
 
+#include "base/testing/places.h"
 #include "controlplane/admin/admin_client.h"
 #include "controlplane/keyserver/test_client.h"
 #include "handshake/testing/test_pki.h"
@@ -137,6 +138,8 @@ class KilledKeyserver : public ::testing::Test {
     const std::string log = folder_ + "/log";
     unlink(log.c_str());
     const std::string at = std::to_string(nth);
+    const std::string program = places::program("sealcast-keyserver");
+    const std::string kill_at = places::program("../tests/kill_at.so");
     child_ = fork();
     ASSERT_GE(child_, 0);
     if (child_ > 0) return;
@@ -145,10 +148,10 @@ class KilledKeyserver : public ::testing::Test {
     dup2(out, 1);
     dup2(out, 2);
     close(out);
-    setenv("LD_PRELOAD", SEALCAST_KILL_AT, 1);
+    setenv("LD_PRELOAD", kill_at.c_str(), 1);
     setenv("KILL_AT", at.c_str(), 1);
     setenv("KILL_WHERE", where, 1);
-    execl(SEALCAST_KEYSERVER, SEALCAST_KEYSERVER, "--config", (folder_ + "/ks.toml").c_str(), nullptr);
+    execl(program.c_str(), program.c_str(), "--config", (folder_ + "/ks.toml").c_str(), nullptr);
     _exit(127);
   }
   bool dead() {

@@ -10,6 +10,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/testing/places.h"
 #include "dataplane/dpdk/testing/pcap_file.h"
 #include "tests/wire/network.h"
 #include "tests/wire/process.h"
@@ -33,8 +34,8 @@ class GatewayOnWire : public ::testing::Test {
 
   std::unique_ptr<Process> wire() {
     auto made = std::make_unique<Process>(std::vector<std::string>{
-        WIRE_PROGRAM, "--memory", "256", "--port", "virtio-user:" + at("a"), "--port", "virtio-user:" + at("b"),
-        "--pcap", at("black" + std::to_string(captures_++) + ".pcap")});
+        places::program("sealcast-wire"), "--memory", "256", "--port", "virtio-user:" + at("a"), "--port",
+        "virtio-user:" + at("b"), "--pcap", at("black" + std::to_string(captures_++) + ".pcap")});
     EXPECT_EQ(made->line(), "READY");
     return made;
   }
@@ -47,7 +48,7 @@ class GatewayOnWire : public ::testing::Test {
                     "2", "3"});
   }
   static std::unique_ptr<Process> gateway(std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), GATEWAY_PEER_PROGRAM);
+    arguments.insert(arguments.begin(), places::program("sealcast-gateway-peer"));
     auto made = std::make_unique<Process>(arguments);
     EXPECT_EQ(made->line(), "READY");
     return made;
@@ -156,7 +157,7 @@ TEST_F(GatewayOnWire, H10_TheStreamResumesAfterKillingAnyPartAndNothingLeavesInC
 
 TEST_F(GatewayOnWire, AnAfPacketPortSaysWhatItsInterfaceLacks) {
   const auto complaint = [&](const std::string& red) {
-    Process peer({GATEWAY_PEER_PROGRAM, red, "null", "0", "1"}, at("err"));
+    Process peer({places::program("sealcast-gateway-peer"), red, "null", "0", "1"}, at("err"));
     EXPECT_EQ(peer.wait(), 1);
     std::string text(4096, '\0');
     std::FILE* const in = std::fopen(at("err").c_str(), "r");

@@ -12,6 +12,7 @@
 #include <memory>
 #include <thread>
 
+#include "base/testing/places.h"
 #include "tests/wire/network.h"
 #include "tests/wire/process.h"
 #include "tests/wire/stream.h"
@@ -43,7 +44,7 @@ class PortKinds : public ::testing::Test {
     return gateway({red, black, std::to_string(100 + home_lives_++), "0", "1", "2", "3"}, "home.log");
   }
   std::unique_ptr<Process> gateway(std::vector<std::string> arguments, const std::string& log) {
-    arguments.insert(arguments.begin(), GATEWAY_PEER_PROGRAM);
+    arguments.insert(arguments.begin(), places::program("sealcast-gateway-peer"));
     for (int attempt = 0;; ++attempt) {
       auto made = std::make_unique<Process>(arguments, at(log));
       const std::string line = made->line();

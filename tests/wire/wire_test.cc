@@ -14,6 +14,7 @@
 #include <sstream>
 #include <thread>
 
+#include "base/testing/places.h"
 #include "tests/wire/process.h"
 
 namespace sealcast::wire {
@@ -37,7 +38,7 @@ class Wire : public ::testing::Test {
   }
 
   std::unique_ptr<Process> start_wire(int ports, std::vector<std::string> more = {}) {
-    std::vector<std::string> command{WIRE_PROGRAM, "--memory", "256", "--control", at("control")};
+    std::vector<std::string> command{places::program("sealcast-wire"), "--memory", "256", "--control", at("control")};
     for (int i = 0; i < ports; ++i)
       command.insert(command.end(), {"--port", "virtio-user:" + at(std::to_string(i))});
     command.insert(command.end(), more.begin(), more.end());
@@ -47,7 +48,7 @@ class Wire : public ::testing::Test {
   }
   std::unique_ptr<Process> start_peer(int port) {
     auto peer = std::make_unique<Process>(
-        std::vector<std::string>{WIRE_PEER_PROGRAM, "vhost-user:" + at(std::to_string(port))});
+        std::vector<std::string>{places::program("sealcast-wire-peer"), "vhost-user:" + at(std::to_string(port))});
     EXPECT_EQ(peer->line(), "READY");
     return peer;
   }
@@ -273,7 +274,7 @@ TEST_F(Wire, ControlSocketRefusesNonsenseAndGoesOn) {
 
 TEST_F(Wire, SaysWhatIsWrongAndEnds) {
   const auto ends = [&](std::vector<std::string> arguments) {
-    arguments.insert(arguments.begin(), WIRE_PROGRAM);
+    arguments.insert(arguments.begin(), places::program("sealcast-wire"));
     Process wire(arguments, at("wire.err"));
     const int status = wire.wait();
     return std::pair{status, error_text()};

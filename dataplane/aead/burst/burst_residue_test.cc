@@ -80,13 +80,13 @@ class Secrets {
   std::unordered_map<std::uint64_t, std::string> known_;
 };
 
-struct Case {
+struct ResidueCase {
   const char* engine;
   std::size_t longest, keys;
   std::size_t key_bytes;
 };
 
-class BurstResidue : public testing::TestWithParam<Case> {
+class BurstResidue : public testing::TestWithParam<ResidueCase> {
  protected:
   void SetUp() override {
     auto made = create_engine(GetParam().engine);
@@ -179,8 +179,8 @@ TEST_P(BurstResidue, SearchFindsACopy) {
   EXPECT_NE(secrets_.found_in(memory), "");
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> out;
+std::vector<ResidueCase> residue_cases() {
+  std::vector<ResidueCase> out;
   for (const char* engine : {"burst-512", "burst-256"}) {
     for (const std::size_t key_bytes : {16u, 32u}) {
       out.push_back({engine, 300, 1, key_bytes});
@@ -191,8 +191,8 @@ std::vector<Case> cases() {
   return out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, BurstResidue, testing::ValuesIn(cases()), [](const auto& instance) {
-  const Case& c = instance.param;
+INSTANTIATE_TEST_SUITE_P(Kernels, BurstResidue, testing::ValuesIn(residue_cases()), [](const auto& instance) {
+  const ResidueCase& c = instance.param;
   return std::string(std::string(c.engine) == "burst-512" ? "Vaes512" : "Vaes256") + "_Aes" +
          std::to_string(8 * c.key_bytes) + "_" + std::to_string(c.keys) + "Keys_UpTo" + std::to_string(c.longest);
 });

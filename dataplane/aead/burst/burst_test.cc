@@ -22,7 +22,7 @@ constexpr std::size_t length_step = 3;
 #endif
 constexpr std::size_t longest = 9216;
 
-class Burst : public testing::TestWithParam<const char*> {
+class BurstEngine : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     auto made = create_engine(GetParam());
@@ -57,7 +57,7 @@ void expect_agreement(const std::vector<std::pair<const Engine*, const Keys*>>& 
   }
 }
 
-TEST_P(Burst, EveryLengthAgreesWithBothOtherEngines) {
+TEST_P(BurstEngine, EveryLengthAgreesWithBothOtherEngines) {
   for (const std::size_t key_size : {16u, 32u}) {
     const std::vector<Bytes> raw = {random_bytes(random_, key_size)};
     const Keys keys = expand(*burst_, raw), theirs = expand(*openssl_, raw), imb = expand(*ipsec_mb_, raw);
@@ -91,7 +91,7 @@ std::size_t random_length(std::mt19937_64& random) {
 }
 
 // Sizes 1 to 100, keys of both sizes mixed, one key or runs of several, now and then another AAD length.
-TEST_P(Burst, RandomMixedBurstsAgreeWithBothOtherEngines) {
+TEST_P(BurstEngine, RandomMixedBurstsAgreeWithBothOtherEngines) {
   std::vector<Bytes> raw;
   for (int i = 0; i < 12; i++)
     raw.push_back(random_bytes(random_, i % 3 == 0 ? 32 : 16));
@@ -113,12 +113,12 @@ TEST_P(Burst, RandomMixedBurstsAgreeWithBothOtherEngines) {
   }
 }
 
-TEST_P(Burst, EmptyBurstDoesNothing) {
+TEST_P(BurstEngine, EmptyBurstDoesNothing) {
   burst_->seal({});
   burst_->open({});
 }
 
-TEST_P(Burst, RefusesOtherKeySizes) {
+TEST_P(BurstEngine, RefusesOtherKeySizes) {
   std::vector<Line> memory(burst_->context_bytes() / sizeof(Line));
   for (const std::size_t size : {0u, 15u, 24u, 33u}) {
     const Bytes key(size);
@@ -126,7 +126,7 @@ TEST_P(Burst, RefusesOtherKeySizes) {
   }
 }
 
-TEST_P(Burst, H14_ReleasedContextHoldsNothing) {
+TEST_P(BurstEngine, H14_ReleasedContextHoldsNothing) {
   std::vector<Line> memory(burst_->context_bytes() / sizeof(Line));
   Key key = burst_->expand_key(random_bytes(random_, 32), Direction::seal, memory.data()).value();
   burst_->release_key(key);
@@ -171,7 +171,7 @@ void expect_only_forged_fail(const Engine& engine, const Keys& keys, const std::
   }
 }
 
-TEST_P(Burst, OneForgedPacketIsFoundAtEveryPlaceOfEveryBurstSize) {
+TEST_P(BurstEngine, OneForgedPacketIsFoundAtEveryPlaceOfEveryBurstSize) {
   for (const std::size_t key_size : {16u, 32u}) {
     const std::vector<Bytes> raw = {random_bytes(random_, key_size), random_bytes(random_, key_size)};
     const Keys keys = expand(*burst_, raw);
@@ -191,7 +191,7 @@ TEST_P(Burst, OneForgedPacketIsFoundAtEveryPlaceOfEveryBurstSize) {
   }
 }
 
-TEST_P(Burst, AnySetOfForgedPacketsIsFound) {
+TEST_P(BurstEngine, AnySetOfForgedPacketsIsFound) {
   const std::vector<Bytes> raw = {random_bytes(random_, 16), random_bytes(random_, 16)};
   const Keys keys = expand(*burst_, raw);
   for (unsigned set = 0; set < 256; set++) {
@@ -208,7 +208,7 @@ TEST_P(Burst, AnySetOfForgedPacketsIsFound) {
   }
 }
 
-TEST_P(Burst, EveryBitOfTheTagCountsInEveryLane) {
+TEST_P(BurstEngine, EveryBitOfTheTagCountsInEveryLane) {
   const std::vector<Bytes> raw = {random_bytes(random_, 16)};
   const Keys keys = expand(*burst_, raw);
   std::vector<TestPacket> sealed;
@@ -252,7 +252,7 @@ class GuardedPages {
 };
 
 // Data, AAD and tag end (or start) where the next access would be a fault.
-TEST_P(Burst, TouchesNothingOutsideAPacket) {
+TEST_P(BurstEngine, TouchesNothingOutsideAPacket) {
   constexpr std::size_t packets = 5;
   const std::vector<Bytes> raw = {random_bytes(random_, 16), random_bytes(random_, 32)};
   const Keys keys = expand(*burst_, raw), theirs = expand(*openssl_, raw);
@@ -304,7 +304,7 @@ TEST_P(Burst, TouchesNothingOutsideAPacket) {
 }
 
 // Bytes around packets that lie close together are left alone.
-TEST_P(Burst, LeavesNeighboursAlone) {
+TEST_P(BurstEngine, LeavesNeighboursAlone) {
   const std::vector<Bytes> raw = {random_bytes(random_, 16)};
   const Keys keys = expand(*burst_, raw);
   for (std::size_t length = 0; length < 700; length += 7) {
@@ -331,7 +331,7 @@ TEST_P(Burst, LeavesNeighboursAlone) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Burst, testing::Values("burst-512", "burst-256"), [](const auto& instance) {
+INSTANTIATE_TEST_SUITE_P(Kernels, BurstEngine, testing::Values("burst-512", "burst-256"), [](const auto& instance) {
   return std::string(instance.param) == "burst-512" ? "Vaes512" : "Vaes256";
 });
 

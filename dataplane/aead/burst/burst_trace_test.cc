@@ -24,7 +24,7 @@ constexpr std::size_t burst_size = 5;
 
 using Registers = std::array<std::uint64_t, 17>;
 
-struct Case {
+struct TraceCase {
   const char* engine;
   std::size_t key_bytes, keys;
   bool whole_words;  // lengths are multiples of four, as ESP's are
@@ -45,7 +45,7 @@ void mark() {
 
 // The child: three rounds of {mark, seal, mark, open, mark}; leaves with 0 if all went as it should. What lies on the
 // stack and is copied without being used is the same from the second round on.
-[[noreturn]] void child(const Case& c, const Engine& engine) {
+[[noreturn]] void child(const TraceCase& c, const Engine& engine) {
   std::mt19937_64 shape(5), secrets(6);
   std::vector<Line> memory(c.keys * engine.context_bytes() / sizeof(Line));
   std::vector<Key> keys(c.keys);
@@ -104,10 +104,10 @@ std::vector<Registers> trace(pid_t pid) {
   return {};
 }
 
-class BurstTrace : public testing::TestWithParam<Case> {};
+class BurstTrace : public testing::TestWithParam<TraceCase> {};
 
 TEST_P(BurstTrace, NoBranchOrAddressDependsOnASecret) {
-  const Case& c = GetParam();
+  const TraceCase& c = GetParam();
   const auto engine = create_engine(c.engine);
   if (!engine) GTEST_SKIP() << engine.error().message;
   const pid_t pid = fork();
@@ -148,8 +148,8 @@ TEST_P(BurstTrace, NoBranchOrAddressDependsOnASecret) {
   }
 }
 
-std::vector<Case> cases() {
-  std::vector<Case> out;
+std::vector<TraceCase> trace_cases() {
+  std::vector<TraceCase> out;
   for (const char* engine : {"burst-512", "burst-256"}) {
     for (const std::size_t key_bytes : {16u, 32u}) {
       for (const std::size_t keys : {1u, 3u})
@@ -161,8 +161,8 @@ std::vector<Case> cases() {
   return out;
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, BurstTrace, testing::ValuesIn(cases()), [](const auto& instance) {
-  const Case& c = instance.param;
+INSTANTIATE_TEST_SUITE_P(Kernels, BurstTrace, testing::ValuesIn(trace_cases()), [](const auto& instance) {
+  const TraceCase& c = instance.param;
   return std::string(std::string(c.engine) == "burst-512" ? "Vaes512" : "Vaes256") + "_Aes" +
          std::to_string(8 * c.key_bytes) + "_" + std::to_string(c.keys) + "Keys_UpTo" + std::to_string(c.longest) +
          (c.whole_words ? "_Words" : "_Bytes");

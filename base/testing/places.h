@@ -1,0 +1,15 @@
+// Where this build's sources and programs are. The paths are compiled into places.cc alone, so that every other object
+// is the same in every work tree and the compiler cache knows it.
+#pragma once
+
+#include <string>
+
+namespace sealcast::places {
+
+// The root of the source tree, absolute, without a slash at its end.
+std::string source_folder();
+
+// One of this build's programs, absolute: program("sealcast") is build/<preset>/bin/sealcast.
+std::string program(const std::string& name);
+
+}  // namespace sealcast::places

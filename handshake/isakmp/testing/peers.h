@@ -1,0 +1,11 @@
+// The initiator and the peer's address of the carriage's tests.
+#pragma once
+
+#include "handshake/isakmp/cookie.h"
+
+namespace sealcast::isakmp {
+
+inline constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};
+inline const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
+
+}  // namespace sealcast::isakmp
