@@ -112,8 +112,8 @@ TEST_P(EngineTest, RefusesOtherKeySizes) {
   }
 }
 
-TEST_P(EngineTest, KeyContextFitsOneKibibyteAndIsWiped) {
-  EXPECT_LE(engine_->context_bytes(), 1024U);
+TEST_P(EngineTest, KeyContextIsOfFewWholeLinesAndIsWiped) {
+  EXPECT_LE(engine_->context_bytes(), 1280U);  // IPsec-MB 2.0's; with version 1.3 its engine asserts 1024
   EXPECT_EQ(engine_->context_bytes() % 64, 0U);
   std::vector<Line> memory(engine_->context_bytes() / sizeof(Line));
   auto key = engine_->expand_key(Bytes(32, 0x5a), Direction::seal, memory.data());
