@@ -56,8 +56,7 @@ std::string mac_text(const std::array<std::uint8_t, 6>& mac) {
 int on_link_change(std::uint16_t port, rte_eth_event_type, void* watch, void*) {
   auto* const w = static_cast<DeviceWatch*>(watch);
   rte_eth_link link{};
-  rte_eth_link_get_nowait(port, &link);
-  const bool up = link.link_status == RTE_ETH_LINK_UP;
+  const bool up = rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
   const bool first = w->changes++ == 0;
   if (!(first && w->stand_in && !up)) Eal::log(LogLevel::info, w->role + ": link is " + (up ? "up" : "down"));
   return 0;

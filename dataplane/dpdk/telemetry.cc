@@ -1,6 +1,7 @@
 #include "dataplane/dpdk/telemetry.h"
 
 #include <rte_telemetry.h>
+#include <rte_version.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -41,12 +42,20 @@ int answer(Fill fill) noexcept {
   }
 }
 
+int add_number(rte_tel_data* d, const char* name, std::uint64_t value) {
+#if RTE_VERSION >= RTE_VERSION_NUM(23, 3, 0, 0)  // there the older name is deprecated
+  return rte_tel_data_add_dict_uint(d, name, value);
+#else
+  return rte_tel_data_add_dict_u64(d, name, value);
+#endif
+}
+
 void add_drops(rte_tel_data* d, const std::vector<DropCount>& drops) {
   rte_tel_data* const inner = rte_tel_data_alloc();
   if (inner == nullptr) return;
   rte_tel_data_start_dict(inner);
   for (const DropCount& drop : drops)
-    rte_tel_data_add_dict_u64(inner, drop.reason.c_str(), drop.packets);
+    add_number(inner, drop.reason.c_str(), drop.packets);
   rte_tel_data_add_dict_container(d, "drops", inner, 0);
 }
 
@@ -54,14 +63,14 @@ int on_status(const char*, const char*, rte_tel_data* d) {
   return answer([d](const DataPlaneStatistics& all) {
     rte_tel_data_start_dict(d);
     rte_tel_data_add_dict_string(d, "engine", all.engine.c_str());
-    rte_tel_data_add_dict_u64(d, "sealed", all.sealed);
-    rte_tel_data_add_dict_u64(d, "opened", all.opened);
-    rte_tel_data_add_dict_u64(d, "bypassed", all.bypassed);
-    rte_tel_data_add_dict_u64(d, "groups", all.groups.size());
-    rte_tel_data_add_dict_u64(d, "sas", all.sas.size());
-    rte_tel_data_add_dict_u64(d, "workers", all.workers.size());
+    add_number(d, "sealed", all.sealed);
+    add_number(d, "opened", all.opened);
+    add_number(d, "bypassed", all.bypassed);
+    add_number(d, "groups", all.groups.size());
+    add_number(d, "sas", all.sas.size());
+    add_number(d, "workers", all.workers.size());
     for (const DropCount& lost : all.events_lost)
-      rte_tel_data_add_dict_u64(d, ("lost_" + lost.reason).c_str(), lost.packets);
+      add_number(d, ("lost_" + lost.reason).c_str(), lost.packets);
     return 0;
   });
 }
@@ -80,7 +89,7 @@ int on_groups(const char*, const char* params, rte_tel_data* d) {
       if (group.group_id != wanted) continue;
       rte_tel_data_start_dict(d);
       rte_tel_data_add_dict_string(d, "group", group.group_id.c_str());
-      if (group.active_epoch) rte_tel_data_add_dict_u64(d, "active_epoch", *group.active_epoch);
+      if (group.active_epoch) add_number(d, "active_epoch", *group.active_epoch);
       for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"epochs", group.epochs},
                                         {"senders", group.senders},
                                         {"sealed", group.sealed},
@@ -91,7 +100,7 @@ int on_groups(const char*, const char* params, rte_tel_data* d) {
                                         {"reordered", group.reordered},
                                         {"duplicates", group.duplicates},
                                         {"late", group.late}})
-        rte_tel_data_add_dict_u64(d, name, value);
+        add_number(d, name, value);
       add_drops(d, group.drops);
       return 0;
     }
@@ -112,7 +121,7 @@ int on_sas(const char*, const char* params, rte_tel_data* d) {
                                         {"packets", sa.packets},
                                         {"bytes", sa.bytes},
                                         {"next_number", sa.next_number}})
-        rte_tel_data_add_dict_u64(d, name, value);
+        add_number(d, name, value);
       if (sa.sender)
         for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"first", sa.sender->first},
                                           {"last", sa.sender->last},
@@ -122,7 +131,7 @@ int on_sas(const char*, const char* params, rte_tel_data* d) {
                                           {"reorder_max", sa.sender->reorder_max},
                                           {"duplicates", sa.sender->duplicates},
                                           {"late", sa.sender->late}})
-          rte_tel_data_add_dict_u64(d, name, value);
+          add_number(d, name, value);
       add_drops(d, sa.drops);
       return 0;
     }
@@ -150,7 +159,7 @@ int on_ports(const char*, const char*, rte_tel_data* d) {
                                         {"tx_packets", port.tx_packets},
                                         {"tx_bytes", port.tx_bytes},
                                         {"tx_dropped", port.tx_dropped}})
-        rte_tel_data_add_dict_u64(inner, name, value);
+        add_number(inner, name, value);
       rte_tel_data_add_dict_container(d, port.name.c_str(), inner, 0);
     }
     return 0;
@@ -161,7 +170,7 @@ int on_drops(const char*, const char*, rte_tel_data* d) {
   return answer([d](const DataPlaneStatistics& all) {
     rte_tel_data_start_dict(d);
     for (const DropCount& drop : all.drops)
-      rte_tel_data_add_dict_u64(d, drop.reason.c_str(), drop.packets);
+      add_number(d, drop.reason.c_str(), drop.packets);
     return 0;
   });
 }
@@ -179,9 +188,9 @@ int on_workers(const char*, const char*, rte_tel_data* d) {
                                         {"opened_bytes", worker.opened_bytes},
                                         {"bypassed", worker.bypassed},
                                         {"bypassed_bytes", worker.bypassed_bytes}})
-        rte_tel_data_add_dict_u64(inner, name, value);
+        add_number(inner, name, value);
       for (const DropCount& drop : worker.drops)
-        rte_tel_data_add_dict_u64(inner, ("drop_" + drop.reason).c_str(), drop.packets);
+        add_number(inner, ("drop_" + drop.reason).c_str(), drop.packets);
       rte_tel_data_add_dict_container(d, std::to_string(worker.index).c_str(), inner, 0);
     }
     return 0;
