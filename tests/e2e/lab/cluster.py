@@ -109,8 +109,8 @@ class Cluster:
         """Members that are joined, at whichever key server."""
         return sum(machine.status()["members"] for machine in machines or self.machines if machine.answers())
 
-    def etcdctl(self, *arguments):
-        run(["env", "ETCDCTL_API=3", "etcdctl", *arguments], self.machines[0].outside)
+    def etcdctl(self, *arguments, tool="etcdctl"):
+        run(["env", "ETCDCTL_API=3", tool, *arguments], self.machines[0].outside)
 
     def save(self, path):
         self.etcdctl("--endpoints", self.machines[0].client_url, "snapshot", "save", path)
@@ -125,11 +125,12 @@ class Cluster:
         """restore() without the start: a process ends with the thread that started it, so this can be another's work."""
         for machine in self.machines:
             machine.etcd.kill()
+        tool = shutil.which("etcdutl") or "etcdctl"  # etcd 3.4 has no etcdutl, 3.6 restores by nothing else
         for machine in self.machines:
             shutil.rmtree(machine.data)
             self.etcdctl("snapshot", "restore", path, "--name", machine.name, "--data-dir", machine.data,
                          "--initial-cluster", self.members(), "--initial-cluster-token", "sealcast-test",
-                         "--initial-advertise-peer-urls", machine.peer_url)
+                         "--initial-advertise-peer-urls", machine.peer_url, tool=tool)
 
 
 PAUSE, RESUME = signal.SIGSTOP, signal.SIGCONT
