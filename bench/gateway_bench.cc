@@ -167,11 +167,11 @@ Plane& plane_for(const Traffic& traffic, Side side, const std::string& engine) {
   return *plane;
 }
 
-const Port& source_for(const Traffic& traffic, Side side, const std::string& engine) {
-  const std::tuple wanted{traffic, side, side == Side::seal ? std::string() : engine};
+const Port& source_for(const Traffic& traffic, Side side, std::string_view engine) {
+  const std::tuple wanted{traffic, side, std::string(side == Side::seal ? "" : engine)};
   if (stage().playing != wanted) {
     stage().source.reset();
-    stage().source = open_source(traffic, side, engine);
+    stage().source = open_source(traffic, side, std::string(engine));
     stage().playing = wanted;
   }
   return *stage().source;

@@ -4,6 +4,7 @@
 #include <benchmark/benchmark.h>
 
 #include <string>
+#include <string_view>
 
 #include "bench/traffic.h"
 #include "dataplane/dpdk/lane.h"
@@ -22,7 +23,7 @@ inline const char* name(Side side) {
 Plane& plane_for(const Traffic& traffic, Side side, const std::string& engine = "auto");
 
 // The recording a plane of that side and engine works on; the last one asked for stays open.
-const dataplane::Port& source_for(const Traffic& traffic, Side side, const std::string& engine = "auto");
+const dataplane::Port& source_for(const Traffic& traffic, Side side, std::string_view engine = "auto");
 // The same as a port of the caller's own.
 std::unique_ptr<dataplane::Port> open_source(const Traffic& traffic, Side side, const std::string& engine);
 // Of one pass over it: bytes of the plain frames.

@@ -264,8 +264,10 @@ TEST(Variant1, SMKE3_H6_EveryWayTheKeyMaterialCanBeBrokenIsOneFailure) {
   Bytes good(96, 7);
   Bytes zero_premaster = good;
   std::fill_n(zero_premaster.begin(), 48, std::uint8_t{0});
-  const auto oaep = [](const Bytes& plaintext) {
-    return [plaintext](EVP_PKEY* key) { return encrypted(key, plaintext, RSA_PKCS1_OAEP_PADDING, EVP_sha256()); };
+  const auto oaep = [](Bytes plaintext) {
+    return [plaintext = std::move(plaintext)](EVP_PKEY* key) {
+      return encrypted(key, plaintext, RSA_PKCS1_OAEP_PADDING, EVP_sha256());
+    };
   };
   const auto raw = [](Bytes bytes) { return [bytes = std::move(bytes)](EVP_PKEY*) { return bytes; }; };
   Bytes too_large(256, 0xff);
