@@ -268,8 +268,9 @@ __attribute__((noinline)) void groups(Group* g, size_t count, WideKey (&keys)[2]
 
 // Overwrites what the functions called before from the same place left on the stack: registers that the compiler had no
 // room for hold key stream, sums and keys. burst_residue_test looks for what may be left.
+template <size_t kBytes>
 __attribute__((noinline)) void scrub_stack() {
-  V room[spilled_bytes / sizeof(V)];
+  V room[kBytes / sizeof(V)];
   for (V& v : room)
     store64(&v, zero());
   asm volatile("" : : "r"(room) : "memory");
@@ -285,7 +286,7 @@ SEALCAST_INLINE void groups(Group* g, size_t count, bool esp) {
   for (WideKey& w : keys) {
     if (w.key != nullptr) w.template wipe<kRounds>();
   }
-  scrub_stack();
+  scrub_stack<spilled_bytes>();
 }
 
 template <bool kSeal>

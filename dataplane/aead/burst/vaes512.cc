@@ -131,6 +131,7 @@ void any_segments(Group* groups, size_t packets, int rounds) {
     Segments<10, kSeal>::run(groups, packets);
   else
     Segments<14, kSeal>::run(groups, packets);
+  scrub_stack<segments_spilled_bytes>();
 }
 
 }  // namespace

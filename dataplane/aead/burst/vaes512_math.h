@@ -11,8 +11,10 @@ namespace {
 using V = __m512i;
 // A round key in as many lanes as one AES instruction takes.
 using Row = __m512i;
-// What a kernel function leaves on its stack at most, found by looking.
+// What a kernel function leaves on its stack at most, found by looking; and the one for long packets, of which g++ 14
+// spills round keys.
 inline constexpr size_t spilled_bytes = 384;
+inline constexpr size_t segments_spilled_bytes = 1536;
 
 SEALCAST_INLINE V zero() {
   return _mm512_setzero_si512();
