@@ -1,5 +1,7 @@
 # Shared by scripts/demo, scripts/test, scripts/bench and .ci/run; sourced, from the project's root.
 # shellcheck shell=bash
+# shellcheck source=scripts/lib/progress.sh
+. scripts/lib/progress.sh
 
 fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
@@ -17,17 +19,29 @@ phase() {
 }
 phase_times() { printf '%s\n' "${phases[@]}"; }
 
-# build PRESET [TARGET…]: configures when needed and builds; quiet unless something fails.
+# build PRESET [TARGET…]: configures when needed and builds, and says how far it is. All that the tools say stays in
+# build/PRESET.log; the end of it is shown when they fail.
 build() {
-  local preset=$1 log
-  shift
-  log=$(mktemp)
-  if ! { cmake --preset "$preset" && cmake --build --preset "$preset" -- "$@"; } >"$log" 2>&1; then
+  local log=build/$1.log code=0 steps
+  mkdir -p build
+  progress_begin
+  supervise "build_tick $log" stop_group configure_and_build "$log" "$@" || code=$?
+  if [ "$code" -ne 0 ]; then
     tail -n 60 "$log" >&2
-    rm -f "$log"
-    return 1
+    echo "(the whole output: $log)" >&2
+    return "$code"
   fi
-  rm -f "$log"
+  steps=$(last_step "$log")
+  if [ -n "$steps" ]; then
+    echo "  ${steps#* } steps in $(elapsed)"
+  else
+    echo "  up to date"
+  fi
+}
+configure_and_build() { # LOG PRESET [TARGET…]
+  local log=$1 preset=$2
+  shift 2
+  { cmake --preset "$preset" && NINJA_STATUS='[%f/%t] ' cmake --build --preset "$preset" -- "$@"; } >"$log" 2>&1
 }
 
 hugepages_file=/proc/sys/vm/nr_hugepages
