@@ -14,6 +14,7 @@ sys.path.insert(0, str(ROOT / "tests" / "e2e"))
 from lab import capture, net, programs  # noqa: E402
 from lab.process import LabError, run, wait_until  # noqa: E402
 from lab.sealcast import KEYSERVER_PORT, Lab, Wire  # noqa: E402
+import sampling  # noqa: E402
 from live_table import LiveTable, drops, port  # noqa: E402
 
 LOAD_RATE, LOAD_SIZE, LOAD_SECONDS = 10_000, 1316, 4
@@ -100,11 +101,16 @@ class Demo:
         for receiver in receivers:
             receiver.stop()
 
+    def look(self):
+        """Every gateway's status, such that home never seems to have opened what studio has not sealed."""
+        return sampling.look(receivers={site.name: site.admin_socket for site in (self.home, self.intruder)},
+                             senders={self.studio.name: self.studio.admin_socket})
+
     def show_table(self, prefix):
-        statuses = {site.name: site.status() for site in self.lab.sites}
-        group = statuses["home"]["agent"]["groups"][0]
-        self.table.show(f"{prefix}group tv, epoch {group['epoch']}, {group['remaining_s']:.0f} s of its life remain",
-                        statuses)
+        look = self.look()
+        group = look.statuses["home"]["agent"]["groups"][0]
+        self.table.show(f"{prefix}group tv, epoch {group['epoch']}, {group['remaining_s']:.0f} s of its life remain; "
+                        f"all read within {look.spread_s * 1000:.1f} ms, studio last", look.statuses)
 
     def control_connections(self):
         """Established TCP connections from home's gateway to the key server, over the management network."""
@@ -126,11 +132,12 @@ class Demo:
         self.load_received = receiver.wait(10) if self.home.opened() else receiver.result()
 
     def judge(self):
-        statuses = {site.name: site.status() for site in self.lab.sites}
+        statuses = self.look().statuses
         self.lab.close()  # every capture is complete now
         print("\nverdict")
         self.judge_stream()
         stream = self.judge_wire()
+        self.judge_figures(statuses["studio"]["dataplane"]["sealed"], statuses["home"]["dataplane"]["opened"])
         self.judge_intruder(statuses["intruder"])
         self.judge_load()
         self.judge_witness(stream)
@@ -171,6 +178,10 @@ class Demo:
                            f"no (SPI, IV) pair twice among {len(whole.esp)} ESP packets")
         self.esp_on_wire = len(whole.esp)
         return stream
+
+    def judge_figures(self, sealed, opened):
+        self.verdict.check(sealed == opened == self.esp_on_wire,
+                           f"studio sealed {sealed} packets, home opened {opened} of them")
 
     def judge_intruder(self, status):
         group = status["agent"]["groups"][0]

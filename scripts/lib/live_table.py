@@ -26,10 +26,10 @@ class LiveTable:
         self._printed = float("-inf")
 
     def show(self, title, statuses):
-        """statuses: gateway's name → its status."""
+        """statuses: gateway's name → its status, all of one look (sampling.py)."""
         now = time.monotonic()
         lines = [title, _COLUMNS]
-        lines += [self._row(name, status, now) for name, status in statuses.items()]
+        lines += [self._row(name, status) for name, status in statuses.items()]
         if self._terminal:
             if self._lines:
                 self._out.write(f"\x1b[{self._lines}F\x1b[J")
@@ -40,12 +40,13 @@ class LiveTable:
         self._out.write("\n".join(lines) + "\n")
         self._out.flush()
 
-    def _row(self, name, status, now):
+    def _row(self, name, status):
+        taken = status["dataplane"]["taken_s"]
         counters = [port(status, "red")["rx_packets"], port(status, "black")["tx_packets"],
                     port(status, "black")["rx_packets"], port(status, "red")["tx_packets"]]
-        before, then = self._last.get(name, (counters, now - 1))
-        self._last[name] = (counters, now)
-        rates = [(new - old) / max(now - then, 0.001) for new, old in zip(counters, before)]
+        before, then = self._last.get(name, (counters, taken - 1))
+        self._last[name] = (counters, taken)
+        rates = [(new - old) / max(taken - then, 0.001) for new, old in zip(counters, before)]
         dropped = ", ".join(f"{reason} {count}" for reason, count in drops(status).items()) or "none"
         return (f"{name:<10}{rates[0]:>10.0f}{rates[1]:>12.0f}{rates[2]:>12.0f}{rates[3]:>10.0f}"
                 f"{status['dataplane']['sealed']:>10}{status['dataplane']['opened']:>10}  {dropped}")
