@@ -7,7 +7,7 @@
 # COMMAND has ended, then STOP with "end"; and then this script ends. TICK and STOP are command lines, TICK runs in a
 # subshell. The exit code is COMMAND's.
 supervise() {
-  local tick=$1 stop=$2 before signal='' code=0 job ticker
+  local tick=$1 stop=$2 before signal='' told='' code=0 job ticker
   shift 2
   before=$(trap -p INT TERM HUP)
   # From here to the old traps' return no $(…) in this shell: bash 5.2 breaks when it runs a trap while it reads one.
@@ -22,6 +22,11 @@ supervise() {
   ticker=$!
   while :; do
     if [ -n "$signal" ]; then
+      if [ -z "$told" ]; then
+        progress_end
+        echo "${0##*/}: stopping for SIG$signal" >&2
+        told=1
+      fi
       $stop "$job" "$signal" 2>/dev/null || true
       sleep 1 || true
     else
@@ -36,7 +41,6 @@ supervise() {
   eval "$before"
   [ -n "$signal" ] || return "$code"
   $stop "$job" end 2>/dev/null || true
-  echo "${0##*/}: stopped by SIG$signal" >&2
   case $signal in INT) exit 130 ;; TERM) exit 143 ;; *) exit 129 ;; esac
 }
 tick_while() { # PROCESS TICK; killed at the latest when PROCESS has ended

@@ -73,7 +73,7 @@ class Signals(ScriptTest):
                 process.send_signal(getattr(signal, f"SIG{name}"))
                 output, errors = process.communicate(timeout=20)
                 self.assertEqual(process.returncode, 128 + getattr(signal, f"SIG{name}"), errors)
-                self.assertIn(f"stopped by SIG{name}", errors)
+                self.assertEqual(errors.count(f"stopping for SIG{name}"), 1, errors)
                 self.assertNotIn("not reached", output)
                 for pid in pids:
                     self.assert_gone(pid)
