@@ -1,5 +1,5 @@
-// Texts of operators and peers in keys of etcd and in lines of a file: in hexadecimal no character of theirs can be taken
-// for a separator.
+// Texts of operators and peers in keys of etcd and in lines of a file: in hexadecimal no character of theirs can be
+// taken for a separator.
 #pragma once
 
 #include <optional>
@@ -10,7 +10,9 @@
 
 namespace sealcast::cluster {
 
-inline std::string hex_text(std::string_view text) { return to_hex(as_bytes(text)); }
+inline std::string hex_text(std::string_view text) {
+  return to_hex(as_bytes(text));
+}
 
 // Nothing unless hex is exactly what hex_text makes of a text: one text has one key.
 inline std::optional<std::string> text_from_hex(std::string_view hex) {

@@ -9,7 +9,9 @@
 
 namespace sealcast::member {
 
-inline std::chrono::steady_clock::time_point now() { return std::chrono::steady_clock::now(); }
+inline std::chrono::steady_clock::time_point now() {
+  return std::chrono::steady_clock::now();
+}
 
 // For back-off alone: how long to wait is no secret, but it must differ between members.
 inline std::uint64_t random_bits() {

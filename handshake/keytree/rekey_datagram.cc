@@ -9,7 +9,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::uint8_t version = 1;
+constexpr std::uint8_t datagram_version = 1;
 constexpr std::uint8_t level_mask = 0x1f;
 constexpr std::uint8_t for_side[2] = {0x20, 0x40};
 constexpr std::uint8_t ancestor_of_previous = 0x80;
@@ -106,7 +106,7 @@ Bytes signature_input(ByteView body) {
 
 Outcome<Bytes> encode_rekey_datagram(const RekeyDatagram& datagram, EVP_PKEY* key, SignatureScheme scheme) {
   Writer w;
-  w.u8(version);
+  w.u8(datagram_version);
   w.string8(datagram.key_server_id);
   w.string8(datagram.group_id);
   w.u64(datagram.from_epoch);
@@ -136,7 +136,7 @@ Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
   ReceivedRekeyDatagram received;
   RekeyDatagram& d = received.datagram;
   Reader r(datagram_name, bytes);
-  if (const std::uint8_t got = r.u8("version"); r.ok() && got != version)
+  if (const std::uint8_t got = r.u8("version"); r.ok() && got != datagram_version)
     r.refuse(Reason::decode_error, "expected version 1, got " + std::to_string(got));
   d.key_server_id = r.string8(1, 64, "key_server_id");
   d.group_id = r.string8(1, 64, "group_id");

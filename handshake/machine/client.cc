@@ -5,6 +5,7 @@
 
 #include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
+#include "handshake/machine/contains.h"
 #include "handshake/machine/machine.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
@@ -21,10 +22,6 @@ namespace sealcast::handshake {
 namespace {
 
 constexpr std::array kGroups = {NamedGroup::x25519, NamedGroup::secp256r1};
-
-bool contains(const auto& list, auto value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
 
 // A member's flow is pinned by its configuration; a standard client follows the server (H4: never the other way round).
 std::vector<Flow> candidate_flows(const ClientConfig& config) {

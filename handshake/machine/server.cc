@@ -3,6 +3,7 @@
 
 #include "handshake/crypto/key_transport.h"
 #include "handshake/crypto/signature.h"
+#include "handshake/machine/contains.h"
 #include "handshake/machine/machine.h"
 #include "handshake/messages/certificate.h"
 #include "handshake/messages/certificate_request.h"
@@ -17,10 +18,6 @@
 
 namespace sealcast::handshake {
 namespace {
-
-bool contains(const auto& list, auto value) {
-  return std::find(list.begin(), list.end(), value) != list.end();
-}
 
 bool offers_tls12(const ClientHello& hello) {
   return hello.supported_versions.empty() ? hello.version >= kTls12 : contains(hello.supported_versions, kTls12);

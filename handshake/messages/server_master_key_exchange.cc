@@ -5,7 +5,7 @@ namespace {
 
 constexpr std::string_view kName = "ServerMasterKeyExchange";
 
-Outcome<VerifyData> to_verify_data(ByteView field) {
+Outcome<VerifyData> read_verify_data(ByteView field) {
   if (field.size() != kVerifyDataSize)
     return refuse(Reason::decode_error, std::string(kName) + ": server_verify_data has length " +
                                             std::to_string(field.size()) + ", expected 12");
@@ -30,7 +30,7 @@ Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
   message.extensions.assign(extensions.begin(), extensions.end());
   const ByteView verify = reader.vector8(0, kVerifyDataSize, "server_verify_data");
   if (reader.ok() && !verify.empty()) {
-    auto data = to_verify_data(verify);
+    auto data = read_verify_data(verify);
     if (!data) return tl::unexpected<HandshakeError>(data.error());
     message.server_verify_data = *data;
   }
@@ -73,7 +73,7 @@ Outcome<VerifyData> find_server_verify_data(ByteView body) {
   if (body.size() < kTail)
     return refuse(Reason::decode_error, std::string(kName) + ": " + std::to_string(body.size()) + " bytes are too few");
   Reader tail(kName, body.last(kTail));
-  const auto data = to_verify_data(tail.vector8(0, kVerifyDataSize, "server_verify_data"));
+  const auto data = read_verify_data(tail.vector8(0, kVerifyDataSize, "server_verify_data"));
   (void)tail.vector16(0, 0, "signature");
   if (auto done = tail.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
   return data;

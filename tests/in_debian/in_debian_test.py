@@ -78,7 +78,7 @@ class InDebianTest(unittest.TestCase):
         self.addCleanup(self.end_all)
         self.addCleanup(self.nothing_left)
         (self.root / "scripts/lib").mkdir(parents=True)
-        for name in ("in-debian", "lib/common.sh", "lib/contained.py"):
+        for name in ("in-debian", "lib/common.sh", "lib/contained.py", "lib/progress.sh"):
             shutil.copy(_SCRIPTS / name, self.root / "scripts" / name)
         self.script = self.root / "scripts/in-debian"
         self.write(self.root / "scripts/deps", _DEPS)
