@@ -1,0 +1,91 @@
+"""How long everything took, beside what it may take.
+
+    timings.py phases FILE [--strict]     a table of the phases in FILE ("seconds<TAB>name" a line); those over their
+                                          budget in red, and with --strict exit code 1 for one
+    timings.py slowest FILE [COUNT]       the slowest tests of a JUnit file of CTest's, as rows for docs/testing.md
+
+Budgets are the rows "| name | minutes | …" under "## Budgets" of docs/testing.md, and nowhere else.
+"""
+import os
+import pathlib
+import re
+import sys
+import xml.etree.ElementTree
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Problem(Exception):
+    """One line for the user."""
+
+
+def budgets(text):
+    """Minutes by phase, from the text of docs/testing.md."""
+    section = re.search(r"^## Budgets$(.*?)(?=^## |\Z)", text, re.M | re.S)
+    if not section:
+        raise Problem('docs/testing.md: expected a section "## Budgets", found none')
+    rows = re.findall(r"^\| ([^|]+?) \| (\d+) \|", section[1], re.M)
+    if not rows:
+        raise Problem('docs/testing.md: expected rows "| phase | minutes | …" under "## Budgets", found none')
+    return {name: int(minutes) for name, minutes in rows}
+
+
+def phases(text):
+    """Seconds by phase, in order; a phase that ran twice counts once, with both times."""
+    taken = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        seconds, tab, name = line.partition("\t")
+        if not tab or not seconds.isdigit() or not name:
+            raise Problem(f'line {number}: expected "seconds<TAB>phase", got {line!r}')
+        taken[name] = taken.get(name, 0) + int(seconds)
+    return taken
+
+
+def clock(seconds):
+    return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def compare(taken, allowed, colour):
+    """The table's lines, and the phases that took more than they may."""
+    over = [name for name, seconds in taken.items() if name in allowed and seconds > 60 * allowed[name]]
+    lines = [f"{'phase':<28}{'took':>8}{'budget':>9}"]
+    for name, seconds in taken.items():
+        line = f"{name:<28}{clock(seconds):>8}{clock(60 * allowed[name]) if name in allowed else '':>9}"
+        if name in over:
+            line += "  over its budget"
+            line = f"\x1b[31m{line}\x1b[0m" if colour else line
+        lines.append(line)
+    lines.append(f"{'all':<28}{clock(sum(taken.values())):>8}")
+    return lines, over
+
+
+def slowest(text, count):
+    """Seconds and names of the slowest tests in CTest's JUnit output."""
+    try:
+        cases = xml.etree.ElementTree.fromstring(text).iter("testcase")
+        found = sorted(((float(case.get("time")), case.get("name")) for case in cases), reverse=True)
+    except (xml.etree.ElementTree.ParseError, TypeError, ValueError) as error:
+        raise Problem(f"expected a JUnit file of CTest's, got {error}") from error
+    return found[:count]
+
+
+def main(words):
+    if len(words) >= 2 and words[0] == "phases" and words[2:] in ([], ["--strict"]):
+        taken = phases(pathlib.Path(words[1]).read_text())
+        allowed = budgets((ROOT / "docs/testing.md").read_text())
+        lines, over = compare(taken, allowed, colour=sys.stdout.isatty() or "CI" in os.environ)
+        print("\n".join(lines))
+        return 1 if over and words[2:] else 0
+    if len(words) in (2, 3) and words[0] == "slowest":
+        for seconds, name in slowest(pathlib.Path(words[1]).read_text(), int(words[2]) if words[2:] else 20):
+            print(f"| `{name}` | {seconds:.1f} |")
+        return 0
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except (OSError, ValueError, Problem) as error:
+        sys.exit(f"timings: {error}")
