@@ -56,8 +56,8 @@ function(sealcast_unit_tests_need)
 endfunction()
 
 # sealcast_test(NAME SOURCES … DEPENDS … [LABELS unit|root|virtio|interop|e2e] [ALONE FILTER] [SHARDS N] [LOCKS …]
-#   [DEFINITIONS …] [NEEDS target …] [ENVIRONMENT …]): one GoogleTest program of a module; label "unit" by default.
-# Unit tests need no root and no hugepages, finish in seconds and disturb no other test. Tests that match FILTER
+#   [DEFINITIONS …] [NEEDS target …]): one GoogleTest program of a module; label "unit" by default.
+# Unit tests need no root and no hugepages, finish in seconds and disturb no other test; all others run alone. Tests that match FILTER
 # (GoogleTest's syntax) run while nothing else does, because a thread they wait for yields to all others; ALONE "*" is
 # the whole program. Tests with the same word in LOCKS never run at the same time. NEEDS names programs that the test
 # starts. With SEALCAST_TEST_CASES each test is a test of CTest's, too; without it the program is, cut into N shards: a
@@ -89,6 +89,9 @@ function(sealcast_test name)
   endif()
 
   set(properties LABELS "${A_LABELS}")
+  if(NOT A_LABELS STREQUAL "unit")
+    list(APPEND properties RUN_SERIAL ON)  # hugepages, namespaces, time: such a test wants the machine for itself
+  endif()
   if(A_LOCKS)
     list(APPEND properties RESOURCE_LOCK "${A_LOCKS}")
   endif()
