@@ -14,6 +14,10 @@ import time
 import unittest
 import uuid
 
+# What a caller ignores, a script's children ignore as well; a suite run in the background ignores Ctrl-C.
+for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
+    signal.signal(_number, signal.SIG_DFL)
+
 _SCRIPTS = pathlib.Path(__file__).resolve().parents[2] / "scripts"
 _PROGRAMS = ("bash", "cat", "env", "ls", "mkdir", "mount", "sleep", "setsid", "touch")
 
@@ -152,6 +156,11 @@ class InDebianTest(unittest.TestCase):
         self.assertTrue(self.mounts())
         return process
 
+    def exit_code(self, pid):
+        """Of a child that ends soon."""
+        self.assertTrue(wait_until(lambda: os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)))
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
     def ends(self, process, code):
         self.assertEqual(process.wait(20), code)
         self.nothing_left()
@@ -233,7 +242,7 @@ class InDebianTest(unittest.TestCase):
             while b"ready" not in seen:
                 seen += os.read(terminal, 1024)
             os.write(terminal, b"\x03")
-            self.assertEqual(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), code)
+            self.assertEqual(self.exit_code(pid), code)
             os.close(terminal)
             self.nothing_left()
         self.assertTrue((self.root / "cleaned").exists())
@@ -245,7 +254,7 @@ class InDebianTest(unittest.TestCase):
             os.execve(self.script, [self.script, "13", "bash", "-c", "echo ready; setsid sleep 1000"], self.environment)
         self.assertIn(b"ready", os.read(terminal, 1024))
         os.close(terminal)
-        self.assertTrue(wait_until(lambda: os.waitpid(pid, os.WNOHANG) != (0, 0)))
+        self.exit_code(pid)
         self.nothing_left()
 
     # Making
