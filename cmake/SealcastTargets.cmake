@@ -55,18 +55,38 @@ function(sealcast_unit_tests_need)
   add_dependencies(unit_tests ${ARGN})
 endfunction()
 
+# sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LONG] [ALONE]): a test that
+# makes namespaces, maps hugepages and runs real programs; label "e2e" by default. One of these runs at a time, beside
+# tests that need none of this, and they begin first, because together they take longest. LONG adds the label "long": it
+# runs when it is asked for. ALONE: nothing else may run meanwhile, because the test measures what the machine carries.
+function(sealcast_laboratory_test name)
+  cmake_parse_arguments(A "LONG;ALONE" "TIMEOUT" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
+  if(NOT A_LABELS)
+    set(A_LABELS e2e)
+  endif()
+  if(A_LONG)
+    list(APPEND A_LABELS long)
+  endif()
+  add_test(NAME ${name} COMMAND ${A_COMMAND})
+  set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT "${A_ENVIRONMENT}"
+    RESOURCE_LOCK laboratory COST 1000)
+  if(A_ALONE)
+    set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
+  endif()
+endfunction()
+
 # sealcast_test(NAME SOURCES … DEPENDS … [LABELS unit|root|virtio|interop|e2e] [ALONE FILTER] [SHARDS N] [LOCKS …]
-#   [DEFINITIONS …] [NEEDS target …]): one GoogleTest program of a module; label "unit" by default.
-# Unit tests need no root and no hugepages, finish in seconds and disturb no other test; all others run alone. Tests that match FILTER
-# (GoogleTest's syntax) run while nothing else does, because a thread they wait for yields to all others; ALONE "*" is
-# the whole program. Tests with the same word in LOCKS never run at the same time. NEEDS names programs that the test
-# starts. With SEALCAST_TEST_CASES each test is a test of CTest's, too; without it the program is, cut into N shards: a
-# process for each test costs more than many tests do.
+#   [DEFINITIONS …] [ENVIRONMENT …] [NEEDS target …]): one GoogleTest program of a module; label "unit" by default.
+# Unit tests need no root and no hugepages, finish in seconds and disturb no other test; of those with another label and
+# of sealcast_laboratory_test's one runs at a time. Tests that match FILTER (GoogleTest's syntax) run while nothing else
+# does, because a thread they wait for yields to all others; ALONE "*" is the whole program. Tests with the same word in
+# LOCKS never run at the same time. NEEDS names programs that the test starts. With SEALCAST_TEST_CASES each test is a
+# test of CTest's, too; without it the program is, cut into N shards: a process for each test costs more than many tests do.
 function(sealcast_test name)
   if(NOT SEALCAST_TESTS)
     return()
   endif()
-  cmake_parse_arguments(A "" "ALONE;SHARDS" "SOURCES;DEPENDS;LABELS;LOCKS;DEFINITIONS;NEEDS" ${ARGN})
+  cmake_parse_arguments(A "" "ALONE;SHARDS" "SOURCES;DEPENDS;LABELS;LOCKS;DEFINITIONS;ENVIRONMENT;NEEDS" ${ARGN})
   if(NOT A_LABELS)
     set(A_LABELS unit)
   endif()
@@ -90,7 +110,8 @@ function(sealcast_test name)
 
   set(properties LABELS "${A_LABELS}")
   if(NOT A_LABELS STREQUAL "unit")
-    list(APPEND properties RUN_SERIAL ON)  # hugepages, namespaces, time: such a test wants the machine for itself
+    list(APPEND A_LOCKS laboratory)
+    list(APPEND properties COST 1000)
   endif()
   if(A_LOCKS)
     list(APPEND properties RESOURCE_LOCK "${A_LOCKS}")
@@ -100,6 +121,9 @@ function(sealcast_test name)
     set(others "*-${A_ALONE}")
   endif()
   if(SEALCAST_TEST_CASES)
+    if(A_ENVIRONMENT)
+      list(APPEND properties ENVIRONMENT "${A_ENVIRONMENT}")
+    endif()
     set(timeout 120)
     if(A_ALONE)
       gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${A_ALONE}" TEST_LIST ${name}_alone
@@ -113,7 +137,7 @@ function(sealcast_test name)
 
   if(A_ALONE)
     add_test(NAME ${name}.alone COMMAND ${name} --gtest_filter=${A_ALONE})
-    set_tests_properties(${name}.alone PROPERTIES ${properties} TIMEOUT 300 RUN_SERIAL ON)
+    set_tests_properties(${name}.alone PROPERTIES ${properties} TIMEOUT 300 RUN_SERIAL ON ENVIRONMENT "${A_ENVIRONMENT}")
   endif()
   if(NOT A_ALONE STREQUAL "*")
     if(NOT A_SHARDS)
@@ -127,7 +151,7 @@ function(sealcast_test name)
       math(EXPR index "${shard} - 1")
       add_test(NAME ${test} COMMAND ${name} --gtest_filter=${others})
       set_tests_properties(${test} PROPERTIES ${properties} TIMEOUT 300
-        ENVIRONMENT "GTEST_TOTAL_SHARDS=${A_SHARDS};GTEST_SHARD_INDEX=${index}")
+        ENVIRONMENT "GTEST_TOTAL_SHARDS=${A_SHARDS};GTEST_SHARD_INDEX=${index};${A_ENVIRONMENT}")
     endforeach()
   endif()
 endfunction()

@@ -6,6 +6,8 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/bytes.h"
+
 namespace sealcast::gateway {
 namespace {
 
@@ -39,25 +41,6 @@ const char* name(Verdict verdict) {
   return "";
 }
 
-std::string hex(const std::uint8_t* bytes, std::size_t n) {
-  std::string text;
-  for (std::size_t i = 0; i < n; ++i)
-    text += fmt::format("{:02x}", bytes[i]);
-  return text;
-}
-
-Result<Bytes> from_hex(const std::string& text) {
-  Bytes bytes;
-  if (text.size() % 2 != 0) return fail(std::string("frame: expected an even number of hex digits"));
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    std::uint8_t byte = 0;
-    const auto [end, error] = std::from_chars(&text[i], &text[i] + 2, byte, 16);
-    if (error != std::errc() || end != &text[i] + 2) return fail(std::string("frame: expected hex digits"));
-    bytes.push_back(byte);
-  }
-  return bytes;
-}
-
 }  // namespace
 
 Result<dataplane::WhatIfQuestion> parse_what_if(const std::string& request_json) {
@@ -72,7 +55,7 @@ Result<dataplane::WhatIfQuestion> parse_what_if(const std::string& request_json)
   if (frame == request.end() || !frame->is_string())
     return fail(std::string("expected a member \"frame\" of hex digits"));
   auto bytes = from_hex(frame->get_ref<const std::string&>());
-  if (!bytes) return tl::unexpected(bytes.error());
+  if (!bytes) return fail(std::string("frame: expected an even number of hex digits and nothing else"));
   question.frame = std::move(*bytes);
   if (const auto worker = request.find("worker"); worker != request.end()) {
     if (!worker->is_number_unsigned() || worker->get<std::uint64_t>() > 255)
@@ -136,7 +119,7 @@ std::string to_json(const std::vector<dataplane::DropSample>& samples) {
                      {"reason", dataplane::name(sample.reason)},
                      {"bytes", sample.length},
                      {"headers", dataplane::describe_frame(header)},
-                     {"hex", hex(sample.header.data(), sample.kept)}});
+                     {"hex", to_hex({sample.header.data(), sample.kept})}});
   }
   return text_of({{"daemon", "gateway"}, {"drops", std::move(drops)}});
 }

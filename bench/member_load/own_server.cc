@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <random>
 #include <thread>
 
 #include "bench/member_load/slurp.h"
@@ -27,19 +28,24 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A port nobody listens at. Fixed from then on, since members come back to it after a restart.
+// A port nobody has. Fixed from then on, since members come back to it after a restart. Below those that Linux gives to
+// outgoing connections, one of which would else take it meanwhile.
 Result<std::uint16_t> free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in place{};
-  place.sin_family = AF_INET;
-  place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t size = sizeof place;
-  void* raw = &place;
-  const bool found =
-      ::bind(fd, static_cast<sockaddr*>(raw), size) == 0 && ::getsockname(fd, static_cast<sockaddr*>(raw), &size) == 0;
-  ::close(fd);
-  if (!found) return fail(std::string("no free port on loopback: ") + std::strerror(errno));
-  return ntohs(place.sin_port);
+  std::random_device random;
+  std::uniform_int_distribution<std::uint16_t> any(10240, 32767);
+  for (int tries = 0; tries < 100; ++tries) {
+    const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in place{};
+    place.sin_family = AF_INET;
+    place.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    const std::uint16_t port = any(random);
+    place.sin_port = htons(port);
+    const void* raw = &place;
+    const bool is_free = ::bind(fd, static_cast<const sockaddr*>(raw), sizeof place) == 0;
+    ::close(fd);
+    if (is_free) return port;
+  }
+  return fail(std::string("none of 100 ports of loopback is free: ") + std::strerror(errno));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // A hundred thousand handshakes between two real ends, bent under a seed, and what must hold whatever an attacker does.
-//   SEALCAST_CASES=N   so many cases in all (default 100000)
+//   SEALCAST_CASES=N   so many cases in all (default 100000; CTest says how many it wants)
 //   SEALCAST_SEED=S    begin with this seed in every flow; with SEALCAST_CASES=1 exactly the case that was printed
 #include <gtest/gtest.h>
 

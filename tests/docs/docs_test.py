@@ -25,6 +25,25 @@ def sources(suffix):
             yield path
 
 
+def expanded(loop):
+    """The body of a foreach() of CMake's, once for each word."""
+    variable, words, body = loop.groups()
+    return "".join(body.replace(f"${{{variable}}}", word) for word in words.split())
+
+
+def ctest_names():
+    """Every name of a test of CTest's in the presets that do not name each case."""
+    names = set()
+    for path in sources("CMakeLists.txt"):
+        text = re.sub(r"#.*", "", path.read_text())
+        text = re.sub(r"foreach\((\w+) ([^)]*)\)(.*?)endforeach\(\)", expanded, text, flags=re.S)
+        for command, prefix in (("add_test\\(NAME ", ""), ("sealcast_laboratory_test\\(", ""), ("sealcast_test\\(", ""),
+                                ("sealcast_e2e_test\\(", "e2e."), ("sealcast_soak_test\\(", "soak."),
+                                ("constant_time_test\\(", "constant_time.")):
+            names.update(prefix + name for name in re.findall(rf"\b{command}([\w.-]+)(?=[\s)])", text))
+    return names
+
+
 def known_tests():
     """Every name a document may give as a test."""
     names = set()
@@ -33,10 +52,7 @@ def known_tests():
         names.update(f"{suite}.{test}" for suite, test in re.findall(r"^TEST(?:_F|_P)?\(\s*(\w+),\s*(\w+)", text, re.M))
     for path in sources("_test.py"):
         names.update(f"{path.name}::{test}" for test in re.findall(r"def (test_\w+)", path.read_text()))
-    for path in (ROOT / "tests").rglob("CMakeLists.txt"):
-        names.update(re.findall(r"add_test\(NAME ([\w.-]+)", path.read_text()))
-    for check in re.findall(r"foreach\(check ([^)]*)\)", (ROOT / "tests/constant_time/CMakeLists.txt").read_text()):
-        names.update(f"constant_time.{name}" for name in check.split())
+    names.update(ctest_names())
     cases = subprocess.run(["/usr/bin/python3", ROOT / "tests/interop/interop.py", "--list"], stdout=subprocess.PIPE,
                            text=True, check=True).stdout.split()
     names.update(f"interop.py::{case}" for case in cases)
@@ -85,6 +101,15 @@ class Tables(unittest.TestCase):
     def test_H15_the_documents_say_what_a_shared_key_proves(self):
         text = " ".join((ROOT / "docs" / "threat-model.md").read_text().split())
         self.assertIn("A shared key proves that a packet came from *a member*, not from which.", text)
+
+    def test_tests_of_ctest_that_any_page_names_are_there(self):
+        names, mentioned = ctest_names(), {}
+        for page in [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "tests").rglob("*.md")]:
+            for name in re.findall(r"`(\w+_test|(?:e2e|soak|cluster|constant_time)\.[a-z_]+)`", page.read_text()):
+                if not name.endswith((".py", ".key")):
+                    mentioned.setdefault(name, page.relative_to(ROOT))
+        self.assertGreater(len(mentioned), 15, "the search for names is broken")
+        self.assertEqual({name: page for name, page in mentioned.items() if name not in names}, {})
 
     def test_a_name_that_is_not_there_is_noticed(self):
         self.assertNotIn("Flows.ThisTestDoesNotExist", known_tests())

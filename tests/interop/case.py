@@ -95,11 +95,6 @@ class Case:
 
     # ---- foreign servers that cannot be given port 0
 
-    def free_port(self):
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            return probe.getsockname()[1]
-
     def wait_for(self, port, child):
         """Until somebody listens there; looked up in /proc, because a connection would be taken for the one to serve."""
         deadline = time.monotonic() + TIMEOUT

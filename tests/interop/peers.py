@@ -7,8 +7,12 @@ KEY is "ecdsa" or "rsa".
 """
 import os
 import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "support"))
 
 from case import LINE, OUR_LINE, TIMEOUT, Failed
+from ports import free_port
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -64,7 +68,7 @@ class Openssl(Peer):
             stdin=subprocess.PIPE), say)
 
     def server(self, case, key, mutual):
-        port = case.free_port()
+        port = free_port()
         child = case.spawn("openssl", "s_server", "-accept", f"127.0.0.1:{port}", "-cert", case.path(f"server-{key}.pem"),
                            "-key", case.path(f"server-{key}.key"), "-CAfile", case.path("ca.pem"), "-rev",
                            *(["-Verify", "2", "-verify_return_error"] if mutual else []))
@@ -85,7 +89,7 @@ class Gnutls(Peer):
             "ks.example", "-p", str(port), *own, *options, "127.0.0.1", stdin=subprocess.PIPE), say)
 
     def server(self, case, key, mutual):
-        port = case.free_port()
+        port = free_port()
         child = case.spawn("gnutls-serv", "--echo", "-p", str(port), "--x509certfile", case.path(f"server-{key}.pem"),
                            "--x509keyfile", case.path(f"server-{key}.key"), "--x509cafile", case.path("ca.pem"),
                            "--require-client-cert" if mutual else "--disable-client-cert")
@@ -129,7 +133,7 @@ class Nss(Peer):
                               *(["-n", f"client-{identity}"] if identity else []), *(["-f"] if say else []), stdin=file)
 
     def server(self, case, key, mutual):
-        port = case.free_port()
+        port = free_port()
         child = case.spawn("selfserv", "-p", str(port), "-d", self.database(case, key), "-V", "tls1.2:tls1.3",
                            "-n", f"server-{key}", *(["-e", f"server-{key}"] if key == "ecdsa" else []),
                            *(["-r", "-r"] if mutual else []))

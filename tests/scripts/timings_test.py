@@ -41,6 +41,18 @@ class Timings(unittest.TestCase):
         with self.assertRaises(timings.Problem):
             timings.slowest("no xml", 2)
 
+    def test_the_documentation_gets_phases_and_tests_in_the_place_of_the_old_ones(self):
+        section = timings.measured({"packages": 61, "tests": 600}, {"tests": 500, "more": 5}, [(20.0, "b"), (3.0, "c")],
+                                   timings.processor("model name\t: Fast\nx: y\nmodel name\t: Fast\n"), "2026-01-02")
+        for line in ("2026-01-02, 2 × Fast", "| packages | 1:01 | – |", "| tests | 10:00 | 8:20 |", "| more | – | 0:05 |",
+                     "| all | 11:01 | 8:25 |", "| `b` | 20.0 |\n| `c` | 3.0 |"):
+            self.assertIn(line, section)
+        self.assertEqual(timings.replaced("# Tests\n\n## Measured\n\nold\n\n## Names\n\nkept\n", section),
+                         f"# Tests\n\n{section}\n## Names\n\nkept\n")
+        self.assertEqual(timings.replaced(f"# Tests\n\n{section}\n", section), f"# Tests\n\n{section}\n")
+        with self.assertRaises(timings.Problem):
+            timings.replaced("# Tests\n", section)
+
     def test_strict_fails_where_a_phase_is_over(self):
         with tempfile.TemporaryDirectory() as folder:
             file = pathlib.Path(folder) / "phases.tsv"
