@@ -55,21 +55,25 @@ function(sealcast_unit_tests_need)
   add_dependencies(unit_tests ${ARGN})
 endfunction()
 
-# sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LONG] [ALONE]): a test that
-# makes namespaces, maps hugepages and runs real programs; label "e2e" by default. One of these runs at a time, beside
-# tests that need none of this, and they begin first, because together they take longest. LONG adds the label "long": it
-# runs when it is asked for. ALONE: nothing else may run meanwhile, because the test measures what the machine carries.
+# sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LOCK word] [LONG] [ALONE]): a
+# test that makes namespaces, maps hugepages and runs real programs; label "e2e" by default. Of those with one LOCK
+# ("laboratory" by default) one runs at a time, beside tests that need none of this, and they begin first, because
+# together they take longest. LONG adds the label "long": it runs when it is asked for. ALONE: nothing else runs
+# meanwhile, because the test measures what the machine carries or needs all of it.
 function(sealcast_laboratory_test name)
-  cmake_parse_arguments(A "LONG;ALONE" "TIMEOUT" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
+  cmake_parse_arguments(A "LONG;ALONE" "TIMEOUT;LOCK" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT A_LABELS)
     set(A_LABELS e2e)
+  endif()
+  if(NOT A_LOCK)
+    set(A_LOCK laboratory)
   endif()
   if(A_LONG)
     list(APPEND A_LABELS long)
   endif()
   add_test(NAME ${name} COMMAND ${A_COMMAND})
   set_tests_properties(${name} PROPERTIES LABELS "${A_LABELS}" TIMEOUT ${A_TIMEOUT} ENVIRONMENT "${A_ENVIRONMENT}"
-    RESOURCE_LOCK laboratory COST 1000)
+    RESOURCE_LOCK ${A_LOCK} COST 1000)
   if(A_ALONE)
     set_tests_properties(${name} PROPERTIES RUN_SERIAL ON)
   endif()

@@ -336,7 +336,8 @@ class Revocations(OverEtcd):
         self.start_etcd(tls=False)
         more = ('[[keyserver.group]]\nid = "more"\nselectors = [ { destination = "239.1.2.0/24" } ]\n'
                 'authority_lease = "1s"\n')
-        servers = {"a": self.start_two(group=more)[0], "b": self.children[-1]}
+        # A revocation is complete when the leases of senders that nobody saw are over.
+        servers = {"a": self.start_two(group='authority_lease = "1s"\n' + more)[0], "b": self.children[-1]}
         before = wait_until(lambda: self.newest("b", "more"), "the first epoch")
 
         def reload(with_more):

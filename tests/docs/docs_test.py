@@ -105,7 +105,7 @@ class Tables(unittest.TestCase):
     def test_tests_of_ctest_that_any_page_names_are_there(self):
         names, mentioned = ctest_names(), {}
         for page in [*(ROOT / "docs").glob("*.md"), *ROOT.glob("*.md"), *(ROOT / "tests").rglob("*.md")]:
-            for name in re.findall(r"`(\w+_test|(?:e2e|soak|cluster|constant_time)\.[a-z_]+)`", page.read_text()):
+            for name in re.findall(r"`(\w+_test|\w+_long|(?:e2e|soak|cluster|constant_time)\.[a-z_]+)`", page.read_text()):
                 if not name.endswith((".py", ".key")):
                     mentioned.setdefault(name, page.relative_to(ROOT))
         self.assertGreater(len(mentioned), 15, "the search for names is broken")

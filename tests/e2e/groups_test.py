@@ -1,6 +1,7 @@
 """Groups come to running gateways and go again (SIGHUP), and share one connection to the key server."""
 import json
 import signal
+import time
 
 import e2e
 from lab import capture
@@ -50,8 +51,7 @@ class Groups(e2e.EndToEnd):
         self.build()
         gateways = self.start_gateways()
         receiver = self.receiver(self.home)
-        seconds = 40
-        sender = self.sender(self.studio, rate=1000, size=700, seconds=seconds)
+        sender = self.sender(self.studio, rate=1000, size=700, seconds=600)
         self.wait_for_stream()
 
         # The key server first, then the receiver, then the sender.
@@ -89,7 +89,8 @@ class Groups(e2e.EndToEnd):
         self.reload(self.keyserver_process, self.keyserver.log, self.keyserver.config, ks_alone, "reloaded id=")
         e2e.wait_until(lambda: len(self.keyserver.status()["groups"]) == 1, 5, "the key server to have let go of radio")
 
-        tally = sender.wait(seconds)
+        tally = sender.result()
+        time.sleep(0.5)
         result = receiver.result()
         self.assertEqual(result["received"], tally["sent"], "tv lost nothing over all that")
         self.assertEqual(result.get("duplicates", 0), 0)

@@ -17,7 +17,6 @@ namespace {
 constexpr std::uint16_t burst = 32;
 constexpr std::size_t queue_limit = 4096;  // frames of one directed link that wait for their time or their port's ring
 constexpr unsigned empty_rounds_before_nap = 64;
-constexpr long nap_ns = 50'000;
 
 std::uint64_t clock_ns(clockid_t clock) {
   timespec t{};
@@ -203,7 +202,7 @@ void Hub::run(const std::atomic<bool>& stop) {
     if (work != 0) {
       empty_rounds = 0;
     } else if (++empty_rounds >= empty_rounds_before_nap) {
-      const timespec nap{0, nap_ns};
+      const timespec nap{0, 1000L * s.settings.nap_us};
       nanosleep(&nap, nullptr);
     }
   }

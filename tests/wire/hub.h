@@ -20,6 +20,7 @@ struct HubSettings {
   std::uint64_t seed = 1;
   Impairments impairments;
   Partition partition;
+  std::uint32_t nap_us = 50;  // sleep of a forwarding thread that finds nothing to do; under a second
 };
 
 struct LinkStatistics {

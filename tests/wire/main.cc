@@ -103,6 +103,8 @@ int parse_and_run(int argc, char** argv) {
   app.add_option("--delay", i.delay_ms, "Delay of every frame, milliseconds");
   app.add_option("--jitter", i.jitter_ms, "The delay varies by so much either way, milliseconds");
   app.add_option("--partition", options.partition, "Islands of ports, e.g. 0,1/2");
+  app.add_option("--nap-us", options.hub.nap_us, "Sleep of a wire that has nothing to do, microseconds")
+      ->check(CLI::Range(1, 10000));
   app.add_option("--memory", options.memory_mb, "Hugepage memory, MiB");
   app.add_option("--mtu", options.mtu, "Largest IP packet, bytes");
   app.add_flag("--verbose", options.verbose, "Show what DPDK logs");

@@ -13,6 +13,7 @@ SPI_RANGE = '["0x10000000", "0x1fffffff"]'
 SUITE = "ECDHE_ECDSA_AES_256_GCM_SHA384"
 SELECTORS = '[ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" } ]'
 CHECKED = ("sealcast-gateway", "sealcast-keyserver")  # have a build that records nonces
+_NAP_US = 500  # ten times what is usual: gateways of slow streams leave the processors to others
 _MEMORY_MB = 96  # a process of the laboratory: a few thousand packets and the rings of two ports
 
 
@@ -48,6 +49,7 @@ admin_socket = "{self.admin_socket}"
 state = "{self.name}.state"
 workers = 1
 memory_mb = {_MEMORY_MB}
+idle_nap_us = {_NAP_US}
 '''
         if export_keys:
             text += f'export_keys = "{self.keys.name}"\n'
@@ -290,7 +292,7 @@ class Wire:
         self._control = lab.sockets / "wire.sock"
         ports = [word for path in sockets for word in ("--port", f"virtio-user:{path}")]
         self.process = lab.start("wire", ["sealcast-wire", *ports, "--pcap", self.pcap, "--control", self._control,
-                                          "--memory", 64 * len(sockets) + 64, *options], lab.work / "wire.log")
+                                          "--memory", 64 * len(sockets) + 64, "--nap-us", _NAP_US, *options], lab.work / "wire.log")
         self.process.wait_for("READY", 20)
 
     def order(self, line):
