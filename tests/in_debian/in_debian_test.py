@@ -123,6 +123,15 @@ class InDebianTest(unittest.TestCase):
         """Whatever this test started and still runs."""
         return [process.name for process in pathlib.Path("/proc").glob("[0-9]*") if self.is_ours(process)]
 
+    def sleeping(self):
+        """How many "sleep 1000" there are of this test's."""
+        def is_one(process):
+            try:
+                return (process / "cmdline").read_bytes() == b"sleep\x001000\x00" and self.is_ours(process)
+            except OSError:
+                return False  # gone meanwhile
+        return sum(map(is_one, pathlib.Path("/proc").glob("[0-9]*")))
+
     def end_all(self):
         """After a failure: the next test must not meet them."""
         for process in pathlib.Path("/proc").glob("[0-9]*"):
@@ -241,6 +250,8 @@ class InDebianTest(unittest.TestCase):
             seen = b""
             while b"ready" not in seen:
                 seen += os.read(terminal, 1024)
+            # A shell that is just starting a program would take the key for the program's to answer.
+            self.assertTrue(wait_until(lambda: self.sleeping() == 2))
             os.write(terminal, b"\x03")
             self.assertEqual(self.exit_code(pid), code)
             os.close(terminal)
