@@ -8,7 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "dataplane/control.h"
+#include "dataplane/control/control.h"
 #include "dataplane/testing/harness.h"
 
 namespace sealcast::bench {

@@ -18,7 +18,7 @@
 #include <numeric>
 
 #include "bench/gateway_bench.h"
-#include "dataplane/packet.h"
+#include "dataplane/packet/packet.h"
 
 namespace sealcast::bench {
 

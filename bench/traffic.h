@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/bytes.h"
-#include "dataplane/control.h"
+#include "dataplane/control/control.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/rcu_publisher.h"
 

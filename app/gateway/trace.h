@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "dataplane/what_if.h"
+#include "dataplane/control/what_if.h"
 
 namespace sealcast::gateway {
 

@@ -5,7 +5,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "dataplane/packet.h"
+#include "dataplane/packet/packet.h"
 
 namespace sealcast::dataplane {
 namespace {

@@ -9,9 +9,9 @@
 #include <cstdint>
 #include <span>
 
-#include "dataplane/counter.h"
-#include "dataplane/frame.h"
-#include "dataplane/worker.h"
+#include "dataplane/packet/frame.h"
+#include "dataplane/path/worker.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

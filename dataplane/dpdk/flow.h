@@ -6,7 +6,7 @@
 
 #include <cstdint>
 
-#include "dataplane/packet.h"
+#include "dataplane/packet/packet.h"
 
 namespace sealcast::dataplane {
 

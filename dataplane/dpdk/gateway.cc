@@ -10,8 +10,7 @@
 #include <thread>
 
 #include "dataplane/aead/engine.h"
-#include "dataplane/black_listener.h"
-#include "dataplane/control.h"
+#include "dataplane/control/control.h"
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/host_interface.h"
 #include "dataplane/dpdk/port.h"
@@ -21,6 +20,7 @@
 #include "dataplane/dpdk/spread.h"
 #include "dataplane/dpdk/telemetry.h"
 #include "dataplane/dpdk/worker_thread.h"
+#include "dataplane/membership/black_listener.h"
 
 namespace sealcast::dataplane {
 namespace {

@@ -13,8 +13,8 @@
 #include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
 #include "base/result.h"
-#include "dataplane/host_filter.h"
-#include "dataplane/what_if.h"
+#include "dataplane/control/what_if.h"
+#include "dataplane/path/host_filter.h"
 
 namespace sealcast::dataplane {
 

@@ -12,8 +12,8 @@
 #include <thread>
 
 #include "dataplane/dpdk/testing/pcap_file.h"
-#include "dataplane/packet.h"
-#include "dataplane/sa.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/sa/sa.h"
 #include "dataplane/testing/harness.h"
 
 namespace sealcast::dataplane {

@@ -10,8 +10,8 @@
 #include <cstdint>
 #include <vector>
 
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/lane.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

@@ -25,9 +25,9 @@
 #include <thread>
 
 #include "base/descriptor.h"
-#include "dataplane/bypass.h"
 #include "dataplane/dpdk/eal.h"
-#include "dataplane/packet.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/path/bypass.h"
 
 namespace sealcast::dataplane {
 namespace {

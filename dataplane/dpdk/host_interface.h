@@ -11,9 +11,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/gateway.h"
-#include "dataplane/host_filter.h"
+#include "dataplane/path/host_filter.h"
+#include "dataplane/sa/counter.h"
 
 struct rte_mbuf;
 

@@ -15,12 +15,12 @@
 #include <cstring>
 #include <span>
 
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/active_ports.h"
 #include "dataplane/dpdk/cut.h"
 #include "dataplane/dpdk/host_interface.h"
-#include "dataplane/frame.h"
-#include "dataplane/worker.h"
+#include "dataplane/packet/frame.h"
+#include "dataplane/path/worker.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

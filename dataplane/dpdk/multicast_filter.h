@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "dataplane/multicast_macs.h"
+#include "dataplane/packet/multicast_macs.h"
 
 namespace sealcast::dataplane {
 

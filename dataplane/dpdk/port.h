@@ -10,7 +10,7 @@
 #include "base/dataplane_control.h"
 #include "base/result.h"
 #include "dataplane/dpdk/port_spec.h"
-#include "dataplane/multicast_macs.h"
+#include "dataplane/packet/multicast_macs.h"
 
 struct pollfd;
 

@@ -8,7 +8,7 @@
 
 #include "dataplane/dpdk/gateway.h"
 #include "dataplane/dpdk/testing/ring_peer.h"
-#include "dataplane/sa.h"
+#include "dataplane/sa/sa.h"
 #include "dataplane/testing/harness.h"
 #include "dataplane/testing/quiet_watch.h"
 

@@ -5,7 +5,7 @@
 #include <cstdint>
 #include <memory>
 
-#include "dataplane/control.h"
+#include "dataplane/control/control.h"
 
 namespace sealcast::dataplane {
 

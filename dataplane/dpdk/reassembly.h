@@ -12,8 +12,8 @@
 #include <string>
 
 #include "base/result.h"
-#include "dataplane/counter.h"
-#include "dataplane/frame.h"
+#include "dataplane/packet/frame.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

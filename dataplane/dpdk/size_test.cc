@@ -9,7 +9,7 @@
 #include "dataplane/dpdk/eal.h"
 #include "dataplane/dpdk/lane.h"
 #include "dataplane/dpdk/reassembly.h"
-#include "dataplane/packet.h"
+#include "dataplane/packet/packet.h"
 #include "dataplane/testing/packets.h"
 
 namespace sealcast::dataplane {

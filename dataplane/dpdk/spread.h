@@ -14,9 +14,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/hand_off.h"
 #include "dataplane/dpdk/lane.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

@@ -9,7 +9,7 @@
 #include <mutex>
 #include <string>
 
-#include "dataplane/spi_text.h"
+#include "dataplane/sa/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {

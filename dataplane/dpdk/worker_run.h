@@ -9,11 +9,11 @@
 #include <cstdint>
 #include <optional>
 
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/hand_off.h"
 #include "dataplane/dpdk/lane.h"
 #include "dataplane/dpdk/spread.h"
-#include "dataplane/worker.h"
+#include "dataplane/path/worker.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "base/result.h"
-#include "dataplane/counter.h"
 #include "dataplane/dpdk/active_ports.h"
 #include "dataplane/dpdk/port.h"
 #include "dataplane/dpdk/rcu_publisher.h"
-#include "dataplane/worker.h"
+#include "dataplane/path/worker.h"
+#include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
 

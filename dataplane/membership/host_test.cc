@@ -5,9 +5,9 @@
 
 #include <cstring>
 
-#include "dataplane/igmp.h"
 #include "dataplane/membership/listener.h"
-#include "dataplane/mld.h"
+#include "dataplane/packet/igmp.h"
+#include "dataplane/packet/mld.h"
 #include "dataplane/testing/clear_packets.h"
 
 namespace sealcast::dataplane::membership {

@@ -2,7 +2,7 @@
 
 #include <iterator>
 
-#include "dataplane/clear_packet.h"
+#include "dataplane/packet/clear_packet.h"
 
 namespace sealcast::dataplane::membership {
 namespace {

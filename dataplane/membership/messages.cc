@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cstring>
 
-#include "dataplane/igmp.h"
 #include "dataplane/membership/listeners.h"
-#include "dataplane/membership_types.h"
-#include "dataplane/mld.h"
-#include "dataplane/packet.h"
+#include "dataplane/packet/igmp.h"
+#include "dataplane/packet/membership_types.h"
+#include "dataplane/packet/mld.h"
+#include "dataplane/packet/packet.h"
 
 namespace sealcast::dataplane::membership {
 namespace {

@@ -9,7 +9,7 @@
 
 #include "base/address.h"
 #include "base/bytes.h"
-#include "dataplane/multicast_macs.h"
+#include "dataplane/packet/multicast_macs.h"
 
 namespace sealcast::dataplane::membership {
 

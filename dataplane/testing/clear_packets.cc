@@ -4,8 +4,8 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "dataplane/multicast_macs.h"
-#include "dataplane/packet.h"
+#include "dataplane/packet/multicast_macs.h"
+#include "dataplane/packet/packet.h"
 
 namespace sealcast::dataplane::testing {
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "dataplane/clear_packet.h"
+#include "dataplane/packet/clear_packet.h"
 #include "dataplane/testing/packets.h"
 
 namespace sealcast::dataplane::testing {

@@ -6,7 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "dataplane/control.h"
+#include "dataplane/control/control.h"
 #include "dataplane/testing/packets.h"
 
 namespace sealcast::dataplane::testing {

@@ -1,6 +1,6 @@
 #include "dataplane/testing/packets.h"
 
-#include "dataplane/clear_packet.h"
+#include "dataplane/packet/clear_packet.h"
 
 namespace sealcast::dataplane::testing {
 namespace {

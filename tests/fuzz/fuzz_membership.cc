@@ -2,12 +2,12 @@
 // whose reports must be right whatever it heard (RFC 3376, 3810; H10). Frames lie in exactly sized buffers.
 #include <cstring>
 
-#include "dataplane/bypass.h"
-#include "dataplane/igmp.h"
 #include "dataplane/membership/listener.h"
-#include "dataplane/mld.h"
-#include "dataplane/packet.h"
-#include "dataplane/report_filter.h"
+#include "dataplane/packet/igmp.h"
+#include "dataplane/packet/mld.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/packet/report_filter.h"
+#include "dataplane/path/bypass.h"
 #include "dataplane/testing/clear_packets.h"
 #include "tests/fuzz/input.h"
 

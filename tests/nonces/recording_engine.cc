@@ -20,8 +20,8 @@ Recorded& recorded(const aead::Key& key) {
   return *static_cast<Recorded*>(key.context);
 }
 
-// What-if runs seal with the key of all zeros, for nobody: nothing of it leaves (dataplane/what_if.h). Should a packet
-// under it ever reach the wire, it is missing among the records, and nonces.py says so.
+// What-if runs seal with the key of all zeros, for nobody: nothing of it leaves (dataplane/control/what_if.h). Should a
+// packet under it ever reach the wire, it is missing among the records, and nonces.py says so.
 bool is_dry(std::span<const std::uint8_t> key) {
   return std::all_of(key.begin(), key.end(), [](std::uint8_t byte) { return byte == 0; });
 }

@@ -1,0 +1,33 @@
+// Takes out of IGMP and MLD reports what is said about groups that travel in a fixed tunnel: on black they do not
+// exist, and who listens to them need not be seen there. The gateway reports the tunnel's own group itself.
+#pragma once
+
+#include <vector>
+
+#include "dataplane/packet/clear_packet.h"
+
+namespace sealcast::dataplane {
+
+// Multicast prefixes for lookup; immutable once built.
+class GroupRanges {
+ public:
+  GroupRanges() = default;
+  explicit GroupRanges(const std::vector<Prefix>& prefixes);
+  bool contains(const IpAddress& group) const noexcept;
+  bool empty() const { return ranges_.empty(); }
+
+ private:
+  struct Range {
+    IpAddress first, last;
+  };
+  std::vector<Range> ranges_;  // ascending, disjoint
+};
+
+enum class Filtered : std::uint8_t { untouched, shortened, nothing_left };
+
+// packet: a report in frame that check_igmp_report or check_mld_report found right. Shortened: lengths and checksums
+// are made right again, frame_bytes and packet.total_bytes are less by what went.
+Filtered filter_report(std::uint8_t* frame, std::uint32_t& frame_bytes, ClearPacket& packet,
+                       const GroupRanges& stopped) noexcept;
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,54 @@
+#include "dataplane/path/drop_sample.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "dataplane/packet/packet.h"
+
+namespace sealcast::dataplane {
+namespace {
+
+constexpr std::uint32_t ipv6_header = 40;
+constexpr std::uint32_t transport_bytes = 8;  // ports, length, checksum of UDP
+constexpr std::uint32_t esp_bytes = 16;       // SPI, sequence number, IV
+constexpr std::uint32_t other_bytes = 28;     // ARP, whole
+
+// Where the headers end; the frame may be shorter, and may be garbage.
+std::uint32_t header_bytes(const Frame& frame) noexcept {
+  std::uint32_t offset = ethernet_bytes;
+  if (frame.length < offset) return frame.length;
+  std::uint16_t type = load16(frame.data + 12);
+  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
+    if (frame.length < offset + vlan_tag_bytes) return frame.length;
+    type = load16(frame.data + offset + 2);
+    offset += vlan_tag_bytes;
+  }
+  if (type == 0x0800 && frame.length >= offset + min_ipv4_bytes) {
+    const std::uint8_t* const ip = frame.data + offset;
+    const std::uint32_t bytes = std::max<std::uint32_t>((ip[0] & 0x0fU) * 4, min_ipv4_bytes);
+    return offset + bytes + (ip[9] == protocol_esp ? esp_bytes : transport_bytes);
+  }
+  if (type == 0x86dd && frame.length >= offset + ipv6_header)
+    return offset + ipv6_header + (frame.data[offset + 6] == protocol_esp ? esp_bytes : transport_bytes);
+  return offset + other_bytes;
+}
+
+}  // namespace
+
+void DropSampler::grant(std::uint32_t samples) noexcept {
+  granted_.store(used_.get() + samples, std::memory_order_relaxed);
+}
+
+void DropSampler::take(Side side, DropReason reason, const Frame& frame) noexcept {
+  used_.add(1);
+  DropSample sample;
+  sample.side = side;
+  sample.reason = reason;
+  sample.length = frame.length;
+  const std::uint32_t kept = std::min({header_bytes(frame), frame.length, static_cast<std::uint32_t>(sample_bytes)});
+  sample.kept = static_cast<std::uint8_t>(kept);
+  if (kept != 0) std::memcpy(sample.header.data(), frame.data, kept);  // an empty frame may be at no address at all
+  ring_.push(sample);
+}
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,54 @@
+// What the gateway's own host interface on black may hear and say: address resolution for its own addresses, and TCP to
+// and from the configured key servers. Everything else stays what it is without such an interface.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/address.h"
+#include "dataplane/packet/clear_packet.h"
+#include "dataplane/packet/multicast_macs.h"
+
+namespace sealcast::dataplane {
+
+struct HostEndpoint {
+  IpAddress address;  // all zeros, of a listener: any address of the interface
+  std::uint16_t port = 0;
+  bool operator==(const HostEndpoint&) const = default;
+};
+
+struct HostAddresses {
+  MacAddress mac{};
+  std::vector<IpAddress> addresses;
+  bool operator==(const HostAddresses&) const = default;
+};
+
+class HostFilter {
+ public:
+  // remote: key servers that the gateway calls. local: where a key server inside the gateway listens.
+  HostFilter(std::vector<HostEndpoint> remote, std::vector<HostEndpoint> local);
+  ~HostFilter();
+  HostFilter(const HostFilter&) = delete;
+  HostFilter& operator=(const HostFilter&) = delete;
+
+  // The interface's addresses are these from now on; any thread, one at a time. What it returns must live until no
+  // worker is inside wants() any more: a grace period.
+  [[nodiscard]] std::unique_ptr<const HostAddresses> set_addresses(HostAddresses addresses);
+
+  enum class Class : std::uint8_t { none, resolution, key_server };
+  // A frame from black, untagged, whose packet was read by read_clear(): is it the interface's alone? Workers.
+  Class wants(const std::uint8_t* frame, const ClearPacket& packet) const noexcept;
+  // A frame from the interface: may it go out on black?
+  Class may_send(const std::uint8_t* frame, std::uint32_t length) const noexcept;
+
+ private:
+  bool is_remote(const IpAddress& address, std::uint16_t port) const noexcept;
+  bool is_local(const IpAddress& address, std::uint16_t port) const noexcept;
+
+  const std::vector<HostEndpoint> remote_, local_;
+  std::atomic<const HostAddresses*> addresses_;
+};
+
+}  // namespace sealcast::dataplane

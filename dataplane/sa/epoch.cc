@@ -1,0 +1,163 @@
+#include "dataplane/sa/epoch.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "dataplane/sa/spi_text.h"
+
+namespace sealcast::dataplane {
+namespace {
+
+constexpr std::uint32_t first_legal_spi = 256;  // RFC 4303 §2.1: 1..255 are IANA's, 0 is local
+constexpr std::uint32_t min_replay_window = 1024;
+constexpr std::uint32_t max_replay_window = 1U << 20;
+constexpr std::uint8_t max_slot_bits = 24;
+
+std::string epoch_name(const std::string& group_id, std::uint64_t number) {
+  return "group " + group_id + " epoch " + std::to_string(number);
+}
+
+Result<void> check_key(const Epoch& epoch, const SaKey& key) {
+  const std::string where = epoch_name(epoch.group_id, epoch.number) + ": ";
+  if (key.spi < epoch.range.first || key.spi > epoch.range.last)
+    return fail(where + "expected an SPI in " + spi_text(epoch.range.first) + ".." + spi_text(epoch.range.last) +
+                ", got " + spi_text(key.spi));
+  if (key.key_size != 16 && key.key_size != 32)
+    return fail(where + "SPI " + spi_text(key.spi) + ": expected a key of 16 or 32 bytes, got " +
+                std::to_string(key.key_size));
+  return {};
+}
+
+template <typename Sa>
+Result<void> give_key(KeyStore& store, Sa& sa, const SaKey& key, aead::Direction direction) {
+  auto context = store.contexts.allocate();
+  if (!context) return tl::unexpected<Error>(context.error());
+  auto expanded = store.engine.expand_key(std::span(key.key.data(), key.key_size), direction, *context);
+  if (!expanded) {
+    store.contexts.release(*context);
+    return tl::unexpected<Error>(expanded.error());
+  }
+  sa.key = *expanded;
+  sa.spi = key.spi;
+  sa.salt = key.salt;
+  return {};
+}
+
+}  // namespace
+
+void Epoch::update_window() {
+  std::uint32_t highest = range.first;
+  bool any = false;
+  if (!inbound.empty()) {
+    highest = std::max(highest, inbound.rbegin()->first);
+    any = true;
+  }
+  if (!own_spis.empty()) {
+    highest = std::max(highest, *own_spis.rbegin());
+    any = true;
+  }
+  const std::uint64_t last = std::uint64_t{highest} + slot_window - (any ? 0 : 1);
+  range.window_last = static_cast<std::uint32_t>(std::min<std::uint64_t>(last, range.last));
+}
+
+Result<void> check_protection(const GroupProtection& protection) {
+  if (protection.selectors.empty()) return fail("expected at least one selector, got none");
+  for (const Selector& selector : protection.selectors)
+    if (auto valid = validate(selector); !valid) return valid;
+  const bool fixed = protection.mode == EspMode::tunnel_fixed;
+  if (!fixed && protection.outer)
+    return fail("expected an outer header with mode tunnel-fixed only, got one with " + text(protection.mode));
+  if (!fixed) return {};
+  if (!protection.outer) return fail("expected an outer header with mode tunnel-fixed, got none");
+  return validate(*protection.outer);
+}
+
+OuterHeader compile_outer(const OuterTunnel& outer) {
+  OuterHeader header;
+  header.family = outer.destination.family;
+  header.ttl = outer.ttl.value_or(0);
+  header.dscp = outer.dscp.value_or(OuterHeader::inner_dscp);
+  if (header.family == 4) {
+    header.source = address4(outer.source);
+    header.destination = address4(outer.destination);
+  } else {
+    header.source6 = address6(outer.source);
+    header.destination6 = address6(outer.destination);
+  }
+  return header;
+}
+
+Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers) {
+  const std::string where = epoch_name(epoch.group_id, epoch.epoch) + ": ";
+  if (epoch.mode != protection.mode)
+    return fail(where + "expected ESP mode " + text(protection.mode) + ", as configured, got " + text(epoch.mode) +
+                " (H12)");
+  if (epoch.selectors.empty()) return fail(where + "expected at least one selector, got none");
+  for (const Selector& selector : epoch.selectors) {
+    if (auto valid = validate(selector); !valid) return fail(where + valid.error().message);
+    const bool covered = std::any_of(protection.selectors.begin(), protection.selectors.end(),
+                                     [&](const Selector& outer) { return outer.covers(selector); });
+    if (!covered) return fail(where + "selector " + selector.text() + " lies outside what the configuration protects");
+  }
+  if (!std::has_single_bit(epoch.replay_window) || epoch.replay_window < min_replay_window ||
+      epoch.replay_window > max_replay_window)
+    return fail(where + "expected a replay window that is a power of two from 1024 to 1048576, got " +
+                std::to_string(epoch.replay_window));
+  if (epoch.spi_slot_bits > max_slot_bits)
+    return fail(where + "expected at most 24 slot bits, got " + std::to_string(epoch.spi_slot_bits));
+  const std::uint32_t slot_mask = (1U << epoch.spi_slot_bits) - 1;
+  if ((epoch.spi_prefix & slot_mask) != 0)
+    return fail(where + "SPI prefix " + spi_text(epoch.spi_prefix) + " has bits among its " +
+                std::to_string(epoch.spi_slot_bits) + " slot bits");
+  if (epoch.spi_prefix < first_legal_spi)
+    return fail(where + "expected an SPI prefix of at least 0x00000100, got " + spi_text(epoch.spi_prefix));
+  if (!epoch.outbound.empty() && epoch.outbound.size() != workers)
+    return fail(where + "expected no outbound SA or one per worker (" + std::to_string(workers) + "), got " +
+                std::to_string(epoch.outbound.size()));
+  return {};
+}
+
+Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::InboundSa> slots,
+                                std::uint32_t workers) {
+  OpeningSas made;
+  for (const sealcast::InboundSa& slot : slots) {
+    const std::uint32_t spi = slot.key.spi;
+    if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
+    if (epoch.own_spis.count(spi) != 0 || epoch.inbound.count(spi) != 0 || made.count(spi) != 0) continue;
+    auto sa = Locked<OpeningSa>::make(store.opening, epoch.replay_window, slot.floor);
+    if (!sa) return tl::unexpected<Error>(sa.error());
+    KeyedSa<OpeningSa> keyed(store, std::move(*sa), epoch.ledger);
+    if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::open); !ok)
+      return tl::unexpected<Error>(ok.error());
+    keyed->worker = worker_of_spi(spi, workers);
+    keyed->obey(epoch.rules);
+    made.emplace(spi, std::move(keyed));
+  }
+  return made;
+}
+
+Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::OutboundSa> slots) {
+  SealingSas made;
+  std::set<std::uint32_t> seen;
+  for (const sealcast::OutboundSa& slot : slots) {
+    const std::uint32_t spi = slot.key.spi;
+    if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
+    // A second life of the same SPI would count from 1 again: the same nonces under the same key (H9).
+    if (epoch.own_spis.count(spi) != 0 || !seen.insert(spi).second)
+      return fail(epoch_name(epoch.group_id, epoch.number) + ": outbound SPI " + spi_text(spi) +
+                  " was in use before in this epoch; expected a slot never used");
+    auto sa = Locked<SealingSa>::make(store.sealing);
+    if (!sa) return tl::unexpected<Error>(sa.error());
+    // Before anything can fail: the ledger counts what a number says when an SA ends.
+    (*sa)->next_number.set(1);
+    KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
+    if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
+      return tl::unexpected<Error>(ok.error());
+    keyed->obey(epoch.rules);
+    keyed->worker = static_cast<std::uint32_t>(made.size());
+    made.push_back(std::move(keyed));
+  }
+  return made;
+}
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,101 @@
+// One installed epoch with its keys, and how it is made from the plain values of base/dataplane_control.h. Control
+// thread only; workers see the SA objects through the snapshot.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "base/dataplane_control.h"
+#include "dataplane/sa/key_memory.h"
+#include "dataplane/sa/sa.h"
+#include "dataplane/sa/snapshot.h"
+#include "dataplane/sa/statistics.h"
+
+namespace sealcast::dataplane {
+
+// Where keys and SA objects live; outlives every epoch.
+struct KeyStore {
+  explicit KeyStore(const aead::Engine& aead_engine)
+      : engine(aead_engine),
+        contexts(aead_engine.context_bytes()),
+        opening(sizeof(OpeningSa)),
+        sealing(sizeof(SealingSa)) {}
+
+  const aead::Engine& engine;
+  KeyMemory contexts, opening, sealing;
+  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(16);  // by worker: of SAs that are gone
+};
+
+// An SA object together with its expanded key; releases both, and closes its account with the group.
+template <typename Sa>
+class KeyedSa {
+ public:
+  KeyedSa(KeyStore& store, Locked<Sa> sa, std::shared_ptr<GroupLedger> ledger = nullptr)
+      : store_(&store), sa_(std::move(sa)), ledger_(std::move(ledger)) {}
+  ~KeyedSa() {
+    if (sa_.get() == nullptr) return;
+    if (ledger_ != nullptr) {
+      ledger_->close(*sa_, store_->ended);
+      if (heard.when) ledger_->heard = std::max(ledger_->heard.value_or(*heard.when), *heard.when);
+    }
+    if (sa_->key.context == nullptr) return;
+    void* const context = sa_->key.context;
+    store_->engine.release_key(sa_->key);
+    store_->contexts.release(context);
+  }
+  KeyedSa(KeyedSa&&) noexcept = default;
+  KeyedSa& operator=(KeyedSa&&) = delete;
+  KeyedSa(const KeyedSa&) = delete;
+  KeyedSa& operator=(const KeyedSa&) = delete;
+
+  Sa& operator*() const { return *sa_; }
+  Sa* operator->() const { return sa_.get(); }
+  Sa* get() const { return sa_.get(); }
+
+  mutable LastHeard heard;
+
+ private:
+  KeyStore* store_;
+  Locked<Sa> sa_;
+  std::shared_ptr<GroupLedger> ledger_;
+};
+
+using OpeningSas = std::map<std::uint32_t, KeyedSa<OpeningSa>>;
+using SealingSas = std::vector<KeyedSa<SealingSa>>;
+
+struct Epoch {
+  std::string group_id;
+  std::uint64_t number = 0;
+  EpochRules rules;
+  std::uint32_t replay_window = 4096;
+  SpiRange range;
+  std::shared_ptr<GroupLedger> ledger;  // of the group
+  OpeningSas inbound;                   // by SPI
+  SealingSas outbound;                  // by worker; empty: receive only
+  std::set<std::uint32_t> own_spis;     // every SPI we ever sealed under in this epoch
+
+  // Highest slot in use plus slot_window, within the range.
+  void update_window();
+};
+
+// Refuses modes, families, sizes and ranges this version does not carry (H12), naming what was expected.
+Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers);
+
+// What protect() is given, alone: selectors, and an outer header where the mode wants one and only there.
+Result<void> check_protection(const GroupProtection& protection);
+
+// As the path uses it; outer was checked.
+OuterHeader compile_outer(const OuterTunnel& outer);
+
+// Makes SAs from keys; errors name the SPI. Keys given twice, out of range or among own SPIs are refused or, for
+// inbound ones that exist or are our own, left out.
+Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::InboundSa> slots,
+                                std::uint32_t workers);
+Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::OutboundSa> slots);
+
+}  // namespace sealcast::dataplane

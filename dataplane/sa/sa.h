@@ -1,0 +1,118 @@
+// One security association as its worker uses it. Made and ended by the control thread; between, everything that
+// changes is written by exactly one worker, except the deadline, which the control thread moves.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstdint>
+#include <type_traits>
+#include <vector>
+
+#include "base/dataplane_control.h"
+#include "dataplane/aead/engine.h"
+#include "dataplane/policy/policy.h"
+#include "dataplane/sa/counter.h"
+#include "dataplane/sa/counters.h"
+#include "dataplane/sa/replay_window.h"
+
+namespace sealcast::dataplane {
+
+// OuterTunnel as the path uses it.
+struct OuterHeader {
+  std::uint8_t family = 0;         // 4 or 6
+  std::uint8_t ttl = 0;            // 0: the inner packet's
+  std::uint8_t dscp = inner_dscp;  // 0..63
+  static constexpr std::uint8_t inner_dscp = 0xff;
+  Address4 source = 0, destination = 0;
+  Address6 source6{}, destination6{};
+};
+
+// What all SAs of an epoch share; constant after install.
+struct EpochRules {
+  std::vector<Rule> rules;    // the epoch's selectors, IPv4
+  std::vector<Rule6> rules6;  // ... IPv6
+  EspMode mode = EspMode::tunnel_preserve;
+  OuterHeader outer;              // with tunnel_fixed
+  bool same_as_policy = false;    // they equal the group's protected selectors: the policy match is enough
+  std::uint64_t expires_tsc = 0;  // nothing is sealed or opened from then on
+
+  template <typename Address>
+  const std::vector<RuleOf<Address>>& of() const noexcept {
+    if constexpr (std::is_same_v<Address, Address4>) {
+      return rules;
+    } else {
+      return rules6;
+    }
+  }
+  // Of the outer header of a packet of family.
+  std::uint8_t outer_family(std::uint8_t inner_family) const noexcept {
+    return mode == EspMode::tunnel_fixed ? outer.family : inner_family;
+  }
+};
+
+// Outbound: one slot of our own, one worker. What a packet needs is one line; with thousands of groups every line is
+// one more to wait for.
+struct alignas(cache_line) SealingSa {
+  aead::Key key;
+  std::uint32_t spi = 0;
+  std::array<std::uint8_t, 4> salt{};
+  // min(epoch's end, lease): the worker compares it with the burst's time, so a hung control thread cannot keep a dead
+  // key alive.
+  std::atomic<std::uint64_t> seal_until_tsc{0};
+  Counter blocks;                // AES blocks under this key
+  Counter next_number;           // the next packet's IV, from 1 (H9)
+  Counter bytes;                 // sealed, of inner IP packets
+  bool limit_reported = false;   // worker only
+  bool keeps_addresses = false;  // of epoch: tunnel_preserve
+  bool same_as_policy = false;   // of epoch
+  // Read for odd packets only.
+  alignas(cache_line) const EpochRules* epoch = nullptr;
+  DropSlot drops;
+  std::uint32_t worker = 0;  // the only one that may touch it
+
+  // Sealed, or given up by the engine (DropReason::engine_failed).
+  std::uint64_t packets() const noexcept { return next_number.get() - 1; }
+
+  // Before a worker sees it; rules outlives it.
+  void obey(const EpochRules& rules) noexcept {
+    epoch = &rules;
+    keeps_addresses = rules.mode == EspMode::tunnel_preserve;
+    same_as_policy = rules.same_as_policy;
+  }
+};
+
+// Inbound: one slot of another sender. Two lines for a packet that comes in order.
+struct alignas(cache_line) OpeningSa {
+  OpeningSa(std::uint32_t window, std::uint64_t floor) : replay(window, floor) {}
+
+  aead::Key key;
+  std::uint32_t spi = 0;
+  std::array<std::uint8_t, 4> salt{};
+  std::uint32_t worker = 0;       // the only one that may touch it
+  bool keeps_addresses = false;   // of epoch: tunnel_preserve
+  std::uint64_t expires_tsc = 0;  // of epoch
+  const EpochRules* epoch = nullptr;
+  // Worker only: the flow that came last, which need not be held against the rules again. Addresses as in the header;
+  // the port of what was inside, and whether that flow was found right as well.
+  std::uint64_t flow_addresses = 0;
+  std::uint16_t flow_port = 0;
+  bool flow_opened = false;
+  alignas(cache_line) Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
+  ReplayWindow replay;
+  Counter refused;  // numbers taken, but what was opened under them was not accepted
+  DropSlot drops;
+
+  // Before a worker sees it; rules outlives it.
+  void obey(const EpochRules& rules) noexcept {
+    epoch = &rules;
+    expires_tsc = rules.expires_tsc;
+    keeps_addresses = rules.mode == EspMode::tunnel_preserve;
+  }
+};
+
+// The worker an inbound SPI belongs to.
+constexpr std::uint32_t worker_of_spi(std::uint32_t spi, std::uint32_t workers) {
+  return static_cast<std::uint32_t>((std::uint64_t{spi * 2654435769U} * workers) >> 32);
+}
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,75 @@
+// What workers read: one picture of policy and SAs, which nobody changes while they read it (snapshot_pair.h). The SA
+// objects it points at hold the little that changes per packet; each is written by exactly one worker.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "dataplane/packet/report_filter.h"
+#include "dataplane/policy/policy.h"
+#include "dataplane/sa/sa.h"
+
+namespace sealcast::dataplane {
+
+// SPI -> SA, open addressing, power of two, at most half full.
+class SpiTable {
+ public:
+  struct Entry {
+    std::uint32_t spi = 0;     // 0 = empty (SPI 0 never appears on the wire)
+    std::uint16_t own = 0;     // 1: an SPI this gateway seals under, or did in this epoch
+    std::uint16_t worker = 0;  // the only one that may open under it
+    OpeningSa* sa = nullptr;   // null when own
+  };
+
+  // Control thread, while no worker reads this table. An entry of the same SPI is replaced.
+  void insert(const Entry& entry);
+  void erase(std::uint32_t spi);
+  // Null: not in the table.
+  const Entry* find(std::uint32_t spi) const noexcept {
+    for (std::uint32_t i = index(spi);; i = (i + 1) & mask_) {
+      const Entry& entry = slots_[i];
+      if (entry.spi == spi) return spi == 0 ? nullptr : &entry;
+      if (entry.spi == 0) return nullptr;
+    }
+  }
+
+  // Brings near what find() reads first.
+  void prefetch(std::uint32_t spi) const noexcept { __builtin_prefetch(&slots_[index(spi)]); }
+  std::uint32_t size() const noexcept { return size_; }
+
+ private:
+  // Fibonacci hashing: consecutive slots of one prefix spread over the table.
+  std::uint32_t index(std::uint32_t spi) const noexcept { return (spi * 2654435769U) >> shift_; }
+
+  std::vector<Entry> slots_ = std::vector<Entry>(2);
+  std::uint32_t mask_ = 1;
+  std::uint32_t shift_ = 31;
+  std::uint32_t size_ = 0;
+};
+
+// Slots above the highest one in use that are still asked for: newcomers of a few seconds, not an attacker's choice.
+inline constexpr std::uint32_t slot_window = 64;
+
+// SPIs of one installed epoch. Ranges of installed epochs are disjoint.
+struct SpiRange {
+  std::uint32_t first = 0;
+  std::uint32_t last = 0;
+  std::uint32_t window_last = 0;  // highest SPI whose key may be asked for
+};
+
+struct Snapshot {
+  std::uint64_t version = 0;  // one more each; 0 is none
+  std::shared_ptr<const Policy> policy;
+  std::shared_ptr<const GroupRanges> stopped_reports;  // of groups in fixed tunnels; null: none
+  std::uint32_t workers = 1;
+  std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)
+  // [group]: one place a worker, for what is dropped of a group without an SA.
+  std::shared_ptr<const std::vector<DropSlot*>> group_drops;
+  SpiTable spis;
+  std::vector<SpiRange> ranges;  // ascending by first
+
+  const SpiRange* range_of(std::uint32_t spi) const noexcept;
+};
+
+}  // namespace sealcast::dataplane

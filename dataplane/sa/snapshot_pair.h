@@ -1,0 +1,71 @@
+// Two snapshots that take turns: one is read by the workers, the other is brought up to date with what changed and then
+// takes its place; when no worker uses the former any more, it gets the same changes. So a rekey costs what changed of
+// its group, however many groups there are, and workers read one flat picture.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "base/address.h"
+#include "dataplane/sa/snapshot.h"
+
+namespace sealcast::dataplane {
+
+// What workers see of one group.
+struct GroupPicture {
+  std::uint32_t group = 0;                // its index
+  std::vector<SpiTable::Entry> spis;      // of all its epochs
+  std::vector<SpiRange> ranges;           // of all its epochs
+  std::vector<SealingSa*> outbound = {};  // a worker each, or none
+};
+
+// Control thread only. Nothing a picture points at may end before the publish() after its replacement returned.
+class SnapshotPair {
+ public:
+  explicit SnapshotPair(std::uint32_t workers);
+
+  // In place of what was said of the group before.
+  void set(GroupPicture picture);
+  // Selectors of a group, once.
+  void protect(const std::vector<Selector>& selectors, std::uint32_t group);
+  // These groups are no more; left are the selectors of all others.
+  void unprotect(std::vector<std::uint32_t> groups, std::vector<std::pair<Selector, std::uint32_t>> left);
+  // Anything else of a snapshot; called twice, once for each.
+  void change(std::function<void(Snapshot&)> how);
+
+  // swap_in(next) makes next the snapshot that workers use and returns when none uses the former.
+  template <typename SwapIn>
+  void publish(SwapIn&& swap_in) {
+    const std::uint32_t next = 1 - current_;
+    sides_[next].snapshot.version = sides_[current_].snapshot.version + 1;
+    swap_in(&sides_[next].snapshot);
+    current_ = next;
+    catch_up();
+  }
+
+  // The one that workers use.
+  const Snapshot& current() const { return sides_[current_].snapshot; }
+
+ private:
+  struct Side {
+    Snapshot snapshot;
+    std::shared_ptr<Policy> policy;                            // the snapshot's own
+    std::vector<std::shared_ptr<const GroupPicture>> applied;  // by group index
+  };
+  using Change = std::function<void(Side&)>;
+
+  void apply(Change change);
+  // The changes since the last publish(), for the side that did not have them.
+  void catch_up();
+  static void put(Side& side, const std::shared_ptr<const GroupPicture>& picture);
+
+  std::array<Side, 2> sides_;
+  std::uint32_t current_ = 0;
+  std::vector<Change> pending_;
+};
+
+}  // namespace sealcast::dataplane
