@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/keyserver/group_state.h"
+#include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::bench {
 namespace {

@@ -4,7 +4,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 
-#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/audit/audit.h"
 
 namespace sealcast::daemon {
 namespace {

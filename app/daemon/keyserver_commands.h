@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "controlplane/admin/admin_server.h"
-#include "controlplane/keyserver/audit_trail.h"
+#include "controlplane/keyserver/audit/audit_trail.h"
 #include "controlplane/keyserver/key_server.h"
 
 namespace sealcast::daemon {

@@ -16,7 +16,7 @@
 
 #include "base/testing/places.h"
 #include "controlplane/admin/admin_client.h"
-#include "controlplane/keyserver/test_client.h"
+#include "controlplane/keyserver/testing/test_client.h"
 #include "handshake/testing/test_pki.h"
 
 namespace sealcast::keyserver {

@@ -6,7 +6,7 @@
 #include <map>
 
 #include "controlplane/etcd/client.h"
-#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/audit/audit.h"
 
 namespace sealcast::keyserver {
 namespace {

@@ -11,7 +11,7 @@
 
 #include "controlplane/cluster/node.h"
 #include "controlplane/config/config.h"
-#include "controlplane/keyserver/group_state.h"
+#include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::keyserver {
 

@@ -5,7 +5,7 @@
 #include <asio/steady_timer.hpp>
 #include <ctime>
 
-#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/key_server_impl.h"
 
 namespace sealcast::keyserver {

@@ -16,7 +16,7 @@
 
 #include "base/result.h"
 #include "controlplane/config/config.h"
-#include "controlplane/keyserver/password_gate.h"
+#include "controlplane/keyserver/connection/password_gate.h"
 
 namespace sealcast::keyserver {
 

@@ -12,12 +12,12 @@
 #include <vector>
 
 #include "controlplane/keyserver/cluster_seat.h"
-#include "controlplane/keyserver/connections.h"
+#include "controlplane/keyserver/connection/connections.h"
+#include "controlplane/keyserver/connection/standard_answer.h"
+#include "controlplane/keyserver/connection/standing_certificates.h"
 #include "controlplane/keyserver/file_watch.h"
 #include "controlplane/keyserver/key_server.h"
 #include "controlplane/keyserver/settings.h"
-#include "controlplane/keyserver/standard_answer.h"
-#include "controlplane/keyserver/standing_certificates.h"
 #include "controlplane/keyserver/status.h"
 
 namespace sealcast::keyserver {

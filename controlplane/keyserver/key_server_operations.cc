@@ -4,7 +4,7 @@
 #include <set>
 #include <utility>
 
-#include "controlplane/keyserver/audit.h"
+#include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/key_server_impl.h"
 
 namespace sealcast::keyserver {

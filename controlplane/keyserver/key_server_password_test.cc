@@ -9,7 +9,7 @@
 #include <cstring>
 #include <sstream>
 
-#include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/testing/key_server_fixture.h"
 
 namespace sealcast::keyserver {
 namespace {

@@ -5,8 +5,8 @@
 
 #include <csignal>
 
-#include "controlplane/keyserver/key_server_fixture.h"
 #include "controlplane/keyserver/settings.h"
+#include "controlplane/keyserver/testing/key_server_fixture.h"
 
 namespace sealcast::keyserver {
 namespace {

@@ -1,7 +1,7 @@
 // The key server over real TCP on loopback, with members and strangers at blocking sockets.
 #include <gmock/gmock.h>
 
-#include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/testing/key_server_fixture.h"
 #include "controlplane/store/store.h"
 
 namespace sealcast::keyserver {

@@ -5,8 +5,8 @@
 #include <atomic>
 #include <iterator>
 
-#include "controlplane/keyserver/audit_trail.h"
-#include "controlplane/keyserver/key_server_fixture.h"
+#include "controlplane/keyserver/audit/audit_trail.h"
+#include "controlplane/keyserver/testing/key_server_fixture.h"
 
 namespace sealcast::keyserver::testing {
 namespace {

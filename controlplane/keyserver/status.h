@@ -7,9 +7,9 @@
 #include <string>
 
 #include "controlplane/cluster/node.h"
-#include "controlplane/keyserver/carriage.h"
-#include "controlplane/keyserver/group_state.h"
-#include "controlplane/keyserver/password_gate.h"
+#include "controlplane/keyserver/connection/carriage.h"
+#include "controlplane/keyserver/connection/password_gate.h"
+#include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::keyserver {
 

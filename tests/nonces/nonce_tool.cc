@@ -10,7 +10,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "controlplane/keyserver/announcement.h"
+#include "controlplane/keyserver/group/announcement.h"
 #include "dataplane/testing/harness.h"
 
 namespace sealcast::nonces {

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "controlplane/keyserver/announcement.h"
+#include "controlplane/keyserver/group/announcement.h"
 #include "tests/nonces/log.h"
 
 using sealcast::Bytes;

@@ -1,0 +1,67 @@
+// Who comes to the key server: the listening ports (TLS, ISAKMP: P34), the connections that were accepted there, how
+// many they may be (H13), and what is counted and logged of them.
+#pragma once
+
+#include <asio/io_context.hpp>
+#include <asio/ip/tcp.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "controlplane/config/config.h"
+#include "controlplane/keyserver/audit/audit.h"
+#include "controlplane/keyserver/connection/handshake_turns.h"
+#include "controlplane/keyserver/connection/session.h"
+#include "controlplane/keyserver/status.h"
+
+namespace sealcast::keyserver {
+
+class Connections final : public std::enable_shared_from_this<Connections> {
+ public:
+  // All must outlive it; config is looked at anew for each connection.
+  Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionHost& host);
+  ~Connections();
+
+  // Binds the ports of the configuration; all or none. Nobody is let in before accept().
+  Result<void> listen();
+  void accept();
+  // Closes the ports and says goodbye to everybody.
+  void stop();
+
+  std::uint16_t port(config::Carriage carriage) const;  // 0: no such listener
+  std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
+  std::size_t count() const { return sessions_.size(); }
+  const Counters& counters() const { return counters_; }
+  HandshakeTurns& turns() { return *turns_; }
+
+  // What sessions tell their host.
+  void over(Session& session);
+  void handshake_completed(handshake::Flow flow);
+  void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail);
+  void standard_client_answered(const std::string& address, const std::string& why);
+
+ private:
+  struct Listener;
+
+  Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
+  void accept(Listener& listener);
+  void accepted(asio::ip::tcp::socket socket, config::Carriage carriage);
+  bool may_log(std::string_view kind, std::string* line);
+  void log_failure(std::string_view kind, std::string line);
+
+  asio::io_context& io_;
+  const config::KeyserverConfig& config_;
+  SessionHost& host_;
+  bool accepting_ = false;
+  std::vector<std::unique_ptr<Listener>> listeners_;  // filled once
+  std::shared_ptr<HandshakeTurns> turns_;
+  std::unordered_map<Session*, std::shared_ptr<Session>> sessions_;
+  std::unordered_map<std::string, std::uint32_t> per_address_;
+  Counters counters_;
+  LineBudget strangers_lines_;
+};
+
+}  // namespace sealcast::keyserver

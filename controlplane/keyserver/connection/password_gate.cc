@@ -1,0 +1,210 @@
+#include "controlplane/keyserver/connection/password_gate.h"
+
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <asio/post.hpp>
+#include <asio/steady_timer.hpp>
+#include <asio/thread_pool.hpp>
+#include <atomic>
+#include <thread>
+
+#include "handshake/endpoint.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using passwords::PasswordFile;
+
+constexpr int politeness = 10;  // nice: members that have joined are served first (H13)
+
+unsigned thread_count(unsigned wanted) {
+  if (wanted != 0) return wanted;
+  return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
+}
+
+void be_polite() {
+  thread_local const bool done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), politeness) == 0;
+  static_cast<void>(done);  // without it the hash is merely in the way a little more
+}
+
+// One attempt. The pool holds it too, but never what done() refers to: that is the loop's.
+struct Attempt {
+  std::string user;
+  SecretBytes password;
+  IpAddress from;
+  Clock::time_point begun;
+  std::shared_ptr<const PasswordFile> file;  // as it was at the beginning
+  std::atomic<bool> given_up{false};
+};
+
+struct Waiting final : PasswordGate::Ticket {
+  std::shared_ptr<Attempt> attempt;
+  PasswordGate::Done done;
+  std::unique_ptr<asio::steady_timer> timer;  // of a limited attempt
+  ~Waiting() override { attempt->given_up = true; }
+};
+
+}  // namespace
+
+class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
+ public:
+  Impl(asio::io_context& io, PasswordSettings settings, handshake::Random& random)
+      : io_(io),
+        settings_(settings),
+        limiter_(settings.limits, key(random)),
+        threads_(thread_count(settings.threads)),
+        pool_(threads_) {}
+
+  void stop() {
+    stopped_ = true;
+    pool_.stop();
+    pool_.join();
+  }
+
+  Result<PasswordFile> load(const std::string& path) {
+    const auto before = Clock::now();
+    auto file = PasswordFile::load(path, settings_.policy);
+    // Another cost may have come with the file.
+    if (file) usual_ = hash_time_ = Clock::now() - before;
+    return file;
+  }
+
+  void use(PasswordFile file) { file_ = std::make_shared<const PasswordFile>(std::move(file)); }
+
+  bool stands(const std::string& user, const std::string& stamp) const { return file_ && file_->stamp(user) == stamp; }
+
+  std::size_t users() const { return file_ ? file_->users().size() : 0; }
+  std::size_t waiting() const { return waiting_; }
+
+  std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done) {
+    if (!file_ || waiting_ >= settings_.waiting || backlog() > settings_.longest_wait) return nullptr;
+    auto ticket = std::make_shared<Waiting>();
+    ticket->attempt = std::make_shared<Attempt>();
+    ticket->done = std::move(done);
+    Attempt& attempt = *ticket->attempt;
+    attempt.begun = Clock::now();
+    attempt.file = file_;
+    attempt.from = from;
+    if (!limiter_.take(user, from, attempt.begun).allowed) {
+      password.clear();
+      answer_later(ticket, Verdict::limited);
+      return ticket;
+    }
+    attempt.user = std::move(user);
+    attempt.password = std::move(password);
+    ++waiting_;
+    asio::post(pool_, [weak = weak_from_this(), self = this, attempt = ticket->attempt,
+                       asker = std::weak_ptr<Waiting>(ticket)]() mutable { self->hash(weak, attempt, asker); });
+    return ticket;
+  }
+
+  std::shared_ptr<Ticket> refuse(Done done) {
+    auto ticket = std::make_shared<Waiting>();
+    ticket->attempt = std::make_shared<Attempt>();
+    ticket->done = std::move(done);
+    answer_later(ticket, Verdict::wrong);
+    return ticket;
+  }
+
+ private:
+  // How long an attempt that comes now would wait and take.
+  Clock::duration backlog() const { return hash_time_ * static_cast<int>(waiting_ + 1) / static_cast<int>(threads_); }
+
+  static Secret<16> key(handshake::Random& random) {
+    Secret<16> out;
+    random.fill(out.span());
+    return out;
+  }
+
+  // In the pool. `asker` is only handed on: letting go of the last reference here would destroy what is the loop's.
+  void hash(const std::weak_ptr<Impl>& weak, const std::shared_ptr<Attempt>& attempt,
+            const std::weak_ptr<Waiting>& asker) {
+    be_polite();
+    Verdict verdict = Verdict::failed;
+    const auto begun = Clock::now();
+    if (!attempt->given_up) {
+      const auto right = attempt->file->verify(attempt->user, attempt->password);
+      if (right) verdict = *right ? Verdict::right : Verdict::wrong;
+    }
+    attempt->password.clear();
+    asio::post(io_, [weak, attempt, asker, verdict, took = Clock::now() - begun] {
+      if (const auto self = weak.lock()) self->hashed(*attempt, asker, verdict, took);
+    });
+  }
+
+  void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict, Clock::duration took) {
+    --waiting_;
+    if (stopped_) return;
+    if (verdict == Verdict::right) limiter_.give_back(attempt.user, attempt.from);
+    if (verdict == Verdict::failed)
+      limiter_.give_back_user(attempt.user);
+    else
+      hash_time_ = (hash_time_ * 7 + took) / 8;
+    const auto ticket = asker.lock();
+    if (!ticket) return;
+    usual_ = (usual_ * 7 + (Clock::now() - attempt.begun)) / 8;
+    Answer answer{verdict, {}};
+    if (verdict == Verdict::right) answer.stamp = attempt.file->stamp(attempt.user).value_or("");
+    ticket->done(answer);
+  }
+
+  // As late as an attempt that was hashed, also while a queue stands.
+  void answer_later(const std::shared_ptr<Waiting>& ticket, Verdict verdict) {
+    ticket->timer = std::make_unique<asio::steady_timer>(io_, waiting_ == 0 ? usual_ : std::max(usual_, backlog()));
+    ticket->timer->async_wait([asker = std::weak_ptr<Waiting>(ticket), verdict](const asio::error_code& error) {
+      if (const auto waiting = asker.lock(); waiting && !error) waiting->done({verdict, {}});
+    });
+  }
+
+  asio::io_context& io_;
+  const PasswordSettings settings_;
+  passwords::AttemptLimiter limiter_;
+  std::shared_ptr<const PasswordFile> file_;
+  const unsigned threads_;
+  Clock::duration hash_time_{};  // of one hash lately
+  Clock::duration usual_{};      // how long an attempt takes lately, from its arrival to its answer
+  std::size_t waiting_ = 0;
+  bool stopped_ = false;
+  asio::thread_pool pool_;
+};
+
+PasswordGate::PasswordGate(asio::io_context& io, PasswordSettings settings, handshake::Random& random)
+    : impl_(std::make_shared<Impl>(io, settings, random)) {}
+
+PasswordGate::~PasswordGate() {
+  impl_->stop();
+}
+
+Result<PasswordFile> PasswordGate::load(const std::string& path) const {
+  return impl_->load(path);
+}
+
+void PasswordGate::use(PasswordFile file) {
+  impl_->use(std::move(file));
+}
+
+bool PasswordGate::stands(const std::string& user, const std::string& stamp) const {
+  return impl_->stands(user, stamp);
+}
+
+std::size_t PasswordGate::users() const {
+  return impl_->users();
+}
+
+std::size_t PasswordGate::waiting() const {
+  return impl_->waiting();
+}
+
+std::shared_ptr<PasswordGate::Ticket> PasswordGate::refuse(Done done) {
+  return impl_->refuse(std::move(done));
+}
+
+std::shared_ptr<PasswordGate::Ticket> PasswordGate::check(std::string user, SecretBytes password, const IpAddress& from,
+                                                          Done done) {
+  return impl_->check(std::move(user), std::move(password), from, std::move(done));
+}
+
+}  // namespace sealcast::keyserver

@@ -1,0 +1,77 @@
+#include "controlplane/keyserver/connection/standing_certificates.h"
+
+#include <gtest/gtest.h>
+
+#include "handshake/testing/in_process.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+using handshake::testing::kNow;
+using handshake::testing::World;
+
+// A member's chain as a finished handshake leaves it.
+Bytes chain_of(World& world, const handshake::testing::TestIdentity& identity) {
+  world.client_config.credentials = identity.credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  handshake::testing::pump(*client, *server);
+  auto events = server->take_events();
+  const auto established = handshake::testing::find_event<handshake::Established>(events);
+  return established ? established->peer.leaf_der : Bytes();
+}
+
+TEST(StandingCertificates, H8_AnAnswerIsKeptNoLongerThanItMustBeTheSame) {
+  World world;
+  const auto identity = world.pki.member("member-a", {"tv"});
+  const Bytes chain = chain_of(world, identity);
+  const auto trust = world.pki.trust();
+  StandingCertificates certificates;
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow + 1));
+  EXPECT_EQ(certificates.size(), 1u);
+  EXPECT_FALSE(certificates.check(chain, trust, "radio", kNow));             // of another group nothing is known
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow + 400 * 86400));  // expired meanwhile
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow - 400 * 86400));  // a clock that was put back
+}
+
+TEST(StandingCertificates, H8_AnotherTrustStoreIsAskedAnew) {
+  World world;
+  const auto identity = world.pki.member("member-a", {"tv"});
+  const Bytes chain = chain_of(world, identity);
+  StandingCertificates certificates;
+  EXPECT_TRUE(certificates.check(chain, world.pki.trust_with_crl(), "tv", kNow));
+  world.pki.revoke(identity);
+  const auto later = world.pki.trust_with_crl();
+  EXPECT_FALSE(certificates.check(chain, later, "tv", kNow));
+  EXPECT_FALSE(certificates.check(chain, later, "tv", kNow));
+  EXPECT_EQ(certificates.size(), 0u);
+}
+
+TEST(StandingCertificates, H8_OneByteOfAChainMakesItAnother) {
+  World world;
+  Bytes chain = chain_of(world, world.pki.member("member-a", {"tv"}));
+  const auto trust = world.pki.trust();
+  StandingCertificates certificates;
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
+  chain.back() ^= 1;  // the signature
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow));
+}
+
+// Thousands of groups with hundreds of members each are more than are kept.
+TEST(StandingCertificates, H8_TheEndOfOneThatWasForgottenIsNoticedToo) {
+  World world;
+  const Bytes chain = chain_of(world, world.pki.member("member-a", {"tv", "radio", "news"}));
+  const auto trust = world.pki.trust();
+  StandingCertificates certificates(2);
+  for (const std::string group : {"tv", "radio", "news"})
+    EXPECT_TRUE(certificates.check(chain, trust, group, kNow));
+  ASSERT_EQ(certificates.size(), 1u);
+  EXPECT_FALSE(certificates.any_ended(kNow + 1));
+  EXPECT_TRUE(certificates.any_ended(kNow + 400 * 86400));
+  EXPECT_FALSE(certificates.any_ended(kNow + 400 * 86400));
+}
+
+}  // namespace
+}  // namespace sealcast::keyserver
