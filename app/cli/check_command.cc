@@ -9,11 +9,11 @@
 #include "app/cli/commands.h"
 #include "app/exit_code.h"
 #include "base/esp_overhead.h"
+#include "base/port_spec.h"
 #include "controlplane/config/config.h"
 #include "controlplane/passwords/password_file.h"
 #include "controlplane/pki/inspect.h"
 #include "dataplane/dpdk/device_check.h"
-#include "dataplane/dpdk/port_spec.h"
 
 namespace sealcast::cli {
 namespace {

@@ -1,5 +1,5 @@
 // Groups that come and go while key servers run, and leases that were longer than they are.
-#include "controlplane/cluster/node_fixture.h"
+#include "controlplane/cluster/testing/node_fixture.h"
 
 namespace sealcast::cluster::testing {
 namespace {

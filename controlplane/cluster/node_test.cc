@@ -1,5 +1,5 @@
 // What must never repeat, and what must go on, with several nodes over one etcd in memory.
-#include "controlplane/cluster/node_fixture.h"
+#include "controlplane/cluster/testing/node_fixture.h"
 
 namespace sealcast::cluster::testing {
 namespace {

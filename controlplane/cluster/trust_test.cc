@@ -1,5 +1,5 @@
 // Which of what lies in etcd is gone on with: nothing that may have been lost is used, whoever comes first.
-#include "controlplane/cluster/node_fixture.h"
+#include "controlplane/cluster/testing/node_fixture.h"
 
 namespace sealcast::cluster::testing {
 namespace {

@@ -3,9 +3,9 @@
 #include <charconv>
 
 #include "base/esp_overhead.h"
+#include "base/port_spec.h"  // port strings; brings no DPDK
 #include "controlplane/config/table_reader.h"
 #include "controlplane/passwords/password_file.h"
-#include "dataplane/dpdk/port_spec.h"  // port strings; brings no DPDK
 
 namespace sealcast::config {
 namespace {

@@ -9,7 +9,7 @@
 #include <iterator>
 
 #include "controlplane/store/store.h"
-#include "controlplane/store/store_file_fixture.h"
+#include "controlplane/store/testing/store_file_fixture.h"
 
 namespace sealcast::store {
 namespace {

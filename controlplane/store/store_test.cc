@@ -15,7 +15,7 @@
 #include <random>
 #include <set>
 
-#include "controlplane/store/store_file_fixture.h"
+#include "controlplane/store/testing/store_file_fixture.h"
 
 namespace sealcast::store {
 namespace {

@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
+#include "base/port_spec.h"
 #include "base/result.h"
 #include "base/secret.h"
-#include "dataplane/dpdk/port_spec.h"
 
 namespace sealcast::dataplane {
 

@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/port_spec.h"
 #include "base/result.h"
-#include "dataplane/dpdk/port_spec.h"
 #include "dataplane/packet/multicast_macs.h"
 
 struct pollfd;

@@ -1,5 +1,5 @@
 // Port strings: what is accepted, what is refused, and that the refusal says what was expected.
-#include "dataplane/dpdk/port_spec.h"
+#include "base/port_spec.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -6,8 +6,8 @@
 
 #include <algorithm>
 
-#include "controlplane/cluster/fake_etcd.h"
 #include "controlplane/cluster/node.h"
+#include "controlplane/cluster/testing/fake_etcd.h"
 
 namespace sealcast::cluster::testing {
 using namespace std::chrono_literals;

@@ -1,4 +1,4 @@
-#include "dataplane/dpdk/port_spec.h"
+#include "base/port_spec.h"
 
 #include <array>
 #include <charconv>
