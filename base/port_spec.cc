@@ -193,7 +193,7 @@ std::string octal(std::uint64_t n) {
 }
 
 // A number in decimal or, for permissions, octal digits.
-Result<std::uint64_t> number(const PortSpec& spec, const OptionRow& option, std::string_view value) {
+Result<std::uint64_t> bounded_number(const PortSpec& spec, const OptionRow& option, std::string_view value) {
   const int base = option.form == Form::octal ? 8 : 10;
   std::uint64_t n = 0;
   const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), n, base);
@@ -232,7 +232,7 @@ Result<void> read_option(PortSpec& spec, std::string_view key, std::string_view 
     case Form::number:
     case Form::power_of_two:
     case Form::octal: {
-      const auto n = number(spec, *option, value);
+      const auto n = bounded_number(spec, *option, value);
       if (!n) return tl::unexpected(n.error());
       option->set(spec, *n);
       return {};

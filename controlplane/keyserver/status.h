@@ -1,24 +1,18 @@
 // The key server's status as JSON text; the JSON library stays in status.cc.
 #pragma once
 
-#include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "controlplane/cluster/node.h"
 #include "controlplane/keyserver/connection/carriage.h"
+#include "controlplane/keyserver/connection/counters.h"
 #include "controlplane/keyserver/connection/password_gate.h"
 #include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::keyserver {
-
-struct Counters {
-  std::uint64_t handshakes_completed = 0;        // multicast
-  std::uint64_t standard_clients = 0;            // P1: answered with one line
-  std::map<std::string, std::uint64_t> failed;   // handshakes, by reason
-  std::map<std::string, std::uint64_t> refused;  // connections that were closed at once, by reason
-};
 
 struct StatusInput {
   std::string id;

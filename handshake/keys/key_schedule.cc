@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "handshake/crypto/prf.h"
+#include "handshake/wire/writer.h"
 
 namespace sealcast::handshake {
 

@@ -6,7 +6,7 @@
 #include "handshake/crypto/aead.h"
 #include "handshake/crypto/hash.h"
 #include "handshake/group_keying.h"
-#include "handshake/messages/finished.h"
+#include "handshake/wire/constants.h"
 
 namespace sealcast::handshake {
 

@@ -1,20 +1,15 @@
 // Small types that prove something happened. What needs the proof takes it as a parameter, so forgetting a check does
-// not compile: keys are installed only with RecordAligned, SMKE is looked into only with ServerProofVerified, and
-// Established is built only from PeerFinishedVerified.
+// not compile: keys are installed only with RecordAligned (record/record_aligned.h), SMKE is looked into only with
+// ServerProofVerified, and Established is built only from PeerFinishedVerified.
 #pragma once
 
 #include <optional>
 
 #include "handshake/error.h"
 #include "handshake/messages/finished.h"
+#include "handshake/record/record_aligned.h"
 
 namespace sealcast::handshake {
-
-// No handshake message is half read: the keys may change here. Made by MessageJoiner alone.
-class RecordAligned {
-  friend class MessageJoiner;
-  RecordAligned() = default;
-};
 
 // The peer's Finished matched what we computed.
 class PeerFinishedVerified {

@@ -2,15 +2,13 @@
 // multicast flows again (Finished2) under the channel's.
 #pragma once
 
-#include <array>
+#include <algorithm>
 
 #include "handshake/wire/constants.h"
 #include "handshake/wire/reader.h"
 #include "handshake/wire/writer.h"
 
 namespace sealcast::handshake {
-
-using VerifyData = std::array<std::uint8_t, kVerifyDataSize>;
 
 struct Finished {
   VerifyData verify_data{};

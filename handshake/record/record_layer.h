@@ -6,7 +6,7 @@
 
 #include "handshake/crypto/aead.h"
 #include "handshake/error.h"
-#include "handshake/machine/proof.h"
+#include "handshake/record/record_aligned.h"
 #include "handshake/wire/constants.h"
 #include "handshake/wire/sensitive.h"
 

@@ -14,6 +14,7 @@ inline constexpr std::uint16_t kTls12 = 0x0303;
 inline constexpr std::size_t kMaxPlaintext = 1u << 14;  // RFC 5246 §6.2.1
 inline constexpr std::size_t kRandomSize = 32;
 inline constexpr std::size_t kVerifyDataSize = 12;  // RFC 5246 §7.4.9
+using VerifyData = std::array<std::uint8_t, kVerifyDataSize>;
 
 enum class ContentType : std::uint8_t { change_cipher_spec = 20, alert = 21, handshake = 22, application_data = 23 };
 

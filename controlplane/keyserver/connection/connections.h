@@ -13,9 +13,9 @@
 
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/audit/audit.h"
+#include "controlplane/keyserver/connection/counters.h"
 #include "controlplane/keyserver/connection/handshake_turns.h"
 #include "controlplane/keyserver/connection/session.h"
-#include "controlplane/keyserver/status.h"
 
 namespace sealcast::keyserver {
 
