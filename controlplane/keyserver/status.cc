@@ -155,7 +155,7 @@ json cluster_json(const cluster::Node::GroupStatus& status) {
   return out;
 }
 
-json exclusion_json(const GroupState& group, const Exclusion& exclusion, SteadyTime now) {
+json exclusion_json(const GroupState& group, const Exclusion::Progress& exclusion, SteadyTime now) {
   json out = {{"group", group.config().id},
               {"complete", exclusion.complete.has_value()},
               {"since_s", seconds(now - exclusion.since)},

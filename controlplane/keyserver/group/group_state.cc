@@ -86,7 +86,7 @@ void GroupState::remove(const std::string& member_id) {
   if (found == members_.end()) return;
   unseat(found->second);
   by_link_.erase(found->second.link);
-  unswitched_.erase(found->second.link);
+  exclusion_.sender_gone(member_id);
   members_.erase(found);
 }
 

@@ -18,6 +18,7 @@
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/group/epoch_keeper.h"
+#include "controlplane/keyserver/group/exclusion.h"
 #include "controlplane/keyserver/group/premaster_vault.h"
 #include "controlplane/keyserver/group/rekey_record.h"
 #include "controlplane/store/store.h"
@@ -154,16 +155,6 @@ struct Member {
   bool sends() const { return (roles & handshake::sender) != 0; }
 };
 
-// How far the last shutting out of a group has come (H11). It is complete when whoever was shut out can read nothing
-// that is sent from then on: every sender has switched to a later epoch, or its authority lease has ended.
-struct Exclusion {
-  SteadyTime since;
-  std::uint64_t last_known = 0;              // the newest epoch that those shut out may hold
-  std::optional<SteadyTime> complete;        // empty: not yet
-  std::vector<std::string> senders_awaited;  // connected ones that have not switched
-  std::optional<SteadyTime> leases_end;      // senders that are away may go on until then
-};
-
 class GroupState {
  public:
   GroupState(config::KeyserverGroup config, GroupContext& context);
@@ -181,7 +172,9 @@ class GroupState {
   // one: likewise, a single member was revoked, so that nobody reads what it may still send but itself.
   bool shut_out(Moment now, std::optional<std::uint64_t> held = {}, bool one = false);
   // The last shutting out, none since the start of this process: empty.
-  std::optional<Exclusion> exclusion(Moment now) const;
+  std::optional<Exclusion::Progress> exclusion(Moment now) const {
+    return exclusion_.progress(seen_by_exclusion(), now.steady);
+  }
 
   // Whether the member may have the group's epochs as far as its identity goes; the text is for the log.
   Result<void> may_join(const handshake::PeerIdentity& member, Moment now) const { return stands(member, now); }
@@ -196,7 +189,7 @@ class GroupState {
   void join(MemberLink& link, const handshake::PeerIdentity& identity, const std::string& address, const Given& given,
             Moment now);
   // The connection from this address ended before its member could begin to send: join() does not come any more.
-  void did_not_join(const std::string& address) { joining_.erase(address); }
+  void did_not_join(const std::string& address) { exclusion_.sender_joined(address); }
   // The connection is gone. Unknown links are ignored.
   void leave(const MemberLink& link, Moment now);
   // An error means that the peer broke the protocol and must be dismissed; the group has forgotten it then.
@@ -218,9 +211,9 @@ class GroupState {
   void begin_anew(const std::string& why, Moment now);
 
   // Until when senders that are away may go on; empty: none is. For the group's next GroupState, should there be one.
-  std::optional<SteadyTime> senders_go_on_until(Moment now) const;
+  std::optional<SteadyTime> senders_go_on_until(Moment now) const { return exclusion_.senders_go_on_until(now.steady); }
   // Such senders are known from before this GroupState: revocations wait for them (H11).
-  void await_senders(SteadyTime until, Moment now) { hold_for_leases(0, until, now); }
+  void await_senders(SteadyTime until, Moment now) { exclusion_.sender_left(0, until, now.steady); }
 
   // With an EpochMaker: takes over an epoch as pending and gives it to all members; one that is known is ignored. An
   // error means that nobody was given anything; call again.
@@ -331,11 +324,11 @@ class GroupState {
   void recheck_members(Moment now);
   bool shut_out_holders(Moment now);
   void note_departure(const Member& member, Moment now);
-  void hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now);
   void note_shut_out(const Member& member, Moment now);
   void note_joining(const std::string& address, const handshake::GroupKeying& keying, Moment now);
   void rekey_for_leave(Moment now);
-  std::map<std::uint64_t, SteadyTime> leases() const;
+  Exclusion::Group seen_by_exclusion() const;
+  std::vector<Exclusion::Sender> senders() const;  // connected, and able to send under an epoch that lives
   void note_exclusion_complete(Moment now);
   void ask_for_epoch(const std::string& why, Moment now);
   void dismiss_who_does_not_switch(Moment now);
@@ -388,7 +381,6 @@ class GroupState {
   std::vector<Epoch> epochs_;
   std::map<std::string, Member> members_;                          // by member id: one connection each
   std::unordered_map<const MemberLink*, Member*> by_link_;         // the same: every message asks whose it is
-  std::set<const MemberLink*> unswitched_;                         // connected senders below the active epoch
   std::map<std::pair<std::string, std::string>, Holder> holders_;  // by member id and certificate serial
   // Newcomers (rekey_on_join) that were told to come again when there is a later epoch than this, and did not yet.
   struct Asked {
@@ -401,23 +393,7 @@ class GroupState {
   std::optional<HandOver> hand_over_;
   static constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
   std::optional<SteadyTime> rekey_at_;
-  std::optional<Exclusion> exclusion_;
-  std::optional<SteadyTime> switch_by_;  // until then every connected sender has to have switched, or is dismissed
-  // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on. By 0:
-  // those of whom it is not known.
-  std::map<std::uint64_t, SteadyTime> leases_away_;
-  // Senders that were shut out while connected: their last epoch and the end of their leases, by name. What one sends
-  // is secret from all others that were shut out, not from itself.
-  std::map<std::string, std::pair<std::uint64_t, SteadyTime>> own_leases_;
-  // Senders that were given the active epoch and have not joined, by address. With our Finished, or in variant 1 with
-  // its own, one begins to send, and whoever holds back either knows it before us.
-  struct Joining {
-    std::string member;
-    std::uint64_t epoch = 0;
-    SteadyTime until;  // the end of its lease, which runs from before
-  };
-  std::map<std::string, Joining> joining_;
-  std::set<std::string> shut_out_;  // whom the exclusion under way is about; "": somebody that is not known here
+  Exclusion exclusion_;
   SteadyTime last_rekey_{};
   std::optional<RekeyRecord> last_rekey_record_;
   LineLimit member_lines_{10};

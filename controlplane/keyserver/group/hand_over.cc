@@ -11,8 +11,6 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t most_joining = 4096;  // at once; those beyond count together
-
 }  // namespace
 
 // ---------------------------------------------------------------- who may stay
@@ -47,7 +45,7 @@ bool GroupState::shut_out_holders(Moment now) {
     const auto good = checked ? Result<void>() : stands(identity, now);
     if (!good) {
       any = true;
-      shut_out_.insert(identity.name);
+      exclusion_.shut_out(identity.name);
       audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
                     " epoch=" + std::to_string(holder->second.epoch) + " why=" + escaped(good.error().message));
     }
@@ -78,23 +76,22 @@ void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
 
 bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool one) {
   const std::size_t before = members_.size();
-  const bool under_way = exclusion_ && !exclusion_->complete;
-  if (!under_way) shut_out_.clear();
-  if (context_.maker && (under_way || !one)) shut_out_.insert("");  // others, whom this key server may not know
+  const bool under_way = exclusion_.under_way();
+  exclusion_.collect();
+  if (context_.maker && (under_way || !one)) exclusion_.shut_out_unknown();  // this key server may not know them
   recheck_members(now);
   const bool holders_left = shut_out_holders(now);
-  if (context_.started) hold_for_leases(0, *context_.started + longest_lease(), now);
+  if (context_.started) exclusion_.sender_left(0, *context_.started + longest_lease(), now.steady);
   // Of several key servers none knows all holders: somebody shut out may have got the present epoch elsewhere.
   // Nor may the file from which an epoch was taken up.
   const bool any = members_.size() != before || holders_left || context_.maker || in_doubt();
-  if (!any && !leases_away_.count(0)) return false;
+  if (!any && !exclusion_.unknown_senders_away()) return false;
   std::uint64_t last_known = epochs_.empty() ? 0 : epochs_.back().number;
   if (context_.maker)
     last_known = std::max(last_known, held.value_or(context_.maker->highest(config_.id)));
   else if (!any && !epochs_.empty())  // this process gave them nothing, but one before it may have
     last_known = taken_up_ ? taken_up_->epoch : epochs_.front().number - 1;
-  if (exclusion_ && !exclusion_->complete) last_known = std::max(last_known, exclusion_->last_known);
-  exclusion_ = Exclusion{now.steady, last_known, {}, {}, {}};
+  exclusion_.begin(last_known, now.steady);
   if (any) drop_kept();
   if (hand_over_ && hand_over_->patience) {  // a restart's: those who are not back must not hold this up for long
     hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
@@ -112,11 +109,7 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool on
 // A sender that is connected keeps its lease. One that does not do as Activate says would go on for those shut out, so
 // it loses its connection, and with it, a lease later, the right to send.
 void GroupState::dismiss_who_does_not_switch(Moment now) {
-  if (!switch_by_ || *switch_by_ > now.steady) return;
-  switch_by_.reset();
-  const auto so_far = exclusion(now);
-  if (!so_far || so_far->complete) return;
-  for (const std::string& id : so_far->senders_awaited) {
+  for (const std::string& id : exclusion_.overdue(seen_by_exclusion(), now.steady)) {
     MemberLink* const link = members_.at(id).link;
     audit_warning("member_dismissed " + prefix() + "member=" + escaped(id) +
                   " why=\"it did not switch to the epoch after a revocation\"");
@@ -127,100 +120,55 @@ void GroupState::dismiss_who_does_not_switch(Moment now) {
 
 // A sender that is not heard any more goes on until its lease ends.
 void GroupState::note_departure(const Member& member, Moment now) {
-  if (may_go_on(member)) hold_for_leases(member.activated, now.steady + longest_lease(), now);
+  if (may_go_on(member)) exclusion_.sender_left(member.activated, now.steady + longest_lease(), now.steady);
 }
 
 // Whether Revoked reaches it nobody knows.
 void GroupState::note_shut_out(const Member& member, Moment now) {
-  std::erase_if(own_leases_, [&](const auto& entry) { return entry.second.second <= now.steady; });
-  shut_out_.insert(member.identity.name);
-  if (!may_go_on(member)) return;
-  auto& [activated, until] = own_leases_[member.identity.name];
-  activated = member.activated;
-  until = now.steady + longest_lease();
+  const std::string& id = member.identity.name;
+  exclusion_.shut_out(id);
+  if (may_go_on(member)) exclusion_.sender_shut_out(id, member.activated, now.steady + longest_lease(), now.steady);
 }
 
 void GroupState::note_joining(const std::string& address, const GroupKeying& keying, Moment now) {
   if ((keying.assignment.roles & handshake::sender) == 0) return;
   // With a pending one it goes on under whatever it had.
   const std::uint64_t epoch = keying.state == handshake::EpochState::active ? keying.epoch : 0;
-  const SteadyTime until = now.steady + longest_lease();
-  std::erase_if(joining_, [&](const auto& entry) { return entry.second.until <= now.steady; });
-  if (joining_.size() >= most_joining) return hold_for_leases(epoch, until, now);
-  joining_[address] = {keying.assignment.member_id, epoch, until};
+  exclusion_.sender_joining(address, keying.assignment.member_id, epoch, now.steady + longest_lease(), now.steady);
 }
 
-std::optional<SteadyTime> GroupState::senders_go_on_until(Moment now) const {
-  SteadyTime latest = now.steady;
-  for (const auto& [activated, until] : leases_away_)
-    latest = std::max(latest, until);
-  for (const auto& [name, lease] : own_leases_)  // who comes after it may be shut out together with others
-    latest = std::max(latest, lease.second);
-  for (const auto& [address, joining] : joining_)
-    latest = std::max(latest, joining.until);
-  return latest > now.steady ? std::optional(latest) : std::nullopt;
-}
-
-// Until when somebody that is away may send under an epoch, or a later one, that others who were shut out can read.
-std::map<std::uint64_t, SteadyTime> GroupState::leases() const {
-  auto out = leases_away_;
-  for (const auto& [name, lease] : own_leases_) {
-    if (shut_out_.size() == 1 && shut_out_.count(name) != 0) continue;  // only itself
-    SteadyTime& latest = out[lease.first];
-    latest = std::max(latest, lease.second);
-  }
-  for (const auto& [address, joining] : joining_) {
-    if (shut_out_.size() == 1 && shut_out_.count(joining.member) != 0) continue;
-    SteadyTime& latest = out[joining.epoch];
-    latest = std::max(latest, joining.until);
-  }
+std::vector<Exclusion::Sender> GroupState::senders() const {
+  std::vector<Exclusion::Sender> out;
+  for (const auto& [id, member] : members_)
+    if (may_go_on(member)) out.push_back({id, member.activated});
   return out;
 }
 
-void GroupState::hold_for_leases(std::uint64_t activated, SteadyTime until, Moment now) {
-  std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
-  if (until <= now.steady) return;
-  SteadyTime& latest = leases_away_[activated];
-  latest = std::max(latest, until);
-}
-
-std::optional<Exclusion> GroupState::exclusion(Moment now) const {
-  if (!exclusion_ || exclusion_->complete) return exclusion_;
-  Exclusion so_far = *exclusion_;
-  // Without epochs nobody here sends. In a cluster others may, and those who are back here soon.
-  const bool none_left = epochs_.empty() && !context_.maker;
-  const bool switched =
-      none_left || so_far.last_known == 0 || std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) {
-        return epoch.phase == Phase::active && epoch.number > so_far.last_known;
-      });
-  for (const auto& [id, member] : members_)
-    if (may_go_on(member) && member.activated <= so_far.last_known) so_far.senders_awaited.push_back(id);
-  for (const auto& [activated, until] : leases())
-    if (activated <= so_far.last_known && until > now.steady)
-      so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
-  // Those who may hold no epoch read nothing that is sent elsewhere.
-  const bool elsewhere = context_.maker && so_far.last_known != 0;
-  if (elsewhere && !context_.maker->switched_elsewhere(config_.id, so_far.last_known)) return so_far;
-  if (switched && so_far.senders_awaited.empty() && !so_far.leases_end) so_far.complete = now.steady;
-  return so_far;
+Exclusion::Group GroupState::seen_by_exclusion() const {
+  if (!exclusion_.under_way()) return {};
+  const auto active =
+      std::find_if(epochs_.begin(), epochs_.end(), [](const Epoch& epoch) { return epoch.phase == Phase::active; });
+  const bool elsewhere = context_.maker != nullptr;
+  return {.senders = senders(),
+          .active = active == epochs_.end() ? 0 : active->number,
+          // In a cluster others may send, and those who are back here soon.
+          .nobody_sends = epochs_.empty() && !elsewhere,
+          .switched_elsewhere = !elsewhere || context_.maker->switched_elsewhere(config_.id, exclusion_.last_known())};
 }
 
 void GroupState::note_exclusion_complete(Moment now) {
-  if (!exclusion_ || exclusion_->complete) return;
-  const Exclusion so_far = *exclusion(now);
-  if (!so_far.complete) return;
-  exclusion_->complete = so_far.complete;
+  const auto took = exclusion_.completed(seen_by_exclusion(), now.steady);
+  if (!took) return;
   if (const Epoch* active = in_phase(Phase::active); active && !is_taken_up(*active)) keep(*active, now);
   audit("revocation_complete " + prefix() + "after_ms=" +
-        std::to_string(static_cast<std::uint64_t>(
-            std::chrono::duration_cast<milliseconds>(*so_far.complete - exclusion_->since).count())));
+        std::to_string(static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())));
 }
 
 // It is asked again while there is none: whom it was asked of may be gone.
 void GroupState::ask_for_epoch(const std::string& why, Moment now) {
   std::uint64_t seen = epochs_.empty() ? 0 : epochs_.back().number;
-  const bool shutting_out = exclusion_ && !exclusion_->complete && seen <= exclusion_->last_known;
-  if (shutting_out) seen = exclusion_->last_known;
+  const bool shutting_out = exclusion_.needs_later_than(seen);
+  if (shutting_out) seen = exclusion_.last_known();
   context_.maker->want_epoch(config_.id, seen, shutting_out ? "revocation" : why);
   rekey_at_ = now.steady + retry_after;
 }
@@ -319,11 +267,7 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
     }
   }
   if (const Epoch* active = in_phase(Phase::active)) keep(*active, now);
-  unswitched_.clear();
-  for (const auto& [id, member] : members_)
-    if (may_go_on(member) && member.activated < number_now) unswitched_.insert(member.link);
-  if (exclusion_ && !exclusion_->complete && number_now > exclusion_->last_known)
-    switch_by_ = now.steady + longest_lease();
+  exclusion_.activated(number_now, senders(), now.steady + longest_lease());
   std::string record;
   if (last_rekey_record_ && last_rekey_record_->epoch == number_now) {
     RekeyRecord& done = *last_rekey_record_;
@@ -354,19 +298,17 @@ void GroupState::forget(std::uint64_t epoch) {
 }
 
 void GroupState::begin_anew(const std::string& why, Moment now) {
-  if (!epochs_.empty()) hold_for_leases(0, now.steady + longest_lease(), now);
+  if (!epochs_.empty()) exclusion_.sender_left(0, now.steady + longest_lease(), now.steady);
   const auto leaving = std::exchange(members_, {});
   by_link_.clear();
-  joining_.clear();  // in the lease above
+  exclusion_.forget_connections();  // they are in the lease above
   tree_.reset();
-  unswitched_.clear();
   hand_over_.reset();
   rekey_at_.reset();
   holders_.clear();
   drop_kept();
   taken_up_.reset();
   epochs_.clear();  // not retired in the store: members go on under them until they are back
-  switch_by_.reset();
   audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
   for (const auto& [id, member] : leaving)
     member.link->dismiss(why);
@@ -375,9 +317,7 @@ void GroupState::begin_anew(const std::string& why, Moment now) {
 void GroupState::on_time(Moment now) {
   dismiss_who_does_not_switch(now);
   note_exclusion_complete(now);
-  std::erase_if(leases_away_, [&](const auto& entry) { return entry.second <= now.steady; });
-  std::erase_if(own_leases_, [&](const auto& entry) { return entry.second.second <= now.steady; });
-  std::erase_if(joining_, [&](const auto& entry) { return entry.second.until <= now.steady; });
+  exclusion_.on_time(now.steady);
   go_on_announcing(now);
   if (hand_over_ && !hand_over_->told && hand_over_->due() <= now.steady) activate(now);
   std::vector<std::uint64_t> over;
@@ -399,8 +339,7 @@ void GroupState::on_time(Moment now) {
     rekey_at_.reset();
     if (epochs_.empty() && members_.empty() && !context_.maker) return;
     // A revocation that came during a hand-over is what this is for.
-    const bool shutting_out =
-        exclusion_ && !exclusion_->complete && !epochs_.empty() && epochs_.back().number <= exclusion_->last_known;
+    const bool shutting_out = !epochs_.empty() && exclusion_.needs_later_than(epochs_.back().number);
     if (auto begun = rekey(shutting_out ? "revocation" : "lifetime or slots", now); !begun) {
       audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
       rekey_at_ = now.steady + retry_after;
@@ -421,10 +360,7 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
   if (rekey_at_ && !hand_over_) at(*rekey_at_);
   for (const Epoch& epoch : epochs_)
     at(epoch.phase == Phase::old ? std::min(epoch.retire_at, epoch.expires) : epoch.expires);
-  if (switch_by_) at(*switch_by_);
-  if (exclusion_ && !exclusion_->complete)
-    for (const auto& [activated, until] : leases())
-      if (activated <= exclusion_->last_known) at(until);
+  if (const auto due = exclusion_.next_deadline()) at(*due);
   return next;
 }
 

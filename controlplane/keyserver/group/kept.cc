@@ -18,7 +18,7 @@ using std::chrono::milliseconds;
 void GroupState::keep(const Epoch& epoch, Moment now) {
   if (!context_.keeper) return;
   // What it still waits for a restart would forget; kept when that is done.
-  if (exclusion_ && !exclusion_->complete) return;
+  if (exclusion_.under_way()) return;
   const auto seconds = [](SteadyTime::duration time) {
     return std::chrono::duration_cast<std::chrono::seconds>(time).count();
   };
@@ -127,7 +127,7 @@ void GroupState::lacks_slots(const Member& member, Moment now) {
 // under the next epoch. Those shut out must not be waited for.
 void GroupState::await_holders(Moment now) {
   if (!taken_up_ || !hand_over_ || taken_up_->back_by <= now.steady) return;
-  if (exclusion_ && !exclusion_->complete && taken_up_->epoch <= exclusion_->last_known) return;
+  if (exclusion_.needs_later_than(taken_up_->epoch)) return;
   for (const auto& [key, holder] : holders_)
     if (members_.count(key.first) == 0) hand_over_->awaited.insert(key.first);
   hand_over_->deadline = std::max(hand_over_->deadline, taken_up_->back_by);

@@ -17,7 +17,8 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (auto good = stands(identity, now); !good) {
     // It may have begun to send with our Finished.
     if ((given.roles & handshake::sender) != 0)
-      hold_for_leases(given.state == EpochState::active ? given.epoch : 0, now.steady + longest_lease(), now);
+      exclusion_.sender_left(given.state == EpochState::active ? given.epoch : 0, now.steady + longest_lease(),
+                             now.steady);
     return turn_out(link, identity, good.error().message);
   }
   if (const auto older = members_.find(identity.name); older != members_.end()) {
@@ -28,7 +29,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
     remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
-  joining_.erase(address);
+  exclusion_.sender_joined(address);
   Member& member = members_[identity.name];
   member.link = &link;
   by_link_[&link] = &member;
@@ -74,7 +75,7 @@ bool GroupState::catch_up(Member& member, const Given& given, Moment now) {
     if (missed && !update(member, *active, now)) return false;
     if (missed || given.state == EpochState::pending) {
       member.link->deliver(handshake::Activate{config_.id, active->number});
-      if (may_go_on(member)) unswitched_.insert(member.link);
+      if (may_go_on(member)) exclusion_.sender_must_switch(member.identity.name);
     }
   }
   Epoch* pending = in_phase(Phase::pending);
@@ -133,8 +134,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     if (const Epoch* epoch = find(activated->epoch); !epoch || epoch->phase == Phase::pending) return {};
     member->activated = std::max(member->activated, activated->epoch);
     const Epoch* active = in_phase(Phase::active);
-    if (!active || member->activated < active->number || unswitched_.erase(&link) == 0 || !unswitched_.empty())
-      return {};
+    if (!active || member->activated < active->number || !exclusion_.sender_switched(member->identity.name)) return {};
     audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
     note_exclusion_complete(now);
   } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {

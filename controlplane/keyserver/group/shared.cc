@@ -50,8 +50,7 @@ Result<void> GroupState::adopt(SharedEpoch&& shared, Moment now) {
       std::max(now.steady, epoch.expires - delays -
                                std::min<SteadyTime::duration>(rekey_earlier, (shared.age + shared.remaining) / 8));
   // Those who were shut out may hold it: another is asked for already, and again until it is there.
-  if (exclusion_ && !exclusion_->complete && epoch.number <= exclusion_->last_known)
-    rekey_at_ = now.steady + ask_again_after;
+  if (exclusion_.needs_later_than(epoch.number)) rekey_at_ = now.steady + ask_again_after;
   last_rekey_ = now.steady;
   epochs_.push_back(std::move(epoch));
   Epoch& adopted = epochs_.back();
@@ -89,9 +88,7 @@ std::uint64_t GroupState::switched(Moment now) const {
   std::uint64_t least = active->number;
   for (const auto& [id, member] : members_)
     if (may_go_on(member)) least = std::min(least, member.activated);
-  for (const auto& [activated, until] : leases())
-    if (until > now.steady) least = std::min(least, activated);
-  return least;
+  return exclusion_.earliest_in_use(least, now.steady);
 }
 
 }  // namespace sealcast::keyserver
