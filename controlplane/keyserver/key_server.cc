@@ -79,7 +79,7 @@ Result<void> KeyServer::Impl::start() {
   // on for a lease (H11). In a cluster likewise, when etcd has been read (act_on_revocations).
   for (auto& [id, group] : groups_) {
     if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
-    group->state.take_up(now());
+    group->state.resume(now());
     group_changed(group->state);
   }
   clocks_ = clock_difference();
@@ -121,7 +121,7 @@ void KeyServer::Impl::look_around() {
     // Of several key servers none knows all holders, and this one may have been restarted since it had some.
     const bool doubt = (list_read && group->state.in_doubt()) || (seat_ && trust_changed);
     if (trust_changed) group->standing = standing_of(trust_, group->state.config());
-    if (!again || !(doubt || group->state.somebody_fell(now()))) continue;
+    if (!again || !(doubt || group->state.any_holder_invalid(now()))) continue;
     group->state.shut_out(now());
     group_changed(group->state);
   }

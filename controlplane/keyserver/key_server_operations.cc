@@ -149,7 +149,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
       // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
       // another group came or went is no such thing.
       groups_[group.id]->standing = standing_of(trust_, group);
-      if (seat_ && same_trust && state->config() == group && !state->somebody_fell(now())) continue;
+      if (seat_ && same_trust && state->config() == group && !state->any_holder_invalid(now())) continue;
       state->reconfigure(group, now());
       group_changed(*state);
     } else {

@@ -84,7 +84,7 @@ json rekey_json(const RekeyRecord& rekey, SteadyTime now) {
 
 // Without the members: what fits a line.
 json group_summary(const GroupState& group, SteadyTime now) {
-  const GroupState::Attendance attendance = group.attendance();
+  const Attendance attendance = group.attendance();
   json out = {{"group", group.config().id},
               {"suite", handshake::name(group.config().flow.suite)},
               {"variant", group.config().flow.variant},

@@ -1,5 +1,5 @@
 // What of a running epoch outlives this process: its policy and premaster sealed under the wrapping key, its holders'
-// identities in clear, all in the store. Whether it is taken up is GroupState's to decide (kept.cc).
+// identities in clear, all in the store. Whether it is resumed is for Resumption to decide.
 #pragma once
 
 #include <memory>

@@ -11,59 +11,22 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_floors = 256;    // floors told to a member; 10 bytes each on the wire
-constexpr std::size_t max_member_id = 64;  // bytes (SMKE)
-constexpr std::chrono::seconds comes_again_within{60};
-constexpr std::size_t max_asked_before = 4096;         // newcomers that were told to come again
+constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
 constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
-
-// Between a certificate's serial number and a password's stamp; neither is anything but hexadecimal digits.
-constexpr char stamp_mark = '+';
-
-// What `members` and `senders` name.
-std::vector<std::string> names_of(const PeerIdentity& member) {
-  return member.names.empty() ? std::vector<std::string>{member.name} : member.names;
-}
 
 }  // namespace
 
-std::string_view name(Phase phase) {
-  switch (phase) {
-    case Phase::pending:
-      return "pending";
-    case Phase::active:
-      return "active";
-    case Phase::old:
-      return "old";
-  }
-  return "?";
-}
-
-PeerIdentity stamped(PeerIdentity identity, const std::string& stamp) {
-  if (identity.user.empty()) return identity;
-  identity.serial_hex += (identity.serial_hex.empty() ? std::string() : std::string(1, stamp_mark)) + stamp;
-  return identity;
-}
-
-handshake::GroupPolicy policy_of(const config::KeyserverGroup& config) {
-  handshake::GroupPolicy policy;
-  policy.selectors = config.selectors;
-  policy.esp_mode = config.mode;
-  policy.cipher_suite = config.flow.suite;
-  policy.replay_window = config.replay_window;
-  policy.activation_delay_ms = static_cast<std::uint32_t>(config.activation_delay.count());
-  policy.deactivation_delay_ms = static_cast<std::uint32_t>(config.deactivation_delay.count());
-  policy.authority_lease_s = static_cast<std::uint32_t>(config.authority_lease.count());
-  return policy;
-}
-
 GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
-    : config_(std::move(config)), context_(context) {}
+    : config_(std::move(config)),
+      context_(context),
+      admission_(config_, context),
+      announcer_(config_, context, admission_),
+      resumption_(config_, context, admission_) {}
 
 GroupState::~GroupState() = default;
 
 std::string GroupState::prefix() const {
-  return "group=" + escaped(config_.id) + " ";
+  return audit_prefix(config_.id);
 }
 
 Epoch* GroupState::find(std::uint64_t epoch) {
@@ -84,7 +47,7 @@ Member* GroupState::member_of(const MemberLink& link) {
 void GroupState::remove(const std::string& member_id) {
   const auto found = members_.find(member_id);
   if (found == members_.end()) return;
-  unseat(found->second);
+  announcer_.release_leaf(found->second);
   by_link_.erase(found->second.link);
   exclusion_.sender_gone(member_id);
   members_.erase(found);
@@ -103,52 +66,9 @@ void GroupState::warn_of_member(const std::string& line, Moment now) {
 
 // ---------------------------------------------------------------- giving an epoch to a member
 
-// What the configuration says; the handshake has verified the chain, the extension, the certificate's groups and the
-// password before, and they are looked at again because this is the one place where the group secret leaves.
-Result<void> GroupState::admit(const PeerIdentity& member) const {
-  const bool by_certificate = config_.uses_certificates();
-  const std::string who = (by_certificate ? "certificate " : "user ") + escaped(member.name);
-  const auto names = names_of(member);
-  if (member.name.empty() || member.name.size() > max_member_id)
-    return fail(who + ": expected a name of 1 to 64 bytes, got " + std::to_string(member.name.size()));
-  if (by_certificate) {
-    if (!member.may_decrypt) return fail(who + ": its multicast extension does not allow decryption");
-    if (member.groups && std::find(member.groups->begin(), member.groups->end(), config_.id) == member.groups->end())
-      return fail(who + ": does not name the group " + escaped(config_.id));
-  }
-  if (config_.uses_passwords() == member.user.empty())
-    return fail(who + (member.user.empty() ? ": gave no password" : ": gave a password where none is wanted"));
-  // Both factors belong to one principal; with a password alone the user is the name.
-  if (!member.user.empty() && std::find(names.begin(), names.end(), member.user) == names.end())
-    return fail(who + ": does not bear the name of user " + escaped(member.user));
-  if (!config_.admits(names)) return fail(who + ": not among the members of the group " + escaped(config_.id));
-  if (context_.revoked && context_.revoked(names, config_.id)) return fail(who + ": revoked by an operator");
-  return {};
-}
-
-bool GroupState::password_stands(const PeerIdentity& member) const {
-  const std::string stamp = member.serial_hex.substr(member.serial_hex.rfind(stamp_mark) + 1);
-  return context_.password_stands && context_.password_stands(member.user, stamp);
-}
-
-std::string_view GroupState::told_to(const PeerIdentity& member) const {
-  if (context_.revoked && context_.revoked(names_of(member), config_.id)) return "an operator revoked this member";
-  if (!admit(member)) return "this member is not among the group's any more";
-  if (config_.uses_passwords() && !password_stands(member)) return "the password is not good any more";
-  return "the certificate is not good any more";
-}
-
-Result<void> GroupState::stands(const PeerIdentity& member, Moment now) const {
-  if (auto admitted = admit(member); !admitted) return admitted;
-  if (config_.uses_passwords() && !password_stands(member))
-    return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
-  if (!config_.uses_certificates()) return {};
-  return context_.recheck(member, config_.id, now.unix_seconds);
-}
-
 // The handshake may have begun before the trust store was read again, so the certificate is looked at once more.
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
-  if (auto good = stands(member, now); !good) return tl::unexpected(good.error());
+  if (auto good = may_join(member, now); !good) return tl::unexpected(good.error());
   on_time(now);
   auto epoch = is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now);
   if (!epoch) return tl::unexpected(epoch.error());
@@ -156,7 +76,7 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
   if (!keying) return keying;
   note_holder(member, keying->epoch);
   note_joining(address, *keying, now);
-  asked_before_.erase({member.name, member.serial_hex});
+  newcomers_.admitted(principal_of(member));
   rekey_when_nearly_used(**epoch, now);
   return keying;
 }
@@ -165,10 +85,8 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
 bool GroupState::is_newcomer(const PeerIdentity& member, Moment now) {
   const Epoch* active = in_phase(Phase::active);
   if (!config_.rekey_on_join || !active) return false;
-  const auto asked = asked_before_.find({member.name, member.serial_hex});
-  if (asked != asked_before_.end() && asked->second.active < active->number && now.steady < asked->second.until)
-    return false;
-  const auto holder = holders_.find({member.name, member.serial_hex});
+  if (newcomers_.is_expected(principal_of(member), active->number, now.steady)) return false;
+  const auto holder = holders_.find(principal_of(member));
   // A later epoch does not show that it had this one: it may have been given the pending one, as a newcomer, before.
   return holder == holders_.end() || holder->second.epoch != active->number;
 }
@@ -182,9 +100,7 @@ Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment 
   if (auto begun = rekey("a member joins", now); !begun) return tl::unexpected(begun.error());
   if (context_.maker) {
     // It comes again; the epoch that it then finds is new enough.
-    if (asked_before_.size() >= max_asked_before) asked_before_.clear();
-    Asked& asked = asked_before_[{member.name, member.serial_hex}];
-    if (asked.until <= now.steady) asked = {in_phase(Phase::active)->number, now.steady + comes_again_within};
+    newcomers_.told_to_come_again(principal_of(member), in_phase(Phase::active)->number, now.steady);
     return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
   }
   if (!hand_over_) return current(now);  // nobody was there to be handed over
@@ -268,8 +184,8 @@ Result<Epoch*> GroupState::begin(Moment now, store::EpochRecord* noted) {
 // or beyond the end of the block, still receives.
 Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity, const std::string& address,
                                      std::uint32_t slots_wanted, Moment now) {
-  const bool taken_up = is_taken_up(epoch);
-  std::uint32_t slots = config_.may_send(names_of(identity)) && !taken_up ? slots_wanted : 0;
+  const bool resumed = resumption_.is_resumed(epoch.number);
+  std::uint32_t slots = admission_.may_send(identity) && !resumed ? slots_wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > epoch.capacity())) {
     warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) +
@@ -282,8 +198,8 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
     if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) rekey_soon(now);
     slots = 0;
   }
-  // Of one that was taken up there are no slots, but those who have some go on.
-  const bool sends = slots != 0 || (taken_up && may_send(identity));
+  // A resumed epoch has no slots to give, but members that have some go on.
+  const bool sends = slots != 0 || (resumed && admission_.may_send(identity));
   const handshake::Role roles = sends ? handshake::sender_and_receiver : handshake::receiver;
   const auto given = context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
                                             roles, static_cast<std::uint16_t>(slots), now.unix_seconds,
@@ -313,7 +229,7 @@ Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity,
 }
 
 void GroupState::note_holder(const PeerIdentity& identity, std::uint64_t epoch) {
-  Holder& holder = holders_[{identity.name, identity.serial_hex}];
+  Holder& holder = holders_[principal_of(identity)];
   holder.identity = identity;
   holder.epoch = std::max(holder.epoch, epoch);
 }

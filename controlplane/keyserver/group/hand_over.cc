@@ -11,6 +11,8 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
+constexpr unsigned most_missed = 3;  // datagrams; then a member is told over its own connection for good
+
 }  // namespace
 
 // ---------------------------------------------------------------- who may stay
@@ -18,7 +20,7 @@ using std::chrono::milliseconds;
 void GroupState::recheck_members(Moment now) {
   std::vector<std::pair<MemberLink*, std::string>> out;
   for (const auto& [id, member] : members_)
-    if (auto good = stands(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
+    if (auto good = may_join(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
   for (const auto& [link, why] : out) {
     const PeerIdentity identity = member_of(*link)->identity;
     note_shut_out(*member_of(*link), now);
@@ -31,7 +33,7 @@ void GroupState::recheck_members(Moment now) {
 // link is no member's (any more).
 void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
   audit_warning("member_revoked " + prefix() + "member=" + escaped(member.name) + " why=" + escaped(why));
-  link.deliver(handshake::Revoked{config_.id, std::string(told_to(member))});
+  link.deliver(handshake::Revoked{config_.id, std::string(admission_.told_to(member))});
   link.dismiss("revoked");
 }
 
@@ -42,7 +44,7 @@ bool GroupState::shut_out_holders(Moment now) {
     const PeerIdentity& identity = holder->second.identity;
     const auto connected = members_.find(identity.name);
     const bool checked = connected != members_.end() && connected->second.identity.serial_hex == identity.serial_hex;
-    const auto good = checked ? Result<void>() : stands(identity, now);
+    const auto good = checked ? Result<void>() : may_join(identity, now);
     if (!good) {
       any = true;
       exclusion_.shut_out(identity.name);
@@ -70,7 +72,7 @@ std::chrono::seconds GroupState::shortest_lease() const {
 
 void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   config_ = std::move(config);
-  if (!rekeys_by_datagram()) drop_tree();
+  if (!announcer_.enabled()) announcer_.drop_tree(members_);
   shut_out(now);
 }
 
@@ -90,9 +92,9 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool on
   if (context_.maker)
     last_known = std::max(last_known, held.value_or(context_.maker->highest(config_.id)));
   else if (!any && !epochs_.empty())  // this process gave them nothing, but one before it may have
-    last_known = taken_up_ ? taken_up_->epoch : epochs_.front().number - 1;
+    last_known = resumption_.epoch() != 0 ? resumption_.epoch() : epochs_.front().number - 1;
   exclusion_.begin(last_known, now.steady);
-  if (any) drop_kept();
+  if (any) resumption_.drop();
   if (hand_over_ && hand_over_->patience) {  // a restart's: those who are not back must not hold this up for long
     hand_over_->deadline = std::min(hand_over_->deadline, now.steady + config_.activation_delay);
     hand_over_->patience.reset();
@@ -159,7 +161,8 @@ Exclusion::Group GroupState::seen_by_exclusion() const {
 void GroupState::note_exclusion_complete(Moment now) {
   const auto took = exclusion_.completed(seen_by_exclusion(), now.steady);
   if (!took) return;
-  if (const Epoch* active = in_phase(Phase::active); active && !is_taken_up(*active)) keep(*active, now);
+  if (const Epoch* active = in_phase(Phase::active); active && !resumption_.is_resumed(active->number))
+    resumption_.keep(*active, now);
   audit("revocation_complete " + prefix() + "after_ms=" +
         std::to_string(static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())));
 }
@@ -183,7 +186,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     return {};
   }
   if (members_.empty()) {
-    drop_tree();
+    announcer_.drop_tree(members_);
     // Nobody to hand over to. The next member to come begins a new epoch.
     while (!epochs_.empty())
       forget(epochs_.front().number);
@@ -208,17 +211,17 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     return noted;
   }
   hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
-  const Telling telling = announce(**begun, hand_over_->announcement, now);
+  const auto telling = announcer_.announce(members_, in_phase(Phase::active), **begun, hand_over_->announcement, now);
   for (auto& [member, keying] : updates) {
     hand_over_->awaited.insert(member->identity.name);
-    const bool in_tree = member->leaf && !may_send(member->identity);
-    if (in_tree && telling == Telling::announced) {
+    const bool in_tree = member->leaf && !admission_.may_send(member->identity);
+    if (in_tree && telling == Announcer::Telling::announced) {
       member->roles = keying.assignment.roles;
       note_holder(member->identity, epoch);
       continue;
     }
     tell(*member, std::move(keying));
-    if (in_tree && telling == Telling::each_with_path) send_path(*member);
+    if (in_tree && telling == Announcer::Telling::each_with_path) announcer_.send_path(*member);
   }
   await_holders(now);
   last_rekey_record_ = RekeyRecord{.epoch = epoch, .why = why, .begun = now.steady, .told = hand_over_->awaited.size()};
@@ -228,13 +231,75 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   return {};
 }
 
+// Receivers of a resumed epoch come back by their own back-off: one that is not back would lose what is sent under the
+// next epoch. Those shut out must not be waited for.
+void GroupState::await_holders(Moment now) {
+  const auto back_by = resumption_.back_by();
+  if (!back_by || !hand_over_ || *back_by <= now.steady) return;
+  if (exclusion_.needs_later_than(resumption_.epoch())) return;
+  for (const auto& [key, holder] : holders_)
+    if (members_.count(key.first) == 0) hand_over_->awaited.insert(key.first);
+  hand_over_->deadline = std::max(hand_over_->deadline, *back_by);
+  hand_over_->patience = hand_over_->deadline;
+  shorten_restart_wait(now);
+}
+
+void GroupState::go_on_announcing(Moment now) {
+  if (!hand_over_ || !hand_over_->announcement) return;
+  announcer_.send_copies(members_, *hand_over_->announcement, now);
+  if (hand_over_->announcement->give_up <= now.steady) give_up_announcing(now);
+}
+
+// Members that it did not reach get GroupUpdate, and their path anew, since they cannot have followed the tree.
+void GroupState::give_up_announcing(Moment now) {
+  hand_over_->announcement.reset();
+  Epoch* const epoch = find(hand_over_->epoch);
+  Updates updates;
+  auto noted = epoch ? context_.store->begin_batch() : Result<void>();
+  if (!epoch) return;
+  if (noted) {
+    for (const std::string& id : hand_over_->awaited) {
+      const auto found = members_.find(id);
+      if (found == members_.end() || !found->second.leaf || found->second.acknowledged >= epoch->number) continue;
+      if (auto keying = keying_for(found->second, *epoch, now))
+        updates.emplace_back(&found->second, std::move(*keying));
+    }
+    noted = context_.store->end_batch();
+  }
+  if (!noted) {
+    audit_error("rekey_failed " + prefix() + "why=" + escaped(noted.error().message));
+    return;
+  }
+  for (auto& [member, keying] : updates) {
+    tell(*member, std::move(keying));
+    if (++member->missed >= most_missed)
+      announcer_.release_leaf(*member);
+    else
+      announcer_.send_path(*member);
+  }
+  if (!updates.empty())
+    audit("rekey_completed_by_unicast " + prefix() + "epoch=" + std::to_string(epoch->number) +
+          " members=" + std::to_string(updates.size()));
+}
+
+// What it still waits for a restart would forget; kept when that is done.
+void GroupState::keep(const Epoch& epoch, Moment now) {
+  if (!exclusion_.under_way()) resumption_.keep(epoch, now);
+}
+
+bool GroupState::any_holder_invalid(Moment now) const {
+  const auto invalid = [&](const auto& entry) { return !may_join(entry.second.identity, now); };
+  return std::any_of(members_.begin(), members_.end(), invalid) ||
+         std::any_of(holders_.begin(), holders_.end(), invalid);
+}
+
 void GroupState::activate_if_all_acknowledged(Moment now) {
   if (hand_over_ && hand_over_->awaited.empty() && hand_over_->not_before <= now.steady) activate(now);
 }
 
 // A sender that came back after a restart goes on under an epoch that this process never knew. Its receivers come back
 // by their own back-off; who is left behind then loses what is sent until it is back.
-void GroupState::hear_of_earlier(const Member& member, std::uint64_t epoch) {
+void GroupState::on_report_of_older_epoch(const Member& member, std::uint64_t epoch) {
   if (!hand_over_ || !hand_over_->patience || !member.sends() || epoch >= hand_over_->epoch) return;
   hand_over_->deadline = *hand_over_->patience;
   hand_over_->going_on = true;
@@ -242,8 +307,8 @@ void GroupState::hear_of_earlier(const Member& member, std::uint64_t epoch) {
 
 // No sender is away and none that is back speaks of an earlier epoch: nobody sends meanwhile, and those who can should
 // not wait for long.
-void GroupState::hurry_restart(Moment now) {
-  if (!hand_over_ || !hand_over_->patience || hand_over_->going_on || somebody_goes_on()) return;
+void GroupState::shorten_restart_wait(Moment now) {
+  if (!hand_over_ || !hand_over_->patience || hand_over_->going_on || resumption_.anybody_sends(members_)) return;
   const bool away = std::any_of(hand_over_->awaited.begin(), hand_over_->awaited.end(), [&](const std::string& id) {
     return members_.count(id) == 0 && config_.may_send({id});
   });
@@ -293,7 +358,7 @@ void GroupState::forget(std::uint64_t epoch) {
       run = run->epoch == epoch ? slots.erase(run) : run + 1;
   }
   std::erase_if(holders_, [&](const auto& entry) { return entry.second.epoch == epoch; });
-  if (taken_up_ && taken_up_->epoch == epoch) taken_up_.reset();
+  resumption_.retired(epoch);
   epochs_.erase(std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; }));
 }
 
@@ -302,12 +367,12 @@ void GroupState::begin_anew(const std::string& why, Moment now) {
   const auto leaving = std::exchange(members_, {});
   by_link_.clear();
   exclusion_.forget_connections();  // they are in the lease above
-  tree_.reset();
+  announcer_.forget();
   hand_over_.reset();
   rekey_at_.reset();
   holders_.clear();
-  drop_kept();
-  taken_up_.reset();
+  resumption_.drop();
+  resumption_.forget();
   epochs_.clear();  // not retired in the store: members go on under them until they are back
   audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
   for (const auto& [id, member] : leaving)
@@ -354,7 +419,7 @@ std::optional<SteadyTime> GroupState::next_deadline() const {
   };
   if (hand_over_ && !hand_over_->told) at(hand_over_->due());
   if (hand_over_ && hand_over_->announcement) {
-    const HandOver::Announcement& announcement = *hand_over_->announcement;
+    const Announcement& announcement = *hand_over_->announcement;
     at(std::min(announcement.next, announcement.give_up));
   }
   if (rekey_at_ && !hand_over_) at(*rekey_at_);

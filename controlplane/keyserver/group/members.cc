@@ -9,12 +9,13 @@ namespace {
 using handshake::ControlMessage;
 using handshake::EpochState;
 using handshake::PeerIdentity;
+using std::chrono::milliseconds;
 
 }  // namespace
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
                       Moment now) {
-  if (auto good = stands(identity, now); !good) {
+  if (auto good = may_join(identity, now); !good) {
     // It may have begun to send with our Finished.
     if ((given.roles & handshake::sender) != 0)
       exclusion_.sender_left(given.state == EpochState::active ? given.epoch : 0, now.steady + longest_lease(),
@@ -48,8 +49,8 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
     leave(link, now);
     return link.dismiss("it could not be given the active epoch; it may come again");
   }
-  seat(member, now);
-  hurry_restart(now);
+  assign_leaf(member, now);
+  shorten_restart_wait(now);
   // After a restart it is awaited until it says that it has installed what it was given: our Finished, on which it does
   // so, has not even left yet.
   if (!in_phase(Phase::active) && !in_phase(Phase::pending) && !context_.maker) {
@@ -59,6 +60,14 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
       rekey_at_ = now.steady + retry_after;
     }
   }
+}
+
+void GroupState::assign_leaf(Member& member, Moment now) {
+  if (auto assigned = announcer_.assign_leaf(member); !assigned)
+    return warn_of_member("no_key_path " + prefix() + "member=" + escaped(member.identity.name) +
+                              " why=" + escaped(assigned.error().message),
+                          now);
+  if (member.leaf && announcer_.many_have_left()) rekey_soon(now);
 }
 
 const PeerIdentity* GroupState::identity_of(const MemberLink& link) const {
@@ -167,9 +176,9 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
     std::uint32_t& granted = epoch->granted[member.identity.name];
     if (!member.sends()) {
       why = "a receiver gets no slots";
-    } else if (is_taken_up(*epoch)) {
+    } else if (resumption_.is_resumed(epoch->number)) {
       why = "the epoch is from before a restart; the next one has slots";
-      lacks_slots(member, now);
+      request_new_slots(member, now);
     } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
       why = "expected 1 to " + std::to_string(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
             " slots (quota)";
@@ -210,7 +219,7 @@ void GroupState::grant(Member& member, const handshake::SlotRequest& request, Mo
 // Counters of slots that are not the reporter's own are ignored: a floor near 2^64 would shut the true sender out.
 void GroupState::take_report(Member& member, const handshake::StatusReport& report, Moment now) {
   Epoch* epoch = find(report.epoch);
-  if (!epoch) return hear_of_earlier(member, report.epoch);
+  if (!epoch) return on_report_of_older_epoch(member, report.epoch);
   for (const handshake::SlotCounter& counter : report.own_slots) {
     const std::uint32_t slot = counter.spi - epoch->policy.spi_prefix;
     const bool own = std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
@@ -233,6 +242,42 @@ void GroupState::take_report(Member& member, const handshake::StatusReport& repo
   member.report->own_slots.clear();
   member.report->own_slots.shrink_to_fit();
   member.reported = now.steady;
+}
+
+// ---------------------------------------------------------------- a resumed epoch
+
+void GroupState::resume(Moment now) {
+  auto resumed = resumption_.resume(now);
+  if (!resumed) return;
+  Epoch& epoch = resumed->epoch;
+  for (const PeerIdentity& holder : resumed->holders)
+    note_holder(holder, epoch.number);
+  const milliseconds delays(epoch.policy.activation_delay_ms + epoch.policy.deactivation_delay_ms);
+  rekey_at_ = std::max(*resumption_.back_by(), epoch.expires - delays);
+  last_rekey_ = now.steady;
+  epochs_.push_back(std::move(epoch));
+}
+
+// The file from which the newest epoch was resumed may be an older copy: then members hold it that it does not name.
+bool GroupState::in_doubt() const {
+  return !epochs_.empty() && resumption_.is_resumed(epochs_.back().number);
+}
+
+// A member that comes back to a resumed epoch. The slots that its machine was given before are its own to report on;
+// one that was given none needs the next epoch.
+void GroupState::remember_slots(Member& member, Moment now) {
+  const Epoch* active = in_phase(Phase::active);
+  if (!active || !resumption_.is_resumed(active->number)) return;
+  const auto slots = resumption_.slots_of(member.identity.name);
+  if (slots.empty() && admission_.may_send(member.identity)) request_new_slots(member, now);
+  member.slots.insert(member.slots.begin(), slots.begin(), slots.end());
+}
+
+// Nothing is given out in a resumed epoch; the next one has slots for all.
+void GroupState::request_new_slots(const Member& member, Moment now) {
+  resumption_.needs_slots(member.identity.name);
+  shorten_restart_wait(now);
+  if (!hand_over_ && (!rekey_at_ || *rekey_at_ > now.steady)) rekey_at_ = now.steady;
 }
 
 }  // namespace sealcast::keyserver

@@ -9,16 +9,16 @@
 namespace sealcast::keyserver::testing {
 namespace {
 
-class Newcomers : public GroupStateTest {
+class RekeyOnJoin : public GroupStateTest {
  protected:
-  Newcomers() {
+  RekeyOnJoin() {
     config_.rekey_on_join = true;
     start();
   }
   void acknowledge(const Joined& member) { ASSERT_TRUE(say(member, GroupUpdateAck{"tv", pending()})); }
 };
 
-TEST_F(Newcomers, H11_ANewcomerNeverGetsAnEpochThatWasInUseBeforeItCame) {
+TEST_F(RekeyOnJoin, H11_ANewcomerNeverGetsAnEpochThatWasInUseBeforeItCame) {
   const auto a = join("sender");
   const std::uint64_t first = a.keying.epoch;
   ASSERT_EQ(active(), first) << "the first member begins it";
@@ -34,7 +34,7 @@ TEST_F(Newcomers, H11_ANewcomerNeverGetsAnEpochThatWasInUseBeforeItCame) {
   EXPECT_THAT(b.link->take(), ElementsAre("activate " + std::to_string(b.keying.epoch)));
 }
 
-TEST_F(Newcomers, WhoComesDuringAHandOverSharesItsEpoch) {
+TEST_F(RekeyOnJoin, WhoComesDuringAHandOverSharesItsEpoch) {
   const auto a = join("sender");
   auto b = join("home");
   auto c = join("office");
@@ -44,7 +44,7 @@ TEST_F(Newcomers, WhoComesDuringAHandOverSharesItsEpoch) {
   EXPECT_EQ(active(), b.keying.epoch);
 }
 
-TEST_F(Newcomers, H11_ANewcomerThatBreaksOffAndComesBackDoesNotGetTheActiveEpochEither) {
+TEST_F(RekeyOnJoin, H11_ANewcomerThatBreaksOffAndComesBackDoesNotGetTheActiveEpochEither) {
   const auto a = join("sender");
   const GroupKeying smke = issue("home");  // and its connection ends before Finished
   ASSERT_EQ(smke.epoch, pending());
@@ -54,7 +54,7 @@ TEST_F(Newcomers, H11_ANewcomerThatBreaksOffAndComesBackDoesNotGetTheActiveEpoch
   EXPECT_THAT(again.link->take(), IsEmpty());
 }
 
-TEST_F(Newcomers, WhoHeldTheActiveEpochGetsItAgain) {
+TEST_F(RekeyOnJoin, WhoHeldTheActiveEpochGetsItAgain) {
   const auto a = join("sender");
   auto b = join("home");
   acknowledge(a);
@@ -66,7 +66,7 @@ TEST_F(Newcomers, WhoHeldTheActiveEpochGetsItAgain) {
   EXPECT_EQ(pending(), 0u) << "no rekey for one that only lost its connection";
 }
 
-TEST_F(Newcomers, H13_ACrowdSharesEpochsAndAllGetIn) {
+TEST_F(RekeyOnJoin, H13_ACrowdSharesEpochsAndAllGetIn) {
   const auto a = join("sender");
   std::vector<Joined> crowd;
   std::uint64_t most = 0;
@@ -116,7 +116,7 @@ TEST_F(GroupStateTest, H10_WhoCannotBeGivenTheActiveEpochIsDismissedToComeAgain)
   EXPECT_EQ(group_->members().count("home"), 0u);
 }
 
-TEST_F(Newcomers, AloneANewcomerWaitsForNobody) {
+TEST_F(RekeyOnJoin, AloneANewcomerWaitsForNobody) {
   auto a = join("home");
   group_->leave(*a.link, now_);
   auto b = join("office");

@@ -18,8 +18,7 @@ constexpr std::chrono::seconds ask_again_after{5};
 std::uint32_t GroupState::slots_needed() const {
   std::uint32_t needed = 0;
   for (const auto& [id, member] : members_) {
-    const auto& names = member.identity.names;
-    if (!config_.may_send(names.empty() ? std::vector<std::string>{member.identity.name} : names)) continue;
+    if (!admission_.may_send(member.identity)) continue;
     needed += member.slots.empty() ? 1 : member.slots.back().count;
   }
   return needed;

@@ -28,7 +28,7 @@ class KeptGroupTest : public GroupStateTest {
     keeper_ = std::move(*keeper);
     context_.keeper = keeper_.get();
     context_.started = now_.steady;
-    group_->take_up(now_);
+    group_->resume(now_);
     ASSERT_TRUE(store_->note_alive(now_.unix_seconds).has_value());
   }
   store::KeptEpoch row() {

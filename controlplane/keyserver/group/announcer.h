@@ -1,0 +1,70 @@
+// Rekeying by datagram: receivers are leaves of a key tree, and one signed datagram, sealed for the present epoch and
+// sent out by a sender's gateway, tells all of them the next one (docs/protocol.md "Rekeying by datagram"). Senders are
+// told over their own connections, since each needs slots of its own.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "controlplane/keyserver/group/admission.h"
+#include "controlplane/keyserver/group/parts.h"
+
+namespace sealcast::keyserver {
+
+// Receivers were told of an epoch by a datagram to the group.
+struct Announcement {
+  std::vector<Bytes> packets;  // ESP of the same datagram
+  unsigned sent = 0;           // copies
+  SteadyTime next;             // when the next copy is due, if ever
+  SteadyTime give_up;          // members that have not acknowledged by then are told over their own connections
+};
+
+class Announcer {
+ public:
+  // All must outlive it; config and admission are looked at anew each time.
+  Announcer(const config::KeyserverGroup& config, GroupContext& context, const Admission& admission)
+      : config_(config), context_(context), admission_(admission) {}
+
+  bool enabled() const;
+
+  // The member gets a leaf and its path, if it is a receiver of a group that rekeys by datagram. An error's text is for
+  // the log: it is told everything over its own connection.
+  Result<void> assign_leaf(Member& member);
+  // It keeps what it knows, so its leaf is given to no other before an announcement has shut it out.
+  void release_leaf(Member& member);
+  void send_path(const Member& member) const;
+  // A member that connects again and again takes a new leaf each time; the old ones are free only once a rekey has shut
+  // them out.
+  bool many_have_left() const;
+  void drop_tree(Members& members);
+  void forget() { tree_.reset(); }  // with all members
+
+  // How receivers in the tree learn of the next epoch.
+  enum class Telling : std::uint8_t {
+    each,            // over their own connections; the tree stays as it is
+    each_with_path,  // likewise, and the tree has changed
+    announced,       // by `out`
+  };
+  // active: nullptr if no epoch is.
+  Telling announce(Members& members, Epoch* active, const Epoch& next, std::optional<Announcement>& out, Moment now);
+  // Sends the copies that are due.
+  void send_copies(const Members& members, Announcement& announcement, Moment now) const;
+
+ private:
+  struct Tree {
+    Tree(handshake::CipherSuite suite, handshake::Random& random) : keys(suite, random) {}
+    handshake::KeyTree keys;
+    std::vector<handshake::LeafPosition> left;  // by those who are gone; shut out with the next announcement
+  };
+
+  Telling rebuild_tree(Members& members);
+  static const Member* relay_sender(const Members& members, std::size_t turn);
+
+  const config::KeyserverGroup& config_;
+  GroupContext& context_;
+  const Admission& admission_;
+  std::unique_ptr<Tree> tree_;
+};
+
+}  // namespace sealcast::keyserver
