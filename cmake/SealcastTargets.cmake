@@ -55,6 +55,13 @@ function(sealcast_unit_tests_need)
   add_dependencies(unit_tests ${ARGN})
 endfunction()
 
+# The labels of a unit test that starts whole programs: under sanitizers it takes long, since nothing else there needs
+# these compiled.
+set(sealcast_program_test_labels unit)
+if(SEALCAST_SANITIZE)
+  list(APPEND sealcast_program_test_labels long)
+endif()
+
 # sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LOCK word] [LONG] [ALONE]): a
 # test that makes namespaces, maps hugepages and runs real programs; label "e2e" by default. Of those with one LOCK
 # ("laboratory" by default) one runs at a time, beside tests that need none of this, and they begin first, because
@@ -112,8 +119,8 @@ function(sealcast_test name)
     sealcast_unit_tests_need(${name} ${A_NEEDS})
   endif()
 
-  set(properties LABELS "${A_LABELS}")
-  if(NOT A_LABELS STREQUAL "unit")
+  set(properties)
+  if(NOT "unit" IN_LIST A_LABELS)
     list(APPEND A_LOCKS laboratory)
     list(APPEND properties COST 1000)
   endif()
@@ -131,17 +138,17 @@ function(sealcast_test name)
     set(timeout 120)
     if(A_ALONE)
       gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${A_ALONE}" TEST_LIST ${name}_alone
-        PROPERTIES ${properties} TIMEOUT ${timeout} RUN_SERIAL ON)
+        PROPERTIES LABELS "${A_LABELS}" ${properties} TIMEOUT ${timeout} RUN_SERIAL ON)
     endif()
     if(NOT A_ALONE STREQUAL "*")
-      gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${others}" PROPERTIES ${properties} TIMEOUT ${timeout})
+      gtest_discover_tests(${name} DISCOVERY_TIMEOUT 60 TEST_FILTER "${others}" PROPERTIES LABELS "${A_LABELS}" ${properties} TIMEOUT ${timeout})
     endif()
     return()
   endif()
 
   if(A_ALONE)
     add_test(NAME ${name}.alone COMMAND ${name} --gtest_filter=${A_ALONE})
-    set_tests_properties(${name}.alone PROPERTIES ${properties} TIMEOUT 300 RUN_SERIAL ON ENVIRONMENT "${A_ENVIRONMENT}")
+    set_tests_properties(${name}.alone PROPERTIES LABELS "${A_LABELS}" ${properties} TIMEOUT 300 RUN_SERIAL ON ENVIRONMENT "${A_ENVIRONMENT}")
   endif()
   if(NOT A_ALONE STREQUAL "*")
     if(NOT A_SHARDS)
@@ -154,7 +161,7 @@ function(sealcast_test name)
       endif()
       math(EXPR index "${shard} - 1")
       add_test(NAME ${test} COMMAND ${name} --gtest_filter=${others})
-      set_tests_properties(${test} PROPERTIES ${properties} TIMEOUT 300
+      set_tests_properties(${test} PROPERTIES LABELS "${A_LABELS}" ${properties} TIMEOUT 300
         ENVIRONMENT "GTEST_TOTAL_SHARDS=${A_SHARDS};GTEST_SHARD_INDEX=${index};${A_ENVIRONMENT}")
     endforeach()
   endif()

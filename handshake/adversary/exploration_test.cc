@@ -1,9 +1,10 @@
 // Breadth-first through everything a peer can say: from every state of every flow, all sequences of up to four
-// messages. "Established" must be reached along the listed flows alone, and no state may exist that is not a place of a
-// list. A dead end stays dead (the table shows it), so only living ones are followed; an end is brought back to where
-// it was by playing the same again.
+// messages (SEALCAST_DEPTH=N: of up to N). "Established" must be reached along the listed flows alone, and no state may
+// exist that is not a place of a list. A dead end stays dead (the table shows it), so only living ones are followed; an
+// end is brought back to where it was by playing the same again.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <deque>
 #include <set>
 
@@ -12,7 +13,10 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-constexpr std::size_t kDepth = 4;
+std::size_t depth() {
+  const char* text = std::getenv("SEALCAST_DEPTH");
+  return text == nullptr ? 4 : std::strtoul(text, nullptr, 10);
+}
 
 // What was said so far, and what of it was part of a handshake.
 struct Path {
@@ -122,7 +126,7 @@ TEST_P(Exploration, SEQ1_FIN1_CCS1_NoOtherWayAndNoOtherState) {
         EXPECT_EQ(verdict.told_established, 1) << text(next);
         EXPECT_TRUE(in_a_list(list, true, verdict.told_flow)) << text(next) << ": established outside of the lists";
       }
-      if (next.then.size() < kDepth && !verdict.closed && !straight_on(next)) queue.push_back(std::move(next));
+      if (next.then.size() < depth() && !verdict.closed && !straight_on(next)) queue.push_back(std::move(next));
       states.insert(stage.probe());
     }
   }

@@ -93,7 +93,8 @@ class InDebianTest(unittest.TestCase):
             (self.folder / name).unlink(missing_ok=True)
         self.environment = {**os.environ, "SEALCAST_CHROOTS": str(self.chroots), "SEALCAST_TEST": str(self.folder),
                             "SEALCAST_MARK": self.mark, "PATH": f"{self.folder}/bin:{os.environ['PATH']}"}
-        self.environment.pop("SEALCAST_IN_DEBIAN", None)
+        for name in ("SEALCAST_IN_DEBIAN", "SEALCAST_PHASES"):
+            self.environment.pop(name, None)
 
     @staticmethod
     def write(path, text):
