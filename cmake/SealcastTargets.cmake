@@ -14,6 +14,7 @@ if(CMAKE_UNITY_BUILD)
 endif()
 target_include_directories(sealcast_options INTERFACE ${CMAKE_SOURCE_DIR})
 if(SEALCAST_SANITIZE)
+  target_compile_definitions(sealcast_options INTERFACE SEALCAST_SANITIZED)  # for base/testing/effort.h
   target_compile_options(sealcast_options INTERFACE
     -fsanitize=${SEALCAST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(sealcast_options INTERFACE -fsanitize=${SEALCAST_SANITIZE})
