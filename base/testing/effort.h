@@ -1,5 +1,5 @@
-// How often a test repeats what it does at random. Sanitizers make a round cost several times as much, so there it does a
-// part of the rounds; all of them run without sanitizers every time.
+// How often a test repeats the same thing. Sanitizers make a round cost several times as much, so there it does a part
+// of the rounds; all of them run without sanitizers every time.
 #pragma once
 
 #include <cstddef>
