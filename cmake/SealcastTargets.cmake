@@ -14,7 +14,6 @@ if(CMAKE_UNITY_BUILD)
 endif()
 target_include_directories(sealcast_options INTERFACE ${CMAKE_SOURCE_DIR})
 if(SEALCAST_SANITIZE)
-  target_compile_definitions(sealcast_options INTERFACE SEALCAST_SANITIZED)  # for base/testing/effort.h
   target_compile_options(sealcast_options INTERFACE
     -fsanitize=${SEALCAST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(sealcast_options INTERFACE -fsanitize=${SEALCAST_SANITIZE})
@@ -62,6 +61,16 @@ set(sealcast_program_test_labels unit)
 if(SEALCAST_SANITIZE)
   list(APPEND sealcast_program_test_labels long)
 endif()
+
+# sealcast_program_test(NAME TIMEOUT SECONDS COMMAND word … NEEDS target …): such a test that is no GoogleTest program.
+function(sealcast_program_test name)
+  cmake_parse_arguments(A "" "TIMEOUT" "COMMAND;NEEDS" ${ARGN})
+  if(sealcast_program_test_labels STREQUAL "unit")
+    sealcast_unit_tests_need(${A_NEEDS})
+  endif()
+  add_test(NAME ${name} COMMAND ${A_COMMAND})
+  set_tests_properties(${name} PROPERTIES LABELS "${sealcast_program_test_labels}" TIMEOUT ${A_TIMEOUT})
+endfunction()
 
 # sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LOCK word] [LONG] [ALONE]): a
 # test that makes namespaces, maps hugepages and runs real programs; label "e2e" by default. Of those with one LOCK

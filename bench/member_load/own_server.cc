@@ -28,8 +28,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A port nobody has. Fixed from then on, since members come back to it after a restart. Below those that Linux gives to
-// outgoing connections, one of which would else take it meanwhile.
+// A free port. It stays the server's, since members come back to it after a restart. It lies below the range that Linux
+// uses for outgoing connections, so that none of these takes it meanwhile.
 Result<std::uint16_t> free_port() {
   std::random_device random;
   std::uniform_int_distribution<std::uint16_t> any(10240, 32767);

@@ -296,9 +296,9 @@ def folders(texts):
     return collections.Counter(str(path.parent) for path in texts)
 
 
-def judge(texts):
+def judge(texts, classes):
     problems = []
-    for one in all_classes(texts):
+    for one in classes:
         problems += [f"{one.file}: {one.name}: {what}" for what in too_large(one)]
     problems += [f"{folder}: {count} files, {FOLDER} allowed" for folder, count in sorted(folders(texts).items()) if count > FOLDER]
     return problems + wrong_arrows(texts)
@@ -311,6 +311,7 @@ def main(words):
     texts = read(ROOT)
     classes = sorted(all_classes(texts), key=lambda one: -one.methods)
     rooms = folders(texts).most_common()
+    problems = judge(texts, classes)
     if not words:
         classes, rooms = classes[:12], rooms[:8]
     print(f"{'class':<44}{'methods':>8}{'members':>9}{'files':>7}")
@@ -319,7 +320,6 @@ def main(words):
     print(f"\n{'folder':<44}{'files':>8}")
     for folder, count in rooms:
         print(f"{folder:<44}{count:>8}")
-    problems = judge(texts)
     if problems:
         print("\nOver the limits:")
     for problem in problems:

@@ -37,7 +37,8 @@ def ctest_names():
     for path in sources("CMakeLists.txt"):
         text = re.sub(r"#.*", "", path.read_text())
         text = re.sub(r"foreach\((\w+) ([^)]*)\)(.*?)endforeach\(\)", expanded, text, flags=re.S)
-        for command, prefix in (("add_test\\(NAME ", ""), ("sealcast_laboratory_test\\(", ""), ("sealcast_test\\(", ""),
+        for command, prefix in (("add_test\\(NAME ", ""), ("sealcast_laboratory_test\\(", ""),
+                                ("sealcast_program_test\\(", ""), ("sealcast_test\\(", ""),
                                 ("sealcast_e2e_test\\(", "e2e."), ("sealcast_soak_test\\(", "soak."),
                                 ("constant_time_test\\(", "constant_time.")):
             names.update(prefix + name for name in re.findall(rf"\b{command}([\w.-]+)(?=[\s)])", text))

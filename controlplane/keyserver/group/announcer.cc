@@ -13,7 +13,7 @@ using std::chrono::milliseconds;
 constexpr unsigned copies = 3;
 constexpr milliseconds least_activation_delay{400};  // as the configuration's check has it
 constexpr std::chrono::seconds valid_for{300};  // between clocks that differ; the epochs' numbers bound it far tighter
-constexpr std::size_t most_left = 1024;         // leaves of those who are gone, beyond one for each that is there
+constexpr std::size_t most_left = 1024;         // leaves of members that left, beyond one for each present
 
 }  // namespace
 
@@ -37,7 +37,7 @@ bool Announcer::many_have_left() const {
   return left > most_left + (tree_ ? tree_->keys.members() - std::min<std::size_t>(left, tree_->keys.members()) : 0);
 }
 
-// A new tree for those who are there: they get their paths with the epoch.
+// A new tree of the present members. They get their paths with the epoch.
 Announcer::Telling Announcer::rebuild_tree(Members& members) {
   drop_tree(members);
   tree_ = std::make_unique<Tree>(config_.flow.suite, *context_.random);
@@ -62,8 +62,8 @@ void Announcer::send_path(const Member& member) const {
   member.link->deliver(handshake::KeyPath{config_.id, tree_->keys.path(*member.leaf)});
 }
 
-// A sender, another one at every turn where there are several; nullptr: there is none. It needs no key for what it
-// carries.
+// A sender; where there are several, another one at every turn. nullptr: there is none. It needs no key for what it
+// relays.
 const Member* Announcer::relay_sender(const Members& members, std::size_t turn) {
   std::vector<const Member*> senders;
   for (const auto& [id, member] : members)
@@ -79,7 +79,7 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
       tree_->keys.members() <= tree_->left.size() || !equal_except_spis(active->policy, next.policy))
     return many_have_left() ? rebuild_tree(members) : Telling::each;
   if (tree_->keys.wants_new_tree()) return rebuild_tree(members);
-  // A slot of its own, burnt in the name of the first who sends it: nothing else is ever sealed under it (H9).
+  // The announcement has a slot of its own, issued to its first relay sender. Nothing else is sealed under it (H9).
   const auto slot = context_.store->issue({config_.id, active->number, first->identity.name, first->identity.serial_hex,
                                            first->address, first->roles, 1, now.unix_seconds});
   if (!slot) return Telling::each;

@@ -55,7 +55,7 @@ class Announcer {
   struct Tree {
     Tree(handshake::CipherSuite suite, handshake::Random& random) : keys(suite, random) {}
     handshake::KeyTree keys;
-    std::vector<handshake::LeafPosition> left;  // by those who are gone; shut out with the next announcement
+    std::vector<handshake::LeafPosition> left;  // of members that left; shut out with the next announcement
   };
 
   Telling rebuild_tree(Members& members);

@@ -1,4 +1,4 @@
-// Who is in a group, who is missing and who is behind.
+// Which members of a group are present, missing or behind.
 #pragma once
 
 #include <cstdint>
@@ -12,7 +12,7 @@ namespace sealcast::keyserver {
 struct Attendance {
   static constexpr std::size_t most_named = 32;
 
-  bool by_list = false;  // of the configuration; else by who holds a live epoch
+  bool by_list = false;  // expected are the names of the configuration, else the holders of live epochs
   std::size_t expected = 0;
   std::vector<std::string> missing;  // names, at most most_named
   std::size_t missing_count = 0;
@@ -20,8 +20,8 @@ struct Attendance {
   std::size_t behind_count = 0;
 };
 
-// By `members` of the configuration where it lists names, else by who holds a live epoch (which needs nobody's list,
-// and forgets members that were away for a whole epoch).
+// Expected are `members` of the configuration where it lists names, else the holders of live epochs. The latter need no
+// list, and forget members that were away for a whole epoch.
 Attendance attendance_of(const config::KeyserverGroup& config, const Members& members, const Holders& holders,
                          std::uint64_t newest_epoch);
 

@@ -69,7 +69,7 @@ std::optional<SteadyTime::duration> Exclusion::completed(const Group& group, Ste
 }
 
 std::vector<std::string> Exclusion::overdue(const Group& group, SteadyTime now) {
-  if (!switch_by_ || *switch_by_ > now) return {};
+  if (!is_switch_due(now)) return {};
   switch_by_.reset();
   const auto so_far = progress(group, now);
   return so_far && !so_far->complete ? so_far->senders_awaited : std::vector<std::string>();

@@ -72,7 +72,9 @@ class Exclusion {
   std::optional<Progress> progress(const Group& group, SteadyTime now) const;
   // How long it took, once: when it has become complete.
   std::optional<SteadyTime::duration> completed(const Group& group, SteadyTime now);
-  // Connected senders that have not switched in time.
+  // Whether the time to switch is over; cheap, unlike the names.
+  bool is_switch_due(SteadyTime now) const { return switch_by_ && *switch_by_ <= now; }
+  // Connected senders that have not switched in time; named once.
   std::vector<std::string> overdue(const Group& group, SteadyTime now);
 
   // Whether senders are away of whom it is not known which epoch they send under.

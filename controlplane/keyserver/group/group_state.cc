@@ -34,11 +34,6 @@ Epoch* GroupState::find(std::uint64_t epoch) {
   return found == epochs_.end() ? nullptr : &*found;
 }
 
-Epoch* GroupState::in_phase(Phase phase) {
-  const auto found = std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.phase == phase; });
-  return found == epochs_.end() ? nullptr : &*found;
-}
-
 Member* GroupState::member_of(const MemberLink& link) {
   const auto found = by_link_.find(&link);
   return found == by_link_.end() ? nullptr : found->second;
@@ -83,7 +78,7 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
 
 // Whether the active epoch must not go to it: it was not a member while that was in use.
 bool GroupState::is_newcomer(const PeerIdentity& member, Moment now) {
-  const Epoch* active = in_phase(Phase::active);
+  const Epoch* active = in_phase(epochs_, Phase::active);
   if (!config_.rekey_on_join || !active) return false;
   if (newcomers_.is_expected(principal_of(member), active->number, now.steady)) return false;
   const auto holder = holders_.find(principal_of(member));
@@ -93,26 +88,26 @@ bool GroupState::is_newcomer(const PeerIdentity& member, Moment now) {
 
 // An epoch under which nothing was sent yet; everybody else is handed over to it.
 Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment now) {
-  if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
   // Old epochs live for deactivation_delay, and a group has room for four. Where many come one after another, those of
   // half that time share an epoch.
   const bool at_once = epochs_.size() == 1;
   if (auto begun = rekey("a member joins", now); !begun) return tl::unexpected(begun.error());
   if (context_.maker) {
     // It comes again; the epoch that it then finds is new enough.
-    newcomers_.told_to_come_again(principal_of(member), in_phase(Phase::active)->number, now.steady);
+    newcomers_.told_to_come_again(principal_of(member), in_phase(epochs_, Phase::active)->number, now.steady);
     return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
   }
   if (!hand_over_) return current(now);  // nobody was there to be handed over
   if (!at_once) hand_over_->not_before = now.steady + config_.deactivation_delay / 2;
-  return in_phase(Phase::pending);
+  return in_phase(epochs_, Phase::pending);
 }
 
 // The epoch that whoever may have the present one gets: the active one, the pending one while there is no active one,
 // or a new one.
 Result<Epoch*> GroupState::current(Moment now) {
-  if (Epoch* active = in_phase(Phase::active)) return active;
-  if (Epoch* pending = in_phase(Phase::pending)) return pending;
+  if (Epoch* active = in_phase(epochs_, Phase::active)) return active;
+  if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
   if (context_.maker) {
     context_.maker->want_epoch(config_.id, 0, "no epoch left");
     return fail(prefix() + "no epoch is there yet; the key servers are asked for one");
@@ -120,7 +115,7 @@ Result<Epoch*> GroupState::current(Moment now) {
   if (!members_.empty()) {
     // The last epoch expired because no newer one could be begun. All must get the next one, not the newcomer alone.
     if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
-    if (Epoch* pending = in_phase(Phase::pending)) return pending;
+    if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
   }
   store::EpochRecord noted;
   auto begun = begin(now, &noted);

@@ -175,7 +175,6 @@ class GroupState {
   void give_up_announcing(Moment now);
   void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
   Epoch* find(std::uint64_t number);
-  Epoch* in_phase(Phase phase);
   Member* member_of(const MemberLink& link);
   void remove(const std::string& member_id);  // from members_ and what is kept beside it
   void send_all(const handshake::ControlMessage& message);

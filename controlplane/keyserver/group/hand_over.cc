@@ -111,6 +111,7 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool on
 // A sender that is connected keeps its lease. One that does not do as Activate says would go on for those shut out, so
 // it loses its connection, and with it, a lease later, the right to send.
 void GroupState::dismiss_who_does_not_switch(Moment now) {
+  if (!exclusion_.is_switch_due(now.steady)) return;
   for (const std::string& id : exclusion_.overdue(seen_by_exclusion(), now.steady)) {
     MemberLink* const link = members_.at(id).link;
     audit_warning("member_dismissed " + prefix() + "member=" + escaped(id) +
@@ -148,11 +149,10 @@ std::vector<Exclusion::Sender> GroupState::senders() const {
 
 Exclusion::Group GroupState::seen_by_exclusion() const {
   if (!exclusion_.under_way()) return {};
-  const auto active =
-      std::find_if(epochs_.begin(), epochs_.end(), [](const Epoch& epoch) { return epoch.phase == Phase::active; });
+  const Epoch* const active = in_phase(epochs_, Phase::active);
   const bool elsewhere = context_.maker != nullptr;
   return {.senders = senders(),
-          .active = active == epochs_.end() ? 0 : active->number,
+          .active = active ? active->number : 0,
           // In a cluster others may send, and those who are back here soon.
           .nobody_sends = epochs_.empty() && !elsewhere,
           .switched_elsewhere = !elsewhere || context_.maker->switched_elsewhere(config_.id, exclusion_.last_known())};
@@ -161,8 +161,8 @@ Exclusion::Group GroupState::seen_by_exclusion() const {
 void GroupState::note_exclusion_complete(Moment now) {
   const auto took = exclusion_.completed(seen_by_exclusion(), now.steady);
   if (!took) return;
-  if (const Epoch* active = in_phase(Phase::active); active && !resumption_.is_resumed(active->number))
-    resumption_.keep(*active, now);
+  if (const Epoch* active = in_phase(epochs_, Phase::active); active && !resumption_.is_resumed(active->number))
+    keep(*active, now);
   audit("revocation_complete " + prefix() + "after_ms=" +
         std::to_string(static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())));
 }
@@ -211,7 +211,8 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
     return noted;
   }
   hand_over_ = HandOver{epoch, now.steady + config_.activation_delay, {}};
-  const auto telling = announcer_.announce(members_, in_phase(Phase::active), **begun, hand_over_->announcement, now);
+  const auto telling =
+      announcer_.announce(members_, in_phase(epochs_, Phase::active), **begun, hand_over_->announcement, now);
   for (auto& [member, keying] : updates) {
     hand_over_->awaited.insert(member->identity.name);
     const bool in_tree = member->leaf && !admission_.may_send(member->identity);
@@ -331,7 +332,7 @@ void GroupState::activate(std::uint64_t number_now, std::size_t missing, Moment 
       epoch.phase = Phase::active;
     }
   }
-  if (const Epoch* active = in_phase(Phase::active)) keep(*active, now);
+  if (const Epoch* active = in_phase(epochs_, Phase::active)) keep(*active, now);
   exclusion_.activated(number_now, senders(), now.steady + longest_lease());
   std::string record;
   if (last_rekey_record_ && last_rekey_record_->epoch == number_now) {

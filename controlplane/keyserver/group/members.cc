@@ -53,7 +53,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   shorten_restart_wait(now);
   // After a restart it is awaited until it says that it has installed what it was given: our Finished, on which it does
   // so, has not even left yet.
-  if (!in_phase(Phase::active) && !in_phase(Phase::pending) && !context_.maker) {
+  if (!in_phase(epochs_, Phase::active) && !in_phase(epochs_, Phase::pending) && !context_.maker) {
     // What it was given is over: everybody else had left meanwhile.
     if (auto begun = rekey("no epoch left", now); !begun) {
       audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
@@ -77,7 +77,7 @@ const PeerIdentity* GroupState::identity_of(const MemberLink& link) const {
 
 // False: it has no key that is of use, and would not know.
 bool GroupState::catch_up(Member& member, const Given& given, Moment now) {
-  Epoch* active = in_phase(Phase::active);
+  Epoch* active = in_phase(epochs_, Phase::active);
   if (config_.rekey_on_join && active && given.epoch > active->number) active = nullptr;  // from before it came
   if (active) {
     const bool missed = active->number != given.epoch;
@@ -87,7 +87,7 @@ bool GroupState::catch_up(Member& member, const Given& given, Moment now) {
       if (may_go_on(member)) exclusion_.sender_must_switch(member.identity.name);
     }
   }
-  Epoch* pending = in_phase(Phase::pending);
+  Epoch* pending = in_phase(epochs_, Phase::pending);
   if (pending && pending->number != given.epoch && update(member, *pending, now) && hand_over_)
     hand_over_->awaited.insert(member.identity.name);
   return true;
@@ -110,7 +110,7 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   note_departure(*member, now);
   remove(id);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
-  if (hand_over_ && in_phase(Phase::active)) {
+  if (hand_over_ && in_phase(epochs_, Phase::active)) {
     hand_over_->awaited.erase(id);
     activate_if_all_acknowledged(now);
   }
@@ -142,7 +142,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
     if (other_group(activated->group_id)) return refuse(wrong_group);
     if (const Epoch* epoch = find(activated->epoch); !epoch || epoch->phase == Phase::pending) return {};
     member->activated = std::max(member->activated, activated->epoch);
-    const Epoch* active = in_phase(Phase::active);
+    const Epoch* active = in_phase(epochs_, Phase::active);
     if (!active || member->activated < active->number || !exclusion_.sender_switched(member->identity.name)) return {};
     audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
     note_exclusion_complete(now);
@@ -266,7 +266,7 @@ bool GroupState::in_doubt() const {
 // A member that comes back to a resumed epoch. The slots that its machine was given before are its own to report on;
 // one that was given none needs the next epoch.
 void GroupState::remember_slots(Member& member, Moment now) {
-  const Epoch* active = in_phase(Phase::active);
+  const Epoch* active = in_phase(epochs_, Phase::active);
   if (!active || !resumption_.is_resumed(active->number)) return;
   const auto slots = resumption_.slots_of(member.identity.name);
   if (slots.empty() && admission_.may_send(member.identity)) request_new_slots(member, now);

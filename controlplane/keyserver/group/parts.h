@@ -126,6 +126,13 @@ struct Epoch {
   std::uint32_t capacity() const { return std::min<std::uint32_t>(1U << policy.spi_slot_bits, 65535); }
 };
 
+// The first epoch in a phase, of a vector of epochs that may be const; nullptr: there is none.
+template <typename Epochs>
+auto* in_phase(Epochs& epochs, Phase phase) {
+  const auto found = std::find_if(epochs.begin(), epochs.end(), [&](const Epoch& e) { return e.phase == phase; });
+  return found == epochs.end() ? nullptr : &*found;
+}
+
 // A member under one certificate or password: member id and serial number.
 using Principal = std::pair<std::string, std::string>;
 inline Principal principal_of(const handshake::PeerIdentity& identity) {

@@ -81,12 +81,11 @@ void GroupState::activated(std::uint64_t epoch, Moment now) {
 }
 
 std::uint64_t GroupState::switched(Moment now) const {
-  const auto active =
-      std::find_if(epochs_.begin(), epochs_.end(), [](const Epoch& epoch) { return epoch.phase == Phase::active; });
-  if (active == epochs_.end()) return 0;
+  const Epoch* const active = in_phase(epochs_, Phase::active);
+  if (!active) return 0;
   std::uint64_t least = active->number;
-  for (const auto& [id, member] : members_)
-    if (may_go_on(member)) least = std::min(least, member.activated);
+  for (const Exclusion::Sender& sender : senders())
+    least = std::min(least, sender.activated);
   return exclusion_.earliest_in_use(least, now.steady);
 }
 
