@@ -17,6 +17,11 @@ if(SEALCAST_SANITIZE)
   target_compile_options(sealcast_options INTERFACE
     -fsanitize=${SEALCAST_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
   target_link_options(sealcast_options INTERFACE -fsanitize=${SEALCAST_SANITIZE})
+  if(SEALCAST_SANITIZE MATCHES address)
+    # Each access is checked by a call instead of in line: a fifth less to compile, half of an unrolled kernel.
+    target_compile_options(sealcast_options INTERFACE
+      $<$<COMPILE_LANG_AND_ID:CXX,GNU>:--param=asan-instrumentation-with-call-threshold=0>)
+  endif()
 endif()
 if(SEALCAST_FUZZ)
   target_compile_options(sealcast_options INTERFACE -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
