@@ -12,6 +12,8 @@ namespace sealcast::keyserver {
 namespace {
 
 constexpr std::chrono::seconds slots_patience{1};  // then the connection asks again, or goes on without
+// So far the key servers' clocks may be apart, and so long a key server that vanished may be waited for.
+constexpr std::chrono::milliseconds rekey_earlier{20'000};
 
 }  // namespace
 
@@ -117,12 +119,14 @@ void ClusterSeat::wake_waiting() {
 
 // ---------------------------------------------------------------- what groups say
 
-void ClusterSeat::want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) {
-  node_->want_epoch(group_id, seen, why);
+Result<std::optional<MadeEpoch>> ClusterSeat::want_epoch(const EpochWish& wish) {
+  node_->want_epoch(wish.group_id, wish.seen, wish.why);
+  return std::nullopt;
 }
 
-void ClusterSeat::installed_here(const std::string& group_id, std::uint64_t epoch) {
+bool ClusterSeat::installed_here(const std::string& group_id, std::uint64_t epoch) {
   node_->installed_here(group_id, epoch);
+  return false;
 }
 
 bool ClusterSeat::switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const {
@@ -165,9 +169,17 @@ std::uint32_t ClusterSeat::slots_needed(const std::string& group_id) const {
 Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&& made) {
   GroupState* group = callbacks_.find_group(group_id);
   if (!group) return {};
-  auto adopted = group->adopt(
-      {made.number, std::move(made.content.policy), std::move(made.content.premaster), made.age, made.remaining},
-      callbacks_.now());
+  auto premaster = context_.vault->take();
+  if (!premaster) return tl::unexpected(premaster.error());
+  std::copy(made.content.premaster.span().begin(), made.content.premaster.span().end(), (*premaster)->span().begin());
+  auto adopted = group->adopt({.number = made.number,
+                               .policy = std::move(made.content.policy),
+                               .premaster = std::move(*premaster),
+                               .age = made.age,
+                               .remaining = made.remaining,
+                               .why = "made for the cluster",
+                               .rekey_earlier = std::min(rekey_earlier, (made.age + made.remaining) / 8)},
+                              callbacks_.now());
   callbacks_.group_changed(*group);
   return adopted;
 }

@@ -47,8 +47,9 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void note_standing(const std::map<std::string, std::string>& by_group) { node_->note_standing(by_group); }
 
   // EpochMaker
-  void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) override;
-  void installed_here(const std::string& group_id, std::uint64_t epoch) override;
+  Result<std::optional<MadeEpoch>> want_epoch(const EpochWish& wish) override;
+  bool installed_here(const std::string& group_id, std::uint64_t epoch) override;
+  bool has_peers() const override { return true; }
   bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const override;
   std::uint64_t highest(const std::string& group_id) const override;
   // Of the group's epochs, the newest that the revoked may have been given by any key server.

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "handshake/control_message.h"
+#include "handshake/error.h"
 #include "handshake/keys/key_schedule.h"
 #include "handshake/wire/sensitive.h"
 

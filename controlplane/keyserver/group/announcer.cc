@@ -71,8 +71,7 @@ const Member* Announcer::relay_sender(const Members& members, std::size_t turn) 
   return senders.empty() ? nullptr : senders[turn % senders.size()];
 }
 
-Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Epoch& next,
-                                       std::optional<Announcement>& out, Moment now) {
+Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Epoch& next, Moment now) {
   if (!tree_) return Telling::each;
   const Member* const first = relay_sender(members, 0);
   if (!enabled() || !active || !first || config_.activation_delay < least_activation_delay ||
@@ -109,23 +108,24 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   const auto key = handshake::derive_sa_key(
       active->policy.cipher_suite, handshake::derive_group_master(active->policy.cipher_suite, *active->premaster),
       config_.id, active->number, active->policy.spi_prefix | slot->first_slot);
-  out.emplace();
+  Announcement announcement;
+  announcement.next = now.steady;
+  announcement.give_up = now.steady + config_.activation_delay / 2;
   for (std::uint64_t copy = 1; copy <= copies; ++copy)
-    out->packets.push_back(seal_announcement(key, copy, *text));
-  out->next = now.steady;
-  out->give_up = now.steady + config_.activation_delay / 2;
+    announcement.packets.push_back(seal_announcement(key, copy, *text));
+  begin(std::move(announcement));
   audit("rekey_announced " + audit_prefix(config_.id) + "epoch=" + std::to_string(next.number) +
         " receivers=" + std::to_string(tree_->keys.members()) + " left=" + std::to_string(left) +
         " wrapped_keys=" + std::to_string(datagram.update.wrapped_keys()) + " bytes=" + std::to_string(text->size()));
   return Telling::announced;
 }
 
-void Announcer::send_copies(const Members& members, Announcement& announcement, Moment now) const {
-  while (announcement.next <= now.steady) {
-    if (const Member* by = relay_sender(members, announcement.sent))
-      by->link->deliver(handshake::Announce{config_.id, announcement.packets[announcement.sent]});
-    announcement.next += config_.activation_delay / 8;
-    if (++announcement.sent == copies) announcement.next = SteadyTime::max();
+void Announcer::send_copies(const Members& members, SteadyTime now) {
+  while (now_ && now_->next <= now) {
+    if (const Member* by = relay_sender(members, now_->sent))
+      by->link->deliver(handshake::Announce{config_.id, now_->packets[now_->sent]});
+    now_->next += config_.activation_delay / 8;
+    if (++now_->sent == copies) now_->next = SteadyTime::max();
   }
 }
 

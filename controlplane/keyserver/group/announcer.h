@@ -3,8 +3,10 @@
 // told over their own connections, since each needs slots of its own.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "controlplane/keyserver/group/admission.h"
@@ -38,18 +40,31 @@ class Announcer {
   // them out.
   bool many_have_left() const;
   void drop_tree(Members& members);
-  void forget() { tree_.reset(); }  // with all members
+  // With all members.
+  void forget() {
+    tree_.reset();
+    now_.reset();
+  }
 
   // How receivers in the tree learn of the next epoch.
   enum class Telling : std::uint8_t {
     each,            // over their own connections; the tree stays as it is
     each_with_path,  // likewise, and the tree has changed
-    announced,       // by `out`
+    announced,       // by datagram
   };
-  // active: nullptr if no epoch is.
-  Telling announce(Members& members, Epoch* active, const Epoch& next, std::optional<Announcement>& out, Moment now);
+  // active: nullptr if no epoch is. What is announced then goes out with send_copies().
+  Telling announce(Members& members, Epoch* active, const Epoch& next, Moment now);
+  void begin(Announcement announcement) { now_ = std::move(announcement); }
   // Sends the copies that are due.
-  void send_copies(const Members& members, Announcement& announcement, Moment now) const;
+  void send_copies(const Members& members, SteadyTime now);
+  bool is_announcing() const { return now_.has_value(); }
+  // Whether it is time to tell the members that it did not reach over their own connections.
+  bool is_given_up(SteadyTime now) const { return now_ && now_->give_up <= now; }
+  void stop() { now_.reset(); }
+  // When there is something to send or to give up; empty: nothing is announced.
+  std::optional<SteadyTime> next_deadline() const {
+    return now_ ? std::optional(std::min(now_->next, now_->give_up)) : std::nullopt;
+  }
 
  private:
   struct Tree {
@@ -65,6 +80,7 @@ class Announcer {
   GroupContext& context_;
   const Admission& admission_;
   std::unique_ptr<Tree> tree_;
+  std::optional<Announcement> now_;
 };
 
 }  // namespace sealcast::keyserver

@@ -68,29 +68,29 @@ TEST_F(AnnouncerTest, H13_ManyThatHaveLeftAreNoticed) {
 TEST_F(AnnouncerTest, WithoutAnActiveEpochOrASenderNothingIsAnnounced) {
   add("home");
   Epoch next;
-  std::optional<Announcement> out;
-  EXPECT_EQ(announcer_.announce(members_, nullptr, next, out, now_), Announcer::Telling::each);
+  EXPECT_EQ(announcer_.announce(members_, nullptr, next, now_), Announcer::Telling::each);
   Epoch active;
-  EXPECT_EQ(announcer_.announce(members_, &active, next, out, now_), Announcer::Telling::each) << "nobody relays it";
-  EXPECT_FALSE(out);
+  EXPECT_EQ(announcer_.announce(members_, &active, next, now_), Announcer::Telling::each) << "nobody relays it";
+  EXPECT_FALSE(announcer_.is_announcing());
 }
 
 TEST_F(AnnouncerTest, CopiesGoOutByOneSenderAfterTheOther) {
   add("sender", true);
   add("sender2", true);
-  Announcement announcement{{Bytes(1), Bytes(2), Bytes(3)}, 0, now_.steady, now_.steady + 1s};
-  announcer_.send_copies(members_, announcement, now_);
+  announcer_.begin({{Bytes(1), Bytes(2), Bytes(3)}, 0, now_.steady, now_.steady + 1s});
+  announcer_.send_copies(members_, now_.steady);
   EXPECT_THAT(told_["sender"].take(), ElementsAre("announce"));
   EXPECT_THAT(told_["sender2"].take(), IsEmpty());
   now_.steady += config_.activation_delay / 8;
-  announcer_.send_copies(members_, announcement, now_);
+  announcer_.send_copies(members_, now_.steady);
   EXPECT_THAT(told_["sender2"].take(), ElementsAre("announce"));
   now_.steady += config_.activation_delay;
-  announcer_.send_copies(members_, announcement, now_);
+  announcer_.send_copies(members_, now_.steady);
   EXPECT_THAT(told_["sender"].take(), ElementsAre("announce"));
   now_.steady += 1h;
-  announcer_.send_copies(members_, announcement, now_);
+  announcer_.send_copies(members_, now_.steady);
   EXPECT_THAT(told_["sender"].take(), IsEmpty()) << "three are all";
+  EXPECT_TRUE(announcer_.is_given_up(now_.steady));
 }
 
 }  // namespace

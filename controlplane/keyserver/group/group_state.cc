@@ -1,63 +1,51 @@
+// GroupState's epochs: which one a member is given, how the next one comes about, takes over and retires.
 #include "controlplane/keyserver/group/group_state.h"
 
 #include <algorithm>
 
+#include "controlplane/keyserver/audit/audit.h"
+
 namespace sealcast::keyserver {
 namespace {
 
-using handshake::ControlMessage;
-using handshake::EpochState;
 using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_floors = 256;                // floors told to a member; 10 bytes each on the wire
-constexpr std::chrono::seconds least_rekey_pause{10};  // between rekeys that slots or counters ask for
+constexpr unsigned most_missed = 3;  // datagrams; then a member is told over its own connection for good
+
+std::vector<Member*> all_of(Roster& roster) {
+  std::vector<Member*> out;
+  for (auto& [name, member] : roster.members())
+    out.push_back(&member);
+  return out;
+}
+
+Epoch epoch_of(MadeEpoch& made, SteadyTime now) {
+  Epoch epoch;
+  epoch.number = made.number;
+  epoch.policy = std::move(made.policy);
+  epoch.policy.slots_used = 0;
+  epoch.premaster = std::move(made.premaster);
+  epoch.id = handshake::derive_epoch_id(epoch.policy.cipher_suite,
+                                        handshake::derive_group_master(epoch.policy.cipher_suite, *epoch.premaster));
+  epoch.begun = now - made.age;
+  epoch.expires = now + made.remaining;
+  return epoch;
+}
+
+milliseconds delays_of(const Epoch& epoch) {
+  return milliseconds(epoch.policy.activation_delay_ms + epoch.policy.deactivation_delay_ms);
+}
+
+std::string text_of(const RekeyRecord& done) {
+  std::string text = " why=" + escaped(done.why) + " after_ms=" + std::to_string(done.active_after->count());
+  if (!done.slowest.empty())
+    text += " slowest=" + escaped(done.slowest) + " slowest_ms=" + std::to_string(done.slowest_after.count());
+  return text;
+}
 
 }  // namespace
-
-GroupState::GroupState(config::KeyserverGroup config, GroupContext& context)
-    : config_(std::move(config)),
-      context_(context),
-      admission_(config_, context),
-      announcer_(config_, context, admission_),
-      resumption_(config_, context, admission_) {}
-
-GroupState::~GroupState() = default;
-
-std::string GroupState::prefix() const {
-  return audit_prefix(config_.id);
-}
-
-Epoch* GroupState::find(std::uint64_t epoch) {
-  const auto found = std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == epoch; });
-  return found == epochs_.end() ? nullptr : &*found;
-}
-
-Member* GroupState::member_of(const MemberLink& link) {
-  const auto found = by_link_.find(&link);
-  return found == by_link_.end() ? nullptr : found->second;
-}
-
-void GroupState::remove(const std::string& member_id) {
-  const auto found = members_.find(member_id);
-  if (found == members_.end()) return;
-  announcer_.release_leaf(found->second);
-  by_link_.erase(found->second.link);
-  exclusion_.sender_gone(member_id);
-  members_.erase(found);
-}
-
-void GroupState::send_all(const ControlMessage& message) {
-  for (auto& [id, member] : members_)
-    member.link->deliver(message);
-}
-
-void GroupState::warn_of_member(const std::string& line, Moment now) {
-  std::uint64_t held_back = 0;
-  if (member_lines_.pass(now.steady, &held_back))
-    audit_warning(line + (held_back ? " not_logged_before=" + std::to_string(held_back) : ""));
-}
 
 // ---------------------------------------------------------------- giving an epoch to a member
 
@@ -67,225 +55,317 @@ Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::str
   on_time(now);
   auto epoch = is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now);
   if (!epoch) return tl::unexpected(epoch.error());
-  auto keying = give(**epoch, member, address, 1, now);
+  auto keying = issuer_.give(**epoch, member, address, now);
   if (!keying) return keying;
-  note_holder(member, keying->epoch);
-  note_joining(address, *keying, now);
+  roster_.note_holder(member, keying->epoch);
+  senders_.given(address, *keying, now.steady);
   newcomers_.admitted(principal_of(member));
-  rekey_when_nearly_used(**epoch, now);
+  issuer_.rekey_when_nearly_used(**epoch, now);
   return keying;
 }
 
 // Whether the active epoch must not go to it: it was not a member while that was in use.
 bool GroupState::is_newcomer(const PeerIdentity& member, Moment now) {
-  const Epoch* active = in_phase(epochs_, Phase::active);
+  const Epoch* active = epochs_.active();
   if (!config_.rekey_on_join || !active) return false;
   if (newcomers_.is_expected(principal_of(member), active->number, now.steady)) return false;
-  const auto holder = holders_.find(principal_of(member));
+  const auto holder = roster_.holders().find(principal_of(member));
   // A later epoch does not show that it had this one: it may have been given the pending one, as a newcomer, before.
-  return holder == holders_.end() || holder->second.epoch != active->number;
+  return holder == roster_.holders().end() || holder->second.epoch != active->number;
 }
 
-// An epoch under which nothing was sent yet; everybody else is handed over to it.
+// An epoch under which nothing was sent yet; all others are handed over to it.
 Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment now) {
-  if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
+  if (Epoch* pending = epochs_.pending()) return pending;
   // Old epochs live for deactivation_delay, and a group has room for four. Where many come one after another, those of
   // half that time share an epoch.
-  const bool at_once = epochs_.size() == 1;
+  const bool at_once = epochs_.all().size() == 1;
   if (auto begun = rekey("a member joins", now); !begun) return tl::unexpected(begun.error());
-  if (context_.maker) {
-    // It comes again; the epoch that it then finds is new enough.
-    newcomers_.told_to_come_again(principal_of(member), in_phase(epochs_, Phase::active)->number, now.steady);
-    return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
+  if (Epoch* pending = epochs_.pending()) {
+    if (!at_once) hand_over_.not_before(now.steady + config_.deactivation_delay / 2);
+    return pending;
   }
-  if (!hand_over_) return current(now);  // nobody was there to be handed over
-  if (!at_once) hand_over_->not_before = now.steady + config_.deactivation_delay / 2;
-  return in_phase(epochs_, Phase::pending);
+  if (!maker().has_peers()) return current(now);  // there was no member to be handed over
+  // It comes again; the epoch that it then finds is new enough.
+  newcomers_.told_to_come_again(principal_of(member), epochs_.active()->number, now.steady);
+  return fail(prefix() + "the epoch for a newcomer is not there yet; the key servers are asked for it");
 }
 
-// The epoch that whoever may have the present one gets: the active one, the pending one while there is no active one,
+// The epoch for a member that may have the present one: the active one, the pending one while there is no active one,
 // or a new one.
 Result<Epoch*> GroupState::current(Moment now) {
-  if (Epoch* active = in_phase(epochs_, Phase::active)) return active;
-  if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
-  if (context_.maker) {
-    context_.maker->want_epoch(config_.id, 0, "no epoch left");
-    return fail(prefix() + "no epoch is there yet; the key servers are asked for one");
-  }
-  if (!members_.empty()) {
-    // The last epoch expired because no newer one could be begun. All must get the next one, not the newcomer alone.
+  const auto present = [&] {
+    Epoch* const active = epochs_.active();
+    return active ? active : epochs_.pending();
+  };
+  if (Epoch* epoch = present()) return epoch;
+  if (!roster_.empty()) {
+    // The last epoch expired because no newer one could be begun. All must get the next one, not this member alone.
     if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
-    if (Epoch* pending = in_phase(epochs_, Phase::pending)) return pending;
+    if (Epoch* epoch = present()) return epoch;
   }
-  store::EpochRecord noted;
-  auto begun = begin(now, &noted);
-  if (!begun) return begun;
-  const std::vector<std::string>& earlier = noted.earlier_holders;
-  if (earlier.empty()) {
-    (*begun)->phase = Phase::active;
-    keep(**begun, now);
-    audit("epoch_active " + prefix() + "epoch=" + std::to_string((*begun)->number) + " why=\"first of the group\"");
-    return begun;
+  if (auto begun = ask_for_epoch("first of the group", now); !begun) return tl::unexpected(begun.error());
+  if (Epoch* epoch = present()) return epoch;
+  return fail(prefix() + "no epoch is there yet; the key servers are asked for one");
+}
+
+// ---------------------------------------------------------------- the next epoch
+
+Result<void> GroupState::rekey(const std::string& why, Moment now) {
+  on_time(now);
+  if (hand_over_.under_way())
+    return fail(prefix() + "expected no hand-over under way, got one to epoch " + std::to_string(hand_over_.epoch()));
+  recheck_members(now);
+  if (!roster_.empty() || maker().has_peers()) return ask_for_epoch(why, now);
+  // There is no member to hand over to. The next one to come begins a new epoch.
+  announcer_.drop_tree(roster_.members());
+  while (!epochs_.empty())
+    forget(epochs_.oldest());
+  schedule_.clear();
+  audit("epochs_dropped " + prefix() + "why=" + escaped(why + ", no members"));
+  return {};
+}
+
+// Other key servers are asked again while there is none: those that were asked may be gone.
+Result<void> GroupState::ask_for_epoch(const std::string& why, Moment now) {
+  const bool shutting_out = exclusion_.needs_later_than(epochs_.newest());
+  auto made = maker().want_epoch({.group_id = config_.id,
+                                  .seen = shutting_out ? exclusion_.last_known() : epochs_.newest(),
+                                  .why = shutting_out ? "revocation" : why,
+                                  .policy = policy_of(config_),
+                                  .lifetime = config_.epoch_lifetime,
+                                  .live = epochs_.all().size(),
+                                  .now = now});
+  if (!made) return tl::unexpected(made.error());
+  if (*made) return take_over(std::move(**made), now);
+  schedule_.set(now.steady + retry_after);
+  return {};
+}
+
+Result<void> GroupState::adopt(MadeEpoch&& made, Moment now) {
+  if (!epochs_.empty() && epochs_.newest() >= made.number) return {};
+  recheck_members(now);
+  // As many as a member keeps; the oldest of all others was missed by no member that is still here.
+  while (epochs_.full())
+    forget(epochs_.oldest_inactive());
+  return take_over(std::move(made), now);
+}
+
+// Make-before-break: all members are given the epoch; it becomes active when all have it, or have had their time.
+Result<void> GroupState::take_over(MadeEpoch&& made, Moment now) {
+  const bool first = epochs_.empty() && roster_.empty();
+  Epoch& epoch = epochs_.add(epoch_of(made, now.steady));
+  audit((maker().has_peers() ? "epoch_adopted " : "epoch_begun ") + prefix() + "epoch=" + std::to_string(epoch.number) +
+        " epoch_id=" + to_hex(epoch.id) + " spi_prefix=" + std::to_string(epoch.policy.spi_prefix) +
+        " slot_bits=" + std::to_string(epoch.policy.spi_slot_bits));
+  auto updates = issuer_.updates(epoch, all_of(roster_), now);
+  if (!updates) {
+    forget(epoch.number);
+    return tl::unexpected(updates.error());
   }
-  // Somebody may still send under an epoch that this process never knew (it restarted): senders go on until those
-  // members are back, or have had their time; less where no sender goes on (hurry_restart()).
-  const std::chrono::seconds left(noted.earlier_end - now.unix_seconds - 1);
-  const milliseconds patience(std::min<std::chrono::seconds>(restart_patience, left));
-  const SteadyTime until = now.steady + std::max(patience, config_.activation_delay);
-  hand_over_ = HandOver{(*begun)->number, until, {earlier.begin(), earlier.end()}};
-  hand_over_->patience = until;
-  last_rekey_record_ =
-      RekeyRecord{.epoch = (*begun)->number, .why = "restart", .begun = now.steady, .told = earlier.size()};
-  audit("epoch_pending " + prefix() + "epoch=" + std::to_string((*begun)->number) +
-        " why=restart awaited=" + std::to_string(earlier.size()));
-  return begun;
-}
+  schedule_.begun(now.steady, std::max(now.steady, epoch.expires - delays_of(epoch) - made.rekey_earlier));
+  // Members that were shut out may hold it: another is asked for already, and again until it is there.
+  if (exclusion_.needs_later_than(epoch.number)) schedule_.set(now.steady + retry_after);
 
-Result<Epoch*> GroupState::begin(Moment now, store::EpochRecord* noted) {
-  if (epochs_.size() >= max_live_epochs)
-    return fail(prefix() + "too many epochs are alive; wait for the oldest to retire");
-  auto premaster = context_.vault->take();
-  if (!premaster) return tl::unexpected(premaster.error());
-  const auto lifetime_s = std::chrono::ceil<std::chrono::seconds>(config_.epoch_lifetime).count();
-  auto record = context_.store->begin_epoch({config_.id, context_.spi_range.first, context_.spi_range.last,
-                                             context_.slot_bits, now.unix_seconds, now.unix_seconds + lifetime_s});
-  if (!record) return tl::unexpected(record.error());
-  if (noted) *noted = *record;
-
-  Epoch epoch;
-  epoch.number = record->epoch;
-  epoch.premaster = std::move(*premaster);
-  do {
-    context_.random->fill(epoch.premaster->span());
-  } while (epoch.premaster->is_zero());  // a member refuses an all-zero one
-  epoch.id = handshake::derive_epoch_id(config_.flow.suite,
-                                        handshake::derive_group_master(config_.flow.suite, *epoch.premaster));
-  epoch.begun = now.steady;
-  epoch.expires = now.steady + config_.epoch_lifetime;
-  auto& policy = epoch.policy;
-  policy = policy_of(config_);
-  policy.spi_prefix = record->block.prefix;
-  policy.spi_slot_bits = record->block.slot_bits;
-  policy.slots_used = 0;
-  rekey_at_ = now.steady + config_.epoch_lifetime - config_.activation_delay - config_.deactivation_delay;
-  last_rekey_ = now.steady;
-  audit("epoch_begun " + prefix() + "epoch=" + std::to_string(epoch.number) + " epoch_id=" + to_hex(epoch.id) +
-        " spi_prefix=" + std::to_string(policy.spi_prefix) + " slot_bits=" + std::to_string(policy.spi_slot_bits));
-  epochs_.push_back(std::move(epoch));
-  return &epochs_.back();
-}
-
-// Burns slots and notes the holder on disk, then makes the content of SMKE or GroupUpdate. A sender beyond its quota,
-// or beyond the end of the block, still receives.
-Result<GroupKeying> GroupState::give(Epoch& epoch, const PeerIdentity& identity, const std::string& address,
-                                     std::uint32_t slots_wanted, Moment now) {
-  const bool resumed = resumption_.is_resumed(epoch.number);
-  std::uint32_t slots = admission_.may_send(identity) && !resumed ? slots_wanted : 0;
-  std::uint32_t& granted = epoch.granted[identity.name];
-  if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > epoch.capacity())) {
-    warn_of_member("slots_refused " + prefix() + "member=" + escaped(identity.name) +
-                       " epoch=" + std::to_string(epoch.number) + " wanted=" + std::to_string(slots) +
-                       " granted=" + std::to_string(granted) + " quota=" + std::to_string(config_.slots_per_member) +
-                       " used=" + std::to_string(epoch.slots_used()) +
-                       " why=\"its quota or the block is used up; it only receives\"",
-                   now);
-    // Used up by earlier registrations: in a new epoch there are slots for it again.
-    if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) rekey_soon(now);
-    slots = 0;
+  hand_over_.begin(epoch.number, now.steady + milliseconds(epoch.policy.activation_delay_ms));
+  const auto telling = announcer_.announce(roster_.members(), epochs_.active(), epoch, now);
+  for (auto& [member, keying] : *updates) {
+    hand_over_.await(member->identity.name);
+    const bool in_tree = member->leaf && !admission_.may_send(member->identity);
+    if (in_tree && telling == Announcer::Telling::announced) {
+      member->roles = keying.assignment.roles;
+      roster_.note_holder(member->identity, epoch.number);
+      continue;
+    }
+    issuer_.tell(*member, std::move(keying));
+    if (in_tree && telling == Announcer::Telling::each_with_path) announcer_.send_path(*member);
   }
-  // A resumed epoch has no slots to give, but members that have some go on.
-  const bool sends = slots != 0 || (resumed && admission_.may_send(identity));
-  const handshake::Role roles = sends ? handshake::sender_and_receiver : handshake::receiver;
-  const auto given = context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
-                                            roles, static_cast<std::uint16_t>(slots), now.unix_seconds,
-                                            context_.keeper ? EpochKeeper::bytes_of(identity) : std::string()});
-  if (!given) return tl::unexpected(given.error());
-  granted += slots;
-  epoch.policy.slots_used = given->slots_used;
-
-  GroupKeying keying;
-  keying.key_server_id = context_.key_server_id;
-  keying.group_id = config_.id;
-  keying.epoch = epoch.number;
-  keying.state = epoch.phase == Phase::pending ? EpochState::pending : EpochState::active;
-  const auto remaining = std::chrono::duration_cast<milliseconds>(epoch.expires - now.steady);
-  keying.remaining_ms = static_cast<std::uint64_t>(std::max<milliseconds::rep>(remaining.count(), 0));
-  keying.policy = epoch.policy;
-  keying.assignment.member_id = identity.name;
-  keying.assignment.roles = roles;
-  keying.assignment.first_slot = slots ? given->first_slot : std::uint16_t{0};
-  keying.assignment.slot_count = static_cast<std::uint16_t>(slots);
-  for (const auto& [slot, next] : epoch.floors) {
-    if (keying.assignment.floors.size() == max_floors) break;
-    keying.assignment.floors.push_back({slot, next});
+  const bool restarted = first && !made.earlier_holders.empty();
+  if (restarted) {
+    // Members may still send under an epoch that this process never knew. They go on until those that held it are back,
+    // or have had their time; less where no sender goes on (shorten_restart_wait()).
+    for (const std::string& member : made.earlier_holders)
+      hand_over_.await(member);
+    hand_over_.wait_for_return(now.steady + std::min(restart_patience, made.earlier_lasts - std::chrono::seconds(1)));
   }
-  keying.premaster = epoch.premaster->clone();
-  return keying;
+  await_holders(now);
+  const std::size_t told = hand_over_.awaited().size();
+  if (!first || told != 0) hand_over_.record(epoch.number, restarted ? "restart" : made.why, now.steady, told);
+  if (restarted)
+    audit("epoch_pending " + prefix() + "epoch=" + std::to_string(epoch.number) +
+          " why=restart awaited=" + std::to_string(told));
+  else if (told != 0)
+    audit("rekey_begun " + prefix() + "epoch=" + std::to_string(epoch.number) + " why=" + escaped(made.why) +
+          " members=" + std::to_string(told));
+  go_on_announcing(now);  // now that senders have been told
+  end_hand_over_if_complete(now);
+  return {};
 }
 
-void GroupState::note_holder(const PeerIdentity& identity, std::uint64_t epoch) {
-  Holder& holder = holders_[principal_of(identity)];
-  holder.identity = identity;
-  holder.epoch = std::max(holder.epoch, epoch);
+// ---------------------------------------------------------------- the hand-over
+
+// Receivers of a resumed epoch come back by their own back-off: one that is not back would lose what is sent under the
+// next epoch. Those shut out must not be waited for.
+void GroupState::await_holders(Moment now) {
+  const auto back_by = resumption_.back_by();
+  if (!back_by || *back_by <= now.steady) return;
+  if (exclusion_.needs_later_than(resumption_.epoch())) return;
+  for (const auto& [principal, holder] : roster_.holders())
+    if (!roster_.find(principal.first)) hand_over_.await(principal.first);
+  hand_over_.wait_for_return(*back_by);
+  shorten_restart_wait(now);
 }
 
-// For a GroupUpdate, with as many slots as the member was last given at once: one for each of its sending cores.
-Result<GroupKeying> GroupState::keying_for(const Member& member, Epoch& epoch, Moment now) {
-  const std::uint32_t slots = member.slots.empty() ? 1 : member.slots.back().count;
-  auto keying = give(epoch, member.identity, member.address, slots, now);
-  if (!keying)
-    audit_error("update_failed " + prefix() + "member=" + escaped(member.identity.name) +
-                " epoch=" + std::to_string(epoch.number) + " why=" + escaped(keying.error().message));
-  return keying;
+// No sender is away and none that is back speaks of an earlier epoch: none sends meanwhile, and those that can should
+// not wait for long.
+void GroupState::shorten_restart_wait(Moment now) {
+  if (!hand_over_.may_shorten() || resumption_.anybody_sends(roster_.members())) return;
+  const auto& awaited = hand_over_.awaited();
+  const bool away = std::any_of(awaited.begin(), awaited.end(), [&](const std::string& name) {
+    return !roster_.find(name) && config_.may_send({name});
+  });
+  if (!away) hand_over_.shorten(now.steady + config_.activation_delay);
 }
 
-// Receivers are told of every slot that this hand-over gives out: a key that they began to derive only with its first
-// packet would be too late for a fast stream.
-GroupState::Updates GroupState::keyings_for_all(Epoch& epoch, Moment now) {
-  Updates updates;
-  for (auto& [id, member] : members_)
-    if (auto keying = keying_for(member, epoch, now)) updates.emplace_back(&member, std::move(*keying));
-  for (auto& [member, keying] : updates)
-    keying.policy.slots_used = epoch.policy.slots_used;
-  return updates;
+void GroupState::go_on_announcing(Moment now) {
+  announcer_.send_copies(roster_.members(), now.steady);
+  if (announcer_.is_given_up(now.steady)) give_up_announcing(now);
 }
 
-// What keying_for() made, once it is on disk.
-void GroupState::tell(Member& member, GroupKeying keying) {
-  const auto& assignment = keying.assignment;
-  member.roles = assignment.roles;
-  if (assignment.slot_count) member.slots.push_back({keying.epoch, assignment.first_slot, assignment.slot_count});
-  note_holder(member.identity, keying.epoch);
-  // Whatever its phase, Activate follows on its own: only Activate switches a sender.
-  keying.state = EpochState::pending;
-  member.link->deliver(handshake::GroupUpdate{std::move(keying)});
+// Members that it did not reach get GroupUpdate, and their path anew, since they cannot have followed the tree.
+void GroupState::give_up_announcing(Moment now) {
+  announcer_.stop();
+  Epoch* const epoch = epochs_.find(hand_over_.epoch());
+  if (!epoch) return;
+  std::vector<Member*> missed;
+  for (const std::string& name : hand_over_.awaited())
+    if (Member* member = roster_.find(name); member && member->leaf && member->acknowledged < epoch->number)
+      missed.push_back(member);
+  auto updates = issuer_.updates(*epoch, missed, now);
+  if (!updates) {
+    audit_error("rekey_failed " + prefix() + "why=" + escaped(updates.error().message));
+    return;
+  }
+  for (auto& [member, keying] : *updates) {
+    issuer_.tell(*member, std::move(keying));
+    if (++member->missed >= most_missed)
+      announcer_.release_leaf(*member);
+    else
+      announcer_.send_path(*member);
+  }
+  if (!updates->empty())
+    audit("rekey_completed_by_unicast " + prefix() + "epoch=" + std::to_string(epoch->number) +
+          " members=" + std::to_string(updates->size()));
 }
 
-bool GroupState::update(Member& member, Epoch& epoch, Moment now) {
-  auto keying = keying_for(member, epoch, now);
-  if (!keying) return false;
-  tell(member, std::move(*keying));
-  return true;
+void GroupState::end_hand_over_if_complete(Moment now) {
+  if (hand_over_.is_complete(now.steady)) end_hand_over(now);
 }
 
-// A nearly used block asks for a new epoch.
-void GroupState::rekey_when_nearly_used(const Epoch& epoch, Moment now) {
-  if (epoch.phase == Phase::active && epoch.slots_used() * 4 >= epoch.capacity() * 3) rekey_soon(now);
+// All members here have it, or had their time.
+void GroupState::end_hand_over(Moment now) {
+  if (hand_over_.report() && maker().installed_here(config_.id, hand_over_.epoch()))
+    activate(hand_over_.epoch(), hand_over_.awaited().size(), now);
 }
 
-// Not more often than the pause: many senders in a small block, or one that lies, must not make it go round.
-void GroupState::rekey_soon(Moment now) {
-  if (hand_over_) return;
-  const SteadyTime soonest = std::max(now.steady, last_rekey_ + least_rekey_pause);
-  if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
+void GroupState::activated(std::uint64_t number, Moment now) {
+  const Epoch* known = epochs_.find(number);
+  if (!known || known->phase != Phase::pending) return;
+  epochs_.skip_pending_before(number, now.steady);
+  activate(number, hand_over_.epoch() == number ? hand_over_.awaited().size() : 0, now);
 }
 
-// At once, but where members leave one after the other those of half of deactivation_delay share an epoch: old epochs
-// live for that long, and there must be room for the one that a revocation asks for.
-void GroupState::rekey_for_leave(Moment now) {
-  const SteadyTime soonest =
-      epochs_.size() == 1 ? now.steady : std::max(now.steady, last_rekey_ + config_.deactivation_delay / 2);
-  if (!rekey_at_ || *rekey_at_ > soonest) rekey_at_ = soonest;
+void GroupState::activate(std::uint64_t number, std::size_t missing, Moment now) {
+  if (hand_over_.end(number)) announcer_.stop();
+  epochs_.activate(number, now.steady);
+  // What an exclusion still waits for a restart would forget; the epoch is kept when that is done.
+  if (const Epoch* active = epochs_.active(); active && !exclusion_.under_way()) resumption_.keep(*active, now);
+  exclusion_.activated(number, senders_.connected(), senders_.lease_from(now.steady));
+  const RekeyRecord* const done = hand_over_.record_active(number, missing, now.steady);
+  audit("epoch_active " + prefix() + "epoch=" + std::to_string(number) + " unacknowledged=" + std::to_string(missing) +
+        (done                        ? text_of(*done)
+         : epochs_.all().size() == 1 ? " why=\"first of the group\""
+                                     : ""));
+  send_all(handshake::Activate{config_.id, number});
+  note_exclusion_complete(now);
+}
+
+void GroupState::forget(std::uint64_t epoch) {
+  if (auto retired = context_.store->retire(config_.id, epoch); !retired)
+    audit_error("retire_failed " + prefix() + "epoch=" + std::to_string(epoch) +
+                " why=" + escaped(retired.error().message));
+  roster_.forget_epoch(epoch);
+  resumption_.retired(epoch);
+  epochs_.remove(epoch);
+}
+
+void GroupState::send_all(const handshake::ControlMessage& message) {
+  for (auto& [name, member] : roster_.members())
+    member.link->deliver(message);
+}
+
+// ---------------------------------------------------------------- restarts
+
+void GroupState::resume(Moment now) {
+  auto resumed = resumption_.resume(now);
+  if (!resumed) return;
+  const Epoch& epoch = epochs_.add(std::move(resumed->epoch));
+  for (const PeerIdentity& holder : resumed->holders)
+    roster_.note_holder(holder, epoch.number);
+  schedule_.begun(now.steady, std::max(*resumption_.back_by(), epoch.expires - delays_of(epoch)));
+}
+
+void GroupState::begin_anew(const std::string& why, Moment now) {
+  if (!epochs_.empty()) senders_.unknown_away(now.steady, now.steady);
+  const Members leaving = roster_.clear();
+  exclusion_.forget_connections();  // they are in the lease above
+  announcer_.forget();
+  hand_over_.drop();
+  schedule_.clear();
+  resumption_.drop();
+  resumption_.forget();
+  epochs_.clear();  // not retired in the store: members go on under them until they are back
+  audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
+  for (const auto& [name, member] : leaving)
+    member.link->dismiss(why);
+}
+
+// ---------------------------------------------------------------- time
+
+void GroupState::on_time(Moment now) {
+  dismiss_who_does_not_switch(now);
+  note_exclusion_complete(now);
+  exclusion_.on_time(now.steady);
+  go_on_announcing(now);
+  if (const auto due = hand_over_.due(); due && *due <= now.steady) end_hand_over(now);
+  retire_what_is_over(now);
+  if (!schedule_.is_due(now.steady)) return;
+  schedule_.clear();
+  if (epochs_.empty() && roster_.empty() && !maker().has_peers()) return;
+  if (auto begun = rekey("lifetime or slots", now); !begun) {
+    audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
+    schedule_.set(now.steady + retry_after);
+  }
+}
+
+void GroupState::retire_what_is_over(Moment now) {
+  for (const std::uint64_t epoch : epochs_.over(now.steady)) {
+    audit("epoch_retired " + prefix() + "epoch=" + std::to_string(epoch));
+    if (epochs_.find(epoch)->phase == Phase::active)
+      audit_error("epoch_expired " + prefix() + "epoch=" + std::to_string(epoch) +
+                  " why=\"no newer epoch took over in time\"");
+    send_all(handshake::Retire{config_.id, epoch});
+    if (hand_over_.end(epoch)) announcer_.stop();
+    forget(epoch);
+  }
+}
+
+std::optional<SteadyTime> GroupState::next_deadline() const {
+  std::optional<SteadyTime> next;
+  for (const auto& at : {hand_over_.due(), announcer_.next_deadline(), schedule_.next(), epochs_.next_deadline(),
+                         exclusion_.next_deadline()})
+    if (at && (!next || *at < *next)) next = at;
+  return next;
 }
 
 }  // namespace sealcast::keyserver

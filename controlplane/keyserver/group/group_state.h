@@ -12,22 +12,27 @@
 #include <unordered_map>
 #include <vector>
 
-#include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/group/admission.h"
 #include "controlplane/keyserver/group/announcer.h"
 #include "controlplane/keyserver/group/attendance.h"
+#include "controlplane/keyserver/group/epochs.h"
 #include "controlplane/keyserver/group/exclusion.h"
+#include "controlplane/keyserver/group/hand_over.h"
+#include "controlplane/keyserver/group/issuer.h"
+#include "controlplane/keyserver/group/local_epoch_maker.h"
+#include "controlplane/keyserver/group/member_warnings.h"
 #include "controlplane/keyserver/group/newcomers.h"
 #include "controlplane/keyserver/group/parts.h"
-#include "controlplane/keyserver/group/rekey_record.h"
+#include "controlplane/keyserver/group/rekey_schedule.h"
 #include "controlplane/keyserver/group/resumption.h"
+#include "controlplane/keyserver/group/roster.h"
+#include "controlplane/keyserver/group/senders.h"
 
 namespace sealcast::keyserver {
 
 class GroupState {
  public:
-  GroupState(config::KeyserverGroup config, GroupContext& context);
-  ~GroupState();
+  GroupState(config::KeyserverGroup config, GroupContext& context) : config_(std::move(config)), context_(context) {}
   GroupState(const GroupState&) = delete;
   GroupState& operator=(const GroupState&) = delete;
 
@@ -50,7 +55,10 @@ class GroupState {
     return admission_.stands(member, now);
   }
   // Of a member's connection; nullptr: it is none. Good until the group is called again.
-  const handshake::PeerIdentity* identity_of(const MemberLink& link) const;
+  const handshake::PeerIdentity* identity_of(const MemberLink& link) const {
+    const Member* const member = roster_.of(link);
+    return member ? &member->identity : nullptr;
+  }
 
   // For SMKE: authorises, begins the group's first epoch if there is none, burns slots durably. An error means that
   // nothing was given; its text is for the log.
@@ -75,7 +83,7 @@ class GroupState {
   void resume(Moment now);
 
   // While nothing newer than that is there. Whatever may shut somebody out then ends it.
-  bool in_doubt() const;
+  bool in_doubt() const { return resumption_.is_resumed(epochs_.newest()); }
 
   // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
   // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
@@ -86,119 +94,94 @@ class GroupState {
   // Such senders are known from before this GroupState: revocations wait for them (H11).
   void await_senders(SteadyTime until, Moment now) { exclusion_.sender_left(0, until, now.steady); }
 
-  // With an EpochMaker: takes over an epoch as pending and gives it to all members; one that is known is ignored. An
-  // error means that nobody was given anything; call again.
-  Result<void> adopt(SharedEpoch&& shared, Moment now);
+  // Takes over an epoch that was made for a cluster, as pending, and gives it to all members; one that is known is
+  // ignored. An error means that none was given anything; call again.
+  Result<void> adopt(MadeEpoch&& made, Moment now);
   // The epoch is active everywhere from now on; one that is not known, or active already, is ignored.
   void activated(std::uint64_t epoch, Moment now);
   // No sender here, nor any that was here within its lease, goes on under an epoch before this one. 0: there is none.
-  std::uint64_t switched(Moment now) const;
+  std::uint64_t switched(Moment now) const { return senders_.switched(now.steady); }
   // Slots that adopt() will hand out.
-  std::uint32_t slots_needed() const;
+  std::uint32_t slots_needed() const { return issuer_.slots_needed(); }
 
   // Does what is due. Call it at next_deadline().
   void on_time(Moment now);
   std::optional<SteadyTime> next_deadline() const;
 
-  const std::vector<Epoch>& epochs() const { return epochs_; }  // oldest first, four at most
-  const Members& members() const { return members_; }
-  bool handing_over() const { return hand_over_.has_value(); }
+  const std::vector<Epoch>& epochs() const { return epochs_.all(); }  // oldest first, four at most
+  const Members& members() const { return roster_.members(); }
+  bool handing_over() const { return hand_over_.under_way(); }
   // The last rekey, under way or done; empty: none since the start of this process.
-  const std::optional<RekeyRecord>& last_rekey() const { return last_rekey_record_; }
+  const std::optional<RekeyRecord>& last_rekey() const { return hand_over_.last(); }
   Attendance attendance() const {
-    return attendance_of(config_, members_, holders_, epochs_.empty() ? 0 : epochs_.back().number);
+    return attendance_of(config_, roster_.members(), roster_.holders(), epochs_.newest());
   }
   // Whether a member, or a holder of a live epoch, no longer stands: a certificate or a revocation list ended.
   bool any_holder_invalid(Moment now) const;
   // The shortest of the configured authority lease and those that live epochs were given out with: senders must hear
   // from the key server within it.
-  std::chrono::seconds shortest_lease() const;
+  std::chrono::seconds shortest_lease() const { return epochs_.shortest_lease(config_.authority_lease); }
 
  private:
-  // A pending epoch on its way to being active.
-  struct HandOver {
-    std::uint64_t epoch = 0;
-    SteadyTime deadline;
-    std::set<std::string> awaited;  // members that have not acknowledged (or, after a restart, not come back)
-    bool told = false;              // the EpochMaker knows that nobody is awaited
-    // After a restart: how long it may wait for those awaited once a sender says that it goes on under an earlier
-    // epoch.
-    std::optional<SteadyTime> patience = {};
-    SteadyTime not_before = {};  // however soon all have acknowledged
-    SteadyTime due() const { return awaited.empty() ? not_before : std::max(deadline, not_before); }
-    bool going_on = false;  // a sender said so
-    std::optional<Announcement> announcement = {};
-  };
+  EpochMaker& maker() { return context_.maker ? *context_.maker : local_maker_; }
+  const EpochMaker& maker() const {
+    return context_.maker ? static_cast<const EpochMaker&>(*context_.maker) : local_maker_;
+  }
 
-  std::chrono::seconds longest_lease() const;  // likewise
+  // Epochs: which one a member gets, and how the next one comes about.
   Result<Epoch*> current(Moment now);
-  bool is_newcomer(const handshake::PeerIdentity& member, Moment now);
   Result<Epoch*> next_for_newcomer(const handshake::PeerIdentity& member, Moment now);
-  Result<Epoch*> begin(Moment now, store::EpochRecord* noted);
-  Result<handshake::GroupKeying> give(Epoch& epoch, const handshake::PeerIdentity& identity, const std::string& address,
-                                      std::uint32_t slots_wanted, Moment now);
-  void note_holder(const handshake::PeerIdentity& identity, std::uint64_t epoch);
-  Result<handshake::GroupKeying> keying_for(const Member& member, Epoch& epoch, Moment now);
-  using Updates = std::vector<std::pair<Member*, handshake::GroupKeying>>;
-  Updates keyings_for_all(Epoch& epoch, Moment now);
-  void tell(Member& member, handshake::GroupKeying keying);
-  bool update(Member& member, Epoch& epoch, Moment now);
-  bool catch_up(Member& member, const Given& given, Moment now);
-  bool may_go_on(const Member& member) const;
-  void grant(Member& member, const handshake::SlotRequest& request, Moment now);
-  void take_report(Member& member, const handshake::StatusReport& report, Moment now);
-  void on_report_of_older_epoch(const Member& member, std::uint64_t epoch);
-  void shorten_restart_wait(Moment now);
-  void recheck_members(Moment now);
-  bool shut_out_holders(Moment now);
-  void note_departure(const Member& member, Moment now);
-  void note_shut_out(const Member& member, Moment now);
-  void note_joining(const std::string& address, const handshake::GroupKeying& keying, Moment now);
-  void rekey_for_leave(Moment now);
-  Exclusion::Group seen_by_exclusion() const;
-  std::vector<Exclusion::Sender> senders() const;  // connected, and able to send under an epoch that lives
-  void note_exclusion_complete(Moment now);
-  void ask_for_epoch(const std::string& why, Moment now);
-  void dismiss_who_does_not_switch(Moment now);
-  void activate(Moment now);
-  void activate(std::uint64_t epoch, std::size_t missing, Moment now);
-  void activate_if_all_acknowledged(Moment now);
-  void forget(std::uint64_t epoch);
-  void rekey_when_nearly_used(const Epoch& epoch, Moment now);
-  void rekey_soon(Moment now);
-  void keep(const Epoch& epoch, Moment now);
-  void remember_slots(Member& member, Moment now);
-  void request_new_slots(const Member& member, Moment now);
+  bool is_newcomer(const handshake::PeerIdentity& member, Moment now);
+  Result<void> ask_for_epoch(const std::string& why, Moment now);
+  Result<void> take_over(MadeEpoch&& made, Moment now);
   void await_holders(Moment now);
-  void assign_leaf(Member& member, Moment now);
+  void shorten_restart_wait(Moment now);
   void go_on_announcing(Moment now);
   void give_up_announcing(Moment now);
-  void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
-  Epoch* find(std::uint64_t number);
-  Member* member_of(const MemberLink& link);
-  void remove(const std::string& member_id);  // from members_ and what is kept beside it
+  void end_hand_over(Moment now);
+  void end_hand_over_if_complete(Moment now);
+  void activate(std::uint64_t epoch, std::size_t missing, Moment now);
+  void retire_what_is_over(Moment now);
+  void forget(std::uint64_t epoch);
   void send_all(const handshake::ControlMessage& message);
-  std::string prefix() const;  // `group="tv" ` of audit lines
-  // A line that a member can cause as often as it likes (H13).
-  void warn_of_member(const std::string& line, Moment now);
+
+  // Members.
+  bool catch_up(Member& member, const Given& given, Moment now);
+  void remember_slots(Member& member, Moment now);
+  void request_new_slots(const Member& member, Moment now);
+  void assign_leaf(Member& member, Moment now);
+  void remove(const std::string& member);  // and what is kept beside it
+  void acknowledged(Member& member, std::uint64_t epoch, Moment now);
+  void switched(Member& member, std::uint64_t epoch, Moment now);
+
+  // Shutting out (H11).
+  void recheck_members(Moment now);
+  bool shut_out_holders(Moment now);
+  void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
+  void dismiss_who_does_not_switch(Moment now);
+  Exclusion::Group seen_by_exclusion() const;
+  void note_exclusion_complete(Moment now);
+
+  std::string prefix() const { return audit_prefix(config_.id); }
+
+  // A rekey that the store refused, or that other key servers do not begin.
+  static constexpr std::chrono::seconds retry_after{5};
 
   config::KeyserverGroup config_;
   GroupContext& context_;
-  std::vector<Epoch> epochs_;
-  Members members_;
-  std::unordered_map<const MemberLink*, Member*> by_link_;  // the same: every message asks whose it is
-  Holders holders_;
-  Admission admission_;
-  Announcer announcer_;
-  Resumption resumption_;
-  Newcomers newcomers_;
-  std::optional<HandOver> hand_over_;
-  static constexpr std::chrono::seconds retry_after{5};  // a rekey that the store refused
-  std::optional<SteadyTime> rekey_at_;
+  LocalEpochMaker local_maker_{context_};
+  Epochs epochs_;
+  Roster roster_;
+  HandOver hand_over_;
+  RekeySchedule schedule_{hand_over_};
   Exclusion exclusion_;
-  SteadyTime last_rekey_{};
-  std::optional<RekeyRecord> last_rekey_record_;
-  LineLimit member_lines_{10};
+  Admission admission_{config_, context_};
+  Senders senders_{config_, epochs_, roster_, exclusion_};
+  Announcer announcer_{config_, context_, admission_};
+  Resumption resumption_{config_, context_, admission_};
+  Newcomers newcomers_;
+  MemberWarnings warnings_;
+  Issuer issuer_{config_, context_, admission_, resumption_, roster_, schedule_, warnings_};
 };
 
 }  // namespace sealcast::keyserver

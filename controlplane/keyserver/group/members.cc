@@ -1,6 +1,8 @@
-// GroupState's members: they join, leave, report, and ask for slots.
+// GroupState's members: they join, leave, report, ask for slots, and are shut out (H11).
 #include <algorithm>
+#include <utility>
 
+#include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::keyserver {
@@ -11,30 +13,44 @@ using handshake::EpochState;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
+// The group that a member's message names; empty: it names none.
+std::optional<std::string_view> group_named_in(const ControlMessage& message) {
+  return std::visit(
+      [](const auto& one) -> std::optional<std::string_view> {
+        if constexpr (requires { one.group_id; }) return one.group_id;
+        return {};
+      },
+      message);
+}
+
+bool may_come_from_member(const ControlMessage& message) {
+  return std::holds_alternative<handshake::GroupUpdateAck>(message) ||
+         std::holds_alternative<handshake::ActivateAck>(message) ||
+         std::holds_alternative<handshake::SlotRequest>(message) ||
+         std::holds_alternative<handshake::StatusReport>(message) ||
+         std::holds_alternative<handshake::Keepalive>(message) || std::holds_alternative<handshake::Leave>(message);
+}
+
 }  // namespace
+
+// ---------------------------------------------------------------- they come
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
                       Moment now) {
   if (auto good = may_join(identity, now); !good) {
-    // It may have begun to send with our Finished.
-    if ((given.roles & handshake::sender) != 0)
-      exclusion_.sender_left(given.state == EpochState::active ? given.epoch : 0, now.steady + longest_lease(),
-                             now.steady);
+    senders_.refused(given, now.steady);  // it may have begun to send with our Finished
     return turn_out(link, identity, good.error().message);
   }
-  if (const auto older = members_.find(identity.name); older != members_.end()) {
-    MemberLink* old_link = older->second.link;
-    note_departure(older->second, now);
-    audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->second.address +
+  if (const Member* older = roster_.find(identity.name)) {
+    MemberLink* const old_link = older->link;
+    senders_.left(*older, now.steady);
+    audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->address +
           " address=" + address);
     remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
   exclusion_.sender_joined(address);
-  Member& member = members_[identity.name];
-  member.link = &link;
-  by_link_[&link] = &member;
-  member.identity = identity;
+  Member& member = roster_.add(link, identity);
   member.address = address;
   member.roles = given.roles;
   member.joined = now.steady;
@@ -53,220 +69,44 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   shorten_restart_wait(now);
   // After a restart it is awaited until it says that it has installed what it was given: our Finished, on which it does
   // so, has not even left yet.
-  if (!in_phase(epochs_, Phase::active) && !in_phase(epochs_, Phase::pending) && !context_.maker) {
-    // What it was given is over: everybody else had left meanwhile.
-    if (auto begun = rekey("no epoch left", now); !begun) {
-      audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
-      rekey_at_ = now.steady + retry_after;
-    }
+  if (epochs_.active() || epochs_.pending()) return;
+  // What it was given is over: all others had left meanwhile.
+  if (auto begun = rekey("no epoch left", now); !begun) {
+    audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
+    schedule_.set(now.steady + retry_after);
   }
 }
 
 void GroupState::assign_leaf(Member& member, Moment now) {
   if (auto assigned = announcer_.assign_leaf(member); !assigned)
-    return warn_of_member("no_key_path " + prefix() + "member=" + escaped(member.identity.name) +
+    return warnings_.warn("no_key_path " + prefix() + "member=" + escaped(member.identity.name) +
                               " why=" + escaped(assigned.error().message),
                           now);
-  if (member.leaf && announcer_.many_have_left()) rekey_soon(now);
+  if (member.leaf && announcer_.many_have_left()) schedule_.soon(now.steady);
 }
 
-const PeerIdentity* GroupState::identity_of(const MemberLink& link) const {
-  const auto found = by_link_.find(&link);
-  return found == by_link_.end() ? nullptr : &found->second->identity;
-}
-
-// False: it has no key that is of use, and would not know.
+// Gives it what happened since SMKE. False: it has no key that is of use, and would not know.
 bool GroupState::catch_up(Member& member, const Given& given, Moment now) {
-  Epoch* active = in_phase(epochs_, Phase::active);
+  Epoch* active = epochs_.active();
   if (config_.rekey_on_join && active && given.epoch > active->number) active = nullptr;  // from before it came
   if (active) {
     const bool missed = active->number != given.epoch;
-    if (missed && !update(member, *active, now)) return false;
+    if (missed && !issuer_.update(member, *active, now)) return false;
     if (missed || given.state == EpochState::pending) {
       member.link->deliver(handshake::Activate{config_.id, active->number});
-      if (may_go_on(member)) exclusion_.sender_must_switch(member.identity.name);
+      if (senders_.may_send(member)) exclusion_.sender_must_switch(member.identity.name);
     }
   }
-  Epoch* pending = in_phase(epochs_, Phase::pending);
-  if (pending && pending->number != given.epoch && update(member, *pending, now) && hand_over_)
-    hand_over_->awaited.insert(member.identity.name);
+  Epoch* pending = epochs_.pending();
+  if (pending && pending->number != given.epoch && issuer_.update(member, *pending, now) && hand_over_.under_way())
+    hand_over_.await(member.identity.name);
   return true;
-}
-
-// Whether it sends, or was given slots in an epoch that is alive: who is only a receiver in the next epoch sends under
-// the present one until Activate (H11).
-bool GroupState::may_go_on(const Member& member) const {
-  if (member.sends()) return true;
-  return std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
-    return std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) { return epoch.number == run.epoch; });
-  });
-}
-
-void GroupState::leave(const MemberLink& link, Moment now) {
-  const Member* member = member_of(link);
-  if (!member) return;
-  const std::string id = member->identity.name;
-  audit("member_left " + prefix() + "member=" + escaped(id) + " address=" + member->address);
-  note_departure(*member, now);
-  remove(id);
-  // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
-  if (hand_over_ && in_phase(epochs_, Phase::active)) {
-    hand_over_->awaited.erase(id);
-    activate_if_all_acknowledged(now);
-  }
-}
-
-Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& message, Moment now) {
-  Member* member = member_of(link);
-  if (!member) return fail("not a member of the group any more");
-  const auto refuse = [&](const std::string& why) -> Result<void> {
-    audit_warning("member_dismissed " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
-    leave(link, now);
-    return fail(why);
-  };
-  const auto other_group = [&](const std::string& id) { return id != config_.id; };
-  constexpr const char* wrong_group = "a control message for another group than the connection's";
-
-  if (const auto* ack = std::get_if<handshake::GroupUpdateAck>(&message)) {
-    if (other_group(ack->group_id)) return refuse(wrong_group);
-    if (!find(ack->epoch)) return {};  // retired meanwhile
-    member->acknowledged = std::max(member->acknowledged, ack->epoch);
-    if (hand_over_ && hand_over_->epoch == ack->epoch) {
-      if (hand_over_->announcement) member->missed = 0;
-      if (hand_over_->awaited.erase(member->identity.name) != 0 && last_rekey_record_ &&
-          last_rekey_record_->epoch == ack->epoch)
-        last_rekey_record_->acknowledge(member->identity.name, now.steady);
-      activate_if_all_acknowledged(now);
-    }
-  } else if (const auto* activated = std::get_if<handshake::ActivateAck>(&message)) {
-    if (other_group(activated->group_id)) return refuse(wrong_group);
-    if (const Epoch* epoch = find(activated->epoch); !epoch || epoch->phase == Phase::pending) return {};
-    member->activated = std::max(member->activated, activated->epoch);
-    const Epoch* active = in_phase(epochs_, Phase::active);
-    if (!active || member->activated < active->number || !exclusion_.sender_switched(member->identity.name)) return {};
-    audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
-    note_exclusion_complete(now);
-  } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
-    if (other_group(request->group_id)) return refuse(wrong_group);
-    grant(*member, *request, now);
-  } else if (const auto* report = std::get_if<handshake::StatusReport>(&message)) {
-    if (other_group(report->group_id)) return refuse(wrong_group);
-    take_report(*member, *report, now);
-  } else if (std::holds_alternative<handshake::Keepalive>(message)) {
-    // Receiving it was all: the member is there.
-  } else if (const auto* goodbye = std::get_if<handshake::Leave>(&message)) {
-    if (other_group(goodbye->group_id)) return refuse(wrong_group);
-    leave(link, now);
-    if (config_.rekey_on_leave && !epochs_.empty()) rekey_for_leave(now);
-    return fail("it left the group");
-  } else {
-    return refuse("a control message that only a key server sends");
-  }
-  return {};
-}
-
-void GroupState::grant(Member& member, const handshake::SlotRequest& request, Moment now) {
-  handshake::SlotGrant answer{config_.id, request.epoch, 0, 0, 0};
-  Epoch* epoch = find(request.epoch);
-  std::string why;
-  if (!epoch || epoch->phase == Phase::old) {
-    why = "expected the active or the pending epoch";
-  } else {
-    answer.slots_used = epoch->policy.slots_used;
-    std::uint32_t& granted = epoch->granted[member.identity.name];
-    if (!member.sends()) {
-      why = "a receiver gets no slots";
-    } else if (resumption_.is_resumed(epoch->number)) {
-      why = "the epoch is from before a restart; the next one has slots";
-      request_new_slots(member, now);
-    } else if (request.count == 0 || granted + request.count > config_.slots_per_member) {
-      why = "expected 1 to " + std::to_string(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
-            " slots (quota)";
-      // As for a newcomer, unless no epoch's quota holds the slot of its registration and these.
-      const bool another_would_do = request.count != 0 && request.count < config_.slots_per_member;
-      if (epoch->phase == Phase::active && another_would_do) rekey_soon(now);
-    } else if (epoch->slots_used() + request.count > epoch->capacity()) {
-      why = "the epoch's slots are used up";
-    } else {
-      const auto given =
-          context_.store->issue({config_.id, epoch->number, member.identity.name, member.identity.serial_hex,
-                                 member.address, member.roles, request.count, now.unix_seconds});
-      if (given) {
-        granted += request.count;
-        epoch->policy.slots_used = given->slots_used;
-        answer.first_slot = given->first_slot;
-        answer.count = request.count;
-        answer.slots_used = given->slots_used;
-        member.slots.push_back({epoch->number, given->first_slot, request.count});
-        audit("slots_granted " + prefix() + "member=" + escaped(member.identity.name) +
-              " epoch=" + std::to_string(epoch->number) + " first=" + std::to_string(given->first_slot) +
-              " count=" + std::to_string(request.count));
-      } else {
-        why = given.error().message;
-      }
-    }
-  }
-  if (!answer.count) {
-    warn_of_member("slots_refused " + prefix() + "member=" + escaped(member.identity.name) +
-                       " epoch=" + std::to_string(request.epoch) + " wanted=" + std::to_string(request.count) +
-                       " why=" + escaped(why),
-                   now);
-  }
-  member.link->deliver(answer);
-  if (epoch) rekey_when_nearly_used(*epoch, now);
-}
-
-// Counters of slots that are not the reporter's own are ignored: a floor near 2^64 would shut the true sender out.
-void GroupState::take_report(Member& member, const handshake::StatusReport& report, Moment now) {
-  Epoch* epoch = find(report.epoch);
-  if (!epoch) return on_report_of_older_epoch(member, report.epoch);
-  for (const handshake::SlotCounter& counter : report.own_slots) {
-    const std::uint32_t slot = counter.spi - epoch->policy.spi_prefix;
-    const bool own = std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
-      return run.epoch == report.epoch && slot >= run.first && slot - run.first < run.count;
-    });
-    if (!own) {
-      warn_of_member("report_ignored " + prefix() + "member=" + escaped(member.identity.name) +
-                         " why=\"it reports a slot that is not its own\" spi=" + std::to_string(counter.spi),
-                     now);
-      return;
-    }
-  }
-  for (const handshake::SlotCounter& counter : report.own_slots) {
-    auto& floor = epoch->floors[static_cast<std::uint16_t>(counter.spi - epoch->policy.spi_prefix)];
-    floor = std::max(floor, counter.next_number);
-    const bool much = counter.next_number > config_.rekey_after_packets || counter.bytes >= config_.rekey_after_bytes;
-    if (epoch->phase == Phase::active && much) rekey_soon(now);
-  }
-  member.report = report;
-  member.report->own_slots.clear();
-  member.report->own_slots.shrink_to_fit();
-  member.reported = now.steady;
-}
-
-// ---------------------------------------------------------------- a resumed epoch
-
-void GroupState::resume(Moment now) {
-  auto resumed = resumption_.resume(now);
-  if (!resumed) return;
-  Epoch& epoch = resumed->epoch;
-  for (const PeerIdentity& holder : resumed->holders)
-    note_holder(holder, epoch.number);
-  const milliseconds delays(epoch.policy.activation_delay_ms + epoch.policy.deactivation_delay_ms);
-  rekey_at_ = std::max(*resumption_.back_by(), epoch.expires - delays);
-  last_rekey_ = now.steady;
-  epochs_.push_back(std::move(epoch));
-}
-
-// The file from which the newest epoch was resumed may be an older copy: then members hold it that it does not name.
-bool GroupState::in_doubt() const {
-  return !epochs_.empty() && resumption_.is_resumed(epochs_.back().number);
 }
 
 // A member that comes back to a resumed epoch. The slots that its machine was given before are its own to report on;
 // one that was given none needs the next epoch.
 void GroupState::remember_slots(Member& member, Moment now) {
-  const Epoch* active = in_phase(epochs_, Phase::active);
+  const Epoch* active = epochs_.active();
   if (!active || !resumption_.is_resumed(active->number)) return;
   const auto slots = resumption_.slots_of(member.identity.name);
   if (slots.empty() && admission_.may_send(member.identity)) request_new_slots(member, now);
@@ -277,7 +117,202 @@ void GroupState::remember_slots(Member& member, Moment now) {
 void GroupState::request_new_slots(const Member& member, Moment now) {
   resumption_.needs_slots(member.identity.name);
   shorten_restart_wait(now);
-  if (!hand_over_ && (!rekey_at_ || *rekey_at_ > now.steady)) rekey_at_ = now.steady;
+  if (!hand_over_.under_way()) schedule_.by(now.steady);
+}
+
+// ---------------------------------------------------------------- they speak
+
+Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& message, Moment now) {
+  Member* const member = roster_.of(link);
+  if (!member) return fail("not a member of the group any more");
+  const auto refuse = [&](const std::string& why) -> Result<void> {
+    audit_warning("member_dismissed " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
+    leave(link, now);
+    return fail(why);
+  };
+  if (!may_come_from_member(message)) return refuse("a control message that only a key server sends");
+  if (const auto group = group_named_in(message); group && *group != config_.id)
+    return refuse("a control message for another group than the connection's");
+
+  if (const auto* ack = std::get_if<handshake::GroupUpdateAck>(&message)) {
+    acknowledged(*member, ack->epoch, now);
+  } else if (const auto* activated = std::get_if<handshake::ActivateAck>(&message)) {
+    switched(*member, activated->epoch, now);
+  } else if (const auto* request = std::get_if<handshake::SlotRequest>(&message)) {
+    Epoch* const epoch = epochs_.find(request->epoch);
+    if (epoch && epoch->phase != Phase::old && member->sends() && resumption_.is_resumed(epoch->number))
+      request_new_slots(*member, now);
+    member->link->deliver(issuer_.grant(*member, *request, epoch, now));
+    if (epoch) issuer_.rekey_when_nearly_used(*epoch, now);
+  } else if (const auto* report = std::get_if<handshake::StatusReport>(&message)) {
+    if (Epoch* const epoch = epochs_.find(report->epoch))
+      issuer_.take_report(*member, *report, *epoch, now);
+    else if (member->sends())  // it came back after a restart, and goes on under an epoch that this process never knew
+      hand_over_.sender_goes_on(report->epoch);
+  } else if (std::holds_alternative<handshake::Leave>(message)) {
+    leave(link, now);
+    // Old epochs live for deactivation_delay, and there must be room for the one that a revocation asks for.
+    if (config_.rekey_on_leave && !epochs_.empty())
+      schedule_.for_leave(now.steady, epochs_.all().size() == 1 ? milliseconds() : config_.deactivation_delay / 2);
+    return fail("it left the group");
+  }
+  return {};  // Keepalive: receiving it was all, the member is there
+}
+
+void GroupState::acknowledged(Member& member, std::uint64_t epoch, Moment now) {
+  if (!epochs_.lives(epoch)) return;  // retired meanwhile
+  member.acknowledged = std::max(member.acknowledged, epoch);
+  if (hand_over_.epoch() != epoch) return;
+  if (announcer_.is_announcing()) member.missed = 0;
+  hand_over_.acknowledged(member.identity.name, epoch, now.steady);
+  end_hand_over_if_complete(now);
+}
+
+void GroupState::switched(Member& member, std::uint64_t number, Moment now) {
+  const Epoch* const epoch = epochs_.find(number);
+  if (!epoch || epoch->phase == Phase::pending) return;
+  member.activated = std::max(member.activated, number);
+  const Epoch* const active = epochs_.active();
+  if (!active || member.activated < active->number || !exclusion_.sender_switched(member.identity.name)) return;
+  audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
+  note_exclusion_complete(now);
+}
+
+// ---------------------------------------------------------------- they go
+
+void GroupState::leave(const MemberLink& link, Moment now) {
+  const Member* const member = roster_.of(link);
+  if (!member) return;
+  const std::string name = member->identity.name;
+  audit("member_left " + prefix() + "member=" + escaped(name) + " address=" + member->address);
+  senders_.left(*member, now.steady);
+  remove(name);
+  // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
+  if (!epochs_.active()) return;
+  hand_over_.no_longer_await(name);
+  end_hand_over_if_complete(now);
+}
+
+void GroupState::remove(const std::string& name) {
+  announcer_.release_leaf(*roster_.find(name));
+  exclusion_.sender_gone(name);
+  roster_.remove(name);
+}
+
+// The link is no member's any more.
+void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
+  audit_warning("member_revoked " + prefix() + "member=" + escaped(member.name) + " why=" + escaped(why));
+  link.deliver(handshake::Revoked{config_.id, std::string(admission_.told_to(member))});
+  link.dismiss("revoked");
+}
+
+// ---------------------------------------------------------------- they are shut out
+
+void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
+  config_ = std::move(config);
+  if (!announcer_.enabled()) announcer_.drop_tree(roster_.members());
+  shut_out(now);
+}
+
+bool GroupState::any_holder_invalid(Moment now) const {
+  const auto invalid = [&](const auto& entry) { return !may_join(entry.second.identity, now); };
+  return std::any_of(roster_.members().begin(), roster_.members().end(), invalid) ||
+         std::any_of(roster_.holders().begin(), roster_.holders().end(), invalid);
+}
+
+void GroupState::recheck_members(Moment now) {
+  std::vector<std::pair<MemberLink*, std::string>> out;
+  for (const auto& [name, member] : roster_.members())
+    if (auto good = may_join(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
+  for (const auto& [link, why] : out) {
+    const Member& member = *roster_.of(*link);
+    const PeerIdentity identity = member.identity;
+    senders_.shut_out(member, now.steady);
+    remove(identity.name);
+    hand_over_.no_longer_await(identity.name);
+    turn_out(*link, identity, why);
+  }
+}
+
+// True if a holder of a live epoch that is not connected may no longer be a member.
+bool GroupState::shut_out_holders(Moment now) {
+  bool any = false;
+  roster_.remove_holders([&](const Holder& holder) {
+    const PeerIdentity& identity = holder.identity;
+    const Member* const connected = roster_.find(identity.name);
+    if (connected && connected->identity.serial_hex == identity.serial_hex) return false;  // checked already
+    const auto good = may_join(identity, now);
+    if (good) return false;
+    any = true;
+    exclusion_.shut_out(identity.name);
+    audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
+                  " epoch=" + std::to_string(holder.epoch) + " why=" + escaped(good.error().message));
+    return true;
+  });
+  return any;
+}
+
+bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool one) {
+  const std::size_t before = roster_.members().size();
+  const bool under_way = exclusion_.under_way();
+  const bool peers = maker().has_peers();
+  exclusion_.collect();
+  if (peers && (under_way || !one)) exclusion_.shut_out_unknown();  // this key server may not know them
+  recheck_members(now);
+  const bool holders_left = shut_out_holders(now);
+  if (context_.started) senders_.unknown_away(*context_.started, now.steady);
+  // Of several key servers none knows all holders: a member that is shut out may have got the present epoch elsewhere.
+  // The file from which an epoch was resumed may not name all either.
+  const bool any = roster_.members().size() != before || holders_left || peers || in_doubt();
+  if (!any && !exclusion_.unknown_senders_away()) return false;
+  std::uint64_t last_known = epochs_.newest();
+  if (peers)
+    last_known = std::max(last_known, held.value_or(maker().highest(config_.id)));
+  else if (!any && !epochs_.empty())  // this process gave them nothing, but one before it may have
+    last_known = resumption_.epoch() != 0 ? resumption_.epoch() : epochs_.oldest() - 1;
+  exclusion_.begin(last_known, now.steady);
+  hand_over_.stop_waiting_for_return(now.steady + config_.activation_delay);
+  if (any) {
+    resumption_.drop();
+    // Those shut out hold the present epoch. During a hand-over they may hold the next one too: rekey once that is
+    // done. Other key servers may begin at once.
+    auto begun = peers ? ask_for_epoch("revocation", now) : rekey("revocation", now);
+    if (!begun) schedule_.set(now.steady);
+  }
+  note_exclusion_complete(now);
+  return any;
+}
+
+// A sender that is connected keeps its lease. One that does not do as Activate says would go on for those shut out, so
+// it loses its connection, and with it, a lease later, the right to send.
+void GroupState::dismiss_who_does_not_switch(Moment now) {
+  if (!exclusion_.is_switch_due(now.steady)) return;
+  for (const std::string& name : exclusion_.overdue(seen_by_exclusion(), now.steady)) {
+    MemberLink* const link = roster_.find(name)->link;
+    audit_warning("member_dismissed " + prefix() + "member=" + escaped(name) +
+                  " why=\"it did not switch to the epoch after a revocation\"");
+    leave(*link, now);
+    link->dismiss("it did not switch to the new epoch in time");
+  }
+}
+
+Exclusion::Group GroupState::seen_by_exclusion() const {
+  if (!exclusion_.under_way()) return {};
+  const Epoch* const active = epochs_.active();
+  return {.senders = senders_.connected(),
+          .active = active ? active->number : 0,
+          // In a cluster others may send, and those who are back here soon.
+          .nobody_sends = epochs_.empty() && !maker().has_peers(),
+          .switched_elsewhere = maker().switched_elsewhere(config_.id, exclusion_.last_known())};
+}
+
+void GroupState::note_exclusion_complete(Moment now) {
+  const auto took = exclusion_.completed(seen_by_exclusion(), now.steady);
+  if (!took) return;
+  if (const Epoch* active = epochs_.active(); active && !resumption_.is_resumed(active->number))
+    resumption_.keep(*active, now);
+  audit("revocation_complete " + prefix() + "after_ms=" +
+        std::to_string(static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())));
 }
 
 }  // namespace sealcast::keyserver

@@ -43,28 +43,47 @@ class MemberLink {
   virtual config::Carriage carriage() const { return config::Carriage::tls; }
 };
 
-// With several key servers one of them makes the epochs of all (docs/cluster.md). What a group asks of it, and tells
-// it. No call may call back into the group.
+// An epoch as it was made: for one key server, or for all of a cluster.
+struct MadeEpoch {
+  std::uint64_t number = 0;
+  handshake::GroupPolicy policy;
+  PremasterVault::Handle premaster;
+  std::chrono::milliseconds age{};
+  std::chrono::milliseconds remaining{};
+  std::string why;                            // it was made
+  std::chrono::milliseconds rekey_earlier{};  // than the delays of a hand-over ask for
+  std::vector<std::string> earlier_holders =
+      {};                                // of epochs that this process never knew: senders may go on under them
+  std::chrono::seconds earlier_lasts{};  // until the first of those epochs expires
+};
+
+struct EpochWish {
+  std::string group_id;
+  std::uint64_t seen = 0;  // an epoch newer than this is wanted
+  std::string why;
+  handshake::GroupPolicy policy;  // without its SPIs
+  std::chrono::milliseconds lifetime{};
+  std::size_t live = 0;  // epochs that the group has
+  Moment now;
+};
+
+// Makes a group's epochs: this key server by itself, or one of several for all of them (docs/cluster.md). No call may
+// call back into the group.
 class EpochMaker {
  public:
   virtual ~EpochMaker() = default;
-  // An epoch newer than `seen` is wanted. It comes to adopt() when it is there; asking again does no harm.
-  virtual void want_epoch(const std::string& group_id, std::uint64_t seen, const std::string& why) = 0;
-  // All members here have installed the epoch, or have had activation_delay for it.
-  virtual void installed_here(const std::string& group_id, std::uint64_t epoch) = 0;
+  // The epoch, if it is made here. Empty: others were asked. It comes to GroupState::adopt() when it is there; asking
+  // again does no harm.
+  virtual Result<std::optional<MadeEpoch>> want_epoch(const EpochWish& wish) = 0;
+  // All members here have installed the epoch, or have had activation_delay for it. True: it is active from now on.
+  // False: others are waited for, and activated() is called when it is.
+  virtual bool installed_here(const std::string& group_id, std::uint64_t epoch) = 0;
+  // Whether other key servers give out the epochs, too: to members that are not known here.
+  virtual bool has_peers() const = 0;
   // Whether no sender of any other key server goes on under `epoch` or an earlier one (H11).
   virtual bool switched_elsewhere(const std::string& group_id, std::uint64_t epoch) const = 0;
-  // The newest epoch that any key server may have given out; 0: none.
+  // The newest epoch that any other key server may have given out; 0: none.
   virtual std::uint64_t highest(const std::string& group_id) const = 0;
-};
-
-// An epoch that was made for all key servers.
-struct SharedEpoch {
-  std::uint64_t number = 0;
-  handshake::GroupPolicy policy;
-  Secret<48> premaster;
-  std::chrono::milliseconds age{};
-  std::chrono::milliseconds remaining{};
 };
 
 // How an audit line about a group begins: `group="tv" `.
@@ -81,7 +100,7 @@ struct GroupContext {
   // The datagram with the key server's signature. Empty: every member is told everything over its own connection.
   std::function<Result<Bytes>(const handshake::RekeyDatagram& datagram)> sign;
   EpochKeeper* keeper = nullptr;  // nullptr: no secret outlives this process
-  EpochMaker* maker = nullptr;    // nullptr: this key server stands alone, and each group makes its epochs itself
+  EpochMaker* maker = nullptr;    // nullptr: this key server stands alone, and makes its epochs itself
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;

@@ -7,10 +7,15 @@ namespace {
 
 class Maker final : public EpochMaker {
  public:
-  void want_epoch(const std::string&, std::uint64_t seen, const std::string& why) override {
-    wanted.push_back(std::to_string(seen) + " " + why);
+  Result<std::optional<MadeEpoch>> want_epoch(const EpochWish& wish) override {
+    wanted.push_back(std::to_string(wish.seen) + " " + wish.why);
+    return std::nullopt;
   }
-  void installed_here(const std::string&, std::uint64_t epoch) override { installed = epoch; }
+  bool installed_here(const std::string&, std::uint64_t epoch) override {
+    installed = epoch;
+    return false;
+  }
+  bool has_peers() const override { return true; }
   bool switched_elsewhere(const std::string&, std::uint64_t) const override { return elsewhere; }
   std::uint64_t highest(const std::string&) const override { return known; }
   std::vector<std::string> wanted;
@@ -29,15 +34,18 @@ class SharedGroupTest : public GroupStateTest {
     const auto record =
         store_->begin_epoch({"tv", 0x10000000, 0x1fffffff, 16, now_.unix_seconds, now_.unix_seconds + 3600});
     EXPECT_TRUE(record.has_value());
-    SharedEpoch shared;
-    shared.number = record->epoch;
-    shared.policy = policy_of(config_);
-    shared.policy.spi_prefix = record->block.prefix;
-    shared.policy.spi_slot_bits = record->block.slot_bits;
-    random_.fill(shared.premaster.span());
-    shared.age = age;
-    shared.remaining = 1h - age;
-    const auto adopted = group_->adopt(std::move(shared), now_);
+    MadeEpoch made;
+    made.number = record->epoch;
+    made.policy = policy_of(config_);
+    made.policy.spi_prefix = record->block.prefix;
+    made.policy.spi_slot_bits = record->block.slot_bits;
+    made.premaster = *vault_.take();
+    random_.fill(made.premaster->span());
+    made.age = age;
+    made.remaining = 1h - age;
+    made.why = "made for the cluster";
+    made.rekey_earlier = 20s;
+    const auto adopted = group_->adopt(std::move(made), now_);
     EXPECT_TRUE(adopted.has_value()) << adopted.error().message;
     return record->epoch;
   }
@@ -120,7 +128,7 @@ TEST_F(SharedGroupTest, OlderAndKnownEpochsAreIgnored) {
   group_->activated(first, now_);
   group_->activated(second + 5, now_);
   EXPECT_EQ(active(), second);
-  SharedEpoch old;
+  MadeEpoch old;
   old.number = first;
   EXPECT_TRUE(group_->adopt(std::move(old), now_).has_value());
   EXPECT_EQ(group_->epochs().back().number, second);
