@@ -10,7 +10,6 @@ import shape  # noqa: E402
 # What is over its limits still: (methods, data members, .cc files). The figures may only fall.
 _HALLS = {
     "GroupMember": (44, 19, 2),
-    "GroupState": (78, 16, 4),
     "KeyServer::Impl": (48, 29, 2),
     "Machine": (46, 16, 1),
     "Node": (80, 41, 6),

@@ -1,15 +1,14 @@
 // One group's epochs, members and hand-overs: the rules of docs/key-server.md without a socket, a timer or a clock.
-// Time is handed in, messages go out through MemberLink, numbers come from the store.
+// Time is handed in, messages go out through MemberLink, numbers come from the store. It orders the steps of its parts,
+// each of which owns its state: Epochs, Roster, HandOver, RekeySchedule, Exclusion, Senders, Issuer, Announcer,
+// Resumption, Newcomers, Admission.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
-#include <map>
-#include <memory>
 #include <optional>
-#include <set>
 #include <string>
-#include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "controlplane/keyserver/group/admission.h"
@@ -30,6 +29,8 @@
 
 namespace sealcast::keyserver {
 
+// Shape: half of its methods are one-line answers that the key server asks for; the others are the steps that touch
+// several parts at once.
 class GroupState {
  public:
   GroupState(config::KeyserverGroup config, GroupContext& context) : config_(std::move(config)), context_(context) {}

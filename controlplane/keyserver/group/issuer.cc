@@ -146,9 +146,8 @@ std::string Issuer::try_to_grant(Member& member, std::uint16_t count, Epoch& epo
            " slots (quota)";
   }
   if (epoch.slots_used() + count > epoch.capacity()) return "the epoch's slots are used up";
-  const auto given =
-      context_.store->issue({config_.id, epoch.number, member.identity.name, member.identity.serial_hex, member.address,
-                             member.roles, count, now.unix_seconds});
+  const auto given = context_.store->issue({config_.id, epoch.number, member.identity.name, member.identity.serial_hex,
+                                            member.address, member.roles, count, now.unix_seconds});
   if (!given) return given.error().message;
   granted += count;
   epoch.policy.slots_used = given->slots_used;
