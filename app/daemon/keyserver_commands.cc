@@ -38,19 +38,22 @@ std::string with_fields(const std::string& request, const char* required, const 
 }
 
 // Who asked for what, and whether it was done; what came of it says so itself.
-Result<void> noted(const admin::AdminServer& admin, const char* command, const std::string& named, Result<void> done) {
-  std::string line = "operator_command command=" + std::string(command) + named;
-  if (const auto caller = admin.caller())
-    line += " uid=" + std::to_string(caller->user) + " pid=" + std::to_string(caller->process);
+Result<void> noted(const admin::AdminServer& admin, const char* command, const std::vector<EventField>& about,
+                   Result<void> done) {
+  Event event("operator_command", {{"command", Word{command}}});
+  for (const EventField& field : about)
+    event.add(field);
+  if (const auto caller = admin.caller()) event.add({"uid", caller->user}).add({"pid", caller->process});
+  event.add({"done", Word{done ? "yes" : "no"}});
   if (done)
-    keyserver::audit(line + " done=yes");
+    keyserver::audit(event);
   else
-    keyserver::audit_warning(line + " done=no why=" + keyserver::escaped(done.error().message));
+    keyserver::audit_warning(event.add({"why", done.error().message}));
   return done;
 }
 
-std::string of_member(const std::string& member, const std::optional<std::string>& group) {
-  return " member=" + keyserver::escaped(member) + " group=" + (group ? keyserver::escaped(*group) : "*");
+std::vector<EventField> of_member(const std::string& member, const std::optional<std::string>& group) {
+  return {{"member", member}, keyserver::group_field(group)};
 }
 
 std::string audit_answer(keyserver::AuditTrail* trail, const std::string& request) {
@@ -97,7 +100,7 @@ void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& 
   // admin and server outlive the handlers.
   admin.handle("rekey", [&](const std::string& request) {
     return with_fields(request, "group", "member", [&](const std::string& group, const std::optional<std::string>&) {
-      return noted(admin, "rekey", " group=" + keyserver::escaped(group), server.rekey(group));
+      return noted(admin, "rekey", {{"group", group}}, server.rekey(group));
     });
   });
   admin.handle("revoke", [&](const std::string& request) {

@@ -74,7 +74,8 @@ void Node::on_elected(Result<etcd::Reply>&& reply, SteadyTime asked) {
   session_->leading_busy = false;
   if (!reply || !check_revision(*reply)) return;
   session_->lead_after = reply->revision;  // all that the leader before did lies below
-  if (reply->succeeded) host_.note(NodeHost::Weight::event, "cluster_leading incarnation=" + session_->incarnation);
+  if (reply->succeeded)
+    host_.note(NodeHost::Weight::event, Event("cluster_leading", {{"incarnation", Word{session_->incarnation}}}));
   poll();
 }
 
@@ -134,7 +135,7 @@ void Node::make_epoch(const std::string& id, Group& group, Moment now, Transacti
   const auto refuse = [&](const std::string& why) {
     if (now.steady < group.complain_at) return;
     group.complain_at = now.steady + 10s;
-    host_.note(NodeHost::Weight::error, "rekey_failed why=\"" + why + "\"");
+    host_.note(NodeHost::Weight::error, Event("rekey_failed", {{"why", why}}));
   };
   const std::int64_t unix_s = now.unix_ms / 1000;
   if (unix_s < 0 || unix_s >= std::int64_t{1} << 42) return refuse("expected a sane clock");
@@ -178,7 +179,7 @@ void Node::make_epoch(const std::string& id, Group& group, Moment now, Transacti
   put_group(id, group, {number, first ? number : group.value.active}, out);
   used_.push_back({*block, false});
   last_prefix_ = block->prefix;
-  host_.note(NodeHost::Weight::event, "epoch_begun group=\"" + id + "\" epoch=" + std::to_string(number));
+  host_.note(NodeHost::Weight::event, Event("epoch_begun", {{"group", id}, {"epoch", number}}));
 }
 
 // What nobody uses any more loses its secret in etcd at once; that it was there is forgotten when it expires.

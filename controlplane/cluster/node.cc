@@ -44,7 +44,7 @@ std::string Node::random_name() {
 void Node::save_memory() {
   if (!memory_changed_) return;
   if (auto saved = memory_.save(settings_.state_file); !saved)
-    host_.note(NodeHost::Weight::error, "cluster_memory_failed why=\"" + saved.error().message + "\"");
+    host_.note(NodeHost::Weight::error, Event("cluster_memory_failed", {{"why", saved.error().message}}));
   else
     memory_changed_ = false;
 }
@@ -148,7 +148,7 @@ void Node::on_looked(Result<etcd::Reply>&& reply, SteadyTime) {
     start_over_ = true;  // until it is done
     enter.success.push_back(etcd::Put{keys_.generation(), pending_incarnation_});
     enter.success.push_back(etcd::Put{keys_.trusted(pending_incarnation_), "", pending_lease_});
-    host_.note(NodeHost::Weight::error, "cluster_starts_over why=\"" + why + "; all groups get new epochs\"");
+    host_.note(NodeHost::Weight::error, Event("cluster_starts_over", {{"why", why + "; all groups get new epochs"}}));
   }
   memory_.etcd_cluster = reply->cluster;
   if (!why.empty()) memory_.revision = reply->revision;
@@ -181,7 +181,7 @@ void Node::on_registered(Result<etcd::Reply>&& reply, SteadyTime asked) {
   last_prefix_created_ = 0;
   revocations_moved_ = true;  // what etcd does not have is put there
   host_.note(NodeHost::Weight::event,
-             "cluster_joined incarnation=" + session.incarnation + " revision=" + std::to_string(session.registered));
+             Event("cluster_joined", {{"incarnation", Word{session.incarnation}}, {"revision", session.registered}}));
   poll();
 }
 
@@ -310,7 +310,8 @@ void Node::take_alive(const std::vector<etcd::KeyValue>& entries) {
     if (alive.count(incarnation)) continue;
     session.quiet_since = now;
     gone_[incarnation] = {peer.name, now, now + longest_lease()};
-    host_.note(NodeHost::Weight::warning, "cluster_peer_gone name=\"" + peer.name + "\" incarnation=" + incarnation);
+    host_.note(NodeHost::Weight::warning,
+               Event("cluster_peer_gone", {{"name", peer.name}, {"incarnation", Word{incarnation}}}));
     for (auto& [id, group] : groups_)
       touched_.insert(id);
   }

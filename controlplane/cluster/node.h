@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/event.h"
 #include "base/secret.h"
 #include "controlplane/cluster/memory.h"
 #include "controlplane/cluster/records.h"
@@ -78,7 +79,7 @@ class NodeHost {
   virtual void serve() = 0;                          // members may come from now on
   virtual void cut_off(const std::string& why) = 0;  // forget all epochs, send members away, let nobody in
   enum class Weight : std::uint8_t { event, warning, error };
-  virtual void note(Weight weight, const std::string& line) = 0;  // "event key=value …"
+  virtual void note(Weight weight, const Event& event) = 0;
 };
 
 struct Peer {

@@ -21,13 +21,15 @@ void Node::watch_silence(SteadyTime now) {
   const SteadyTime last = std::min(session_->kept_alive, session_->polled);
   if (now - last < std::max<milliseconds>(1500ms, milliseconds(settings_.lease_ttl) * 3 / 8)) {
     if (std::exchange(silent_, false))
-      host_.note(NodeHost::Weight::event, "cluster_etcd_answers incarnation=" + session_->incarnation);
+      host_.note(NodeHost::Weight::event,
+                 Event("cluster_etcd_answers", {{"incarnation", Word{session_->incarnation}}}));
     return;
   }
   if (std::exchange(silent_, true)) return;
-  host_.note(NodeHost::Weight::warning, "cluster_etcd_silent for_ms=" + in_ms(now - last) +
-                                            " cut_off_in_ms=" + in_ms(last + silence() - now) + " why=\"" +
-                                            (last_error_.empty() ? "no answer" : last_error_) + "\"");
+  host_.note(NodeHost::Weight::warning,
+             Event("cluster_etcd_silent", {{"for_ms", Word{in_ms(now - last)}},
+                                           {"cut_off_in_ms", Word{in_ms(last + silence() - now)}},
+                                           {"why", (last_error_.empty() ? "no answer" : last_error_)}}));
 }
 
 // Once for each reason, and from time to time while it lasts.
@@ -38,8 +40,9 @@ void Node::note_cut_off(const std::string& why, bool had) {
   why_cut_off_ = why;
   if (!had && now < complain_at_ && (same || now < complain_at_ - complain_again + 5s)) return;
   complain_at_ = now + complain_again;
-  host_.note(NodeHost::Weight::error,
-             "cluster_cut_off why=\"" + why + "\"" + (had ? "" : " for_ms=" + in_ms(now - cut_off_since_)));
+  Event event("cluster_cut_off", {{"why", why}});
+  if (!had) event.add({"for_ms", Word{in_ms(now - cut_off_since_)}});
+  host_.note(NodeHost::Weight::error, event);
 }
 
 Node::Status Node::status() const {

@@ -194,7 +194,7 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
     content = fail("group \"" + id + "\": its SPIs are not those that were sealed");
   if (!content) {
     epoch.unreadable = true;
-    host_.note(NodeHost::Weight::error, "cluster_epoch_refused why=\"" + content.error().message + "\"");
+    host_.note(NodeHost::Weight::error, Event("cluster_epoch_refused", {{"why", content.error().message}}));
     return true;
   }
   const std::chrono::seconds lease(content->policy.authority_lease_s);
@@ -203,7 +203,7 @@ bool Node::adopt(const std::string& id, std::uint64_t number, Epoch& epoch, Mome
                  milliseconds(std::clamp<std::int64_t>(now.unix_ms - epoch.value.begun_ms, 0, lifetime)),
                  milliseconds(std::clamp<std::int64_t>(epoch.value.expires_ms - now.unix_ms, 1, lifetime))};
   if (auto adopted = host_.adopt(id, std::move(made)); !adopted) {
-    host_.note(NodeHost::Weight::error, "cluster_epoch_failed why=\"" + adopted.error().message + "\"");
+    host_.note(NodeHost::Weight::error, Event("cluster_epoch_failed", {{"why", adopted.error().message}}));
     return false;
   }
   epoch.adopted = true;
@@ -363,7 +363,7 @@ void Node::begin_serving() {
   }
   session_->serving = true;
   why_cut_off_.clear();
-  host_.note(NodeHost::Weight::event, "cluster_serving incarnation=" + session_->incarnation);
+  host_.note(NodeHost::Weight::event, Event("cluster_serving", {{"incarnation", Word{session_->incarnation}}}));
   host_.serve();
 }
 

@@ -40,8 +40,9 @@ void Node::on_trusted(Result<etcd::Reply>&& reply, SteadyTime asked) {
   if (!reply || !check_revision(*reply) || !reply->succeeded) return;  // again, when something was read again
   if (founding) {
     generation_ = reply->revision;
-    host_.note(NodeHost::Weight::warning,
-               "cluster_starts_over why=\"no key server was there all the time; all groups get new epochs\"");
+    host_.note(
+        NodeHost::Weight::warning,
+        Event("cluster_starts_over", {{"why", "no key server was there all the time; all groups get new epochs"}}));
   }
   trusted();
   poll();

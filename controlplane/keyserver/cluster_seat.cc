@@ -219,9 +219,9 @@ void ClusterSeat::cut_off(const std::string& why) {
   }
 }
 
-void ClusterSeat::note(Weight weight, const std::string& line) {
-  if (weight == Weight::error) return audit_error(line);
-  weight == Weight::warning ? audit_warning(line) : audit(line);
+void ClusterSeat::note(Weight weight, const Event& event) {
+  if (weight == Weight::error) return audit_error(event);
+  weight == Weight::warning ? audit_warning(event) : audit(event);
 }
 
 }  // namespace sealcast::keyserver

@@ -67,7 +67,7 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void revocations_changed() override;
   void serve() override;
   void cut_off(const std::string& why) override;
-  void note(Weight weight, const std::string& line) override;
+  void note(Weight weight, const Event& event) override;
 
  private:
   ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks);

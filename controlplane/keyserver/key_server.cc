@@ -84,13 +84,12 @@ Result<void> KeyServer::Impl::start() {
   }
   clocks_ = clock_difference();
   running_ = true;
-  std::string places;
+  Event started("started", {{"id", config_.id}});
   for (const auto carriage : {config::Carriage::tls, config::Carriage::isakmp}) {
     if (const auto at = connections_->listening(carriage))
-      places += std::string(carriage == config::Carriage::tls ? " listen=" : " listen_isakmp=") + at->text();
+      started.add({carriage == config::Carriage::tls ? "listen" : "listen_isakmp", Word{at->text()}});
   }
-  audit("started id=" + escaped(config_.id) + places + " groups=" + std::to_string(groups_.size()) +
-        " slot_bits=" + std::to_string(*slot_bits));
+  audit(started.add({"groups", groups_.size()}).add({"slot_bits", *slot_bits}));
   if (cookies_) cookies_->start();
   connections_->accept();
   if (seat_) seat_->start();
@@ -111,10 +110,10 @@ void KeyServer::Impl::look_around() {
       const std::string before = std::exchange(trust_, credentials->trust + users_digest_);
       trust_changed = trust_ != before;
       use(std::move(credentials->server));
-      audit("crl_read file=" + escaped(*config_.crl));
+      audit(Event("crl_read", {{"file", *config_.crl}}));
       again = list_read = true;
     } else {
-      audit_error("crl_refused why=" + escaped(credentials.error().message));
+      audit_error(Event("crl_refused", {{"why", credentials.error().message}}));
     }
   }
   for (auto& [id, group] : groups_) {
@@ -181,7 +180,7 @@ void KeyServer::Impl::note_alive() {
   if (!keeper_) return;
   alive_again_ = now().steady + alive_every;
   if (auto noted = store_->note_alive(now().unix_seconds); !noted)
-    audit_error("state_not_written why=" + escaped(noted.error().message));
+    audit_error(Event("state_not_written", {{"why", noted.error().message}}));
 }
 
 // The users, where a group needs them; read on this thread, like everything else at start and reload.
@@ -220,7 +219,7 @@ void KeyServer::Impl::stop() {
   keeper_.reset();
   store_.reset();
   seat_.reset();
-  audit("stopped id=" + escaped(config_.id));
+  audit(Event("stopped", {{"id", config_.id}}));
 }
 
 void KeyServer::Impl::add_group(const config::KeyserverGroup& config) {

@@ -41,7 +41,8 @@ void KeyServer::Impl::act_on_revocations() {
   std::vector<store::Revocation> fresh;
   for (const store::Revocation& revocation : revocations_) {
     if (acted_upon_.count(revocation) != 0) continue;
-    if (before.count(revocation) == 0) audit("revoked member=" + escaped(revocation.member_id) + " elsewhere=yes");
+    if (before.count(revocation) == 0)
+      audit(Event("revoked", {{"member", revocation.member_id}, {"elsewhere", Word{"yes"}}}));
     fresh.push_back(revocation);
   }
   acted_upon_ = {revocations_.begin(), revocations_.end()};
@@ -63,7 +64,7 @@ void KeyServer::Impl::act_on(const std::vector<store::Revocation>& fresh, const 
     ++count;
   }
   if (!before.empty() && before != group.standing) {
-    audit("standing_changed group=" + escaped(id) + " why=\"since this key server last had the group\"");
+    audit(Event("standing_changed", {{"group", id}, {"why", "since this key server last had the group"}}));
     group.state.shut_out(now());
   } else if (count > 0) {
     group.state.shut_out(now(), held, count == 1);
@@ -97,7 +98,7 @@ Result<void> KeyServer::Impl::revoke(const std::string& member, const std::optio
   if (auto read = read_revocations(); !read) return read;
   for (const store::Revocation& revocation : revocations_)
     if (revocation.member_id == member && revocation.group_id == group_id.value_or("")) acted_upon_.insert(revocation);
-  audit("revoked member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  audit(Event("revoked", {{"member", member}, group_field(group_id)}));
   for (auto& [id, group] : groups_) {
     if (group_id && *group_id != id) continue;
     group->state.shut_out(now(), {}, true);
@@ -112,7 +113,7 @@ Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::op
   if (!removed) return tl::unexpected(removed.error());
   if (!*removed)
     return fail(escaped(member) + " is not revoked " + (group_id ? "in group " + escaped(*group_id) : "in all groups"));
-  audit("reinstated member=" + escaped(member) + (group_id ? " group=" + escaped(*group_id) : " group=*"));
+  audit(Event("reinstated", {{"member", member}, group_field(group_id)}));
   return read_revocations();
 }
 
@@ -158,7 +159,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
       if (seat_) seat_->group_added(group.id);
     }
   }
-  audit("reloaded id=" + escaped(config_.id) + " groups=" + std::to_string(groups_.size()));
+  audit(Event("reloaded", {{"id", config_.id}, {"groups", groups_.size()}}));
   return {};
 }
 
@@ -172,7 +173,7 @@ void KeyServer::Impl::remove_groups() {
       ++it;
       continue;
     }
-    audit("group_removed group=" + escaped(it->first));
+    audit(Event("group_removed", {{"group", it->first}}));
     GroupState& state = it->second->state;
     state.begin_anew("the group was removed", now());
     if (const auto until = state.senders_go_on_until(now())) removed_[it->first] = *until;

@@ -108,7 +108,7 @@ class Server final : public NodeHost {
     epochs.clear();
     active = 0;
   }
-  void note(Weight, const std::string& line) override { notes += line + "\n"; }
+  void note(Weight, const Event& event) override { notes += event.line() + "\n"; }
 
   const std::string name_;
   Clock& clock_;

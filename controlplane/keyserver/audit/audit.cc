@@ -8,34 +8,34 @@
 namespace sealcast::keyserver {
 namespace {
 
-struct Taker {
+struct Sink {
   std::mutex mutex;
-  std::function<void(AuditLevel, const std::string&)> take;
+  std::function<void(AuditLevel, const Event&)> take;
 };
-Taker& taker() {
-  static Taker one;
+Sink& sink() {
+  static Sink one;
   return one;
 }
 
-void hand_on(AuditLevel level, const std::string& line) {
-  Taker& to = taker();
+void hand_on(AuditLevel level, const Event& event) {
+  Sink& to = sink();
   const std::lock_guard lock(to.mutex);
-  if (to.take) to.take(level, line);
+  if (to.take) to.take(level, event);
 }
 
 }  // namespace
 
-void audit(const std::string& line) {
-  spdlog::info("key server: {}", line);
-  hand_on(AuditLevel::info, line);
+void audit(const Event& event) {
+  spdlog::info("key server: {}", event.line());
+  hand_on(AuditLevel::info, event);
 }
-void audit_warning(const std::string& line) {
-  spdlog::warn("key server: {}", line);
-  hand_on(AuditLevel::warning, line);
+void audit_warning(const Event& event) {
+  spdlog::warn("key server: {}", event.line());
+  hand_on(AuditLevel::warning, event);
 }
-void audit_error(const std::string& line) {
-  spdlog::error("key server: {}", line);
-  hand_on(AuditLevel::error, line);
+void audit_error(const Event& event) {
+  spdlog::error("key server: {}", event.line());
+  hand_on(AuditLevel::error, event);
 }
 
 std::string_view name(AuditLevel level) {
@@ -50,23 +50,14 @@ std::string_view name(AuditLevel level) {
   return "?";
 }
 
-void audit_to(std::function<void(AuditLevel level, const std::string& line)> taken_by) {
-  Taker& to = taker();
+void audit_to(std::function<void(AuditLevel level, const Event& event)> take) {
+  Sink& to = sink();
   const std::lock_guard lock(to.mutex);
-  to.take = std::move(taken_by);
+  to.take = std::move(take);
 }
 
-std::string escaped(std::string_view text) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (const char c : text.substr(0, 200)) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (byte < 0x20 || byte >= 0x7f || c == '"' || c == '\\')
-      out += {'\\', 'x', digits[byte >> 4], digits[byte & 15]};
-    else
-      out += c;
-  }
-  return out + (text.size() > 200 ? "…\"" : "\"");
+EventField group_field(const std::optional<std::string>& group_id) {
+  return group_id ? EventField("group", *group_id) : EventField("group", Word{"*"});
 }
 
 bool LineLimit::pass(std::chrono::steady_clock::time_point now, std::uint64_t* held_back) {

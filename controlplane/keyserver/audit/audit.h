@@ -1,29 +1,32 @@
-// The key server's audit trail: one line an event, structured as "event key=value …", never a secret (H14). Text that
-// came from the network is escaped before it gets here.
+// The key server's audit trail: what happened, for the log and for those who keep it (audit_trail.h). Never a secret
+// (H14).
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "base/event.h"
+
 namespace sealcast::keyserver {
 
-void audit(const std::string& line);          // what an auditor wants to find later
-void audit_warning(const std::string& line);  // what an operator should look at
-void audit_error(const std::string& line);    // what keeps members from being served
+void audit(const Event& event);          // what an auditor wants to find later
+void audit_warning(const Event& event);  // what an operator should look at
+void audit_error(const Event& event);    // what keeps members from being served
 
 enum class AuditLevel : std::uint8_t { info, warning, error };
 std::string_view name(AuditLevel level);  // "info", "warning", "error"
 
-// Who takes every line of this process beside its log, called by whoever has a line to say; empty: nobody. It must be
-// quick and must not say lines itself.
-void audit_to(std::function<void(AuditLevel level, const std::string& line)> taker);
+// The sink of all events of this process beside its log; empty: there is none. It is called on the thread that has the
+// event, must be quick, and must not audit anything itself.
+void audit_to(std::function<void(AuditLevel level, const Event& event)> sink);
 
-// Quoted, control and non-ASCII bytes escaped, cut at 200 bytes.
-std::string escaped(std::string_view text);
+// The group that an operator's command names; `group=*`: it names none, and means all.
+EventField group_field(const std::optional<std::string>& group_id);
 
 // At most so many lines a second pass; how many were held back is told with the next one that passes, so that a flood
 // of bad connections fills no disk (H13).

@@ -1,4 +1,4 @@
-// The audit trail: lines taken apart, kept in a file, found again.
+// The audit trail: events kept in a file, and found again.
 #include "controlplane/keyserver/audit/audit.h"
 
 #include <fcntl.h>
@@ -12,8 +12,8 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "controlplane/keyserver/audit/audit_line.h"
 #include "controlplane/keyserver/audit/audit_trail.h"
+#include "controlplane/store/sqlite.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -22,41 +22,6 @@ using namespace std::chrono_literals;
 using nlohmann::json;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using ::testing::Pair;
-
-TEST(AuditLine, WhatIsEscapedComesBack) {
-  std::string all;
-  for (int byte = 0; byte < 128; ++byte)
-    all += static_cast<char>(byte);
-  const AuditLine line = parse_audit_line("member_joined group=" + escaped("tv") + " member=" + escaped(all) +
-                                          " address=10.0.0.1:5 empty=\"\" slot=0");
-  EXPECT_EQ(line.event, "member_joined");
-  EXPECT_EQ(line.field("group"), "tv");
-  EXPECT_EQ(line.field("member"), all);
-  EXPECT_EQ(line.field("address"), "10.0.0.1:5");
-  EXPECT_EQ(line.field("empty"), "");
-  EXPECT_EQ(line.fields.size(), 5u);
-  EXPECT_EQ(parse_audit_line("x why=" + escaped("caf\xc3\xa9")).field("why"), "caf\xc3\xa9");
-  EXPECT_THAT(std::string(parse_audit_line("x why=" + escaped(std::string(300, 'a')) + " last=1").field("last")), "1");
-}
-
-// A name that came from the network cannot pretend to be another field, or another event.
-TEST(AuditLine, H14_NobodysNameBecomesAField) {
-  const AuditLine line = parse_audit_line("member_left member=" + escaped("eve\" group=\"radio\" x=\"\nrevoked"));
-  EXPECT_EQ(line.event, "member_left");
-  EXPECT_EQ(line.fields.size(), 1u);
-  EXPECT_EQ(line.field("group"), "");
-}
-
-TEST(AuditLine, WhatIsNotOfTheFormIsText) {
-  EXPECT_THAT(parse_audit_line("cut_off a=1 and so on").fields, ElementsAre(Pair("a", "1"), Pair("text", "and so on")));
-  EXPECT_THAT(parse_audit_line("cut_off why=\"no end").fields, ElementsAre(Pair("text", "why=\"no end")));
-  EXPECT_THAT(parse_audit_line("cut_off why=\"a\"b").fields, ElementsAre(Pair("text", "why=\"a\"b")));
-  EXPECT_THAT(parse_audit_line("cut_off why=\"\\xg0\"").fields, ElementsAre(Pair("text", "why=\"\\xg0\"")));
-  EXPECT_THAT(parse_audit_line("Not one").fields, ElementsAre(Pair("text", "Not one")));
-  EXPECT_EQ(parse_audit_line("Not one").event, "");
-  EXPECT_EQ(parse_audit_line("").fields.size(), 0u);
-}
 
 class Trail : public ::testing::Test {
  protected:
@@ -96,12 +61,13 @@ class Trail : public ::testing::Test {
 
 TEST_F(Trail, KeepsEveryLineAndFindsItByWhatItSays) {
   open();
-  audit("started id=\"ks\"");
-  audit("member_joined group=\"tv\" member=\"home\" address=10.0.0.1:5");
-  audit("member_joined group=\"radio\" member=\"home\" address=10.0.0.1:6");
-  audit_warning("handshake_failed address=10.0.0.9:7 reason=certificate_expired why=\"too late\"");
-  audit_error("rekey_failed group=\"tv\" why=\"disk full\"");
-  audit("password_accepted user=\"anna\" address=10.0.0.1:8");
+  audit(Event("started", {{"id", "ks"}}));
+  audit(Event("member_joined", {{"group", "tv"}, {"member", "home"}, {"address", Word{"10.0.0.1:5"}}}));
+  audit(Event("member_joined", {{"group", "radio"}, {"member", "home"}, {"address", Word{"10.0.0.1:6"}}}));
+  audit_warning(Event("handshake_failed",
+                      {{"address", Word{"10.0.0.9:7"}}, {"reason", Word{"certificate_expired"}}, {"why", "too late"}}));
+  audit_error(Event("rekey_failed", {{"group", "tv"}, {"why", "disk full"}}));
+  audit(Event("password_accepted", {{"user", "anna"}, {"address", Word{"10.0.0.1:8"}}}));
   const json all = find();
   ASSERT_EQ(all["events"].size(), 6u) << "those of this moment, too";
   EXPECT_EQ(all["more"], false);
@@ -127,25 +93,67 @@ TEST_F(Trail, KeepsEveryLineAndFindsItByWhatItSays) {
 
 TEST_F(Trail, OutlivesTheProcessAndIsItsOwnersAlone) {
   open();
-  audit("started id=\"ks\"");
+  audit(Event("started", {{"id", "ks"}}));
   trail_.reset();
-  audit("nobody listens");
+  audit(Event("unheard"));
   struct stat status {};
   ASSERT_EQ(stat(options_.path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
   chmod(options_.path.c_str(), 0644);
   open();
-  audit("stopped id=\"ks\"");
+  audit(Event("stopped", {{"id", "ks"}}));
   EXPECT_THAT(names(), ElementsAre("started", "stopped"));
   stat(options_.path.c_str(), &status);
   EXPECT_EQ(status.st_mode & 0777, 0600u);
+}
+
+// A name that came from the network cannot pretend to be another field, or another event.
+TEST_F(Trail, H14_ANameFromTheNetworkStaysOneField) {
+  open();
+  std::string name;
+  for (int byte = 0; byte < 128; ++byte)
+    name += static_cast<char>(byte);
+  audit(Event("member_left", {{"member", name}}));
+  audit(Event("member_left", {{"member", "eve\" group=\"radio\" x=\"\nrevoked"}}));
+  audit(Event("member_left", {{"member", std::string(300, 'a')}, {"why", "caf\xc3\xa9"}}));
+  const json all = find()["events"];
+  ASSERT_EQ(all.size(), 3u);
+  EXPECT_EQ(all[0]["fields"], json({{"member", name}}));
+  EXPECT_EQ(all[1]["fields"].size(), 1u);
+  EXPECT_EQ(all[2]["fields"], json({{"member", std::string(200, 'a') + "…"}, {"why", "caf\xc3\xa9"}}));
+  EXPECT_THAT(names({.group = "radio"}), ElementsAre());
+  EXPECT_THAT(names({.event = "revoked"}), ElementsAre());
+}
+
+TEST_F(Trail, AFileOfVersion1KeepsItsEvents) {
+  {
+    std::ofstream(options_.path).flush();
+    auto old = store::Database::open(options_.path, "audit file");
+    ASSERT_TRUE(old.has_value());
+    ASSERT_TRUE(
+        old->run("CREATE TABLE events (id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, level "
+                 "INTEGER NOT NULL, event TEXT NOT NULL, group_id TEXT NOT NULL, member TEXT NOT NULL, line TEXT "
+                 "NOT NULL); CREATE INDEX events_by_event ON events (event); "
+                 "INSERT INTO events (time_ms, level, event, group_id, member, line) VALUES "
+                 "(1000, 1, 'revoked', 'tv', 'attic', 'revoked member=\"attic\" group=\"tv\"'); "
+                 "PRAGMA application_id=1397047637; PRAGMA user_version=1;"));
+  }
+  open();
+  audit(Event("stopped"));
+  EXPECT_THAT(names(), ElementsAre("revoked", "stopped"));
+  const json found = find({.member = "attic"});
+  ASSERT_EQ(found["events"].size(), 1u);
+  EXPECT_EQ(found["events"][0]["time"], "1970-01-01T00:00:01.000Z");
+  EXPECT_EQ(found["events"][0]["fields"], json({{"text", "revoked member=\"attic\" group=\"tv\""}}));
+  open();
+  EXPECT_EQ(find()["events"].size(), 2u) << "once";
 }
 
 TEST_F(Trail, KeepsSoManyAndNoMore) {
   options_.most_events = 10;
   open();
   for (int i = 0; i < 25; ++i)
-    audit("epoch_begun group=\"tv\" epoch=" + std::to_string(i));
+    audit(Event("epoch_begun", {{"group", "tv"}, {"epoch", i}}));
   const json all = find();
   ASSERT_EQ(all["events"].size(), 10u);
   EXPECT_EQ(all["events"][0]["fields"]["epoch"], "15");
@@ -155,11 +163,11 @@ TEST_F(Trail, KeepsSoManyAndNoMore) {
 TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
   options_.most_events = 20;
   open();
-  audit("operator_command command=revoke member=\"attic\" uid=1000");
-  audit("revoked member=\"attic\" group=*");
+  audit(Event("operator_command", {{"command", Word{"revoke"}}, {"member", "attic"}, {"uid", Word{"1000"}}}));
+  audit(Event("revoked", {{"member", "attic"}, {"group", Word{"*"}}}));
   for (int round = 0; round < 5; ++round) {
     for (int i = 0; i < 30; ++i)
-      audit("member_joined group=\"tv\" member=\"home\" n=" + std::to_string(round * 30 + i));
+      audit(Event("member_joined", {{"group", "tv"}, {"member", "home"}, {"n", round * 30 + i}}));
     find();
     if (round == 2) open();  // counted anew
   }
@@ -170,10 +178,10 @@ TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
   EXPECT_EQ(all["events"][2]["fields"]["n"], "132");
   // Nor the other way round: they have a quarter to themselves, and no more when the rest is needed.
   for (int i = 0; i < 12; ++i)
-    audit("revoked member=\"m" + std::to_string(i) + "\" group=*");
+    audit(Event("revoked", {{"member", "m" + std::to_string(i)}, {"group", Word{"*"}}}));
   find();
   for (int i = 0; i < 30; ++i)
-    audit("member_left group=\"tv\" member=\"home\"");
+    audit(Event("member_left", {{"group", "tv"}, {"member", "home"}}));
   EXPECT_EQ(find()["events"].size(), 20u);
   const json decided = find({.event = "revoked"});
   ASSERT_EQ(decided["events"].size(), 5u);
@@ -185,7 +193,7 @@ TEST_F(Trail, WhatDidNotFitIsCounted) {
   options_.flush_every = 1h;
   open();
   for (int i = 0; i < 12; ++i)
-    audit("connection_refused address=10.0.0.1");
+    audit(Event("connection_refused", {{"address", Word{"10.0.0.1"}}}));
   (void)find();
   const json lost = find({.event = "audit_lost"});
   ASSERT_EQ(lost["events"].size(), 1u) << find().dump();

@@ -19,7 +19,6 @@
 #include <vector>
 
 #include "controlplane/keyserver/audit/audit.h"
-#include "controlplane/keyserver/audit/audit_line.h"
 #include "controlplane/store/sqlite.h"
 
 namespace sealcast::keyserver {
@@ -31,9 +30,9 @@ using store::Database;
 using store::Statement;
 using store::Transaction;
 
-constexpr std::int64_t application_id = 0x53454155;  // "SEAU", in SQLite's header
-constexpr std::int64_t schema_version = 1;
-constexpr std::size_t most_answer = 8 * 1024 * 1024;  // bytes of lines
+constexpr std::int64_t application_id = 0x53454155;   // "SEAU", in SQLite's header
+constexpr std::int64_t schema_version = 2;            // 1: lines as text instead of fields
+constexpr std::size_t most_answer = 8 * 1024 * 1024;  // bytes of fields
 constexpr auto wait_for_disk = 250ms;
 constexpr auto complain_every = 60s;
 constexpr const char* what = "audit file";
@@ -41,21 +40,34 @@ constexpr const char* what = "audit file";
 constexpr const char* schema = R"sql(
 CREATE TABLE events (
   id INTEGER PRIMARY KEY AUTOINCREMENT, time_ms INTEGER NOT NULL, level INTEGER NOT NULL, event TEXT NOT NULL,
-  group_id TEXT NOT NULL, member TEXT NOT NULL, line TEXT NOT NULL);
+  group_id TEXT NOT NULL, member TEXT NOT NULL, fields TEXT NOT NULL);
 CREATE INDEX events_by_event ON events (event);
 CREATE INDEX events_by_group ON events (group_id);
 CREATE INDEX events_by_member ON events (member);
 )sql";
 
-// What nobody who merely connects, joins and leaves can cause: it is not pushed out by what they can (H13).
+// A file of version 1 keeps its events, with their lines as text.
+constexpr const char* from_version_1 =
+    "BEGIN IMMEDIATE; ALTER TABLE events RENAME COLUMN line TO fields; "
+    "UPDATE events SET fields = json_object('text', fields); PRAGMA user_version=2; COMMIT;";
+
+// What members that merely connect, join and leave cannot cause: it is not pushed out by what they can (H13).
 constexpr std::string_view decisions =
     "('started', 'stopped', 'reloaded', 'crl_read', 'crl_refused', 'standing_changed', 'operator_command', 'revoked', "
     "'reinstated', "
     "'revocation_complete', 'member_revoked', 'holder_shut_out', 'rekey_failed', 'retire_failed', 'epoch_expired', "
     "'audit_lost')";
 
-bool is_decision(const std::string& line) {
-  return decisions.find("'" + parse_audit_line(line).event + "'") != std::string_view::npos;
+bool is_decision(const Event& event) {
+  return decisions.find("'" + event.name() + "'") != std::string_view::npos;
+}
+
+// An object of texts, in the event's order.
+std::string fields_json(const Event& event) {
+  nlohmann::ordered_json out = nlohmann::ordered_json::object();
+  for (const EventField& field : event.fields())
+    out.emplace(field.name, field.shown());
+  return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
 std::int64_t unix_ms() {
@@ -90,10 +102,10 @@ Result<void> make_private(const std::string& path) {
   return {};
 }
 
-struct Said {
+struct Entry {
   std::int64_t time_ms;
   AuditLevel level;
-  std::string line;
+  Event event;
 };
 
 Result<void> prune(const Database& database, const std::string& which, std::int64_t count) {
@@ -103,7 +115,7 @@ Result<void> prune(const Database& database, const std::string& which, std::int6
   return Statement(database, sql.c_str()).bind(count).finish();
 }
 
-// How many lines the file has.
+// How many events the file has.
 struct Kept {
   std::int64_t all = 0, decisions = 0;
 };
@@ -129,24 +141,24 @@ Result<void> prune_all(const Database& database, Kept& kept, std::uint64_t most_
 }
 
 // kept: empty, until it has been counted once.
-Result<void> write_all(const Database& database, const std::deque<Said>& batch, std::uint64_t most_events,
+Result<void> write_all(const Database& database, const std::deque<Entry>& batch, std::uint64_t most_events,
                        std::optional<Kept>& known) {
   const std::optional<Kept> before = std::exchange(known, std::nullopt);  // after an error it is counted anew
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
-  for (const Said& said : batch) {
-    const AuditLine parsed = parse_audit_line(said.line);
-    const std::string group(parsed.field("group"));
-    const std::string member(parsed.field("member").empty() ? parsed.field("user") : parsed.field("member"));
+  for (const Entry& entry : batch) {
+    const Event& event = entry.event;
+    const std::string group(event.field("group"));
+    const std::string member(event.field("member").empty() ? event.field("user") : event.field("member"));
     const auto done = Statement(database,
-                                "INSERT INTO events (time_ms, level, event, group_id, member, line) "
+                                "INSERT INTO events (time_ms, level, event, group_id, member, fields) "
                                 "VALUES (?, ?, ?, ?, ?, ?)")
-                          .bind(said.time_ms)
-                          .bind(std::int64_t{static_cast<std::uint8_t>(said.level)})
-                          .bind(parsed.event)
+                          .bind(entry.time_ms)
+                          .bind(std::int64_t{static_cast<std::uint8_t>(entry.level)})
+                          .bind(event.name())
                           .bind(group)
                           .bind(member)
-                          .bind(said.line)
+                          .bind(fields_json(event))
                           .finish();
     if (!done) return done;
   }
@@ -155,7 +167,7 @@ Result<void> write_all(const Database& database, const std::deque<Said>& batch, 
   if (before) {
     kept->all += static_cast<std::int64_t>(batch.size());
     kept->decisions += static_cast<std::int64_t>(
-        std::count_if(batch.begin(), batch.end(), [](const Said& said) { return is_decision(said.line); }));
+        std::count_if(batch.begin(), batch.end(), [](const Entry& entry) { return is_decision(entry.event); }));
   }
   if (const auto pruned = prune_all(database, *kept, most_events); !pruned) return pruned;
   if (auto done = transaction->commit(); !done) return done;
@@ -172,7 +184,7 @@ struct AuditTrail::Impl {
   Database writing, reading;  // the thread's and the caller's
   std::mutex mutex;
   std::condition_variable wake, written;
-  std::deque<Said> waiting;
+  std::deque<Entry> waiting;
   std::uint64_t lost = 0;
   std::uint64_t asked = 0, answered = 0;  // flushes
   bool stopping = false;
@@ -181,7 +193,7 @@ struct AuditTrail::Impl {
   std::optional<Kept> kept;  // the thread's
 
   Result<void> open();
-  void take(AuditLevel level, const std::string& line);
+  void take(AuditLevel level, const Event& event);
   void run();
   void flush_soon();
 };
@@ -201,6 +213,8 @@ Result<void> AuditTrail::Impl::open() {
     const std::string marks = "PRAGMA application_id=" + std::to_string(application_id) +
                               "; PRAGMA user_version=" + std::to_string(schema_version) + ";";
     if (auto made = writing.run("BEGIN IMMEDIATE;" + std::string(schema) + marks + "COMMIT;"); !made) return made;
+  } else if (*id == application_id && *version == 1) {
+    if (auto done = writing.run(from_version_1); !done) return done;
   } else if (*id != application_id || *version != schema_version) {
     return fail("audit file " + options.path + ": expected an audit file of Sealcast, version " +
                 std::to_string(schema_version) + "; name another with keyserver.audit");
@@ -211,12 +225,12 @@ Result<void> AuditTrail::Impl::open() {
   return reading.run("PRAGMA busy_timeout=200;");
 }
 
-void AuditTrail::Impl::take(AuditLevel level, const std::string& line) {
+void AuditTrail::Impl::take(AuditLevel level, const Event& event) {
   const std::lock_guard lock(mutex);
   if (waiting.size() >= options.most_queued)
     ++lost;
   else
-    waiting.push_back({unix_ms(), level, line});
+    waiting.push_back({unix_ms(), level, event});
 }
 
 void AuditTrail::Impl::run() {
@@ -226,8 +240,8 @@ void AuditTrail::Impl::run() {
     last = stopping;
     const std::uint64_t of = asked;
     if (lost && waiting.size() < options.most_queued)
-      waiting.push_back({unix_ms(), AuditLevel::error, "audit_lost count=" + std::to_string(std::exchange(lost, 0))});
-    std::deque<Said> batch = std::exchange(waiting, {});
+      waiting.push_back({unix_ms(), AuditLevel::error, Event("audit_lost", {{"count", std::exchange(lost, 0)}})});
+    std::deque<Entry> batch = std::exchange(waiting, {});
     lock.unlock();
     const auto done = batch.empty() ? Result<void>() : write_all(writing, batch, options.most_events, kept);
     if (!done && std::chrono::steady_clock::now() >= complain_next) {
@@ -263,7 +277,7 @@ Result<std::unique_ptr<AuditTrail>> AuditTrail::open(Options options) {
   std::unique_ptr<AuditTrail> trail(new AuditTrail(std::move(impl)));
   Impl* const of = trail->impl_.get();
   of->thread = std::thread([of] { of->run(); });
-  audit_to([of](AuditLevel level, const std::string& line) { of->take(level, line); });
+  audit_to([of](AuditLevel level, const Event& event) { of->take(level, event); });
   return trail;
 }
 
@@ -281,7 +295,7 @@ AuditTrail::~AuditTrail() {
 Result<std::string> AuditTrail::find_json(const AuditQuery& query) {
   impl_->flush_soon();
   const std::uint32_t count = std::min(query.count, AuditQuery::most_count);
-  std::string sql = "SELECT time_ms, level, line FROM events WHERE time_ms >= ?";
+  std::string sql = "SELECT time_ms, level, event, fields FROM events WHERE time_ms >= ?";
   if (!query.group.empty()) sql += " AND group_id = ?";
   if (!query.member.empty()) sql += " AND member = ?";
   if (!query.event.empty()) sql += " AND event = ?";
@@ -297,20 +311,18 @@ Result<std::string> AuditTrail::find_json(const AuditQuery& query) {
     const auto row = rows.step();
     if (!row) return tl::unexpected(row.error());
     if (!*row) break;
-    const std::string line = rows.text(2);
-    bytes += line.size() + 64;
+    const std::string fields = rows.text(3);
+    bytes += fields.size() + 64;
     if (events.size() == count || bytes > most_answer) {
       more = true;
       break;
     }
-    const AuditLine parsed = parse_audit_line(line);
-    json fields = json::object();
-    for (const auto& [name, value] : parsed.fields)
-      fields[name] = value;
+    json of_event = json::parse(fields, nullptr, false);
+    if (!of_event.is_object()) of_event = {{"text", fields}};  // another program wrote it
     events.push_back({{"time", utc(rows.integer(0))},
                       {"level", name(static_cast<AuditLevel>(rows.integer(1)))},
-                      {"event", parsed.event},
-                      {"fields", std::move(fields)}});
+                      {"event", rows.text(2)},
+                      {"fields", std::move(of_event)}});
   }
   std::reverse(events.begin(), events.end());
   const json out = {{"events", std::move(events)}, {"more", more}};

@@ -1,6 +1,6 @@
-// The audit trail on disk: every line of audit.h, in an SQLite file of its own, for `sealcast audit`. A thread of its
-// own writes it, one transaction about once a second, so that nobody who joins waits for it; what was said in the last
-// second before a kill -9 is in the log alone.
+// The audit trail on disk: all events of audit.h, in an SQLite file of its own, for `sealcast audit`. A thread of its
+// own writes it, one transaction about once a second, so that no member that joins waits for it. The events of the last
+// second before a kill -9 are in the log alone.
 #pragma once
 
 #include <chrono>
@@ -28,16 +28,16 @@ class AuditTrail {
     // certificates decide (a revocation above all) where that is more than a quarter.
     std::uint64_t most_events = 200'000;
     std::chrono::milliseconds flush_every{1000};
-    std::size_t most_queued = 65'536;  // lines that wait to be written; further ones are lost and counted
+    std::size_t most_queued = 65'536;  // events that wait to be written; further ones are lost and counted
   };
-  // Takes every line of the process from now on. One at a time in a process.
+  // Takes all events of the process from now on. One at a time in a process.
   static Result<std::unique_ptr<AuditTrail>> open(Options options);
-  ~AuditTrail();  // takes no more lines and writes what waits
+  ~AuditTrail();  // takes no more events and writes what waits
   AuditTrail(const AuditTrail&) = delete;
   AuditTrail& operator=(const AuditTrail&) = delete;
 
   // {"events": [{"time": "2026-01-31T12:00:00.123Z", "level", "event", "fields": {"group": "tv", …}}], "more": bool}:
-  // oldest first, what was said up to now included; "more": older ones match, too. Values are texts. At most about
+  // oldest first, up to now; "more": older ones match, too. Values are texts. At most about
   // 8 MiB. Waits for the disk a quarter of a second at most.
   Result<std::string> find_json(const AuditQuery& query);
 

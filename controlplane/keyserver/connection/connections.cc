@@ -130,8 +130,8 @@ void Connections::accept(Listener& listener) {
         if (again && again->accepting_) again->accept(listener);
       });
     }
-    // Out of descriptors or memory: those who are here are served first (H13), newcomers wait in the backlog.
-    self->log_failure("accept_failed", "accept_failed why=" + escaped(error.message()));
+    // Out of descriptors or memory: members that are here are served first (H13), others wait in the backlog.
+    self->log_failure("accept_failed", Event("accept_failed", {{"why", error.message()}}));
     listener.timer.expires_after(accept_pause);
     listener.timer.async_wait([weak, &listener](const error_code& cancelled) {
       const auto again = weak.lock();
@@ -153,7 +153,7 @@ void Connections::accepted(tcp::socket socket, config::Carriage carriage) {
   if (full) {
     if (from_here == 0) per_address_.erase(counted);
     ++counters_.refused[full];
-    log_failure(full, "connection_refused address=" + host + " why=" + full);
+    log_failure(full, Event("connection_refused", {{"address", Word{host}}, {"why", Word{full}}}));
     return;  // the socket closes
   }
   ++from_here;
@@ -180,24 +180,26 @@ void Connections::handshake_completed(handshake::Flow flow) {
 
 void Connections::handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) {
   ++counters_.failed[reason];
-  log_failure(reason, "handshake_failed address=" + address + " reason=" + reason + " why=" + escaped(detail));
+  log_failure(reason,
+              Event("handshake_failed", {{"address", Word{address}}, {"reason", Word{reason}}, {"why", detail}}));
 }
 
 void Connections::standard_client_answered(const std::string& address, const std::string& why) {
-  std::string line = "standard_client address=" + address + (why.empty() ? "" : " why=" + escaped(why));
-  if (may_log("standard_client", &line)) audit(line);
+  Event event("standard_client", {{"address", Word{address}}});
+  if (!why.empty()) event.add({"why", why});
+  if (may_log("standard_client", event)) audit(event);
 }
 
-// True: the line may be logged; how many of its kind were not, is at its end.
-bool Connections::may_log(std::string_view kind, std::string* line) {
+// True: it may be logged, with a field that tells how many of its kind were not.
+bool Connections::may_log(std::string_view kind, Event& event) {
   std::uint64_t held_back = 0;
   if (!strangers_lines_.pass(kind, std::chrono::steady_clock::now(), &held_back)) return false;
-  if (held_back) *line += " not_logged_before=" + std::to_string(held_back);
+  if (held_back) event.add({"not_logged_before", held_back});
   return true;
 }
 
-void Connections::log_failure(std::string_view kind, std::string line) {
-  if (may_log(kind, &line)) audit_warning(line);
+void Connections::log_failure(std::string_view kind, Event event) {
+  if (may_log(kind, event)) audit_warning(event);
 }
 
 }  // namespace sealcast::keyserver

@@ -49,8 +49,8 @@ class Connections final : public std::enable_shared_from_this<Connections> {
   Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
   void accept(Listener& listener);
   void accepted(asio::ip::tcp::socket socket, config::Carriage carriage);
-  bool may_log(std::string_view kind, std::string* line);
-  void log_failure(std::string_view kind, std::string line);
+  bool may_log(std::string_view kind, Event& event);
+  void log_failure(std::string_view kind, Event event);
 
   asio::io_context& io_;
   const config::KeyserverConfig& config_;

@@ -127,7 +127,7 @@ void Session::consume(ByteView bytes) {
   handle_events();  // what was received before an error counts
   if (!received && (phase_ == State::handshaking || phase_ == State::joined)) {
     if (phase_ == State::joined) {
-      audit_warning("connection_failed address=" + address_ + " why=" + escaped(received.error().message()));
+      audit_warning(Event("connection_failed", {{"address", Word{address_}}, {"why", received.error().message()}}));
       leave_groups();
       return linger();
     }
@@ -150,8 +150,10 @@ void Session::handle_events() {
   for (handshake::Event& event : endpoint_->take_events()) {
     if ((phase_ != State::handshaking && !listening()) || doomed_) return;
     if (auto* sent = std::get_if<handshake::KeyingSent>(&event)) {
-      audit("key_sent group=" + escaped(sent->group_id) + " member=" + escaped(sent->member_id) +
-            " epoch=" + std::to_string(sent->epoch) + " address=" + address_);
+      audit(Event("key_sent", {{"group", sent->group_id},
+                               {"member", sent->member_id},
+                               {"epoch", sent->epoch},
+                               {"address", Word{address_}}}));
     } else if (auto* done = std::get_if<handshake::Established>(&event)) {
       established(*done);
     } else if (auto* presented = std::get_if<handshake::PasswordPresented>(&event)) {
@@ -220,7 +222,7 @@ void Session::password_checked(const PasswordGate::Answer& answer) {
   const bool right = answer.verdict == Verdict::right;
   if (right) {
     stamp_ = answer.stamp;
-    audit("password_accepted user=" + escaped(user_) + " address=" + address_);
+    audit(Event("password_accepted", {{"user", user_}, {"address", Word{address_}}}));
   } else {
     const std::string user = "user " + escaped(user_) + ": ";
     refusal_ = user + (foreign_user_                        ? "not a name of the member's certificate"
@@ -275,7 +277,7 @@ Result<handshake::GroupKeying> Session::issue(const std::string& group_id, const
 void Session::deliver(const handshake::ControlMessage& message) {
   if (phase_ != State::joined || doomed_ || endpoint_->failed()) return;  // consume() says why it failed
   if (const auto sent = endpoint_->send(message); !sent) {
-    audit_error("send_failed address=" + address_ + " why=" + escaped(sent.error().message()));
+    audit_error(Event("send_failed", {{"address", Word{address_}}, {"why", sent.error().message()}}));
     return doom();
   }
   flush();
@@ -283,7 +285,7 @@ void Session::deliver(const handshake::ControlMessage& message) {
 
 void Session::dismiss(const std::string& why) {
   if (!listening()) return;
-  audit("connection_closed address=" + address_ + " why=" + escaped(why));
+  audit(Event("connection_closed", {{"address", Word{address_}}, {"why", why}}));
   if (groups_.size() <= 1) {
     linger();
     return groups_.clear();
@@ -367,8 +369,9 @@ void Session::answer() {
 }
 
 void Session::overflow() {
-  audit_warning("connection_closed address=" + address_ + " why=\"it takes no data: " + std::to_string(out_.size()) +
-                " bytes wait\"");
+  audit_warning(Event(
+      "connection_closed",
+      {{"address", Word{address_}}, {"why", "it takes no data: " + std::to_string(out_.size()) + " bytes wait"}}));
   leave_groups();
   end();
 }

@@ -45,7 +45,7 @@ void Session::wait_for_keepalive() {
 }
 
 void Session::give_up(const std::string& why) {
-  audit_warning("connection_closed address=" + address_ + " why=" + escaped(why));
+  audit_warning(Event("connection_closed", {{"address", Word{address_}}, {"why", why}}));
   leave_groups();
   linger();
 }
@@ -129,8 +129,8 @@ void Session::join_further(const std::string& group_id) {
   const auto& assignment = keying->assignment;
   const Given given{
       keying->epoch, keying->state, assignment.roles, {keying->epoch, assignment.first_slot, assignment.slot_count}};
-  audit("key_sent group=" + escaped(group_id) + " member=" + escaped(member.name) +
-        " epoch=" + std::to_string(keying->epoch) + " address=" + address_);
+  audit(Event("key_sent",
+              {{"group", group_id}, {"member", member.name}, {"epoch", keying->epoch}, {"address", Word{address_}}}));
   deliver(handshake::GroupUpdate{std::move(*keying)});
   if (phase_ != State::joined) return;
   groups_.insert(group_id);

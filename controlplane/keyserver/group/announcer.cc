@@ -99,10 +99,12 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   const std::size_t left = std::exchange(tree_->left, {}).size();
   const auto text = context_.sign(datagram);
   if (!text || text->size() > max_announcement) {
-    audit_warning(
-        "rekey_not_announced " + audit_prefix(config_.id) + "epoch=" + std::to_string(next.number) + " why=" +
-        escaped(text ? std::to_string(text->size()) + " bytes, expected at most " + std::to_string(max_announcement)
-                     : text.error().message));
+    audit_warning(Event(
+        "rekey_not_announced",
+        {{"group", config_.id},
+         {"epoch", next.number},
+         {"why", text ? std::to_string(text->size()) + " bytes, expected at most " + std::to_string(max_announcement)
+                      : text.error().message}}));
     return Telling::each_with_path;
   }
   const auto key = handshake::derive_sa_key(
@@ -114,9 +116,12 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   for (std::uint64_t copy = 1; copy <= copies; ++copy)
     announcement.packets.push_back(seal_announcement(key, copy, *text));
   begin(std::move(announcement));
-  audit("rekey_announced " + audit_prefix(config_.id) + "epoch=" + std::to_string(next.number) +
-        " receivers=" + std::to_string(tree_->keys.members()) + " left=" + std::to_string(left) +
-        " wrapped_keys=" + std::to_string(datagram.update.wrapped_keys()) + " bytes=" + std::to_string(text->size()));
+  audit(Event("rekey_announced", {{"group", config_.id},
+                                  {"epoch", next.number},
+                                  {"receivers", tree_->keys.members()},
+                                  {"left", left},
+                                  {"wrapped_keys", datagram.update.wrapped_keys()},
+                                  {"bytes", text->size()}}));
   return Telling::announced;
 }
 

@@ -38,11 +38,9 @@ milliseconds delays_of(const Epoch& epoch) {
   return milliseconds(epoch.policy.activation_delay_ms + epoch.policy.deactivation_delay_ms);
 }
 
-std::string text_of(const RekeyRecord& done) {
-  std::string text = " why=" + escaped(done.why) + " after_ms=" + std::to_string(done.active_after->count());
-  if (!done.slowest.empty())
-    text += " slowest=" + escaped(done.slowest) + " slowest_ms=" + std::to_string(done.slowest_after.count());
-  return text;
+void add(Event& event, const RekeyRecord& done) {
+  event.add({"why", done.why}).add({"after_ms", done.active_after->count()});
+  if (!done.slowest.empty()) event.add({"slowest", done.slowest}).add({"slowest_ms", done.slowest_after.count()});
 }
 
 }  // namespace
@@ -122,7 +120,7 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
   while (!epochs_.empty())
     forget(epochs_.oldest());
   schedule_.clear();
-  audit("epochs_dropped " + prefix() + "why=" + escaped(why + ", no members"));
+  audit(Event("epochs_dropped", {{"group", config_.id}, {"why", why + ", no members"}}));
   return {};
 }
 
@@ -155,9 +153,11 @@ Result<void> GroupState::adopt(MadeEpoch&& made, Moment now) {
 Result<void> GroupState::take_over(MadeEpoch&& made, Moment now) {
   const bool first = epochs_.empty() && roster_.empty();
   Epoch& epoch = epochs_.add(epoch_of(made, now.steady));
-  audit((maker().has_peers() ? "epoch_adopted " : "epoch_begun ") + prefix() + "epoch=" + std::to_string(epoch.number) +
-        " epoch_id=" + to_hex(epoch.id) + " spi_prefix=" + std::to_string(epoch.policy.spi_prefix) +
-        " slot_bits=" + std::to_string(epoch.policy.spi_slot_bits));
+  audit(Event(maker().has_peers() ? "epoch_adopted" : "epoch_begun", {{"group", config_.id},
+                                                                      {"epoch", epoch.number},
+                                                                      {"epoch_id", Word{to_hex(epoch.id)}},
+                                                                      {"spi_prefix", epoch.policy.spi_prefix},
+                                                                      {"slot_bits", epoch.policy.spi_slot_bits}}));
   auto updates = issuer_.updates(epoch, all_of(roster_), now);
   if (!updates) {
     forget(epoch.number);
@@ -192,11 +192,10 @@ Result<void> GroupState::take_over(MadeEpoch&& made, Moment now) {
   const std::size_t told = hand_over_.awaited().size();
   if (!first || told != 0) hand_over_.record(epoch.number, restarted ? "restart" : made.why, now.steady, told);
   if (restarted)
-    audit("epoch_pending " + prefix() + "epoch=" + std::to_string(epoch.number) +
-          " why=restart awaited=" + std::to_string(told));
+    audit(Event("epoch_pending",
+                {{"group", config_.id}, {"epoch", epoch.number}, {"why", Word{"restart"}}, {"awaited", told}}));
   else if (told != 0)
-    audit("rekey_begun " + prefix() + "epoch=" + std::to_string(epoch.number) + " why=" + escaped(made.why) +
-          " members=" + std::to_string(told));
+    audit(Event("rekey_begun", {{"group", config_.id}, {"epoch", epoch.number}, {"why", made.why}, {"members", told}}));
   go_on_announcing(now);  // now that senders have been told
   end_hand_over_if_complete(now);
   return {};
@@ -243,7 +242,7 @@ void GroupState::give_up_announcing(Moment now) {
       missed.push_back(member);
   auto updates = issuer_.updates(*epoch, missed, now);
   if (!updates) {
-    audit_error("rekey_failed " + prefix() + "why=" + escaped(updates.error().message));
+    audit_error(Event("rekey_failed", {{"group", config_.id}, {"why", updates.error().message}}));
     return;
   }
   for (auto& [member, keying] : *updates) {
@@ -254,8 +253,8 @@ void GroupState::give_up_announcing(Moment now) {
       announcer_.send_path(*member);
   }
   if (!updates->empty())
-    audit("rekey_completed_by_unicast " + prefix() + "epoch=" + std::to_string(epoch->number) +
-          " members=" + std::to_string(updates->size()));
+    audit(Event("rekey_completed_by_unicast",
+                {{"group", config_.id}, {"epoch", epoch->number}, {"members", updates->size()}}));
 }
 
 void GroupState::end_hand_over_if_complete(Moment now) {
@@ -282,18 +281,19 @@ void GroupState::activate(std::uint64_t number, std::size_t missing, Moment now)
   if (const Epoch* active = epochs_.active(); active && !exclusion_.under_way()) resumption_.keep(*active, now);
   exclusion_.activated(number, senders_.connected(), senders_.lease_from(now.steady));
   const RekeyRecord* const done = hand_over_.record_active(number, missing, now.steady);
-  audit("epoch_active " + prefix() + "epoch=" + std::to_string(number) + " unacknowledged=" + std::to_string(missing) +
-        (done                        ? text_of(*done)
-         : epochs_.all().size() == 1 ? " why=\"first of the group\""
-                                     : ""));
+  Event event("epoch_active", {{"group", config_.id}, {"epoch", number}, {"unacknowledged", missing}});
+  if (done)
+    add(event, *done);
+  else if (epochs_.all().size() == 1)
+    event.add({"why", "first of the group"});
+  audit(event);
   send_all(handshake::Activate{config_.id, number});
   note_exclusion_complete(now);
 }
 
 void GroupState::forget(std::uint64_t epoch) {
   if (auto retired = context_.store->retire(config_.id, epoch); !retired)
-    audit_error("retire_failed " + prefix() + "epoch=" + std::to_string(epoch) +
-                " why=" + escaped(retired.error().message));
+    audit_error(Event("retire_failed", {{"group", config_.id}, {"epoch", epoch}, {"why", retired.error().message}}));
   roster_.forget_epoch(epoch);
   resumption_.retired(epoch);
   epochs_.remove(epoch);
@@ -325,7 +325,7 @@ void GroupState::begin_anew(const std::string& why, Moment now) {
   resumption_.drop();
   resumption_.forget();
   epochs_.clear();  // not retired in the store: members go on under them until they are back
-  audit_warning("epochs_dropped " + prefix() + "why=" + escaped(why));
+  audit_warning(Event("epochs_dropped", {{"group", config_.id}, {"why", why}}));
   for (const auto& [name, member] : leaving)
     member.link->dismiss(why);
 }
@@ -343,17 +343,17 @@ void GroupState::on_time(Moment now) {
   schedule_.clear();
   if (epochs_.empty() && roster_.empty() && !maker().has_peers()) return;
   if (auto begun = rekey("lifetime or slots", now); !begun) {
-    audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
+    audit_error(Event("rekey_failed", {{"group", config_.id}, {"why", begun.error().message}}));
     schedule_.set(now.steady + retry_after);
   }
 }
 
 void GroupState::retire_what_is_over(Moment now) {
   for (const std::uint64_t epoch : epochs_.over(now.steady)) {
-    audit("epoch_retired " + prefix() + "epoch=" + std::to_string(epoch));
+    audit(Event("epoch_retired", {{"group", config_.id}, {"epoch", epoch}}));
     if (epochs_.find(epoch)->phase == Phase::active)
-      audit_error("epoch_expired " + prefix() + "epoch=" + std::to_string(epoch) +
-                  " why=\"no newer epoch took over in time\"");
+      audit_error(Event("epoch_expired",
+                        {{"group", config_.id}, {"epoch", epoch}, {"why", "no newer epoch took over in time"}}));
     send_all(handshake::Retire{config_.id, epoch});
     if (hand_over_.end(epoch)) announcer_.stop();
     forget(epoch);

@@ -32,11 +32,14 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
   std::uint32_t slots = admission_.may_send(identity) && !resumed ? wanted : 0;
   std::uint32_t& granted = epoch.granted[identity.name];
   if (slots && (granted + slots > config_.slots_per_member || epoch.slots_used() + slots > epoch.capacity())) {
-    warnings_.warn("slots_refused " + audit_prefix(config_.id) + "member=" + escaped(identity.name) +
-                       " epoch=" + std::to_string(epoch.number) + " wanted=" + std::to_string(slots) +
-                       " granted=" + std::to_string(granted) + " quota=" + std::to_string(config_.slots_per_member) +
-                       " used=" + std::to_string(epoch.slots_used()) +
-                       " why=\"its quota or the block is used up; it only receives\"",
+    warnings_.warn(Event("slots_refused", {{"group", config_.id},
+                                           {"member", identity.name},
+                                           {"epoch", epoch.number},
+                                           {"wanted", slots},
+                                           {"granted", granted},
+                                           {"quota", config_.slots_per_member},
+                                           {"used", epoch.slots_used()},
+                                           {"why", "its quota or the block is used up; it only receives"}}),
                    now);
     // Used up by earlier registrations: in a new epoch there are slots for it again.
     if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) schedule_.soon(now.steady);
@@ -75,8 +78,10 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
 Result<GroupKeying> Issuer::give_again(const Member& member, Epoch& epoch, Moment now) {
   auto keying = give(epoch, member.identity, member.address, slots_wanted(member), now);
   if (!keying)
-    audit_error("update_failed " + audit_prefix(config_.id) + "member=" + escaped(member.identity.name) +
-                " epoch=" + std::to_string(epoch.number) + " why=" + escaped(keying.error().message));
+    audit_error(Event("update_failed", {{"group", config_.id},
+                                        {"member", member.identity.name},
+                                        {"epoch", epoch.number},
+                                        {"why", keying.error().message}}));
   return keying;
 }
 
@@ -125,9 +130,11 @@ handshake::SlotGrant Issuer::grant(Member& member, const handshake::SlotRequest&
   const std::string why = usable ? try_to_grant(member, request.count, *epoch, answer, now)
                                  : std::string("expected the active or the pending epoch");
   if (!answer.count)
-    warnings_.warn("slots_refused " + audit_prefix(config_.id) + "member=" + escaped(member.identity.name) +
-                       " epoch=" + std::to_string(request.epoch) + " wanted=" + std::to_string(request.count) +
-                       " why=" + escaped(why),
+    warnings_.warn(Event("slots_refused", {{"group", config_.id},
+                                           {"member", member.identity.name},
+                                           {"epoch", request.epoch},
+                                           {"wanted", request.count},
+                                           {"why", why}}),
                    now);
   return answer;
 }
@@ -155,9 +162,11 @@ std::string Issuer::try_to_grant(Member& member, std::uint16_t count, Epoch& epo
   answer.count = count;
   answer.slots_used = given->slots_used;
   member.slots.push_back({epoch.number, given->first_slot, count});
-  audit("slots_granted " + audit_prefix(config_.id) + "member=" + escaped(member.identity.name) +
-        " epoch=" + std::to_string(epoch.number) + " first=" + std::to_string(given->first_slot) +
-        " count=" + std::to_string(count));
+  audit(Event("slots_granted", {{"group", config_.id},
+                                {"member", member.identity.name},
+                                {"epoch", epoch.number},
+                                {"first", given->first_slot},
+                                {"count", count}}));
   return {};
 }
 
@@ -168,8 +177,10 @@ void Issuer::take_report(Member& member, const handshake::StatusReport& report, 
       return run.epoch == report.epoch && slot >= run.first && slot - run.first < run.count;
     });
     if (!own)
-      return warnings_.warn("report_ignored " + audit_prefix(config_.id) + "member=" + escaped(member.identity.name) +
-                                " why=\"it reports a slot that is not its own\" spi=" + std::to_string(counter.spi),
+      return warnings_.warn(Event("report_ignored", {{"group", config_.id},
+                                                     {"member", member.identity.name},
+                                                     {"why", "it reports a slot that is not its own"},
+                                                     {"spi", counter.spi}}),
                             now);
   }
   for (const handshake::SlotCounter& counter : report.own_slots) {

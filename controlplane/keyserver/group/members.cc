@@ -44,8 +44,10 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (const Member* older = roster_.find(identity.name)) {
     MemberLink* const old_link = older->link;
     senders_.left(*older, now.steady);
-    audit("member_replaced " + prefix() + "member=" + escaped(identity.name) + " old_address=" + older->address +
-          " address=" + address);
+    audit(Event("member_replaced", {{"group", config_.id},
+                                    {"member", identity.name},
+                                    {"old_address", Word{older->address}},
+                                    {"address", Word{address}}}));
     remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
@@ -57,9 +59,14 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   member.acknowledged = given.epoch;
   if (given.state == EpochState::active) member.activated = given.epoch;
   if (given.slots.count) member.slots.push_back(given.slots);
-  audit("member_joined " + prefix() + "member=" + escaped(identity.name) + " address=" + address +
-        " carriage=" + std::string(config::name(link.carriage())) + " serial=" + identity.serial_hex + " epoch=" +
-        std::to_string(given.epoch) + (given.slots.count ? " slot=" + std::to_string(given.slots.first) : ""));
+  Event event("member_joined", {{"group", config_.id},
+                                {"member", identity.name},
+                                {"address", Word{address}},
+                                {"carriage", Word{config::name(link.carriage())}},
+                                {"serial", Word{identity.serial_hex}},
+                                {"epoch", given.epoch}});
+  if (given.slots.count) event.add({"slot", given.slots.first});
+  audit(event);
   remember_slots(member, now);
   if (!catch_up(member, given, now)) {
     leave(link, now);
@@ -72,16 +79,17 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (epochs_.active() || epochs_.pending()) return;
   // What it was given is over: all others had left meanwhile.
   if (auto begun = rekey("no epoch left", now); !begun) {
-    audit_error("rekey_failed " + prefix() + "why=" + escaped(begun.error().message));
+    audit_error(Event("rekey_failed", {{"group", config_.id}, {"why", begun.error().message}}));
     schedule_.set(now.steady + retry_after);
   }
 }
 
 void GroupState::assign_leaf(Member& member, Moment now) {
   if (auto assigned = announcer_.assign_leaf(member); !assigned)
-    return warnings_.warn("no_key_path " + prefix() + "member=" + escaped(member.identity.name) +
-                              " why=" + escaped(assigned.error().message),
-                          now);
+    return warnings_.warn(
+        Event("no_key_path",
+              {{"group", config_.id}, {"member", member.identity.name}, {"why", assigned.error().message}}),
+        now);
   if (member.leaf && announcer_.many_have_left()) schedule_.soon(now.steady);
 }
 
@@ -126,7 +134,7 @@ Result<void> GroupState::receive(const MemberLink& link, const ControlMessage& m
   Member* const member = roster_.of(link);
   if (!member) return fail("not a member of the group any more");
   const auto refuse = [&](const std::string& why) -> Result<void> {
-    audit_warning("member_dismissed " + prefix() + "member=" + escaped(member->identity.name) + " why=" + escaped(why));
+    audit_warning(Event("member_dismissed", {{"group", config_.id}, {"member", member->identity.name}, {"why", why}}));
     leave(link, now);
     return fail(why);
   };
@@ -174,7 +182,7 @@ void GroupState::switched(Member& member, std::uint64_t number, Moment now) {
   member.activated = std::max(member.activated, number);
   const Epoch* const active = epochs_.active();
   if (!active || member.activated < active->number || !exclusion_.sender_switched(member.identity.name)) return;
-  audit("senders_switched " + prefix() + "epoch=" + std::to_string(active->number));
+  audit(Event("senders_switched", {{"group", config_.id}, {"epoch", active->number}}));
   note_exclusion_complete(now);
 }
 
@@ -184,7 +192,7 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   const Member* const member = roster_.of(link);
   if (!member) return;
   const std::string name = member->identity.name;
-  audit("member_left " + prefix() + "member=" + escaped(name) + " address=" + member->address);
+  audit(Event("member_left", {{"group", config_.id}, {"member", name}, {"address", Word{member->address}}}));
   senders_.left(*member, now.steady);
   remove(name);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
@@ -201,7 +209,7 @@ void GroupState::remove(const std::string& name) {
 
 // The link is no member's any more.
 void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
-  audit_warning("member_revoked " + prefix() + "member=" + escaped(member.name) + " why=" + escaped(why));
+  audit_warning(Event("member_revoked", {{"group", config_.id}, {"member", member.name}, {"why", why}}));
   link.deliver(handshake::Revoked{config_.id, std::string(admission_.told_to(member))});
   link.dismiss("revoked");
 }
@@ -245,8 +253,9 @@ bool GroupState::shut_out_holders(Moment now) {
     if (good) return false;
     any = true;
     exclusion_.shut_out(identity.name);
-    audit_warning("holder_shut_out " + prefix() + "member=" + escaped(identity.name) +
-                  " epoch=" + std::to_string(holder.epoch) + " why=" + escaped(good.error().message));
+    audit_warning(Event(
+        "holder_shut_out",
+        {{"group", config_.id}, {"member", identity.name}, {"epoch", holder.epoch}, {"why", good.error().message}}));
     return true;
   });
   return any;
@@ -289,8 +298,9 @@ void GroupState::dismiss_who_does_not_switch(Moment now) {
   if (!exclusion_.is_switch_due(now.steady)) return;
   for (const std::string& name : exclusion_.overdue(seen_by_exclusion(), now.steady)) {
     MemberLink* const link = roster_.find(name)->link;
-    audit_warning("member_dismissed " + prefix() + "member=" + escaped(name) +
-                  " why=\"it did not switch to the epoch after a revocation\"");
+    audit_warning(
+        Event("member_dismissed",
+              {{"group", config_.id}, {"member", name}, {"why", "it did not switch to the epoch after a revocation"}}));
     leave(*link, now);
     link->dismiss("it did not switch to the new epoch in time");
   }
@@ -311,8 +321,9 @@ void GroupState::note_exclusion_complete(Moment now) {
   if (!took) return;
   if (const Epoch* active = epochs_.active(); active && !resumption_.is_resumed(active->number))
     resumption_.keep(*active, now);
-  audit("revocation_complete " + prefix() + "after_ms=" +
-        std::to_string(static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())));
+  audit(Event("revocation_complete",
+              {{"group", config_.id},
+               {"after_ms", static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(*took).count())}}));
 }
 
 }  // namespace sealcast::keyserver

@@ -20,14 +20,14 @@ void Resumption::keep(const Epoch& epoch, Moment now) {
   const EpochKeeper::Times times{now.unix_seconds - seconds(now.steady - epoch.begun),
                                  now.unix_seconds + seconds(epoch.expires - now.steady)};
   if (auto kept = context_.keeper->keep(config_.id, epoch.number, times, epoch.policy, *epoch.premaster); !kept)
-    audit_error("epoch_not_kept " + audit_prefix(config_.id) + "epoch=" + std::to_string(epoch.number) +
-                " why=" + escaped(kept.error().message));
+    audit_error(
+        Event("epoch_not_kept", {{"group", config_.id}, {"epoch", epoch.number}, {"why", kept.error().message}}));
 }
 
 void Resumption::drop() {
   if (!context_.keeper) return;
   if (auto dropped = context_.store->drop_kept(config_.id); !dropped)
-    audit_error("kept_epoch_not_dropped " + audit_prefix(config_.id) + "why=" + escaped(dropped.error().message));
+    audit_error(Event("kept_epoch_not_dropped", {{"group", config_.id}, {"why", dropped.error().message}}));
 }
 
 std::optional<Resumption::Resumed> Resumption::resume(Moment now) {
@@ -35,14 +35,14 @@ std::optional<Resumption::Resumed> Resumption::resume(Moment now) {
   auto found = context_.keeper->take_up(config_.id, now.unix_seconds);
   if (found && !*found) {
     if (context_.started)
-      audit("epoch_not_taken_up " + audit_prefix(config_.id) +
-            "why=\"none is kept: none was active, or a hand-over was under way\"");
+      audit(Event("epoch_not_taken_up",
+                  {{"group", config_.id}, {"why", "none is kept: none was active, or a hand-over was under way"}}));
     return {};
   }
   Resumed resumed;
   const auto why_not = found ? check(std::move(**found), resumed, now) : found.error().message;
   if (why_not.empty()) return resumed;
-  audit_warning("epoch_not_taken_up " + audit_prefix(config_.id) + "why=" + escaped(why_not));
+  audit_warning(Event("epoch_not_taken_up", {{"group", config_.id}, {"why", why_not}}));
   drop();
   return {};
 }
@@ -80,9 +80,11 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
                                         handshake::derive_group_master(epoch.policy.cipher_suite, *epoch.premaster));
   epoch.begun = now.steady - std::chrono::seconds(std::max<std::int64_t>(now.unix_seconds - found.times.begun, 0));
   epoch.expires = now.steady + left;
-  audit("epoch_taken_up " + audit_prefix(config_.id) + "epoch=" + std::to_string(epoch.number) +
-        " epoch_id=" + to_hex(epoch.id) + " spi_prefix=" + std::to_string(epoch.policy.spi_prefix) +
-        " holders=" + std::to_string(out.holders.size()));
+  audit(Event("epoch_taken_up", {{"group", config_.id},
+                                 {"epoch", epoch.number},
+                                 {"epoch_id", Word{to_hex(epoch.id)}},
+                                 {"spi_prefix", epoch.policy.spi_prefix},
+                                 {"holders", out.holders.size()}}));
   from_before_ = std::move(before);
   return {};
 }
