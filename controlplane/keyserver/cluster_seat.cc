@@ -80,7 +80,7 @@ void ClusterSeat::resumed() {
 // Of the epoch that a newcomer gets, and of the one that it gets next.
 bool ClusterSeat::has_slots(const std::string& group_id) {
   const GroupState* group = callbacks_.find_group(group_id);
-  if (!group) return true;  // somebody else says so
+  if (!group) return true;  // the caller finds that out
   const auto waiting =
       std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.group_id == group_id; });
   bool any = false;
@@ -208,7 +208,7 @@ void ClusterSeat::revocations_changed() {
   callbacks_.revocations_changed();
 }
 
-void ClusterSeat::serve() {}  // serving() says so to whoever comes
+void ClusterSeat::serve() {}  // serving() says so to those that come
 
 void ClusterSeat::cut_off(const std::string& why) {
   for (const std::string& id : callbacks_.groups()) {

@@ -1,5 +1,5 @@
-// A key server's seat in its cluster (docs/cluster.md): joins the groups of this process with cluster::Node, whose
-// clock, timer and etcd client it owns. Everything on the key server's loop.
+// A key server's seat in its cluster (docs/cluster.md): joins the groups of this process with cluster::Node, and
+// owns the clock, timer and etcd client of that. Everything on the key server's loop.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -26,7 +26,7 @@ struct SeatCallbacks {
 
 class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
  public:
-  // Reads the cluster key and the state file. etcd need not answer yet: nobody is served before it does.
+  // Reads the cluster key and the state file. etcd need not answer yet: no member is served before it does.
   static Result<std::unique_ptr<ClusterSeat>> open(asio::io_context& io, const config::KeyserverConfig& config,
                                                    handshake::Random& random, const GroupContext& context,
                                                    SeatCallbacks callbacks);

@@ -75,7 +75,7 @@ Result<void> KeyServer::Impl::start() {
     add_group(group);
   started_ = now().steady;
   if (context_.store->previous_start() != 0) context_.started = started_;
-  // What the last process was still waiting for when it ended nobody knows: senders that it did not see switch may go
+  // What the last process was still waiting for when it ended is not known: senders that it did not see switch may go
   // on for a lease (H11). In a cluster likewise, when etcd has been read (act_on_revocations).
   for (auto& [id, group] : groups_) {
     if (!seat_ && context_.started && anybody_revoked_in(id)) group->state.shut_out(now());
@@ -97,8 +97,8 @@ Result<void> KeyServer::Impl::start() {
   return {};
 }
 
-// A revocation list that was put there, and certificates that end while their members are connected (H8): nobody has to
-// tell the key server of either.
+// A revocation list that was put there, and certificates that end while their members are connected (H8): no operator
+// has to tell the key server of either.
 void KeyServer::Impl::look_around() {
   if (!running_) return;
   if (now().steady >= alive_again_) note_alive();

@@ -45,7 +45,7 @@ class KeyServer {
   // left running then.
   Result<void> start();
 
-  // Says close_notify to everybody and closes the port. Idempotent. Run the loop a little longer (run_for) to let the
+  // Sends close_notify to all and closes the port. Idempotent. Run the loop a little longer (run_for) to let the
   // goodbyes leave.
   void stop();
 
@@ -56,15 +56,16 @@ class KeyServer {
   // is still under way, or the store refuses.
   Result<void> rekey(const std::string& group_id);
 
-  // Shuts a member out of one group or, without one, of all: whoever bears this name in its certificate, or logs in as
+  // Shuts a member out of one group or, without one, of all: one that bears this name in its certificate, or logs in as
   // this user, is refused from now on and after every restart; if it holds a live epoch it is cut off and the group
-  // rekeyed at once (H11). Durable before anybody is told. The member need not be known.
+  // rekeyed at once (H11). Durable before any member is told. The member need not be known.
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   // Takes that back. Fails when the member is not revoked so.
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
   // {"revocations": [{"member", "group" (absent: all), "since" (unix seconds)}],
   //  "groups": [{"group", "epoch", "complete", "since_s", "after_s" (when complete), "senders_awaited": [..],
-  //   "leases_end_in_s" (where senders that are away may go on)}]}: groups where somebody was shut out since the start.
+  //   "leases_end_in_s" (where senders that are away may go on)}]}: groups from which a member was shut out since the
+  //   start.
   std::string revocations_json() const;
 
   // Takes over what may change while running: certificate, private key, CA, CRL, password file, allow_standard,
@@ -85,7 +86,7 @@ class KeyServer {
   //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}],
   //  "cluster" (of several key servers; docs/cluster.md) and in each group its own "cluster"}
   // With it of each group: "epoch_lifetime_s", "authority_lease_s", "handing_over", "joined", "expected" by
-  // "expected_by" ("members": the list of names; "holders": whoever holds a live epoch), "missing" and "behind" (at
+  // "expected_by" ("members": the list of names; "holders": those of a live epoch), "missing" and "behind" (at
   // most 32 names each, with "missing_count" and "behind_count"); of the active epoch "epoch", "remaining_s",
   // "slots_used", "slots_capacity"; "last_rekey": {"epoch", "why", "age_s", "told", "acknowledged", "slowest",
   // "slowest_after_ms", "active_after_ms" and "unacknowledged" (once it is active)}.

@@ -111,7 +111,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   std::unique_ptr<store::Store> store_;                           // of a key server that stands alone
   std::unique_ptr<EpochKeeper> keeper_;                           // likewise, with a wrapping key
   std::unique_ptr<ClusterSeat> seat_;                             // of one in a cluster
-  PremasterVault vault_;  // outlives groups_, whose epochs give their premasters back
+  PremasterVault vault_;  // outlives groups_: their epochs give their premasters back
   GroupContext context_;
   std::map<std::string, std::unique_ptr<Group>> groups_;
   // Groups that were removed, and until when senders that were theirs may go on (H11).
@@ -121,7 +121,8 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   bool looked_back_ = false;  // likewise: etcd was read, and what the process before may have left undone was done
   std::unique_ptr<PasswordGate> gate_;  // set where a group uses passwords
   StandingCertificates certificates_;
-  std::string trust_;         // tells the files that say who stands, as last read: CA, revocation list, passwords
+  std::string
+      trust_;  // a digest of the files that say which members stand, as last read: CA, revocation list, passwords
   std::string users_digest_;  // the passwords' part of it
   std::shared_ptr<Connections> connections_;
   FileWatch crl_file_;

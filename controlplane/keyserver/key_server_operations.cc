@@ -34,7 +34,7 @@ bool KeyServer::Impl::anybody_revoked_in(const std::string& group_id) const {
 
 // Of a cluster: what etcd says of revocations was read, for the first time or because it changed. What this process has
 // not acted upon yet it does now. After a restart that is all of them: whether the process before came to ask for a new
-// epoch, and which senders it still waited for, nobody knows (H11). An epoch is made only where none is newer.
+// epoch, and which senders it still waited for, is not known (H11). An epoch is made only where none is newer.
 void KeyServer::Impl::act_on_revocations() {
   const std::set<store::Revocation> before(revocations_.begin(), revocations_.end());
   if (auto read = read_revocations(); !read) return;
@@ -54,7 +54,7 @@ void KeyServer::Impl::act_on_revocations() {
 // Of one group. looks_back: this process did not have it before.
 void KeyServer::Impl::act_on(const std::vector<store::Revocation>& fresh, const std::string& id, Group& group,
                              bool looks_back) {
-  // Somebody who was turned away by what has changed may hold whatever there is.
+  // A member that was turned away by what has changed may hold all that there is.
   const std::string before = looks_back ? seat_->standing(id) : "";
   std::size_t count = 0;
   std::uint64_t held = 0;
@@ -147,7 +147,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   remove_groups();
   for (const auto& group : config_.groups) {
     if (GroupState* state = find_group_state(group.id)) {
-      // Among several key servers nobody knows all holders, so whatever may shut somebody out takes a new epoch. That
+      // Among several key servers none knows all holders, so what may shut a member out takes a new epoch. That
       // another group came or went is no such thing.
       groups_[group.id]->standing = standing_of(trust_, group);
       if (seat_ && same_trust && state->config() == group && !state->any_holder_invalid(now())) continue;
@@ -182,8 +182,8 @@ void KeyServer::Impl::remove_groups() {
   std::erase_if(removed_, [&](const auto& entry) { return entry.second <= now().steady; });
 }
 
-// A group that is new here. It may have been removed a moment ago: senders go on with what they have, and whoever was
-// revoked may have it, too. In a cluster it may have been there all the time, with epochs from before a revocation.
+// A group that is new here. It may have been removed a moment ago: senders go on with what they have, and a member that
+// was revoked may have it, too. In a cluster it may have been there all the time, with epochs from before a revocation.
 void KeyServer::Impl::go_on_revoking(const std::string& group_id) {
   Group& group = *groups_.at(group_id);
   const auto found = removed_.find(group_id);

@@ -1,4 +1,4 @@
-// Passwords at the key server over real TCP: who leaves too early, who is away, and what the log says of all of them.
+// Passwords at the key server over real TCP: clients that leave too early or are away, and what the log says of them.
 #include <gmock/gmock.h>
 #include <spdlog/sinks/ostream_sink.h>
 #include <spdlog/spdlog.h>

@@ -42,7 +42,7 @@ TEST_F(KeyServerTest, H8_H11_ReloadWithARevocationListShutsOutAndRekeys) {
   EXPECT_EQ(failed("certificate_revoked"), 1u) << status()["handshakes"].dump();
 }
 
-// What a reload among several key servers goes by: whether it may shut somebody out.
+// What a reload among several key servers goes by: whether it may shut a member out.
 TEST_F(KeyServerTest, H11_TheDigestOfTrustIsOfCaAndRevocationList) {
   const auto trust = [this] {
     const auto loaded = load_credentials(config_);

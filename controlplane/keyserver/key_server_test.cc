@@ -272,7 +272,7 @@ TEST_F(KeyServerTest, LeaveEndsTheMembershipAndTheConnection) {
   EXPECT_TRUE(members_are(0));
 }
 
-// ---------------------------------------------------------------- who is refused
+// ---------------------------------------------------------------- refused
 
 TEST_F(KeyServerTest, AUTH3_H4_H8_WrongCertificatesGetOneAlertAndNoGroupState) {
   start();
@@ -466,7 +466,7 @@ TEST_F(KeyServerTest, CHAN2_AForgedRecordEndsTheConnectionAndTheMembership) {
   start();
   auto a = join("sender");
   ASSERT_TRUE(members_are(1));
-  Bytes forged = {23, 3, 3, 0, 40};  // application data that nobody sealed
+  Bytes forged = {23, 3, 3, 0, 40};  // application data that was never sealed
   forged.resize(45, 0x5a);
   ASSERT_TRUE(a->wire().send(forged));
   EXPECT_TRUE(a->ended());

@@ -19,8 +19,8 @@ struct LoadedCredentials {
 // Reads certificate, private key, CA and revocation list. The error is one line that names the file.
 Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config);
 
-// Tells what says who stands in a group, and who may send, from anything else that might: a SHA-256 over trust, which
-// stands for the files, and the group's part of the configuration.
+// Of what decides which members stand in a group and which may send, to tell whether it changed: a SHA-256 over trust,
+// which stands for the files, and the group's part of the configuration.
 std::string standing_of(const std::string& trust, const config::KeyserverGroup& group);
 
 // The datagram, signed with the certificate's key.

@@ -131,7 +131,7 @@ json cluster_json(const cluster::Node::Status& status) {
     json entry = {
         {"name", server.peer.name}, {"address", server.peer.address},       {"leader", server.leader},
         {"self", server.self},      {"known_s", seconds(server.known_for)}, {"incarnation", server.peer.incarnation}};
-    // All were seen when etcd last answered; one whose lease had ended was not.
+    // All were seen when etcd last answered; one with an ended lease was not.
     if (status.answered_ago) entry["seen_s"] = seconds(*status.answered_ago);
     out["servers"].push_back(std::move(entry));
   }

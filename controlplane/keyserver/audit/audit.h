@@ -1,5 +1,5 @@
-// The key server's audit trail: what happened, for the log and for those who keep it (audit_trail.h). Never a secret
-// (H14).
+// The key server's audit trail: what happened, for the log and for the file that keeps it (audit_trail.h). Never a
+// secret (H14).
 #pragma once
 
 #include <chrono>
@@ -44,8 +44,8 @@ class LineLimit {
 };
 
 // For what strangers can cause for ever: so many lines at once, then one more every period, for each kind of line
-// apart, so that who knocks all day fills no disk and who makes one kind of noise hides no other. Kinds are names that
-// stand in this program, never text from the network: their number is bounded (H13).
+// apart, so that a stranger that knocks all day fills no disk, and one kind of noise hides no other. Kinds are names
+// that stand in this program, never text from the network: their number is bounded (H13).
 class LineBudget {
  public:
   LineBudget(std::uint32_t at_once, std::chrono::milliseconds period) : at_once_(at_once), period_(period) {}

@@ -159,7 +159,7 @@ TEST_F(Trail, KeepsSoManyAndNoMore) {
   EXPECT_EQ(all["events"][0]["fields"]["epoch"], "15");
 }
 
-// A member that connects again and again must not wipe out who was revoked and by whom.
+// A member that connects again and again must not push out what operators revoked.
 TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
   options_.most_events = 20;
   open();

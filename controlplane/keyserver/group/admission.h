@@ -1,4 +1,5 @@
-// Who may be a member of a group: what its configuration says, certificates, passwords and operators' revocations.
+// Which principals may be members of a group: what its configuration says, certificates, passwords and operators'
+// revocations.
 #pragma once
 
 #include <string_view>

@@ -89,7 +89,7 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   datagram.group_id = config_.id;
   datagram.from_epoch = active->number;
   datagram.to_epoch = next.number;
-  datagram.sequence = next.number;  // durable before anybody hears of it, and never used again
+  datagram.sequence = next.number;  // durable before any member is told of it, and never used again
   datagram.not_after = static_cast<std::uint64_t>(now.unix_seconds + valid_for.count());
   datagram.remaining_ms =
       static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(next.expires - now.steady).count());

@@ -1,5 +1,5 @@
-// What somebody who was shut out, and can hold back what others say, gains: nothing that a revocation's report does not
-// count (H11).
+// What an attacker that was shut out, and can hold back what others send, gains: nothing that a revocation's report
+// does not count (H11).
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 
 namespace sealcast::keyserver {
@@ -8,7 +8,7 @@ namespace {
 using namespace testing;
 
 // sender2 was sent SMKE with the active epoch. In variant 1 it sends from its own Finished on, in the others from ours,
-// and whoever holds back one or the other keeps it from hearing of a newer one.
+// and an attacker that holds back one or the other keeps it from hearing of a newer one.
 class H11HeldBack : public GroupStateTest {
  protected:
   void revoke_home_while_sender2_is_joining() {

@@ -1,4 +1,4 @@
-// What an operator sees of a group: who is there, missing, behind; how the last rekey went.
+// What an operator sees of a group: members that are there, missing, behind; how the last rekey went.
 #include <gmock/gmock.h>
 
 #include "controlplane/keyserver/testing/group_state_fixture.h"

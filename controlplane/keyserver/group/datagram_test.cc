@@ -1,4 +1,5 @@
-// Rekeying by datagram as the key server does it: who is told how, when, and what those who are gone can make of it.
+// Rekeying by datagram as the key server does it: which members are told how, when, and what those that left can make
+// of it.
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 #include "handshake/keytree/member_path.h"
 

@@ -52,7 +52,7 @@ std::optional<Exclusion::Progress> Exclusion::progress(const Group& group, Stead
   for (const auto& [activated, until] : leases())
     if (activated <= so_far.last_known && until > now)
       so_far.leases_end = std::max(so_far.leases_end.value_or(until), until);
-  // Those who may hold no epoch read nothing, whoever sends it.
+  // Those that may hold no epoch read nothing, whichever member sends it.
   const bool holds_none = so_far.last_known == 0;
   const bool switched_here = group.nobody_sends || holds_none || group.active > so_far.last_known;
   const bool switched_elsewhere = holds_none || group.switched_elsewhere;
@@ -79,7 +79,7 @@ std::optional<SteadyTime> Exclusion::senders_go_on_until(SteadyTime now) const {
   SteadyTime latest = now;
   for (const auto& [activated, until] : leases_away_)
     latest = std::max(latest, until);
-  for (const auto& [name, lease] : own_leases_)  // who comes after it may be shut out together with others
+  for (const auto& [name, lease] : own_leases_)  // the next to be shut out may be so together with others
     latest = std::max(latest, lease.second);
   for (const auto& [address, joining] : joining_)
     latest = std::max(latest, joining.until);
@@ -92,7 +92,8 @@ std::uint64_t Exclusion::earliest_in_use(std::uint64_t otherwise, SteadyTime now
   return otherwise;
 }
 
-// Until when somebody that is away may send under an epoch, or a later one, that others who were shut out can read.
+// By epoch: until when senders that are away may send under it, or a later one, so that others that were shut out can
+// read it.
 std::map<std::uint64_t, SteadyTime> Exclusion::leases() const {
   auto out = leases_away_;
   const auto add = [&](const std::string& name, std::uint64_t epoch, SteadyTime until) {

@@ -1,4 +1,4 @@
-// Who may still read what a group sends after members were shut out (H11). Shutting out is complete when those shut out
+// After members were shut out of a group (H11): can they still read what it sends? Shutting out is complete when they
 // can read nothing that is sent from then on: every sender has switched to an epoch that they do not hold, or its
 // authority lease has ended. Knows neither members nor epochs, but what the group tells it; time is handed in.
 #pragma once
@@ -43,7 +43,7 @@ class Exclusion {
   // A collection of names begins: those of an exclusion under way stay in it.
   void collect();
   void shut_out(const std::string& name) { shut_out_.insert(name); }
-  void shut_out_unknown() { shut_out_.insert(std::string()); }  // somebody that is not known here
+  void shut_out_unknown() { shut_out_.insert(std::string()); }  // a member that is not known here
   // Those collected are shut out. They hold no epoch after last_known.
   void begin(std::uint64_t last_known, SteadyTime now);
   bool under_way() const { return progress_ && !progress_->complete; }
@@ -77,7 +77,7 @@ class Exclusion {
   // Connected senders that have not switched in time; named once.
   std::vector<std::string> overdue(const Group& group, SteadyTime now);
 
-  // Whether senders are away of whom it is not known which epoch they send under.
+  // Whether senders are away without it being known under which epoch they send.
   bool unknown_senders_away() const { return leases_away_.contains(0); }
   // Until when senders that are away may go on; empty: none is.
   std::optional<SteadyTime> senders_go_on_until(SteadyTime now) const;
@@ -93,11 +93,11 @@ class Exclusion {
   std::map<std::uint64_t, SteadyTime> leases() const;
 
   std::optional<Progress> progress_;     // without senders_awaited and leases_end
-  std::set<std::string> shut_out_;       // "": somebody that is not known here
+  std::set<std::string> shut_out_;       // "": a member that is not known here
   std::optional<SteadyTime> switch_by_;  // until then every connected sender has to have switched
   std::set<std::string> unswitched_;     // connected senders below the active epoch
   // Senders that went away, by the newest epoch they said they send under: until when the last of them may go on. By 0:
-  // those of whom it is not known.
+  // those without a known one.
   std::map<std::uint64_t, SteadyTime> leases_away_;
   std::map<std::string, std::pair<std::uint64_t, SteadyTime>> own_leases_;  // of senders that were shut out, by name
   struct Joining {

@@ -13,7 +13,7 @@ using ::testing::IsEmpty;
 
 class ExclusionTest : public ::testing::Test {
  protected:
-  // Somebody is shut out who may hold epochs up to this one.
+  // A member is shut out that may hold epochs up to this one.
   void shut_out(std::uint64_t last_known, const std::string& name = "mallory") {
     exclusion_.collect();
     exclusion_.shut_out(name);
@@ -79,7 +79,7 @@ TEST_F(ExclusionTest, H11_SendersOfOtherKeyServersAreWaitedFor) {
 
 TEST_F(ExclusionTest, H11_ASenderThatIsAwayIsWaitedForUntilItsLeaseEnds) {
   exclusion_.sender_left(5, now_ + 60s, now_);
-  exclusion_.sender_left(5, now_ + 30s, now_);  // another one, whose lease ends earlier
+  exclusion_.sender_left(5, now_ + 30s, now_);  // another one; its lease ends earlier
   group_.active = 6;
   shut_out(5);
   EXPECT_EQ(exclusion_.progress(group_, now_)->leases_end, now_ + 60s);
@@ -115,7 +115,7 @@ TEST_F(ExclusionTest, ALeaseThatIsOverIsNone) {
   EXPECT_FALSE(exclusion_.senders_go_on_until(now_));
 }
 
-// What one sends that is shut out alone is secret from nobody but itself.
+// What a member sends that is shut out alone, only itself must not read: and it knows it anyway.
 TEST_F(ExclusionTest, H11_ASenderShutOutAloneIsNotWaitedFor) {
   exclusion_.collect();
   exclusion_.shut_out("mallory");

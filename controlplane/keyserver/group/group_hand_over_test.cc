@@ -184,8 +184,8 @@ TEST_F(GroupStateTest, WhoseEpochEndedBeforeItsFinishedGetsANewOne) {
   EXPECT_EQ(active(), next);
 }
 
-// H9 burns a slot at every registration; a sender whose connection comes and goes must not fall silent for the rest of
-// a long epoch.
+// H9 burns a slot at every registration; a sender with a connection that comes and goes must not fall silent for the
+// rest of a long epoch.
 TEST_F(GroupStateTest, NewestConnectionOfAMemberWins) {
   const auto older = join("home");
   const auto newer = join("home");

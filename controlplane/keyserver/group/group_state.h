@@ -38,13 +38,13 @@ class GroupState {
   GroupState& operator=(const GroupState&) = delete;
 
   const config::KeyserverGroup& config() const { return config_; }
-  // The new values hold from the next epoch on; who may no longer be a member is told so now, and a rekey begins.
+  // The new values hold from the next epoch on; members that may no longer be any are told so now, and a rekey begins.
   void reconfigure(config::KeyserverGroup config, Moment now);
 
-  // Shuts out whoever no longer stands, connected or only a holder of a live epoch, and begins the next epoch at once,
-  // or when the hand-over under way is done: its epoch went to them, too. False: there was nobody to shut out.
+  // Shuts out all that no longer stand, connected or only holders of a live epoch, and begins the next epoch at once,
+  // or when the hand-over under way is done: its epoch went to them, too. False: there was none to shut out.
   // held: with an EpochMaker, the newest epoch that they may have got from any key server; empty: any that there is.
-  // one: likewise, a single member was revoked, so that nobody reads what it may still send but itself.
+  // one: likewise, a single member was revoked, so that none but itself reads what it may still send.
   bool shut_out(Moment now, std::optional<std::uint64_t> held = {}, bool one = false);
   // The last shutting out, none since the start of this process: empty.
   std::optional<Exclusion::Progress> exclusion(Moment now) const {
@@ -76,18 +76,20 @@ class GroupState {
   Result<void> receive(const MemberLink& link, const handshake::ControlMessage& message, Moment now);
 
   // Make-before-break: GroupUpdate to all, Activate when all acknowledged or activation_delay passed, Retire
-  // deactivation_delay later. Members whose certificate no longer stands are Revoked and neither sent to nor awaited.
+  // deactivation_delay later. Members with a certificate that no longer stands are Revoked and neither sent to nor
+  // awaited.
   Result<void> rekey(const std::string& why, Moment now);
 
   // With an EpochKeeper, once at the beginning: the epoch that was active before the restart is so again, if nothing
   // speaks against it. Otherwise the first to come begins a new one.
   void resume(Moment now);
 
-  // While nothing newer than that is there. Whatever may shut somebody out then ends it.
+  // While nothing newer than that is there. What may shut a member out then ends it.
   bool in_doubt() const { return resumption_.is_resumed(epochs_.newest()); }
 
-  // As after a restart: forgets all epochs and dismisses everybody, so that no slot of a present epoch is issued any
-  // more (H9). Who comes back gets a new epoch, pending at first; who sent may go on for its lease (H11).
+  // As after a restart: forgets all epochs and dismisses all members, so that no slot of a present epoch is issued any
+  // more (H9). Members that come back get a new epoch, pending at first; those that sent may go on for their lease
+  // (H11).
   void begin_anew(const std::string& why, Moment now);
 
   // Until when senders that are away may go on; empty: none is. For the group's next GroupState, should there be one.

@@ -1,4 +1,4 @@
-// The rules of one group: who gets what, slots, counters, what members say.
+// The rules of one group: what each member gets, slots, counters, what members report.
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 
 namespace sealcast::keyserver {

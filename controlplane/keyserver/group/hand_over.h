@@ -37,7 +37,7 @@ class HandOver {
 
   // After a restart: members are on their way back until then, and lose packets if it ends earlier.
   void wait_for_return(SteadyTime until);
-  // Such a hand-over ends at this time at the latest: those who are not back must not hold it up.
+  // Such a hand-over ends at this time at the latest: those that are not back must not hold it up.
   void stop_waiting_for_return(SteadyTime end);
   // Such a hand-over may end at this time, because no sender is away. It may be taken back by sender_goes_on().
   void shorten(SteadyTime end);

@@ -34,7 +34,7 @@ class Issuer {
                                       Moment now);
 
   using Update = std::pair<Member*, handshake::GroupKeying>;
-  // For GroupUpdate: the epoch for these members, in one commit to disk; those for whom it fails are left out. An error
+  // For GroupUpdate: the epoch for these members, in one commit to disk; those that it fails for are left out. An error
   // means that none was given anything.
   Result<std::vector<Update>> updates(Epoch& epoch, const std::vector<Member*>& members, Moment now);
   // Sends what updates() made.

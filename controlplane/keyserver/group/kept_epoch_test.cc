@@ -249,7 +249,7 @@ TEST_F(KeptGroupTest, H11_AnEpochThatSomebodyShutOutHoldsIsNotKept) {
   revoked_ = "home";
   group_->shut_out(now_);
   ASSERT_TRUE(say(a, GroupUpdateAck{"tv", pending()}));  // active, but the next one follows
-  revoked_.clear();                                      // whoever is asked now would let it be
+  revoked_.clear();                                      // asked now, all would stand
   boot();
   expect_anew(a, "the revocation was not complete");
 }

@@ -311,7 +311,7 @@ Exclusion::Group GroupState::seen_by_exclusion() const {
   const Epoch* const active = epochs_.active();
   return {.senders = senders_.connected(),
           .active = active ? active->number : 0,
-          // In a cluster others may send, and those who are back here soon.
+          // In a cluster others may send, and those that are back here soon.
           .nobody_sends = epochs_.empty() && !maker().has_peers(),
           .switched_elsewhere = maker().switched_elsewhere(config_.id, exclusion_.last_known())};
 }

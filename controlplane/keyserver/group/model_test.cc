@@ -1,5 +1,5 @@
-// Whatever happens in whatever order, and whoever holds back what: once a revocation is reported complete, nobody sends
-// anything that the revoked can read (H11, LEASE-1). Senders here do what docs/protocol.md says of members; somebody on
+// Whatever happens in whatever order, and whatever is held back: once a revocation is reported complete, nothing is
+// sent that the revoked can read (H11, LEASE-1). Senders here do what docs/protocol.md says of members; an attacker on
 // the network delays, or never delivers, what he likes, in either direction.
 #include <spdlog/spdlog.h>
 

@@ -1,4 +1,4 @@
-// rekey_on_join: who was not a member while an epoch was in use never gets it.
+// rekey_on_join: a peer that was no member while an epoch was in use never gets it.
 #include <sys/resource.h>
 
 #include <algorithm>

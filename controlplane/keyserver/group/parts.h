@@ -105,9 +105,9 @@ struct GroupContext {
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;
   // Whether the user's password is still the one of this stamp (H7, H8); replaced when the password file is read again.
-  // Empty: there is no password file, and nobody stands by a password.
+  // Empty: there is no password file, and no password stands.
   std::function<bool(const std::string& user, const std::string& stamp)> password_stands;
-  // Whether an operator revoked the member of these names in the group (H11). Empty: nobody is.
+  // Whether an operator revoked the member of these names in the group (H11). Empty: none is.
   std::function<bool(const std::vector<std::string>& names, const std::string& group_id)> revoked;
   // Of this process, if it was not the first on this state. Senders not seen yet may go on for a lease from here.
   std::optional<SteadyTime> started;
@@ -158,7 +158,7 @@ inline Principal principal_of(const handshake::PeerIdentity& identity) {
   return {identity.name, identity.serial_hex};
 }
 
-// Who was given a live epoch, whatever became of its connection (H3).
+// A principal that was given a live epoch, whatever became of its connection (H3).
 struct Holder {
   handshake::PeerIdentity identity;
   std::uint64_t epoch = 0;  // the newest

@@ -1,4 +1,4 @@
-// What an operator wants to know of a group's last rekey: why, how long, and who kept the others waiting.
+// What an operator wants to know of a group's last rekey: why, how long, and which member was the slowest.
 #pragma once
 
 #include <chrono>

@@ -1,6 +1,6 @@
-// A group over a restart, where there is a wrapping key: the running epoch is kept and resumed. Who held it goes on;
-// who only receives is given it; but no slot of it is ever given out again (H9), since the state file may be an older
-// copy that does not know of all that were.
+// A group over a restart, where there is a wrapping key: the running epoch is kept and resumed. Its holders go on;
+// members that only receive are given it; but no slot of it is ever given out again (H9), since the state file may be
+// an older copy that does not know of all that were.
 #pragma once
 
 #include <functional>
@@ -21,8 +21,8 @@ class Resumption {
   Resumption(const config::KeyserverGroup& config, GroupContext& context, const Admission& admission)
       : config_(config), context_(context), admission_(admission) {}
 
-  // Before anybody is told that the epoch is active. Where that fails there is nothing to be resumed: the epoch before
-  // it was dropped when this one was begun.
+  // Before any member is told that the epoch is active. Where that fails there is nothing to be resumed: the epoch
+  // before it was dropped when this one was begun.
   void keep(const Epoch& epoch, Moment now);
   void drop();
 

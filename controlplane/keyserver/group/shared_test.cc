@@ -1,4 +1,4 @@
-// A group whose epochs are made for several key servers (docs/cluster.md): it asks, takes over, says how far its
+// A group with epochs that are made for several key servers (docs/cluster.md): it asks, takes over, says how far its
 // members are, and switches when all do.
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 
@@ -182,7 +182,7 @@ TEST_F(SharedGroupTest, H11_WhoCanHoldNoEpochIsNotWaitedForElsewhere) {
 
 TEST_F(SharedGroupTest, H11_AnEpochThatOthersHaveAlreadyCountsBeforeItCameHere) {
   const std::uint64_t first = begin();
-  maker_.known = first + 1;  // made, and given to whoever is revoked by a key server that was quicker
+  maker_.known = first + 1;  // made, and given to the revoked by a key server that was quicker
   EXPECT_TRUE(group_->shut_out(now_));
   EXPECT_EQ(maker_.wanted.back(), std::to_string(first + 1) + " revocation") << "an epoch after that";
   const std::uint64_t second = begin();
@@ -198,7 +198,7 @@ TEST_F(SharedGroupTest, H11_AnEpochThatOthersHaveAlreadyCountsBeforeItCameHere) 
 
 TEST_F(SharedGroupTest, H11_WhatWasReadOfARevocationLaterNamesTheEpoch) {
   const std::uint64_t first = begin();
-  maker_.known = first + 1;  // made after the revocation: whoever gives it out knows of that
+  maker_.known = first + 1;  // made after the revocation: a key server that gives it out knows of that
   EXPECT_TRUE(group_->shut_out(now_, first));
   EXPECT_EQ(maker_.wanted.back(), std::to_string(first) + " revocation");
   begin();

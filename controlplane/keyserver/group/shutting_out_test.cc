@@ -1,4 +1,4 @@
-// Who is shut out of a group, and when that is complete (H8, H11).
+// Which members are shut out of a group, and when that is complete (H8, H11).
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 
 namespace sealcast::keyserver {
@@ -30,7 +30,7 @@ TEST_F(GroupStateTest, H11_ReconfigurationShutsOutAndRekeysAtOnce) {
   EXPECT_THAT(a.link->take(), ElementsAre(word("update", pending())));
 }
 
-// Whoever SMKE was sent to holds the epoch, connected or not: it must not escape by being away during the reload.
+// A peer that SMKE was sent to holds the epoch, connected or not: it must not escape by being away during the reload.
 TEST_F(GroupStateTest, H3_H11_AHolderThatIsNotConnectedIsShutOutToo) {
   const auto a = join("sender");
   const auto b = join("home");
@@ -81,7 +81,7 @@ TEST_F(GroupStateTest, H11_WhoJoinsTheActiveEpochCountsAsSwitched) {
   EXPECT_EQ(group_->members().at("sender").activated, 0u) << "it goes on under the older epoch until Activate";
 }
 
-// What "complete" has to mean: nobody who may still read is sent anything by anybody.
+// What "complete" has to mean: nothing is sent any more that those shut out can read.
 TEST_F(GroupStateTest, H11_ARevocationIsCompleteWhenEverySenderHasSwitched) {
   const auto a = join("sender");
   const auto b = join("sender2");
@@ -148,7 +148,7 @@ TEST_F(GroupStateTest, H11_ASenderThatDoesNotSwitchLosesItsConnectionAndThenItsL
   EXPECT_EQ(group_->members().count("sender"), 1u);
 }
 
-// Whether Revoked reaches it nobody knows: whoever was shut out with it could read what it sends meanwhile.
+// Whether Revoked reaches it is not known: those shut out with it could read what it sends meanwhile.
 TEST_F(GroupStateTest, H11_ASenderThatIsShutOutItselfMayGoOnForItsLease) {
   const auto a = join("sender");
   const auto b = join("sender2");
@@ -284,7 +284,7 @@ TEST_F(GroupStateTest, H11_AfterARestartSendersNotSeenYetMayGoOnForALease) {
   EXPECT_TRUE(group_->exclusion(now_)->complete);
 }
 
-// Whoever is revoked got nothing from this process, so its epochs need not be given up for it.
+// The revoked got nothing from this process, so its epochs need not be given up for it.
 TEST_F(GroupStateTest, H11_AfterARestartWhoWasNotThereSinceIsShutOutWithoutARekey) {
   context_.started = now_.steady;
   const auto a = join("sender");

@@ -1,4 +1,4 @@
-// One group with a clock that the test turns by hand, and members whose connections write down what they are told.
+// One group with a clock that the test turns by hand, and members with connections that write down what they are told.
 #pragma once
 
 #include <gmock/gmock.h>
@@ -195,7 +195,7 @@ class GroupStateTest : public ::testing::Test {
   PremasterVault vault_;
   std::unique_ptr<store::Store> store_;
   GroupContext context_;
-  std::vector<std::shared_ptr<FakeLink>> links_;  // of all who ever joined
+  std::vector<std::shared_ptr<FakeLink>> links_;  // of all that ever joined
   std::unique_ptr<GroupState> group_;
 };
 
