@@ -1,9 +1,10 @@
-// Unit tests of base/: byte order, constant-time comparison, secrets, addresses and selectors (H12, H14).
+// Unit tests of base/: byte order, constant-time comparison, secrets, addresses, selectors and limits (H12, H14).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "base/address.h"
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/secret.h"
 
 namespace sealcast {
@@ -110,6 +111,21 @@ TEST(Selector, Covers) {
   EXPECT_FALSE(narrow.covers(wide));
   narrow.ports.reset();
   EXPECT_FALSE(wide.covers(narrow));
+}
+
+TEST(Limits, BothEndsAreAllowed) {
+  EXPECT_EQ(mtu_limits.range(), "576 to 9000");
+  EXPECT_FALSE(mtu_limits.allow(575));
+  EXPECT_TRUE(mtu_limits.allow(576));
+  EXPECT_TRUE(mtu_limits.allow(9000));
+  EXPECT_FALSE(mtu_limits.allow(9001));
+}
+
+TEST(Limits, AReplayWindowIsAPowerOfTwo) {
+  for (const std::uint32_t good : {1024u, 4096u, 1u << 20})
+    EXPECT_TRUE(valid_replay_window(good)) << good;
+  for (const std::uint32_t bad : {0u, 512u, 1025u, 3000u, 1u << 21})
+    EXPECT_FALSE(valid_replay_window(bad)) << bad;
 }
 
 }  // namespace

@@ -105,7 +105,8 @@ std::string_view name(BypassDirection direction) {
 }
 
 Result<void> validate(const BypassRule& rule) {
-  if (rule.name.empty() || rule.name.size() > 64) return fail("expected a name of 1 to 64 bytes");
+  if (rule.name.empty() || rule.name.size() > max_name_bytes)
+    return fail("expected a name of 1 to " + std::to_string(max_name_bytes) + " bytes");
   if (rule.rate > max_bypass_rate)
     return fail("expected a rate of 0 to " + std::to_string(max_bypass_rate) + ", got " + std::to_string(rule.rate));
   if (rule.protocol == BypassProtocol::ip) {

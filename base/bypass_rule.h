@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/limits.h"
 #include "base/result.h"
 
 namespace sealcast {
@@ -37,7 +38,7 @@ enum class BypassDirection : std::uint8_t { red_to_black = 1, black_to_red = 2, 
 std::string_view name(BypassDirection direction);  // "red-to-black", "black-to-red", "both"
 
 struct BypassRule {
-  std::string name;  // 1..64 bytes, distinct
+  std::string name;  // 1..max_name_bytes bytes, distinct
   BypassDirection direction = BypassDirection::both;
   BypassProtocol protocol = BypassProtocol::arp;
   std::uint16_t ethertype = 0;        // with BypassProtocol::ethertype

@@ -26,8 +26,9 @@ Result<void> validate(const OuterTunnel& outer) {
   if (outer.source.is_multicast() || outer.source == none || broadcast || loopback)
     return fail("expected an outer source that is a host's own address, got " + outer.source.text());
   if (outer.ttl && *outer.ttl == 0) return fail("expected an outer ttl from 1 to 255, got 0");
-  if (outer.dscp && *outer.dscp > 63)
-    return fail("expected an outer dscp from 0 to 63, got " + std::to_string(*outer.dscp));
+  if (outer.dscp && *outer.dscp > max_dscp)
+    return fail("expected an outer dscp from 0 to " + std::to_string(max_dscp) + ", got " +
+                std::to_string(*outer.dscp));
   return {};
 }
 

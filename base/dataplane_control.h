@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/address.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "base/secret.h"
 
@@ -30,14 +31,14 @@ struct OuterTunnel {
   IpAddress destination = {};                       // multicast, not link-local scope
   IpAddress source = {};                            // unicast; this gateway's own on black
   std::optional<std::uint8_t> ttl = std::nullopt;   // 1..255; none: the inner packet's
-  std::optional<std::uint8_t> dscp = std::nullopt;  // 0..63; none: the inner packet's
+  std::optional<std::uint8_t> dscp = std::nullopt;  // 0..max_dscp; none: the inner packet's
   bool operator==(const OuterTunnel&) const = default;
 };
 
 // "tunnel-preserve", "tunnel-fixed", "transport": as configurations and messages name them.
 std::string text(EspMode mode);
 // Refuses addresses of two families, a destination that is no multicast beyond the link, a source that is no host's, a
-// TTL of 0 and a DSCP above 63.
+// TTL of 0 and a DSCP above max_dscp.
 Result<void> validate(const OuterTunnel& outer);
 
 // What the configuration says of a group's traffic, whatever keys come.
@@ -46,7 +47,7 @@ struct GroupProtection {
   EspMode mode = EspMode::tunnel_preserve;          // epochs of another mode are refused (H12)
   std::optional<OuterTunnel> outer = std::nullopt;  // with tunnel_fixed, and only there
   // While the group has a key the gateway itself listens on black as an IGMPv3 or MLDv2 host: to the tunnel's group,
-  // else to the groups of the selectors, at most 256 addresses each.
+  // else to the groups of the selectors, at most max_joined_per_selector each.
   bool join = false;
   // take_events() tells when somebody on red begins or ceases to listen to an address of the selectors.
   bool on_demand = false;
@@ -85,14 +86,14 @@ struct GroupEpoch {
   std::uint64_t epoch = 0;
   std::vector<Selector> selectors;  // at least one
   EspMode mode = EspMode::tunnel_preserve;
-  std::uint32_t replay_window = 4096;  // packets, power of two, at least 1024
-  std::uint32_t spi_prefix = 0;        // spi = spi_prefix | slot
-  std::uint8_t spi_slot_bits = 16;     // slots are 0 .. 2^bits - 1
-  std::vector<InboundSa> inbound;      // every slot derived so far, own ones left out
-  std::vector<OutboundSa> outbound;    // own slots, one a worker, in worker order; empty for a pure receiver
-  bool active = false;                 // false: receive only until activate()
-  SteadyTime expires;                  // end of the epoch's life: nothing is sealed or opened after it
-  SteadyTime lease_until;              // authority lease: nothing is sealed after it
+  std::uint32_t replay_window = replay_window_limits.standard;  // packets; valid_replay_window()
+  std::uint32_t spi_prefix = 0;                                 // spi = spi_prefix | slot
+  std::uint8_t spi_slot_bits = 16;                              // slots are 0 .. 2^bits - 1
+  std::vector<InboundSa> inbound;                               // every slot derived so far, own ones left out
+  std::vector<OutboundSa> outbound;  // own slots, one a worker, in worker order; empty for a pure receiver
+  bool active = false;               // false: receive only until activate()
+  SteadyTime expires;                // end of the epoch's life: nothing is sealed or opened after it
+  SteadyTime lease_until;            // authority lease: nothing is sealed after it
 };
 
 // What the data plane tells the agent. Bounded: a flood of one kind never displaces another kind.

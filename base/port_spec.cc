@@ -5,6 +5,8 @@
 #include <filesystem>
 #include <optional>
 
+#include "base/limits.h"
+
 namespace sealcast::dataplane {
 namespace {
 
@@ -46,8 +48,8 @@ struct OptionRow {
 };
 using enum PortKind;
 constexpr OptionRow options[] = {
-    {"queues", of(pci, virtio_user, vhost_user, af_packet, af_xdp, tap, memif, ring), Form::number, 1, 16,
-     [](PortSpec& s, std::uint64_t n) { s.queues = static_cast<std::uint16_t>(n); }},
+    {"queues", of(pci, virtio_user, vhost_user, af_packet, af_xdp, tap, memif, ring), Form::number, 1,
+     worker_limits.most, [](PortSpec& s, std::uint64_t n) { s.queues = static_cast<std::uint16_t>(n); }},
     {"descriptors", of(pci, virtio_user, af_xdp, memif, ring), Form::power_of_two, 64, 4096,
      [](PortSpec& s, std::uint64_t n) { s.descriptors = static_cast<std::uint32_t>(n); }},
     {"mbufs", of(pci, virtio_user, vhost_user, af_packet, af_xdp, tap, memif, pcap, ring, null), Form::number, 1024,

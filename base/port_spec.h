@@ -38,7 +38,7 @@ struct PortSpec {
   std::string output;  // pcap: the file to write; empty = frames are discarded
 
   // Options ("?name=value&name=value").
-  std::uint16_t queues = 1;       // rx/tx queue pairs, 1..16
+  std::uint16_t queues = 1;       // rx/tx queue pairs, at most one for each worker there may be
   std::uint32_t descriptors = 0;  // ring entries per queue, power of two 64..4096; 0 = 1024 (?descriptors=)
   std::uint32_t mbufs = 0;        // packet buffers of the port's pool, 1024..4194304; 0 = enough for its queues
   std::uint32_t framesz = 0;      // af_packet: bytes of a ring frame, power of two; 0 = fits the MTU

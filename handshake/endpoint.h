@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "base/bytes.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "handshake/control_message.h"
 #include "handshake/error.h"
@@ -100,7 +101,7 @@ std::string_view name(Flow flow);
 struct ServerConfig {
   Credentials credentials;
   TrustStore member_trust;
-  std::uint8_t multicast_flag = 30;
+  std::uint8_t multicast_flag = standard_multicast_flag;
   bool allow_standard = false;  // P1: default refused
   bool standard_requests_certificate = false;
   std::uint32_t max_handshake_bytes = 64 * 1024;  // inbound, whole handshake (H13)
@@ -157,7 +158,7 @@ struct ClientConfig {
   Credentials credentials;  // empty for a standard client without certificate
   TrustStore server_trust;
   std::string server_name;  // must match a dNSName of the server's certificate
-  std::uint8_t multicast_flag = 30;
+  std::uint8_t multicast_flag = standard_multicast_flag;
   std::optional<MulticastWish> multicast;    // set: multicast or nothing (H4); unset: standard flow only
   std::vector<CipherSuite> standard_suites;  // offered when multicast is unset; empty: all four ECDHE suites
   std::uint32_t max_handshake_bytes = 64 * 1024;

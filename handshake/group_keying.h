@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/secret.h"
 
 namespace sealcast::handshake {
@@ -33,13 +34,13 @@ std::size_t aes_key_size(CipherSuite suite);  // 16 or 32
 enum Role : std::uint8_t { receiver = 1, sender = 2, sender_and_receiver = 3 };
 
 struct GroupPolicy {
-  std::vector<Selector> selectors;  // 1..64
+  std::vector<Selector> selectors;  // 1..max_selectors
   EspMode esp_mode = EspMode::tunnel_preserve;
   CipherSuite cipher_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-  std::uint32_t replay_window = 4096;
-  std::uint32_t activation_delay_ms = 2000;
-  std::uint32_t deactivation_delay_ms = 10000;
-  std::uint32_t authority_lease_s = 60;
+  std::uint32_t replay_window = replay_window_limits.standard;
+  std::uint32_t activation_delay_ms = activation_delay_limits.standard.count();
+  std::uint32_t deactivation_delay_ms = deactivation_delay_limits.standard.count();
+  std::uint32_t authority_lease_s = authority_lease_limits.standard.count();
   std::uint32_t spi_prefix = 0;
   std::uint8_t spi_slot_bits = 16;
   std::uint16_t slots_used = 0;  // high-water mark over all members: slots 0 .. slots_used-1 have been granted

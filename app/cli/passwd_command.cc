@@ -41,7 +41,7 @@ Result<SecretBytes> new_password(const std::string& user) {
 
 Result<void> set(const PasswdArguments& arguments) {
   if (!passwords::valid_user(arguments.user))
-    return fail("user \"" + arguments.user + "\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @");
+    return fail("user \"" + arguments.user + "\": expected " + std::string(passwords::kUserForm));
   passwords::HashPolicy policy;
   if (!arguments.cost.empty()) {
     const auto cost = passwords::HashCost::parse(arguments.cost);

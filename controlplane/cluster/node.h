@@ -16,6 +16,7 @@
 
 #include "base/dataplane_control.h"
 #include "base/event.h"
+#include "base/limits.h"
 #include "base/secret.h"
 #include "controlplane/cluster/memory.h"
 #include "controlplane/cluster/records.h"
@@ -43,7 +44,7 @@ struct NodeSettings {
   std::string name;        // of this key server among its peers
   std::string address;     // where members reach it, for the status
   std::string state_file;  // Memory
-  std::chrono::seconds lease_ttl{5};
+  std::chrono::seconds lease_ttl = lease_ttl_limits.standard;
   Secret<32> key;
   std::uint32_t spi_first = 0;
   std::uint32_t spi_last = 0;

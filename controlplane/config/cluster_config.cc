@@ -79,11 +79,7 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
       }))
     table.warn(table.node(), "etcd",
                "without https whoever is on the way to etcd can make key servers use slots twice");
-  milliseconds ttl = out.lease_ttl;
-  if (const Node* node = table.duration("lease_ttl", ttl, 2s, 60s)) {
-    out.lease_ttl = std::chrono::duration_cast<std::chrono::seconds>(ttl);
-    if (ttl % 1s != 0ms) table.note(*node, "lease_ttl", "expected whole seconds, got " + node->describe());
-  }
+  table.seconds("lease_ttl", out.lease_ttl, lease_ttl_limits);
   table.finish();
 }
 

@@ -13,6 +13,7 @@
 #include "base/address.h"
 #include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "handshake/endpoint.h"
@@ -62,7 +63,7 @@ struct HostPort {
   bool operator==(const HostPort&) const = default;
 };
 
-// Inclusive; 256 <= first <= last (RFC 4303 §2.1 reserves 0 to 255).
+// Inclusive; first_usable_spi <= first <= last.
 struct SpiRange {
   std::uint32_t first = 0x10000000;
   std::uint32_t last = 0x1fffffff;
@@ -78,6 +79,8 @@ std::string_view name(Carriage carriage);  // "tls", "isakmp"
 
 // How a group's receivers are told the next epoch: each over its own connection, or all by one datagram to the group.
 enum class Rekeying : std::uint8_t { unicast, multicast };
+// The least activation_delay with such a datagram: it is sent three times, then those that missed it need time.
+inline constexpr std::chrono::milliseconds least_multicast_delay{400};
 
 // [[keyserver.group]]
 struct KeyserverGroup {
@@ -85,11 +88,11 @@ struct KeyserverGroup {
   std::vector<Selector> selectors;  // 1..64, each validated (H12)
   handshake::GroupFlow flow;        // one for every member (P31)
   EspMode mode = EspMode::tunnel_preserve;
-  std::chrono::milliseconds epoch_lifetime = std::chrono::hours(24);
-  std::uint32_t replay_window = 4096;  // packets; power of two, at least 1024
-  std::chrono::milliseconds activation_delay = std::chrono::seconds(2);
-  std::chrono::milliseconds deactivation_delay = std::chrono::seconds(10);
-  std::chrono::seconds authority_lease{60};
+  std::chrono::milliseconds epoch_lifetime = epoch_lifetime_limits.standard;
+  std::uint32_t replay_window = replay_window_limits.standard;  // packets; valid_replay_window()
+  std::chrono::milliseconds activation_delay = activation_delay_limits.standard;
+  std::chrono::milliseconds deactivation_delay = deactivation_delay_limits.standard;
+  std::chrono::seconds authority_lease = authority_lease_limits.standard;
   std::uint32_t slots_per_member = 1024;  // quota per member and epoch
   bool members_by_certificate = true;     // members = "certificate-group", or "password-file" where there is no other
   std::vector<std::string> members;       // else: names
@@ -121,7 +124,8 @@ struct ClusterConfig {
   std::optional<std::string> ca;              // path: PEM, who signs etcd's certificates; always set with https
   std::optional<std::string> certificate;     // path: PEM, what this key server shows etcd; both or none
   std::optional<std::string> private_key;     // path: PEM
-  std::chrono::seconds lease_ttl{5};          // a key server not heard for this long is gone for the others
+  std::chrono::seconds lease_ttl =
+      lease_ttl_limits.standard;  // a key server not heard for this long is gone for the others
   bool operator==(const ClusterConfig&) const = default;
 };
 
@@ -141,11 +145,11 @@ struct KeyserverConfig {
   // of the service manager's credential. Neither: no secret is stored. Not in a cluster.
   std::optional<std::string> wrapping_key_file;
   std::optional<std::string> wrapping_key_credential;
-  std::string audit;                        // path: SQLite, the audit trail
-  std::uint32_t audit_events = 200'000;     // kept in it; 0: there is none
-  std::optional<std::string> admin_socket;  // always set in a key server's own file
+  std::string audit;                                         // path: SQLite, the audit trail
+  std::uint32_t audit_events = audit_event_limits.standard;  // kept in it; 0: there is none
+  std::optional<std::string> admin_socket;                   // always set in a key server's own file
   SpiRange spi_range;
-  std::uint8_t multicast_flag = 30;
+  std::uint8_t multicast_flag = standard_multicast_flag;
   bool allow_standard = false;
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::uint32_t max_connections = 10000;
@@ -191,7 +195,7 @@ struct MemberGroup {
   // MLD. In a fixed tunnel the gateway then listens on black, too.
   bool on_demand = false;
   SpiRange spi_range;
-  std::optional<std::chrono::milliseconds> max_lifetime;  // longest remaining lifetime accepted
+  std::chrono::milliseconds max_lifetime = epoch_lifetime_limits.most;  // longest remaining lifetime accepted
   bool sends() const { return role != MemberRole::receiver; }
   bool uses_certificate() const { return flow.authentication != handshake::Authentication::password; }
   bool uses_password() const { return flow.authentication != handshake::Authentication::certificate; }
@@ -205,7 +209,7 @@ struct MemberConfig {
   std::string ca;                  // path: PEM, who signs key servers
   std::optional<std::string> crl;  // path: PEM
   std::optional<IpAddress> local_address;
-  std::uint8_t multicast_flag = 30;
+  std::uint8_t multicast_flag = standard_multicast_flag;
   std::vector<MemberGroup> groups;  // at least one; ids are distinct
 };
 
@@ -219,7 +223,7 @@ struct HostInterfaceConfig {
 // [red], [black]
 struct PortConfig {
   std::string device;                       // port string (docs/ports.md); relative paths in it already resolved
-  std::uint32_t mtu = 1500;                 // bytes of IP packet
+  std::uint32_t mtu = mtu_limits.standard;  // bytes of IP packet
   std::vector<Prefix> local_sources;        // red only: an opened packet from one of these is a loop and dropped
   std::optional<HostInterfaceConfig> host;  // black only
   std::optional<IpAddress> address4;        // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
@@ -235,12 +239,12 @@ std::string_view name(EngineChoice engine);  // "auto", "burst", "burst-512", "b
 struct GatewayConfig {
   std::string admin_socket;  // path
   std::string state;         // path: highest epoch seen per key server and group (H5)
-  std::uint32_t workers = 1;
+  std::uint32_t workers = worker_limits.standard;
   bool spread = false;               // single streams over all workers
   std::vector<std::uint32_t> cores;  // empty, or one per worker
   EngineChoice engine = EngineChoice::automatic;
-  std::uint32_t memory_mb = 256;
-  std::uint32_t idle_nap_us = 50;
+  std::uint32_t memory_mb = memory_limits.standard;
+  std::uint32_t idle_nap_us = idle_nap_limits.standard;
   bool telemetry = false;                  // DPDK telemetry: /sealcast/… over a socket of its own
   std::optional<std::string> export_keys;  // path: every SA key in clear, for a packet analyser (H14: off by default)
   PortConfig red;

@@ -1,4 +1,6 @@
 // [gateway], [red], [black], [member] and [[member.group]]: a gateway's file.
+#include <sched.h>
+
 #include <algorithm>
 #include <charconv>
 
@@ -9,8 +11,6 @@
 
 namespace sealcast::config {
 namespace {
-
-using namespace std::chrono_literals;
 
 // Whose packets are at home on this red side, so that one coming back decrypted is a loop.
 void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
@@ -96,7 +96,7 @@ void read_port(const TableReader& root, const Node& node, std::string_view name,
   TableReader table(node, root.full(name), report);
   table.parsed("device", out.device, Need::required, "a port string such as \"af_packet:eth1\"",
                [&](std::string_view text) { return dataplane::resolve_port(text, report.folder); });
-  table.integer("mtu", out.mtu, 576, 9000);
+  table.integer("mtu", out.mtu, mtu_limits);
   if (name == "red") read_local_sources(table, out.local_sources);
   if (name == "black") read_host(table, node, out);
   IpAddress own4;
@@ -114,16 +114,16 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
   TableReader table(node, "gateway", report);
   table.path("admin_socket", out.admin_socket, Need::required);
   table.path("state", out.state, Need::required);
-  const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, 1, 16);
+  const bool workers_known = !node.find("workers") || table.integer("workers", out.workers, worker_limits);
   table.any("workers");
   table.boolean("spread", out.spread);
-  if (const Node* cores = table.array("cores", Need::optional, 1, 16, "an array of core numbers")) {
+  if (const Node* cores = table.array("cores", Need::optional, 1, worker_limits.most, "an array of core numbers")) {
     for (std::size_t i = 0; i < cores->items.size(); ++i) {
       const Node& item = cores->items[i];
       const auto core = static_cast<std::uint32_t>(item.integer);
-      if (item.kind != Node::Kind::integer || item.integer < 0 || item.integer > 1023)
+      if (item.kind != Node::Kind::integer || item.integer < 0 || item.integer >= CPU_SETSIZE)
         table.note(item, "cores[" + std::to_string(i) + "]",
-                   "expected a core number from 0 to 1023, got " + item.describe());
+                   "expected a core number from 0 to " + std::to_string(CPU_SETSIZE - 1) + ", got " + item.describe());
       else if (std::find(out.cores.begin(), out.cores.end(), core) != out.cores.end())
         table.note(item, "cores[" + std::to_string(i) + "]", "core " + item.describe() + " stands here twice");
       else
@@ -140,8 +140,8 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
                               {"burst-256", EngineChoice::burst_256},
                               {"ipsec_mb", EngineChoice::ipsec_mb},
                               {"openssl", EngineChoice::openssl}});
-  table.integer("memory_mb", out.memory_mb, 64, 65536);
-  table.integer("idle_nap_us", out.idle_nap_us, 0, 1000);
+  table.integer("memory_mb", out.memory_mb, memory_limits);
+  table.integer("idle_nap_us", out.idle_nap_us, idle_nap_limits);
   table.boolean("telemetry", out.telemetry);
   std::string keys;
   if (const Node* key = table.path("export_keys", keys, Need::optional)) {
@@ -156,7 +156,8 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
 void read_password(TableReader& table, MemberGroup& group) {
   const auto user = [](std::string_view text) -> Result<std::string> {
     if (passwords::valid_user(text)) return std::string(text);
-    return fail("expected a user's name of 1 to 64 characters A-Z a-z 0-9 . _ - @, got \"" + std::string(text) + "\"");
+    return fail("expected a user's name of " + std::string(passwords::kUserForm) + ", got \"" + std::string(text) +
+                "\"");
   };
   const auto credential = [](std::string_view text) -> Result<std::string> {
     if (!text.empty() && text.size() <= 255 && text.find('/') == std::string_view::npos && text.front() != '.')
@@ -213,11 +214,12 @@ void read_join(TableReader& table, MemberGroup& group) {
   if (group.on_demand && group.role != MemberRole::receiver)
     table.note(*node, "join", "expected role = \"receiver\" beside \"on-demand\": nobody reports what it sends");
   if (!group.join || tunnel) return;
-  constexpr unsigned most_bits = 8;
   for (const Selector& selector : group.selectors) {
     const Prefix& groups = selector.destination;
-    if (groups.address.size() * 8 - groups.length > most_bits)
-      table.note(*node, "join", "expected selectors of at most 256 groups each with \"static\", got " + groups.text());
+    if (groups.address.size() * 8 - groups.length > max_joined_bits)
+      table.note(*node, "join",
+                 "expected selectors of at most " + std::to_string(max_joined_per_selector) +
+                     " groups each with \"static\", got " + groups.text());
   }
 }
 
@@ -246,7 +248,7 @@ void read_outer(TableReader& table, MemberGroup& group) {
                 IpAddress::parse);
   std::uint8_t number = 0;
   if (reader.integer("ttl", number, 1, 255)) outer.ttl = number;
-  if (reader.integer("dscp", number, 0, 63)) outer.dscp = number;
+  if (reader.integer("dscp", number, 0, max_dscp)) outer.dscp = number;
   reader.finish();
   if (table.report().errors.size() != before) return;
   if (auto valid = validate(outer); !valid) {
@@ -285,8 +287,7 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   read_join(table, group);
   read_password(table, group);
   read_spi_range(table, group.spi_range, Need::required);
-  std::chrono::milliseconds lifetime{};
-  if (table.duration("max_lifetime", lifetime, 1s, 8760h)) group.max_lifetime = lifetime;
+  table.duration("max_lifetime", group.max_lifetime, epoch_lifetime_limits);
   table.finish();
 }
 

@@ -13,11 +13,12 @@ using namespace std::chrono_literals;
 // A list of names, of certificates or of users; every element's problem is noted.
 std::vector<std::string> read_names(TableReader& table, std::string_view key, const Node& list, bool of_users) {
   std::vector<std::string> names;
-  const std::string expected = of_users ? "expected a user's name of 1 to 64 characters A-Z a-z 0-9 . _ - @, got "
-                                        : "expected a certificate name of 1 to 64 bytes, got ";
+  const std::string expected =
+      of_users ? "expected a user's name of " + std::string(passwords::kUserForm) + ", got "
+               : "expected a certificate name of 1 to " + std::to_string(max_name_bytes) + " bytes, got ";
   for (std::size_t i = 0; i < list.items.size(); ++i) {
     const Node& item = list.items[i];
-    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > 64 ||
+    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > max_name_bytes ||
         (of_users && item.text != "*" && !passwords::valid_user(item.text)))
       table.note(item, std::string(key) + "[" + std::to_string(i) + "]", expected + item.describe());
     else if (std::find(names.begin(), names.end(), item.text) != names.end())
@@ -69,8 +70,6 @@ void read_senders(TableReader& table, KeyserverGroup& group) {
       table.note(*senders, "senders", "expected names that stand in members too, got \"" + name + "\"");
 }
 
-constexpr milliseconds least_multicast_delay{400};  // three copies, then time for those who missed them all
-
 void read_rekeying(TableReader& table, KeyserverGroup& group) {
   const Node* node = table.choice<Rekeying>("rekey", group.rekey, Need::optional,
                                             {{"unicast", Rekeying::unicast}, {"multicast", Rekeying::multicast}});
@@ -92,25 +91,19 @@ void read_rekeying(TableReader& table, KeyserverGroup& group) {
                "every member may send (senders), and each sender is told the next epoch over its own connection");
 }
 
-void check_replay_window(TableReader& table, const Node& node, std::uint32_t window) {
-  if ((window & (window - 1)) != 0 || window < 1024)
-    table.note(node, "replay_window", "expected a power of two of at least 1024, got " + node.describe());
-}
-
 void read_group(TableReader& table, KeyserverGroup& group) {
   table.wire_name("id", group.id, Need::required);
   read_selectors(table, group.selectors);
   read_group_flow(table, group.flow, group.mode);
-  const Node* lifetime = table.duration("epoch_lifetime", group.epoch_lifetime, 1s, 8760h);
-  if (const Node* node = table.integer("replay_window", group.replay_window, 1024, 1 << 20))
-    check_replay_window(table, *node, group.replay_window);
-  table.duration("activation_delay", group.activation_delay, 0ms, 10min);
-  table.duration("deactivation_delay", group.deactivation_delay, 0ms, 1h);
-  milliseconds lease = group.authority_lease;
-  if (const Node* node = table.duration("authority_lease", lease, 1s, 24h)) {
-    group.authority_lease = std::chrono::duration_cast<std::chrono::seconds>(lease);
-    if (lease % 1s != 0ms) table.note(*node, "authority_lease", "expected whole seconds, got " + node->describe());
-  }
+  const Node* lifetime = table.duration("epoch_lifetime", group.epoch_lifetime, epoch_lifetime_limits);
+  const Node* window = table.integer("replay_window", group.replay_window, replay_window_limits);
+  if (window && !valid_replay_window(group.replay_window))
+    table.note(*window, "replay_window",
+               "expected a power of two of at least " + std::to_string(replay_window_limits.least) + ", got " +
+                   window->describe());
+  table.duration("activation_delay", group.activation_delay, activation_delay_limits);
+  table.duration("deactivation_delay", group.deactivation_delay, deactivation_delay_limits);
+  table.seconds("authority_lease", group.authority_lease, authority_lease_limits);
   const Node* slots = table.integer("slots_per_member", group.slots_per_member, 0, 65535);
   read_members(table, group);
   read_senders(table, group);
@@ -212,7 +205,7 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   if (has_passwords) out.password_file = passwords;
   table.path("state", out.state, Need::required);
   if (!table.path("audit", out.audit, Need::optional)) out.audit = out.state + ".audit";
-  table.integer("audit_events", out.audit_events, 0, 100'000'000);
+  table.integer("audit_events", out.audit_events, audit_event_limits);
   if (const Node* cluster = table.table("cluster", Need::optional)) {
     TableReader reader(*cluster, table.full("cluster"), report);
     read_cluster(reader, out.cluster.emplace());

@@ -83,7 +83,7 @@ const Node* TableReader::text(std::string_view key, std::string& out, Need need,
 }
 
 const Node* TableReader::wire_name(std::string_view key, std::string& out, Need need) {
-  return text(key, out, need, 1, 64);
+  return text(key, out, need, 1, max_name_bytes);
 }
 
 const Node* TableReader::path(std::string_view key, std::string& out, Need need) {
@@ -130,6 +130,16 @@ const Node* TableReader::duration(std::string_view key, milliseconds& out, milli
     return nullptr;
   }
   out = value;
+  return node;
+}
+
+const Node* TableReader::seconds(std::string_view key, std::chrono::seconds& out,
+                                 const Limits<std::chrono::seconds>& limits) {
+  milliseconds value{};
+  const Node* node = duration(key, value, limits.least, limits.most);
+  if (!node) return nullptr;
+  out = std::chrono::duration_cast<std::chrono::seconds>(value);
+  if (out != value) note(*node, key, "expected whole seconds, got " + node->describe());
   return node;
 }
 

@@ -39,7 +39,7 @@ class TableReader {
   // required one, is noted. `expected` completes the sentence "expected …".
   const Node* text(std::string_view key, std::string& out, Need need, std::size_t min_bytes = 1,
                    std::size_t max_bytes = 4096);
-  // A name that goes on the wire and into logs: 1 to 64 bytes, no control characters.
+  // A name that goes on the wire and into logs: 1 to max_name_bytes bytes, no control characters.
   const Node* wire_name(std::string_view key, std::string& out, Need need);
   const Node* path(std::string_view key, std::string& out, Need need);
   // The same for a file that must exist before the daemon starts; a warning tells what is missing.
@@ -47,12 +47,21 @@ class TableReader {
   const Node* boolean(std::string_view key, bool& out);
   const Node* duration(std::string_view key, std::chrono::milliseconds& out, std::chrono::milliseconds min,
                        std::chrono::milliseconds max);
+  const Node* duration(std::string_view key, std::chrono::milliseconds& out,
+                       const Limits<std::chrono::milliseconds>& limits) {
+    return duration(key, out, limits.least, limits.most);
+  }
+  // A duration of whole seconds.
+  const Node* seconds(std::string_view key, std::chrono::seconds& out, const Limits<std::chrono::seconds>& limits);
   template <typename Integer>
   const Node* integer(std::string_view key, Integer& out, std::int64_t min, std::int64_t max) {
     std::int64_t value = 0;
     const Node* node = integer64(key, value, min, max);
     if (node) out = static_cast<Integer>(value);
     return node;
+  }
+  const Node* integer(std::string_view key, std::uint32_t& out, const Limits<std::uint32_t>& limits) {
+    return integer(key, out, limits.least, limits.most);
   }
   // A string that `parse` turns into a T; its error message follows the key.
   template <typename T, typename Parse>

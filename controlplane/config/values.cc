@@ -217,7 +217,7 @@ bool overlaps(const Selector& a, const Selector& b) {
 }
 
 void read_selectors(TableReader& table, std::vector<Selector>& out) {
-  const Node* list = table.array("selectors", Need::required, 1, 64, "an array of selectors");
+  const Node* list = table.array("selectors", Need::required, 1, max_selectors, "an array of selectors");
   if (!list) return;
   for (std::size_t i = 0; i < list->items.size(); ++i) {
     const Node& item = list->items[i];
@@ -261,8 +261,10 @@ void read_spi_range(TableReader& table, SpiRange& out, Need need) {
     } else {
       return table.note(item, key, "expected an SPI such as \"0x10000000\", got " + item.describe());
     }
-    if (ends[i] < 256)
-      return table.note(item, key, "expected an SPI of at least 256 (lower ones are reserved), got " + item.describe());
+    if (ends[i] < first_usable_spi)
+      return table.note(item, key,
+                        "expected an SPI of at least " + std::to_string(first_usable_spi) +
+                            " (lower ones are reserved), got " + item.describe());
   }
   if (ends[0] > ends[1])
     return table.note(*list, "spi_range",

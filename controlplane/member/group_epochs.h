@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "controlplane/config/config.h"
 #include "controlplane/member/keying_check.h"
@@ -130,7 +131,7 @@ class GroupEpochs {
   std::map<std::uint64_t, Epoch> epochs_;
   SteadyTime proven_{};  // the latest moment at which the key server is known to have been there
   SteadyTime lease_until_{};
-  std::chrono::seconds lease_{60};
+  std::chrono::seconds lease_ = authority_lease_limits.standard;
 };
 
 }  // namespace sealcast::member

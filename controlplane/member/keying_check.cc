@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
+
 namespace sealcast::member {
 namespace {
 
@@ -58,22 +60,21 @@ Result<void> check_policy(const config::MemberGroup& group, const GroupKeying& k
                      [&](const Selector& allowed) { return allowed.covers(selector); }))
       return fail(fmt::format("the selector {} is not within the configured ones (H12)", selector.text()));
   }
-  const std::uint64_t longest =
-      group.max_lifetime ? static_cast<std::uint64_t>(group.max_lifetime->count()) : longest_lifetime_ms;
+  const auto longest = static_cast<std::uint64_t>(group.max_lifetime.count());
   if (keying.remaining_ms == 0) return fail("the epoch has no life left");
   if (keying.remaining_ms > longest)
     return fail(fmt::format("expected at most {} s of life (max_lifetime), got {} s (H12)", longest / 1000,
                             keying.remaining_ms / 1000));
-  if (policy.authority_lease_s == 0 || policy.authority_lease_s > longest_lease_s)
-    return fail(fmt::format("expected an authority lease of 1 to {} s, got {} s (H12)", longest_lease_s,
-                            policy.authority_lease_s));
+  if (!authority_lease_limits.allow(std::chrono::seconds(policy.authority_lease_s)))
+    return fail(fmt::format("expected an authority lease of 1 to {} s, got {} s (H12)",
+                            authority_lease_limits.most.count(), policy.authority_lease_s));
+  constexpr auto longest_delay_ms = deactivation_delay_limits.most.count();  // the longer of the two
   if (policy.activation_delay_ms > longest_delay_ms || policy.deactivation_delay_ms > longest_delay_ms)
     return fail(fmt::format("expected activation and deactivation delays of at most {} ms, got {} and {} (H12)",
                             longest_delay_ms, policy.activation_delay_ms, policy.deactivation_delay_ms));
-  const std::uint32_t window = policy.replay_window;
-  if (window < 1024 || window > largest_window || (window & (window - 1)) != 0)
-    return fail(fmt::format("expected a replay window that is a power of two from 1024 to {}, got {} (H12)",
-                            largest_window, window));
+  if (!valid_replay_window(policy.replay_window))
+    return fail(fmt::format("expected a replay window that is a power of two from {}, got {} (H12)",
+                            replay_window_limits.range(), policy.replay_window));
   return {};
 }
 
@@ -87,7 +88,8 @@ Result<void> check_spis(const config::MemberGroup& group, const GroupKeying& key
                             policy.spi_slot_bits));
   const std::uint32_t first = policy.spi_prefix;
   const std::uint32_t last = first | (slots - 1);
-  if (first < 256) return fail(fmt::format("the SPI range 0x{:08x}-0x{:08x} reaches 0-255 (H12)", first, last));
+  if (first < first_usable_spi)
+    return fail(fmt::format("the SPI range 0x{:08x}-0x{:08x} reaches 0-255 (H12)", first, last));
   if (!group.spi_range.contains(first) || !group.spi_range.contains(last))
     return fail(fmt::format("the SPI range 0x{:08x}-0x{:08x} is not within the configured 0x{:08x}-0x{:08x} (H12)",
                             first, last, group.spi_range.first, group.spi_range.last));

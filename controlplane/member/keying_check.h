@@ -32,11 +32,6 @@ struct KeyingContext {
   std::vector<LiveEpoch> live;  // every group's
 };
 
-inline constexpr std::uint64_t longest_lifetime_ms = 8760ull * 3600 * 1000;  // where max_lifetime is not configured
-inline constexpr std::uint32_t longest_lease_s = 24 * 3600;
-inline constexpr std::uint32_t longest_delay_ms = 3600 * 1000;
-inline constexpr std::uint32_t largest_window = 1u << 20;  // packets
-
 // An error says which rule, what was expected and what came.
 Result<void> check_keying(const config::MemberGroup& group, const handshake::GroupKeying& keying,
                           const handshake::EpochId& epoch_id, const KeyingContext& context);

@@ -167,7 +167,7 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
     if (colon == std::string_view::npos) return problem("expected USER:HASH, a comment (#) or an empty line");
     const std::string_view user = line.substr(0, colon);
     const std::string_view hash = line.substr(colon + 1);
-    if (!valid_user(user)) return problem("expected a user name of 1 to 64 characters A-Z a-z 0-9 . _ - @ before ':'");
+    if (!valid_user(user)) return problem("expected a user name of " + std::string(kUserForm) + " before ':'");
     if (const auto [before, fresh] = line_of_user.emplace(user, number); !fresh)
       return problem("user " + std::string(user) + " stands in line " + std::to_string(before->second) + " already");
     if (line_of_user.size() > kMaxUsers) return problem("expected at most " + std::to_string(kMaxUsers) + " users");
@@ -237,7 +237,7 @@ std::string PasswordFile::digest() const {
 }
 
 Result<void> PasswordFile::set(std::string_view user, const SecretBytes& password) {
-  if (!valid_user(user)) return fail("expected a user name of 1 to 64 characters A-Z a-z 0-9 . _ - @");
+  if (!valid_user(user)) return fail("expected a user name of " + std::string(kUserForm));
   if (password.empty() || password.size() > kMaxPasswordBytes)
     return fail("expected a password of 1 to 128 bytes, got " + std::to_string(password.size()));
   const Line* known = find(user);

@@ -14,13 +14,17 @@
 #include <string_view>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/result.h"
 #include "base/secret.h"
 
 namespace sealcast::passwords {
 
-inline constexpr std::size_t kMaxUserBytes = 64;       // as ClientAuthResponse carries it
-inline constexpr std::size_t kMaxPasswordBytes = 128;  // likewise
+inline constexpr std::size_t kMaxUserBytes = max_name_bytes;
+inline constexpr std::size_t kMaxPasswordBytes = max_password_bytes;
+// What valid_user() takes, for messages.
+inline constexpr std::string_view kUserForm = "1 to 64 characters A-Z a-z 0-9 . _ - @";
+static_assert(kMaxUserBytes == 64);
 inline constexpr std::size_t kMaxUsers = 10'000;
 inline constexpr std::size_t kMaxFileBytes = 4 * 1024 * 1024;
 
@@ -96,7 +100,7 @@ class PasswordFile {
 Result<void> update(const std::string& path, const HashPolicy& policy,
                     const std::function<Result<void>(PasswordFile&)>& change);
 
-// 1..64 of A-Z a-z 0-9 . _ - @, so that a user's name can stand in logs and in the file as it is.
+// kUserForm, so that a user's name can stand in logs and in the file as it is.
 bool valid_user(std::string_view user);
 
 }  // namespace sealcast::passwords

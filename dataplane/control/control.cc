@@ -8,15 +8,14 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t max_workers = 16;
 using Group = DataPlaneGroup;
 
 }  // namespace
 
 Result<std::unique_ptr<DataPlane>> DataPlane::create(DataPlaneOptions options, std::unique_ptr<aead::Engine> engine,
                                                      Publisher& publisher) {
-  if (options.workers == 0 || options.workers > max_workers)
-    return fail("expected 1 to 16 workers, got " + std::to_string(options.workers));
+  if (!worker_limits.allow(options.workers))
+    return fail("expected " + worker_limits.range() + " workers, got " + std::to_string(options.workers));
   if (options.path.tsc_hz == 0 || !options.now_tsc) return fail("the data plane needs a clock: tsc_hz and now_tsc");
   if (engine == nullptr) return fail("the data plane needs an AEAD engine");
   auto state = std::make_unique<State>(std::move(options), std::move(engine), publisher);

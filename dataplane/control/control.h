@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "dataplane/aead/engine.h"
 #include "dataplane/control/what_if.h"
@@ -28,7 +29,7 @@ class Publisher {
 };
 
 struct DataPlaneOptions {
-  std::uint32_t workers = 1;               // 1..16
+  std::uint32_t workers = worker_limits.standard;
   PathSettings path;                       // path.tsc_hz must be set
   std::function<std::uint64_t()> now_tsc;  // the clock that bursts are stamped with
   std::function<SteadyTime()> now;         // empty: steady_clock

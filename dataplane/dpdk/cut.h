@@ -15,7 +15,7 @@
 
 namespace sealcast::dataplane {
 
-// Of one packet: 9000 bytes into fragments of the smallest black MTU a configuration may have (576) make 21.
+// Of one packet: 9000 bytes into fragments of the smallest black MTU (mtu_limits) make 21.
 inline constexpr std::uint16_t max_fragments = 64;
 
 struct Fragments {

@@ -167,7 +167,9 @@ std::uint64_t free_hugepage_bytes() {
 Result<void> Eal::start(const EalOptions& options) {
   State& s = state();
   const std::lock_guard lock(s.start_mutex);
-  if (options.memory_mb < 64) return fail("memory_mb: expected at least 64, got " + std::to_string(options.memory_mb));
+  if (options.memory_mb < memory_limits.least)
+    return fail("memory_mb: expected at least " + std::to_string(memory_limits.least) + ", got " +
+                std::to_string(options.memory_mb));
   if (s.started) {
     if (options.memory_mb > s.options.memory_mb)
       return fail("DPDK runs already with " + std::to_string(s.options.memory_mb) +

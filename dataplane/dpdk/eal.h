@@ -5,15 +5,16 @@
 #include <string>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/result.h"
 #include "dataplane/dpdk/gateway.h"
 
 namespace sealcast::dataplane {
 
 struct EalOptions {
-  std::uint32_t memory_mb = 256;         // hugepage memory to reserve at start, MiB, from 64
-  std::vector<std::string> pci_devices;  // addresses that may be used; empty: the PCI bus is not looked at
-  LogSink log = {};                      // DPDK's own lines from "notice" upwards; empty: silence
+  std::uint32_t memory_mb = memory_limits.standard;  // hugepage memory to reserve at start, MiB
+  std::vector<std::string> pci_devices;              // addresses that may be used; empty: the PCI bus is not looked at
+  LogSink log = {};                                  // DPDK's own lines from "notice" upwards; empty: silence
   // Name of the folder beneath DPDK's runtime folder (/run/dpdk as root, mode 0700) that gets the telemetry socket, the
   // only file this environment makes; a dead one left behind by a killed process is taken over. Empty: no telemetry.
   std::string telemetry = {};

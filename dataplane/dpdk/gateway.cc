@@ -279,10 +279,10 @@ void GatewayDataPlane::State::stop() {
 
 Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOptions options) {
   auto state = std::make_unique<State>();
-  if (options.workers < 1 || options.workers > 16)
-    return fail("workers: expected 1 to 16, got " + std::to_string(options.workers));
-  if (options.idle_nap_us > 10'000)
-    return fail("idle_nap_us: expected at most 10000, got " + std::to_string(options.idle_nap_us));
+  if (!worker_limits.allow(options.workers))
+    return fail("workers: expected " + worker_limits.range() + ", got " + std::to_string(options.workers));
+  if (!idle_nap_limits.allow(options.idle_nap_us))
+    return fail("idle_nap_us: expected " + idle_nap_limits.range() + ", got " + std::to_string(options.idle_nap_us));
   EalOptions eal;
   eal.memory_mb = options.memory_mb;
   eal.log = options.log;
@@ -291,8 +291,8 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
        {std::tuple{"red", &options.red, &state->red_spec}, std::tuple{"black", &options.black, &state->black_spec}}) {
     auto parsed = parse_port(port->device);
     if (!parsed) return fail(std::string(role) + ": " + parsed.error().message);
-    if (port->mtu < 68 || port->mtu > 9000)
-      return fail(std::string(role) + ": mtu: expected 68 to 9000, got " + std::to_string(port->mtu));
+    if (!mtu_limits.allow(port->mtu))
+      return fail(std::string(role) + ": mtu: expected " + mtu_limits.range() + ", got " + std::to_string(port->mtu));
     if (options.spread && parsed->queues > 1)
       return fail(std::string(role) + ": port \"" + port->device +
                   "\": expected one queue, as spread = true needs it, got " + std::to_string(parsed->queues));

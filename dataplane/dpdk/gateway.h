@@ -12,6 +12,7 @@
 
 #include "base/bypass_rule.h"
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/result.h"
 #include "dataplane/control/what_if.h"
 #include "dataplane/path/host_filter.h"
@@ -24,8 +25,8 @@ enum class LogLevel : std::uint8_t { debug, info, warning, error };
 using LogSink = std::function<void(LogLevel, std::string_view)>;
 
 struct GatewayPort {
-  std::string device;        // port string (port_spec.h)
-  std::uint16_t mtu = 1500;  // largest IP packet, bytes: 68..9000
+  std::string device;                       // port string (port_spec.h)
+  std::uint16_t mtu = mtu_limits.standard;  // largest IP packet, bytes
 };
 
 // The gateway's own interface on its black port (docs/ports.md): address resolution, and TCP with key servers alone.
@@ -38,15 +39,16 @@ struct HostOptions {
 };
 
 struct GatewayOptions {
-  GatewayPort red;            // plain side
-  GatewayPort black;          // untrusted side
-  std::uint32_t workers = 1;  // 1..16; where a port has fewer queues they share them
-  bool spread = false;        // every stream over all workers, in its order (docs/ports.md); ports have one queue
+  GatewayPort red;                                 // plain side
+  GatewayPort black;                               // untrusted side
+  std::uint32_t workers = worker_limits.standard;  // where a port has fewer queues they share them
+  bool spread = false;  // every stream over all workers, in its order (docs/ports.md); ports have one queue
   std::vector<std::uint32_t> cores;  // empty: the scheduler places the workers; otherwise one CPU a worker, may repeat
   std::string engine = "auto";       // AEAD engine: auto | burst | ipsec_mb | openssl
-  std::uint32_t memory_mb = 256;     // hugepage memory of the process, from 64
-  std::uint32_t idle_nap_us = 50;    // longest sleep of a worker that finds nothing to do; 0 = never sleep
-  std::vector<Prefix> local_red_sources;                    // an opened packet from one of these is a loop and dropped
+  std::uint32_t memory_mb = memory_limits.standard;  // hugepage memory of the process
+  std::uint32_t idle_nap_us =
+      idle_nap_limits.standard;           // longest sleep of a worker that finds nothing to do; 0 = never sleep
+  std::vector<Prefix> local_red_sources;  // an opened packet from one of these is a loop and dropped
   std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
   std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
   bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped

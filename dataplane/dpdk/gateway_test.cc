@@ -481,7 +481,10 @@ TEST_F(Gateway, ErrorsSayWhatToDo) {
   EXPECT_THAT(creation(wrong), HasSubstr("may not run on CPU 4000"));
   wrong = options("null", "null");
   wrong.black.mtu = 20;
-  EXPECT_THAT(creation(wrong), HasSubstr("black: mtu: expected 68 to 9000, got 20"));
+  EXPECT_THAT(creation(wrong), HasSubstr("black: mtu: expected 576 to 9000, got 20"));
+  wrong = options("null", "null");
+  wrong.idle_nap_us = 1001;
+  EXPECT_THAT(creation(wrong), HasSubstr("idle_nap_us: expected 0 to 1000, got 1001"));
 
   EXPECT_THAT(starting("af_packet:no-such-if", "null"), HasSubstr("no interface no-such-if"));
   EXPECT_THAT(starting("null", "af_xdp:no-such-if"), HasSubstr("no interface no-such-if"));

@@ -10,12 +10,11 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/limits.h"
 #include "dataplane/dpdk/lane.h"
 #include "dataplane/sa/counter.h"
 
 namespace sealcast::dataplane {
-
-inline constexpr std::uint32_t max_hand_off_targets = 16;  // as many as there are workers at most
 
 // One worker's, for frames of one side.
 class HandOff {
@@ -53,9 +52,9 @@ class HandOff {
     unsigned count = 0;
   };
   std::vector<rte_ring*> rings_;
-  std::array<Gathered, max_hand_off_targets> to_;
+  std::array<Gathered, worker_limits.most> to_;
   std::uint32_t waiting_ = 0;  // bit n: to_[n] has frames
-  std::array<Counter, max_hand_off_targets> full_;
+  std::array<Counter, worker_limits.most> full_;
 };
 
 }  // namespace sealcast::dataplane

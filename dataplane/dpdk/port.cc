@@ -165,8 +165,8 @@ Port::State::~State() {
 
 Result<void> Port::State::check() const {
   if (!Eal::started()) return problem("DPDK is not started");
-  if (config.mtu < 68 || config.mtu > 9000)
-    return problem("mtu: expected 68 to 9000 bytes, got " + std::to_string(config.mtu));
+  if (!mtu_limits.allow(config.mtu))
+    return problem("mtu: expected " + mtu_limits.range() + " bytes, got " + std::to_string(config.mtu));
   if (auto ok = check_device(config.spec, config.mtu); !ok) return fail(config.role + ": " + ok.error().message);
   const bool counts_queues = config.spec.kind != PortKind::null && config.spec.kind != PortKind::pci;
   if (config.queues == 0 || (counts_queues && config.queues > config.spec.queues))

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "base/port_spec.h"
 #include "base/result.h"
 #include "dataplane/packet/multicast_macs.h"
@@ -17,10 +18,10 @@ struct pollfd;
 namespace sealcast::dataplane {
 
 struct PortConfig {
-  std::string role;               // "red", "black", "port 0": names the port in messages
-  PortSpec spec;                  // from parse_port
-  std::uint16_t mtu = 1500;       // largest IP packet, bytes: 68..9000
-  std::uint16_t queues = 1;       // rx/tx queue pairs to set up; the spec must offer as many
+  std::string role;                         // "red", "black", "port 0": names the port in messages
+  PortSpec spec;                            // from parse_port
+  std::uint16_t mtu = mtu_limits.standard;  // largest IP packet, bytes
+  std::uint16_t queues = 1;                 // rx/tx queue pairs to set up; the spec must offer as many
   std::uint32_t mbufs = 0;        // packet buffers in this port's pool; 0 = the spec's, or enough for its queues
   std::uint32_t extra_mbufs = 0;  // ... beyond those, for frames that workers hold or pass to each other
 };

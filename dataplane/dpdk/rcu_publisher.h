@@ -11,7 +11,7 @@ namespace sealcast::dataplane {
 
 class RcuPublisher final : public Publisher {
  public:
-  explicit RcuPublisher(std::uint32_t workers);  // 1..16
+  explicit RcuPublisher(std::uint32_t workers);
   ~RcuPublisher() override;
 
   // Control thread. Returns when every worker that was online has passed a quiescent point since; sleeps meanwhile,

@@ -7,6 +7,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/limits.h"
 #include "base/result.h"
 #include "dataplane/dpdk/active_ports.h"
 #include "dataplane/dpdk/port.h"
@@ -25,8 +26,8 @@ struct WorkerThreadCounters {
   std::uint64_t reply_full = 0;  // answers to the sender of a frame, for which the ring had no room
   std::uint64_t cut = 0;         // packets into fragments, before sealing
   std::uint64_t cut_no_buffer = 0, cut_impossible = 0;
-  std::uint64_t window_full = 0;                     // rounds in which a spread stream waited for its slowest worker
-  std::array<std::uint64_t, 16> hand_off_full_of{};  // by the worker whose ring was full
+  std::uint64_t window_full = 0;  // rounds in which a spread stream waited for its slowest worker
+  std::array<std::uint64_t, worker_limits.most> hand_off_full_of{};  // by the worker whose ring was full
 };
 
 // All workers of one gateway, and the rings by which they hand frames to each other.
@@ -38,7 +39,7 @@ class WorkerThreads {
     bool spread = false;  // single streams over all workers, in order; one queue of each port is used
     std::vector<Worker*> workers;
     std::vector<std::uint32_t> cores;  // empty: not bound
-    std::uint32_t idle_nap_us = 50;
+    std::uint32_t idle_nap_us = idle_nap_limits.standard;
     std::vector<Reassembler*> reassemblers;  // one a worker, which outlive the ports; empty: fragments are dropped
     RcuPublisher* publisher = nullptr;       // outlives this object
     void* black_pool = nullptr;              // rte_mempool: buffers for what the gateway itself says on black

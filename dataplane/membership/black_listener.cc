@@ -3,13 +3,15 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/limits.h"
+
 namespace sealcast::dataplane {
 namespace {
 
 // Every address of the prefix, at most max_joined_per_selector.
 Result<std::vector<IpAddress>> addresses_of(const Prefix& prefix) {
   const unsigned host_bits = static_cast<unsigned>(prefix.address.size() * 8) - prefix.length;
-  if (host_bits > 8)
+  if (host_bits > max_joined_bits)
     return fail("expected a prefix of at most " + std::to_string(max_joined_per_selector) + " groups to join, got " +
                 prefix.text());
   std::vector<IpAddress> out;

@@ -18,7 +18,6 @@
 namespace sealcast::dataplane {
 
 // Addresses of one selector that are joined one by one; the configuration refuses wider prefixes with join = "static".
-inline constexpr std::size_t max_joined_per_selector = 256;
 // Groups joined in all.
 inline constexpr std::size_t max_joined = 16384;
 

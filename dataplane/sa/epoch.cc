@@ -1,16 +1,12 @@
 #include "dataplane/sa/epoch.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "dataplane/sa/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t first_legal_spi = 256;  // RFC 4303 §2.1: 1..255 are IANA's, 0 is local
-constexpr std::uint32_t min_replay_window = 1024;
-constexpr std::uint32_t max_replay_window = 1U << 20;
 constexpr std::uint8_t max_slot_bits = 24;
 
 std::string epoch_name(const std::string& group_id, std::uint64_t number) {
@@ -99,17 +95,16 @@ Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protect
                                      [&](const Selector& outer) { return outer.covers(selector); });
     if (!covered) return fail(where + "selector " + selector.text() + " lies outside what the configuration protects");
   }
-  if (!std::has_single_bit(epoch.replay_window) || epoch.replay_window < min_replay_window ||
-      epoch.replay_window > max_replay_window)
-    return fail(where + "expected a replay window that is a power of two from 1024 to 1048576, got " +
-                std::to_string(epoch.replay_window));
+  if (!valid_replay_window(epoch.replay_window))
+    return fail(where + "expected a replay window that is a power of two from " + replay_window_limits.range() +
+                ", got " + std::to_string(epoch.replay_window));
   if (epoch.spi_slot_bits > max_slot_bits)
     return fail(where + "expected at most 24 slot bits, got " + std::to_string(epoch.spi_slot_bits));
   const std::uint32_t slot_mask = (1U << epoch.spi_slot_bits) - 1;
   if ((epoch.spi_prefix & slot_mask) != 0)
     return fail(where + "SPI prefix " + spi_text(epoch.spi_prefix) + " has bits among its " +
                 std::to_string(epoch.spi_slot_bits) + " slot bits");
-  if (epoch.spi_prefix < first_legal_spi)
+  if (epoch.spi_prefix < first_usable_spi)
     return fail(where + "expected an SPI prefix of at least 0x00000100, got " + spi_text(epoch.spi_prefix));
   if (!epoch.outbound.empty() && epoch.outbound.size() != workers)
     return fail(where + "expected no outbound SA or one per worker (" + std::to_string(workers) + "), got " +

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "base/limits.h"
 #include "dataplane/sa/key_memory.h"
 #include "dataplane/sa/sa.h"
 #include "dataplane/sa/snapshot.h"
@@ -28,7 +29,7 @@ struct KeyStore {
 
   const aead::Engine& engine;
   KeyMemory contexts, opening, sealing;
-  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(16);  // by worker: of SAs that are gone
+  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(worker_limits.most);  // by worker: of SAs that are gone
 };
 
 // An SA object together with its expanded key; releases both, and closes its account with the group.
@@ -72,7 +73,7 @@ struct Epoch {
   std::string group_id;
   std::uint64_t number = 0;
   EpochRules rules;
-  std::uint32_t replay_window = 4096;
+  std::uint32_t replay_window = replay_window_limits.standard;
   SpiRange range;
   std::shared_ptr<GroupLedger> ledger;  // of the group
   OpeningSas inbound;                   // by SPI

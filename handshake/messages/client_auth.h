@@ -5,14 +5,15 @@
 
 #include <string>
 
+#include "base/limits.h"
 #include "base/secret.h"
 #include "handshake/messages/finished.h"
 
 namespace sealcast::handshake {
 
 inline constexpr std::size_t kMaxRealm = 64;
-inline constexpr std::size_t kMaxUser = 64;
-inline constexpr std::size_t kMaxPassword = 128;
+inline constexpr std::size_t kMaxUser = max_name_bytes;
+inline constexpr std::size_t kMaxPassword = max_password_bytes;
 inline constexpr std::size_t kClientAuthResponseSize = 256;
 
 struct ClientAuthRequest {

@@ -1,7 +1,6 @@
 #include "handshake/messages/keying_codec.h"
 
 #include <algorithm>
-#include <bit>
 
 #include "handshake/wire/constants.h"
 
@@ -93,10 +92,10 @@ void write_policy(Writer& out, const GroupPolicy& policy) {
 GroupPolicy read_policy(Reader& reader) {
   GroupPolicy policy;
   Reader list(reader.message(), reader.vector16(1, 0xffff, "selectors"));
-  while (!list.at_end() && policy.selectors.size() <= kMaxSelectors)
+  while (!list.at_end() && policy.selectors.size() <= max_selectors)
     policy.selectors.push_back(read_selector(list));
-  if (policy.selectors.size() > kMaxSelectors)
-    list.refuse(Reason::decode_error, "more than " + std::to_string(kMaxSelectors) + " selectors");
+  if (policy.selectors.size() > max_selectors)
+    list.refuse(Reason::decode_error, "more than " + std::to_string(max_selectors) + " selectors");
   reader.absorb(list);
   const std::uint8_t mode = reader.u8("esp_mode");
   if (reader.ok() && (mode < 1 || mode > 3))
@@ -156,8 +155,9 @@ Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
   const GroupPolicy& policy = keying.policy;
   if (!valid_id(keying.key_server_id) || !valid_id(keying.group_id) || !valid_id(keying.assignment.member_id))
     return refuse(Reason::decode_error, "an id that is empty or longer than 64 bytes");
-  if (policy.selectors.empty() || policy.selectors.size() > kMaxSelectors)
-    return refuse(Reason::selector_refused, std::to_string(policy.selectors.size()) + " selectors, expected 1 to 64");
+  if (policy.selectors.empty() || policy.selectors.size() > max_selectors)
+    return refuse(Reason::selector_refused, std::to_string(policy.selectors.size()) + " selectors, expected 1 to " +
+                                                std::to_string(max_selectors));
   for (const Selector& selector : policy.selectors)
     if (auto valid = validate(selector); !valid) return refuse(Reason::selector_refused, valid.error().message);
   if (policy.spi_slot_bits < 1 || policy.spi_slot_bits > kMaxSlotBits)
@@ -166,14 +166,13 @@ Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
   if ((policy.spi_prefix & (slots - 1)) != 0)
     return refuse(Reason::spi_refused, "spi_prefix " + std::to_string(policy.spi_prefix) + " has bits within its " +
                                            std::to_string(policy.spi_slot_bits) + " slot bits");
-  if (policy.spi_prefix < kFirstUsableSpi)
+  if (policy.spi_prefix < first_usable_spi)
     return refuse(Reason::spi_refused, "spi_prefix " + std::to_string(policy.spi_prefix) + " reaches SPI 0-255");
   if (policy.slots_used > slots || std::uint32_t{keying.assignment.first_slot} + keying.assignment.slot_count > slots)
     return refuse(Reason::spi_refused, "slots beyond the " + std::to_string(slots) + " the SPI has room for");
-  if (!std::has_single_bit(policy.replay_window) || policy.replay_window < kMinReplayWindow ||
-      policy.replay_window > kMaxReplayWindow)
+  if (!valid_replay_window(policy.replay_window))
     return refuse(Reason::policy_refused, "replay_window " + std::to_string(policy.replay_window) +
-                                              ", expected a power of two from 1024 to 1048576");
+                                              ", expected a power of two from " + replay_window_limits.range());
   if (policy.authority_lease_s == 0) return refuse(Reason::policy_refused, "authority_lease_s is 0");
   return {};
 }

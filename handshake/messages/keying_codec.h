@@ -2,18 +2,15 @@
 // configuration (selectors no group may have, SPI arithmetic, sizes). docs/protocol.md "Group keying" has the layout.
 #pragma once
 
+#include "base/limits.h"
 #include "handshake/group_keying.h"
 #include "handshake/wire/reader.h"
 #include "handshake/wire/writer.h"
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kMaxIdLength = 64;  // key server, group and member ids
-inline constexpr std::size_t kMaxSelectors = 64;
+inline constexpr std::size_t kMaxIdLength = max_name_bytes;  // key server, group and member ids
 inline constexpr std::uint8_t kMaxSlotBits = 16;
-inline constexpr std::uint32_t kFirstUsableSpi = 256;  // RFC 4303 §2.1 reserves 0-255
-inline constexpr std::uint32_t kMinReplayWindow = 1024;
-inline constexpr std::uint32_t kMaxReplayWindow = 1u << 20;
 inline constexpr std::size_t kMaxSealedKeys = 2048;  // RSA of 16384 bits
 
 // Writes key_server_id … key_material, which is the premaster, or sealed where that is not empty (variant 1's SMKE).

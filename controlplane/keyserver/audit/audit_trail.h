@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "base/limits.h"
 #include "base/result.h"
 
 namespace sealcast::keyserver {
@@ -26,7 +27,7 @@ class AuditTrail {
     std::string path;  // made with mode 0600
     // Then the oldest go: first of what members can cause as often as they like, and of what only operators and
     // certificates decide (a revocation above all) where that is more than a quarter.
-    std::uint64_t most_events = 200'000;
+    std::uint64_t most_events = audit_event_limits.standard;
     std::chrono::milliseconds flush_every{1000};
     std::size_t most_queued = 65'536;  // events that wait to be written; further ones are lost and counted
   };

@@ -11,7 +11,6 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr unsigned copies = 3;
-constexpr milliseconds least_activation_delay{400};  // as the configuration's check has it
 constexpr std::chrono::seconds valid_for{300};  // between clocks that differ; the epochs' numbers bound it far tighter
 constexpr std::size_t most_left = 1024;         // leaves of members that left, beyond one for each present
 
@@ -74,7 +73,7 @@ const Member* Announcer::relay_sender(const Members& members, std::size_t turn) 
 Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Epoch& next, Moment now) {
   if (!tree_) return Telling::each;
   const Member* const first = relay_sender(members, 0);
-  if (!enabled() || !active || !first || config_.activation_delay < least_activation_delay ||
+  if (!enabled() || !active || !first || config_.activation_delay < config::least_multicast_delay ||
       tree_->keys.members() <= tree_->left.size() || !equal_except_spis(active->policy, next.policy))
     return many_have_left() ? rebuild_tree(members) : Telling::each;
   if (tree_->keys.wants_new_tree()) return rebuild_tree(members);

@@ -1,0 +1,54 @@
+// What a value of the configuration may be, where more than one layer checks it or begins with it. All other bounds
+// stand with the configuration's reader, controlplane/config/.
+#pragma once
+
+#include <bit>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <string>
+
+namespace sealcast {
+
+template <typename T>
+struct Limits {
+  T least, most;
+  T standard;  // where the configuration says nothing
+
+  constexpr bool allow(T value) const { return least <= value && value <= most; }
+  std::string range() const { return std::to_string(least) + " to " + std::to_string(most); }  // of numbers
+};
+
+inline constexpr Limits<std::uint32_t> worker_limits{1, 16, 1};
+inline constexpr Limits<std::uint32_t> mtu_limits{576, 9000, 1500};                // of either port, bytes of IP packet
+inline constexpr Limits<std::uint32_t> memory_limits{64, 65536, 256};              // hugepages, MiB
+inline constexpr Limits<std::uint32_t> idle_nap_limits{0, 1000, 50};               // microseconds
+inline constexpr Limits<std::uint32_t> replay_window_limits{1024, 1 << 20, 4096};  // of replay_window, packets
+constexpr bool valid_replay_window(std::uint32_t packets) {
+  return replay_window_limits.allow(packets) && std::has_single_bit(packets);
+}
+
+inline constexpr Limits<std::chrono::milliseconds> epoch_lifetime_limits{
+    std::chrono::seconds(1), std::chrono::hours(8760), std::chrono::hours(24)};  // of an epoch
+inline constexpr Limits<std::chrono::milliseconds> activation_delay_limits{
+    std::chrono::seconds(0), std::chrono::minutes(10), std::chrono::seconds(2)};
+inline constexpr Limits<std::chrono::milliseconds> deactivation_delay_limits{
+    std::chrono::seconds(0), std::chrono::hours(1), std::chrono::seconds(10)};
+inline constexpr Limits<std::chrono::seconds> authority_lease_limits{std::chrono::seconds(1), std::chrono::hours(24),
+                                                                     std::chrono::seconds(60)};
+inline constexpr Limits<std::chrono::seconds> lease_ttl_limits{
+    std::chrono::seconds(2), std::chrono::seconds(60), std::chrono::seconds(5)};  // of a key server's place in etcd
+
+inline constexpr Limits<std::uint32_t> audit_event_limits{0, 100'000'000, 200'000};
+
+inline constexpr std::uint8_t standard_multicast_flag = 30;
+inline constexpr std::uint8_t max_dscp = 63;
+inline constexpr std::uint32_t first_usable_spi = 256;  // RFC 4303 §2.1 reserves 0 to 255
+inline constexpr std::size_t max_selectors = 64;        // of a group
+inline constexpr std::size_t max_name_bytes = 64;       // of a key server, group, member, user or bypass rule
+inline constexpr std::size_t max_password_bytes = 128;
+// Of a selector whose groups the gateway itself listens to: bits of a group that may vary, and the groups they make.
+inline constexpr unsigned max_joined_bits = 8;
+inline constexpr std::size_t max_joined_per_selector = 1U << max_joined_bits;
+
+}  // namespace sealcast
