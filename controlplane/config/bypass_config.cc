@@ -11,7 +11,9 @@ constexpr std::string_view protocol_expected =
     "\"stp\", \"udp\", \"tcp\" or an IP protocol number from 0 to 255";
 
 void read_bypass_protocol(TableReader& table, BypassRule& rule) {
-  const Node* node = table.any("protocol");
+  const Node* node = table.any(
+      "protocol", protocol_expected,
+      {"a kind of packet, which fits its form; `udp`, `tcp` and numbers need a `destination`", "this or `ethertype`"});
   if (!node) return;
   if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 255) {
     rule.protocol = BypassProtocol::ip;
@@ -35,7 +37,9 @@ void read_bypass_protocol(TableReader& table, BypassRule& rule) {
 // One of protocol and ethertype.
 void read_kind(TableReader& table, BypassRule& rule) {
   read_bypass_protocol(table, rule);
-  const Node* ethertype = table.integer("ethertype", rule.ethertype, 0x0600, 0xffff);
+  const Node* ethertype = table.integer(
+      "ethertype", rule.ethertype, 0x0600, 0xffff,
+      {"frames of this EtherType, such as `0x88cc`; not IP, ARP, a tag or a tunnel", "this or `protocol`"});
   if (ethertype) rule.protocol = BypassProtocol::ethertype;
   const bool two = table.node().find("protocol") && table.node().find("ethertype");
   const bool none = !table.node().find("protocol") && !table.node().find("ethertype");
@@ -48,19 +52,24 @@ void read_kind(TableReader& table, BypassRule& rule) {
 std::optional<BypassRule> read_rule(TableReader& table) {
   const std::size_t before = table.report().errors.size();
   BypassRule rule;
-  table.wire_name("name", rule.name, Need::required);
+  table.wire_name("name", rule.name, Need::required,
+                  "names the rule in `sealcast status` and the log; no other rule has this name");
   table.choice<BypassDirection>("direction", rule.direction, Need::required,
                                 {{"red-to-black", BypassDirection::red_to_black},
                                  {"black-to-red", BypassDirection::black_to_red},
-                                 {"both", BypassDirection::both}});
+                                 {"both", BypassDirection::both}},
+                                "which way such packets may cross");
   read_kind(table, rule);
-  for (const auto& [key, out] : {std::pair("destination", &rule.destination), std::pair("source", &rule.source)}) {
-    Prefix prefix;
-    if (table.parsed(key, prefix, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse))
-      *out = prefix;
-  }
-  read_ports(table, rule.ports);
-  table.integer("rate", rule.rate, 0, max_bypass_rate);
+  const auto prefix = [&](std::string_view key, std::optional<Prefix>& out, const About& about) {
+    Prefix read;
+    if (table.parsed(key, read, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse, about))
+      out = read;
+  };
+  prefix("destination", rule.destination, {"where the packets go; with ARP the target's address", "any"});
+  prefix("source", rule.source, {"where they come from, unicast; with ARP the sender's address", "any"});
+  read_ports(table, rule.ports, {"destination ports, with UDP and TCP", "any"});
+  table.integer("rate", rule.rate, 0, max_bypass_rate,
+                "frames a second, for each worker and direction; one longer than 64 bytes counts for several");
   table.finish();
   if (table.report().errors.size() != before) return std::nullopt;
   if (auto valid = validate(rule); !valid) {
@@ -74,7 +83,8 @@ std::optional<BypassRule> read_rule(TableReader& table) {
 }  // namespace
 
 void read_bypass(TableReader& root, const MemberConfig& member, std::vector<BypassRule>& out) {
-  const Node* list = root.array("bypass", Need::optional, 1, max_bypass_rules, "[[bypass]] tables");
+  const Node* list = root.array("bypass", Need::optional, 1, max_bypass_rules, "[[bypass]] tables",
+                                "what crosses the gateway in clear");
   for (std::size_t i = 0; list && i < list->items.size(); ++i) {
     const Node& item = list->items[i];
     const std::string key = "bypass[" + std::to_string(i) + "]";

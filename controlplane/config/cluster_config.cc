@@ -23,7 +23,8 @@ Result<std::string> parse_url(std::string_view text) {
 }
 
 void read_endpoints(TableReader& table, ClusterConfig& out) {
-  const Node* list = table.array("etcd", Need::required, 1, 16, "addresses such as \"https://10.9.0.1:2379\"");
+  const Node* list = table.array("etcd", Need::required, 1, 16, "addresses such as \"https://10.9.0.1:2379\"",
+                                 "where etcd answers, by https or http; tried in order");
   if (!list) return;
   for (std::size_t i = 0; i < list->items.size(); ++i) {
     const Node& item = list->items[i];
@@ -45,26 +46,28 @@ bool encrypted(const std::string& url) {
 }  // namespace
 
 void read_cluster(TableReader& table, ClusterConfig& out) {
-  table.wire_name("name", out.name, Need::required);
+  table.wire_name("name", out.name, Need::required, "names this key server among its peers");
   read_endpoints(table, out);
   std::string text;
-  const auto file = [&](std::string_view key, std::optional<std::string>& place, std::string_view how) {
-    const Node* node = table.existing_file(key, text, Need::optional, how);
+  const auto file = [&](std::string_view key, std::optional<std::string>& place, std::string_view how,
+                        const About& about) {
+    const Node* node = table.existing_file(key, text, Need::optional, how, about);
     if (node) place = text;
     return node;
   };
-  file("key_file", out.key_file, "make it with: (umask 077; openssl rand -hex 32 > FILE)");
-  if (const Node* node = table.text("key_credential", text, Need::optional, 1, 255)) {
-    out.key_credential = text;
-    if (text.find('/') != std::string::npos || text.front() == '.')
-      table.note(*node, "key_credential", "expected a credential's name, without a path, got " + node->describe());
-  }
+  file("key_file", out.key_file, "make it with: (umask 077; openssl rand -hex 32 > FILE)",
+       {"64 hexadecimal digits, the same at all key servers of the cluster; only its owner may access it",
+        "this or `key_credential`"});
+  table.credential("key_credential", out.key_credential,
+                   {"the same from the service manager (`LoadCredential=`)", "this or `key_file`"});
   if (out.key_file.has_value() == out.key_credential.has_value())
     table.note(table.node(), "key_file",
                "expected one of key_file and key_credential, got " + std::string(out.key_file ? "both" : "neither"));
-  const Node* ca = file("ca", out.ca, "the certificate of who signed etcd's certificates");
-  const Node* certificate = file("certificate", out.certificate, "it is signed by what etcd calls its trusted CA");
-  file("private_key", out.private_key, "it belongs to certificate");
+  const Node* ca = file("ca", out.ca, "the certificate of who signed etcd's certificates",
+                        {"PEM: the CA that signs etcd's certificates", "required with https, and only there"});
+  const Node* certificate = file("certificate", out.certificate, "it is signed by what etcd calls its trusted CA",
+                                 "PEM: what this key server shows etcd");
+  file("private_key", out.private_key, "it belongs to certificate", "PEM: the private key of `certificate`");
   if (out.certificate.has_value() != out.private_key.has_value())
     table.note(certificate ? *certificate : table.node(), "certificate",
                "expected certificate and private_key together, got one of them");
@@ -79,7 +82,8 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
       }))
     table.warn(table.node(), "etcd",
                "without https whoever is on the way to etcd can make key servers use slots twice");
-  table.seconds("lease_ttl", out.lease_ttl, lease_ttl_limits);
+  table.seconds("lease_ttl", out.lease_ttl, lease_ttl_limits,
+                "a key server that the others have not heard for so long is gone for them");
   table.finish();
 }
 

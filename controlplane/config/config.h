@@ -82,6 +82,11 @@ enum class Rekeying : std::uint8_t { unicast, multicast };
 // The least activation_delay with such a datagram: it is sent three times, then those that missed it need time.
 inline constexpr std::chrono::milliseconds least_multicast_delay{400};
 
+// The next epoch is due when any one SA has sealed so much, at the latest. That keeps it below the 2^42 AES blocks at
+// which its key must be changed (docs/dataplane.md), 2^32 packets even if each had 16 KiB.
+inline constexpr std::uint64_t most_packets_of_an_sa = std::uint64_t{1} << 32;
+inline constexpr std::uint64_t most_bytes_of_an_sa = std::uint64_t{1} << 46;
+
 // [[keyserver.group]]
 struct KeyserverGroup {
   std::string id;                   // 1..64 bytes
@@ -99,12 +104,10 @@ struct KeyserverGroup {
   Rekeying rekey = Rekeying::unicast;
   bool rekey_on_leave = false;  // a member that says goodbye ends the epoch
   bool rekey_on_join = false;   // a newcomer gets no epoch under which anything was sent before
-  // The next epoch is due when any one SA has sealed so much. The defaults keep it below the 2^42 AES blocks at which
-  // its key must be changed (docs/dataplane.md), 2^32 packets even if each had 16 KiB.
-  std::uint64_t rekey_after_packets = std::uint64_t{1} << 32;
-  std::uint64_t rekey_after_bytes = std::uint64_t{1} << 46;
-  bool every_member_sends = false;   // senders = "*" or ["*"]
-  std::vector<std::string> senders;  // names that may send
+  std::uint64_t rekey_after_packets = most_packets_of_an_sa;  // sealed by any one SA
+  std::uint64_t rekey_after_bytes = most_bytes_of_an_sa;      // likewise, of inner IP packets
+  bool every_member_sends = false;                            // senders = "*" or ["*"]
+  std::vector<std::string> senders;                           // names that may send
 
   bool uses_certificates() const { return flow.authentication != handshake::Authentication::password; }
   bool uses_passwords() const { return flow.authentication != handshake::Authentication::certificate; }

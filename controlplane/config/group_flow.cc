@@ -14,9 +14,12 @@ bool is_rsa_only(CipherSuite suite) {
   return suite == CipherSuite::rsa_aes_128_gcm_sha256 || suite == CipherSuite::rsa_aes_256_gcm_sha384;
 }
 
+constexpr CipherSuite variant1_suite = CipherSuite::rsa_aes_256_gcm_sha384;
+constexpr const char* join_about = "see \"How members join\"";
+
 // In variant 1 the key travels under the member's RSA key; in the others over an ECDHE exchange.
 void check_suite(TableReader& table, const Node* suite, handshake::GroupFlow& flow) {
-  if (flow.variant == 1 && !suite) flow.suite = CipherSuite::rsa_aes_256_gcm_sha384;
+  if (flow.variant == 1 && !suite) flow.suite = variant1_suite;
   if (!suite || is_rsa_only(flow.suite) == (flow.variant == 1)) return;
   table.note(*suite, "suite",
              flow.variant == 1
@@ -51,21 +54,26 @@ void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mo
   };
   const std::size_t before = table.report().errors.size();
   const Node* suite = table.parsed("suite", flow.suite, Need::optional,
-                                   "a cipher suite such as \"ECDHE_ECDSA_AES_256_GCM_SHA384\"", by_name);
-  table.integer("variant", flow.variant, 1, 3);
-  const Node* order = table.choice<SecondCcs>("second_ccs", flow.second_ccs, Need::optional,
-                                              {{"claim5", SecondCcs::claim5}, {"description", SecondCcs::description}});
-  const Node* flag =
-      table.choice<FlagPlace>("flag", flow.flag_place, Need::optional,
-                              {{"certificate-request", FlagPlace::certificate_request}, {"smke", FlagPlace::smke}});
+                                   "a cipher suite such as \"ECDHE_ECDSA_AES_256_GCM_SHA384\"", by_name,
+                                   {join_about, quoted(handshake::name(flow.suite)) + "; with variant 1 " +
+                                                    quoted(handshake::name(variant1_suite))});
+  table.integer("variant", flow.variant, 1, 3, join_about);
+  const Node* order =
+      table.choice<SecondCcs>("second_ccs", flow.second_ccs, Need::optional,
+                              {{"claim5", SecondCcs::claim5}, {"description", SecondCcs::description}}, join_about);
+  const Node* flag = table.choice<FlagPlace>(
+      "flag", flow.flag_place, Need::optional,
+      {{"certificate-request", FlagPlace::certificate_request}, {"smke", FlagPlace::smke}}, join_about);
   const Node* auth = table.choice<Authentication>("auth", flow.authentication, Need::optional,
                                                   {{"certificate", Authentication::certificate},
                                                    {"password", Authentication::password},
-                                                   {"certificate+password", Authentication::certificate_and_password}});
+                                                   {"certificate+password", Authentication::certificate_and_password}},
+                                                  join_about);
   table.choice<EspMode>("mode", mode, Need::optional,
                         {{"tunnel-preserve", EspMode::tunnel_preserve},
                          {"tunnel-fixed", EspMode::tunnel_fixed},
-                         {"transport", EspMode::transport}});
+                         {"transport", EspMode::transport}},
+                        "how packets travel on black, see \"Modes\"");
   if (table.report().errors.size() != before) return;
 
   check_suite(table, suite, flow);

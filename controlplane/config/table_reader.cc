@@ -23,7 +23,19 @@ struct Unit {
 };
 constexpr Unit units[] = {{"ms", 1}, {"s", 1000}, {"m", 60'000}, {"h", 3'600'000}};
 
+std::string range_of(milliseconds min, milliseconds max) {
+  return duration_text(min) + " to " + duration_text(max);
+}
+
+std::string string_of(std::size_t min_bytes, std::size_t max_bytes) {
+  return "a string of " + std::to_string(min_bytes) + " to " + std::to_string(max_bytes) + " bytes";
+}
+
 }  // namespace
+
+std::string quoted(std::string_view text) {
+  return "`\"" + std::string(text) + "\"`";
+}
 
 Report::Report(const std::string& file_name) : file(file_name) {
   const auto slash = file_name.rfind('/');
@@ -50,13 +62,33 @@ void Report::sort() {
   std::stable_sort(warnings.begin(), warnings.end(), by_place);
 }
 
-const Node* TableReader::any(std::string_view key) {
+void TableReader::add_row(std::string_view key, Need need, std::string value, std::string standard,
+                          const About& about) {
+  if (!report_.rows) return;
+  std::string table = path_.empty() ? "file" : path_;
+  while (table.find('[') != std::string::npos)  // "keyserver.group[0]"
+    table.erase(table.find('['), table.find(']') - table.find('[') + 1);
+  if (!about.standard.empty())
+    standard = about.standard;
+  else if (need == Need::required)
+    standard = "required";
+  else if (standard.empty())
+    standard = "none";
+  report_.rows->push_back({std::move(table), std::string(key), std::move(value), std::move(standard), about.text});
+}
+
+const Node* TableReader::find(std::string_view key) {
   known_.emplace(key);
   return table_.find(key);
 }
 
+const Node* TableReader::any(std::string_view key, std::string_view expected, const About& about) {
+  add_row(key, Need::optional, std::string(expected), "", about);
+  return find(key);
+}
+
 const Node* TableReader::take(std::string_view key, Need need, Node::Kind kind, std::string_view expected) {
-  const Node* node = any(key);
+  const Node* node = find(key);
   if (!node) {
     if (need == Need::required) note(table_, key, "expected " + std::string(expected) + ", but the key is missing");
     return nullptr;
@@ -68,10 +100,9 @@ const Node* TableReader::take(std::string_view key, Need need, Node::Kind kind, 
   return node;
 }
 
-const Node* TableReader::text(std::string_view key, std::string& out, Need need, std::size_t min_bytes,
-                              std::size_t max_bytes) {
-  const std::string expected =
-      "a string of " + std::to_string(min_bytes) + " to " + std::to_string(max_bytes) + " bytes";
+const Node* TableReader::take_text(std::string_view key, std::string& out, Need need, std::size_t min_bytes,
+                                   std::size_t max_bytes) {
+  const std::string expected = string_of(min_bytes, max_bytes);
   const Node* node = take(key, need, Node::Kind::string, expected);
   if (!node) return nullptr;
   if (node->text.size() < min_bytes || node->text.size() > max_bytes || has_control_characters(node->text)) {
@@ -82,33 +113,60 @@ const Node* TableReader::text(std::string_view key, std::string& out, Need need,
   return node;
 }
 
-const Node* TableReader::wire_name(std::string_view key, std::string& out, Need need) {
-  return text(key, out, need, 1, max_name_bytes);
+const Node* TableReader::text(std::string_view key, std::string& out, Need need, std::size_t min_bytes,
+                              std::size_t max_bytes, const About& about) {
+  add_row(key, need, string_of(min_bytes, max_bytes), "", about);
+  return take_text(key, out, need, min_bytes, max_bytes);
 }
 
-const Node* TableReader::path(std::string_view key, std::string& out, Need need) {
-  const Node* node = text(key, out, need, 1, 4096);
+const Node* TableReader::wire_name(std::string_view key, std::string& out, Need need, const About& about) {
+  return text(key, out, need, 1, max_name_bytes, about);
+}
+
+const Node* TableReader::take_path(std::string_view key, std::string& out, Need need) {
+  const Node* node = take_text(key, out, need, 1, 4096);
   if (node) out = report_.resolve(out);
   return node;
 }
 
-const Node* TableReader::existing_file(std::string_view key, std::string& out, Need need, std::string_view how_to_get) {
-  const Node* node = path(key, out, need);
+const Node* TableReader::path(std::string_view key, std::string& out, Need need, const About& about) {
+  add_row(key, need, "a path", "", about);
+  return take_path(key, out, need);
+}
+
+const Node* TableReader::existing_file(std::string_view key, std::string& out, Need need, std::string_view how_to_get,
+                                       const About& about) {
+  add_row(key, need, "a file", "", about);
+  const Node* node = take_path(key, out, need);
   if (!node) return nullptr;
   if (access(out.c_str(), R_OK) != 0)
     warn(*node, key, "can't read " + out + ": " + std::strerror(errno) + "; " + std::string(how_to_get));
   return node;
 }
 
-const Node* TableReader::boolean(std::string_view key, bool& out) {
+const Node* TableReader::credential(std::string_view key, std::optional<std::string>& out, const About& about) {
+  add_row(key, Need::optional, "a credential's name", "", about);
+  std::string name;
+  const Node* node = take_text(key, name, Need::optional, 1, max_credential_bytes);
+  if (!node) return nullptr;
+  if (name.find('/') != std::string::npos || name.front() == '.')
+    note(*node, key, "expected a credential's name, without a path, got " + node->describe());
+  out = std::move(name);
+  return node;
+}
+
+const Node* TableReader::boolean(std::string_view key, bool& out, const About& about) {
+  add_row(key, Need::optional, "true or false", out ? "true" : "false", about);
   const Node* node = take(key, Need::optional, Node::Kind::boolean, "true or false");
   if (node) out = node->boolean;
   return node;
 }
 
-const Node* TableReader::integer64(std::string_view key, std::int64_t& out, std::int64_t min, std::int64_t max) {
-  const std::string expected =
-      min == max ? std::to_string(min) : "a whole number from " + std::to_string(min) + " to " + std::to_string(max);
+const Node* TableReader::integer64(std::string_view key, std::int64_t& out, std::int64_t min, std::int64_t max,
+                                   const About& about) {
+  const std::string range = std::to_string(min) + " to " + std::to_string(max);
+  const std::string expected = "a whole number from " + range;
+  add_row(key, Need::optional, range, std::to_string(out), about);
   const Node* node = take(key, Need::optional, Node::Kind::integer, expected);
   if (!node) return nullptr;
   if (node->integer < min || node->integer > max) {
@@ -119,24 +177,31 @@ const Node* TableReader::integer64(std::string_view key, std::int64_t& out, std:
   return node;
 }
 
-const Node* TableReader::duration(std::string_view key, milliseconds& out, milliseconds min, milliseconds max) {
+const Node* TableReader::take_duration(std::string_view key, milliseconds& out, milliseconds min, milliseconds max) {
   milliseconds value{};
-  const Node* node =
-      parsed(key, value, Need::optional, "a duration such as \"500ms\", \"30s\", \"10m\" or \"24h\"", parse_duration);
+  const Node* node = take_parsed(key, value, Need::optional,
+                                 "a duration such as \"500ms\", \"30s\", \"10m\" or \"24h\"", parse_duration);
   if (!node) return nullptr;
   if (value < min || value > max) {
-    note(*node, key,
-         "expected a duration from " + duration_text(min) + " to " + duration_text(max) + ", got " + node->describe());
+    note(*node, key, "expected a duration from " + range_of(min, max) + ", got " + node->describe());
     return nullptr;
   }
   out = value;
   return node;
 }
 
+const Node* TableReader::duration(std::string_view key, milliseconds& out, milliseconds min, milliseconds max,
+                                  const About& about) {
+  add_row(key, Need::optional, range_of(min, max), quoted(duration_text(out)), about);
+  return take_duration(key, out, min, max);
+}
+
 const Node* TableReader::seconds(std::string_view key, std::chrono::seconds& out,
-                                 const Limits<std::chrono::seconds>& limits) {
+                                 const Limits<std::chrono::seconds>& limits, const About& about) {
+  add_row(key, Need::optional, range_of(limits.least, limits.most) + ", whole seconds", quoted(duration_text(out)),
+          about);
   milliseconds value{};
-  const Node* node = duration(key, value, limits.least, limits.most);
+  const Node* node = take_duration(key, value, limits.least, limits.most);
   if (!node) return nullptr;
   out = std::chrono::duration_cast<std::chrono::seconds>(value);
   if (out != value) note(*node, key, "expected whole seconds, got " + node->describe());
@@ -144,19 +209,21 @@ const Node* TableReader::seconds(std::string_view key, std::chrono::seconds& out
 }
 
 const Node* TableReader::array(std::string_view key, Need need, std::size_t min, std::size_t max,
-                               std::string_view expected) {
+                               std::string_view expected, const About& about) {
+  const std::string counted =
+      std::string(expected) + " (" + std::to_string(min) + " to " + std::to_string(max) + " of them)";
+  add_row(key, need, min == max ? std::string(expected) : counted, "", about);
   const Node* node = take(key, need, Node::Kind::array, expected);
   if (!node) return nullptr;
   if (node->items.size() < min || node->items.size() > max) {
-    note(*node, key,
-         "expected " + std::string(expected) + " (" + std::to_string(min) + " to " + std::to_string(max) +
-             " of them), got " + node->describe());
+    note(*node, key, "expected " + counted + ", got " + node->describe());
     return nullptr;
   }
   return node;
 }
 
-const Node* TableReader::table(std::string_view key, Need need) {
+const Node* TableReader::table(std::string_view key, Need need, const About& about) {
+  add_row(key, need, "a table", "", about);
   return take(key, need, Node::Kind::table, "a table");
 }
 

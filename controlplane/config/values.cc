@@ -37,7 +37,7 @@ std::optional<Parts> split(std::string_view text) {
 
 // RFC 1123 §2.1: letters, digits, hyphens and dots; a last label of digits alone would be a mistyped address.
 bool is_dns_name(std::string_view host) {
-  if (host.empty() || host.size() > 253 || host.front() == '.' || host.front() == '-') return false;
+  if (host.empty() || host.size() > max_dns_name_bytes || host.front() == '.' || host.front() == '-') return false;
   const bool allowed = std::all_of(host.begin(), host.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '.';
   });
@@ -72,7 +72,8 @@ bool any_of_names(const std::vector<std::string>& allowed, const std::vector<std
 
 // A protocol or port range may be written as a number or as a string.
 void read_protocol(TableReader& table, Selector& selector) {
-  const Node* node = table.any("protocol");
+  const Node* node =
+      table.any("protocol", "\"udp\" or an IP protocol number from 0 to 255", {"the IP protocol", "any"});
   if (!node) return;
   if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 255) {
     selector.protocol = static_cast<std::uint8_t>(node->integer);
@@ -85,8 +86,8 @@ void read_protocol(TableReader& table, Selector& selector) {
 
 }  // namespace
 
-void read_ports(TableReader& table, std::optional<PortRange>& out) {
-  const Node* node = table.any("ports");
+void read_ports(TableReader& table, std::optional<PortRange>& out, const About& about) {
+  const Node* node = table.any("ports", "a port or \"first-last\"", about);
   if (!node) return;
   if (node->kind == Node::Kind::integer && node->integer >= 0 && node->integer <= 65535) {
     const auto port = static_cast<std::uint16_t>(node->integer);
@@ -216,8 +217,8 @@ bool overlaps(const Selector& a, const Selector& b) {
   return !a.ports || !b.ports || (a.ports->first <= b.ports->last && b.ports->first <= a.ports->last);
 }
 
-void read_selectors(TableReader& table, std::vector<Selector>& out) {
-  const Node* list = table.array("selectors", Need::required, 1, max_selectors, "an array of selectors");
+void read_selectors(TableReader& table, std::vector<Selector>& out, const About& about) {
+  const Node* list = table.array("selectors", Need::required, 1, max_selectors, "an array of selectors", about);
   if (!list) return;
   for (std::size_t i = 0; i < list->items.size(); ++i) {
     const Node& item = list->items[i];
@@ -230,12 +231,14 @@ void read_selectors(TableReader& table, std::vector<Selector>& out) {
     TableReader reader(item, table.full(key), table.report());
     Selector selector;
     const auto* destination = reader.parsed("destination", selector.destination, Need::required,
-                                            "a multicast address or prefix such as \"239.1.1.0/24\"", Prefix::parse);
+                                            "a multicast address or prefix such as \"239.1.1.0/24\"", Prefix::parse,
+                                            "the group addresses; not those of the link-local scope");
     Prefix source;
-    if (reader.parsed("source", source, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse))
+    if (reader.parsed("source", source, Need::optional, "an address or prefix such as \"10.0.0.0/8\"", Prefix::parse,
+                      {"the senders' addresses", "any"}))
       selector.source = source;
     read_protocol(reader, selector);
-    read_ports(reader, selector.ports);
+    read_ports(reader, selector.ports, {"destination ports, with UDP", "any"});
     reader.finish();
     if (table.report().errors.size() != before) continue;
     if (auto valid = validate(selector); !valid)
@@ -245,8 +248,8 @@ void read_selectors(TableReader& table, std::vector<Selector>& out) {
   }
 }
 
-void read_spi_range(TableReader& table, SpiRange& out, Need need) {
-  const Node* list = table.array("spi_range", need, 2, 2, "[\"first\", \"last\"]");
+void read_spi_range(TableReader& table, SpiRange& out, const About& about) {
+  const Node* list = table.array("spi_range", Need::required, 2, 2, "[\"first\", \"last\"]", about);
   if (!list) return;
   std::uint32_t ends[2] = {};
   for (std::size_t i = 0; i < 2; ++i) {
@@ -274,7 +277,9 @@ void read_spi_range(TableReader& table, SpiRange& out, Need need) {
 
 void read_multicast_flag(TableReader& table, std::uint8_t& out) {
   // The client certificate types that IANA has assigned keep their meaning.
-  const Node* node = table.integer("multicast_flag", out, 23, 255);
+  const Node* node = table.integer(
+      "multicast_flag", out, 23, 255,
+      "the ClientCertificateType that asks for multicast, the same at key server and members; not 64 to 223");
   if (node && out >= 64 && out < 224)
     table.note(*node, "multicast_flag", "expected 23 to 63 or the private range 224 to 255, got " + node->describe());
 }
