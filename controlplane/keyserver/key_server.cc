@@ -206,6 +206,13 @@ void KeyServer::Impl::use(std::shared_ptr<const handshake::ServerConfig> config)
   isakmp_config_ = std::move(multicast_only);
 }
 
+std::unique_ptr<handshake::Endpoint> KeyServer::Impl::make_endpoint(const Peer& peer,
+                                                                    handshake::GroupAuthority& groups) {
+  if (peer.carriage == config::Carriage::tls) return handshake::make_server(server_config_, groups, random());
+  return cookies_->responder(peer.endpoint,
+                             [this, &groups] { return handshake::make_server(isakmp_config_, groups, random()); });
+}
+
 void KeyServer::Impl::stop() {
   if (!running_) return;
   running_ = false;

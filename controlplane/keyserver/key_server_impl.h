@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "controlplane/keyserver/cluster_seat.h"
+#include "controlplane/keyserver/connection/carriage.h"
 #include "controlplane/keyserver/connection/connections.h"
 #include "controlplane/keyserver/connection/standard_answer.h"
 #include "controlplane/keyserver/connection/standing_certificates.h"
@@ -26,8 +27,9 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
  public:
   Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
       : io_(io), config_(std::move(config)), options_(std::move(options)) {
-    standard_answer_ = keyserver::standard_answer(config_.id);
-    connections_ = std::make_shared<Connections>(io_, config_, *this);
+    SessionSettings sessions{standard_answer(config_.id), options_.longest_keepalive, options_.max_output_bytes,
+                             options_.control_burst, scratch_};
+    connections_ = std::make_shared<Connections>(io_, config_, std::move(sessions), *this);
     look_timer_.emplace(io_);
   }
 
@@ -56,22 +58,11 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
     connections_->handshake_failed(reason, address, detail);
   }
   void session_over(Session& session) override { connections_->over(session); }
-  std::shared_ptr<const handshake::ServerConfig> server_config(config::Carriage carriage) const override {
-    return carriage == config::Carriage::tls ? server_config_ : isakmp_config_;
-  }
-  CookieJar& cookies() override { return *cookies_; }
+  std::unique_ptr<handshake::Endpoint> make_endpoint(const Peer& peer, handshake::GroupAuthority& groups) override;
   PasswordGate* passwords() override { return gate_.get(); }
-  handshake::Random& random() override { return options_.random ? *options_.random : handshake::system_random(); }
   bool wait_for_slots(const std::string& group_id, std::function<void()> then) override {
     return seat_ && seat_->wait_for_slots(group_id, std::move(then));
   }
-  HandshakeTurns& turns() override { return connections_->turns(); }
-  ByteSpan scratch() override { return scratch_; }
-  const std::string& standard_answer() const override { return standard_answer_; }
-  std::chrono::milliseconds handshake_timeout() const override { return config_.handshake_timeout; }
-  std::chrono::milliseconds longest_keepalive() const override { return options_.longest_keepalive; }
-  std::size_t max_output_bytes() const override { return options_.max_output_bytes; }
-  std::chrono::milliseconds control_burst() const override { return options_.control_burst; }
 
  private:
   struct Group {
@@ -83,6 +74,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
         : state(std::move(config), context), timer(io) {}
   };
 
+  handshake::Random& random() const { return options_.random ? *options_.random : handshake::system_random(); }
   StatusInput status_input() const;
   void look_around();
   void use(std::shared_ptr<const handshake::ServerConfig> config);
@@ -104,7 +96,6 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   asio::io_context& io_;
   config::KeyserverConfig config_;
   KeyServerOptions options_;
-  std::string standard_answer_;
   std::shared_ptr<const handshake::ServerConfig> server_config_;
   std::shared_ptr<const handshake::ServerConfig> isakmp_config_;  // the same without the standard flow
   std::shared_ptr<CookieJar> cookies_;                            // set where there is listen_isakmp

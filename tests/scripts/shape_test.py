@@ -10,10 +10,9 @@ import shape  # noqa: E402
 # What is over its limits still: (methods, data members, .cc files). The figures may only fall.
 _HALLS = {
     "GroupMember": (44, 19, 2),
-    "KeyServer::Impl": (48, 29, 2),
+    "KeyServer::Impl": (40, 28, 2),
     "Machine": (46, 16, 1),
     "Node": (80, 41, 6),
-    "Session": (45, 35, 2),
     "SharedLink": (20, 17, 1),
     "TcpLink": (5, 17, 0),
     "Worker": (63, 31, 3),

@@ -4,6 +4,7 @@
 #include <cerrno>
 
 #include "controlplane/keyserver/connection/peer_address.h"
+#include "controlplane/keyserver/connection/tcp_transport.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -36,9 +37,11 @@ struct Connections::Listener {
   Listener(config::Carriage carried, asio::io_context& io) : carriage(carried), acceptor(io), timer(io) {}
 };
 
-Connections::Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionHost& host)
+Connections::Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionSettings settings,
+                         SessionHost& host)
     : io_(io),
       config_(config),
+      settings_(std::move(settings)),
       host_(host),
       turns_(std::make_shared<HandshakeTurns>(io)),
       strangers_lines_(log_lines_at_once, log_line_every) {}
@@ -156,17 +159,23 @@ void Connections::accepted(tcp::socket socket, config::Carriage carriage) {
     log_failure(full, Event("connection_refused", {{"address", Word{host}}, {"why", Word{full}}}));
     return;  // the socket closes
   }
+  auto transport = TcpTransport::open(std::move(socket));
+  if (!transport) {
+    if (from_here == 0) per_address_.erase(counted);
+    return;
+  }
   ++from_here;
   const std::string address = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
-  auto session = std::make_shared<Session>(std::move(socket), address, host, host_);
+  auto session =
+      std::make_shared<Session>(std::move(transport), Peer{peer, host, address, carriage}, settings_, *turns_, host_);
   sessions_.emplace(session.get(), session);
-  session->start(carriage);
+  session->start(config_.handshake_timeout);
 }
 
 void Connections::over(Session& session) {
   const auto found = sessions_.find(&session);
   if (found == sessions_.end()) return;
-  const auto counted = per_address_.find(counted_address(session.host()).text());
+  const auto counted = per_address_.find(counted_address(session.peer().host).text());
   if (counted != per_address_.end() && --counted->second == 0) per_address_.erase(counted);
   sessions_.erase(found);
 }

@@ -21,8 +21,8 @@ namespace sealcast::keyserver {
 
 class Connections final : public std::enable_shared_from_this<Connections> {
  public:
-  // All must outlive it; config is looked at anew for each connection.
-  Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionHost& host);
+  // io, config and host must outlive it; config is looked at anew for each connection.
+  Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionSettings settings, SessionHost& host);
   ~Connections();
 
   // Binds the ports of the configuration; all or none. Nobody is let in before accept().
@@ -35,7 +35,6 @@ class Connections final : public std::enable_shared_from_this<Connections> {
   std::optional<config::ListenAddress> listening(config::Carriage carriage) const;
   std::size_t count() const { return sessions_.size(); }
   const Counters& counters() const { return counters_; }
-  HandshakeTurns& turns() { return *turns_; }
 
   // What sessions tell their host.
   void over(Session& session);
@@ -54,6 +53,7 @@ class Connections final : public std::enable_shared_from_this<Connections> {
 
   asio::io_context& io_;
   const config::KeyserverConfig& config_;
+  const SessionSettings settings_;
   SessionHost& host_;
   bool accepting_ = false;
   std::vector<std::unique_ptr<Listener>> listeners_;  // filled once
