@@ -158,7 +158,7 @@ void seal(benchmark::State& state, const Engine& engine, const Case& c) {
 }
 
 // Opening in place turns ciphertext C into plaintext P. Under the same nonce P is the ciphertext of C, with another
-// tag: so two sets of tags, used in turn, keep every packet of every burst authentic without copying anything back.
+// tag. So two sets of tags, used in turn, keep every packet of every burst authentic without copying anything back.
 void open(benchmark::State& state, const Engine& engine, const Case& c) {
   Bursts bursts(engine, c, Direction::open);
   std::vector<OpenItem> items[2] = {bursts.items<OpenItem>(1), bursts.items<OpenItem>(0)};
@@ -206,7 +206,7 @@ int main(int argc, char** argv) {
       continue;
     }
     engines.push_back(std::move(*made));
-    // The best of the burst engine's kernels goes by the engine's name.
+    // The engine's own name stands for its best kernel.
     const auto burst = create_engine("burst");
     const std::string label(burst && (*burst)->name() == name ? "burst" : name);
     std::vector<Subject> subjects = {{label, label, 8}};

@@ -88,7 +88,7 @@ void rekey(benchmark::State& state) {
     must(path.plane().install(epoch_of(path, i, 1, 0x10000000 + 16 * i)));
     must(path.plane().activate("group-" + std::to_string(i), 1));
   }
-  // In the middle of the others, where a table that grows with them shows most.
+  // In the middle of the others: a table that grows with them shows most there.
   const std::uint32_t group = others / 2;
   const std::string id = "group-" + std::to_string(group);
   std::uint32_t prefix = 0x40000000;

@@ -54,7 +54,7 @@ const std::vector<Bytes>& frames_for(const Traffic& traffic, Side side, const st
   return frames;
 }
 
-// Moves a pass of the recording; returns its TSC ticks.
+// Moves one pass of the recording; returns its TSC ticks.
 template <typename Process>
 std::uint64_t pass(std::size_t frames, const Port& source, LaneCounters& counters, Process&& process) {
   const std::uint64_t start = rte_rdtsc();
@@ -151,8 +151,8 @@ void register_path() {
     add({.mode = EspMode::tunnel_fixed, .frame_bytes = bytes}, "/tunnel_fixed");
     add({.mode = EspMode::transport, .frame_bytes = bytes}, "/transport");
   }
-  // Of one length for all three, so that they differ in nothing but the groups: with more frames than groups each pass
-  // hits every one of them.
+  // The same length for all three, so that only the groups differ: with more frames than groups each pass hits every
+  // one.
   for (const std::size_t groups : {1, 100, 10'000})
     add({.groups = groups, .frames = 16'384}, "/groups:" + std::to_string(groups));
 }
@@ -195,7 +195,7 @@ bool all_passed(benchmark::State& state, const Plane& plane, std::uint64_t dropp
 
 namespace {
 
-// One core: the last one this process may use, which the rest of the system leaves alone most.
+// Binds to the last core this process may use: the rest of the system uses it least.
 void bind_to_one_cpu() {
   cpu_set_t allowed;
   CPU_ZERO(&allowed);

@@ -27,7 +27,7 @@ using sealcast::bench::make_sealcast;
 using sealcast::bench::Pairing;
 using PairingMaker = std::unique_ptr<Pairing> (*)();
 
-constexpr std::size_t kConcurrency = 64;
+constexpr std::size_t handshakes_at_once = 64;
 
 void rate(benchmark::State& state, std::size_t joins = 1) {  // an iteration
   const auto done = static_cast<double>(state.iterations()) * static_cast<double>(joins);
@@ -64,16 +64,16 @@ void in_process(benchmark::State& state, PairingMaker make) {
   rate(state);
 }
 
-// One iteration is as many joins as are under way at once, because they are done in waves.
+// Joins under way at once are done in waves: an iteration is one wave.
 void over_tcp(benchmark::State& state, PairingMaker make) {
   const auto pairing = make();
-  Loopback loopback(*pairing, kConcurrency);
+  Loopback loopback(*pairing, handshakes_at_once);
   const auto wave = [&] {
-    for (std::size_t i = 0; i < kConcurrency; ++i)
+    for (std::size_t i = 0; i < handshakes_at_once; ++i)
       if (!loopback.next()) return false;
     return true;
   };
-  bool good = wave();  // the first ones begin all at once; from then on one begins for each that is done
+  bool good = wave();  // the first ones begin all at once; from then on one begins for each that ends
   for (auto _ : state) {
     good = good && wave();
     if (!good) {
@@ -81,7 +81,7 @@ void over_tcp(benchmark::State& state, PairingMaker make) {
       break;
     }
   }
-  rate(state, kConcurrency);
+  rate(state, handshakes_at_once);
 }
 
 void server_share(benchmark::State& state) {
@@ -123,7 +123,7 @@ struct Contender {
   const char* name;
   PairingMaker make;
 };
-constexpr Contender kContenders[] = {
+constexpr Contender contenders[] = {
     {"variant1/rsa", flow_pairing<Flow::variant1>},
     {"variant2/ecdsa", sealcast_pairing<KeyKind::p256, true>},
     {"variant2/rsa", sealcast_pairing<KeyKind::rsa2048, true>},
@@ -138,7 +138,7 @@ constexpr Contender kContenders[] = {
 };
 
 void register_contenders() {
-  for (const Contender& contender : kContenders) {
+  for (const Contender& contender : contenders) {
     benchmark::RegisterBenchmark((std::string("handshake/") + contender.name).c_str(), in_process, contender.make);
     benchmark::RegisterBenchmark((std::string("handshake/tcp/") + contender.name).c_str(), over_tcp, contender.make)
         ->UseRealTime();

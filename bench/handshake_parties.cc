@@ -42,7 +42,7 @@ class SealcastPairing final : public Pairing {
         server_(std::make_shared<handshake::ServerConfig>(world_->server_config)),
         client_(std::make_shared<handshake::ClientConfig>(world_->client_config)) {}
   std::unique_ptr<Party> server() override {
-    // With passwords the world stands behind the endpoint and answers at once.
+    // With passwords the test world is needed behind the endpoint: it answers at once.
     return std::make_unique<SealcastParty>(
         world_->passwords ? world_->server() : make_server(server_, world_->authority, handshake::system_random()));
   }
@@ -87,7 +87,7 @@ Context context(const SSL_METHOD* method, const TestIdentity& identity, const st
            SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION) == 1,
        "TLS 1.2");
   must(SSL_CTX_set_cipher_list(ctx, "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384") == 1, "the suites");
-  // The exchange is over the first; a P-256 certificate is taken only if its curve is on the list, too.
+  // The exchange uses the first curve; a P-256 certificate needs its curve on the list, too.
   must(SSL_CTX_set1_groups_list(ctx, "X25519:P-256") == 1, "X25519");
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET | SSL_OP_NO_RENEGOTIATION);

@@ -1,5 +1,5 @@
-// Two ends of a handshake without a socket, ours and OpenSSL's, behind one interface: the benchmark's drivers treat
-// both alike, so what differs between two figures is the handshake alone.
+// Two ends of a handshake without a socket, Sealcast's and OpenSSL's, behind one interface: the benchmark's drivers
+// treat both alike, so that two figures differ by the handshake alone.
 #pragma once
 
 #include <memory>
@@ -26,7 +26,7 @@ class Pairing {
   virtual std::unique_ptr<Party> client() = 0;
 };
 
-// Ours: world's flow.
+// Sealcast's, with the flow of world.
 std::unique_ptr<Pairing> make_sealcast(std::unique_ptr<handshake::testing::World> world);
 
 // libssl, TLS 1.2, both sides with certificates of this kind and checking the other's chain, name and purpose;

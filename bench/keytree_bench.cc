@@ -36,7 +36,7 @@ struct Group {
     for (std::uint32_t i = 0; i < members; ++i)
       in.push_back(need(tree.join(), "join"));
     system_random().fill(premaster.span());
-    (void)tree.renew({}, premaster);  // what growth left without a key
+    (void)tree.renew({}, premaster);  // gives keys to the nodes that growth left without one
   }
 
   Bytes leave() {
@@ -98,7 +98,7 @@ void apply(benchmark::State& state) {
     MemberPath member(suite, group.tree.path(group.in.front()));
     const LeafPosition watched = group.in.front();
     Bytes datagram = group.leave();
-    while (!group.tree.occupied(watched)) {  // it was the one that left
+    while (!group.tree.occupied(watched)) {  // the watched member was the one that left
       group.join();
       member = MemberPath(suite, group.tree.path(watched));
       datagram = group.leave();

@@ -3,7 +3,7 @@
 //   call
 //            that brought it to the tx call that takes it away.
 //   load80   packets arrive at random (exponential gaps) at 80 % of the rate this worker reached just before: from the
-//            moment of arrival to the tx call. A packet whose time comes while the worker is busy waits, and the wait
+//            moment of arrival to the tx call. A packet that is due while the worker is busy waits, and the wait
 //            counts, however long: the schedule goes on whatever the worker does.
 // The moment of the tx call is taken by a callback at the entry of rte_eth_tx_burst. A schedule in the worker's own
 // thread stands in for the sender, because a second busy thread would slow down the core it may share.
@@ -41,7 +41,7 @@ class TxStamp {
     if (callback_ == nullptr) give_up("DPDK takes no callback at transmission");
   }
   ~TxStamp() {
-    // The one thread that sends is this one: nobody is inside the callback.
+    // Only this thread sends, so no thread is inside the callback.
     rte_eth_remove_tx_callback(sink().id(), 0, callback_);
   }
   TxStamp(const TxStamp&) = delete;
@@ -63,7 +63,7 @@ class Lane {
   Lane(const Lane&) = delete;
   Lane& operator=(const Lane&) = delete;
 
-  // At most want frames, never beyond the end of a pass; returns how many and, in received, when they were there.
+  // Takes at most want frames, never beyond the end of a pass; returns how many and, in received, when they were there.
   std::uint16_t move(std::uint16_t want, std::uint64_t& received) {
     if (in_pass_ == 0) plane_.rewind();
     std::array<rte_mbuf*, lane_burst> in;
@@ -84,7 +84,7 @@ class Lane {
     plane_.publisher->quiescent(0);
     return got;
   }
-  // What a worker does while nothing comes.
+  // The work of a worker while nothing comes.
   void poll() {
     std::array<rte_mbuf*, lane_burst> in;
     rte_eth_rx_burst(sink().id(), 0, in.data(), lane_burst);
@@ -168,7 +168,7 @@ void loaded(benchmark::State& state, const Traffic& traffic, Side side) {
   std::size_t done = 0;
   std::uint64_t start = 0;
   for (auto _ : state) {
-    // All in the first iteration: the schedule is one, and must not stop between two packets.
+    // The whole schedule runs in the first iteration, because it must not stop between two packets.
     if (done == wanted) continue;
     start = rte_rdtsc() + 1000;
     while (done < wanted) {

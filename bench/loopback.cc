@@ -14,7 +14,7 @@
 namespace sealcast::bench {
 namespace {
 
-constexpr int kBurst = 128;  // events taken at once
+constexpr int events_at_once = 128;  // events taken at once
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -24,7 +24,7 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
-// Closing leaves no port in TIME_WAIT: there are only 28,000 of them.
+// Closing must leave no port in TIME_WAIT: there are only 28,000 ports.
 void prepare(int fd) {
   const linger abort_on_close{1, 0};
   const int on = 1;
@@ -137,7 +137,7 @@ bool Loopback::move(End& end) {
   return finish(end);
 }
 
-// A connection ends when both its ends are established: which of them comes last depends on the flow.
+// A connection ends when both its ends are established: the flow decides which comes last.
 bool Loopback::finish(End& end) {
   const int fd = partner_[2u * end.port + (end.server ? 0 : 1)];
   if (fd < 0) return fail("an end without the other");
@@ -150,9 +150,9 @@ bool Loopback::finish(End& end) {
 }
 
 bool Loopback::next() {
-  std::array<epoll_event, kBurst> events;
-  while (failure_.empty() && told_ >= complete_) {
-    const int count = epoll_wait(epoll_, events.data(), kBurst, 5000);
+  std::array<epoll_event, events_at_once> events;
+  while (failure_.empty() && returned_ >= complete_) {
+    const int count = epoll_wait(epoll_, events.data(), events_at_once, 5000);
     if (count <= 0) return fail("nothing moved for 5 s");
     for (int i = 0; i < count; ++i) {
       const int fd = events[static_cast<std::size_t>(i)].data.fd;
@@ -163,7 +163,7 @@ bool Loopback::next() {
       }
     }
   }
-  if (failure_.empty()) ++told_;
+  if (failure_.empty()) ++returned_;
   return failure_.empty();
 }
 

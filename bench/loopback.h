@@ -18,7 +18,7 @@ class Loopback {
   Loopback(const Loopback&) = delete;
   Loopback& operator=(const Loopback&) = delete;
 
-  // Works until one more handshake is complete at both ends; another one is begun in its place. False: failure().
+  // Works until one more handshake is complete at both ends, and begins another in its place. False: failure().
   bool next();
   const std::string& failure() const { return failure_; }
 
@@ -26,7 +26,7 @@ class Loopback {
   struct End {
     int fd = -1;
     std::unique_ptr<Party> party;
-    std::uint16_t port = 0;  // the client's: both ends of a connection have it
+    std::uint16_t port = 0;  // the client's port, which both ends of a connection know
     bool server = false;
     bool done = false;
   };
@@ -45,7 +45,7 @@ class Loopback {
   std::uint16_t port_ = 0;
   std::vector<std::unique_ptr<End>> ends_;  // by descriptor
   std::vector<int> partner_;                // by port and side: its descriptor, -1 for none
-  std::size_t complete_ = 0, told_ = 0;
+  std::size_t complete_ = 0, returned_ = 0;
   std::string failure_;
 };
 

@@ -1,10 +1,9 @@
-"""on_demand_groups.py [GROUPS ...]: a receiver's gateway with so many groups joined on demand (1, 100 and 1,000 unless told
-otherwise): all are reported on red at once, held, and left again. SEALCAST_BIN names the build's bin/, SEALCAST_WORK where
-to work.
+"""on_demand_groups.py [GROUPS ...]: a receiver's gateway with so many groups joined on demand (1, 100 and 1,000 by
+default): hosts on red report all at once, stay, and leave. SEALCAST_BIN names the build's bin/, SEALCAST_WORK a folder
+to work in.
 
-As root, on a machine with nothing else to do. Nobody sends: what is measured is joining, holding and leaving, by the
-gateway's main thread and the key server. Packets are the workers' business, and no group costs a worker anything while it
-is silent."""
+As root, on a machine with nothing else to do. No stream runs: it measures joining, holding and leaving, by the
+gateway's main thread and the key server. Workers handle packets, and a silent group costs a worker nothing."""
 import json
 import os
 import pathlib
@@ -71,7 +70,7 @@ def measure(binaries, work, count):
             return home.status()["agent"]["joined"]
 
         def wait_for(number, seconds, what):
-            """Not too often: the answer names every group, and making it is the main thread's work, too."""
+            """Not too often: the answer names every group, and the main thread has to make it, too."""
             end = time.monotonic() + seconds
             while joined() != number:
                 if time.monotonic() > end:
@@ -106,7 +105,7 @@ def measure(binaries, work, count):
         host.close()
         keys = home.key_count()
         if keys:
-            raise SystemExit(f"{keys} keys are left of groups that nobody wants")
+            raise SystemExit(f"{keys} keys are left of groups without listeners")
     return out
 
 

@@ -1,5 +1,6 @@
-// rekey_bench: what one group's rekey costs a key server beside so many other groups, with one store for all of them: a
-// new epoch made and kept, one member told, its acknowledgement, the switch, the old epoch retired.
+// rekey_bench: the cost of one group's rekey at a key server beside so many other groups, with one store for all of
+// them: make and keep a new epoch, send it to one member, take its acknowledgement, switch, retire the old epoch.
+//
 //   keyserver/rekey/<other groups>
 //   keyserver/rekey_used_up/<blocks>: the same where every block of SPIs was used and none of the epochs has expired
 #include <benchmark/benchmark.h>
@@ -46,7 +47,7 @@ void must(const Result<void>& done) {
 class Groups {
  public:
   explicit Groups(std::uint32_t count, std::uint32_t spi_last = 0x1fffffff) {
-    std::string pattern = "/dev/shm/sealcast-rekey-XXXXXX";  // memory: what a disk takes to flush is not meant
+    std::string pattern = "/dev/shm/sealcast-rekey-XXXXXX";  // in memory: a disk's flush is no part of the figure
     if (::mkdtemp(pattern.data()) == nullptr) std::exit(1);
     folder_ = pattern;
     store_ = must(store::open_sqlite(folder_ + "/db", "ks", now.unix_seconds));

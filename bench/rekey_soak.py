@@ -1,7 +1,7 @@
-"""rekey_soak.py [REKEYS]: rekeys (10,000 unless told otherwise) at 80 % of the rate that two gateways carry without loss;
-the test of tests/e2e/rekey_load_test.py, for longer. SEALCAST_BIN names the build's bin/, SEALCAST_WORK where to work.
+"""rekey_soak.py [REKEYS]: rekeys (10,000 by default) at 80 % of the rate that two gateways carry without loss; the test
+of tests/e2e/rekey_load_test.py, for longer. SEALCAST_BIN names the build's bin/, SEALCAST_WORK a folder to work in.
 
-As root, on a machine with nothing else to do: what steals the gateways' time lowers the rate it settles for."""
+As root, on a machine with nothing else to do: any other load lowers the rate that it settles for."""
 import pathlib
 import sys
 import time

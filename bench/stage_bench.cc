@@ -9,7 +9,7 @@
 //   look-up   + seal: policy look-up; open: SPI look-up and replay check → lookup
 //   path      the worker itself, with an engine that leaves packets as they are → path
 //   whole     the worker with the real engine                            → aead
-// rx and tx are told apart by a clock read between them in a run of its own, its cost subtracted. path is all of the
+// A clock read between rx and tx, in a run of its own, separates the two; its cost is subtracted. path is all of the
 // worker that the smaller runs do not hold: encapsulation or decapsulation, limits, replay commit, counters.
 // Reported is the median over the turns. other = path run − io run: everything but I/O and AEAD, one number.
 #include <rte_cycles.h>
@@ -28,7 +28,7 @@ namespace {
 
 enum Run { io, split_rx, frames, parse, lookup, path, whole, run_count };
 
-// One turn of a run: ticks of so many passes over the recording, in ticks a packet.
+// One turn of a run makes so many passes over the recording; figures are ticks a packet.
 constexpr std::size_t passes_a_turn = 16;
 
 // Link and IP header of a multicast packet, as the worker reads them.
@@ -63,7 +63,7 @@ bool find_sa(Frame& frame, const Snapshot& snapshot) {
   return entry != nullptr && entry->sa->replay.check(load64(esp + 8));
 }
 
-// The cost of reading the clock, as it shows between two reads in a row.
+// The cost of reading the clock: the difference of two reads in a row.
 std::uint64_t clock_ticks() {
   std::uint64_t least = ~std::uint64_t{0};
   for (int i = 0; i < 1000; ++i) {
@@ -88,7 +88,7 @@ class Turns {
   void run(Run which) {
     const Port& source = which == whole ? *real_source_ : *hollow_source_;
     double ticks = 0;
-    one_pass(which, source);  // what the run before left in the caches is not this one's fault
+    one_pass(which, source);  // not counted: it refills the caches after the run before
     for (std::size_t i = 0; i < passes_a_turn; ++i)
       ticks += one_pass(which, source);
     samples_[which].push_back(ticks / static_cast<double>(passes_a_turn * traffic_.frames));
@@ -146,7 +146,7 @@ class Turns {
     return static_cast<double>(ticks);
   }
 
-  // Forwards every frame after step looked at it; counts those it refuses.
+  // Forwards every frame after step has seen it; counts those that step refuses.
   template <typename Step>
   std::uint64_t each(const Port& source, Step&& step) {
     return lane_pass(source, [&](std::span<Frame> burst) {
@@ -165,7 +165,7 @@ class Turns {
     return rte_rdtsc() - start;
   }
 
-  // Ticks of a pass without the path's frames; of its receiving alone where only_rx.
+  // Ticks of a pass without the path's frames; only_rx: of receiving alone.
   double bare_pass(bool only_rx, const Port& source) {
     std::array<rte_mbuf*, lane_burst> buffers;
     std::uint64_t receiving = 0;
@@ -188,7 +188,7 @@ class Turns {
   Side side_;
   Plane& real_;
   Plane& hollow_;
-  // Frames of the same sizes; truly sealed ones for the real engine to open, others for the one that leaves them alone.
+  // Frames of the same sizes: sealed ones for the real engine, others for the engine that leaves packets as they are.
   std::unique_ptr<Port> real_source_, hollow_source_;
   std::uint64_t clock_;
   LaneCounters counters_;

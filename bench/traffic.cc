@@ -81,7 +81,7 @@ Bytes ipv6_frame(std::size_t frame_bytes, std::size_t group) {
   store_be(&frame[52], low);
   set(54, {0x13, 0x88, 0x13, 0x88});  // port 5000
   store_be(&frame[58], payload);
-  set(60, {0xbe, 0xef});  // nobody on the path looks at the UDP checksum but for its being unfinished
+  set(60, {0xbe, 0xef});  // the path looks at a UDP checksum only to see whether it is unfinished
   return frame;
 }
 
@@ -126,7 +126,7 @@ std::vector<Bytes> plain_frames(const Traffic& traffic) {
 }
 
 void Plane::rewind() {
-  for (Heard& one : heard) {
+  for (RewindPoint& one : rewind_points) {
     const std::uint64_t packets = one.sa->packets.get();
     if (packets != one.packets) one.sa->replay.rewind_for_benchmark(packets - one.packets);
     one.packets = packets;
@@ -182,7 +182,7 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
   if (sealing) return made;
   made->publisher->enter(0);
   for (std::size_t group = 0; group < traffic.groups; ++group)
-    made->heard.push_back({made->publisher->current().spis.find(spi_of(group))->sa});
+    made->rewind_points.push_back({made->publisher->current().spis.find(spi_of(group))->sa});
   made->publisher->leave(0);
   return made;
 }

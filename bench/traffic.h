@@ -40,15 +40,15 @@ std::vector<Bytes> plain_frames(const Traffic& traffic);
 struct Plane {
   std::unique_ptr<dataplane::RcuPublisher> publisher;
   std::unique_ptr<dataplane::DataPlane> plane;
-  // Of an opening plane, one a group; packets: what it had opened when it was rewound last.
-  struct Heard {
+  // For each group of an opening plane; packets: the number it had opened at the last rewind.
+  struct RewindPoint {
     dataplane::OpeningSa* sa = nullptr;
     std::uint64_t packets = 0;
   };
-  std::vector<Heard> heard;
+  std::vector<RewindPoint> rewind_points;
 
   dataplane::Worker& worker() { return plane->worker(0); }
-  // Forgets all numbers seen: the next pass over a recording is new again. Nothing but a benchmark may do that.
+  // Forgets all numbers seen: the next pass over a recording is new again. Only a benchmark may do that.
   void rewind();
   // Packets sealed, opened, and dropped for whatever reason, since the plane was made.
   std::uint64_t sealed() const { return plane->worker(0).counters().sealed.get(); }
@@ -57,17 +57,17 @@ struct Plane {
   std::string drops() const;  // "reason=N …", for messages
 };
 
-// engine: one of aead::engine_names(), "auto", or "none": an engine that leaves every packet as it is and calls it
-// sealed or authentic. What a worker costs with it is everything but AES-GCM.
+// engine: one of aead::engine_names(), "auto", or "none": an engine that leaves every packet as it is and reports it
+// sealed or authentic. With it a worker costs everything but AES-GCM.
 std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const std::string& engine);
 
 // As received on black: plain_frames() sealed by a sealing plane of the same traffic.
 std::vector<Bytes> sealed_frames(const Traffic& traffic, Plane& sealer);
 
-// The frames as a port that receives them again and again, one after the other. folder holds the file while it is read.
+// A port that receives the frames again and again, one after the other. folder holds the file while it is read.
 std::unique_ptr<dataplane::Port> recording(const std::string& folder, const std::vector<Bytes>& frames);
 
-// Ends the program: a benchmark that cannot be set up has nothing to say.
+// Ends the program: the benchmark cannot be set up.
 [[noreturn]] void give_up(const std::string& message);
 template <typename T>
 T need(Result<T> result) {

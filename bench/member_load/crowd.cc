@@ -70,7 +70,7 @@ Result<void> Crowd::prepare() {
     if (!place) return tl::unexpected(place.error());
     around_.server = *place;
   }
-  // What each connection of a member is for.
+  // The groups that each connection of a member serves.
   std::vector<std::shared_ptr<const std::vector<std::string>>> shares;
   if (options_.apart)
     for (const std::string& group : group_names(options_))
@@ -82,7 +82,7 @@ Result<void> Crowd::prepare() {
     pki::MemberRequest request;
     request.name = "load-" + std::to_string(i);
     if (options_.groups == 1)
-      request.groups = {options_.group};  // else any: a certificate for each of thousands is no use
+      request.groups = {options_.group};  // else empty, for any group: a list of thousands is no use
     request.validity = {now - 60, now + 24 * 3600};
     const auto identity = authority->issue(request);
     if (!identity) return tl::unexpected(identity.error());
@@ -213,7 +213,7 @@ Result<void> Crowd::rekey() {
       [this] { return activated_.size() >= staying_ || (answered_ && answer_.find("\"ok\"") == std::string::npos); });
   run_until([this] { return answered_; });
   if (answer_.find("\"ok\"") == std::string::npos) return fail("the key server does not rekey: " + answer_);
-  const auto settled = Clock::now() + 300ms;  // the last acknowledgements are work for it, too
+  const auto settled = Clock::now() + 300ms;  // the last acknowledgements are work for the key server, too
   run_until([&] { return Clock::now() > settled; });
   Rekeying found;
   found.epoch = rekey_epoch_;
@@ -291,20 +291,20 @@ Result<void> Crowd::surge() {
   if (!all)
     return fail("in the surge only " + std::to_string(joined_) + " members were joined, " +
                 std::to_string(activated_.size()) + " of " + std::to_string(staying_) + " rekeyed in time");
-  // Later than this, senders would have switched without them.
+  // Had the acknowledgements come later, senders would have switched without them.
   if (options_.check && own_ && summary_.surge_rekey.acknowledged.max > ms(OwnServer::activation_delay))
     return fail("in the surge the slowest of the others acknowledged the rekey after activation_delay");
   return {};
 }
 
 Result<void> Crowd::storm() {
-  if (!own_) return fail("--storm is for a key server of our own: nobody else's is killed");
+  if (!own_) return fail("--storm kills only a key server that member_load started itself");
   summary_.stormed = true;
   joining_ = &summary_.storm;
   joining_->members = options_.members * options_.groups;
   const auto down = Clock::now();
   own_->kill();
-  // They notice, and try in vain.
+  // The members notice, and try in vain.
   run_until([&] { return Clock::now() > down + 500ms; });
   Result<void> up;
   std::atomic<bool> is_up = false;

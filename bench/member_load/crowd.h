@@ -16,7 +16,7 @@ namespace sealcast::load {
 
 class Crowd final : public Observer {
  public:
-  // own: where the key server is one of ours, else nullptr.
+  // own: the key server if this program started it, else nullptr.
   Crowd(asio::io_context& io, const Options& options, OwnServer* own);
   ~Crowd() override;
 
@@ -39,7 +39,7 @@ class Crowd final : public Observer {
   void activated(LoadMember& member, std::uint64_t epoch) override;
 
  private:
-  bool run_until(const std::function<bool()>& done);  // false: patience is over
+  bool run_until(const std::function<bool()>& done);  // false: patience_s is over
   void connect_more();
   ProcessUse server_use() const;
   bool follows(const LoadMember& member) const { return member.stays && member.first_group() == options_.group; }
@@ -54,15 +54,15 @@ class Crowd final : public Observer {
   Surroundings around_;
   std::vector<std::shared_ptr<LoadMember>> members_;
   Summary summary_;
-  Joining* joining_ = nullptr;  // the phase whose joins are counted
+  Joining* joining_ = nullptr;  // the phase that joins count for
   std::vector<double> handshakes_;
-  std::size_t staying_ = 0;  // how many are to follow the rekey
+  std::size_t staying_ = 0;  // members that must follow the rekey
   std::size_t joined_ = 0, next_ = 0, under_way_ = 0;
   bool first_time_ = true;  // handshakes under way are limited
   Clock::time_point asked_{};
   std::uint64_t expected_above_ = 0, rekey_epoch_ = 0;  // the epoch being handed over
   std::vector<double> acknowledged_, activated_;
-  std::string answer_;  // to the rekey asked for
+  std::string answer_;  // to the requested rekey
   bool answered_ = false;
   std::thread asking_;
 };

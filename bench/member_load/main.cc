@@ -33,7 +33,7 @@ Result<void> measure(Crowd& crowd, const Options& options) {
 }
 
 int run(const Options& options) {
-  // A socket each, here and at the key server, which inherits the limit.
+  // Each connection needs a socket here and one at the key server, which inherits the limit.
   if (auto room = sealcast::load::raise_descriptor_limit(connections_of(options) + 200); !room)
     return complain(room.error().message);
   std::optional<OwnServer> own;

@@ -12,7 +12,7 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// A gateway's (controlplane/member/member_settings.h).
+// As a gateway's (controlplane/member/member_settings.h).
 constexpr auto connect_timeout = 5000ms;
 constexpr auto handshake_timeout = 10000ms;
 constexpr std::size_t most_asking = 16;  // GroupJoins without an answer so far
@@ -68,7 +68,7 @@ void LoadMember::close() {
 void LoadMember::leave() {
   if (!endpoint_) return;
   for (const auto& [group, epoch] : active_)
-    say(handshake::Leave{group});
+    send(handshake::Leave{group});
   endpoint_->close();
   const Bytes last = endpoint_->take_output();
   error_code ignored;
@@ -140,17 +140,17 @@ void LoadMember::take_events() {
 
 void LoadMember::handle(handshake::ControlMessage& message) {
   if (const auto* update = std::get_if<handshake::GroupUpdate>(&message)) {
-    // What a member does before it acknowledges, but for the data plane.
+    // A member's work before it acknowledges, except for the data plane.
     const auto& keying = update->keying;
     const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
     static_cast<void>(handshake::derive_epoch_id(keying.policy.cipher_suite, master));
     const bool further = !take(keying);
-    say(handshake::GroupUpdateAck{keying.group_id, keying.epoch});
+    send(handshake::GroupUpdateAck{keying.group_id, keying.epoch});
     if (further) return ask_more();
     if (keying.group_id == first_group()) around_.observer.acknowledged(*this, keying.epoch);
   } else if (const auto* activate = std::get_if<handshake::Activate>(&message)) {
     active_[activate->group_id] = activate->epoch;
-    say(handshake::ActivateAck{activate->group_id, activate->epoch});
+    send(handshake::ActivateAck{activate->group_id, activate->epoch});
     if (activate->group_id == first_group()) around_.observer.activated(*this, activate->epoch);
   } else if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
     over("revoked: " + revoked->reason);
@@ -169,7 +169,7 @@ bool LoadMember::take(const handshake::GroupKeying& keying) {
 
 void LoadMember::ask_more() {
   for (; asked_ < groups_->size() && asked_ - active_.size() < most_asking; ++asked_)
-    say(handshake::GroupJoin{(*groups_)[asked_]});
+    send(handshake::GroupJoin{(*groups_)[asked_]});
   if (joined_ || active_.size() < groups_->size()) return;
   joined_ = true;
   backoff_.reset();
@@ -184,7 +184,7 @@ void LoadMember::give_up_after(std::chrono::milliseconds wait, const char* why) 
 }
 
 void LoadMember::wait_for_tick() {
-  // Members that joined in the same instant do not speak in the same instant for ever.
+  // Members that joined in the same instant must not send in the same instant for ever.
   const auto jitter = std::chrono::milliseconds(around_.random() % 200) * around_.every.count() / 1000;
   timer_.expires_after(around_.every * 9 / 10 + jitter);
   timer_.async_wait([self = shared_from_this(), round = round_](const error_code& error) {
@@ -194,12 +194,12 @@ void LoadMember::wait_for_tick() {
 
 void LoadMember::tick() {
   wait_for_tick();
-  say(handshake::Keepalive{++keepalives_});
+  send(handshake::Keepalive{++keepalives_});
   for (const auto& [group, epoch] : active_)
-    if (epoch != 0) say(handshake::StatusReport{group, epoch, 0, keepalives_, 0, {}});
+    if (epoch != 0) send(handshake::StatusReport{group, epoch, 0, keepalives_, 0, {}});
 }
 
-void LoadMember::say(const handshake::ControlMessage& message) {
+void LoadMember::send(const handshake::ControlMessage& message) {
   if (endpoint_ && endpoint_->send(message)) flush();
 }
 
@@ -215,7 +215,7 @@ void LoadMember::write() {
   const std::size_t n = socket_.write_some(asio::buffer(out_), error);  // nearly always all of it
   if (!error) around_.sent += n;
   if (!error) out_.erase(out_.begin(), out_.begin() + static_cast<std::ptrdiff_t>(n));
-  if (out_.empty() || (error && error != asio::error::would_block)) return;  // a loss is heard of by reading
+  if (out_.empty() || (error && error != asio::error::would_block)) return;  // reading reports a lost connection
   in_flight_ = std::exchange(out_, {});
   writing_ = true;
   asio::async_write(socket_, asio::buffer(in_flight_),

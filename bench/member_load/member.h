@@ -1,4 +1,4 @@
-// One simulated member: a TCP connection, the handshake library's client end, and what a gateway says on its control
+// One simulated member: a TCP connection, the handshake library's client end, and a gateway's messages on its control
 // channel, for all groups of that connection. It takes every epoch and installs none.
 #pragma once
 
@@ -30,7 +30,7 @@ class Observer {
   virtual void joined(LoadMember& member, Clock::duration took) = 0;    // all its groups
   virtual void lost(LoadMember& member, const std::string& why) = 0;    // was joined
   virtual void failed(LoadMember& member, const std::string& why) = 0;  // was joining
-  // Of its first group:
+  // For its first group:
   virtual void acknowledged(LoadMember& member, std::uint64_t epoch) = 0;
   virtual void activated(LoadMember& member, std::uint64_t epoch) = 0;
 };
@@ -42,7 +42,7 @@ struct Surroundings {
   std::chrono::milliseconds every;  // keepalives; status reports
   Observer& observer;
   std::mt19937_64 random;
-  std::array<std::uint8_t, 16384> scratch;  // for one read at a time
+  std::array<std::uint8_t, 16384> scratch;  // shared: one read is under way at a time
   std::uint64_t received = 0, sent = 0;     // bytes of all TCP streams
 };
 
@@ -53,15 +53,15 @@ class LoadMember : public std::enable_shared_from_this<LoadMember> {
              std::shared_ptr<const std::vector<std::string>> groups);
 
   void connect();
-  void leave();  // says so, and closes
-  void crash();  // without a word
+  void leave();  // sends a goodbye, and closes
+  void crash();  // closes without a goodbye
   void connect_after(std::chrono::milliseconds wait);
   void connect_with_jitter() { connect_after(backoff_.next(around_.random())); }
   void stop();  // for good
   bool joined() const { return joined_; }
   const std::string& first_group() const { return groups_->front(); }
-  bool stays = true;  // in a surge: whose rekey is measured
-  // The latest epoch of its first group, acknowledged or begun with.
+  bool stays = true;  // in a surge: it stays connected, and its rekey is measured
+  // The latest epoch of its first group: acknowledged, or received when it joined.
   std::uint64_t epoch() const { return first_epoch_; }
 
  private:
@@ -69,10 +69,10 @@ class LoadMember : public std::enable_shared_from_this<LoadMember> {
   void readable();
   void take_events();
   void handle(handshake::ControlMessage& message);
-  // Takes an epoch of a group; false: it was not in that group yet.
+  // Takes an epoch of a group; false: the member was not in that group yet.
   bool take(const handshake::GroupKeying& keying);
   void ask_more();
-  void say(const handshake::ControlMessage& message);
+  void send(const handshake::ControlMessage& message);
   void flush();
   void write();
   void give_up_after(std::chrono::milliseconds wait, const char* why);
@@ -87,7 +87,7 @@ class LoadMember : public std::enable_shared_from_this<LoadMember> {
   asio::ip::tcp::socket socket_;
   asio::steady_timer timer_;
   std::unique_ptr<handshake::Endpoint> endpoint_;
-  std::uint64_t round_ = 0;  // of connections: what an earlier one still hears is not meant
+  std::uint64_t round_ = 0;  // of connections: results of an earlier connection are ignored
   Clock::time_point began_{};
   Bytes out_, in_flight_;
   bool writing_ = false;

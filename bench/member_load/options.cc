@@ -32,10 +32,10 @@ std::optional<int> parse(int argc, char** argv, Options& out) {
       ->capture_default_str();
   app.add_flag("--surge", out.surge,
                "half of the members vanish and come back at once, the others are rekeyed meanwhile");
-  app.add_flag("--storm", out.storm, "kill -9 the key server, start it again, wait until everybody is back");
-  app.add_flag("--check", out.check, "fail unless everybody joined, followed every rekey and came back");
+  app.add_flag("--storm", out.storm, "kill -9 the key server, start it again, wait until all members are back");
+  app.add_flag("--check", out.check, "fail unless all members joined, followed every rekey and came back");
   app.add_option("--patience", out.patience_s, "seconds for each phase")->capture_default_str();
-  app.add_option("--seed", out.seed, "of who churns, and how")->capture_default_str();
+  app.add_option("--seed", out.seed, "seed of the churn: which members, and how")->capture_default_str();
   app.add_option("--json", out.json, "file for the figures; -: standard output in place of the text");
   app.add_option("--keyserver", out.keyserver, "the sealcast-keyserver to start")->capture_default_str();
   app.add_flag("--keep", out.keep, "keep the folder with the key server's files and log");

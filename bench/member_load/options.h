@@ -1,4 +1,4 @@
-// What member_load is asked to do.
+// member_load's command line.
 #pragma once
 
 #include <chrono>
@@ -11,7 +11,7 @@ namespace sealcast::load {
 
 struct Options {
   std::uint32_t members = 1000;
-  std::uint32_t senders = 1;      // the first so many may send: their slots cost the key server a little more
+  std::uint32_t senders = 1;      // so many members, the first, may send: their slots cost the key server a little more
   std::uint32_t groups = 1;       // every member is in so many; rekeys are of the first
   bool apart = false;             // with a connection for each of its groups, not one for all
   std::uint32_t concurrent = 64;  // handshakes under way at once while they first join
@@ -20,10 +20,10 @@ struct Options {
   double every_s = 5;               // between two keepalives, and two status reports, of a member
   double churn = 0;                 // members a second that leave, crash or come back during the hold
   bool surge = false;               // half of the members vanish and come back at once, the others are rekeyed
-  bool storm = false;               // kill -9 the key server, start it again, and wait until everybody is back
-  bool check = false;               // fail unless everybody joined, followed every rekey and came back
+  bool storm = false;               // kill -9 the key server, start it again, and wait until all members are back
+  bool check = false;               // fail unless all members joined, followed every rekey and came back
   double patience_s = 120;          // for each phase
-  std::uint64_t seed = 1;           // of who churns, and how
+  std::uint64_t seed = 1;           // of the choice which members churn, and how
   std::string keyserver;            // program to start
   std::optional<std::string> json;  // file for the figures, "-": the standard output in place of the text
   bool keep = false;                // the folder of the key server's files

@@ -28,8 +28,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// A free port. It stays the server's, since members come back to it after a restart. It lies below the range that Linux
-// uses for outgoing connections, so that none of these takes it meanwhile.
+// A free port. The server keeps it, since members come back to it after a restart. It lies below Linux's range for
+// outgoing connections, so that none of these takes it meanwhile.
 Result<std::uint16_t> free_port() {
   std::random_device random;
   std::uniform_int_distribution<std::uint16_t> any(10240, 32767);

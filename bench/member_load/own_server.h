@@ -20,7 +20,7 @@ class OwnServer {
   static Result<OwnServer> start(const Options& options);
   OwnServer(OwnServer&& other) noexcept;
   OwnServer& operator=(OwnServer&&) = delete;
-  ~OwnServer();  // ends it, and removes the folder unless it is to be kept
+  ~OwnServer();  // stops the server, and removes the folder unless it is to be kept
 
   void kill();             // -9
   Result<void> restart();  // on the same port and state

@@ -17,7 +17,7 @@ ProcessUse use_of(pid_t pid) {
   const std::string folder = "/proc/" + std::to_string(pid);
   std::error_code gone;
   for (const auto& task : std::filesystem::directory_iterator(folder + "/task", gone)) {
-    std::ifstream file(task.path() / "schedstat");  // nanoseconds on a CPU first
+    std::ifstream file(task.path() / "schedstat");  // the first number: nanoseconds on a CPU
     double nanoseconds = 0;
     if (file >> nanoseconds) out.cpu_s += nanoseconds / 1e9;
   }

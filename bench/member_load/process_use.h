@@ -14,7 +14,7 @@ struct ProcessUse {
   std::uint64_t resident_bytes = 0;  // VmRSS
 };
 
-// Zeros for a process that is gone, or 0.
+// Zeros for a process that is gone, and for pid 0.
 ProcessUse use_of(pid_t pid);
 
 // Makes room for so many descriptors in this process and what it starts. The error says what limit to raise.

@@ -15,7 +15,7 @@ double kib_each(const Summary& summary) {
   return static_cast<double>(summary.resident_after - summary.resident_before) / 1024 / summary.joining.members;
 }
 
-// What the figures are of: members, or members of one of their groups.
+// The unit of the figures: members, or members of one of their groups.
 std::string_view each(const Summary& summary) {
   return summary.groups == 1 ? "member" : "member and group";
 }
@@ -107,7 +107,7 @@ std::string table(const Summary& summary) {
   const auto row = [&](std::string_view what, const std::string& value) {
     out += fmt::format("| {} | {} |\n", what, value);
   };
-  // The slowest of all rekeys: what a user has to reckon with.
+  // The slowest of all rekeys: users must plan for it.
   const auto worst = [&](auto of) {
     double most = 0;
     for (const Rekeying& rekey : summary.rekeys)

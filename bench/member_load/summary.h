@@ -1,4 +1,4 @@
-// What a run found out.
+// The results of a run.
 #pragma once
 
 #include <cstdint>
@@ -20,16 +20,16 @@ Spread spread_of(std::vector<double> samples);
 
 struct Joining {
   std::uint32_t members = 0;  // a member of two groups counts twice
-  double seconds = 0;         // until everybody was joined
+  double seconds = 0;         // until all members were joined
   double server_cpu_s = 0;
-  std::uint64_t failures = 0;  // attempts that came to nothing
+  std::uint64_t failures = 0;  // attempts that failed
   Spread handshake;            // of a connection: TCP connect to the key of its last group
 };
 
 struct Rekeying {
   std::uint64_t epoch = 0;
   Spread acknowledged;       // from asking for the rekey to a member's acknowledgement
-  double all_active_ms = 0;  // ... to the last member's having been told to switch
+  double all_active_ms = 0;  // ... to the last Activate at a member
   double server_cpu_ms = 0;
 };
 
