@@ -8,7 +8,7 @@ enum ExitCode : int {
   failed = 1,
   usage = 2,
   unreachable = 3,         // no daemon behind the admin socket
-  partial = 4,             // several things were asked for and not all of them worked
+  partial = 4,             // several things were asked for and some of them failed
   bad_configuration = 78,  // EX_CONFIG of sysexits.h
 };
 

@@ -1,5 +1,5 @@
-// Reading a daemon's JSON leniently: what a daemon of another version leaves out is blank, never guessed. Within the
-// files that make screens of answers.
+// Reads a daemon's JSON leniently: a field that a daemon of another version leaves out is blank, never guessed. Only
+// for the files that format answers.
 #pragma once
 
 #include <fmt/format.h>
@@ -54,7 +54,7 @@ inline std::string counters(const Json& by_reason) {
   return out;
 }
 
-// Per second between two looks at one counter; nothing where there is no earlier look or the counter began anew.
+// Per second between two readings of one counter; nothing if there is no earlier reading or the counter began anew.
 inline std::optional<double> rate(const Json& now, const Json& earlier, double seconds_between) {
   if (!now.is_number_unsigned() || !earlier.is_number_unsigned() || !(seconds_between > 0)) return std::nullopt;
   const auto a = earlier.get<std::uint64_t>();

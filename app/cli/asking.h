@@ -1,5 +1,4 @@
-// What the commands that ask a running daemon have in common: which socket, how long to wait, how to say that it
-// failed.
+// What all commands that ask a running daemon share: which socket, how long to wait, how to report a failure.
 #pragma once
 
 #include <optional>
@@ -24,10 +23,10 @@ struct Asking {
 };
 void add_asking(CLI::App& command, Asking& asking);
 
-// A number of seconds from least to most; refuses "nan", which no comparison does.
+// A number of seconds from least to most; refuses "nan", which passes every comparison.
 CLI::Validator seconds_range(double least, double most);
 
-// The answer, or nothing: then the reason stands on standard error and code says how to end (docs/operator.md).
+// The answer, or nothing: then standard error has the reason and code is the exit code (docs/operator.md).
 std::optional<std::string> ask_daemon(const Asking& asking, const char* command, const std::string& request, int& code);
 
 }  // namespace sealcast::cli

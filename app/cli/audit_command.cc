@@ -1,4 +1,4 @@
-// What a key server's audit trail remembers.
+// The command that reads a key server's audit trail.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
@@ -66,14 +66,14 @@ void add_audit(CLI::App& app, const Choose& choose) {
   auto arguments = std::make_shared<AuditArguments>();
   CLI::App* command = app.add_subcommand("audit", "Show what a key server did: who joined, was refused, was rekeyed");
   command->add_option("--socket", arguments->socket, "the key server's admin_socket, or its gateway's");
-  command->add_option("--since", arguments->since, "not what is older: 90s, 15m, 12h, 7d, or 2026-01-31T12:00:00Z")
+  command->add_option("--since", arguments->since, "only events since then: 90s, 15m, 12h, 7d, or 2026-01-31T12:00:00Z")
       ->check([](const std::string& text) {
         return moment(text, now_ms()) ? std::string() : std::string(since_form) + ", got " + text;
       });
   command->add_option("--group", arguments->group, "of this group only");
   command->add_option("--member", arguments->member, "of this member only");
   command->add_option("--event", arguments->event, "this event only, e.g. member_joined");
-  command->add_option("--count", arguments->count, "the newest so many, 1 to 10000")
+  command->add_option("--count", arguments->count, "number of events, the newest, 1 to 10000")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();
   command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");

@@ -31,8 +31,8 @@ struct Report {
   }
 };
 
-// Reading a configuration only warns of a file that isn't there yet. Here that is an error, at the same place.
-// True if there was such a warning.
+// The configuration's reader only warns of a file that isn't there yet. Here that is an error, at the same place. True
+// if there was such a warning.
 bool promote(Report& report, const std::string& key) {
   const auto found =
       std::find_if(report.warnings.begin(), report.warnings.end(), [&](const auto& w) { return w.key == key; });
@@ -78,11 +78,11 @@ void check_files(Report& report, const std::string& table, const Files& files, p
          pki::inspect_trust(*ca, *crl, now));
 }
 
-// What each group's suite asks of a key; a problem that several groups share is told once.
+// What each group's suite demands of a key; a problem of several groups is reported once.
 void check_key(Report& report, const std::string& key, const std::string& path, pki::KeyUse use,
                const std::string& group) {
   const auto chain = config::read_pem(path, "certificate");
-  if (!chain) return;  // told already
+  if (!chain) return;  // reported already
   for (const std::string& text : pki::inspect_key(*chain, use).errors)
     report.error(key, path + ": for group \"" + group + "\": " + text);
 }
@@ -165,7 +165,7 @@ void check_gateway(Report& report, const config::GatewayConfig& gateway) {
     }
     for (const std::string& warning : dataplane::port_warnings(*spec))
       report.warning(std::string(name) + ".device", warning);
-    // Warnings, for the file may be checked on another machine than its gateway's, or before the interface is made.
+    // Warnings: the file may be checked on another machine than its gateway's, or before the interface is made.
     if (const auto device = dataplane::check_device(*spec, static_cast<std::uint16_t>(port->mtu)); !device)
       report.warning(std::string(name) + ".device", "on this machine: " + device.error().message);
   }
@@ -178,7 +178,7 @@ std::string places(const config::KeyserverConfig& config) {
   return out;
 }
 
-// "1556 (tunnel-preserve, IPv4), 1576 (tunnel-preserve, IPv6)": for what the file's groups need.
+// "1556 (tunnel-preserve, IPv4), 1576 (tunnel-preserve, IPv6)": the black MTUs that the file's groups need.
 std::string black_mtus(const config::GatewayConfig& config) {
   std::string out;
   for (const auto& need : config::black_mtu_needs(config)) {
@@ -188,7 +188,7 @@ std::string black_mtus(const config::GatewayConfig& config) {
   return out;
 }
 
-// "1446 (tunnel-preserve, IPv4)": what fits the file's black MTU without being cut.
+// "1446 (tunnel-preserve, IPv4)": the largest packets that fit the file's black MTU without being cut.
 std::string uncut_sizes(const config::GatewayConfig& config) {
   std::string out;
   for (const auto& need : config::black_mtu_needs(config)) {

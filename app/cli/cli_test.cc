@@ -139,7 +139,7 @@ TEST_F(Cli, CheckNamesThePlaceOfBadTomlAndIs78) {
 }
 
 TEST_F(Cli, H8_CheckLooksIntoTheCertificates) {
-  const auto says = [&](const std::string& expected) {
+  const auto expect_error = [&](const std::string& expected) {
     const Ran ran = run("check " + gateway_file());
     EXPECT_EQ(ran.code, ExitCode::bad_configuration);
     EXPECT_THAT(ran.err, HasSubstr(expected));
@@ -147,21 +147,21 @@ TEST_F(Cli, H8_CheckLooksIntoTheCertificates) {
   };
   make_pki();
   ASSERT_EQ(run("pki member studio --group radio --force").code, 0);
-  says("error: gateway.toml: member.certificate: " + folder_.substr(0, 0) +
-       "pki/studio.pem: it is not for the group \"tv\"");
+  expect_error("error: gateway.toml: member.certificate: " + folder_.substr(0, 0) +
+               "pki/studio.pem: it is not for the group \"tv\"");
   std::filesystem::copy_file(folder_ + "/pki/ks.example.pem", folder_ + "/pki/studio.pem",
                              std::filesystem::copy_options::overwrite_existing);
-  says("the private key does not belong to the certificate");
-  says("has no multicast extension");
+  expect_error("the private key does not belong to the certificate");
+  expect_error("has no multicast extension");
   std::filesystem::remove(folder_ + "/pki/studio.pem");
-  says("gateway.toml:14:15: member.certificate: can't read pki/studio.pem");
+  expect_error("gateway.toml:14:15: member.certificate: can't read pki/studio.pem");
   ASSERT_EQ(run("pki member studio --group tv --force").code, 0);
   ASSERT_EQ(run("check " + gateway_file()).code, 0);
   ::chmod((folder_ + "/pki/studio.key").c_str(), 0640);
-  says("chmod 600");
+  expect_error("chmod 600");
   ::chmod((folder_ + "/pki/studio.key").c_str(), 0600);
   std::ofstream(folder_ + "/pki/crl.pem") << "nonsense";
-  says("expected a revocation list in PEM");
+  expect_error("expected a revocation list in PEM");
 }
 
 TEST_F(Cli, CheckWarnsOfWhatWillHurtLater) {
@@ -236,15 +236,16 @@ id = "tv"
 selectors = [ { destination = "239.1.1.0/24" } ]
 senders = ["studio"]
 )";
-  const auto keyserver_says = [&](const std::string& group) {
+  const auto keyserver_check = [&](const std::string& group) {
     std::ofstream(folder_ + "/ks.toml") << keyserver << group;
     const Ran ran = run("check ks.toml");
     EXPECT_EQ(ran.code, ExitCode::bad_configuration) << group << ran.err;
     return ran.err;
   };
-  EXPECT_THAT(keyserver_says("variant = 1\n"), HasSubstr("keyserver.certificate: pki/ks.example.pem: for group \"tv\": "
-                                                         "expected an RSA key"));
-  EXPECT_THAT(keyserver_says("variant = 3\nauth = \"password\"\n"),
+  EXPECT_THAT(keyserver_check("variant = 1\n"),
+              HasSubstr("keyserver.certificate: pki/ks.example.pem: for group \"tv\": "
+                        "expected an RSA key"));
+  EXPECT_THAT(keyserver_check("variant = 3\nauth = \"password\"\n"),
               HasSubstr("ks.toml:7:17: keyserver.password_file: can't read users"));
   EXPECT_THAT(
       run("check " + gateway_file("suite = \"ECDHE_ECDSA_AES_256_GCM_SHA384\"\nvariant = 2", "variant = 1")).err,
@@ -316,7 +317,7 @@ TEST_F(CliStatus, AnUnreachableDaemonIs3) {
   EXPECT_THAT(missing.err, AllOf(HasSubstr("nowhere.sock"), HasSubstr("is the daemon running")));
   EXPECT_EQ(missing.out, "");
   EXPECT_EQ(run("status --json --socket nowhere.sock").code, ExitCode::unreachable);
-  // One that hangs: accepts, never answers.
+  // A daemon that hangs: it accepts, but never answers.
   serve("hung.sock", gateway_answer);
   const Ran hung = run("status --timeout 0.2 --socket hung.sock");
   EXPECT_EQ(hung.code, ExitCode::unreachable);

@@ -10,7 +10,7 @@ class App;
 namespace sealcast::cli {
 
 using Command = std::function<int()>;
-// Called with what to run when the command line named the command.
+// Called with what to run when the command line names the command.
 using Choose = std::function<void(Command)>;
 
 void add_pki(CLI::App& app, const Choose& choose);

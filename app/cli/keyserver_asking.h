@@ -1,4 +1,4 @@
-// How the commands for a key server ask it: at the socket that was named or, without one, at the first usual one.
+// How the commands for a key server ask it: at the given socket or, without one, at the first usual one.
 #pragma once
 
 #include <nlohmann/json.hpp>
@@ -9,7 +9,7 @@
 namespace sealcast::cli {
 
 struct KeyserverAnswer {
-  int code = app::ExitCode::ok;  // not ok: why stands on standard error already
+  int code = app::ExitCode::ok;  // not ok: the reason is on standard error already
   nlohmann::json value;          // an object
 };
 

@@ -85,7 +85,8 @@ std::string waiting(const json& group) {
   return "waiting for the next epoch to become active";
 }
 
-// Those receive nothing until they have the new epoch; they keep nobody's revocation from being complete.
+// Members that are behind receive nothing until they have the new epoch; they do not keep a revocation from being
+// complete.
 std::string still_behind(const json& group) {
   std::string names;
   for (const json& name : list_of(group, "members_behind"))
@@ -100,7 +101,7 @@ std::string progress(const json& group) {
          (complete(group) ? std::string("shut out, complete after ") + after : waiting(group)) + still_behind(group);
 }
 
-// Done, or the reason stands on standard error already.
+// The exit code; a failure's reason is on standard error already.
 int run_simple(const KeyServerArguments& arguments, const char* name_field) {
   const Answer answer = ask(arguments, request(arguments, name_field));
   if (answer.code == ExitCode::ok && arguments.json) std::printf("%s\n", answer.value.dump().c_str());
@@ -115,7 +116,7 @@ int run_reinstate(const KeyServerArguments& arguments) {
   return run_simple(arguments, "member");
 }
 
-// Revokes and, unless told not to, stays until nothing that is sent can be read by the member any more (H11).
+// Revokes and, unless told not to, waits until the member can read nothing that is sent any more (H11).
 int run_revoke(const KeyServerArguments& arguments) {
   const Answer revoked = ask(arguments, request(arguments, "member"));
   if (revoked.code != ExitCode::ok) return revoked.code;

@@ -6,7 +6,8 @@
 
 namespace sealcast::cli {
 
-// keyserver: KeyServer::groups_json(). A line for each group, then who is missing or behind, then the cluster.
+// keyserver: KeyServer::groups_json(). A line for each group, then the members that are missing or behind, then the
+// cluster.
 std::string keyserver_groups_text(const nlohmann::json& keyserver);
 
 // {"events": [..]} of AuditTrail::find_json(): a line for each.

@@ -37,7 +37,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? ExitCode::ok : ExitCode::usage;
   }
   const int code = chosen ? chosen() : ExitCode::usage;
-  // An answer that never arrived (a full disk behind a redirection) is no success.
+  // An answer that was not written (a full disk behind a redirection) is no success.
   if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
     std::fprintf(stderr, "sealcast: cannot write the output: %s\n", std::strerror(errno));
     return code == ExitCode::ok ? ExitCode::failed : code;

@@ -1,4 +1,4 @@
-// A frame from what an operator types: its fields, or its bytes as hex.
+// Makes a frame from an operator's input: its fields, or its bytes as hex.
 #pragma once
 
 #include <cstdint>

@@ -82,9 +82,9 @@ void add_passwd(CLI::App& app, const Choose& choose) {
   auto arguments = std::make_shared<PasswdArguments>();
   CLI::App* passwd = app.add_subcommand("passwd", "Set, remove or list users in a key server's password file");
   passwd->add_option("FILE", arguments->file, "the key server's password_file; made if it is not there")->required();
-  CLI::Option* user = passwd->add_option(
-      "USER", arguments->user,
-      "whose password to set: typed twice at a terminal, else one line of standard input; never on the command line");
+  CLI::Option* user = passwd->add_option("USER", arguments->user,
+                                         "the user; the password is typed twice at a terminal, else one line of "
+                                         "standard input; never on the command line");
   CLI::Option* remove_it = passwd->add_flag("--remove", arguments->remove, "remove the user");
   CLI::Option* list_all = passwd->add_flag("--list", arguments->list, "list the users, one a line");
   CLI::Option* cost = passwd->add_option("--cost", arguments->cost,

@@ -41,7 +41,7 @@ class Passwd : public ToolTest {
   struct Typed {
     std::string prompt, line;
   };
-  // Asleep, as one that waits in read() is.
+  // Sleeping, as a process that waits in read().
   static bool sleeps(pid_t process) {
     std::ifstream in("/proc/" + std::to_string(process) + "/stat");
     std::string stat;
@@ -49,15 +49,16 @@ class Passwd : public ToolTest {
     const std::size_t name_end = stat.rfind(')');
     return name_end != std::string::npos && stat.compare(name_end, 4, ") S ") == 0;
   }
-  // The prompt is the last that was shown; the program has switched the echo off, and so thrown away what was typed
-  // before; and it is reading: a control-C just before that would be noted, and the read wait all the same.
+  // True once three things hold. The prompt is the last text shown. The program has switched the echo off, which throws
+  // away earlier input. The program is reading: a control-C before that would be noted, but the read would wait all the
+  // same.
   static bool waits_for(const std::string& shown, const std::string& prompt, int terminal, pid_t child) {
     termios settings{};
     return shown.size() >= prompt.size() && shown.compare(shown.size() - prompt.size(), prompt.size(), prompt) == 0 &&
            ::tcgetattr(terminal, &settings) == 0 && (settings.c_lflag & ECHO) == 0 && sleeps(child);
   }
-  // At a terminal of its own: what is typed at each prompt, and all that the terminal showed. Like a person, it types
-  // once it is asked, not before.
+  // Runs it at a terminal of its own: gives each answer once its prompt is there, as a person would, and returns all
+  // that the terminal showed.
   Ran run_at_terminal(const std::string& arguments, const std::vector<Typed>& typed) {
     int terminal = -1;
     const std::string command = "cd " + folder_ + " && exec " + places::program("sealcast") + " passwd " + arguments;
@@ -71,7 +72,7 @@ class Passwd : public ToolTest {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::minutes(1);
     for (;;) {
       pollfd readable{terminal, POLLIN, 0};
-      // Nothing tells of a changed setting: while an answer is owed, look again soon.
+      // No event reports a changed setting: while an answer is due, look again soon.
       if (::poll(&readable, 1, answered < typed.size() ? 5 : 1000) > 0) {
         char part[512];
         const ssize_t n = ::read(terminal, part, sizeof part);

@@ -33,8 +33,8 @@ std::string date(std::int64_t unix_seconds) {
   return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts)};
 }
 
-// One line of what was made: where the private key lies and how long all of it lasts.
-int say(const Result<pki::Made>& made) {
+// Prints in one line where the private key is and how long it all lasts.
+int print_made(const Result<pki::Made>& made) {
   if (!made) {
     std::fprintf(stderr, "sealcast pki: %s\n", made.error().message.c_str());
     return ExitCode::failed;
@@ -72,12 +72,12 @@ void add_pki(CLI::App& app, const Choose& choose) {
   CLI::App* init = group->add_subcommand("init", "Make a certification authority and its first, empty revocation list");
   init->add_option("--ca-name", arguments->ca_name, "the CA's common name")->capture_default_str();
   add_common(init, arguments, true);
-  init->callback([=] { choose([=] { return say(pki::init(finish(arguments), arguments->ca_name)); }); });
+  init->callback([=] { choose([=] { return print_made(pki::init(finish(arguments), arguments->ca_name)); }); });
 
   CLI::App* server = group->add_subcommand("server", "Make a key server's certificate");
   server->add_option("NAME", arguments->name, "DNS name that members expect (keyserver_name)")->required();
   add_common(server, arguments, true);
-  server->callback([=] { choose([=] { return say(pki::make_server(finish(arguments), arguments->name)); }); });
+  server->callback([=] { choose([=] { return print_made(pki::make_server(finish(arguments), arguments->name)); }); });
 
   CLI::App* member = group->add_subcommand("member", "Make a member's certificate");
   member->add_option("NAME", arguments->name, "the member's name")->required();
@@ -88,20 +88,20 @@ void add_pki(CLI::App& app, const Choose& choose) {
   groups->excludes(all);
   add_common(member, arguments, true);
   member->callback([=] {
-    // Not limited to groups is a thing to ask for, never what forgetting an option does.
+    // A certificate for all groups must be asked for: a forgotten option must not make one.
     if (arguments->groups.empty() && !arguments->all_groups)
       throw CLI::RequiredError("--group (or --all-groups)");  // CLI11's own way out of its parser
-    choose([=] { return say(pki::make_member(finish(arguments), arguments->name, arguments->groups)); });
+    choose([=] { return print_made(pki::make_member(finish(arguments), arguments->name, arguments->groups)); });
   });
 
   CLI::App* revoke = group->add_subcommand("revoke", "Put a certificate on the revocation list");
-  revoke->add_option("NAME", arguments->name, "whose certificate: DIR/NAME.pem")->required();
+  revoke->add_option("NAME", arguments->name, "name of the certificate: DIR/NAME.pem")->required();
   add_common(revoke, arguments, false);
-  revoke->callback([=] { choose([=] { return say(pki::revoke(finish(arguments), arguments->name)); }); });
+  revoke->callback([=] { choose([=] { return print_made(pki::revoke(finish(arguments), arguments->name)); }); });
 
   CLI::App* list = group->add_subcommand("crl", "Sign the revocation list anew, before it expires");
   add_common(list, arguments, false);
-  list->callback([=] { choose([=] { return say(pki::renew_revocation_list(finish(arguments))); }); });
+  list->callback([=] { choose([=] { return print_made(pki::renew_revocation_list(finish(arguments))); }); });
 }
 
 }  // namespace sealcast::cli

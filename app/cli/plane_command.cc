@@ -1,4 +1,4 @@
-// What the data plane of a running gateway does: ports, groups, SAs, and a screen that is drawn again and again.
+// Shows a running gateway's data plane: ports, groups, SAs, and a screen that is drawn again and again.
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -74,7 +74,7 @@ int once(const PlaneArguments& arguments) {
   return code;
 }
 
-// A gateway's groups and a key server's: of those that run here when none is named.
+// Shows a gateway's groups and a key server's: without a socket, those of the daemons that run here.
 int groups(PlaneArguments arguments) {
   if (!arguments.socket.empty()) return once(arguments);
   int code = ExitCode::unreachable;
@@ -103,7 +103,7 @@ int again(const PlaneArguments& arguments) {
     if (!answer) return code;
     const auto text = shown(arguments, *answer, earlier, code);
     if (!text) return code;
-    // Home, the new screen, and what is left of the old one below it: without the flicker of a cleared screen.
+    // Cursor home, the new screen, then clear what is left of the old one below it: no flicker of a cleared screen.
     std::string out = terminal ? "\x1b[H" + *text + "\x1b[J" : *text;
     if (terminal)
       for (std::size_t at = 0; (at = out.find('\n', at)) != std::string::npos; at += 4)
@@ -137,7 +137,7 @@ void add_plane(CLI::App& app, const Choose& choose) {
         ->check(seconds_range(0.05, 3600.0));
     if (arguments->name == "sas") {
       command->add_option("--group", arguments->group, "of this group only");
-      command->add_flag("--all", arguments->all, "also those nothing came under");
+      command->add_flag("--all", arguments->all, "also SAs without packets");
     }
     command->callback(
         [=, held = arguments] { choose([=] { return held->name == "groups" ? groups(*held) : once(*held); }); });

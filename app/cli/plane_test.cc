@@ -12,7 +12,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// What a gateway counted after so many seconds of a stream out and one in.
+// A gateway's counters after so many seconds of one stream out and one in.
 DataPlaneStatistics counted(std::uint64_t seconds) {
   DataPlaneStatistics all;
   all.taken = SteadyTime(std::chrono::seconds(100 + seconds));
@@ -94,7 +94,7 @@ TEST(PlaneText, PortsWithAndWithoutRates) {
 
 TEST(PlaneText, ACounterThatBeganAnewHasNoRate) {
   const char* request = R"({"command":"ports"})";
-  // The later look saw less: the daemon was started again.
+  // Smaller counters in the later answer: the daemon was started again.
   auto restarted = counted(1);
   restarted.taken = SteadyTime(std::chrono::seconds(200));
   const auto text = ports_text(admin::gateway_part(restarted, request), part(request, 50)).value();

@@ -10,7 +10,7 @@
 namespace sealcast::cli {
 namespace {
 
-// Two looks at one gateway.
+// Two answers of one gateway.
 struct Looks {
   Json now, earlier;
   double seconds = 0;  // between them; 0: no rates
@@ -201,7 +201,7 @@ Result<std::string> sas_text(const std::string& answer, const std::string& earli
   for (const Json& sa : at(looks->now, "sas")) {
     const bool out_bound = text(at(sa, "direction")) == "out";
     const Json& sender = at(sa, "sender");
-    // Slots derived ahead that nobody uses would hide those in use.
+    // Slots that are derived ahead and unused would hide those in use.
     if (!out_bound && !all && at(sa, "packets") == 0 && sum(at(sa, "drops")) == 0) continue;
     std::vector<std::string> row{text(at(sa, "group")),
                                  text(at(sa, "spi")),

@@ -16,7 +16,7 @@ Result<std::string> sas_text(const std::string& answer, const std::string& earli
 // Ports, then the busiest groups, at most rows of them.
 Result<std::string> top_text(const std::string& answer, const std::string& earlier, std::size_t rows);
 
-// "12 cut, 3 put together, ...": what befell packets on their way, those above 0; now: an answer to "ports" or a
+// "12 cut, 3 put together, ...": packets that took a special path, counts above 0. now: an answer to "ports" or a
 // status' "dataplane".
 std::string detours(const nlohmann::json& now);
 

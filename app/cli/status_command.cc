@@ -24,7 +24,7 @@ struct StatusArguments {
   bool json = false;
   StatusView view;
   double timeout_s = 3;
-  double interval_s = 0;  // between two looks, for rates; 0: one look
+  double interval_s = 0;  // between two screens, for rates; 0: one screen
 };
 
 // One daemon: 0, 1 (it answers, but not with a status) or 3.
@@ -41,7 +41,7 @@ int show(const std::string& socket, const StatusArguments& arguments, bool first
     std::fprintf(stderr, "sealcast status: %s\n", answer.error().message.c_str());
     return ExitCode::unreachable;
   }
-  const auto text = status_text(*answer, arguments.view, earlier);  // also tells whether it is a status at all
+  const auto text = status_text(*answer, arguments.view, earlier);  // fails if it is no status
   if (!text) {
     std::fprintf(stderr, "sealcast status: %s: %s\n", socket.c_str(), text.error().message.c_str());
     return ExitCode::failed;

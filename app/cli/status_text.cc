@@ -43,7 +43,7 @@ std::string agent_text(const Json& agent, const Json& sas, const StatusView& vie
                  {"replays", Align::right},
                  {"bad tags", Align::right}});
     for (const Json& sa : sas) {
-      // Slots derived ahead that nobody uses would hide those in use.
+      // Slots that are derived ahead and unused would hide those in use.
       const bool out_bound = text(at(sa, "direction")) == "out";
       const bool used = at(sa, "packets") != 0 || at(sa, "replays") != 0 || at(sa, "bad_tags") != 0;
       if (at(sa, "group") != at(group, "group") || !(out_bound || used || view.all)) continue;
@@ -56,7 +56,7 @@ std::string agent_text(const Json& agent, const Json& sas, const StatusView& vie
   return out;
 }
 
-// earlier: the same object of a look before, for rates; null: none.
+// earlier: the same object of an earlier answer, for rates; null: none.
 std::string plane_text(const Json& plane, const Json& earlier, const StatusView& view) {
   std::string out =
       fmt::format("  engine: {}\n  packets: sealed {}, opened {}, bypassed {}\n", text(at(plane, "engine")),

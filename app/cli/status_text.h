@@ -11,8 +11,8 @@ struct StatusView {
   bool all = false;  // SAs without packets and drop reasons that never occurred, too
 };
 
-// answer: the JSON text a daemon gave to "status"; earlier: one it gave before, for rates, or empty. An error if it is
-// none of ours.
+// answer: the JSON text of a daemon's answer to "status"; earlier: an earlier one of the same daemon, for rates, or
+// empty. Fails if it is no such answer.
 Result<std::string> status_text(const std::string& answer, const StatusView& view, const std::string& earlier = "");
 
 }  // namespace sealcast::cli

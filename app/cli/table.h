@@ -1,5 +1,5 @@
-// Text for people: aligned columns, sizes of time and number as one reads them. Whatever a peer may have chosen (names,
-// reasons) loses its control characters here, so that it can't play with the operator's terminal.
+// Text for people: aligned columns, readable times and numbers. Removes control characters from text that a peer may
+// have chosen (names, reasons), so that it can't play with the operator's terminal.
 #pragma once
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// What would become of a packet at a running gateway, and why; and the headers of those it drops.
+// Shows what a running gateway would do with a packet, and why; and the headers of packets it drops.
 #include <pcap/pcap.h>
 
 #include <CLI/CLI.hpp>
@@ -99,7 +99,7 @@ int what_if(const TraceArguments& arguments) {
   return ExitCode::ok;
 }
 
-// Asks again and again; the gateway samples only what it is asked for, so it ends with this command.
+// Asks again and again; the gateway samples only on request, so that it stops with this command.
 int drops(const TraceArguments& arguments) {
   const auto end = std::chrono::steady_clock::now() + std::chrono::duration<double>(arguments.for_s);
   std::uint32_t shown = 0;
@@ -114,7 +114,7 @@ int drops(const TraceArguments& arguments) {
       std::fprintf(stderr, "sealcast trace: %s\n", value.error().message.c_str());
       return ExitCode::failed;
     }
-    // What the first answer brings was left by somebody who asked before.
+    // The first answer may hold drops sampled for an earlier caller.
     for (const Json& drop : at(*value, "drops")) {
       if (first || shown == arguments.count) continue;
       ++shown;
@@ -163,7 +163,7 @@ void add_trace(CLI::App& app, const Choose& choose) {
   trace->add_option("--pcap", a->pcap_file, "the frames of a capture instead");
   trace->add_option("--spi", a->spi, "black: the packet is what the sender with this SPI seals");
   trace->add_option("--number", a->number, "with --spi: the packet's number; else the next one");
-  trace->add_option("--worker", a->worker, "whose queue it arrives at")->capture_default_str();
+  trace->add_option("--worker", a->worker, "index of the worker that receives it")->capture_default_str();
   trace->add_option("--count", a->count, "at most so many packets or drops")->capture_default_str();
   trace->add_option("--for", a->for_s, "look at drops for so many seconds")
       ->check(seconds_range(0.1, 3600))

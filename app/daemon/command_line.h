@@ -6,8 +6,8 @@
 
 namespace sealcast::daemon {
 
-// Calls run with the configuration file's path and returns its exit code; a wrong command line is explained on standard
-// error and is ExitCode::usage.
+// Calls run with the configuration file's path and returns its exit code; for a wrong command line explains on standard
+// error and returns ExitCode::usage.
 int run_with_configuration(int argc, char** argv, const std::string& program, const std::string& description,
                            const std::function<int(const std::string& file)>& run);
 

@@ -17,7 +17,7 @@ namespace sealcast::daemon {
 
 namespace {
 
-// SIGHUP ends a process that has no handler yet. Held back from the first moment on, it waits until run() is ready to
+// A SIGHUP without a handler ends the process. So it is blocked from the first moment on, until run() is ready to
 // reload; threads started meanwhile never take it.
 void block_reload(bool block) {
   sigset_t set;
@@ -69,7 +69,7 @@ struct Lifecycle::State {
       on_stop();
       work.reset();
       stopping = true;
-      io.stop();  // run() goes on for a bounded time, so that goodbyes still leave
+      io.stop();  // run() goes on for a bounded time, so that goodbyes are still sent
     });
   }
 

@@ -1,5 +1,5 @@
-// What every Sealcast daemon does towards the system: hardening, logs on standard error, signals, readiness and
-// watchdog for the service manager.
+// What every Sealcast daemon does for the system: hardening, logs on standard error, signals, readiness and watchdog
+// for the service manager.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -12,14 +12,13 @@
 namespace sealcast::daemon {
 
 // Core dumps off, logs to standard error as "time level text" (no time under a journal, which stamps lines itself).
-// SIGPIPE ignored; SIGHUP held back until Lifecycle::run(). A failure is fatal for the caller: never run with keys
+// SIGPIPE ignored; SIGHUP blocked until Lifecycle::run(). The caller must end on a failure: never run with keys
 // unprotected (H14).
 Result<void> prepare(const std::string& program);
 
-// Runs the loop until SIGTERM or SIGINT: says READY=1 first, STOPPING=1 at the end, feeds the watchdog if one is set.
+// Runs the loop until SIGTERM or SIGINT: sends READY=1 first, STOPPING=1 at the end, feeds the watchdog if one is set.
 // on_stop runs once in the loop when a stop was asked for; the loop ends when it has no more work, at the latest after
-// three seconds. on_reload runs at SIGHUP and says what it did in the log itself; a SIGHUP that came since prepare()
-// reloads at once.
+// three seconds. on_reload runs at SIGHUP and logs what it did; a SIGHUP that came since prepare() reloads at once.
 class Lifecycle {
  public:
   Lifecycle(asio::io_context& io, std::function<void()> on_stop, std::function<void()> on_reload);

@@ -37,7 +37,7 @@ std::string with_fields(const std::string& request, const char* required, const 
   return answer(use(**first, *second));
 }
 
-// Who asked for what, and whether it was done; what came of it says so itself.
+// Logs the caller, its command and whether it was done; the key server logs the consequences.
 Result<void> noted(const admin::AdminServer& admin, const char* command, const std::vector<EventField>& about,
                    Result<void> done) {
   Event event("operator_command", {{"command", Word{command}}});

@@ -1,4 +1,4 @@
-// What a key server answers at an admin socket, its own or that of the gateway it is embedded in.
+// A key server's answers at an admin socket: its own or that of the gateway it is embedded in.
 #pragma once
 
 #include <memory>
@@ -14,10 +14,11 @@ namespace sealcast::daemon {
 // {"command": "reinstate", "member": "anna" (, "group": "tv")} -> {"ok": true}
 // {"command": "revocations"}                                   -> KeyServer::revocations_json()
 // {"command": "audit" (, "since_ms", "group", "member", "event", "count")} -> AuditTrail::find_json()
-// Before admin starts; server and trail (nullptr: there is none) outlive it. Who changes something stands in the trail.
+// Call it before admin starts; server and trail (nullptr: there is none) outlive it. The trail records every
+// change and its caller.
 void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail);
 
-// As configured; nullptr where no trail is kept. Open it before the key server starts, close it after its end.
+// The configured trail; nullptr if none is kept. Open it before the key server starts, close it after its end.
 Result<std::unique_ptr<keyserver::AuditTrail>> open_audit_trail(const config::KeyserverConfig& config);
 
 }  // namespace sealcast::daemon

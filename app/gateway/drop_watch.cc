@@ -3,7 +3,7 @@
 namespace sealcast::gateway {
 namespace {
 
-// "af_packet:veth0?queues=2" -> "veth0"; other kinds have no interface of the kernel's.
+// "af_packet:veth0?queues=2" -> "veth0"; other kinds have no kernel interface.
 std::string interface_of(const std::string& device) {
   constexpr std::string_view kind = "af_packet:";
   if (device.compare(0, kind.size(), kind) != 0) return {};
@@ -54,9 +54,9 @@ std::string DropWatch::look_at_loops(const std::vector<BypassStatistics>& rules)
     which += (which.empty() ? "" : ", ") + rule.rule + " " + rule.direction;
     if (!rule.last_loop.empty()) which += " (last from " + rule.last_loop + ")";
   }
-  if (now == loops_told_ || looks_since_loop_ < quiet_looks) return {};
-  const std::string frames = std::to_string(now - loops_told_);
-  loops_told_ = now;
+  if (now == loops_logged_ || looks_since_loop_ < quiet_looks) return {};
+  const std::string frames = std::to_string(now - loops_logged_);
+  loops_logged_ = now;
   looks_since_loop_ = 0;
   return "bypass_loop: " + frames +
          " frames that pass in clear were seen on both sides: there is a second way around this gateway (another "

@@ -1,5 +1,5 @@
-// Tells the operator, in the log and with the remedy, about drops that only a wrong set-up causes. Counters alone show
-// them to whoever looks; these two are met by nearly everybody once.
+// Logs drops that only a wrong set-up causes, with the remedy. Counters alone show them only on request, and nearly
+// every operator meets these two once.
 #pragma once
 
 #include <map>
@@ -15,9 +15,9 @@ class DropWatch {
   // red_device: the configured port string of red; its interface's name goes into the remedy.
   DropWatch(const std::string& red_device, std::uint32_t black_mtu);
 
-  // Lines to log now: one for each watched reason whose counter grew for the first time, or again after a quiet spell
-  // of `quiet_looks` calls; and at most one in as many calls for frames that came round the gateway, as long as there
-  // are new ones. Call it once a second or so.
+  // Lines to log now: one for each watched reason with a counter that grew for the first time, or again after
+  // `quiet_looks` calls without growth; and, while frames come back around the gateway, at most one in as many calls
+  // for them. Call it about once a second.
   std::vector<std::string> look(const DataPlaneStatistics& statistics);
 
   static constexpr unsigned quiet_looks = 60;
@@ -31,7 +31,7 @@ class DropWatch {
   std::string look_at_loops(const std::vector<BypassStatistics>& rules);
 
   std::map<std::string, Watched> watched_;
-  std::uint64_t loops_told_ = 0;
+  std::uint64_t loops_logged_ = 0;
   unsigned looks_since_loop_ = quiet_looks;
 };
 

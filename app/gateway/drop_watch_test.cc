@@ -1,4 +1,4 @@
-// Drops that a wrong set-up causes are told once, with the remedy, and again only after a quiet spell.
+// Drops that a wrong set-up causes are logged once, with the remedy, and again only after a quiet spell.
 #include "app/gateway/drop_watch.h"
 
 #include <gmock/gmock.h>

@@ -35,7 +35,7 @@ void log_line(dataplane::LogLevel level, std::string_view text) {
   }
 }
 
-// The host interface passes what the configuration names: key servers by address, and the one in this process.
+// The host interface passes packets of the configured key servers, by address, and of the one in this process.
 dataplane::HostOptions host_options(const config::GatewayConfig& config) {
   const config::HostInterfaceConfig& given = *config.black.host;
   dataplane::HostOptions out{given.interface, given.address, given.prefix_length, {}, {}};
@@ -54,7 +54,7 @@ bool known_server(const config::GatewayConfig& config, const config::HostPort& s
   });
 }
 
-// A folder's name from the admin socket's: what stands for this gateway on its machine already.
+// A folder name made from the admin socket's path, which is unique to this gateway on its machine.
 std::string telemetry_name(const std::string& admin_socket) {
   std::string name = "sealcast-" + std::filesystem::path(admin_socket).stem().string();
   for (char& c : name)
@@ -93,7 +93,7 @@ struct Gateway::State {
   asio::io_context& io;
   config::GatewayConfig config;
   std::string version;
-  // Destroyed in reverse order: whoever calls into another stands below it.
+  // Destroyed in reverse order: an object that calls another stands below it.
   std::unique_ptr<dataplane::GatewayDataPlane> data_plane;
   std::unique_ptr<KeyExport> key_export;
   std::unique_ptr<keyserver::AuditTrail> audit_trail;
@@ -151,7 +151,7 @@ Result<void> Gateway::start() {
     if (auto started = s.key_server->start(); !started) return started;
   }
 
-  // Policy stands before any port can receive (H10).
+  // Policy is in force before any port can receive (H10).
   s.agent = std::make_unique<member::MemberAgent>(s.io, member::MemberSettings{s.config.member, s.config.state, {}},
                                                   s.control());
   if (auto started = s.agent->start(); !started) return started;
@@ -185,7 +185,7 @@ Result<void> Gateway::reload(const config::GatewayConfig& config) {
   auto& s = *state_;
   if (config.keyserver.has_value() != (s.key_server != nullptr))
     return fail(std::string("keyserver.embedded can't change while the gateway runs; restart it"));
-  // What the host interface lets through is fixed when it is made.
+  // The host interface's filter is fixed when it is made.
   if (s.config.black.host)
     for (const config::MemberGroup& group : config.member.groups)
       for (const auto& server : group.keyservers)

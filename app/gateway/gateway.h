@@ -1,5 +1,5 @@
-// A gateway as one object: the data plane, the member agent, if asked the key server, and the admin socket, started in
-// the one order that never lets a protected packet out in clear (H10) and stopped in the reverse one.
+// A gateway as one object: the data plane, the member agent, the admin socket and, if configured, the key server. It
+// starts them in the one order that never lets a protected packet out in clear (H10), and stops them in reverse.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -18,12 +18,11 @@ class Gateway {
   Gateway(const Gateway&) = delete;
   Gateway& operator=(const Gateway&) = delete;
 
-  // Embedded key server, then policy and credentials, then ports, then the admin socket. The error is the first thing
-  // that is missing, with what to do about it; nothing is left running then.
+  // Starts the embedded key server, then policy and credentials, then ports, then the admin socket. The error names the
+  // first thing that is missing and what to do about it; then nothing is left running.
   Result<void> start();
-  // Of a file read again, the embedded key server gets its table, and the member agent its groups: those that are new
-  // are taken up, those that are gone are let go. The rest of the file is not looked at. If one of them refuses nothing
-  // of its own changes.
+  // Takes over a file read again: the embedded key server gets its table; the member agent takes up new groups and lets
+  // go those that are gone. Ignores the rest of the file. A part that refuses changes nothing of its own.
   Result<void> reload(const config::GatewayConfig& config);
   // Says goodbye to key servers and members, then stops the ports. The loop should run a little longer.
   void stop();

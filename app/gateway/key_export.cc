@@ -20,7 +20,7 @@ std::string esp_sa_lines(const SaKey& key) {
 }
 
 Result<std::unique_ptr<KeyExport>> KeyExport::open(const std::string& path, DataPlaneControl& next) {
-  // Made anew, not emptied: whoever has an old file open, or has another name for it, reads nothing of what comes.
+  // Made anew, not emptied: a process that has the old file open, or another name for it, reads none of the new keys.
   struct stat found {};
   if (lstat(path.c_str(), &found) == 0) {
     if (!S_ISREG(found.st_mode)) return fail("export_keys file " + path + " exists and is no regular file");

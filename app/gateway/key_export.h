@@ -1,5 +1,5 @@
 // Writes every SA key to a file that tshark reads as its esp_sa table, so that an operator can look into a black-side
-// capture. Off by default and loud (H14): whoever has the file reads the group's traffic.
+// capture. Off by default and loud (H14): with the file an attacker can read the group's traffic.
 #pragma once
 
 #include <memory>
@@ -10,9 +10,9 @@
 
 namespace sealcast::gateway {
 
-// A DataPlaneControl that passes every call on to next and appends each SA key that goes by to the file at path
-// (made anew at start, mode 0600). Two lines per SPI, one for each IP version, written before the key is used. A key
-// that cannot be written is logged and used all the same: an analyser's file must not stop traffic.
+// A DataPlaneControl that passes every call on to next and appends each SA key of these calls to the file at path (made
+// anew at start, mode 0600). Two lines per SPI, one for each IP version, written before the key is used. A key that
+// cannot be written is logged and used all the same: an analyser's file must not stop traffic.
 class KeyExport final : public DataPlaneControl {
  public:
   static Result<std::unique_ptr<KeyExport>> open(const std::string& path, DataPlaneControl& next);

@@ -1,4 +1,4 @@
-// The key export: what tshark reads, who may read it, and that calls still reach the data plane (H14).
+// The key export: what tshark reads, the file's permissions, and that calls still reach the data plane (H14).
 #include "app/gateway/key_export.h"
 
 #include <gmock/gmock.h>

@@ -1,4 +1,4 @@
-// What a gateway that runs can't take over from its file.
+// What a running gateway can't take over from its file.
 #pragma once
 
 #include <vector>
@@ -9,8 +9,8 @@
 
 namespace sealcast::gateway {
 
-// Bypass rules are those of the start for as long as the gateway runs. A group that one of them would let pass in clear
-// as soon as it is let go, or for the moment in which it is taken up anew, can't be added (H10).
+// A running gateway keeps the bypass rules of its start. It can't take up a group that one of them would let pass in
+// clear, be it once the group is let go or while it is taken up anew (H10).
 Result<void> check_against_bypass(const std::vector<BypassRule>& running,
                                   const std::vector<config::MemberGroup>& groups);
 

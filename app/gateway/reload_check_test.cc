@@ -15,7 +15,7 @@ config::MemberGroup group(const std::string& id, const std::string& destination)
   return out;
 }
 
-// The file that was read again has no such rule any more, so that it is sound; the gateway that runs has it still.
+// The file read again has no such rule any more, so that it is sound; the running gateway still has the rule.
 TEST(ReloadCheck, H10_AGroupThatARunningBypassRuleWouldLetPassIsRefused) {
   BypassRule rule;
   rule.name = "cameras";

@@ -112,7 +112,7 @@ std::uint32_t further_of(const std::string& request_json) {
 std::string to_json(const std::vector<dataplane::DropSample>& samples) {
   Json drops = Json::array();
   for (const auto& sample : samples) {
-    // Headers only: what is read of the rest are zeros.
+    // Only headers were sampled: the rest is read as zeros.
     Bytes header(sample.header.begin(), sample.header.begin() + sample.kept);
     header.resize(std::max<std::size_t>(sample.length, sample.kept), 0);
     drops.push_back({{"side", sample.side == Side::red ? "red" : "black"},

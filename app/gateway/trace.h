@@ -1,4 +1,4 @@
-// The admin socket's questions about single packets, as JSON: {"command": "what-if"} and {"command": "drops"}.
+// Questions about single packets at the admin socket, as JSON: {"command": "what-if"} and {"command": "drops"}.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ Result<dataplane::WhatIfQuestion> parse_what_if(const std::string& request_json)
 //  "bytes_in", "bytes_out", "steps": [{"step", "text"}]}; what was not found is missing.
 std::string to_json(const Result<dataplane::WhatIfAnswer>& answer);
 
-// How many further drops {"command": "drops", "further": N} lets be sampled at each worker, at most 64.
+// How many more drops each worker may sample, by {"command": "drops", "further": N}; at most 64.
 std::uint32_t further_of(const std::string& request_json);
 // {"daemon", "drops": [{"side", "reason", "bytes", "headers", "hex"}]}
 std::string to_json(const std::vector<dataplane::DropSample>& samples);

@@ -56,7 +56,7 @@ TEST(Trace, ShowsHeadersOfDrops) {
   EXPECT_THAT(json, AllOf(HasSubstr(R"("reason":"clear_on_black")"), HasSubstr("IPv4 10.0.0.1 to 239.1.1.5, UDP"),
                           HasSubstr(R"("bytes":142)")));
   plane.black(dataplane::testing::udp_frame(100));
-  EXPECT_TRUE(plane.plane().drop_samples(0).empty()) << "nobody asked for more";
+  EXPECT_TRUE(plane.plane().drop_samples(0).empty()) << "no more samples were asked for";
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// sealcast-keyserver as a process: what it says and how it ends, and kill -9.
+// sealcast-keyserver as a process: its output, its exit codes, and kill -9.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -68,7 +68,7 @@ class KeyserverProcess : public ::testing::Test {
   }
 
   void launch(const std::vector<std::string>& arguments) {
-    unlink((folder_ + "/log").c_str());  // what an earlier run said must not be taken for this one's
+    unlink((folder_ + "/log").c_str());  // the output of an earlier run must not be taken for this one's
     child_ = fork();
     ASSERT_GE(child_, 0);
     if (child_ > 0) return;
@@ -100,7 +100,7 @@ class KeyserverProcess : public ::testing::Test {
     launch(arguments);
     return ended();
   }
-  bool says(const std::string& text) const {
+  bool log_contains(const std::string& text) const {
     for (const auto deadline = in(10s); std::chrono::steady_clock::now() < deadline;) {
       if (log().find(text) != std::string::npos) return true;
       std::this_thread::sleep_for(5ms);
@@ -112,7 +112,7 @@ class KeyserverProcess : public ::testing::Test {
   std::uint16_t start() {
     launch({"--config", config()});
     const std::string mark = "is running, port ";
-    EXPECT_TRUE(says(mark)) << log();
+    EXPECT_TRUE(log_contains(mark)) << log();
     const std::string text = log();
     return static_cast<std::uint16_t>(std::atoi(text.c_str() + text.find(mark) + mark.size()));
   }
@@ -194,7 +194,7 @@ TEST_F(KeyserverProcess, SighupTakesOverAGoodFileAndRefusesABadOneAsAWhole) {
   const std::uint16_t port = start();
   write_file("ks.toml", toml() + "epoch_lifetime = \"forever\"\n");
   ASSERT_EQ(kill(child_, SIGHUP), 0);
-  EXPECT_TRUE(says("reload refused: "));
+  EXPECT_TRUE(log_contains("reload refused: "));
   EXPECT_THAT(log(), HasSubstr("epoch_lifetime"));
   auto a = member(port, "studio");
   EXPECT_TRUE(a->join()) << "it goes on as it was";
@@ -205,7 +205,7 @@ TEST_F(KeyserverProcess, SighupTakesOverAGoodFileAndRefusesABadOneAsAWhole) {
   EXPECT_TRUE(a->expect<handshake::Revoked>().has_value()) << "no longer a member";
   write_file("ks.toml", toml("127.0.0.1:1"));
   ASSERT_EQ(kill(child_, SIGHUP), 0);
-  EXPECT_TRUE(says("keyserver.listen can't change while the key server runs"));
+  EXPECT_TRUE(log_contains("keyserver.listen can't change while the key server runs"));
 }
 
 TEST_F(KeyserverProcess, AdminSocketAnswersStatusAndRekey) {
@@ -243,7 +243,7 @@ TEST_F(KeyserverProcess, ItTellsTheServiceManagerWhenItIsReady) {
   close(notify);
 }
 
-// The daemon is killed at moments it did not choose; what it handed out before is compared over all its lives.
+// The daemon is killed at random moments; the epochs and slots it handed out are compared over all its lives.
 TEST_F(KeyserverProcess, H5_H9_KEY2_KillNineNeverMakesAnEpochOrASlotComeTwice) {
   std::uint64_t last_epoch = 0;
   std::set<std::pair<std::uint64_t, std::uint32_t>> slots;
@@ -258,7 +258,7 @@ TEST_F(KeyserverProcess, H5_H9_KEY2_KillNineNeverMakesAnEpochOrASlotComeTwice) {
       EXPECT_TRUE(slots.emplace(a->keying().epoch, assignment.first_slot).second) << "a slot came twice";
       EXPECT_GT(a->keying().epoch, last_epoch) << "an epoch of an earlier life came again";
       epoch = a->keying().epoch;
-      if (i == 2) a->say(handshake::SlotRequest{"tv", epoch, 5});  // on its way when the end comes
+      if (i == 2) a->say(handshake::SlotRequest{"tv", epoch, 5});  // under way at the kill
     }
     last_epoch = epoch;
     ASSERT_EQ(kill(child_, SIGKILL), 0);
@@ -271,7 +271,7 @@ class Operator : public KeyserverProcess {
  protected:
   struct Ran {
     int code = -1;
-    std::string out;  // and what it complained about
+    std::string out;  // and its error output
   };
   Ran tool(const std::string& arguments) const {
     const std::string command =
@@ -292,7 +292,7 @@ TEST_F(Operator, SeesMembersRekeysAndIsToldWhatWasWrong) {
   ASSERT_EQ(tool("members").out, "no members\n");
   auto a = member(port, "studio");
   ASSERT_TRUE(a->join());
-  ASSERT_TRUE(says("member_joined"));
+  ASSERT_TRUE(log_contains("member_joined"));
   const Ran members = tool("members");
   EXPECT_EQ(members.code, 0);
   EXPECT_THAT(members.out, AllOf(HasSubstr("GROUP"), HasSubstr("studio"), HasSubstr("both"), HasSubstr("current")));
@@ -323,7 +323,7 @@ TEST_F(Operator, H11_RevokesAndWaitsUntilItIsComplete) {
   auto b = member(port, "home");
   ASSERT_TRUE(a->join());
   ASSERT_TRUE(b->join());
-  ASSERT_TRUE(says("member=\"home\" address="));
+  ASSERT_TRUE(log_contains("member=\"home\" address="));
   EXPECT_EQ(tool("revocations").out, "nobody is revoked\n");
 
   // The other sender has not switched yet.
@@ -336,7 +336,7 @@ TEST_F(Operator, H11_RevokesAndWaitsUntilItIsComplete) {
   a->say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
   ASSERT_TRUE(a->expect<handshake::Activate>().has_value());
   a->say(handshake::ActivateAck{"tv", update->keying.epoch});
-  ASSERT_TRUE(says("revocation_complete"));
+  ASSERT_TRUE(log_contains("revocation_complete"));
 
   const Ran again = tool("revoke home");
   EXPECT_EQ(again.code, 0);
@@ -352,7 +352,7 @@ TEST_F(Operator, SeesTheGroupsAndWhatWasDoneByWhomAfterARestartToo) {
   const std::uint16_t port = start();
   auto a = member(port, "studio");
   ASSERT_TRUE(a->join());
-  ASSERT_TRUE(says("member_joined"));
+  ASSERT_TRUE(log_contains("member_joined"));
   ASSERT_EQ(tool("rekey tv --json").out, "{\"ok\":true}\n");
   const Ran under_way = tool("groups");
   EXPECT_EQ(under_way.code, 0) << under_way.out;

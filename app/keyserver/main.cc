@@ -19,7 +19,7 @@ using nlohmann::json;
 using sealcast::app::ExitCode;
 using sealcast::config::KeyserverConfig;
 
-// The configuration, or nothing after every problem was logged.
+// The configuration; nothing once every problem is logged.
 std::optional<KeyserverConfig> load(const std::string& file, const std::string& context) {
   auto loaded = sealcast::config::load_keyserver_config(file);
   for (const auto& problem : loaded.errors)
