@@ -1,5 +1,5 @@
-"""sealcast-keyserver over a real etcd on loopback: TLS both ways, errors that say what is wrong, newcomers by the
-hundred, and what an operator is shown."""
+"""sealcast-keyserver over a real etcd on loopback: TLS both ways, error messages, hundreds of newcomers, and an
+operator's view."""
 import json
 import os
 import pathlib
@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "support"))
 from ports import free_port
 
 BINARIES = pathlib.Path(os.environ.get("SEALCAST_BIN", "build/dev/bin")).resolve()
-_SOON = 30  # seconds, for what takes one or two on an idle machine
+_SOON = 30  # seconds, for steps that take one or two on an idle machine
 
 
 def wait_until(condition, what, seconds=_SOON):
@@ -164,7 +164,7 @@ class Tls(OverEtcd):
         self.make_etcd_pki()
 
     def refused(self, tls, *words):
-        """It serves nobody, and says why in one line that names the address."""
+        """It serves no member, and logs the reason in one line that names the address."""
         self.start_keyserver(tls=tls)
 
         def said():
@@ -208,7 +208,7 @@ class Tls(OverEtcd):
 
 class Newcomers(OverEtcd):
     def slow_from_then_on(self, etcd, begun):
-        """Stops etcd for a little less than a request may take, when `begun` is so."""
+        """Once `begun` is true, stops etcd for a little less than a request may take."""
         def stop_and_go():
             wait_until(begun, "the first to come", 20)
             etcd.send_signal(signal.SIGSTOP)
@@ -219,7 +219,7 @@ class Newcomers(OverEtcd):
         self.addCleanup(thread.join)
 
     def test_H13_hundreds_that_come_at_once_wait_for_slots_and_are_let_in(self):
-        """More than there are claimed slots, and an etcd that is slow to answer just then."""
+        """More members than claimed slots, while etcd answers slowly."""
         members = 300
         etcd = self.start_etcd(tls=False)
         _, port = self.start_keyserver(senders=[f"load-{i}" for i in range(members)])
@@ -277,17 +277,17 @@ class Revocations(OverEtcd):
         return [entry["member"] for entry in told["revocations"]], {group["group"]: group for group in told["groups"]}
 
     def newest(self, name, group="load"):
-        """The group's epoch, when it is active and no newer one is on its way; 0: there is one."""
+        """The group's epoch if it is active and no newer one is pending, else 0."""
         state = next(entry for entry in self.status(name)["groups"] if entry["group"] == group)
         return state["epoch"] if state["cluster"]["active"] == state["cluster"]["highest"] else 0
 
     def start_two(self, **options):
-        """Until both serve, and a has noted who stands in its groups; (a's process, the epoch)."""
+        """Waits until both serve, and a has recorded its groups' members; returns (a's process, the epoch)."""
         server, _ = self.start_keyserver("a", **options)
         self.start_keyserver("b", **options)
         self.serving("a")
         self.serving("b")
-        wait_until(lambda: "standing x" in self.text("a.state"), "a's note of who stands")
+        wait_until(lambda: "standing x" in self.text("a.state"), "a's record of its members")
         return server, wait_until(lambda: self.newest("b"), "the first epoch")
 
     def start_again(self, server, **options):
@@ -321,11 +321,11 @@ class Revocations(OverEtcd):
         time.sleep(3)
         self.assertEqual(self.newest("b"), first)
         self.start_again(server, senders=("load-1",))
-        wait_until(lambda: self.newest("b") > first, "an epoch that who stands no longer does not have")
+        wait_until(lambda: self.newest("b") > first, "an epoch that the member shut out does not have")
         self.assertIn("standing_changed group=\"load\"", self.text("a.log"))
 
     def test_H8_H11_a_new_revocation_list_makes_an_epoch_whoever_has_the_one_before(self):
-        """Which may be somebody who was given it by a process before this one."""
+        """A process before this one may have given the epoch to the revoked member."""
         self.start_etcd(tls=False)
         self.run_tool("sealcast", "pki", "member", "mallory", "--group", "load", "--dir", "pki")
         _, first = self.start_two(extra='crl = "pki/crl.pem"')
@@ -336,7 +336,7 @@ class Revocations(OverEtcd):
         self.start_etcd(tls=False)
         more = ('[[keyserver.group]]\nid = "more"\nselectors = [ { destination = "239.1.2.0/24" } ]\n'
                 'authority_lease = "1s"\n')
-        # A revocation is complete when the leases of senders that nobody saw are over.
+        # A revocation is complete once the leases of unseen senders have ended.
         servers = {"a": self.start_two(group='authority_lease = "1s"\n' + more)[0], "b": self.children[-1]}
         before = wait_until(lambda: self.newest("b", "more"), "the first epoch")
 
@@ -347,7 +347,7 @@ class Revocations(OverEtcd):
                 server.send_signal(signal.SIGHUP)
             wait_until(lambda: all((len(self.status(name)["groups"]) == 2) == with_more for name in servers), "the reload")
         reload(False)
-        time.sleep(2)  # senders that were its go on no longer
+        time.sleep(2)  # its senders' leases have ended
         self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
         reload(True)
         wait_until(lambda: self.newest("b", "more") > before and self.newest("a", "more") > before, "an epoch after it")

@@ -1,5 +1,5 @@
-"""The samples of docs/samples/cluster, as an operator uses them: certificates made, files checked, etcd's settings known
-to etcd."""
+"""The samples of docs/samples/cluster, as an operator uses them: certificates made, files checked, etcd accepts its
+settings."""
 import os
 import pathlib
 import re

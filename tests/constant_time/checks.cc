@@ -20,8 +20,8 @@
 #include "handshake/machine/proof.h"
 #include "tests/constant_time/poison.h"
 
-// The linker sends every call to these two here (--wrap). What a comparison of secrets says is public: it decides what
-// happens next in everybody's sight. What must not show is how far it got.
+// The linker sends every call to these two here (--wrap). The result of comparing secrets is public: the next action
+// shows it to every peer. Only the time it took must stay secret.
 extern "C" {
 bool real_equal(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noexcept
     __asm__("__real__ZN8sealcast19equal_constant_timeEPKhS1_m");
@@ -37,7 +37,7 @@ using namespace sealcast;                 // NOLINT: a test of it
 using namespace sealcast::handshake;      // NOLINT
 using namespace sealcast::constant_time;  // NOLINT
 
-int comparisons = 0;      // that went through the wrapper
+int comparisons = 0;      // made through the wrapper
 int password_hashes = 0;  // likewise
 
 const char* key_file = "";  // an RSA key for variant 1; made by make_key, outside of valgrind, which is slow
@@ -51,7 +51,7 @@ int make_key() {
   return made ? 0 : 2;
 }
 
-// A check proves nothing if the code under test never came by.
+// A check proves nothing if the code under test never ran.
 void expect(bool holds, const char* what) {
   if (holds) return;
   std::fprintf(stderr, "the check is broken: %s\n", what);
@@ -90,7 +90,7 @@ Digest digest() {
   return made;
 }
 
-// ---------------------------------------------------------------- what must be silent
+// ---------------------------------------------------------------- must be silent
 
 void secret_comparison() {
   const auto a = poisoned_secret<48>();
@@ -158,7 +158,7 @@ void isakmp_cookie() {
   const isakmp::Cookie initiator{1};
   auto cookie = keys.make(peer, initiator, 1000);
   expect(cookie.has_value(), "no cookie was made");
-  declassify(cookie->data(), cookie->size());  // it is sent to the peer
+  declassify(cookie->data(), cookie->size());  // the peer gets it
   const auto good = keys.check(peer, initiator, *cookie, 1000);
   (*cookie)[7] ^= 1;
   const auto bad = keys.check(peer, initiator, *cookie, 1000);
@@ -166,9 +166,9 @@ void isakmp_cookie() {
   expect(comparisons == 8, "cookies are compared by something else");  // two keys, two time slots, twice
 }
 
-// H6: from libcrypto's result to the verdict nothing depends on what was decrypted. The ciphertext is poisoned, and
-// with it all that comes of it; libcrypto's own big numbers and OAEP decoding are out of sight (libcrypto.supp), it
-// keeps them constant in time by means that valgrind takes for dependent.
+// H6: from libcrypto's result to the verdict nothing depends on the decrypted data. The ciphertext is poisoned, and
+// with it all data derived from it. libcrypto's own big numbers and OAEP decoding are suppressed (libcrypto.supp): they
+// run in constant time by means that valgrind reports as dependent.
 void key_transport() {
   const BioPtr file(BIO_new_file(key_file, "r"));
   const PkeyPtr key(file ? PEM_read_bio_PrivateKey(file.get(), nullptr, nullptr, nullptr) : nullptr);
@@ -197,8 +197,8 @@ void key_transport() {
   expect(comparisons == 5, "the verdict comes from somewhere else");
 }
 
-// Argon2id itself addresses memory by the password in its later passes, by design (RFC 9106 §3.4); libsodium.supp takes
-// libsodium out of sight. What is watched is our own code around it.
+// Argon2id itself addresses memory by the password in its later passes, by design (RFC 9106 §3.4); libsodium.supp
+// suppresses libsodium. Our own code around it is under test.
 void password() {
   static const passwords::HashPolicy policy{{8, 1}, {8, 1}, {64, 3}};
   auto file = passwords::PasswordFile::parse("", "passwd", policy);
@@ -216,7 +216,7 @@ void password() {
   expect(password_hashes == 3, "a verification does not run exactly one Argon2id");
 }
 
-// ---------------------------------------------------------------- what must be reported
+// ---------------------------------------------------------------- must be reported
 
 void control_branch() {
   const auto secret = poisoned_secret<32>();
@@ -239,7 +239,7 @@ void control_table_lookup() {
   (void)sink;
 }
 
-// The same through the library: what comes out of the key schedule is still known to be secret.
+// The same through the library: the key schedule's output still counts as secret.
 void control_branch_on_a_derived_key() {
   const GroupMaster group = derive_group_master(CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384, poisoned_secret<48>());
   volatile int sink = 0;

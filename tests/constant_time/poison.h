@@ -1,6 +1,6 @@
-// Secrets that valgrind watches: what is poisoned counts as uninitialised memory, so memcheck reports every branch on
-// it and every address made of it. What is public by nature (a verdict, a message that is sent) is declassified, always
-// at a place named in README.md.
+// Secrets that valgrind watches: poisoned bytes count as uninitialised memory, so memcheck reports every branch on them
+// and every address made of them. Data that is public by nature (a verdict, a message that is sent) is declassified,
+// always at a place named in README.md.
 #pragma once
 
 #include <cstddef>
@@ -38,7 +38,7 @@ inline void declassify([[maybe_unused]] const void* data, [[maybe_unused]] std::
 #endif
 }
 
-// Whether the byte is poisoned, as far as can be told: outside of valgrind every byte might be.
+// Whether the byte is poisoned, as far as is known: outside of valgrind every byte might be.
 inline bool poisoned([[maybe_unused]] const std::uint8_t* byte) {
 #if SEALCAST_HAVE_MEMCHECK
   std::uint8_t bits = 0;

@@ -4,7 +4,7 @@ set -u
 program=$1 check=$2 wanted=$3
 here=$(dirname "$0")
 command -v valgrind >/dev/null || { echo "skipped: valgrind is missing; install it: scripts/deps test"; exit 77; }
-case $check in # what is out of sight, and for whom: README.md
+case $check in # suppressions by check, see README.md
   password) suppressions=(--suppressions="$here/libsodium.supp") ;;
   key_transport)
     suppressions=(--suppressions="$here/libcrypto.supp")

@@ -1,6 +1,6 @@
-// constant_time_timing EXPERIMENT [SAMPLES]: how long the outcomes take that a stranger must not tell apart. All
-// outcomes are measured in turns, in a new order each round, so that whatever else the machine does falls on each
-// alike. Prints percentiles, histograms, and how far every outcome is from the first:
+// constant_time_timing EXPERIMENT [SAMPLES]: how long operations take with outcomes that a stranger must not
+// distinguish. All outcomes are measured in turns, in a new order each round, so that whatever else the machine does
+// falls on each alike. Prints percentiles, histograms, and how far every outcome is from the first:
 //   Welch's t, without the slowest 5 % (interrupts): beyond 4.5 either way the means differ;
 //   Kolmogorov and Smirnov's distance: 1.63 * sqrt(2 / SAMPLES) is what equal ones exceed once in a hundred times.
 #include <openssl/rsa.h>
@@ -44,7 +44,7 @@ SecretBytes secret(const std::string& text) {
   return made;
 }
 
-// ---------------------------------------------------------------- what is measured
+// ---------------------------------------------------------------- experiments
 
 Bytes differing_at(std::size_t place) {
   Bytes made(257);
@@ -52,7 +52,7 @@ Bytes differing_at(std::size_t place) {
   return made;
 }
 
-// A comparison that stops at the first difference: the figures must show it, or they show nothing.
+// A comparison that stops at the first difference: if the figures do not show it, they show nothing.
 std::vector<Outcome> control() {
   const auto leaking = [](std::size_t difference) {
     return [a = Bytes(256), b = differing_at(difference)] {
@@ -74,8 +74,8 @@ std::vector<Outcome> comparison() {
   return {{"equal", compare(256)}, {"first byte differs", compare(0)}, {"last byte differs", compare(255)}};
 }
 
-// AUTH-2. Users of names equally long: a name's length takes its time, whether it is known or not. Hashes as cheap as
-// they can be: beside a real one of 100 ms and more nothing else would show.
+// AUTH-2. User names of the same length: a longer name takes longer, known or not. The cheapest possible hashes: beside
+// a real one of 100 ms and more, no difference would show.
 std::vector<Outcome> password() {
   static const passwords::HashPolicy policy{{8, 1}, {8, 1}, {64, 3}};
   auto parsed = passwords::PasswordFile::parse("", "passwd", policy);
@@ -94,8 +94,8 @@ std::vector<Outcome> password() {
           {"unknown user, a right password", attempt("user998", "password")}};
 }
 
-// Variant 1's failures (H6, SMKE-3), by the function the client calls and every failure of which looks the same
-// outside. Each outcome has a set of ciphertexts of its own, taken in turn.
+// Variant 1's failures (H6, SMKE-3), by the function that the client calls; all its failures look the same outside.
+// Each outcome has a set of ciphertexts of its own, taken in turn.
 std::vector<Outcome> key_transport() {
   static const handshake::PkeyPtr key(EVP_RSA_gen(2048));
   if (!key) give_up("no RSA key was made");
@@ -126,7 +126,7 @@ std::vector<Outcome> key_transport() {
     if (zero_premaster) std::fill_n(made.begin(), 48, std::uint8_t{0});
     return made;
   };
-  // Whatever decrypts to no padding at all, numerically below any 2048-bit modulus like the others.
+  // Ciphertexts that decrypt to no padding at all, numerically below any 2048-bit modulus like the others.
   const auto noise = [=] {
     Bytes made = plaintext(256);
     made[0] &= 0x7f;
@@ -225,14 +225,14 @@ void print(const std::vector<Outcome>& outcomes, std::size_t samples) {
   std::printf("%zu samples each; equal ones stay within |t| 4.5 and, 99 times of 100, KS %.4f\n\n", samples,
               1.63 * std::sqrt(2.0 / static_cast<double>(samples)));
 
-  constexpr int kBins = 24;
+  constexpr int histogram_bins = 24;
   const double low = percentile(outcomes.front().ns, 0.5);
-  const double width = std::max(1.0, (percentile(outcomes.front().ns, 97) - low) / kBins);
+  const double width = std::max(1.0, (percentile(outcomes.front().ns, 97) - low) / histogram_bins);
   std::printf("share of each, in %% of its samples\n%10s", "from ns");
   for (std::size_t i = 0; i < outcomes.size(); ++i)
     std::printf("  %6zu", i + 1);
   std::printf("\n");
-  for (int bin = 0; bin < kBins; ++bin) {
+  for (int bin = 0; bin < histogram_bins; ++bin) {
     const double from = low + bin * width;
     std::printf("%10.0f", from);
     for (const Outcome& outcome : outcomes) {

@@ -1,8 +1,9 @@
-"""The documents that say what is proved by which test are checked against the sources, so that they cannot grow stale.
+"""Checks the documents that name tests against the sources, so that they cannot grow stale.
 
 docs/patent.md, docs/attacks.md and docs/threat-model.md hold tables that name code and tests in backticks:
 `handshake/flows.h` must exist, `Flows.P3_WhatChanges` must be a GoogleTest, `stream_test.py::test_x` a Python test,
-`interop.py::openssl_client_ecdsa` a case with a witness and `handshake_model` a test of CTest. No row may lack a test, no identifier its row, no cell its text.
+`interop.py::openssl_client_ecdsa` a case with a witness and `handshake_model` a test of CTest. No row may lack a
+test, no identifier its row, no cell its text.
 """
 import pathlib
 import re
@@ -26,7 +27,7 @@ def sources(suffix):
 
 
 def expanded(loop):
-    """The body of a foreach() of CMake's, once for each word."""
+    """The body of a CMake foreach(), once for each word."""
     variable, words, body = loop.groups()
     return "".join(body.replace(f"${{{variable}}}", word) for word in words.split())
 
@@ -46,7 +47,7 @@ def ctest_names():
 
 
 def known_tests():
-    """Every name a document may give as a test."""
+    """Every name that a document may give as a test."""
     names = set()
     for path in sources(".cc"):
         text = path.read_text()
@@ -73,7 +74,7 @@ def rows(document):
 
 
 class Tables(unittest.TestCase):
-    """`code` and `tests`: which column of the document names them."""
+    """`code` and `tests`: the columns of the document with their names."""
 
     def check(self, document, identifiers, code, tests):
         table = rows(document)

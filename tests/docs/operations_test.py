@@ -1,7 +1,7 @@
-"""docs/operations.md as a newcomer would follow it: its files are written, its commands run, in its order.
+"""Follows docs/operations.md like a newcomer: writes its files, runs its commands, in its order.
 
-What is replaced: the example's addresses by loopback's, /run/sealcast by a folder of the test's own (the tool is told of it by
---socket). A console block is left out only where a comment above it says why.
+Replaces the example's addresses by loopback's, and /run/sealcast by a folder of the test's own (given to the tool
+with --socket). A console block is left out only if a comment above it says why.
 """
 import os
 import pathlib
@@ -61,7 +61,7 @@ class Operations(unittest.TestCase):
         if asks:
             command = re.sub(r"^sealcast \w+", rf"\g<0> --socket {self.folder}/run/keyserver.sock", command)
         environment = dict(os.environ, PATH=f"{BIN}:{os.environ['PATH']}")
-        # Files, not pipes: the key server that is started in the background keeps what it inherits.
+        # Files, not pipes: the key server in the background keeps the descriptors that it inherits.
         with open(self.folder / "out.txt", "w+") as out:
             done = subprocess.run(["bash", "-c", command], cwd=self.folder, env=environment, stdin=subprocess.DEVNULL,
                                   stdout=out, stderr=subprocess.STDOUT, timeout=60)
@@ -84,7 +84,7 @@ class Operations(unittest.TestCase):
             time.sleep(0.05)
 
     def log(self):
-        """What the key server said so far: nothing before the shell that starts it in the background has opened the file."""
+        """The key server's log so far; empty until the shell that starts it in the background has opened the file."""
         log = self.folder / "keyserver.log"
         return log.read_text() if log.exists() else ""
 
@@ -107,7 +107,7 @@ class Operations(unittest.TestCase):
         self.wait_for("stopped id=")
 
     def test_the_senders_that_datagrams_cannot_reach_are_announced(self):
-        """`senders = "*"` with `rekey = "multicast"`: the document promises a word about it."""
+        """`senders = "*"` with `rekey = "multicast"`: the document promises a warning."""
         self.run_command("sealcast pki init && sealcast pki server ks.example")
         text = next("\n".join(lines) for kind, _, lines in blocks() if lines[0] == "# file: multicast.toml")
         (self.folder / "star.toml").write_text(self.here(text.replace('["studio"]', '"*"')))

@@ -1,5 +1,5 @@
-"""Two gateways as one transparent bridge: hosts of both red sides resolve each other where a rule lets them, and VLAN tags
-stay on what is sealed."""
+"""Two gateways as one transparent bridge: hosts of both red sides resolve each other if a rule lets them, and sealed
+frames keep their VLAN tags."""
 import logging
 import re
 import socket
@@ -40,7 +40,7 @@ class Bridge(e2e.EndToEnd):
         self.start_gateways()
 
     def resolved(self, family, address):
-        """Whether studio's host learns who has an address of home's."""
+        """Whether studio's host learns which host has an address of home's."""
         with net.inside(self.studio.red):
             asking = socket.socket(family, socket.SOCK_DGRAM)
         self.addCleanup(asking.close)
@@ -76,7 +76,7 @@ class Bridge(e2e.EndToEnd):
         self.assertEqual(self.on_wire("arp or udp or icmpv6.type == 135 or icmpv6.type == 136"), [])
 
     def tagged_stream(self, tags):
-        """Frames with tags (outermost first), from and to raw sockets: no kernel module for VLANs is needed."""
+        """Frames with tags (outermost first), between raw sockets: needs no kernel module for VLANs."""
         self.build_with()
         arrived = self.lab.work / "home.pcap"
         dump = self.lab.capture(self.home.red, "eth0", arrived)
@@ -97,7 +97,7 @@ class Bridge(e2e.EndToEnd):
         self.lab.close()
         tag_bytes = head[12:] + b"\x08\x00"
         at = 12 + len(tag_bytes)
-        # af_packet pads nothing and the plane takes padding off: the very frames.
+        # af_packet adds no padding and the plane removes it: exactly the same frames.
         self.assertEqual([frame.data for frame in capture.frames(arrived) if frame.data[6:12] == sent[0][6:12]
                           and frame.data[at + 9] == 17], sent)
         sealed = [frame.data for frame in capture.frames(self.wire.pcap) if frame.data[at + 9] == 50]

@@ -1,4 +1,4 @@
-"""Several key servers over a real etcd of three nodes: each part fails in its turn while a stream runs. No packet is
+"""Several key servers over a real etcd of three nodes: each part fails in turn while a stream runs. No packet is
 lost or doubled, no (SPI, IV) pair is used twice, nothing is in clear, and the members are back within seconds."""
 import json
 import time
@@ -11,7 +11,7 @@ from lab.process import LabError, wait_until
 from lab.sealcast import Wire
 
 _RATE = 400  # packets a second
-# What the configuration makes of a failure, in seconds; beside it a machine that others use, too, has some for itself.
+# A failure's delays by the configuration, in seconds; the test allows more for a machine that others use, too.
 _LEASE = 5        # [keyserver.cluster] lease_ttl
 _SILENCE = 12     # after which a member asks another key server
 _GRACE = 10       # for the members of a key server that vanished
@@ -68,7 +68,7 @@ class ClusterTest(e2e.EndToEnd):
         before, started = max(self.epochs()), time.monotonic()
         end = started + _SERVING
 
-        def asked():  # a key server that is just coming back says so, and is asked again
+        def asked():  # a key server that is just coming back reports that, and is asked again
             try:
                 self.lab.sealcast("rekey", "tv", "--socket", machine.admin_socket)
             except LabError:
@@ -95,7 +95,7 @@ class ClusterTest(e2e.EndToEnd):
             file.write(json.dumps(self.figures) + "\n")
 
     def serves(self, site):
-        """The machine whose key server the site's member is joined at."""
+        """The machine with the key server that the site's member has joined."""
         endpoint = site.membership()["keyserver"]
         return next(machine for machine in self.cluster.machines if machine.endpoint == endpoint)
 
@@ -118,7 +118,7 @@ class ClusterTest(e2e.EndToEnd):
         leader.start()
         self.serving(leader)
 
-        # The leader, and the one that serves the sender if that is another: past their leases.
+        # Stops the leader, and the sender's key server if that is another, for longer than their leases.
         paused = {self.leader(), self.serves(self.studio)}
         started = time.monotonic()
         for machine in paused:
@@ -131,7 +131,7 @@ class ClusterTest(e2e.EndToEnd):
         self.back("those paused wake up", time.monotonic())
         self.rekey(next(iter(paused)), "asked of one that was paused")
 
-        # A rekey begins before anybody has noticed anything.
+        # A rekey begins before any key server has noticed the loss.
         lost = self.leader()
         started = time.monotonic()
         lost.link("down")
@@ -176,9 +176,9 @@ class ClusterTest(e2e.EndToEnd):
         sender, receiver = self.stream()
         for machine in self.cluster.machines:
             machine.etcd.kill()
-        wait_until(lambda: not any(machine.serving() for machine in self.cluster.machines), _SERVING, "nobody to serve")
+        wait_until(lambda: not any(machine.serving() for machine in self.cluster.machines), _SERVING, "no key server to serve")
         time.sleep(_LEASE)
-        self.assertEqual(self.cluster.joined(), 0, "who is cut off keeps no members")
+        self.assertEqual(self.cluster.joined(), 0, "key servers that are cut off keep no members")
         before, started = max(self.epochs()), time.monotonic()
         for machine in self.cluster.machines:
             machine.start_etcd()

@@ -1,6 +1,6 @@
 // sealcast-crowd: many members of one group in one process, for tests of the key server's memory and of crowds. It
-// makes a certificate for each from the CA's key, joins them one after another over blocking sockets, says how long
-// that took as one line of JSON, and holds the connections until SIGTERM.
+// makes a certificate for each from the CA's key, joins them one after another over blocking sockets, prints as one
+// line of JSON how long that took, and holds the connections until SIGTERM.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>

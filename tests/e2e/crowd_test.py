@@ -1,4 +1,4 @@
-"""What a joined member costs the key server."""
+"""The key server's cost of a joined member."""
 import json
 import re
 

@@ -1,4 +1,5 @@
-"""Rekeying by datagram through real gateways: one datagram tells the receivers, who misses it is told over its channel."""
+"""Rekeying by datagram through real gateways: one datagram reaches the receivers; a receiver that misses it gets the
+epoch over its channel."""
 import re
 
 from cryptography.exceptions import InvalidTag
@@ -15,7 +16,7 @@ def learned(site):
 
 
 def opened_by(keys, payload):
-    """What one of the keys makes of an ESP packet, whatever its SPI says; None: nothing."""
+    """An ESP packet opened by one of the keys, whatever its SPI; None: by no key."""
     for key, salt in keys:
         try:
             return AESGCM(key).decrypt(salt + payload[8:16], payload[16:], payload[:8])

@@ -1,4 +1,4 @@
-"""What every end-to-end test shares: where the binaries are, a folder for each test, the usual laboratory."""
+"""Shared by all end-to-end tests: where the binaries are, a folder for each test, the usual laboratory."""
 import os
 import pathlib
 import shutil
@@ -29,12 +29,12 @@ class EndToEnd(unittest.TestCase):
         work = WORK / self.id().removeprefix("__main__.")
         shutil.rmtree(work, ignore_errors=True)
         self.lab = Lab(work, BINARIES)
-        self.addCleanup(self.prove_nothing_leaked)  # after close(): the last is called first
+        self.addCleanup(self.prove_nothing_leaked)  # runs after close(): cleanups are called in reverse order
         self.addCleanup(self.lab.close)
         self.lab.make_pki(self.members)
 
     def prove_nothing_leaked(self):
-        """KEY-2 and H10 in every test, whatever else it is about: what the checked daemons sealed and the wires saw."""
+        """KEY-2 and H10 after every test: checks what the checked daemons sealed and what crossed the wires."""
         self.assertEqual(self.lab.faults(), [])
 
     def build(self, embedded=False, wire_options=(), group_options="", server_options="", export_keys=False, others=()):

@@ -1,4 +1,4 @@
-"""Groups come to running gateways and go again (SIGHUP), and share one connection to the key server."""
+"""Groups are added to running gateways and removed again (SIGHUP), and share one connection to the key server."""
 import json
 import signal
 import time
@@ -11,7 +11,7 @@ _RADIO = "239.2.1.1"
 
 
 def _group(site_text, name, selectors):
-    """The text of the gateway's [[member.group]] again, for another group."""
+    """The text of the gateway's [[member.group]], for another group."""
     table = site_text[site_text.index("[[member.group]]"):]
     return table.replace('id = "tv"', f'id = "{name}"').replace(e2e_selectors(table), selectors)
 
@@ -29,7 +29,7 @@ class Groups(e2e.EndToEnd):
             self.lab.sealcast("pki", "member", name, "--group", "tv", "--group", "radio", "--dir", "pki", "--force")
 
     def reload(self, process, log, path, text, expected):
-        """Writes the configuration and sends SIGHUP; waits until the log says what is expected."""
+        """Writes the configuration and sends SIGHUP; waits for the expected log line."""
         path.write_text(text)
         before = log.stat().st_size
         process.child.send_signal(signal.SIGHUP)
@@ -72,12 +72,12 @@ class Groups(e2e.EndToEnd):
         heard = second.result()
         self.assertEqual(heard["received"], 600)
 
-        # A file that will not do changes nothing.
+        # An invalid file changes nothing.
         self.reload(gateways["home"], self.home.log, self.home.config, both["home"].replace("variant = 2", "variant = 9"),
                     "reload refused")
         self.assertEqual(self.group(self.home, "radio")["state"], "joined")
 
-        # Gone at both ends: nothing of it is carried any more, least of all in clear.
+        # Gone at both ends: none of its packets crosses any more, least of all in clear.
         for site in (self.studio, self.home):
             self.reload(gateways[site.name], site.log, site.config, alone[site.name], 'group "radio": let go')
             self.assertIsNone(self.group(site, "radio"))

@@ -1,4 +1,4 @@
-"""Gateways whose only way to the key server is over black, through their host interfaces."""
+"""Gateways that reach the key server only over black, through their host interfaces."""
 import socket
 
 import e2e
@@ -10,7 +10,8 @@ _KEYSERVER = "10.20.0.1"
 
 class HostInterface(e2e.EndToEnd):
     def build_over_black(self):
-        """The key server is embedded in studio and listens on studio's host interface; nobody has a management network."""
+        """The key server is embedded in studio and listens on studio's host interface; there is no management
+        network."""
         self.studio, self.home = self.lab.site("studio"), self.lab.site("home")
         for number, (site, role) in enumerate(((self.studio, "sender"), (self.home, "receiver")), start=1):
             site.configure(role, keyservers=[f"{_KEYSERVER}:7400"], embedded=site is self.studio)
@@ -29,7 +30,7 @@ class HostInterface(e2e.EndToEnd):
         sender = self.sender(self.studio, rate=500, size=700, seconds=60)
         self.wait_for_stream()
 
-        # What the interface may not say stays on this side of it: an echo, and TCP to another port.
+        # Packets that the interface may not send stay on this side: an echo, and TCP to another port.
         def echo(address):
             ping = ["ping", "-c", "2", "-i", "0.2", "-W", "1", address]
             return run(ping, namespace=self.home.outside, check=False).returncode == 0
@@ -43,7 +44,7 @@ class HostInterface(e2e.EndToEnd):
         stranger.close()
         self.assertGreater(self.drops(self.home).get("host_not_allowed", 0), 0)
 
-        # The key server dies and comes back with its gateway: home joins again over black.
+        # The key server dies and restarts with its gateway: home joins again over black.
         processes["studio"].kill()
         self.studio.start()
         self.wait_for_stream(30)

@@ -7,7 +7,7 @@ _RATE, _SECONDS = 1000, 4
 
 class Impaired(e2e.EndToEnd):
     def stream_over(self, *options):
-        """Sends a stream over a wire with these impairments; returns (sent, what the receiver counted)."""
+        """Sends a stream over a wire with these impairments; returns (sent, the receiver's counts)."""
         self.build(wire_options=options)
         self.start_gateways()
         receiver = self.receiver(self.home, quiet_ms=1000)

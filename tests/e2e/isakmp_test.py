@@ -1,5 +1,5 @@
-"""A gateway whose control connection travels in ISAKMP messages (P34), beside one whose travels in TLS alone: one key
-server, one group, one stream."""
+"""A gateway with a control connection in ISAKMP messages (P34), beside one that uses TLS alone: one key server, one
+group, one stream."""
 import collections
 
 import e2e
@@ -23,7 +23,7 @@ def read_by_tshark(pcap):
     for line in run(arguments).stdout.splitlines():
         number, *cells = line.split(";")
         if (number, cells[0]) in known:
-            continue  # on a busy machine TCP sends again what arrived
+            continue  # on a busy machine TCP resends data that arrived
         known.add((number, cells[0]))
         messages.append(Message(cells[0] == str(_PORT), *cells[1:]))
     return messages

@@ -1,4 +1,4 @@
-"""The laboratory's judge must itself be able to say no: captures made by hand, with each fault in turn. No root."""
+"""Proves that the laboratory's checks find faults: captures made by hand, with each fault in turn. No root."""
 import pathlib
 import struct
 import tempfile
@@ -70,7 +70,7 @@ class Capture(unittest.TestCase):
 
 
 class Plaintext(unittest.TestCase):
-    """H10: what the detector must see, and what it must not take for plaintext."""
+    """H10: what the detector must find, and what it must not mistake for plaintext."""
 
     def plain(self, *frames):
         with tempfile.TemporaryDirectory() as folder:
@@ -106,7 +106,7 @@ selectors = [ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-50
                       self.tagged(self.tagged(ipv4(17, self.udp(5010))), b"\x88\xa8\x00\x08"),
                       self.ipv6(17, self.udp(5005)),
                       self.ipv6(0, self.udp(5005), extensions=bytes([17, 0, 1, 4, 0, 0, 0, 0])),
-                      ipv4(17, b"")):  # too short for a port: it may have been ours
+                      ipv4(17, b"")):  # too short for a port: may be the protected one
             self.assertEqual(len(self.plain(frame)), 1, frame.hex())
 
     def test_H10_any_protocol_where_the_selector_names_none(self):

@@ -1,5 +1,5 @@
-"""nonce_check.py DIR...: whether any number was sealed twice under one key, by all processes whose nonce logs lie in the
-folders. Exit code 1 and a line for each repeat if so."""
+"""nonce_check.py DIR...: whether any number was sealed twice under one key, by all processes with nonce logs in
+these folders. If so, exit code 1 and a line for each repeat."""
 import sys
 
 from lab import nonces

@@ -1,4 +1,5 @@
-"""Groups joined on demand in IPv6: what hosts' kernels and MLD's two versions say on red, and what only looks like it."""
+"""Groups joined on demand in IPv6: reports of hosts' kernels in both versions of MLD on red, and frames that only
+look like reports."""
 import socket
 import struct
 import threading
@@ -13,9 +14,9 @@ from lab import igmp, net
 from lab.process import run
 from lab.sealcast import KeyServer, Wire
 
-_GROUP, _OTHER = e2e.GROUP6, "ff1e::2:1"  # the second belongs to no group of ours
+_GROUP, _OTHER = e2e.GROUP6, "ff1e::2:1"  # the second is in no configured group
 _ALL_NODES, _ALL_ROUTERS, _ALL_MLD2 = "ff02::1", "ff02::2", "ff02::16"
-_CHANGE_TO_INCLUDE, _CHANGE_TO_EXCLUDE = 3, 4  # with no source: nobody, anybody (RFC 3810 §5.2.12)
+_CHANGE_TO_INCLUDE, _CHANGE_TO_EXCLUDE = 3, 4  # without a source: none, all (RFC 3810 §5.2.12)
 _HOST, _QUERIER = "fe80::5", "fe80::fe"
 
 
@@ -47,7 +48,7 @@ class OnDemandMld(e2e.EndToEnd):
         self.to_gateway.send(bytes(Ether(src="02:00:00:00:00:05", dst="33:33:00:00:00:16") / packet))
 
     def ask(self, query):
-        """What a querier on that link says reaches the hosts, too."""
+        """A querier's message on that link, which also reaches the hosts."""
         frame = bytes(Ether(src="02:00:00:00:00:fe", dst="33:33:00:01:00:01") / _mld(query, _GROUP, _QUERIER))
         self.to_gateway.send(frame)
         self.to_hosts.send(frame)
@@ -65,7 +66,7 @@ class OnDemandMld(e2e.EndToEnd):
         return out
 
     def stream(self):
-        """Datagrams from studio's red side until what it returns is called, or the test ends."""
+        """Datagrams from studio's red side until the returned function is called, or the test ends."""
         with net.inside(self.studio.red):
             out = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
         index = run(["ip", "-o", "link", "show", "eth0"], namespace=self.studio.red).stdout.split(":")[0]
@@ -107,7 +108,7 @@ class OnDemandMld(e2e.EndToEnd):
         self.addCleanup(self.to_hosts.close)
         stop = self.stream()
         e2e.wait_until(lambda: self.studio.status()["dataplane"]["sealed"] > 100, 15, "studio to seal")
-        self.assertEqual(self.state(), "idle", "nobody listens yet")
+        self.assertEqual(self.state(), "idle", "no host listens yet")
 
         with self.subTest("what a router must not believe (RFC 3810 §6.2) fetches no key"):
             wrong_sum = _report(_CHANGE_TO_EXCLUDE)
@@ -122,11 +123,11 @@ class OnDemandMld(e2e.EndToEnd):
                 self.say(packet)
                 self.stays("idle", 0.4, why)
             self.assertEqual(self.home.opened(), 0)
-            # The same, right: so that what was refused above was refused for its fault.
+            # Correct versions of the same, to prove that those above were refused for their fault.
             self.say(_mld(_report(_CHANGE_TO_EXCLUDE), _ALL_MLD2))
             self.wait_for("joined", 5, "home to join after a right report")
             self.ask(ICMPv6MLQuery2(mrd=1000, mladdr=_GROUP, QRV=2, QQIC=125))
-            self.wait_for("idle", 6, "home to leave when nobody answers")
+            self.wait_for("idle", 6, "home to leave when no host answers")
 
         with self.subTest("a host's own kernel"):
             opened = self.home.opened()
@@ -137,13 +138,13 @@ class OnDemandMld(e2e.EndToEnd):
             second = self.listener()
             first.close()
             self.ask(ICMPv6MLQuery2(mrd=1000, mladdr=_GROUP, QRV=2, QQIC=125))
-            self.stays("joined", 4, "somebody still listens, and answers")
+            self.stays("joined", 4, "a host still listens, and answers")
             self.assertIn(b"SEALCAST-ON-DEMAND", second.recv(2048))
             second.close()
             self.stays("joined", 1, "a leave alone proves nothing")
             self.ask(ICMPv6MLQuery2(mrd=1000, mladdr=_GROUP, QRV=2, QQIC=125))
-            self.wait_for("idle", 6, "home to leave when nobody answers")
-            self.assertEqual(self.home.key_count(), 0, "keys of a group that nobody wants")
+            self.wait_for("idle", 6, "home to leave when no host answers")
+            self.assertEqual(self.home.key_count(), 0, "keys of a group without listeners")
             self.assertGreater(self.home.opened(), opened + 100)
 
         with self.subTest("MLDv1 (RFC 2710)"):
@@ -152,12 +153,12 @@ class OnDemandMld(e2e.EndToEnd):
             self.say(_mld(ICMPv6MLDone(mladdr=_GROUP), _ALL_ROUTERS))
             self.stays("joined", 1, "a leave alone proves nothing")
             self.ask(ICMPv6MLQuery(mrd=1000, mladdr=_GROUP))
-            self.wait_for("idle", 6, "home to leave when nobody answers")
+            self.wait_for("idle", 6, "home to leave when no host answers")
 
         self.assertEqual(self.home.membership()["joins"], 3)
         opened = self.home.opened()
         time.sleep(0.5)
-        self.assertEqual(self.home.opened(), opened, "nothing is opened for a group that nobody wants")
+        self.assertEqual(self.home.opened(), opened, "nothing is opened for a group without listeners")
         stop()
         self.lab.close()
         others = run(["tshark", "-r", self.wire.pcap, "-Y", "not esp and not icmpv6 and not igmp"]).stdout

@@ -7,7 +7,7 @@ class OnDemand(e2e.EndToEnd):
     def state(self):
         return self.home.membership()["state"]
 
-    def ask_who_listens(self, group=programs.GROUP):
+    def ask_for_listeners(self, group=programs.GROUP):
         with igmp.link(self.home.red) as querier:
             querier.send(igmp.query(group))
 
@@ -19,7 +19,7 @@ class OnDemand(e2e.EndToEnd):
         e2e.wait_until(lambda: self.studio.ready() and self.home.linked(), 15, "studio joined, all links up")
         sender = self.sender(self.studio, rate=200, size=700, seconds=90)
         e2e.wait_until(lambda: self.studio.status()["dataplane"]["sealed"] > 100, 15, "studio to seal")
-        self.assertEqual(self.state(), "idle", "nobody listens yet")
+        self.assertEqual(self.state(), "idle", "no host listens yet")
         self.assertEqual(self.home.opened(), 0)
 
         listener = self.receiver(self.home)
@@ -27,11 +27,11 @@ class OnDemand(e2e.EndToEnd):
         e2e.wait_until(lambda: self.home.opened() > 100, 5, "home to open the stream")
         self.assertGreater(listener.result()["received"], 0)
 
-        # The listener is gone. Without the querier's question others might still be there.
+        # The listener is gone. Before the querier's question others might still be there.
         self.assertEqual(self.state(), "joined")
-        self.ask_who_listens()
-        e2e.wait_until(lambda: self.state() == "idle", 6, "home to leave when nobody answers")
-        self.assertEqual(self.home.key_count(), 0, "keys of a group that nobody wants")
+        self.ask_for_listeners()
+        e2e.wait_until(lambda: self.state() == "idle", 6, "home to leave when no host answers")
+        self.assertEqual(self.home.key_count(), 0, "keys of a group without listeners")
         opened = self.home.opened()
 
         again = self.receiver(self.home)

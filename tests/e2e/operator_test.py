@@ -1,5 +1,5 @@
-"""What an operator sees of a running data plane: ports, groups, sas, top, trace and DPDK's telemetry, from real packets,
-each held against what was really sent."""
+"""An operator's view of a running data plane: ports, groups, sas, top, trace and DPDK's telemetry, from real
+packets, each compared with what was really sent."""
 import json
 import pathlib
 import re
@@ -95,7 +95,7 @@ class Operator(e2e.EndToEnd):
         folder = pathlib.Path("/var/run/dpdk") / f"sealcast-{pathlib.Path(self.studio.admin_socket).stem}"
         self.assertEqual(folder.stat().st_mode & 0o777, 0o700)
         self.send_denied(20)
-        time.sleep(1.5)  # the figures are at most a second old
+        time.sleep(1.5)  # figures are at most a second old
 
         def query(command):
             """DPDK's telemetry protocol: SOCK_SEQPACKET, a greeting, then one message each way."""

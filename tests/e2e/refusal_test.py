@@ -1,4 +1,4 @@
-"""What must not work: each case ends in one clear line and the right exit code, and hangs nothing."""
+"""Things that must fail: each case ends in one clear line and the right exit code, and hangs nothing."""
 import os
 import socket
 import ssl
@@ -14,7 +14,7 @@ _BAD_CONFIGURATION = 78
 
 
 class Files(e2e.EndToEnd):
-    """Programs given a bad file end at once with exit code 78 and say where."""
+    """A program with a bad file ends at once with exit code 78 and says where the error is."""
 
     def refused(self, program, path, *expected):
         argv = [self.lab.tool(program), "check", path] if program == "sealcast" else [self.lab.tool(program), "-c", path]
@@ -56,7 +56,7 @@ class Files(e2e.EndToEnd):
 
 
 class Missing(e2e.EndToEnd):
-    """A gateway that lacks something says what to do about it, in one line, and ends with exit code 1."""
+    """A gateway that lacks something reports the remedy in one line, and ends with exit code 1."""
 
     members = {"home": "tv"}
 
@@ -166,7 +166,7 @@ class Members(e2e.EndToEnd):
 
 
 class Port(e2e.EndToEnd):
-    """Strangers on the key server's TCP port: each is shown out, and members are served all the while."""
+    """Strangers on the key server's TCP port: each is turned away, and members are served all the while."""
 
     def setUp(self):
         super().setUp()
@@ -256,7 +256,7 @@ def with_group(hello, group):
 
 
 def expire(folder, name):
-    """Signs a member's certificate anew, everything the same but its life, which is over."""
+    """Signs a member's certificate anew, unchanged except that it has expired."""
     certificate, key, request = (folder / f"{name}.{kind}" for kind in ("pem", "key", "csr"))
     run(["openssl", "x509", "-x509toreq", "-copy_extensions", "copyall", "-in", certificate, "-signkey", key, "-out",
          request])

@@ -1,6 +1,6 @@
-"""Rekeys under load: at 80 % of the rate that two gateways carry without loss, hundreds of make-before-break rekeys lose
-nothing, double nothing, repeat no nonce and let nothing out in clear. bench/rekey_soak.py runs the same for longer.
-SEALCAST_REKEYS=N: so many, instead of 200."""
+"""Rekeys under load: at 80 % of the rate that two gateways carry without loss, hundreds of make-before-break rekeys
+lose nothing, double nothing, repeat no nonce and let nothing out in clear. bench/rekey_soak.py runs the same for
+longer. SEALCAST_REKEYS=N: so many, instead of 200."""
 import json
 import os
 import time
@@ -10,7 +10,7 @@ from lab import nonces, plaintext
 
 _SIZE = 300  # bytes of a datagram
 _LOAD = 0.8  # of the loss-free rate
-_AT_ONCE = 256  # datagrams the sender catches up with after it was kept waiting; rings hold more
+_AT_ONCE = 256  # datagrams the sender sends at once after a delay; rings hold more
 _MEASURED = 1.5  # seconds a rate is tried
 _RATES = [4000, 8000, 16000, 32000, 64000, 96000]
 _BLOCKS = 4096  # of SPIs: the laboratory's range, an epoch's slots
@@ -18,7 +18,7 @@ _HARMLESS = {"igmp_not_allowed", "mld_not_allowed", "partial_checksum"}  # of th
 
 
 class Wire:
-    """What the wire saw, judged while it goes on: plaintext, and numbers that do not rise."""
+    """The wire's packets, judged while they come: plaintext, and numbers that do not rise."""
 
     def __init__(self, path, selectors):
         self._watch = plaintext.Watch(path, selectors, self._take)
@@ -31,7 +31,7 @@ class Wire:
             self.spis[spi] = [[iv, iv]]
         elif iv > epochs[-1][1]:
             epochs[-1][1] = iv
-        elif iv == 1 and epochs[-1][1] > 1:  # it comes round, with another epoch's key
+        elif iv == 1 and epochs[-1][1] > 1:  # an earlier SPI again, with another epoch's key
             epochs.append([1, 1])
         elif len(self.fallen) < 20:
             self.fallen.append(f"SPI 0x{spi:08x}: IV {iv} after {epochs[-1][1]}")
@@ -50,14 +50,14 @@ class RekeyUnderLoad(e2e.EndToEnd):
 
     def begin(self):
         self.build(group_options='activation_delay = "5s"\ndeactivation_delay = "300ms"\n')
-        # Seen while it goes on, not afterwards: at these rates the capture would fill the disk.
+        # Watched while it runs, not afterwards: at these rates the capture would fill the disk.
         self.lab.wires.remove(self.wire)
         self.seen = Wire(self.wire.pcap, plaintext.protected([self.studio.config, self.home.config]))
         self.start_gateways()
         self.first = self.made = 0
 
     def stream(self, rate, seconds):
-        """A stream with numbers nobody had before; returns its ends."""
+        """Starts a stream with unused numbers; returns its ends."""
         receiver = self.receiver(self.home, quiet_ms=700)
         sender = self.sender(self.studio, rate=rate, size=_SIZE, seconds=seconds, at_once=_AT_ONCE, first=self.first)
         self.first += int(rate * seconds)
@@ -70,7 +70,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
         return sent, received
 
     def carried(self, rate):
-        """Whether a rate is carried without loss, by a sender that really reaches it."""
+        """Whether the gateways carry a rate without loss, from a sender that really reaches it."""
         sender, receiver = self.stream(rate, _MEASURED)
         sender.process.wait(_MEASURED * 4)
         sent, received = self.finish(sender, receiver)
@@ -78,7 +78,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
         return received["received"] == sent["sent"] and sent["seconds"] < _MEASURED * 1.1
 
     def loss_free_rate(self, at_most=None):
-        """The highest of _RATES that is carried, as are all below it; tried twice."""
+        """The highest of _RATES that is carried, like all below it; tried twice."""
         best = 0
         for rate in _RATES:
             if (at_most and rate > at_most) or not self.carried(rate) or not self.carried(rate):
@@ -102,7 +102,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
                 for reason, count in self.drops(site).items() if reason not in _HARMLESS}
 
     def overflows(self):
-        """Where packets are lost when the machine is too slow: rings of the gateways and of the wire."""
+        """The places where a machine that is too slow loses packets: rings of the gateways and of the wire."""
         ports = {f"{site.name} {port['name']}": port["tx_dropped"] for site in (self.studio, self.home)
                  for port in site.status()["dataplane"]["ports"]}
         links = {f"wire {link['from']} to {link['to']}": link["overflow"]
@@ -122,7 +122,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
             self.seen.look()
             self.progress(done + 1, rate)
             if done % 10 == 0 and self.overflows() != before:
-                break  # too fast for the machine as it is now
+                break  # too fast for the machine at present
         time.sleep(0.5)
         sent = sender.result()
         time.sleep(1)
@@ -131,7 +131,7 @@ class RekeyUnderLoad(e2e.EndToEnd):
         return sent, received, took
 
     def progress(self, done, rate):
-        """For a soak to tell."""
+        """Called after each rekey, for a soak's progress."""
 
     def test_H10_KEY2_rekeys_at_80_percent_of_the_loss_free_rate_lose_nothing(self):
         self.begin()
@@ -140,12 +140,12 @@ class RekeyUnderLoad(e2e.EndToEnd):
             loss_free = self.loss_free_rate(rate and rate // 2)
             rate = int(loss_free * _LOAD)
             sent, received, took = self.run_at(rate)
-            # Whatever the machine does, no key may ever be missing, too late or gone too early.
+            # However slow the machine is, no key may ever be missing, too late or gone too early.
             self.assertEqual(self.dropped(), {}, "no gateway drops anything")
             self.assertEqual((received["duplicates"], received["corrupt"]), (0, 0))
             if received["received"] == sent["sent"] and len(took) == self.rekeys:
                 break
-            # Lost outside the packet path: the rate was measured while the machine had more time.
+            # Lost outside the packet path: the rate was measured while the machine was less busy.
             print(f"\n  {sent['sent'] - received['received']} of {sent['sent']} lost at {rate}/s and {len(took)} rekeys in "
                   f"rings that overflowed: {self.overflows()}, socket: {received['socket_drops']}; measured again", flush=True)
         self.assertEqual((received["received"], len(took)), (sent["sent"], self.rekeys), f"overflows: {self.overflows()}")

@@ -5,7 +5,7 @@ import time
 import e2e
 from lab import capture
 
-_RATE = 500  # packets a second: enough to catch a gap, little enough for two busy CPUs
+_RATE = 500  # packets a second: enough to notice a gap, little enough for two busy CPUs
 _RESUMED = 20  # seconds a restarted daemon may take: its start-up, and the longest back-off of the others (10 s)
 
 
@@ -20,7 +20,7 @@ class Restart(e2e.EndToEnd):
 
     def kill_and_restart(self, what, process, start):
         process.kill()
-        time.sleep(1)  # long enough for packets to run into the gap
+        time.sleep(1)  # long enough for packets to meet the gap
         process = start()
         print(f"\n  {what} killed and restarted: stream flows {self.wait_for_stream(_RESUMED):.2f} s after it was up")
         time.sleep(1)
@@ -42,7 +42,7 @@ class Restart(e2e.EndToEnd):
         self.gateways["home"] = self.kill_and_restart("sink gateway", self.gateways["home"], self.home.start)
         self.gateways["studio"] = self.kill_and_restart("source gateway", self.gateways["studio"], self.studio.start)
         self.kill_and_restart("key server", self.keyserver_process, self.keyserver.start)
-        # Gateways must have come back to it, not merely live on their leases.
+        # Gateways must have rejoined, not merely live on their leases.
         self.wait_for_members(2)
         self.gateways["studio"] = self.kill_and_restart("source gateway after the key server's restart",
                                                         self.gateways["studio"], self.studio.start)
@@ -57,7 +57,7 @@ class Restart(e2e.EndToEnd):
         epoch = self.active_epoch()
         process = self.kill_and_restart("key server with a wrapping key", self.keyserver_process, self.keyserver.start)
         self.wait_for_members(2)
-        time.sleep(3)  # longer than a hand-over takes, if there were one
+        time.sleep(3)  # longer than a hand-over takes, if one had begun
         self.assertEqual(self.active_epoch(), epoch, "sender and receiver go on in the same epoch")
         self.assertFalse(self.keyserver.status()["groups"][0]["handing_over"])
         # A sender that lost its slots meanwhile gets new ones in the next epoch.

@@ -24,7 +24,7 @@ class Revocation(e2e.EndToEnd):
         server = gateways["studio"] if embedded else self.keyserver_process
         os.kill(server.pid, signal.SIGHUP)
         e2e.wait_until(lambda: self.home.membership()["state"] == "revoked", 10, "home to be told that it is revoked")
-        # The sender switches when it is told: from then on nothing is opened at home, ever again.
+        # The sender switches when it gets Activate: from then on home never opens a packet again.
         revoked = self.home.opened()
         before = attic.opened()
         e2e.wait_until(lambda: attic.opened() > before + 1000, 15, "attic to go on with the stream")

@@ -1,5 +1,5 @@
-"""Datagrams longer than the black network carries: cut before they are sealed, whole at the other end; scapy, with the
-exported keys, is the witness of what was on the wire. Senders that may be told are told what fits."""
+"""Datagrams longer than the black network carries: cut before they are sealed, whole at the other end; scapy, with
+the exported keys, is the witness of the wire. Senders that accept it get the size that fits."""
 import logging
 import socket
 import struct
@@ -38,7 +38,7 @@ class Size(e2e.EndToEnd):
             self.lab.network.enable_ipv6(site.red, "eth0", f"fd00:1::{number}/64")
             site.configure(role, keyservers=[self.keyserver.endpoint], export_keys=True, selectors=e2e.SELECTORS,
                            black_mtu=_BLACK_MTU)
-            # The kernel puts the fragments of a sender together for af_packet: its frames must hold whole datagrams.
+            # The kernel reassembles a sender's fragments for af_packet: its frames must hold whole datagrams.
             site.config.write_text(site.config.read_text().replace(
                 'device = "af_packet:red"\nmtu = 1500',
                 f'device = "af_packet:red?framesz=8192"\nmtu = {red_mtu}\naddress6 = "{_ADDRESS6}"'))
@@ -47,7 +47,7 @@ class Size(e2e.EndToEnd):
         self.start_gateways()
 
     def send(self, sender, receiver, group, payloads):
-        """Each is awaited before the next is sent; returns what arrived."""
+        """Waits for each before it sends the next; returns what arrived."""
         arrived = []
         receiver.settimeout(2)
         for payload in payloads:
@@ -59,7 +59,7 @@ class Size(e2e.EndToEnd):
         return arrived
 
     def opened_by_scapy(self):
-        """The packets inside the ESP of the wire, in their order; none on the wire exceeds the black MTU."""
+        """The packets inside the wire's ESP, in order; none on the wire exceeds the black MTU."""
         keys = {}
         for line in capture.sa_lines(self.studio.keys):
             cells = [cell.strip('"') for cell in line.split(",")]
@@ -125,10 +125,10 @@ class Size(e2e.EndToEnd):
         self.assertEqual((source, told.dst, told[UDP].dport), (_ADDRESS6, e2e.GROUP6, e2e.PORT))
         self.assertTrue(sent.startswith(bytes(told[UDP].payload)[:1000]), "it quotes the packet it is about")
         self.assertEqual(self.drops(self.studio).get("too_big_answered"), 1)
-        # What it says is exactly what passes.
+        # The reported size is exactly the largest that passes.
         longest = fits - 40 - 8
         self.assertEqual(self.send(sender, receiver, group, [_payload(3, longest)]), [_payload(3, longest)])
-        # Linux takes it to heart: the same datagram now comes in fragments of that size, and crosses.
+        # Linux obeys: the same datagram now comes in fragments of that size, and crosses.
         self.assertEqual(self.send(sender, receiver, group, [sent]), [sent])
         self.lab.close()
         lengths = [len(frame.data) - 14 for frame in capture.frames(self.wire.pcap) if frame.data[12:14] == b"\x86\xdd"]

@@ -1,4 +1,4 @@
-"""A receiver that slept through rekeys is back by itself."""
+"""A receiver that was stopped during rekeys recovers by itself."""
 import os
 import signal
 import time
@@ -36,7 +36,7 @@ class Slept(e2e.EndToEnd):
                            "home to hold the sender's epoch")
             self.assertGreater(self.home.membership()["epoch"], before)
             print(f"\n  slept through {_REKEYS} rekeys, opens packets {took:.2f} s after it woke")
-        # From then on it is rekeyed like any other: nothing is lost.
+        # From then on rekeys reach it like any other: nothing is lost.
         opened, drops = self.home.opened(), self.drops(self.home)
         self.rekey()
         self.rekey()

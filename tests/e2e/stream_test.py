@@ -1,4 +1,4 @@
-"""The plain case, its timing, and what happens before there is a key."""
+"""The plain case, its timing, and the time before there is a key."""
 import time
 
 import e2e
@@ -15,7 +15,7 @@ class Stream(e2e.EndToEnd):
         receiver = self.receiver(self.home)
         sender = self.sender(self.studio, rate=1000, size=700, seconds=60)
         e2e.wait_until(lambda: self.studio.status()["dataplane"]["sealed"] > 0, 15, "studio to seal")
-        # The wire's own start-up is none of the join: home reaches the key server only when its links are up.
+        # The wire's own start-up must not count as join time: home reaches the key server only once its links are up.
         cable = (self.lab.management, "to-home")
         self.lab.network.set_link(*cable, False)
         self.home.start()

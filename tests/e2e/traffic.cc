@@ -1,7 +1,7 @@
 // sealcast-traffic: an ordinary multicast sender and receiver for the end-to-end tests and the demo. It uses plain UDP
-// sockets and knows nothing of Sealcast. Every datagram carries a sequence number, the moment it was sent and bytes
-// that follow from both, so that the receiver can say what was lost, doubled, reordered or changed. The result is one
-// line of JSON on standard output.
+// sockets and knows nothing of Sealcast. Every datagram carries a sequence number, the time it was sent, and bytes
+// derived from both, so that the receiver can report lost, doubled, reordered and changed ones. The result is one line
+// of JSON on standard output.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -47,14 +47,14 @@ struct Options {
   std::string record;  // file for one entry a datagram; empty: none
 };
 
-// What each end writes down of every datagram, in host order: when it was sent, and when it came (0: at the sender).
+// Each end's record of a datagram, in host order: when it was sent, and when it came (0: at the sender).
 struct Entry {
   std::uint64_t sequence = 0;
   std::uint64_t sent_ns = 0;
   std::uint64_t arrived_ns = 0;
 };
 
-// Entries of a whole datagram each, in the file after every burst, so that they can be read while we run.
+// Writes entries of whole datagrams to the file after every burst, so that others can read them meanwhile.
 class Record {
  public:
   Record() = default;
@@ -121,7 +121,7 @@ bool make_addresses(const Options& options, sockaddr_in& group, in_addr& local) 
   return true;
 }
 
-// sockaddr_in as the socket calls want it.
+// sockaddr_in as the socket calls take it.
 const sockaddr* generic(const sockaddr_in& address) {
   const void* raw = &address;
   return static_cast<const sockaddr*>(raw);
@@ -147,9 +147,9 @@ int send_stream(const Options& options, int stop_fd) {
   std::uint64_t sent = 0, errors = 0;
   pollfd stop{.fd = stop_fd, .events = POLLIN, .revents = 0};
   while (sent < total && poll(&stop, 1, 0) == 0) {
-    // Whatever is due by now goes out at once: at high rates one sleep covers several datagrams.
+    // All datagrams due by now go out at once: at high rates one sleep covers several.
     std::uint64_t due = std::min(total, (now_ns() - start) * options.rate / nanoseconds + 1);
-    if (options.at_once != 0 && due - sent > options.at_once) {  // we were kept waiting: the rest of it is left out
+    if (options.at_once != 0 && due - sent > options.at_once) {  // the machine delayed us: skip the rest of what is due
       start += (due - sent - options.at_once) * nanoseconds / options.rate;
       due = sent + options.at_once;
     }
@@ -174,7 +174,7 @@ int send_stream(const Options& options, int stop_fd) {
   return errors == 0 ? 0 : 1;
 }
 
-// What the receiver knows of the stream so far.
+// The receiver's counts of the stream so far.
 class Tally {
  public:
   // Every sound datagram, doubled ones too, goes to `record`.
@@ -292,7 +292,7 @@ int receive_stream(const Options& options, int stop_fd) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // SIGTERM and SIGINT end either side in order: it prints its result first.
+  // SIGTERM and SIGINT end either side cleanly: it prints its result first.
   sigset_t signals;
   sigemptyset(&signals);
   sigaddset(&signals, SIGTERM);

@@ -1,5 +1,6 @@
-"""Two foreign ESP implementations, tshark's and scapy's, against ours: what we seal they open, what scapy seals we open,
-and what scapy forges we drop, each for its own reason. The black side is a Linux bridge here, so that anybody can talk."""
+"""Two independent ESP implementations, tshark's and scapy's, against ours: they open what we seal, we open what
+scapy seals, and we drop what scapy forges, each for its own reason. The black side is a Linux bridge here, so that
+any program can send on it."""
 import collections
 import logging
 import socket
@@ -51,7 +52,7 @@ class Witness(e2e.EndToEnd):
         return site
 
     def stream(self):
-        """Sends packets through and returns the capture of what was on black."""
+        """Sends packets through and returns the capture of black."""
         pcap = self.lab.work / "black.pcap"
         dump = self.lab.capture(self.black, "br0", pcap, "esp")
         receiver = self.receiver(self.home, quiet_ms=800)
@@ -84,7 +85,7 @@ class Witness(e2e.EndToEnd):
     def test_we_open_what_scapy_sealed_and_drop_what_it_forged(self):
         pcap = self.stream()
         spi = capture.summarize(pcap).esp[-1].spi
-        self.gateways["studio"].kill()  # scapy now speaks with its SPI, from a number it never reached
+        self.gateways["studio"].kill()  # scapy now sends with its SPI, from a number it never reached
         self.key = Key(spi, exported(self.home.keys)[spi])
         self.listen()
         number = 1_000_000
@@ -96,7 +97,7 @@ class Witness(e2e.EndToEnd):
         forged[-1] ^= 1
         self.assert_dropped("bad_tag", bytes(forged), "one bit of the ICV changed")
         self.assert_dropped("iv_sequence_mismatch", self.seal(number + 2, b"x", iv=number + 3), "IV and sequence differ")
-        self.assert_dropped("unknown_spi", self.seal(number + 4, b"x", spi=0x1FFFFFF0), "an SPI nobody was given")
+        self.assert_dropped("unknown_spi", self.seal(number + 4, b"x", spi=0x1FFFFFF0), "an SPI that no member was given")
         self.assert_dropped("outer_inner_mismatch", self.seal(number + 5, b"x", inner="239.1.1.2"), "inner group differs")
         self.assert_dropped("selector_mismatch", self.seal(number + 6, b"x", port=6000), "DATA-1, H16: port outside")
         clear = bytes(Ether(dst=_GROUP_MAC) / IP(src="10.1.0.1", dst="239.1.1.1", ttl=1)

@@ -1,7 +1,7 @@
 """scripts/in-debian leaves nothing behind, however it ends, and never takes half a release for a whole one.
 
-A few programs in a folder stand in for a release, and a script for mmdebstrap, so that no network is needed. The script
-runs in a project of its own: a copy of it, of what it uses, and a scripts/deps that does what a test wants.
+A few programs in a folder stand in for a release, and a script for mmdebstrap, so that no network is needed. The
+script runs in a project of its own: a copy of it and of the files it uses, with a scripts/deps made by the test.
 """
 import os
 import pathlib
@@ -14,7 +14,7 @@ import time
 import unittest
 import uuid
 
-# What a caller ignores, a script's children ignore as well; a suite run in the background ignores Ctrl-C.
+# Signals that a caller ignores, a script's children ignore as well; a suite run in the background ignores Ctrl-C.
 for _number in (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP):
     signal.signal(_number, signal.SIG_DFL)
 
@@ -121,7 +121,7 @@ class InDebianTest(unittest.TestCase):
             return False  # gone meanwhile
 
     def processes(self):
-        """Whatever this test started and still runs."""
+        """Processes that this test started and that still run."""
         return [process.name for process in pathlib.Path("/proc").glob("[0-9]*") if self.is_ours(process)]
 
     def sleeping(self):
@@ -134,13 +134,13 @@ class InDebianTest(unittest.TestCase):
         return sum(map(is_one, pathlib.Path("/proc").glob("[0-9]*")))
 
     def end_all(self):
-        """After a failure: the next test must not meet them."""
+        """After a failure: the next test must not find them."""
         for process in pathlib.Path("/proc").glob("[0-9]*"):
             if self.is_ours(process):
                 os.kill(int(process.name), signal.SIGKILL)
 
     def mounts(self):
-        """In whichever process's view."""
+        """In any process's view."""
         found = set()
         for file in pathlib.Path("/proc").glob("[0-9]*/mountinfo"):
             try:
@@ -158,7 +158,7 @@ class InDebianTest(unittest.TestCase):
                           not path.name.startswith("packages-")], [])
 
     def running(self, command):
-        """A command in there that has said "ready", with a process that would go on by itself."""
+        """A command in there that has printed "ready", with a process that would never end by itself."""
         self.made()
         process = self.begin("13", "bash", "-c", f"setsid sleep 1000 & {command}; echo ready; wait; sleep 1000")
         self.assertEqual(process.stdout.readline(), "ready\n")
@@ -175,7 +175,7 @@ class InDebianTest(unittest.TestCase):
         self.assertEqual(process.wait(20), code)
         self.nothing_left()
 
-    # What the command gets
+    # The command's surroundings
 
     def test_command_runs_in_the_projects_root_and_its_exit_code_is_passed_on(self):
         self.made()
@@ -201,7 +201,7 @@ class InDebianTest(unittest.TestCase):
         self.assertTrue((self.root / "build/debian-13/file").exists())
         self.assertFalse((self.chroots / "debian-13/tmp/file").exists())
 
-    # What stays behind
+    # Nothing stays behind
 
     def test_nothing_goes_on_after_success_or_failure(self):
         self.made()
@@ -251,7 +251,7 @@ class InDebianTest(unittest.TestCase):
             seen = b""
             while b"ready" not in seen:
                 seen += os.read(terminal, 1024)
-            # A shell that is just starting a program would take the key for the program's to answer.
+            # While a shell is starting a program, it would take the key for the program's to answer.
             self.assertTrue(wait_until(lambda: self.sleeping() == 2))
             os.write(terminal, b"\x03")
             self.assertEqual(self.exit_code(pid), code)
@@ -300,7 +300,7 @@ class InDebianTest(unittest.TestCase):
         self.nothing_half_made()
 
     def making(self):
-        """A making that has got as far as scripts/deps."""
+        """A run that makes a release and has got as far as scripts/deps."""
         (self.root / "deps.stalls").touch()
         process = self.begin("13", "true", stderr=subprocess.DEVNULL)
         self.addCleanup(process.stdout.close)

@@ -1,4 +1,4 @@
-"""What tshark makes of a multicast handshake."""
+"""A multicast handshake as tshark reads it."""
 import re
 
 from case import Failed
@@ -9,14 +9,14 @@ def tshark(case, *options):
 
 
 def variant2_seen_by_tshark(case):
-    """P2, P10, P22, P25: the analyser sees the extension, the flag, SMKE where Finished was due, and both key changes."""
+    """P2, P10, P22, P25: the analyser sees the extension, the flag, SMKE in place of Finished, and both key changes."""
     case.run(case.peer, "capture", case.dir)
     fields = tshark(case, "-T", "fields", "-e", "tls.handshake.extension.type", "-e", "tls.handshake.cert_type")
     if "65400" not in fields:
         raise Failed("no multicast_group extension (65400) seen: " + fields)
     if not re.search(r"(^|[\t,])30([\t,]|$)", fields, re.M):
         raise Failed("no certificate type 30 seen: " + fields)
-    # tshark has no name for type 240 and shows "Encrypted Handshake Message"; its debug log has what it decrypted.
+    # tshark has no name for type 240 and shows "Encrypted Handshake Message"; its debug log has the decrypted bytes.
     log = case.path("tls.debug")
     with_keys = ["-o", "tls.keylog_file:" + case.path("keys.log"), "-o", "tls.debug_file:" + log]
     changes = tshark(case, *with_keys, "-T", "fields", "-e", "tls.record.content_type",

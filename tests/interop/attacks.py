@@ -39,8 +39,8 @@ def message(kind, body):
 
 
 class Attacker:
-    """One connection. `send` takes bytes as they are; `say` builds a record as scapy's session stands, and `build` the
-    same without sending."""
+    """One connection. `send` takes bytes as they are; `say` builds a record for the state of scapy's session and
+    sends it; `build` does not send it."""
 
     def __init__(self, port):
         self.socket = socket.create_connection(("127.0.0.1", port), TIMEOUT)
@@ -54,7 +54,7 @@ class Attacker:
             try:
                 self.socket.sendall(block)
             except (BrokenPipeError, ConnectionResetError):
-                return  # shown out before all was said; what came back is judged
+                return  # the server closed before all was sent; its answer is judged
 
     def build(self, *messages):
         return TLS(msg=list(messages), tls_session=self.session).raw_stateful()
@@ -101,7 +101,7 @@ class Attacker:
         return len(rest) >= 5 and len(rest) >= 5 + int.from_bytes(rest[3:5], "big")
 
     def hello(self, **changes):
-        """ClientHello as an ordinary client sends it; the server's flight is read."""
+        """ClientHello as an ordinary client sends it; reads the server's flight."""
         self.say(client_hello(**changes))
         return self.server_flight()
 
@@ -139,7 +139,7 @@ def campaign(case, attacks, options=""):
     return server
 
 
-# ---------------------------------------------------------------- hellos, by hand where scapy builds none so wrong
+# ---------------------------------------------------------------- hellos made by hand, where scapy builds none so wrong
 
 
 def hello_bytes(version=0x0303, suites=(0xC02C,), extensions=b"", session_id=b""):
@@ -187,7 +187,7 @@ def versions(case):
 
 
 def fallback_scsv_at_the_highest_version(case):
-    """DOWN-1: RFC 7507 has it refused below the server's highest version only."""
+    """DOWN-1: RFC 7507 refuses it only below the server's highest version."""
     server = KeyServer(case, "allow_standard = true")
     Attacker(server.port).hello(suites=[0xC02C, FALLBACK_SCSV])
     server.serves_a_member()
@@ -364,8 +364,8 @@ def asks_for(group):
 
 
 def insider(case):
-    """SEQ-1, SMKE-5, FIN-3, H3: a member with a good certificate runs variant 2 up to SMKE and then cheats. It holds the
-    epoch from there on and is logged as a holder; a member it is not, whatever it does but finish."""
+    """SEQ-1, SMKE-5, FIN-3, H3: a member with a good certificate runs variant 2 up to SMKE and then cheats. From
+    there on it holds the epoch and is logged as a holder; it only becomes a member when it finishes."""
     server = KeyServer(case, 'handshake_timeout = "5s"')
     certificate, key = PEERS["scapy"].identity(case, "member-ecdsa")
 
@@ -403,7 +403,7 @@ def insider(case):
         server.until(lambda: server.failures().get(reason, 0) == before + 1, f"{name} to be counted as {reason}")
         status = server.status()
         if status["members"] or status["handshakes"]["completed"] or server.lines("member_joined"):
-            raise Failed(f"{name}: who never finished counts as a member: {status}")
+            raise Failed(f"{name}: a client that never finished counts as a member: {status}")
         if len(server.lines("key_sent")) != count:
             raise Failed(f"{name}: it holds the epoch and is not in the log: {server.said()}")
     server.serves_a_member()
@@ -414,13 +414,13 @@ def out_of_order(case):
     asks = asks_for(b"tv")
     out_of_place = ("unexpected_message", "unexpected_message")
     campaign(case, {
-        "a certificate nobody asked for": (*out_of_place, lambda a: a.hello().say(TLSCertificate(certs=[]))),
+        "a certificate that was not asked for": (*out_of_place, lambda a: a.hello().say(TLSCertificate(certs=[]))),
         "an unknown type": (*out_of_place, lambda a: a.hello().send(record(HANDSHAKE, message(99, bytes(10))))),
         "SMKE from a client": (*out_of_place, lambda a: a.hello().send(record(HANDSHAKE, message(240, bytes(100))))),
         "a group without a certificate": ("handshake_failure", "certificate_missing",
                                           lambda a: a.hello(extensions=asks).say(TLSCertificate(certs=[]))),
         "a group without Certificate": (*out_of_place, lambda a: a.hello(extensions=asks).say(TLSClientKeyExchange())),
-        "a group nobody has": ("access_denied", "group_refused", 
+        "a group that does not exist": ("access_denied", "group_refused", 
                               lambda a: a.say(client_hello(extensions=asks_for(b"other")))),
     })
 
@@ -444,8 +444,8 @@ def lengths(case):
 
 
 def half_handshakes(case):
-    """DOS-1, H13: a crowd that stops half-way, and one that sends a byte now and then, are ended at the deadline; members
-    are served all the while."""
+    """DOS-1, H13: a crowd that stops half-way, and one that sends a byte now and then, are cut off at the deadline;
+    members are served all the while."""
     server = KeyServer(case, 'allow_standard = true\nhandshake_timeout = "4s"')
     hello = Attacker(server.port).build(client_hello())
     crowd = [Attacker(server.port) for _ in range(150)]

@@ -1,5 +1,5 @@
-"""What every case uses: a folder with certificates, child processes that end with it, our own ends, and a recorder that
-stands between two ends and says what passed."""
+"""Shared by all cases: a folder with certificates, child processes that end with it, our own ends, and a recorder
+between two ends."""
 import os
 import shutil
 import socket
@@ -10,7 +10,7 @@ import time
 
 LINE = "hello from the witness"
 OUR_LINE = "hello from sealcast"
-TIMEOUT = 20  # seconds, for whatever should take less than one
+TIMEOUT = 20  # seconds, for steps that should take less than one
 
 
 class Failed(Exception):
@@ -53,7 +53,7 @@ class Case:
         return child
 
     def run(self, *command):
-        """A tool that must succeed; returns what it said."""
+        """A tool that must succeed; returns its output."""
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
         except FileNotFoundError:
@@ -96,7 +96,8 @@ class Case:
     # ---- foreign servers that cannot be given port 0
 
     def wait_for(self, port, child):
-        """Until somebody listens there; looked up in /proc, because a connection would be taken for the one to serve."""
+        """Waits until a process listens there; looked up in /proc, because a connection would be taken for the one
+        to serve."""
         deadline = time.monotonic() + TIMEOUT
         while time.monotonic() < deadline:
             if child.poll() is not None:
@@ -111,7 +112,7 @@ class Case:
 
 
 class Recorder:
-    """Forwards one connection on loopback and keeps what passed: `sent` by who connected, `got` by it."""
+    """Forwards one connection on loopback and keeps its bytes: `sent` by the side that connected, `got` by it."""
 
     def __init__(self, port):
         self.sent, self.got = bytearray(), bytearray()
@@ -157,7 +158,7 @@ class Recorder:
 
 
 def records(stream):
-    """The TLS records of a stream as (type, payload); what is no whole record ends the list as ("rest", bytes)."""
+    """The TLS records of a stream as (type, payload); an incomplete record ends the list as ("rest", bytes)."""
     found, stream = [], bytes(stream)
     while len(stream) >= 5:
         size = int.from_bytes(stream[3:5], "big")

@@ -28,8 +28,8 @@ namespace {
 
 using namespace testing;  // NOLINT: the fixtures
 
-constexpr CipherSuite kEcdsaSuite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-constexpr CipherSuite kRsaSuite = CipherSuite::ecdhe_rsa_aes_128_gcm_sha256;
+constexpr CipherSuite ecdsa_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+constexpr CipherSuite rsa_suite = CipherSuite::ecdhe_rsa_aes_128_gcm_sha256;
 
 struct Options {
   std::string directory;
@@ -122,7 +122,7 @@ sockaddr_in loopback(std::uint16_t port) {
   return address;
 }
 
-// Listens on a free port, says which, takes one connection.
+// Listens on a free port, prints it, takes one connection.
 int accept_one() {
   const int listener = ::socket(AF_INET, SOCK_STREAM, 0);
   sockaddr_in address = loopback(0);
@@ -177,7 +177,7 @@ bool serve(Endpoint& endpoint, Connection& connection, const std::function<bool(
 }
 
 int run_server(const Options& options, const std::string& key) {
-  const CipherSuite suite = key == "rsa" ? kRsaSuite : kEcdsaSuite;
+  const CipherSuite suite = key == "rsa" ? rsa_suite : ecdsa_suite;
   auto config = std::make_shared<ServerConfig>();
   config->credentials = load(options, "server-" + key);
   config->member_trust = trust(options);
@@ -202,7 +202,7 @@ int run_server(const Options& options, const std::string& key) {
 }
 
 int run_puppet(const Options& options, const std::string& key) {
-  World world(KeyKind::p256, KeyKind::p256, key == "rsa" ? kRsaSuite : kEcdsaSuite);
+  World world(KeyKind::p256, KeyKind::p256, key == "rsa" ? rsa_suite : ecdsa_suite);
   world.server_config.credentials = load(options, "server-" + key);
   Puppet puppet(Side::server, world, false);
   puppet.certificate_types = options.certificate_types;
@@ -250,7 +250,7 @@ int run_client(const Options& options, std::uint16_t port) {
   config->server_trust = trust(options);
   config->server_name = "ks.example";
   GroupFlow flow;
-  flow.suite = options.rsa ? kRsaSuite : kEcdsaSuite;
+  flow.suite = options.rsa ? rsa_suite : ecdsa_suite;
   if (!options.standard) config->multicast = MulticastWish{options.group, "ks.example", flow};
   if (!options.standard) config->credentials = load(options, "member-ecdsa");
   if (options.mutual) config->credentials = load(options, options.rsa ? "client-rsa" : "client-ecdsa");
@@ -281,7 +281,7 @@ int run_client(const Options& options, std::uint16_t port) {
 
 // ---------------------------------------------------------------- a capture for tshark
 
-// One TCP segment in a raw IPv4 packet of a pcap file (link type 101); checksums are left to the reader's leniency.
+// One TCP segment in a raw IPv4 packet of a pcap file (link type 101); checksums are wrong, which the reader tolerates.
 void write_segment(std::string& pcap, bool from_client, std::uint32_t sequence, std::uint32_t acknowledged,
                    const Bytes& payload) {
   Writer ip;

@@ -36,7 +36,7 @@ def main():
     play = find(options.case)
     if not play:
         parser.error(f"expected one of the cases that --list names, got {options.case}")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # children and folder go in any case
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # ends children and removes the folder in any case
     case = Case(options.peer, options.keyserver, options.pki)
     try:
         play(case)

@@ -1,5 +1,5 @@
-"""The real sealcast-keyserver at a port of its own, and what standard peers get of it: one alert, or where they are
-allowed one line of text; never group state (P1, H4)."""
+"""The real sealcast-keyserver at a port of its own, and its answer to standard peers: one alert, or one line of text
+if they are allowed; never group state (P1, H4)."""
 import json
 import re
 import socket
@@ -14,7 +14,7 @@ ONE_HANDSHAKE_FAILURE = [(ALERT, b"\x02\x28")]
 
 
 class KeyServer:
-    """Groups "tv" (what member-a may join); `options` are further lines of its [keyserver] table."""
+    """Groups "tv" (which member-a may join); `options` are further lines of its [keyserver] table."""
 
     def __init__(self, case, options=""):
         self.case = case
@@ -81,7 +81,7 @@ senders = "*"
             time.sleep(0.02)
 
     def never_gave_group_state(self):
-        """No epoch was even begun, and nobody got its keys."""
+        """No epoch was even begun, and no peer got its keys."""
         status = self.status()
         if status["members"] or status["groups"][0]["epochs"] or status["handshakes"]["completed"]:
             raise Failed(f"group state exists: {status}")
@@ -89,7 +89,7 @@ senders = "*"
             raise Failed("group state was given: " + self.said())
 
     def serves_a_member(self):
-        """It does not only live: a member joins and hears of it."""
+        """It not only runs: a member joins and gets its keys."""
         member = self.case.our_client(self.port)
         if member.returncode != 0 or "ESTABLISHED variant 2" not in member.stdout:
             raise Failed(f"a member cannot join: {member.stdout} {member.stderr}\n{self.said()}")
@@ -112,7 +112,7 @@ def refuses(case, peer):
 
 
 def answers(case, peer):
-    """P1, H4: where they are allowed, a real standard client completes and is told what this port is for."""
+    """P1, H4: if allowed, a real standard client completes, and learns what this port is for."""
     server = KeyServer(case, "allow_standard = true")
     recorder = case.record(server.port)
     said = peer.converse(peer.client(case, recorder.port, say=False), "no group state is given")
@@ -134,7 +134,7 @@ def answers(case, peer):
 
 
 def isakmp_port_refuses(case):
-    """H4, P34: where ISAKMP messages are expected no standard flow exists, allowed or not: one alert for each client."""
+    """H4, P34: a port for ISAKMP messages has no standard flow, allowed or not: one alert for each client."""
     server = KeyServer(case, 'allow_standard = true\nlisten_isakmp = "127.0.0.1:0"')
     port = int(server.status()["listen_isakmp"].rpartition(":")[2])
     for count, peer in enumerate(PEERS.values(), 1):
@@ -150,7 +150,7 @@ def isakmp_port_refuses(case):
 
 
 def knocks(port, times):
-    """Standard handshakes in a row; what each was told."""
+    """Standard handshakes in a row; returns each one's answer."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     told = []
@@ -164,7 +164,7 @@ def knocks(port, times):
 
 
 def bounded_log(case, allow):
-    """H13: who connects again and again, allowed or not, is counted each time and logged a few times."""
+    """H13: a peer that connects again and again, allowed or not, is counted each time and logged a few times."""
     server = KeyServer(case, f"allow_standard = {'true' if allow else 'false'}")
     times, started = 300, time.monotonic()
     told = knocks(server.port, times)
@@ -178,7 +178,7 @@ def bounded_log(case, allow):
     most = 20 + (time.monotonic() - started) // 10 + 1  # at once, and one every ten seconds
     if not 20 <= len(lines) <= most:
         raise Failed(f"20 to {most} lines expected for {times} clients, got {len(lines)}")
-    # Another kind of noise has lines of its own, and a member is none.
+    # Another kind of noise has its own lines, and a member's connection is no noise.
     with socket.create_connection(("127.0.0.1", server.port), TIMEOUT) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n\r\n")
         stranger.recv(64)
@@ -186,7 +186,7 @@ def bounded_log(case, allow):
     server.serves_a_member()
     if len(server.lines("member_joined")) != 1:
         raise Failed("the member's line is missing: " + server.said())
-    # After a pause the next one is logged, and says how many were not.
+    # After a pause the next one is logged, and with it how many were not.
     server.until(lambda: knocks(server.port, 1) and "not_logged_before=" in server.said(), "what was held back", 15)
     held_back = sum(map(int, re.findall(r"not_logged_before=(\d+)", server.said())))
     if held_back < times - len(lines):

@@ -18,10 +18,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 class Peer:
-    waits_for_bye = False  # the client ends only when the server says close_notify
-    refused_as = "andshake.failure"  # what its client calls the alert handshake_failure
-    our_line = OUR_LINE  # what our client says to its server
-    answer = OUR_LINE  # a part of what its server answers then
+    waits_for_bye = False  # the client ends only on the server's close_notify
+    refused_as = "andshake.failure"  # its client's name for the alert handshake_failure
+    our_line = OUR_LINE  # our client sends this to its server
+    answer = OUR_LINE  # a part of its server's answer
 
     def converse(self, client, expected):
         """Waits until the client prints `expected`, lets it end cleanly; returns all it printed."""
@@ -98,10 +98,10 @@ class Gnutls(Peer):
 
 
 class Nss(Peer):
-    """tstclnt reads a file to its end and then waits for the server's close_notify; selfserv answers HTTP alone.
+    """tstclnt reads a file to its end and then waits for the server's close_notify; selfserv only speaks HTTP.
 
-    tstclnt verifies as old NSS does: an RSA server certificate must allow keyEncipherment whatever the cipher suite. Ours
-    never decrypts and does not allow it, so that for RSA tstclnt is told to go on (-o); `strict` leaves that out.
+    tstclnt verifies as old NSS does: an RSA server certificate must allow keyEncipherment whatever the cipher suite.
+    Ours never decrypts and does not allow it, so that for RSA tstclnt gets -o to go on; `strict` leaves that out.
     """
     name = "nss"
     waits_for_bye = True
@@ -111,7 +111,7 @@ class Nss(Peer):
     only_12 = ["-V", "tls1.2:tls1.2"]
 
     def database(self, case, key):
-        """Certificates and keys as NSS wants them; one database for each kind of key, as it names both by subject."""
+        """Certificates and keys in NSS's form; one database for each kind of key, as it names both by subject."""
         folder = case.path(f"nss-{key}")
         if os.path.exists(folder):
             return f"sql:{folder}"
@@ -143,7 +143,7 @@ class Nss(Peer):
 
 class Jsse(Peer):
     name = "jsse"
-    only_12 = []  # TLS 1.3 is offered too, and 1.2 is taken
+    only_12 = []  # it also offers TLS 1.3, and takes 1.2
     answer = "echo: " + OUR_LINE
     java = ("java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", os.path.join(HERE, "Jsse.java"))
 
@@ -153,7 +153,7 @@ class Jsse(Peer):
 
     def converse(self, client, expected):
         seen = super().converse(client, expected)
-        if "CLOSED" not in seen:  # JSSE alone says whether our close_notify came
+        if "CLOSED" not in seen:  # only JSSE reports whether our close_notify came
             raise Failed("JSSE saw no close_notify: " + seen)
         return seen
 
@@ -164,7 +164,7 @@ class Jsse(Peer):
 
 
 class Scapy(Peer):
-    """Sends its line when it starts, closes when an answer came, verifies no certificate."""
+    """Sends its line when it starts, closes after an answer, verifies no certificate."""
     name = "scapy"
     refused_as = "Missing TLS ServerHello message"
     only_12 = []

@@ -62,7 +62,7 @@ class Client(TLSClientAutomaton):
 
     @ATMT.state()
     def HANDLED_SERVERDATA(self):
-        raise self.CLOSE_NOTIFY()  # the answer is all we wait for
+        raise self.CLOSE_NOTIFY()  # the test needs only the answer
 
 
 class Server(TLSServerAutomaton):

@@ -1,4 +1,4 @@
-"""The standard TLS 1.2 flow with peers that are not ours (P1), and that nobody falls back to it (H4)."""
+"""The standard TLS 1.2 flow with independent peers (P1), and that no member falls back to it (H4)."""
 from case import ALERT, LINE, Failed, message_types, records
 from peers import PEERS
 
@@ -8,7 +8,7 @@ FLAG, USUAL = 30, (64, 1)  # the multicast flag; ecdsa_sign and rsa_sign
 
 
 def client(case, peer, key, mutual):
-    """P1: their client completes, data passes both ways, both say close_notify."""
+    """P1: their client completes, data passes both ways, both send close_notify."""
     options = ["--standard"] + ["--mutual"] * mutual + ["--bye"] * peer.waits_for_bye
     server, port = case.our_server("server", key, *options)
     peer.converse(peer.client(case, port, key if mutual else None, rsa_server=key == "rsa"), "echo: " + LINE)
@@ -35,7 +35,7 @@ def server(case, peer, key, mutual):
 
 
 def member_refuses(case, peer, mutual):
-    """H4: no fallback, the message says why, and no more than a hello and an alert left us: no key material."""
+    """H4: no fallback, the message says why, and we sent only a hello and an alert: no key material."""
     recorder = case.record(peer.server(case, "ecdsa", mutual))
     ours = case.our_client(recorder.port)
     recorder.wait()
@@ -69,7 +69,7 @@ def type_does_not_disturb(case, peer, types):
 
 
 def nss_wants_key_encipherment_of_rsa_servers(case):
-    """Why tstclnt is told to go on with our RSA servers: this very reason, and no other."""
+    """Why tstclnt gets -o with our RSA servers: exactly this reason, and no other."""
     peer = PEERS["nss"]
     server_, port = case.our_server("server", "rsa", "--standard")
     said = peer.end(peer.client(case, port, rsa_server=True, strict=True), code=None)
@@ -91,7 +91,7 @@ def standard_client_refused_by_default(case):
 
 
 def rsa_key_exchange_refused(case):
-    """The suites of variant 1 are no way to a standard connection: this server never decrypts with its key."""
+    """Variant 1's suites do not open a standard connection: this server never decrypts with its key."""
     peer = PEERS["openssl"]
     server_, port = case.our_server("server", "rsa", "--standard")
     hello = peer.client(case, port, say=False, options=("-tls1_2", "-cipher", "AES128-GCM-SHA256:AES256-GCM-SHA384"))

@@ -1,5 +1,6 @@
 // The state files' own code, killed at every write: the key server's SQLite store, a cluster member's memory of etcd, a
-// gateway's memory of epochs. What a child said before it died must hold for whoever opens the files after it.
+// gateway's memory of epochs. What a child reported before it died must hold for every later process that opens the
+// files.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -22,7 +23,7 @@ namespace {
 
 constexpr long most_calls = 2000;
 
-// In memory where possible: kill -9 leaves the page cache alone, and fsync is counted all the same.
+// In memory if possible: the page cache survives kill -9, and fsync is counted all the same.
 std::string make_folder() {
   char in_memory[] = "/dev/shm/sealcast-kill-XXXXXX";
   if (mkdtemp(in_memory) != nullptr) return in_memory;
@@ -42,8 +43,8 @@ class KilledFiles : public ::testing::TestWithParam<Where> {
   };
   using Say = std::function<void(const std::string& line)>;
 
-  // Runs body in a child that is killed at its nth call; what it said until then. body returns false when something
-  // that must work did not.
+  // Runs body in a child that is killed at its nth call; returns its reports until then. body returns false if a step
+  // that must work failed.
   static Life live(long nth, const std::function<bool(const Say&)>& body) {
     int ends[2];
     Life life;
@@ -82,7 +83,7 @@ class KilledFiles : public ::testing::TestWithParam<Where> {
       check(life);
       if (HasFatalFailure()) return;
       if (life.killed) continue;
-      ASSERT_EQ(life.code, 0) << "a life that nobody ended must succeed: "
+      ASSERT_EQ(life.code, 0) << "a life that was not ended must succeed: "
                               << (life.said.empty() ? "" : life.said.back());
       EXPECT_GT(nth, 3) << "there must have been something to kill at";
       std::printf("  %ld deaths\n", nth - 1);
@@ -94,9 +95,9 @@ class KilledFiles : public ::testing::TestWithParam<Where> {
   const std::string folder_;
 };
 
-// What the ledger of a store's lives says: nothing twice, nothing lost.
+// Checks the reports of a store's lives: nothing twice, nothing lost.
 struct StoreLedger {
-  std::uint64_t highest = 0;  // epoch given out in earlier lives
+  std::uint64_t highest = 0;  // the highest epoch of earlier lives
   std::set<std::uint64_t> epochs;
   std::set<std::uint32_t> prefixes;
   std::set<std::pair<std::uint64_t, unsigned>> slots;
@@ -117,7 +118,7 @@ struct StoreLedger {
         EXPECT_TRUE(epochs.insert(epoch).second);
         newest = epoch;
       } else if (what == "slot") {
-        // A block counts as used from the moment somebody was given the epoch.
+        // A block counts as used once a member was given the epoch.
         words >> epoch >> number >> name;
         EXPECT_TRUE(slots.insert({epoch, static_cast<unsigned>(number)}).second) << "H9: a slot was given twice";
       } else if (what == "prefix") {
@@ -132,7 +133,7 @@ struct StoreLedger {
           EXPECT_EQ(listed.count(member) != 0, shut_out) << "H11: " << member;
       } else if (what == "revoking" || what == "reinstating") {
         words >> name;
-        revoked.erase(name);  // open until it is answered
+        revoked.erase(name);  // unknown until it is answered
       } else if (what == "revoked" || what == "reinstated") {
         words >> name;
         revoked[name] = what == "revoked";
@@ -164,7 +165,7 @@ TEST_P(KilledFiles, H5_H9_H11_TheStoreForgetsNothingItSaid) {
         for (const char* group : {"tv", "radio"}) {
           const auto epoch = store.begin_epoch({group, 0x10000000, 0x1fffffff, 8, now, now + 86400});
           if (!epoch) return false;
-          // Each group's own numbers rise; the test's clock stands, so they must do so by themselves.
+          // Each group's own numbers must rise although the test's clock stands still.
           if (std::string(group) == "tv") say("epoch " + std::to_string(epoch->epoch));
           store::Holder holder{group, epoch->epoch, "studio", "01", "a", 3, 1, now};
           bool first = true;
@@ -200,7 +201,7 @@ TEST_P(KilledFiles, H5_H9_H11_TheStoreForgetsNothingItSaid) {
           ASSERT_NE(line.rfind("refused", 0), 0u) << "it must start from whatever the death left: " << line;
         ledger.take(it.said);
         ++life;
-        now += life % 7 == 0 ? -3 : 0;  // a clock that falls must not matter
+        now += life % 7 == 0 ? -3 : 0;  // a clock that goes back must not matter
       });
   EXPECT_GT(ledger.slots.size(), 100u);
   EXPECT_GT(ledger.revoked.size(), 3u);
@@ -234,7 +235,7 @@ TEST_P(KilledFiles, H9_H11_AClusterMembersMemoryIsWholeOrTheOneBefore) {
           const std::uint64_t number = std::strtoull(line.c_str() + line.find(' '), nullptr, 10);
           if (line.rfind("found", 0) == 0) {
             EXPECT_GE(number, saved) << "what was saved is there";
-            EXPECT_LE(number, saved + 1) << "and nothing that nobody saved";
+            EXPECT_LE(number, saved + 1) << "and nothing that was not saved";
           }
           saved = std::max(saved, number);
         }

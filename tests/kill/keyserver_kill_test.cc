@@ -1,6 +1,6 @@
 // The real sealcast-keyserver, killed at every write of its state while members join, are rekeyed and ask for slots and
-// an operator revokes. Members and operator keep a ledger over all of its lives of what it said; nothing of it may come
-// twice or be forgotten.
+// an operator revokes. Members and operator keep a ledger of its messages over all of its lives; none of its promises
+// may come twice or be forgotten.
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -36,12 +36,12 @@ constexpr long most_calls = 500;
 // 32 bytes, as its file has them.
 constexpr const char* wrapping_key = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
 
-// All that the key server said, over all lives. Written down the moment it is heard.
+// All of the key server's messages, over all lives. Recorded on receipt.
 struct Ledger {
   std::uint64_t of_earlier_lives = 0;  // highest epoch
   std::uint64_t highest = 0;
   std::uint64_t highest_active = 0;  // as members remember it (H5)
-  bool takes_up = false;             // it has a wrapping key: an epoch of an earlier life goes on, without slots
+  bool takes_up = false;             // it has a wrapping key: an epoch of an earlier life continues, without slots
   std::size_t taken_up = 0;          // keyings of such epochs
   std::map<std::uint64_t, std::string> ids;         // epoch → epoch_id
   std::map<std::uint32_t, std::uint64_t> prefixes;  // SPI prefix → epoch
@@ -49,10 +49,10 @@ struct Ledger {
   std::map<std::string, bool> revoked;  // member → as last answered
   std::vector<std::string> premasters;
 
-  void hear(const GroupKeying& keying, const std::string& epoch_id) {
+  void record(const GroupKeying& keying, const std::string& epoch_id) {
     if (takes_up && keying.epoch <= of_earlier_lives) {
       ++taken_up;
-      EXPECT_TRUE(ids.count(keying.epoch)) << "an epoch of an earlier life that nobody heard of";
+      EXPECT_TRUE(ids.count(keying.epoch)) << "an epoch of an earlier life that no member knows";
       EXPECT_EQ(keying.state, handshake::EpochState::active);
       EXPECT_EQ(keying.assignment.slot_count, 0) << "H9: a slot in an epoch from before the start";
     } else {
@@ -114,9 +114,9 @@ class KilledKeyserver : public ::testing::Test {
     client->server_trust = pki_.trust();
     client->server_name = "ks.example";
     client->multicast = handshake::MulticastWish{"tv", "ks", {}};
-    // Heard with SMKE, whatever becomes of the connection (H3).
+    // Recorded with SMKE, whatever becomes of the connection (H3).
     client->accept_keying = [this](const GroupKeying& keying, const handshake::EpochId& id) {
-      ledger_.hear(keying, to_hex(id));
+      ledger_.record(keying, to_hex(id));
       return Result<void>{};
     };
     return client;
@@ -126,7 +126,7 @@ class KilledKeyserver : public ::testing::Test {
     write_file("wrap.key", std::string(wrapping_key) + "\n");
     std::string text = content("ks.toml");
     text.insert(text.find("state ="), "wrapping_key_file = \"wrap.key\"\n");
-    // Revocations in a group of their own: in this one they would end what was taken up (H11).
+    // Revocations in a group of their own: in the main group they would end the epoch that was taken up (H11).
     text +=
         "[[keyserver.group]]\nid = \"radio\"\nselectors = [ { destination = \"239.2.1.0/24\" } ]\nsenders = \"*\"\n";
     revoked_in_ = ",\"group\":\"radio\"";
@@ -169,7 +169,7 @@ class KilledKeyserver : public ::testing::Test {
     }
     child_ = 0;
   }
-  // Its port; 0: it died before it could say so.
+  // Its port; 0: it died before it reported one.
   std::uint16_t port() {
     const std::string mark = "is running, port ";
     for (const auto deadline = in(20s); std::chrono::steady_clock::now() < deadline;) {
@@ -195,7 +195,7 @@ class KilledKeyserver : public ::testing::Test {
       EXPECT_EQ(list.find("\"" + member + "\"") != std::string::npos, shut_out) << "H11: " << member << " in " << list;
   }
   bool revoke(const std::string& member, const char* command, bool shut_out) {
-    ledger_.revoked.erase(member);  // open until it is answered
+    ledger_.revoked.erase(member);  // unknown until it is answered
     if (!told(std::string("{\"command\":\"") + command + "\",\"member\":\"" + member + "\"" + revoked_in_ + "}"))
       return false;
     ledger_.revoked[member] = shut_out;
@@ -205,7 +205,7 @@ class KilledKeyserver : public ::testing::Test {
     const auto update = client.expect<handshake::GroupUpdate>(3s);
     if (!update) return false;
     const auto master = handshake::derive_group_master(update->keying.policy.cipher_suite, update->keying.premaster);
-    ledger_.hear(update->keying, to_hex(handshake::derive_epoch_id(update->keying.policy.cipher_suite, master)));
+    ledger_.record(update->keying, to_hex(handshake::derive_epoch_id(update->keying.policy.cipher_suite, master)));
     return client.say(handshake::GroupUpdateAck{"tv", update->keying.epoch});
   }
 
@@ -215,7 +215,7 @@ class KilledKeyserver : public ::testing::Test {
     return activate.has_value();
   }
 
-  // Everything that makes it write. False: it died in the midst of it.
+  // Runs everything that makes it write. False: it died meanwhile.
   bool life(int number) {
     const std::uint16_t port_now = port();
     if (port_now == 0) return false;
@@ -232,10 +232,10 @@ class KilledKeyserver : public ::testing::Test {
       EXPECT_EQ(grant->count, 0) << "H9: slots in an epoch from before the start";
     }
     if (ledger_.takes_up && grant->count == 0) {
-      // It makes the next one at once.
+      // The key server makes the next one at once.
       if (!take_update(studio) || !take_update(home) || !take_activate(studio)) return false;
     }
-    // Both may still be under way into the pending epoch of a restart.
+    // Both members may still be on their way into the pending epoch of a restart.
     bool begun = false;
     for (int i = 0; i < 200 && !begun && !dead(); ++i) {
       begun = told(R"({"command":"rekey","group":"tv"})");
@@ -252,7 +252,7 @@ class KilledKeyserver : public ::testing::Test {
 
   void all_lives() {
     const char* const places[] = {"before", "torn", "after"};
-    int untouched = 0;  // lives that came to their end, one after the other
+    int untouched = 0;  // complete lives in a row
     long nth = 1;
     for (; nth < most_calls && untouched < 3; ++nth) {
       SCOPED_TRACE("life " + std::to_string(nth) + ", killed " + places[nth % 3] + " call " + std::to_string(nth));
@@ -273,7 +273,7 @@ class KilledKeyserver : public ::testing::Test {
     EXPECT_GT(nth, 40) << "there must have been something to kill at";
     std::printf("  %ld lives, %zu epochs, %zu slots, %zu revocations\n", nth - 1, ledger_.ids.size(),
                 ledger_.slots.size(), ledger_.revoked.size());
-    // H14: of all the secrets that it ever gave out none lies in its files.
+    // H14: its files hold none of the secrets that it ever gave out.
     for (const char* file : {"ks.db", "ks.db-wal", "log"}) {
       const std::string bytes = content(file);
       for (const std::string& premaster : ledger_.premasters) {

@@ -31,7 +31,7 @@ bool is_file(int fd) {
   return fd > 2 && fstat(fd, &status) == 0 && (S_ISREG(status.st_mode) || S_ISDIR(status.st_mode));
 }
 
-// The call is made between the two moments at which it may be the last thing that happens.
+// The call is made between the two moments at which the process may be killed.
 template <typename Call, typename Torn>
 auto count(Call call, Torn torn) {
   const bool hit = ++counted == target.load();
@@ -126,7 +126,7 @@ int renameat2(int from_folder, const char* from, int to_folder, const char* to, 
   return static_cast<int>(count([&] { return syscall(SYS_renameat2, from_folder, from, to_folder, to, flags); }));
 }
 
-// A file that is made is a change, too.
+// Creating a file is a change, too.
 int open(const char* path, int flags, ...) {
   va_list more;
   va_start(more, flags);

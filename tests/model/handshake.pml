@@ -16,7 +16,7 @@
 #define STANDARD    6 /* RFC 5246, which the server of the model allows */
 
 #define INTACT              0
-#define NO_SMKE_SIGNATURE   1 /* variant 1 as printed in the patent: nobody proves to be the server (H1) */
+#define NO_SMKE_SIGNATURE   1 /* variant 1 as printed in the patent: no end proves to be the server (H1) */
 #define NO_CLOSING_FINISHED 2 /* group state in use from SMKE on (H3) */
 #define NO_VERIFY_DATA      3 /* nothing in SMKE or ClientAuthRequest stands for the server's first Finished (H3) */
 #define GROUP_SECRET_ALONE  4 /* channel keys from the group's master only (H2) */
@@ -49,8 +49,8 @@ static void note_violated(const char *what) { printf("violated: %s\n", what); ff
 #define REACHED(number, what)      c_code { note_reached(number, what); }
 #define PROPERTY(condition, what)  if :: (condition) :: else -> c_code { note_violated(what); }; assert(false) fi
 
-/* ---------------------------------------------------------------- who and what */
-#define NOBODY 0
+/* ---------------------------------------------------------------- identities and states */
+#define NONE   0
 #define A      1 /* the honest member; its certificate, its password */
 #define M      2 /* the attacker's member: holds epoch 1, is revoked when epoch 2 begins */
 
@@ -74,25 +74,25 @@ static void note_violated(const char *what) { printf("violated: %s\n", what); ff
 typedef ClientRun { /* of the honest member A; its random and ephemeral key bear the run's number */
   byte at;
   bit member;       /* wants group 1 and nothing else (H4); 0: an ordinary TLS program with A's certificate */
-  byte server;      /* the server run whose random and ephemeral key it saw, or EVIL */
+  byte server;      /* the server run of the random and ephemeral key it saw, or EVIL */
   bit request;      /* saw a CertificateRequest ... */
   bit flag;         /* ... with the multicast flag in it */
   bit altered;      /* anything else in the server's first flight was changed on the way */
-  byte smke;        /* the server run whose SMKE it accepted, or EVIL */
-  byte secret;      /* variant 1: who made the member_secret */
+  byte smke;        /* the server run of the SMKE it accepted, or EVIL */
+  byte secret;      /* variant 1: the server run that made the member_secret, or EVIL */
   byte epoch;
   byte key
 };
 
 typedef ServerRun { /* of the key server; its random and ephemeral key bear the run's number */
   byte at;
-  byte hello;       /* the client run whose random it saw, or EVIL */
+  byte hello;       /* the client run of the random it saw, or EVIL */
   byte group;       /* which the ClientHello named; 0: none, the flow is standard */
   bit altered;      /* anything else in the ClientHello was changed on the way */
   bit request;
-  byte cert;        /* whose certificate and CertificateVerify */
-  byte share;       /* the client run whose ephemeral key it got, or EVIL; unused in variant 1 */
-  byte user;        /* variant 3: whose password */
+  byte cert;        /* owner of certificate and CertificateVerify */
+  byte share;       /* the client run of the ephemeral key it got, or EVIL; unused in variant 1 */
+  byte user;        /* variant 3: owner of the password */
   byte epoch        /* that SMKE brought; the key is the epoch's */
 };
 
@@ -110,10 +110,10 @@ bit knows_password;     /* A's */
 #define HAS_PASSWORD(f) ((f) == V3_PASSWORD || (f) == V3_BOTH)
 #define ORDER_CLAIM5(f) ((f) == V2_CLAIM5 || HAS_PASSWORD(f))
 #define CLIENT_FLOW(i) (C[i].member -> (flow) : STANDARD)
-#define CLIENT_CERT(i) (C[i].request -> A : NOBODY)
+#define CLIENT_CERT(i) (C[i].request -> A : NONE)
 /* The flag stands in the server's CertificateRequest. */
 #define SERVER_FLAG(j) (S[j].request && S[j].group != 0 && flag_in_request)
-#define WHO(j) (S[j].cert != NOBODY -> (S[j].cert) : (S[j].user))
+#define IDENTITY(j) (S[j].cert != NONE -> (S[j].cert) : (S[j].user))
 
 /* ---------------------------------------------------------------- symbolic cryptography */
 /* The two runs saw the same messages up to ServerHelloDone. */
@@ -146,7 +146,7 @@ inline learn(k) {
 inline client_installs(i) {
   PROPERTY(C[i].smke != EVIL && C[i].key == C[i].epoch,
            "key from the server alone: a member installed a key that the key server did not make (H1)");
-  PROPERTY(SAME_SMKE(i, C[i].smke) && S[C[i].smke].group == 1 && WHO(C[i].smke) == A,
+  PROPERTY(SAME_SMKE(i, C[i].smke) && S[C[i].smke].group == 1 && IDENTITY(C[i].smke) == A,
            "agreement: a member installed what no run of the server gave to it (group, epoch, key, identity)");
   PROPERTY(C[i].flag == SERVER_FLAG(C[i].smke) && FLOW(C[i].smke) == flow,
            "flag agreement: the two ends disagree about flag or variant (H4)");
@@ -170,7 +170,7 @@ inline client_installs(i) {
 
 #define EPOCH_ACCEPTABLE(e) ((e) >= remembered || broken == NO_EPOCH_MEMORY)
 
-/* SMKE of server run j, whose signature, record or verify_data has been checked by the guard before. */
+/* SMKE of server run j. The guard before has checked its signature, record or verify_data. */
 inline client_accepts(i, j) {
   C[i].smke = j;
   C[i].epoch = S[j].epoch;
@@ -287,7 +287,7 @@ proctype Client(byte i) {
 inline server_counts(j) {
   PROPERTY(S[j].group != 0, "no fallback: group state for a peer that ran a standard handshake (H4)");
   if
-  :: WHO(j) == A ->
+  :: IDENTITY(j) == A ->
        PROPERTY(!SERVER_CHANNEL_KNOWN(j), "control channel: another member can read and forge it (H2)");
        PROPERTY(FINISHED_BY(0, j) || FINISHED_BY(1, j),
                 "agreement: the server counts a member that has not finished with the same group, epoch and key (H3)");
@@ -331,7 +331,7 @@ proctype Server(byte j) {
   :: atomic { S[j].at == FLIGHT1 && !RSA_SUITE(FLOW(j)) ->
        if :: CARRIES(0, j) -> S[j].share = 0; S[j].cert = CLIENT_CERT(0)
           :: CARRIES(1, j) -> S[j].share = 1; S[j].cert = CLIENT_CERT(1)
-          :: S[j].share = EVIL; S[j].cert = (S[j].request -> M : NOBODY)
+          :: S[j].share = EVIL; S[j].cert = (S[j].request -> M : NONE)
           /* a client's ephemeral key under the attacker's certificate: Finished1 would show it */
           :: bare && S[j].request && C[0].at >= FLIGHT2 && !RSA_SUITE(CLIENT_FLOW(0)) -> S[j].share = 0; S[j].cert = M
           :: bare && S[j].request && C[1].at >= FLIGHT2 && !RSA_SUITE(CLIENT_FLOW(1)) -> S[j].share = 1; S[j].cert = M
@@ -349,14 +349,15 @@ proctype Server(byte j) {
           :: S[j].share == EVIL -> S[j].user = M
           :: S[j].share == EVIL && knows_password -> S[j].user = A
        fi;
-       if :: S[j].cert == NOBODY || S[j].cert == S[j].user -> S[j].at = RESPONSE
-          :: else -> S[j].user = NOBODY fi }
+       if :: S[j].cert == NONE || S[j].cert == S[j].user -> S[j].at = RESPONSE
+          :: else -> S[j].user = NONE fi }
 
-  /* SMKE with the current epoch, to whom the certificate and revocation check admits. In variant 1 CCS and Finished follow
-   * at once (P17); in the order of claim 5 CCS2 does. Whoever can read it holds the epoch from here on. */
+  /* SMKE with the current epoch, to members that the certificate and revocation check admits. In variant 1 CCS and
+   * Finished follow at once (P17); in the order of claim 5 CCS2 does. A party that can read it holds the epoch from here
+   * on. */
   :: atomic { S[j].at == (HAS_PASSWORD(FLOW(j)) -> RESPONSE : FLIGHT2) && FLOW(j) != STANDARD ->
        if
-       :: WHO(j) == M && revoked -> REACHED(13, "the revoked member is refused"); S[j].at = PLAIN
+       :: IDENTITY(j) == M && revoked -> REACHED(13, "the revoked member is refused"); S[j].at = PLAIN
        :: else ->
             S[j].epoch = epoch;
             if :: SERVER_SECRET_KNOWN(j) -> learn(S[j].epoch) :: else fi;
@@ -377,7 +378,7 @@ proctype Server(byte j) {
        server_counts(j) }
 
   /* The next epoch, to members that are not shut out. */
-  :: atomic { S[j].at == IN_USE && S[j].epoch == 1 && epoch == 2 && WHO(j) == A ->
+  :: atomic { S[j].at == IN_USE && S[j].epoch == 1 && epoch == 2 && IDENTITY(j) == A ->
        if :: SERVER_CHANNEL_KNOWN(j) -> learn(2) :: else fi;
        S[j].at = UPDATED }
 

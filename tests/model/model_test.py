@@ -20,7 +20,7 @@ V1, V2_CLAIM5, V2_TEXT, V3_PASSWORD, V3_BOTH = 1, 2, 3, 4, 5
 (INTACT, NO_SMKE_SIGNATURE, NO_CLOSING_FINISHED, NO_VERIFY_DATA, GROUP_SECRET_ALONE, NO_SERVER_FINISHED,
  ANY_CERTIFICATE, NO_EPOCH_MEMORY, FALLBACK) = range(9)
 
-# What the search must come by in every flow; else "no error" would say nothing.
+# Events that the search must reach in every flow; otherwise "no error" would mean nothing.
 EVERYWHERE = {
     "a member joins in epoch 1",
     "a member joins in epoch 2",
@@ -44,7 +44,7 @@ class Case:
         self.name, self.flow, self.other, self.broken = name, flow, other, broken
         self.flag_in_request, self.bare = flag_in_request, bare
         self.must_reach = EVERYWHERE | set(also)
-        self.fails = fails  # the requirement whose property must break; None: all hold
+        self.fails = fails  # the requirement that must break; None: all hold
 
     def environment(self):
         return dict(os.environ, LC_ALL="C", SEALCAST_MODEL_FLOW=str(self.flow), SEALCAST_MODEL_OTHER=str(self.other),
@@ -59,10 +59,10 @@ HOLD = [
     Case("variant 2, description", V2_TEXT, V2_CLAIM5),
     Case("variant 3, password", V3_PASSWORD, V2_CLAIM5, also=[PASSWORD]),
     Case("variant 3, certificate and password", V3_BOTH, V3_PASSWORD, also=[PASSWORD]),
-    # server_verify_data alone, without what else proves the same (README.md)
+    # server_verify_data alone, without the other proofs of the same (README.md)
     Case("variant 2, claim 5, bare", V2_CLAIM5, V1, bare=1, also=[OTHER_TRANSCRIPT]),
     Case("variant 3, password, bare", V3_PASSWORD, V1, bare=1, also=[PASSWORD]),
-    # ... and what else proves the same, without server_verify_data
+    # ... and the other proofs, without server_verify_data
     Case("variant 2, claim 5, no verify_data", V2_CLAIM5, V1, NO_VERIFY_DATA),
 ]
 FAIL = [

@@ -34,7 +34,7 @@ Log::~Log() {
 }
 
 Result<std::unique_ptr<Log>> Log::create(const std::string& folder, std::uint32_t capacity) {
-  // Pids come again; a template makes the name unique.
+  // Pids are reused; a template makes the name unique.
   std::string path = folder + "/" + program_invocation_short_name + "-" + std::to_string(getpid()) + "-XXXXXX";
   const int file = mkstemp(path.data());
   if (file < 0) return fail("nonce log " + path + ": " + std::strerror(errno));

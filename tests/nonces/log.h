@@ -31,11 +31,11 @@ struct Run {
   std::uint64_t first;
   std::atomic<std::uint64_t> last;
   std::uint32_t spi;
-  std::atomic<std::uint32_t> whole;  // 1: everything else has been written
+  std::atomic<std::uint32_t> whole;  // 1: all other fields have been written
 };
 static_assert(sizeof(Run) == 32);
 
-// Of a key, so that it can be told from others and not be found out: 8 bytes of SHA-256.
+// Identifies a key without revealing it: 8 bytes of SHA-256.
 std::uint64_t key_id(ByteView key);
 
 class Log {
@@ -50,9 +50,9 @@ class Log {
   Log(const Log&) = delete;
   Log& operator=(const Log&) = delete;
 
-  // Any thread. Null: the file is full, and says so to its readers.
+  // Any thread. Null: the file is full; its readers see that.
   Run* begin(std::uint64_t key, std::uint32_t spi, std::uint64_t number) noexcept;
-  // The thread that seals under the key: number belongs to run, or to a new one that run becomes.
+  // For the thread that seals under the key: adds number to run, or begins a new one and stores it in run.
   void add(Run*& run, std::uint64_t key, std::uint32_t spi, std::uint64_t number) noexcept;
 
   const std::string& path() const { return path_; }

@@ -1,4 +1,4 @@
-// nonce_tool seal|die|announce NUMBER: a process whose nonces are recorded, for nonces_test.py.
+// nonce_tool seal|die|announce NUMBER: a process with recorded nonces, for nonces_test.py.
 //   seal      a data plane with two workers seals packets in every way there is; the keys are the same in each process,
 //             so a second one repeats the first one's nonces
 //   die       the same, then kill -9 of itself
@@ -80,7 +80,7 @@ int seal(bool die) {
       Ipv6Fields v6;
       v6.destination = "ff1e::" + number + ":5";
       const bool six = round % 4 == 2 && i % 4 == 0;
-      // A first fragment with its ports, as cutting before sealing makes them; transport mode takes none.
+      // A first fragment with its ports, as made by cutting before sealing; transport mode takes none.
       if (round % 4 == 3 && number != "3") v4.fragment = 0x2000;
       frames.push_back(six ? udp6_frame(bytes, v6)
                            : udp_frame(v4.fragment == 0x2000 ? 8 * (1 + bytes / 8) : bytes, v4));

@@ -1,4 +1,4 @@
-"""The recorder records everything that is sealed, in whatever way, and outlives kill -9; the checker finds repeats.
+"""The recorder records everything that is sealed, in any way, and survives kill -9; the checker finds repeats.
 
 nonces_test.py NONCE_TOOL. No root."""
 import os
@@ -77,7 +77,7 @@ class Nonces(unittest.TestCase):
                                    for n, (key, first, last) in enumerate(ranges)])
         self.assertEqual(lines((1, 1, 10), (1, 11, 20), (2, 1, 20)), [])
         self.assertIn("IVs 10..10 twice: file0 sealed 1..10, file1 sealed 10..20", lines((1, 1, 10), (1, 10, 20))[0])
-        # The widest stays in view behind a short one that ended before.
+        # The checker still sees the widest run behind a short one that ended before.
         self.assertEqual(len(lines((1, 1, 100), (1, 5, 6), (1, 90, 91))), 2)
 
     def test_keys_do_not_stand_in_the_log(self):

@@ -20,13 +20,13 @@ Recorded& recorded(const aead::Key& key) {
   return *static_cast<Recorded*>(key.context);
 }
 
-// What-if runs seal with the key of all zeros, for nobody: nothing of it leaves (dataplane/control/what_if.h). Should a
-// packet under it ever reach the wire, it is missing among the records, and nonces.py says so.
+// What-if runs seal with the all-zero key, and their packets never leave (dataplane/control/what_if.h). If a packet
+// under it ever reached the wire, the records would lack it, and nonces.py would report it.
 bool is_dry(std::span<const std::uint8_t> key) {
   return std::all_of(key.begin(), key.end(), [](std::uint8_t byte) { return byte == 0; });
 }
 
-// Hands on the items with the real engine's keys, some at a time; what the caller wrote in them comes back.
+// Passes the items on with the real engine's keys, some at a time, and copies the results back.
 template <typename Item, typename Process>
 void with_real_keys(std::span<Item> items, Process process) {
   constexpr std::size_t at_once = 64;

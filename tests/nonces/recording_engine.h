@@ -1,5 +1,5 @@
-// An AEAD engine in front of another one, which writes down what it is about to seal. Slower by a few instructions a
-// packet; its keys take one cache line more.
+// An AEAD engine in front of another one that records what it is about to seal. Slower by a few instructions a packet;
+// its keys take one cache line more.
 #pragma once
 
 #include "dataplane/aead/engine.h"

@@ -1,4 +1,4 @@
-// What the linker puts in place of keyserver::seal_announcement(): the packets that a key server seals itself.
+// Replaces keyserver::seal_announcement() at link time: records the packets that a key server seals itself.
 #include <cstdio>
 #include <cstdlib>
 

@@ -1,4 +1,4 @@
-// What the linker puts in place of aead::create_engine(): the same engines, each behind a recorder.
+// Replaces aead::create_engine() at link time: the same engines, each behind a recorder.
 #include "tests/nonces/recording_engine.h"
 
 using sealcast::Result;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/deps with stand-ins for apt-get and its kin: names by release, one clear line for each thing that is missing,
-progress, costs."""
+"""scripts/deps with stand-ins for apt-get and the like: names by release, one clear line for each thing that is
+missing, progress, costs."""
 import unittest
 
 from stand_ins import ScriptTest
@@ -12,7 +12,7 @@ RELEASES = {
     "mint": 'PRETTY_NAME="Linux Mint 22"\nID=linuxmint\nVERSION_CODENAME=wilma\nUBUNTU_CODENAME=noble\n',
     "unknown": 'PRETTY_NAME="Somebody\'s Linux 1"\nID=other\nVERSION_CODENAME=other\n',
 }
-# One that has everything, unless the file `lacking` names it, and notes what it was to install.
+# Has every package, except those in the file `lacking`, and records what it was to install.
 APT_CACHE = '''case $* in
   policy*) shift; for name; do printf '%s:\\n  Installed: (none)\\n' "$name"
              grep -qx "$name" "$HERE/lacking" 2>/dev/null && echo '  Candidate: (none)' || echo '  Candidate: 1.0'; done ;;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""scripts/lib/progress.sh and the build of common.sh: what is said while something takes long, and what is left running
-by a script that is killed (nothing)."""
+"""scripts/lib/progress.sh and the build of common.sh: the output during long commands, and the processes left by a
+script that is killed (none)."""
 import re
 import signal
 import time
@@ -8,7 +8,7 @@ import unittest
 
 from stand_ins import ScriptTest
 
-# A cmake whose configuration says nothing we know and whose build writes ninja's lines.
+# A cmake with a configuration that prints unknown lines and a build that prints ninja's.
 BUILDING = '''
 [ "$1" = --build ] || { echo "-- Configuring done"; exit; }
 for step in $(seq 1 20); do echo "[$step/20] Building CXX object $step.o"; sleep 0.05; done
@@ -33,10 +33,10 @@ class Progress(ScriptTest):
         written = self.run_on_terminal(BUILD, columns=24)
         self.assertIn("\r", written)
         lines = written.split("\r\n")
-        self.assertEqual(len([line for line in lines if line]), 1, written)  # the steps; all before was rewritten
+        self.assertEqual(len([line for line in lines if line]), 1, written)  # the steps; earlier lines were overwritten
         self.assertRegex(lines[0], r"\r\x1b\[K  20 steps in 0:0\d$")
         for drawn in re.findall(r"\r([^\r\x1b]*)\x1b\[K", written):
-            self.assertLess(len(drawn), 24)  # a longer one would wrap, and not be rewritten
+            self.assertLess(len(drawn), 24)  # a longer one would wrap, and could not be rewritten
 
     def test_a_sign_of_life_from_what_says_nothing(self):
         self.stand_in("cmake", "sleep 3.5")
@@ -91,7 +91,7 @@ class Signals(ScriptTest):
             self.assertEqual(output, "heard\n")
 
     def test_an_installation_ends_after_its_present_step(self):
-        # apt-get hears INT and lets dpkg, which does not, end.
+        # apt-get gets INT and lets dpkg, which does not, finish.
         self.stand_in("apt-get", '''case $* in *install*) ;; *) exit ;; esac
             trap 'echo "Interrupted" >"$HERE/apt"' INT
             (trap '' INT; sleep 1; echo whole >"$HERE/dpkg") & echo "$$ $!" >"$HERE/pids"

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The demo's figures: gateways read in an order that never shows more opened than sealed, and close together."""
+"""The demo's figures: gateways are read in an order that never shows more opened than sealed, and close together."""
 import io
 import itertools
 import json
@@ -28,8 +28,8 @@ def status(taken=0.0, sealed=0, opened=0, red_rx=0, black_tx=0, black_rx=0, red_
 
 
 class World:
-    """A stream from studio to home and attic. Time goes on with everything that is done; a gateway reads its counters at
-    any moment between the request and its answer, the worst one for us if `worst`."""
+    """A stream from studio to home and attic. Every step takes time; a gateway reads its counters at any moment
+    between the request and its answer, the worst one for us if `worst`."""
 
     def __init__(self, seed=None, worst=False):
         self.random, self.worst = random.Random(seed), worst

@@ -7,7 +7,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts/lib"))
 import shape  # noqa: E402
 
-# What is over its limits still: (methods, data members, .cc files). The figures may only fall.
+# Classes still over the limits: (methods, data members, .cc files). The figures may only fall.
 _HALLS = {
     "GroupMember": (44, 19, 2),
     "KeyServer::Impl": (40, 28, 2),
@@ -129,7 +129,7 @@ class TheCode(unittest.TestCase):
         self.assertEqual(problems + shape.wrong_arrows(self.texts), [])
 
     def test_every_folder_says_what_lives_there(self):
-        """Itself, or the folder above it; a folder called testing needs no words."""
+        """In its own README, or in that of the folder above; a folder called testing needs no words."""
         def says(folder):
             above = ROOT / pathlib.Path(folder).parent / "README.md"
             return folder.endswith("/testing") or (ROOT / folder / "README.md").exists() or (

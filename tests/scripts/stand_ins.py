@@ -1,4 +1,4 @@
-"""Runs the project's shell scripts where the programs they call are stand-ins: small scripts first in PATH."""
+"""Runs the project's shell scripts with stand-ins for the programs they call: small scripts first in PATH."""
 import contextlib
 import os
 import pathlib
@@ -47,7 +47,7 @@ class ScriptTest(unittest.TestCase):
                                    stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs, env=self.environment())
         os.close(theirs)
         written = b""
-        with contextlib.suppress(OSError):  # how Linux says that the other end is closed
+        with contextlib.suppress(OSError):  # Linux reports a closed other end like this
             while block := os.read(ours, 4096):
                 written += block
         os.close(ours)
@@ -55,7 +55,7 @@ class ScriptTest(unittest.TestCase):
         return written.decode()
 
     def wait_for_file(self, name):
-        """The words that a stand-in wrote there, once it has."""
+        """The words that a stand-in writes there, once it has."""
         end = time.monotonic() + 20
         while time.monotonic() < end:
             with contextlib.suppress(FileNotFoundError):
@@ -66,7 +66,7 @@ class ScriptTest(unittest.TestCase):
         self.fail(f"{name} was not written")
 
     def assert_gone(self, pid):
-        """It has ended, whether or not anybody has asked for its exit code yet."""
+        """It has ended, even if its exit code was not read yet."""
         end = time.monotonic() + 5
         while time.monotonic() < end:
             try:

@@ -1,4 +1,4 @@
-"""The phases' budgets: what is over is named, and what cannot be read is an error."""
+"""The phases' budgets: phases over them are named, and an unreadable file is an error."""
 import pathlib
 import subprocess
 import sys

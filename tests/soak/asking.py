@@ -1,4 +1,4 @@
-"""Questions to admin sockets, which never hold the soak's loop up for long."""
+"""Requests to admin sockets that never hold up the soak's loop for long."""
 import contextlib
 import json
 import socket
@@ -13,7 +13,7 @@ def waited():
 
 
 def ask(path, request, seconds=0.3):
-    """One request to an admin socket; None when nobody answers in time."""
+    """One request to an admin socket; None if there is no answer in time."""
     global _waited
     started = time.monotonic()
     with contextlib.suppress(OSError, ValueError), socket.socket(socket.AF_UNIX) as client:

@@ -15,7 +15,7 @@ class Numbers:
         self._intervals = []  # [first, last], ascending
 
     def add(self, number):
-        """False when it was there already."""
+        """False if it was there already."""
         at = len(self._intervals)
         while at > 0 and self._intervals[at - 1][0] > number:
             at -= 1
@@ -38,8 +38,8 @@ class Numbers:
 
 
 class BlackWatch:
-    """violate(text) is called for everything that must not be. `secrets`: byte strings of plain datagrams. `relays`: IPv4
-    addresses that also send what others sealed."""
+    """Calls violate(text) for every breach. `secrets`: byte strings of plain datagrams. `relays`: IPv4 addresses
+    that also send what others sealed."""
 
     def __init__(self, path, violate, secrets=(), slot_bits=16, relays=()):
         self.path, self.violate, self.secrets, self.slot_bits = path, violate, tuple(secrets), slot_bits
@@ -47,7 +47,7 @@ class BlackWatch:
         self.numbers = {}   # SPI → Numbers
         self.senders = {}   # SPI → outer source address
         self.relays = {socket.inet_aton(address) for address in relays}
-        self.forbidden = {}  # name of a revoked member → (moment, blocks of SPIs whose keys it was given)
+        self.forbidden = {}  # name of a revoked member → (moment, blocks of SPIs with keys that it was given)
         self._file = None
         self._rest = b""
         self._order = "<"
@@ -55,7 +55,8 @@ class BlackWatch:
         self._told = set()
 
     def forbid(self, name, blocks):
-        """From now on nothing may be sealed with keys of these blocks: who was revoked keeps them for ever (H11)."""
+        """From now on no packet may be sealed with keys of these blocks: the revoked member keeps them for ever
+        (H11)."""
         self.forbidden[name] = (time.time(), frozenset(blocks))
 
     def allow(self, name):

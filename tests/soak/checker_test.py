@@ -1,4 +1,4 @@
-"""A checker that sees nothing proves nothing: every invariant is broken here once, and must be reported."""
+"""A checker that sees nothing proves nothing: here every invariant is broken once, and must be reported."""
 import pathlib
 import struct
 import sys
@@ -35,7 +35,7 @@ class BlackWatchTest(unittest.TestCase):
         self.assertEqual(len(self.violations), 1, self.violations)
         self.assertIn(text, self.violations[0])
 
-    def test_orderly_traffic_is_nobodys_business(self):
+    def test_orderly_traffic_is_no_violation(self):
         self.see(*(esp(0x10000000, n) for n in (1, 2, 4, 3, 5)), esp(0x10000001, 1, source=_BETA))
         self.assertEqual(self.violations, [])
 
@@ -144,7 +144,7 @@ class JudgeTest(unittest.TestCase):
         self.assertEqual(self.judge.lost, {"kill gateway": 200})
         self.assertAlmostEqual(disturbance.last_loss, 105.99)
 
-    def test_somebody_elses_disturbance_explains_nothing(self):
+    def test_a_disturbance_elsewhere_explains_nothing(self):
         self.disturb("kill gateway", ["attic"], 104, 106)
         self.receive(n for n in range(1000) if not 400 <= n < 600)
         self.assertIn("lost 200", self.said()[0])
@@ -159,7 +159,7 @@ class JudgeTest(unittest.TestCase):
         self.receive(n for n in range(1000) if not 400 <= n < 800)
         self.assertIn("lost 99 from datagram 701", self.said()[0])
 
-    def test_a_revocation_that_could_not_reach_everybody(self):
+    def test_a_revocation_that_could_not_reach_all(self):
         self.disturb("revoke and reinstate", ["attic"], 103, 107)
         self.disturb("cut off machine", [], 102, 108).takes_servers_away = True
         self.receive(n for n in range(1000) if n != 500)

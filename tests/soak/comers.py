@@ -1,5 +1,5 @@
-"""Events of groups that come and go: one that a gateway has only while somebody listens, and one that is added to running
-gateways and key servers (SIGHUP) and removed again. No stream of any other group may lose a packet by either."""
+"""Events of groups that come and go: one that a gateway has only while a host listens, and one that is added to
+running gateways and key servers (SIGHUP) and removed again. Neither may cost a packet of any other group's stream."""
 import signal
 
 from lab import igmp
@@ -17,11 +17,12 @@ def _membership(place, group):
 
 
 def listen_on_demand(soak, place, hold):
-    """Somebody listens, the gateway joins and the stream arrives; when nobody listens any more it lets go of the key."""
+    """A host listens, the gateway joins and the stream arrives; when no host listens any more the gateway gives the
+    key back."""
     group = place.demands()[0]
     disturbance = soak.judge.disturb("listen on demand")
     disturbance.detail = f"{place.name} {group}"
-    soak.say(f"somebody listens to {group} at {place.name}, {hold:.1f} s")
+    soak.say(f"a host listens to {group} at {place.name}, {hold:.1f} s")
     listener, record = soak.world.listen(place, group)
     sender = soak.world.first_sender(group)
 
@@ -30,7 +31,7 @@ def listen_on_demand(soak, place, hold):
         if one is None or one["state"] != "joined":
             return f"{place.name} is {one and one['state']} in {group}"
         if soak.judge.disturbed(sender, group):
-            return None  # there may be nothing to hear
+            return None  # the group may have no stream
         return None if record.exists() and record.stat().st_size > 0 else f"nothing of {sender} arrives"
     yield from soak.settle(disturbance, wrong)
     yield from soak.pause(hold)
@@ -41,12 +42,12 @@ def listen_on_demand(soak, place, hold):
     def let_go():
         one = _membership(place, group)
         return one is not None and one["state"] == "idle" and not one.get("epochs")
-    yield from soak.until(let_go, 8, f"{place.name} to let go of {group}, to which nobody listens")
+    yield from soak.until(let_go, 8, f"{place.name} to let go of {group}, which has no listener")
     return disturbance
 
 
 def _servers_have(soak, wanted, signalled):
-    """What is not as it should be yet; asks key servers that do not have the wanted groups to read their files again."""
+    """What is not as it should be yet; makes key servers without the wanted groups read their files again."""
     for server in soak.world.servers:
         status = server.status()
         if status is None:

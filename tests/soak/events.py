@@ -1,5 +1,6 @@
-"""What befalls the world. Each event draws its particulars when it is planned, so that a seed means the same events,
-and then runs as a generator in the soak's loop. An event that may lose packets names whose; all others may lose none."""
+"""The events of a soak. Each draws its particulars when it is planned, so that a seed means the same events, and
+then runs as a generator in the soak's loop. An event that may lose packets names the gateways; all others may lose
+none."""
 import signal
 import threading
 
@@ -9,11 +10,11 @@ import comers
 from world import GROUPS, LEASE, ON_DEMAND, PASSING_AT
 
 BEGINNING, STALL = "beginning", "machine stood still"
-_REKEYED = 90.0  # seconds until everybody has an epoch that was asked for, with a key server lost in the midst of it
+_REKEYED = 90.0  # seconds until all members have a requested epoch, with a key server lost meanwhile
 # Seconds until a revocation is complete, from the last blow to a key server, with which its members' leases begin anew,
-# and from the group's last revocation: a group tells of all together.
+# and from the group's last revocation: a group reports all of them together.
 _REVOKED = LEASE + 60.0
-_RESTORED = 60.0  # seconds until everybody has an epoch of an etcd that was set back: the leader's lease, and a hand-over
+_RESTORED = 60.0  # seconds until all members have an epoch after etcd was restored: the leader's lease, and a hand-over
 
 
 def beginning(soak, disturbance):
@@ -118,7 +119,7 @@ def revoke(soak, place, hold):
             if not any(r["member"] == place.name for r in told.get("revocations", [])):
                 continue
             states = {state["group"]: state["complete"] for state in told.get("groups", [])}
-            # Of what it has only on demand it may have nothing.
+            # Groups that it has only on demand may be missing.
             known = {**{group: True for group in place.demands()}, **states}
             if all(known.get(group) for group in (*place.roles, *place.demands())):
                 return True
@@ -139,9 +140,9 @@ def revoke(soak, place, hold):
 
 
 def _accepted(soak, request, seconds=40):
-    """Asks key servers until one says it is done; returns it."""
+    """Asks key servers until one reports success; returns it."""
     end = soak.now() + seconds
-    last = "nobody answers"
+    last = "no key server answers"
     while soak.now() < end:
         for server in soak.world.answering():
             answer = server.ask(request, 5)
@@ -173,16 +174,17 @@ def rekey(soak, group):
     def have_it():
         return all(group not in place.roles or soak.judge.disturbed(place.name, group)
                    or _in_newer_epoch(soak, place, group, before) for place in soak.world.places.values())
-    if (yield from soak.until(have_it, _REKEYED, f"everybody in {group} to have a newer epoch than {before}")):
+    if (yield from soak.until(have_it, _REKEYED, f"all in {group} to have a newer epoch than {before}")):
         soak.rekeys.append(soak.now() - asked)
-        soak.say(f"  rekey {group}: at everybody {soak.now() - asked:.1f} s after")
+        soak.say(f"  rekey {group}: at all members {soak.now() - asked:.1f} s after")
     return None
 
 
 # ---------------------------------------------------------------- key servers
 
 def _members_back(soak, disturbance, above=None):
-    """Every undisturbed gateway is joined somewhere, by the key servers' own word; with above (group → epoch) in a newer one."""
+    """Every undisturbed gateway is joined somewhere, as the key servers report; with above (group → epoch) in a
+    newer one."""
     world = soak.world
 
     def missing():
@@ -221,7 +223,7 @@ def kill_keyserver(soak, server, down, kind="kill key server"):
 def kill_leader(soak, down):
     server = soak.world.leader()
     if server is None:
-        soak.say("nobody leads just now")
+        soak.say("no key server leads just now")
         return None
     return (yield from kill_keyserver(soak, server, down, "kill leader"))
 
@@ -271,7 +273,7 @@ def kill_etcd(soak, servers, down):
 
 
 def _beside(soak, what, work):
-    """Runs what takes its time (etcdctl) beside the loop; False when it failed."""
+    """Runs a slow command (etcdctl) beside the loop; False if it failed."""
     failures = []
 
     def attempt():
@@ -305,7 +307,7 @@ def restore_etcd(soak, group):
         return None
     for machine in cluster.machines:
         machine.start_etcd()
-    # Key servers that see etcd set back make new epochs; that is how one sees that they did.
+    # Key servers make new epochs when etcd was restored from a backup: that shows that they noticed.
     return (yield from _members_back(soak, disturbance, above={group: before[group] for group in GROUPS}))
 
 
@@ -324,7 +326,7 @@ def impair(soak, seconds):
     return disturbance
 
 
-# ---------------------------------------------------------------- which, and when
+# ---------------------------------------------------------------- choice and schedule
 
 CONTROL = ("kill key server", "kill leader", "pause key server", "cut off machine", "kill etcd", "kill all etcd",
            "restore etcd", "reload key servers")
@@ -341,7 +343,7 @@ def usable(world, only):
 
 
 def plan(soak, kinds):
-    """(kind, generator, locks) of the next event; None when what was drawn does not go now."""
+    """(kind, generator, locks) of the next event; None if the drawn one cannot run now."""
     draw = soak.random
     kind = draw.choices(kinds, [KINDS[kind] for kind in kinds])[0]
     place = draw.choice(list(soak.world.places.values()))
@@ -370,7 +372,7 @@ def plan(soak, kinds):
         locks = _MACHINE
         make = at_server[kind]
     elif kind == "restore etcd":
-        # A backup knows nothing of who was reinstated since: nobody is revoked and reinstated meanwhile.
+        # A backup lacks later reinstatements: no member is revoked and reinstated meanwhile.
         locks = _MACHINE | {f"rekey {group}", *(f"standing of {name}" for name in soak.world.places)}
         make = lambda: restore_etcd(soak, group)
     elif kind == "rekey":
@@ -389,14 +391,14 @@ def plan(soak, kinds):
     return None if locks & soak.held else (kind, make(), locks)
 
 
-# ---------------------------------------------------------------- broken on purpose, to see that it is noticed
+# ---------------------------------------------------------------- broken on purpose, to prove that the soak notices
 
 def _lose(soak):
     soak.world.wire.order("drop 0.01")
 
 
 def _stay_away(soak):
-    """A gateway that is ended unasked."""
+    """A gateway that ends without being asked to."""
     next(iter(soak.world.places.values())).kill()
 
 

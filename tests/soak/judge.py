@@ -1,11 +1,11 @@
-"""Decides what every lost datagram was due to. Whatever no disturbance explains is a violation."""
+"""Finds the cause of every lost datagram. A loss that no disturbance explains is a violation."""
 import collections
 import threading
 import time
 
-_FINAL = 4.0    # seconds after which a datagram that has not come will not come any more
-_BEFORE = 1.0   # what was on its way when a disturbance began is lost with it
-_AFTER = 1.0    # and what was on its way when all was well again
+_FINAL = 4.0    # seconds after which a missing datagram counts as lost
+_BEFORE = 1.0   # datagrams under way when a disturbance began are lost with it
+_AFTER = 1.0    # and those under way when all was well again
 
 HURRIED = "revocation while a key server was away"
 
@@ -13,7 +13,7 @@ Violation = collections.namedtuple("Violation", "what")
 
 
 class Disturbance:
-    """Something done to gateways. `places`: whose packets may be lost meanwhile; None: everybody's; empty: nobody's.
+    """Harm done to gateways. `places`: gateways that may lose packets meanwhile; None: all; empty: none.
 
     `over` is when the last blow ended (a daemon started again, a link up), `settled` when all was seen to be well.
     Losses are explained from a moment before `start` to a moment after `settled`.
@@ -28,7 +28,7 @@ class Disturbance:
         self.settled = None
         self.last_loss = None
         self.detail = ""
-        self.takes_servers_away = False  # key servers that cannot tell their members anything meanwhile
+        self.takes_servers_away = False  # key servers cannot reach their members meanwhile
 
     def overlaps(self, other):
         return (self.settled is None or self.settled >= other.start) and (other.settled is None
@@ -56,7 +56,7 @@ class Pair:
     def __init__(self, group, sender, listener, sent, received):
         self.group, self.sender, self.listener = group, sender, listener
         self.sent, self.received = sent, received
-        self.next = 0  # the first number that has not been judged
+        self.next = 0  # the first number not judged yet
 
     def __str__(self):
         return f"{self.group}: {self.sender} to {self.listener}"
@@ -70,9 +70,9 @@ class Judge:
         self.clock = clock
         self.disturbances = []
         self.violations = []
-        self.lost = collections.Counter()  # cause → datagrams that did not come to a listener
+        self.lost = collections.Counter()  # cause → datagrams that did not reach a listener
         self.judged = 0
-        self.unread = {}  # listener → (group → moment): sent later than this, nothing may be read there
+        self.unread = {}  # listener → (group → moment): it must read nothing sent later than this
         self._lock = threading.Lock()
         self._senders = {id(pair.sent): pair.sent for pair in pairs}
 
@@ -87,7 +87,7 @@ class Judge:
         return disturbance
 
     def forbid(self, listener, groups):
-        """From this moment on the listener may read nothing that is sent to these groups."""
+        """From this moment on the listener must not read anything that is sent to these groups."""
         moment = self.clock()
         for group in groups:
             self.unread[(listener, group)] = moment
@@ -143,7 +143,7 @@ class Judge:
         return found or (HURRIED if self._hurried(moment) else None)
 
     def _hurried(self, moment):
-        """A revocation does not wait for members whose key server is away: they may miss the epoch's change."""
+        """A revocation does not wait for members that have lost their key server: they may miss the epoch's change."""
         hurry = [d for d in self.disturbances if d.kind == "revoke and reinstate"]
         away = [d for d in self.disturbances if d.takes_servers_away]
         return any(r.overlaps(c) and max(r.start, c.start) - _BEFORE <= moment and c.lasts_at(moment)
@@ -153,7 +153,8 @@ class Judge:
         return self.stuck(place, since, groups) is None
 
     def stuck(self, place, since, groups=None):
-        """The first stream to or from the place that has not come through since, but for other disturbances' streams."""
+        """The first stream to or from the place that has not come through since, except for streams of other
+        disturbances."""
         for pair in self.pairs:
             if place not in (pair.sender, pair.listener) or groups is not None and pair.group not in groups:
                 continue
@@ -165,6 +166,6 @@ class Judge:
         return None
 
     def disturbed(self, place, group):
-        """Whether something that may lose packets there has begun and not settled."""
+        """Whether something that may lose packets there has begun and has not settled."""
         return any(d.settled is None and (d.places is None or place in d.places)
                    and (d.groups is None or group in d.groups) for d in list(self.disturbances))

@@ -1,4 +1,5 @@
-"""What the programs on the red sides wrote down of every datagram, read while they write (sealcast-traffic --record)."""
+"""The records that the programs on the red sides write of every datagram, read meanwhile (sealcast-traffic
+--record)."""
 import array
 import struct
 
@@ -31,7 +32,7 @@ class Tail:
 
 
 class Sent:
-    """One stream as its sender wrote it down: when every number left. Numbers begin at 0 and have no gaps."""
+    """One stream by its sender's record: when every number left. Numbers begin at 0 and have no gaps."""
 
     def __init__(self, tail):
         self.tail = tail
@@ -52,8 +53,8 @@ class Received:
         self.seen = bytearray()
         self.count = 0
         self.doubled = []   # (sequence, when it was sent)
-        self.newest = 0.0   # latest moment at which something that came was sent
-        self.slowest = 0.0  # seconds on the way
+        self.newest = 0.0   # latest sending time of a received datagram
+        self.slowest = 0.0  # longest time on the way, seconds
 
     def update(self, notice=None):
         """notice(sent): called for every datagram."""

@@ -1,4 +1,4 @@
-"""What a soak survived, as text and as Markdown."""
+"""The results of a soak, as text and as Markdown."""
 import collections
 
 from world import GROUPS

@@ -1,4 +1,4 @@
-"""The soak: one loop that looks at everything and lets events, each a generator, do harm at random under a seed."""
+"""The soak: one loop that watches everything and runs events, each a generator, that do harm at random under a seed."""
 import argparse
 import json
 import pathlib
@@ -22,9 +22,9 @@ from watch import StatusWatch
 from world import World, etcd_there
 
 _TICK = 0.02        # seconds
-_STALL = 0.8        # a turn of our own loop that took longer: the whole machine stood still
+_STALL = 0.8        # a longer turn of our own loop: the whole machine stood still
 _LOOKS = 0.5        # seconds between two looks at records and capture
-_BOUND = 30.0       # seconds until everything is well again after the last blow
+_BOUND = 30.0       # seconds until all is well again after the last blow
 _AT_ONCE = 3        # events that may be under way together
 _CALM = 5.0         # seconds at the end without any event and without any loss
 _MOST_STALLED = 0.2  # of the time: with more, too little was judged
@@ -37,7 +37,7 @@ class Soak:
         self.random = random.Random(seed)
         self.held = set()
         self.done = []       # (kind, disturbance or None) of events that ended
-        self.rekeys = []     # seconds from asking to everybody's having it
+        self.rekeys = []     # seconds from the request until all members have it
         self.revocations = []  # seconds until complete
         self.stalled = 0.0
         self.started = self.now()
@@ -52,13 +52,13 @@ class Soak:
         line = f"{self.now() - self.started:8.2f}  {text}"
         print(line, file=self.log, flush=True)
 
-    # ---- what events wait with
+    # ---- what events wait for
 
     def pause(self, seconds):
         yield seconds
 
     def until(self, condition, seconds, what, since=None):
-        """True when the condition came to hold in time: from now on, or from the moment that since() names."""
+        """True if the condition became true in time: from now on, or from the moment that since() names."""
         begun = self.now()
         while not condition():
             if self.now() > (since() if since else begun) + seconds:
@@ -68,7 +68,8 @@ class Soak:
         return True
 
     def settle(self, disturbance, wrong, bound=_BOUND):
-        """Waits until wrong() names nothing any more; a violation when that takes longer than `bound` from the last blow."""
+        """Waits until wrong() names nothing any more; it is a violation if that takes longer than `bound` from the
+        last blow."""
         disturbance.over = self.now()
         last = ""
         while why := wrong():
@@ -82,7 +83,7 @@ class Soak:
         self.say(f"  {disturbance.kind} {disturbance.detail}: well {disturbance.recovery():.1f} s after{last if slow else ''}")
 
     def last_blow(self, disturbance, last):
-        """Nobody can be well while the key servers or the machine are not: their blows count, too."""
+        """No gateway can be well while the key servers or the machine are not: their blows count, too."""
         for other in self.judge.disturbances:
             if other is disturbance or not (other.kind in events.CONTROL or other.kind == events.STALL):
                 continue
@@ -176,12 +177,12 @@ def open_judge(started):
 
 
 def run(options, work, log):
-    """The whole soak; returns what report.py wants to know."""
+    """The whole soak; returns the values for report.py."""
     world = build_world(options, work)
     try:
         world.start()
         judge = open_judge(world.streams())
-        # A datagram that rekeys is the key server's, whichever sender's gateway sends it.
+        # A rekey datagram is the key server's, whichever sender's gateway sends it.
         black = BlackWatch(world.wire.pcap, judge.violate, [world.plain_bytes()],
                            relays=[place.black_address for place in world.places.values()])
         soak = Soak(world, judge, black, options.seed, log)
@@ -218,14 +219,14 @@ def run(options, work, log):
 
 
 def keep_statuses(world, work):
-    """What everybody said of itself when something broke."""
+    """The status of every daemon at the moment of a breach."""
     for thing in (*world.places.values(), *world.servers):
         status = thing.status()
         (work / f"{thing.name}-status.json").write_text(json.dumps(status, indent=1), encoding="utf-8")
 
 
 def finish(soak):
-    """Everybody is joined, every stream flows and nothing is lost for a while."""
+    """All are joined, every stream flows and nothing is lost for a while."""
     judge = soak.judge
     since = soak.now()
     for place in soak.world.places.values():
@@ -234,7 +235,7 @@ def finish(soak):
     calm = soak.now() + _CALM
     while (soak.busy() or soak.now() < calm) and not judge.violations:
         soak.step()
-    for _ in range(12):  # what is still on its way
+    for _ in range(12):  # datagrams still under way
         soak.step()
     judge.look()
     soak.black.look()

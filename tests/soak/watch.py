@@ -1,5 +1,5 @@
-"""Looks at every daemon's status in turn while the soak runs: epochs never named twice, slots never given twice, nobody
-ends unasked."""
+"""Looks at every daemon's status in turn while the soak runs: epochs never named twice, slots never given twice, no
+daemon ends unasked."""
 import collections
 
 _EVERY = 1.0  # seconds between two looks at one daemon
@@ -8,7 +8,7 @@ _EVERY = 1.0  # seconds between two looks at one daemon
 class StatusWatch:
     def __init__(self, world, judge, clock):
         self.world, self.judge, self.clock = world, judge, clock
-        self.newest = collections.defaultdict(int)  # group → highest epoch that anybody was active in
+        self.newest = collections.defaultdict(int)  # group → highest epoch that was active at any member
         self.epochs = collections.defaultdict(set)
         self.latest = {}     # place → its last status
         self.expected = set()  # daemons that are down on purpose

@@ -1,6 +1,6 @@
-"""The network that a soak disturbs: five gateways, two groups, one key server or three over etcd, a stream from every
-sender to every listener; a third group that comes and goes, and a gateway that is in one of the two only while somebody
-listens. Everything here returns at once; soak.py's loop does the waiting."""
+"""The network that a soak disturbs: five gateways, two groups, one key server or three over etcd, a stream from
+every sender to every listener; a third group that comes and goes, and a gateway that is in one of the two only while
+a host listens. Everything here returns at once; soak.py's loop does the waiting."""
 import contextlib
 import json
 import os
@@ -44,21 +44,21 @@ class Place(Site):
         self.process = None
         self.stopped = False  # by SIGSTOP
         self.revoked = False
-        self.red_keys = []    # blocks of SPIs whose keys it was ever given
+        self.red_keys = []    # blocks of SPIs with keys that it was ever given
 
     def sends(self, group):
         return self.roles.get(group) in ("sender", "both")
 
     def demands(self):
-        """Groups it is in only while somebody listens."""
+        """Groups that it is in only while a host listens."""
         return [ON_DEMAND[self.name]] if self.name in ON_DEMAND else []
 
     def listens(self, group):
         return self.roles.get(group) in ("receiver", "both")
 
     def write(self, endpoints, passing=False, black_address=False):
-        """passing: with the group that comes and goes. black_address: datagrams that rekey may be sent from here."""
-        at = int(self.name.encode().hex(), 16) % len(endpoints)  # not all at the same key server first
+        """passing: with the group that comes and goes. black_address: rekey datagrams may be sent from here."""
+        at = int(self.name.encode().hex(), 16) % len(endpoints)  # they do not all begin with the same key server
         self.configure("receiver", keyservers=endpoints, export_keys=True)
         text = self.config.read_text()
         head = text[:text.index("[[member.group]]")]
@@ -90,7 +90,7 @@ spi_range = {SPI_RANGE}
 
     def begin(self):
         """Starts the gateway, without waiting for it."""
-        self.keep_blocks()  # a new process makes the file of keys anew
+        self.keep_blocks()  # a new process creates the file of keys anew
         self.process = self.start(wait=False)
         self.stopped = False
 
@@ -109,7 +109,7 @@ spi_range = {SPI_RANGE}
         return ask(self.admin_socket, {"command": "status"}) if self.answers() else None
 
     def keep_blocks(self):
-        """Notes which epochs' keys it was given, by their blocks of SPIs."""
+        """Records which epochs' keys it was given, by their blocks of SPIs."""
         with contextlib.suppress(FileNotFoundError):
             for line in self.keys.read_text(encoding="ascii").splitlines():
                 if line.startswith('"IPv4"'):
@@ -134,7 +134,7 @@ spi_range = {SPI_RANGE}
 {options}
 '''
     more = {"tv": 'rekey_on_leave = true\n', "radio": 'epoch_lifetime = "120s"\n', PASSING: ""}
-    if alone:  # several key servers tell each member over its connection
+    if alone:  # several key servers inform each member over its connection
         more["tv"] += 'rekey = "multicast"\n'
     senders = {group: [name for name, roles in ROLES.items() if roles.get(group) in ("sender", "both")] for group in GROUPS}
     senders[PASSING] = [name for name, role in PASSING_AT.items() if role == "sender"]
@@ -264,13 +264,13 @@ class World:
         return pairs
 
     def listen(self, place, group):
-        """One more listener of a group's first stream, or of its only one; (program, what it writes down)."""
+        """One more listener of a group's first stream, or of its only one; (program, its record)."""
         record = self.lab.work / f"{group}-{place.name}-passing.received"
         record.unlink(missing_ok=True)
         return self._count("receive", place, _FIRST_PORT, f"{_ADDRESS[group]}.1", record), record
 
     def first_sender(self, group):
-        """Whose stream listen() hears."""
+        """The sender whose stream listen() receives."""
         return next(place.name for place in self.places.values() if place.sends(group))
 
     def send_passing(self, place):
@@ -286,7 +286,7 @@ class World:
         return counting
 
     def plain_bytes(self):
-        """What every datagram of the streams begins with: magic and size, as its sender writes them."""
+        """The first bytes of every datagram of the streams: magic and size, as its sender writes them."""
         return struct.pack("=II", _MAGIC, self.size)
 
     def set_black(self, place, up):
@@ -297,7 +297,7 @@ class World:
         self.wire.order(f"partition {islands}" if self.cut else "heal")
 
     def leader(self):
-        """The server that leads, as itself says; the only one there is; None when nobody does."""
+        """The leader, as it reports itself; the only one there is; None if there is no leader."""
         if not self.cluster:
             return self.servers[0]
         for server in self.servers:
@@ -307,7 +307,7 @@ class World:
         return None
 
     def answering(self):
-        """Key servers that serve, by their own word."""
+        """Key servers that serve, as they report."""
         return [server for server in self.servers if server.serving()]
 
     def close(self):

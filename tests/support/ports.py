@@ -1,12 +1,12 @@
-"""Ports of loopback for servers that cannot be told to take any free one."""
+"""Ports of loopback for servers that cannot choose a free one themselves."""
 import random
 import socket
 
-_OURS = range(10240, 32768)  # below those that Linux gives to outgoing connections, which so never take one first
+_OURS = range(10240, 32768)  # below Linux's range for outgoing connections, so that none of these takes one
 
 
 def free_port(kind=socket.SOCK_STREAM):
-    """A port that nobody has. Another test that asks at the same moment gets another one, but for one in thousands."""
+    """A free port. Another test that asks at the same moment gets another one, except once in thousands."""
     for port in random.SystemRandom().sample(_OURS, 100):
         with socket.socket(socket.AF_INET, kind) as probe:
             try:

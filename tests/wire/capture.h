@@ -19,7 +19,7 @@ class Capture {
 
   // captured holds the frame, or its beginning where original_bytes is larger. Nanoseconds since the epoch.
   void write(ByteView captured, std::uint32_t original_bytes, std::uint64_t time_ns);
-  // Hands everything written so far to the kernel: it survives this process' death. Cheap when there is nothing new.
+  // Hands everything written so far to the kernel: it survives this process' death. Cheap if there is nothing new.
   // False once the file could not be written (disk full); the capture is then incomplete.
   bool flush();
 

@@ -104,7 +104,7 @@ std::string answer(Hub& hub, const std::string& line) {
 }
 
 struct ControlSocket::State {
-  // One client; lives as long as an operation of its is pending.
+  // One client; lives as long as one of its operations is pending.
   struct Client : std::enable_shared_from_this<Client> {
     Client(stream_protocol::socket s, Hub& h) : socket(std::move(s)), input(4096), hub(h) {}
     void read() {

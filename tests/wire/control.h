@@ -1,4 +1,4 @@
-// Orders from outside: one line in, one line out, over a UNIX socket. README.md lists the commands.
+// Commands from outside: one line in, one line out, over a UNIX socket. README.md lists them.
 #pragma once
 
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace sealcast::wire {
 
-// Carries out one command line and returns the answer without its line end: "ok", "error: …" or, for stats, one line of
+// Executes one command line and returns the answer without its line end: "ok", "error: …" or, for stats, one line of
 // JSON.
 std::string answer(Hub& hub, const std::string& line);
 

@@ -50,7 +50,8 @@ class GatewayOnWire : public ::testing::Test {
   static std::unique_ptr<Process> gateway(std::vector<std::string> arguments) {
     arguments.insert(arguments.begin(), places::program("sealcast-gateway-peer"));
     // Both gateways' af_packet ports are in one network namespace: once in thousands of starts the driver gives them
-    // one fanout number, made of process and interface number, and the second ends. Started again it has another.
+    // the same fanout number, made of process and interface number, and the second fails. Started again it has another
+    // number.
     for (int tries = 0;; ++tries) {
       auto made = std::make_unique<Process>(arguments);
       const std::string line = made->line();
@@ -78,7 +79,7 @@ class GatewayOnWire : public ::testing::Test {
     return eventually([&] { return receiver.distinct() >= before + n; });
   }
 
-  // Looks at everything that crossed the black network.
+  // Checks everything that crossed the black network.
   void nothing_in_clear() {
     std::uint64_t esp = 0;
     for (int i = 0; i < captures_; ++i) {

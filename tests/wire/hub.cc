@@ -40,8 +40,8 @@ struct Hub::State {
   std::uint64_t captured = 0;
   bool capture_failed = false;
   std::vector<bool> up;                // link state of every port in this round
-  std::mutex round;                    // held by the forwarding thread during one round; taken by orders between rounds
-  std::atomic<int> orders_waiting{0};  // the mutex is not fair: a busy forwarding thread steps aside for these
+  std::mutex round;                    // the forwarding thread holds it during a round; commands take it between rounds
+  std::atomic<int> orders_waiting{0};  // the mutex is not fair: a busy forwarding thread lets these go first
 
   Link& link(std::size_t from, std::size_t to) { return links[from * ports.size() + to]; }
   template <typename Action>
@@ -98,7 +98,7 @@ void Hub::State::write_capture(rte_mbuf* const* frames, std::uint16_t n) {
   captured += n;
 }
 
-// Takes over the caller's reference to frame. Ports share one buffer; nobody here writes to it.
+// Takes over the caller's reference to frame. Ports share one buffer, which stays unchanged.
 void Hub::State::spread(std::size_t from, rte_mbuf* frame, std::uint64_t now_ns) {
   for (std::size_t to = 0; to < ports.size(); ++to) {
     if (to == from) continue;
@@ -154,7 +154,7 @@ unsigned Hub::State::send(std::uint64_t now_ns) {
     for (std::size_t from = 0; from < ports.size(); ++from) {
       Link& l = link(from, to);
       while (l.queue.size() != 0) {
-        // One at a time: what the ring refuses stays in the queue, in its place.
+        // One at a time: a frame that the ring refuses keeps its place in the queue.
         const auto next = l.queue.peek(now_ns);
         if (!next) break;
         rte_mbuf* frame = *next;

@@ -1,5 +1,5 @@
 // The hub: every frame that comes in on one port goes out on all others, through the impairments. One thread forwards;
-// any other may ask or order through execute(). No DPDK type in this header.
+// others may query or command it through execute(). No DPDK type in this header.
 #pragma once
 
 #include <atomic>
@@ -28,7 +28,7 @@ struct LinkStatistics {
   // Frames of this directed link; every frame received counts once under delivered, dropped, partitioned, no_peer or
   // overflow, and copies are delivered, too.
   std::uint64_t delivered = 0, dropped = 0, duplicated = 0, reordered = 0, partitioned = 0;
-  std::uint64_t no_peer = 0;   // nobody is attached to the port
+  std::uint64_t no_peer = 0;   // the port has no peer
   std::uint64_t overflow = 0;  // the port's ring was full for so long that the link's queue filled up
   std::uint64_t queued = 0;    // on their way now
 };
@@ -52,7 +52,7 @@ class Hub {
   // Forwards until stop is set; naps when idle. Then frees what is queued, flushes the capture and closes the ports.
   void run(const std::atomic<bool>& stop);
 
-  // The orders, thread-safe, carried out by the forwarding thread between two rounds.
+  // The commands, thread-safe, executed by the forwarding thread between two rounds.
   void set_impairments(const Impairments& impairments);
   void set_partition(const Partition& partition);
   HubStatistics statistics();

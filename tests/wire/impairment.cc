@@ -23,7 +23,7 @@ LinkDice::LinkDice(std::uint64_t seed, std::uint32_t from, std::uint32_t to) {
   generator_.seed(mixed);
 }
 
-// Not std::uniform_real_distribution, whose values differ between library versions.
+// Not std::uniform_real_distribution: its values differ between library versions.
 double LinkDice::uniform() {
   return static_cast<double>(generator_() >> 11) * 0x1p-53;
 }

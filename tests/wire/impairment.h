@@ -1,6 +1,6 @@
-// What a bad network does to frames, decided from a seed alone: no clock, no device. Every directed link (from port, to
-// port) has a generator of its own, so that a link's decisions depend on nothing but the seed, the link and how many
-// frames it carried: the same test run twice loses the same frames.
+// A bad network's effect on frames, decided from a seed alone: no clock, no device. Every directed link (from port, to
+// port) has a generator of its own, so that a link's decisions depend only on the seed, the link and how many frames it
+// carried: the same test run twice loses the same frames.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ struct Impairments {
 // Refuses probabilities outside 0..1, negative times, depth 0.
 Result<void> validate(const Impairments& impairments);
 
-// What happens to one frame on one link.
+// The fate of one frame on one link.
 struct Decision {
   std::uint32_t copies = 1;        // 0 = dropped
   std::uint32_t overtaken_by = 0;  // frames that go first; 0 = in order
@@ -38,8 +38,8 @@ struct Decision {
 class LinkDice {
  public:
   LinkDice(std::uint64_t seed, std::uint32_t from, std::uint32_t to);
-  // Draws the same number of random values whatever the impairments are, so that switching one on does not change what
-  // another decides.
+  // Draws the same number of random values for any impairments, so that switching one on does not change another's
+  // decisions.
   Decision next(const Impairments& impairments);
 
  private:
@@ -51,13 +51,13 @@ class LinkDice {
 template <typename Frame>
 class LinkQueue {
  public:
-  // Longest a frame waits to be overtaken by frames that never come.
+  // The longest that a frame waits for frames to overtake it.
   static constexpr std::uint64_t overtake_patience_ns = 20'000'000;
 
   // now_ns is monotone over the calls. A frame that must be overtaken waits for that many later put() calls.
   void put(Frame frame, const Decision& decision, std::uint64_t now_ns) {
     std::uint64_t release = now_ns + static_cast<std::uint64_t>(decision.delay_ms * 1e6);
-    if (decision.overtaken_by != 0) {  // held frames overtake nobody
+    if (decision.overtaken_by != 0) {  // held frames do not count as overtaking
       held_.push_back({std::move(frame), release, decision.overtaken_by});
       return;
     }
@@ -107,11 +107,11 @@ class LinkQueue {
   std::uint64_t last_release_ = 0;
 };
 
-// Which ports can hear each other. "0,1/2" makes two islands; a port that is named in none hears nobody.
+// Which ports receive from each other. "0,1/2" makes two islands; a port in none receives from no other.
 class Partition {
  public:
   static Result<Partition> parse(const std::string& text, std::uint32_t ports);
-  Partition() = default;  // everybody hears everybody
+  Partition() = default;  // all ports receive from all
   bool connected(std::uint32_t from, std::uint32_t to) const;
   std::string text() const { return text_; }  // "" = whole
 

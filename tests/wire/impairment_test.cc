@@ -1,4 +1,4 @@
-// The bad network's decisions: reproducible, as frequent as asked, and independent of each other.
+// The bad network's decisions: reproducible, as frequent as configured, and independent of each other.
 #include "tests/wire/impairment.h"
 
 #include <gtest/gtest.h>

@@ -39,7 +39,7 @@ Result<std::vector<std::unique_ptr<dataplane::Port>>> open_ports(const Options& 
   for (const std::string& text : options.ports) {
     auto spec = dataplane::parse_port(text);
     if (!spec) return tl::unexpected(spec.error());
-    // The wire shares its CPU with the gateways it joins; long rings bridge the time it has to wait.
+    // The wire shares its CPU with the gateways it joins; long rings bridge the time it does not run.
     if (spec->kind == dataplane::PortKind::virtio_user && spec->descriptors == 0) spec->descriptors = 4096;
     if (spec->kind == dataplane::PortKind::pci) eal.pci_devices.push_back(spec->target);
     specs.push_back(*spec);
@@ -47,7 +47,7 @@ Result<std::vector<std::unique_ptr<dataplane::Port>>> open_ports(const Options& 
   if (auto ok = dataplane::Eal::start(eal); !ok) return tl::unexpected(ok.error());
   std::vector<std::unique_ptr<dataplane::Port>> ports;
   for (std::size_t i = 0; i < specs.size(); ++i) {
-    // Enough for every frame that may wait on this port's links and lie in the others' rings.
+    // Enough for all frames that may wait on this port's links and lie in the others' rings.
     auto port = dataplane::Port::open({"port " + std::to_string(i), specs[i], options.mtu, 1, 24576});
     if (!port) return tl::unexpected(port.error());
     ports.push_back(std::move(*port));

@@ -45,7 +45,7 @@ Namespace::Namespace(const std::string& name, const std::string& address) {
 
 bool Namespace::make_link() {
   return command("ip link add " + near_ + " type veth peer name " + far_ + " netns " + name_) &&
-         // What a host's own IPv6 sends would be one more thing to count.
+         // A host's own IPv6 packets would be one more thing to count.
          command("sysctl -qw net.ipv6.conf." + near_ + ".disable_ipv6=1") &&
          command("ip -n " + name_ + " addr add " + address_ + " dev " + far_) &&
          command("ip -n " + name_ + " link set " + far_ + " up") &&

@@ -1,5 +1,5 @@
-// A network namespace with one veth pair into it, for tests: the near end stays in the namespace of the test and is a
-// gateway's red port, the far end has an address and is where ordinary programs run.
+// A network namespace with one veth pair into it, for tests: the near end stays in the test's namespace and is a
+// gateway's red port; ordinary programs run at the far end, which has an address.
 #pragma once
 
 #include <string>
@@ -20,7 +20,7 @@ class Namespace {
   bool ready() const { return ready_; }
   const std::string& near() const { return near_; }  // interface name
   const std::string& name() const { return name_; }  // as ip netns shows it
-  // Deletes the veth pair and makes it again under the same names, as when a machine is restarted behind a cable.
+  // Deletes the veth pair and makes it again under the same names, like a machine that restarts behind a cable.
   void remove_link() { command("ip link del " + near_); }
   bool make_link();
   // A UDP socket made inside; -1 on failure. Closing it is the caller's.

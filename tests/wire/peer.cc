@@ -38,8 +38,8 @@ class Peer {
  public:
   Peer(std::unique_ptr<dataplane::Port> port, rte_mempool* pool) : port_(std::move(port)), pool_(pool) {}
 
-  // One line of input; false: end.
-  bool obey(const std::string& line) {
+  // Executes one line of input; false: end.
+  bool execute(const std::string& line) {
     std::istringstream words(line);
     std::string order;
     std::uint32_t tag = 0;
@@ -99,7 +99,7 @@ class Peer {
       store_be<std::uint16_t>(bytes + 12, 0x88b5);
       store_be<std::uint32_t>(bytes + header, tag);
       store_be<std::uint64_t>(bytes + header + 4, ++next_[tag]);
-      // A full ring is waited for: what is lost later was lost by the network.
+      // Waits while the ring is full: later losses are the network's.
       int patience = 20'000;
       while (rte_eth_tx_burst(port_->id(), 0, &frame, 1) == 0 && --patience > 0)
         usleep(50);
@@ -141,7 +141,7 @@ int run(const std::string& device) {
   std::string line;
   while (true) {
     pollfd input{0, POLLIN, 0};
-    if (poll(&input, 1, 0) > 0 && (!std::getline(std::cin, line) || !peer.obey(line))) return 0;
+    if (poll(&input, 1, 0) > 0 && (!std::getline(std::cin, line) || !peer.execute(line))) return 0;
     peer.receive();
   }
 }

@@ -1,5 +1,5 @@
-// A stream through gateways on every kind of port that a machine without a network card can have, while what stands
-// behind the ports is killed, deleted and made again. Root and hugepages (label virtio).
+// A stream through gateways on every kind of port that a machine without a network card can have, while the devices or
+// peers behind the ports are killed, deleted and made again. Root and hugepages (label virtio).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -78,7 +78,7 @@ class PortKinds : public ::testing::Test {
     return "studio: " + studio.ask("stats") + ", " + studio.ask("drops") + said("studio.log") +
            "; home: " + home.ask("stats") + ", " + home.ask("drops") + said("home.log");
   }
-  // What a number used twice, or one forgotten, would show at the receiving gateway.
+  // A number used twice, or a forgotten one, would show at the receiving gateway.
   static void no_number_came_twice(Process& home) {
     const std::string drops = home.ask("drops");
     for (const char* reason : {"replay", "bad_tag", "unknown_spi"})
@@ -158,7 +158,7 @@ TEST_F(PortKinds, ATapIsMadeInItsNamespaceUsedAndRemoved) {
     Sender sender(studio_, "10.77.3.2", 500us);
     EXPECT_TRUE(flows(receiver, 1000)) << state(*studio, *home);
   }
-  // Deleted by an operator: made again, without its addresses.
+  // Deleted by an operator: the gateway makes it again, without its addresses.
   ASSERT_TRUE(command(in_studio + "link del " + tap));
   ASSERT_TRUE(eventually(address)) << state(*studio, *home);
   ASSERT_TRUE(stands(*studio, "red 1 black 1")) << state(*studio, *home);
@@ -191,11 +191,11 @@ TEST_F(PortKinds, AfXdpCarriesTheStreamAndStartsAgainAfterAKill) {
   no_number_came_twice(*home);
 }
 
-// Both kinds that sit on a kernel interface, under a running stream on the other side.
+// Both kinds that use a kernel interface, with a running stream on the other side.
 class DeletedInterface : public PortKinds, public ::testing::WithParamInterface<const char*> {};
 
-// Makes the link again and waits for the gateway to have it. The new interface has a new number, and the driver's
-// fanout number, made of the process' and the interface's, may be the other gateway's (docs/ports.md): then once more.
+// Makes the link again and waits until the gateway has it. The new interface has a new number, and the driver's fanout
+// number, made of the process' and the interface's, may be the other gateway's (docs/ports.md): then once more.
 bool comes_back(Namespace& where, const std::function<bool()>& stands, const std::function<std::string()>& log) {
   for (int attempt = 0; attempt < 3; ++attempt) {
     const std::size_t before = log().size();
@@ -224,7 +224,7 @@ TEST_P(DeletedInterface, IsOpenedAgainWithoutLossOfStateAndSaidOnce) {
     ASSERT_TRUE(comes_back(
         studio_, [&] { return stands(*studio, "red 1 black 1"); }, [&] { return said("studio.log"); }))
         << state(*studio, *home);
-    // The receiving side: what was opened has nowhere to go for a while.
+    // The receiving side: opened packets have nowhere to go for a while.
     Sender sender(studio_, "10.77.1.2", 300us);
     home_.remove_link();
     EXPECT_TRUE(stands(*home, "red 0 black 1")) << state(*studio, *home);
@@ -244,7 +244,7 @@ TEST_P(DeletedInterface, IsOpenedAgainWithoutLossOfStateAndSaidOnce) {
   EXPECT_EQ(times, 2U) << "once for each time it went:\n" << log;
 }
 
-// A cable pulled and put in again, on either side: nothing is lost but what was on its way.
+// A cable pulled and put in again, on either side: only packets under way are lost.
 TEST_P(DeletedInterface, ALinkThatWasDownGoesOnWhereItStopped) {
   const std::string kind = GetParam();
   auto home = home_gateway(kind + home_.near(), "memif:" + at("m") + "?role=server");

@@ -70,7 +70,7 @@ std::string Process::line(std::chrono::milliseconds patience) {
 
 void Process::say(const std::string& text) {
   const std::string all = text + "\n";
-  [[maybe_unused]] const ssize_t n = ::write(input_, all.data(), all.size());  // shows in the answer that does not come
+  [[maybe_unused]] const ssize_t n = ::write(input_, all.data(), all.size());  // a failure shows as a missing answer
 }
 
 int Process::end(int signal) {

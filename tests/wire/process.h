@@ -9,15 +9,15 @@ namespace sealcast::wire {
 
 class Process {
  public:
-  // Starts the program; standard error goes to error_file, or to the test's own where that is empty. running() is false
-  // if it could not be started.
+  // Starts the program; standard error goes to error_file, or to the test's own if that is empty. running() is false if
+  // it could not be started.
   explicit Process(const std::vector<std::string>& command, const std::string& error_file = "");
   ~Process();  // SIGKILL if still there
   Process(const Process&) = delete;
   Process& operator=(const Process&) = delete;
 
   bool running() const { return pid_ > 0; }
-  // The next line of output without its end; "" when none came in time or the output ended.
+  // The next line of output without its end; "" if none came in time or the output ended.
   std::string line(std::chrono::milliseconds patience = std::chrono::seconds(20));
   void say(const std::string& text);          // writes a line
   std::string ask(const std::string& text) {  // writes a line, reads one

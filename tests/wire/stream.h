@@ -65,7 +65,7 @@ class Sender {
   std::thread thread_;
 };
 
-// Joins the group in a namespace and remembers which datagrams came.
+// Joins the group in a namespace and records which datagrams came.
 class Receiver {
  public:
   Receiver(const Namespace& there, const char* own_address) : socket_(there.udp_socket()) {

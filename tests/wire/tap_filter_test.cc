@@ -1,5 +1,5 @@
-// What a port lets through, brought about on a kernel's tap interface: the list that the driver takes, else all
-// multicast, else everything; and the groups are heard each time. Root and hugepages (label virtio).
+// A port's filter on a kernel's tap interface: the list that the driver takes, else all multicast, else everything; the
+// groups' frames arrive each time. Root and hugepages (label virtio).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <net/if.h>
@@ -59,7 +59,7 @@ class TapFilter : public ::testing::Test {
     return filter;
   }
 
-  // As the kernel has it.
+  // The kernel's flags.
   unsigned flags() const {
     ifreq request{};
     tap_.copy(request.ifr_name, sizeof request.ifr_name - 1);
@@ -68,7 +68,7 @@ class TapFilter : public ::testing::Test {
   }
 
   // A datagram to 239.1.1.7 comes out of the port.
-  bool hears_the_group() {
+  bool receives_group() {
     const sockaddr_in to = group_address();
     for (int attempt = 0; attempt < 50; ++attempt) {
       ::sendto(socket_, "hello", 5, 0, reinterpret_cast<const sockaddr*>(&to), sizeof to);
@@ -95,31 +95,31 @@ class TapFilter : public ::testing::Test {
 TEST_F(TapFilter, TakesAListThenAllMulticastThenEverythingAndBack) {
   EXPECT_EQ(port_->multicast_level(), "all multicast") << "until it is told what is wanted";
   EXPECT_NE(flags() & IFF_ALLMULTI, 0U);
-  EXPECT_TRUE(hears_the_group());
+  EXPECT_TRUE(receives_group());
 
   port_->set_multicast(groups(12));
   EXPECT_EQ(port_->multicast_level(), "list");
   EXPECT_EQ(flags() & (IFF_ALLMULTI | IFF_PROMISC), 0U);
-  EXPECT_TRUE(hears_the_group());
+  EXPECT_TRUE(receives_group());
 
   PortFilter too_many;
   too_many.all_multicast = true;
   port_->set_multicast(too_many);
   EXPECT_EQ(port_->multicast_level(), "all multicast");
   EXPECT_EQ(flags() & (IFF_ALLMULTI | IFF_PROMISC), static_cast<unsigned>(IFF_ALLMULTI));
-  EXPECT_TRUE(hears_the_group());
+  EXPECT_TRUE(receives_group());
 
   PortFilter between_others = groups(3);
   between_others.promiscuous = true;
   port_->set_multicast(between_others);
   EXPECT_EQ(port_->multicast_level(), "promiscuous");
   EXPECT_NE(flags() & IFF_PROMISC, 0U);
-  EXPECT_TRUE(hears_the_group());
+  EXPECT_TRUE(receives_group());
 
   port_->set_multicast(groups(3));
   EXPECT_EQ(port_->multicast_level(), "list");
   EXPECT_EQ(flags() & (IFF_ALLMULTI | IFF_PROMISC), 0U);
-  EXPECT_TRUE(hears_the_group());
+  EXPECT_TRUE(receives_group());
 }
 
 TEST_F(TapFilter, AnInterfaceThatCameBackLetsThroughWhatWasWanted) {

@@ -1,4 +1,4 @@
-// The black network as the tests will use it: real processes, real virtio sockets, and kill -9 of either end. Root and
+// The black network as the tests use it: real processes, real virtio sockets, and kill -9 of either end. Root and
 // hugepages (label virtio).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -53,7 +53,7 @@ class Wire : public ::testing::Test {
     return peer;
   }
 
-  // One command to the control socket, its answer.
+  // Sends one command to the control socket; returns its answer.
   std::string order(const std::string& line) {
     const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
     sockaddr_un address{};

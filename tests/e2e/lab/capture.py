@@ -1,4 +1,4 @@
-"""Reads what the black wire saw: every frame is ESP, IGMP or something that should not be there."""
+"""Reads captures of the black wire: every frame is ESP, IGMP or something that should not be there."""
 import collections
 import struct
 
@@ -13,8 +13,8 @@ _ESP, _IGMP = 50, 2
 
 
 class Follower:
-    """Reads a pcap file that may still grow: new() gives the whole frames that came since its last call. forget() gives the
-    disk back what was read, so that a long run may capture all it likes; nobody else can read it from then on."""
+    """Reads a pcap file that may still grow: new() gives the whole frames since its last call. forget() frees the
+    disk space of what was read, so that a long run may capture without limit; nothing can read that part any more."""
 
     def __init__(self, path):
         self._path, self._at, self._forgotten = path, 0, 0
@@ -84,7 +84,7 @@ class Summary:
         self.igmp = 0
         self.others = []
         self.repeated = []
-        self.bad_numbers = []  # ESP whose sequence number is not the IV's low half
+        self.bad_numbers = []  # ESP with a sequence number that is not the IV's low half
         self._seen = set()
 
     def add(self, frame):

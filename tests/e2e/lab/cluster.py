@@ -99,14 +99,14 @@ class Cluster:
         wait_until(lambda: all(machine.serving() for machine in self.machines), 30, "three key servers to serve")
 
     def leader(self):
-        """The machine whose key server leads, as itself says; None while there is none."""
+        """The leader's machine, as the key server itself reports; None while there is none."""
         for machine in self.machines:
             if machine.answers() and machine.status()["cluster"]["leading"]:
                 return machine
         return None
 
     def joined(self, machines=None):
-        """Members that are joined, at whichever key server."""
+        """Members that are joined, at any key server."""
         return sum(machine.status()["members"] for machine in machines or self.machines if machine.answers())
 
     def etcdctl(self, *arguments, tool="etcdctl"):
@@ -116,16 +116,17 @@ class Cluster:
         self.etcdctl("--endpoints", self.machines[0].client_url, "snapshot", "save", path)
 
     def restore(self, path):
-        """As an operator does: every etcd stopped, its data replaced by the backup's, started again."""
+        """As an operator does: stops every etcd, replaces its data by the backup's, starts it again."""
         self.set_back(path)
         for machine in self.machines:
             machine.start_etcd()
 
     def set_back(self, path):
-        """restore() without the start: a process ends with the thread that started it, so this can be another's work."""
+        """restore() without the start: a process ends with the thread that started it, so another thread may run
+        this part."""
         for machine in self.machines:
             machine.etcd.kill()
-        tool = shutil.which("etcdutl") or "etcdctl"  # etcd 3.4 has no etcdutl, 3.6 restores by nothing else
+        tool = shutil.which("etcdutl") or "etcdctl"  # etcd 3.4 has no etcdutl, 3.6 restores only by it
         for machine in self.machines:
             shutil.rmtree(machine.data)
             self.etcdctl("snapshot", "restore", path, "--name", machine.name, "--data-dir", machine.data,

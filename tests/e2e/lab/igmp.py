@@ -1,12 +1,12 @@
-"""What multicast hosts and queriers say in IPv4: IGMPv3 frames (RFC 3376 §4), made by hand because no kernel asks at a
-moment of our choice, or for a thousand groups at once."""
+"""Messages of multicast hosts and queriers in IPv4: IGMPv3 frames (RFC 3376 §4), made by hand, because a kernel
+cannot be made to ask at a given moment, or for a thousand groups at once."""
 import socket
 import struct
 
 from . import net
 
 _REPORTS_TO = "224.0.0.22"
-_RECORDS = 150  # in a report: what fits 1500 bytes
+_RECORDS = 150  # in a report: the most that 1500 bytes hold
 
 
 def _checksum(data):
@@ -26,12 +26,13 @@ def _frame(message, source, destination):
 
 
 def query(group, source="10.1.0.254"):
-    """A querier's question about one group, 1 s to answer, robustness 2: after 2 s without an answer nobody is left."""
+    """A querier's question about one group, 1 s to answer, robustness 2: after 2 s without an answer no listener is
+    left."""
     return _frame(struct.pack("!BBH4sBBH", 0x11, 10, 0, socket.inet_aton(group), 2, 125, 0), source, group)
 
 
 def reports(groups, source="10.1.0.77"):
-    """Frames that say that a host wants these groups now, from any source."""
+    """Frames that report a host's wish for these groups, from any source."""
     for first in range(0, len(groups), _RECORDS):
         some = groups[first:first + _RECORDS]
         records = b"".join(struct.pack("!BBH4s", 4, 0, 0, socket.inet_aton(one)) for one in some)

@@ -1,4 +1,5 @@
-"""Network namespaces and veth pairs. Names carry our pid, so runs never meet and leftovers can be told and removed."""
+"""Network namespaces and veth pairs. Names contain our pid, so that runs never meet and leftovers can be recognised
+and removed."""
 import contextlib
 import ctypes
 import os
@@ -18,7 +19,7 @@ def _alive(pid):
 
 
 def socket_folder():
-    """A new folder for UNIX sockets, named after us, too."""
+    """A new folder for UNIX sockets, with our pid in its name, too."""
     return pathlib.Path(tempfile.mkdtemp(prefix=f"{_PREFIX}-{os.getpid()}-"))
 
 
@@ -35,7 +36,8 @@ def remove_leftovers():
 
 
 class Network:
-    """The namespaces of one laboratory. IPv6 is off in all of them: only what a test sends shall be on the links."""
+    """The namespaces of one laboratory. IPv6 is off in all of them, so that only a test's own packets are on the
+    links."""
 
     def __init__(self):
         self._names = []

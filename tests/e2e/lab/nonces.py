@@ -1,4 +1,4 @@
-"""Reads what the checked daemons recorded (tests/nonces/log.h): no number may stand twice under one key."""
+"""Reads the checked daemons' records (tests/nonces/log.h): no number may be there twice under one key."""
 import bisect
 import collections
 import pathlib
@@ -30,7 +30,7 @@ def read(path):
 
 
 def files(folders):
-    """Every log in the folders; LabError when there is none: a check of nothing proves nothing."""
+    """Every log in the folders; LabError if there is none: checking nothing proves nothing."""
     found = sorted(path for folder in folders for path in pathlib.Path(folder).iterdir() if path.is_file())
     if not found:
         raise LabError(f"no nonce log in {', '.join(map(str, folders))}")

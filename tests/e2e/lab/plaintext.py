@@ -1,7 +1,7 @@
-"""Watches a capture of the black wire, while it grows or afterwards: nothing of a protected group may be there but ESP.
+"""Watches a capture of the black wire, while it grows or afterwards: a protected group may have nothing but ESP there.
 
-Two ways to see plaintext, because each misses what the other sees: packets that match a protected selector and are not
-ESP, whatever they carry; and the mark that sealcast-traffic puts into every datagram, anywhere in any frame."""
+Two ways to find plaintext, because each misses some: packets that match a protected selector and are not ESP,
+whatever they carry; and the mark that sealcast-traffic puts into every datagram, anywhere in any frame."""
 import ipaddress
 import re
 import struct
@@ -35,7 +35,7 @@ class Selector:
 
 
 class Packet:
-    """The outermost IP packet of a frame, as far as selectors look; None from parse() if there is none."""
+    """The outermost IP packet of a frame, with the fields that selectors use; None from parse() if there is none."""
 
     def __init__(self, source, destination, protocol, port):
         self.source, self.destination = ipaddress.ip_address(source), ipaddress.ip_address(destination)
@@ -81,7 +81,7 @@ def protected(configurations):
 
 
 def marked(data):
-    """Where a datagram of sealcast-traffic lies readable in the frame; -1: nowhere."""
+    """Offset of a readable sealcast-traffic datagram in the frame; -1: none."""
     at = data.find(_MARK)
     while at >= 0:
         size = data[at + 4:at + 8]
@@ -103,7 +103,7 @@ class Watch:
         self.plain = []
 
     def look(self):
-        """Looks at what is new; returns every plaintext found so far, described."""
+        """Reads what is new; returns every plaintext found so far, described."""
         for frame in self.frames.new():
             self.seen += 1
             data = frame.data

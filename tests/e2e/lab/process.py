@@ -15,7 +15,7 @@ def _die_with_parent():
 
 
 class LabError(Exception):
-    """Something the laboratory needs did not happen; the message says what, and where to look."""
+    """A step that the laboratory needs failed; the message says which, and where to look."""
 
 
 def wait_until(condition, seconds, what):
@@ -42,7 +42,7 @@ def run(argv, namespace=None, check=True, timeout=60, **options):
 
 def _within(namespace, argv):
     argv = [str(word) for word in argv]
-    # nsenter, not "ip netns exec": that one also makes a mount namespace, which fails in a plain chroot.
+    # nsenter, not "ip netns exec": the latter also makes a mount namespace, which fails in a plain chroot.
     return ["nsenter", f"--net=/run/netns/{namespace}", *argv] if namespace else argv
 
 
@@ -75,7 +75,7 @@ class Process:
         return self.child.poll() is None
 
     def output(self):
-        """What this run has written to its log so far."""
+        """This run's log output so far."""
         with open(self.log, "rb") as log:
             log.seek(self._log_start)
             return log.read().decode(errors="replace")
@@ -107,7 +107,7 @@ class Process:
         self.child.wait()
 
     def stop(self, seconds=5):
-        """SIGTERM, then SIGKILL for one that does not obey. Returns the exit code."""
+        """SIGTERM, then SIGKILL if it does not end. Returns the exit code."""
         if self.running():
             os.kill(self.pid, signal.SIGTERM)
             try:

@@ -1,4 +1,5 @@
-"""The ordinary programs on the red sides: ffmpeg, socat and the counting sender and receiver. None knows of Sealcast."""
+"""The ordinary programs on the red sides: ffmpeg, socat and the counting sender and receiver. None of them knows of
+Sealcast."""
 import hashlib
 import json
 

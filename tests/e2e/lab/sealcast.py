@@ -14,7 +14,7 @@ SUITE = "ECDHE_ECDSA_AES_256_GCM_SHA384"
 SELECTORS = '[ { destination = "239.1.1.0/24", protocol = "udp", ports = "5000-5010" } ]'
 CHECKED = ("sealcast-gateway", "sealcast-keyserver")  # have a build that records nonces
 _NAP_US = 500  # ten times what is usual: gateways of slow streams leave the processors to others
-_MEMORY_MB = 96  # a process of the laboratory: a few thousand packets and the rings of two ports
+_MEMORY_MB = 96  # each process of the laboratory: a few thousand packets and the rings of two ports
 
 
 class Site:
@@ -104,11 +104,11 @@ spi_range = {SPI_RANGE}
         return len(plane["sas"]) + plane["sas_unheard"]
 
     def membership(self):
-        """What the member agent says of its one group."""
+        """The member agent's state of its one group."""
         return self.status()["agent"]["groups"][0]
 
     def linked(self):
-        """Both links up. A gateway runs before its neighbours have answered, and a frame sent until then is lost."""
+        """Both links up. A gateway starts before its neighbours have answered, and a frame sent until then is lost."""
         return all(port["link_up"] for port in self.status()["dataplane"]["ports"])
 
     def ready(self):
@@ -147,17 +147,17 @@ senders = ["studio"]
 
 
 class Lab:
-    """Everything one test or the demo needs, removed again by close() (or the end of a with block).
+    """Everything that one test or the demo needs; close() (or the end of a with block) removes it.
 
-    work: folder for configurations, logs and captures. binaries: a build's bin/ folder. checked: gateways and key servers
-    are those that record their nonces (tests/nonces/); faults() then says whether any repeats.
+    work: folder for configurations, logs and captures. binaries: a build's bin/ folder. checked: gateways and key
+    servers are those that record their nonces (tests/nonces/); faults() then reports repeats.
     """
 
     def __init__(self, work, binaries, checked=True):
         self.work = pathlib.Path(work).resolve()
         self.work.mkdir(parents=True, exist_ok=True)
         self.binaries = pathlib.Path(binaries).resolve()
-        # UNIX socket paths are short (107 bytes), build trees may lie deep.
+        # UNIX socket paths are short (107 bytes), build trees may be deep.
         self.sockets = socket_folder()
         self.network = Network()
         self.sites = []
@@ -202,8 +202,8 @@ class Lab:
         return process
 
     def faults(self):
-        """What must never be, in one line each: a nonce used twice by any processes of this laboratory (KEY-2); plaintext
-        on a wire, or a packet under a nonce that nobody recorded (H10). To be asked when all has ended."""
+        """Breaches, one line each: a nonce used twice by any processes of this laboratory (KEY-2); plaintext on a
+        wire, or a packet under a nonce that no process recorded (H10). Call it when all have ended."""
         runs = nonces.read_all([self.nonce_logs]) if any(self.nonce_logs.glob("*")) else []
         found = [f"nonce used twice: {line}" for line in nonces.repeats(runs)]
         recorded = nonces.Recorded(runs)
@@ -217,7 +217,7 @@ class Lab:
             watch = plaintext.Watch(wire.pcap, selectors, hold_against_records)
             found += [f"plaintext on the wire, {wire.pcap}: {line}" for line in watch.look()]
             if strange:
-                found.append(f"{len(strange)} packets in {wire.pcap} under nonces that nobody recorded: {strange[:3]}")
+                found.append(f"{len(strange)} packets in {wire.pcap} under nonces that no process recorded: {strange[:3]}")
         return found
 
     def sealcast(self, *arguments, check=True, namespace=None):
@@ -225,7 +225,7 @@ class Lab:
         return run([self.tool("sealcast"), *arguments], check=check, cwd=self.work, namespace=namespace)
 
     def make_pki(self, members):
-        """CA, the key server's certificate and one for each member: name → group it may join."""
+        """CA, the key server's certificate and one for each member: name → group that it may join."""
         self.sealcast("pki", "init", "--dir", "pki")
         self.sealcast("pki", "server", "ks.example", "--dir", "pki")
         for name, group in members.items():
