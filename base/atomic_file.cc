@@ -59,7 +59,7 @@ bool lock(int fd, int how) {
   return rc == 0;
 }
 
-// Made beside path and locked, so that it is told from one whose writer was killed; temporary: its name.
+// Makes a file beside path, stores its name in temporary, and locks it: the lock shows that its writer is alive.
 Result<Descriptor> open_temporary(const std::string& path, mode_t mode, std::string& temporary) {
   for (int i = 0; i < most_tries; ++i) {
     std::array<std::uint8_t, random_bytes> random{};
@@ -69,9 +69,10 @@ Result<Descriptor> open_temporary(const std::string& path, mode_t mode, std::str
     Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode & 0600));
     if (file.get() < 0) return fail(temporary + ": cannot create: " + std::strerror(errno));
     struct stat status {};
-    // Without locks (some network file systems) it is written all the same; nobody takes it for stale there either.
+    // Without locks (some network file systems) the file is written all the same: there the clean-up cannot lock it
+    // either, and leaves it alone.
     if (!lock(file.get(), LOCK_EX) || (::fstat(file.get(), &status) == 0 && status.st_nlink != 0)) return file;
-    // Somebody cleaned up between the two calls.
+    // The clean-up of another process removed the file between open() and lock().
   }
   return fail(path + ": its temporary file is removed again and again");
 }
@@ -91,8 +92,8 @@ std::size_t remove_stale_temporaries(const std::string& path) {
     struct stat status {};
     if (found.get() < 0 || ::fstat(found.get(), &status) != 0) continue;
     if (!S_ISREG(status.st_mode) || status.st_uid != ::geteuid() || status.st_nlink != 1) continue;
-    if (!lock(found.get(), LOCK_EX | LOCK_NB)) continue;  // it is being written
-    // Moved to its place meanwhile, it is not to be found under this name any more.
+    if (!lock(found.get(), LOCK_EX | LOCK_NB)) continue;  // its writer is alive
+    // Fails if the writer has moved the file to its place meanwhile.
     if (::unlinkat(at, entry->d_name, 0) == 0) ++removed;
   }
   return removed;
@@ -114,7 +115,7 @@ Result<void> write_file_atomically(const std::string& path, ByteView content, mo
     ::unlink(temporary.c_str());
     return written;
   }
-  // The name, too, must survive a crash.
+  // The directory entry must survive a crash, too.
   const int folder = ::open(folder_of(path).c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (folder < 0) return fail(path + ": cannot open its folder: " + std::strerror(errno));
   const int rc = ::fsync(folder);

@@ -1,4 +1,4 @@
-// Files that are whole or not there: written beside their place, flushed to the disk, then moved there.
+// Writes files that are whole or absent: beside their place, flushed to the disk, then moved there.
 #pragma once
 
 #include <sys/types.h>
@@ -17,9 +17,9 @@ enum class IfExists { replace, refuse };
 // and reported. Errors name the path and the failing call.
 Result<void> write_file_atomically(const std::string& path, ByteView content, mode_t mode, IfExists if_exists);
 
-// Removes what writers of this path that were killed left beside it: `<name>.<16 hexadecimal digits>.tmp`, a regular
-// file of this user's with that one name, which no writer holds now. Whatever else is there, or can't be removed,
-// stays. Call it at start. Returns how many it removed.
+// Removes the temporary files of killed writers of this path: regular files of this user, named `<name>.<16 hexadecimal
+// digits>.tmp`, with one link, which no writer holds now. All other files stay, and those that cannot be removed. Call
+// it at start. Returns how many it removed.
 std::size_t remove_stale_temporaries(const std::string& path);
 
 }  // namespace sealcast

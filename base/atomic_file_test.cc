@@ -114,7 +114,7 @@ TEST(FileOwner, H14_SecretsBelongToTheRunningUserOrToRoot) {
   EXPECT_TRUE(good_owner(0, 1000));
   EXPECT_TRUE(good_owner(0, 0));
   EXPECT_FALSE(good_owner(1001, 1000));
-  EXPECT_FALSE(good_owner(1000, 0)) << "root, too, takes no secret that somebody else can replace";
+  EXPECT_FALSE(good_owner(1000, 0)) << "root, too, takes no secret that another user can replace";
 }
 
 TEST_F(AtomicFile, SaysWhereAFolderIsMissing) {

@@ -90,7 +90,7 @@ TEST(Selector, H12_RefusesWhatNoGroupMayProtect) {
   EXPECT_THAT(message("224.0.0.0/8"), testing::HasSubstr("link-local"));
   EXPECT_THAT(message("0.0.0.0/0"), testing::HasSubstr("multicast destination"));
   EXPECT_THAT(message("ff02::1"), testing::HasSubstr("link-local"));
-  // The flags before the scope make it no other scope (RFC 4291 §2.7): transient, prefix-based, source-specific.
+  // The flags before the scope do not change it (RFC 4291 §2.7): transient, prefix-based, source-specific.
   for (const char* local : {"ff12::1", "ff11::/16", "ff32::/32", "ff32::1234:5678", "ff71::5", "fff2::/16", "ff30::/12",
                             "ff30::/13", "ff30::/14", "ff32::/15", "ff00::/8", "ff00::/11"})
     EXPECT_THAT(message(local), testing::HasSubstr("link-local")) << local;

@@ -20,8 +20,8 @@ constexpr std::array<std::pair<std::string_view, BypassProtocol>, 10> names = {{
     {"stp", BypassProtocol::stp},
 }};
 
-// What hides another frame or packet, which no selector then sees (H10): IP itself, tags, MPLS, PPPoE, PPP, bridging,
-// provider backbone bridges, service headers. ARP has a name of its own.
+// EtherTypes of frames that hold another frame or packet, which selectors then do not see (H10): IP itself, tags, MPLS,
+// PPPoE, PPP, bridging, provider backbone bridges, service headers. ARP has a rule kind of its own.
 constexpr std::array<std::uint16_t, 18> hiding_ethertypes = {0x0800, 0x0806, 0x86dd, 0x8100, 0x88a8, 0x9100,
                                                              0x9200, 0x9300, 0x8847, 0x8848, 0x8863, 0x8864,
                                                              0x880b, 0x6558, 0x88e7, 0x894f, 0x8926, 0x893f};
@@ -31,7 +31,7 @@ bool overlaps(const Prefix& a, const Prefix& b) {
   return a.contains(b) || b.contains(a);
 }
 
-// The address family a kind is about; 0: both, or none.
+// The address family of a kind; 0: both, or none.
 std::uint8_t family_of(BypassProtocol protocol) {
   switch (protocol) {
     case BypassProtocol::igmp_report:
@@ -137,8 +137,8 @@ Result<void> validate(const BypassRule& rule) {
 }
 
 bool overlap(const BypassRule& rule, const Selector& selector) {
-  // All other kinds are checked to be what they say, and go to unicast or link-local addresses, which no selector
-  // names.
+  // The data plane checks that all other kinds are what they claim to be. They go to unicast or link-local addresses,
+  // which no selector names.
   if (rule.protocol != BypassProtocol::ip) return false;
   if (rule.destination && !overlaps(*rule.destination, selector.destination)) return false;
   if (rule.source && selector.source && !overlaps(*rule.source, *selector.source)) return false;

@@ -1,5 +1,5 @@
-// What may cross a gateway without being sealed: one named rule per kind of traffic and direction, everything else is
-// dropped. Plain values that configuration and data plane share.
+// What may cross a gateway unsealed: one named rule per kind of traffic and direction; all else is dropped. Plain
+// values that configuration and data plane share.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@
 
 namespace sealcast {
 
-// Kinds with a form of their own, which the data plane checks; and the two general ones, which pass whatever fits.
+// Kinds with a form of their own, which the data plane checks, and two general ones, which pass all that fits.
 enum class BypassProtocol : std::uint8_t {
   igmp_report,  // IGMPv1/v2/v3 reports and leaves (RFC 1112, 2236, 3376)
   igmp_query,   // IGMP queries; from version 2 on with Router Alert
@@ -31,7 +31,7 @@ enum class BypassProtocol : std::uint8_t {
 };
 // "igmp-report", ...; the general kinds have none.
 std::string_view name(BypassProtocol protocol);
-// Of a name, igmp_report to stp.
+// The kind with this name, igmp_report to stp.
 std::optional<BypassProtocol> bypass_protocol(std::string_view name);
 
 enum class BypassDirection : std::uint8_t { red_to_black = 1, black_to_red = 2, both = 3 };
@@ -46,8 +46,8 @@ struct BypassRule {
   std::optional<Prefix> destination;  // required with ip; ARP: of the target's protocol address
   std::optional<Prefix> source;       // ARP: of the sender's
   std::optional<PortRange> ports;     // destination ports; ip with UDP (17) or TCP (6)
-  // Frames a second, per worker and direction; one longer than 64 bytes counts for several, so that rate * 64 bytes (or
-  // one frame) a second is the most that can cross. As many may come at once. 0: nothing passes.
+  // Frames a second, per worker and direction. A frame longer than 64 bytes counts as several, so that at most rate *
+  // 64 bytes (or one frame) cross in a second. As many may come at once. 0: nothing passes.
   std::uint32_t rate = 256;
 
   bool operator==(const BypassRule&) const = default;
@@ -56,18 +56,18 @@ struct BypassRule {
 inline constexpr std::size_t max_bypass_rules = 64;
 inline constexpr std::uint32_t max_bypass_rate = 10'000'000;
 
-// Refuses what the data plane could not tell apart from protected or sealed traffic: IP by its EtherType, tags and
-// tunnels below IP, ESP and AH, IGMP by number, a rule without the fields its kind needs or with those it has not.
+// Refuses rules that the data plane could not tell from protected or sealed traffic: IP by its EtherType, tags and
+// tunnels below IP, ESP and AH, IGMP by number; and rules that lack a field of their kind or have one that is not.
 Result<void> validate(const BypassRule& rule);
 
-// True if some packet of the selector fits the rule: such a rule is refused (H10). Reports and queries of IGMP and MLD
-// never are what a selector protects, even where they are addressed to the group.
+// True if some packet of the selector fits the rule: such a rule is refused (H10). Selectors never protect reports and
+// queries of IGMP and MLD, even those sent to the group's address.
 bool overlap(const BypassRule& rule, const Selector& selector);
 
-// What passes without being configured: IGMP and MLD reports from red, queries from black.
+// What passes unless configured otherwise: IGMP and MLD reports from red, queries from black.
 std::vector<BypassRule> default_bypass_rules();
 
-// The rules in force: the given ones and those of the default whose protocol none of them names in that direction.
+// The rules in force: the given ones, and each default rule with a protocol and direction that no given rule names.
 std::vector<BypassRule> with_defaults(std::vector<BypassRule> rules);
 
 }  // namespace sealcast

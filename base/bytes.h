@@ -15,7 +15,7 @@ using Bytes = std::vector<std::uint8_t>;
 using ByteView = std::span<const std::uint8_t>;
 using ByteSpan = std::span<std::uint8_t>;
 
-// Bytes a big-endian integer of type T from p; p has sizeof(T) readable bytes and any alignment.
+// Reads a big-endian integer of type T from p; p has sizeof(T) readable bytes and any alignment.
 template <typename T>
 constexpr T load_be(const std::uint8_t* p) {
   T value = 0;
@@ -42,7 +42,7 @@ inline ByteView as_bytes(std::string_view text) {
 // Lower-case hexadecimal, for logs and tests; never call it on a secret.
 std::string to_hex(ByteView bytes);
 
-// The bytes that hexadecimal digits of either case write. Nothing for an odd number of characters or another character.
+// Decodes hexadecimal digits of either case. Nothing for an odd number of characters or another character.
 std::optional<Bytes> from_hex(std::string_view text);
 
 }  // namespace sealcast

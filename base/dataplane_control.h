@@ -37,19 +37,19 @@ struct OuterTunnel {
 
 // "tunnel-preserve", "tunnel-fixed", "transport": as configurations and messages name them.
 std::string text(EspMode mode);
-// Refuses addresses of two families, a destination that is no multicast beyond the link, a source that is no host's, a
-// TTL of 0 and a DSCP above max_dscp.
+// Refuses addresses of two families, a destination that is not multicast or only of link-local scope, a source that no
+// host can have, a TTL of 0 and a DSCP above max_dscp.
 Result<void> validate(const OuterTunnel& outer);
 
-// What the configuration says of a group's traffic, whatever keys come.
+// The configured treatment of a group's traffic, whatever keys come.
 struct GroupProtection {
   std::vector<Selector> selectors = {};             // at least one
   EspMode mode = EspMode::tunnel_preserve;          // epochs of another mode are refused (H12)
   std::optional<OuterTunnel> outer = std::nullopt;  // with tunnel_fixed, and only there
-  // While the group has a key the gateway itself listens on black as an IGMPv3 or MLDv2 host: to the tunnel's group,
-  // else to the groups of the selectors, at most max_joined_per_selector each.
+  // While the group has a key, the gateway itself is an IGMPv3 or MLDv2 host on black: it joins the tunnel's group,
+  // else the groups of the selectors, at most max_joined_per_selector each.
   bool join = false;
-  // take_events() tells when somebody on red begins or ceases to listen to an address of the selectors.
+  // take_events() reports when hosts on red begin or cease to listen to an address of the selectors.
   bool on_demand = false;
 };
 
@@ -96,7 +96,7 @@ struct GroupEpoch {
   SteadyTime lease_until;            // authority lease: nothing is sealed after it
 };
 
-// What the data plane tells the agent. Bounded: a flood of one kind never displaces another kind.
+// What the data plane reports to the agent. Bounded: a flood of one kind never displaces another kind.
 struct SlotWanted {  // a packet came for a slot that is not derived yet
   std::string group_id;
   std::uint64_t epoch = 0;
@@ -111,8 +111,8 @@ struct InterestChange {  // of a group with on_demand
   std::string group_id;
   bool listened = false;
 };
-// What came in an epoch's ESP for the gateways themselves (protocol.md "Rekeying by datagram"). Any member may have
-// made it: it says nothing before its signature was checked.
+// An epoch's ESP packet for the gateways themselves (protocol.md "Rekeying by datagram"). Any member may have made it:
+// check its signature before anything else.
 struct GroupDatagram {
   std::string group_id;
   std::uint64_t epoch = 0;
@@ -125,8 +125,8 @@ struct DataPlaneEvents {
   std::vector<GroupDatagram> datagrams;
 };
 
-// ESP's next header of a GroupDatagram: of the numbers for experiments (RFC 3692), which no selector's traffic has in a
-// tunnel, and which is never forwarded.
+// ESP's next header of a GroupDatagram: a number for experiments (RFC 3692). No selector's traffic has it in a tunnel,
+// and it is never forwarded.
 inline constexpr std::uint8_t group_datagram_next_header = 253;
 
 struct DropCount {
@@ -134,7 +134,7 @@ struct DropCount {
   std::uint64_t packets = 0;
 };
 
-// What the numbers in one sender's packets tell; docs/dataplane.md, "What the numbers tell about a sender", has the
+// What the numbers in one sender's packets show; docs/dataplane.md, "What the numbers tell about a sender", has the
 // definitions and their limits.
 struct SenderEstimate {
   std::uint64_t first = 0, last = 0;               // lowest and highest number accepted; 0: none yet
@@ -142,18 +142,18 @@ struct SenderEstimate {
   std::uint64_t missing = 0;                       // not seen yet, but still within the window
   std::uint64_t reordered = 0;                     // accepted below the highest
   std::uint64_t reorder_sum = 0, reorder_max = 0;  // how far below: over all of them, and at most
-  std::uint64_t duplicates = 0;                    // numbers seen before; anybody on black can raise these two
+  std::uint64_t duplicates = 0;                    // numbers seen before; an attacker on black can raise these two
   std::uint64_t late = 0;                          // left of the window or below the floor
-  std::optional<double> silent_s;                  // since a look at the counters found a new packet; none: never heard
+  std::optional<double> silent_s;                  // since a look at the counters found a new packet; none: no packet
 };
 
 struct SaStatistics {
   std::string group_id;
   std::uint64_t epoch = 0;
   std::uint32_t spi = 0;
-  std::uint32_t worker = 0;  // the only one that seals or opens under it
+  std::uint32_t worker = 0;  // the only worker that seals or opens under it
   bool outbound = false;
-  bool active = false;            // outbound: the one packets are sealed under
+  bool active = false;            // outbound: packets are sealed under this one
   std::uint64_t packets = 0;      // sealed or opened
   std::uint64_t bytes = 0;        // of inner IP packets
   std::uint64_t next_number = 0;  // outbound: next IV; inbound: highest seen
@@ -163,15 +163,15 @@ struct SaStatistics {
   std::optional<SenderEstimate> sender;  // inbound
 };
 
-// Since start: what its epochs count now and what those counted that are gone.
+// Since start: counts of its present epochs and of those that are gone.
 struct GroupStatistics {
   std::string group_id;
   std::optional<std::uint64_t> active_epoch;
   std::uint32_t epochs = 0;   // installed
-  std::uint32_t senders = 0;  // inbound SPIs of installed epochs that were heard
+  std::uint32_t senders = 0;  // inbound SPIs of installed epochs that packets came from
   std::uint64_t sealed = 0, sealed_bytes = 0, opened = 0, opened_bytes = 0;  // bytes of inner IP packets
   std::uint64_t lost = 0, reordered = 0, duplicates = 0, late = 0;           // over all senders
-  std::optional<double> silent_s;  // of the sender heard last; none: nobody was
+  std::optional<double> silent_s;  // of the sender that sent last; none: no packet so far
   std::vector<DropCount> drops;    // those above 0; without an SA (no_sa), too
 };
 
@@ -187,9 +187,9 @@ struct BypassStatistics {
   std::string rule;                            // its name
   std::string direction;                       // "red-to-black" or "black-to-red"
   std::uint64_t passed = 0, passed_bytes = 0;  // bytes of frames
-  std::uint64_t rate_limited = 0;              // dropped: the rule's measure was full
+  std::uint64_t rate_limited = 0;              // dropped: above the rule's rate
   std::uint64_t looped = 0;                    // dropped: the same frame was seen on the other side
-  std::string last_loop;                       // of those the last: "02:00:00:00:00:01 on black"
+  std::string last_loop;                       // the last looped frame: "02:00:00:00:00:01 on black"
 };
 
 struct PortStatistics {
@@ -205,7 +205,7 @@ struct DataPlaneStatistics {
   std::uint64_t spread_waits = 0;  // rounds in which a spread stream waited for its slowest worker
   std::uint64_t cut = 0;           // packets cut into fragments before they were sealed
   std::uint64_t reassembled = 0;   // ESP packets put together from fragments
-  std::uint64_t parked = 0;        // packets that waited for the key of their slot, whatever became of them then
+  std::uint64_t parked = 0;        // packets that waited for the key of their slot, whatever followed
   std::vector<PortStatistics> ports;
   std::vector<SaStatistics> sas;
   std::vector<DropCount> drops;  // every reason, zeros too, in a fixed order
@@ -215,8 +215,8 @@ struct DataPlaneStatistics {
   std::vector<DropCount> events_lost;    // by kind of event, zeros too: their ring was full
 };
 
-// Every call is pure: one that a layer in between forgot to pass on would still work, for a price that grows with the
-// number of groups.
+// Every call is pure: a default could go unnoticed in a layer that forgets to pass it on, and would then cost time that
+// grows with the number of groups.
 class DataPlaneControl {
  public:
   virtual ~DataPlaneControl() = default;
@@ -224,9 +224,9 @@ class DataPlaneControl {
   // Number of workers, hence of outbound slots a sender asks the key server for.
   virtual std::uint32_t workers() const = 0;
 
-  // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10).
-  // Called for every configured group before any port is started, and for those that are added later.
-  // All of them or, where one is refused, none. Many at once cost far less than one by one.
+  // Policy without keys: from this moment packets that match a protected selector are never sent in clear (H10). Called
+  // for every configured group before any port is started, and for groups added later. Takes all or, if it refuses one,
+  // none. One call for many groups costs far less than many calls.
   struct NamedProtection {
     std::string group_id;
     GroupProtection protection;
@@ -236,9 +236,9 @@ class DataPlaneControl {
     return protect_all({{group_id, protection}});
   }
 
-  // Forgets groups with their epochs and wipes their keys once no worker uses them. Their packets are those of no group
-  // from then on: dropped, in either direction (H10). Which own SPIs sealed is remembered all the same (H9). All of
-  // them or, where one is not protected or named twice, none.
+  // Forgets groups with their epochs and wipes their keys once no worker uses them. From then on their packets belong
+  // to no group and are dropped in either direction (H10). Still remembers which own SPIs sealed (H9). Takes all groups
+  // or, if one is not protected or named twice, none.
   virtual Result<void> unprotect_all(const std::vector<std::string>& group_ids) = 0;
   Result<void> unprotect(const std::string& group_id) { return unprotect_all({group_id}); }
 
@@ -257,13 +257,13 @@ class DataPlaneControl {
   // Drops every outbound SA of every group at once (H9: resumed from a snapshot). Receiving goes on.
   virtual void drop_all_outbound() = 0;
 
-  // Sends an ESP packet that was sealed elsewhere, from its SPI to its tag, to the group's own address on black. Lost
-  // like any packet when the port is busy.
+  // Sends an ESP packet sealed elsewhere, from its SPI to its tag, to the group's own address on black. Like any packet
+  // it is lost when the port is busy.
   virtual Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) = 0;
 
   virtual DataPlaneEvents take_events() = 0;
   virtual DataPlaneStatistics statistics() const = 0;
-  // statistics().sas of one group alone, without a look at the others: the member agent asks for each group every
+  // Like statistics().sas for one group, without a look at the others: the member agent asks for each group every
   // second.
   virtual std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const = 0;
 };

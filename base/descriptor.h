@@ -1,4 +1,4 @@
-// A file descriptor that is closed when its owner goes. Holding -1 (a failed open or socket) is allowed; ask get().
+// A file descriptor that is closed when its owner is destroyed. It may hold -1 (a failed open or socket): check get().
 #pragma once
 
 #include <unistd.h>

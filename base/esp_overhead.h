@@ -1,4 +1,4 @@
-// What sealing adds to an IP packet, and what fits an MTU: one arithmetic for the packet path, the configuration's
+// What sealing adds to an IP packet, and what fits an MTU: one calculation for the packet path, the configuration's
 // warnings and `sealcast check`.
 #pragma once
 
@@ -20,21 +20,21 @@ constexpr std::uint32_t outer_header_bytes(EspMode mode, std::uint8_t family) {
   return family == 4 ? 20 : 40;
 }
 
-// Bytes of the sealed IP packet. IP headers have multiples of 4 bytes, so that it makes no difference for the padding
-// whether they are encrypted (tunnel) or stay in front (transport).
+// Bytes of the sealed IP packet. IP headers are multiples of 4 bytes: the padding is the same whether they are
+// encrypted (tunnel) or stay in front (transport).
 constexpr std::uint32_t sealed_bytes(EspMode mode, std::uint8_t family, std::uint32_t inner_bytes) {
   return outer_header_bytes(mode, family) + esp_front_bytes + ((inner_bytes + esp_trailer_bytes + 3) & ~3U) +
          esp_icv_bytes;
 }
 
-// The largest inner IP packet whose sealed form fits black_mtu; 0 where none does.
+// The largest inner IP packet that still fits black_mtu once sealed; 0 if none does.
 constexpr std::uint32_t largest_inner_bytes(EspMode mode, std::uint8_t family, std::uint32_t black_mtu) {
   const std::uint32_t fixed = outer_header_bytes(mode, family) + esp_front_bytes + esp_icv_bytes;
   if (black_mtu < fixed + 4) return 0;
   return ((black_mtu - fixed) & ~3U) - esp_trailer_bytes;
 }
 
-// The smallest MTU that every IPv6 link has (RFC 8200 §5): no host goes below it, whatever it is told.
+// The smallest MTU of an IPv6 link (RFC 8200 §5): no host goes below it, whatever a router reports.
 inline constexpr std::uint32_t min_ipv6_mtu = 1280;
 
 }  // namespace sealcast

@@ -1,5 +1,5 @@
-// What happened, as a value: a name, and fields in order. A log line, a row on disk or JSON is made of it at the edge.
-// Never a secret (H14).
+// An event as a value: a name, and fields in order. Log lines, rows on disk and JSON are made from it at the edge. It
+// never holds a secret (H14).
 #pragma once
 
 #include <concepts>
@@ -26,10 +26,10 @@ struct EventField {
   EventField(std::string_view field, Word word) : name(field), value(word.text) {}
   EventField(std::string_view field, std::integral auto number) : name(field), value(std::to_string(number)) {}
 
-  // The value as a reader is shown it outside of a line.
+  // The value as readers see it outside of a line.
   std::string shown() const { return is_cut ? value + "…" : value; }
-  // As it stands in a line: text is quoted, and bytes of it that are not printable ASCII, quotes and backslashes are
-  // escaped like \x22.
+  // The value in a line: text is quoted; its quotes, backslashes and bytes other than printable ASCII are escaped like
+  // \x22.
   std::string in_line() const;
 
   std::string name;  // lower case letters, digits and underscores

@@ -1,4 +1,4 @@
-// Whose a file with a secret may be.
+// Which users may own a file with secrets.
 #pragma once
 
 #include <sys/types.h>
@@ -6,8 +6,7 @@
 
 namespace sealcast {
 
-// A private key, a cluster key or passwords that another user can replace are that user's, not ours (H14): the file
-// belongs to whom the process runs as, or to root.
+// The process's user or root: another owner could replace a private key, a cluster key or a password file (H14).
 inline bool good_owner(uid_t owner, uid_t running = ::geteuid()) {
   return owner == running || owner == 0;
 }

@@ -1,5 +1,5 @@
-// What a value of the configuration may be, where more than one layer checks it or begins with it. All other bounds
-// stand with the configuration's reader, controlplane/config/.
+// Bounds and defaults of the configuration values that more than one layer checks or starts with. All other bounds are
+// in the configuration's reader, controlplane/config/.
 #pragma once
 
 #include <bit>
@@ -13,7 +13,7 @@ namespace sealcast {
 template <typename T>
 struct Limits {
   T least, most;
-  T standard;  // where the configuration says nothing
+  T standard;  // default
 
   constexpr bool allow(T value) const { return least <= value && value <= most; }
   std::string range() const { return std::to_string(least) + " to " + std::to_string(most); }  // of numbers
@@ -47,7 +47,7 @@ inline constexpr std::uint32_t first_usable_spi = 256;  // RFC 4303 §2.1 reserv
 inline constexpr std::size_t max_selectors = 64;        // of a group
 inline constexpr std::size_t max_name_bytes = 64;       // of a key server, group, member, user or bypass rule
 inline constexpr std::size_t max_password_bytes = 128;
-// Of a selector whose groups the gateway itself listens to: bits of a group that may vary, and the groups they make.
+// Of a selector with groups that the gateway itself joins: bits of a group that may vary, and the groups they make.
 inline constexpr unsigned max_joined_bits = 8;
 inline constexpr std::size_t max_joined_per_selector = 1U << max_joined_bits;
 

@@ -103,8 +103,8 @@ bool is_power_of_two(std::uint64_t value) {
   return value != 0 && (value & (value - 1)) == 0;
 }
 
-// Device arguments are comma-separated lists in which these have a meaning of their own; a name with one of them would
-// reach the driver as something else.
+// Device arguments are comma-separated lists in which these characters are syntax: a name with one of them would reach
+// the driver as something else.
 std::optional<char> forbidden_character(std::string_view name) {
   for (char c : name)
     if (c == ',' || c == '=' || c == '[' || c == ']' || c == '(' || c == ')' || c == '"' || c == '\'' || c <= ' ' ||
@@ -374,7 +374,7 @@ Result<std::string> resolve_port(std::string_view text, const std::string& folde
     default:
       break;
   }
-  // The longer path can be too long for a socket, or the folder hold a character no driver argument can carry.
+  // The longer path may be too long for a socket, or its folder may hold a character that no driver argument can carry.
   if (auto again = parse_port(resolved); !again) return tl::unexpected(again.error());
   return resolved;
 }

@@ -55,19 +55,19 @@ struct PortSpec {
   std::uint16_t frame_bytes = 0;     // null: receive frames of this size without end (?size=; benchmarks), 0 = none
 };
 
-// The options a kind takes, with what they may be: "queues=1..16 descriptors=64..4096 …", for people.
+// A kind's options and their ranges, for people: "queues=1..16 descriptors=64..4096 …".
 std::string kind_options(PortKind kind);
 
 // Reads a port string. Refuses unknown kinds and options, empty or over-long names and paths, malformed PCI addresses,
-// numbers out of range; the message names the expected form and what came. Does not look at the machine.
+// numbers out of range; the message names the expected form and what was given. Does not look at the machine.
 Result<PortSpec> parse_port(std::string_view text);
 
 // The port string with relative file and socket paths made absolute under folder (a configuration file's own folder;
 // empty: left as they are).
 Result<std::string> resolve_port(std::string_view text, const std::string& folder);
 
-// What `sealcast check` should tell an operator who puts this port on a gateway: one line each, without a full stop.
-// Today: a virtio-user end, whose peer can map the gateway's packet memory.
+// Warnings of `sealcast check` about a gateway with this port: one line each, without a full stop.
+// Today: a virtio-user end, because its peer can map the gateway's packet memory.
 std::vector<std::string> port_warnings(const PortSpec& spec);
 
 }  // namespace sealcast::dataplane

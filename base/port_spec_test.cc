@@ -55,7 +55,7 @@ TEST(PortSpec, MemifIsTheClientUnlessSaidOtherwise) {
   EXPECT_TRUE(parse_port("memif:/x?role=server")->socket_server);
 }
 
-// The table of every option and the kinds that take it: read from the outside, so that a row lost is a test lost.
+// Every option and the kinds that take it, written out here: a row that is lost in the code fails this test.
 TEST(PortSpec, EveryKindTakesItsOptionsAndNoOther) {
   const struct {
     const char* port;
@@ -95,7 +95,7 @@ TEST(PortSpec, ReadsTheOptionsOfTapMemifAndAfXdp) {
   EXPECT_EQ(memif->secret_file, "/s");
   EXPECT_EQ(memif->descriptors, 256U);
   EXPECT_EQ(memif->mbufs, 2048U);
-  EXPECT_EQ(parse_port("memif:/x")->socket_mode, 0600) << "nobody else by default";
+  EXPECT_EQ(parse_port("memif:/x")->socket_mode, 0600) << "the owner alone by default";
   const auto tap = parse_port("tap:t0?mac=02:00:5E:10:0a:ff");
   ASSERT_TRUE(tap) << tap.error().message;
   EXPECT_THAT(*tap->mac, ::testing::ElementsAre(2, 0, 0x5e, 0x10, 0x0a, 0xff));

@@ -29,7 +29,7 @@ constexpr std::size_t huge_page_bytes = std::size_t{2} << 20;
 Result<LockedArena> LockedArena::create(std::size_t bytes) {
   const auto page = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
   const std::size_t size = (bytes + page - 1) / page * page;
-  // Large ones begin where a huge page may, which saves the packet path thousands of page table entries.
+  // Large arenas begin where a huge page may, which saves the packet path thousands of page table entries.
   const bool large = size != 0 && size % huge_page_bytes == 0;
   const std::size_t room = large ? size + huge_page_bytes : size;
   void* base = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -41,7 +41,7 @@ Result<LockedArena> LockedArena::create(std::size_t bytes) {
     base = begin + before;
     if (before != 0) munmap(begin, before);
     if (before != huge_page_bytes) munmap(begin + before + size, huge_page_bytes - before);
-    madvise(base, size, MADV_HUGEPAGE);  // refused or not, the memory serves
+    madvise(base, size, MADV_HUGEPAGE);  // a refusal only costs speed
   }
   LockedArena arena;
   arena.base_ = base;
@@ -50,7 +50,7 @@ Result<LockedArena> LockedArena::create(std::size_t bytes) {
     return fail("cannot lock " + std::to_string(size) + " bytes of key memory: " + strerror(errno) +
                 "; raise RLIMIT_MEMLOCK (systemd: LimitMEMLOCK=infinity)");
   }
-  // Nor are keys copied into a huge page later, which would leave the pages they lay in unwiped.
+  // The kernel must not move keys into a huge page later: it would leave the old pages unwiped.
   madvise(base, size, MADV_NOHUGEPAGE);
   if (madvise(base, size, MADV_DONTDUMP) != 0 || madvise(base, size, MADV_WIPEONFORK) != 0) {
     return fail(std::string("cannot keep key memory out of core dumps and children: ") + strerror(errno));

@@ -1,5 +1,5 @@
-// Where this build's sources and programs are. The paths are compiled into places.cc alone, so that every other object
-// is the same in every work tree and the compiler cache knows it.
+// Where this build's sources and programs are. Only places.cc has the paths compiled in, so that all other objects are
+// the same in every work tree and the compiler cache serves them.
 #pragma once
 
 #include <string>
