@@ -1,5 +1,5 @@
-# ccache, where it is installed. The same source is compiled once, however many work trees and build folders there are:
-# paths below the root are relative for the cache, and the root does not appear in an object.
+# ccache, if it is installed. The same source is compiled once for all work trees and build folders: paths below the
+# root are relative for the cache, and the root does not appear in an object.
 find_program(CCACHE ccache)
 if(CCACHE AND NOT DEFINED CMAKE_CXX_COMPILER_LAUNCHER)
   foreach(language C CXX)

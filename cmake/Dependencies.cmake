@@ -1,5 +1,5 @@
-# Every outside library Sealcast uses, with the Debian package that brings it. A missing one stops the configuration
-# with one line that says what to install; nothing is downloaded.
+# Every outside library Sealcast uses, with its Debian package. If one is missing, the configuration stops with one line
+# that says what to install; nothing is downloaded.
 find_package(PkgConfig)
 if(NOT PkgConfig_FOUND)
   message(FATAL_ERROR "pkg-config is missing. Install it: apt-get install pkg-config (or run scripts/deps)")
@@ -32,8 +32,8 @@ sealcast_pkg(sodium libsodium libsodium-dev)
 sealcast_pkg(bsd libbsd libbsd-dev)
 sealcast_header(expected tl/expected.hpp libexpected-dev)
 sealcast_header(asio asio.hpp libasio-dev)
-# Asio 1.22 decides how it allocates by a libstdc++ macro that is only there if a standard header came before it: files
-# that differ in that would free each other's memory the wrong way. Every file gets the same answer.
+# A libstdc++ macro decides how Asio 1.22 allocates, and it is only there if a standard header came first: files that
+# differ in that would free each other's memory the wrong way. So every file gets the same answer.
 target_compile_definitions(dep_asio INTERFACE ASIO_STANDALONE ASIO_NO_DEPRECATED ASIO_DISABLE_STD_ALIGNED_ALLOC)
 sealcast_header(toml toml++/toml.h libtomlplusplus-dev)
 sealcast_header(cli11 CLI/CLI.hpp libcli11-dev)

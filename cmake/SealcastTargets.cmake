@@ -4,12 +4,12 @@ include(GoogleTest)
 add_library(sealcast_options INTERFACE)
 target_compile_options(sealcast_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Wformat=2 -Wundef -Werror
-  # g++ 12 sees uninitialised members in every inlined move of a std::variant (GCC bug 105593 and its kin).
+  # g++ 12 reports uninitialised members in every inlined move of a std::variant (GCC bug 105593 and similar).
   $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>
   $<$<COMPILE_LANG_AND_ID:CXX,Clang>:-Wno-gnu-zero-variadic-macro-arguments>)
 if(CMAKE_UNITY_BUILD)
-  # A class of a .cc file may hold what only that file knows; in a unity build the compiler takes the file for a header.
-  # The dev preset still warns where a header does it.
+  # A class of a .cc file may use file-local types. In a unity build the compiler takes the file for a header and warns.
+  # The dev preset still warns of real headers.
   target_compile_options(sealcast_options INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-subobject-linkage>)
 endif()
 target_include_directories(sealcast_options INTERFACE ${CMAKE_SOURCE_DIR})
@@ -54,20 +54,20 @@ function(sealcast_executable name)
   target_link_libraries(${name} PRIVATE sealcast_options ${A_DEPENDS})
 endfunction()
 
-# What the tests of label "unit" start: the target unit_tests builds it, and nothing that they do not need.
+# The programs that the tests of label "unit" start: the target unit_tests builds them, and no others.
 add_custom_target(unit_tests)
 function(sealcast_unit_tests_need)
   add_dependencies(unit_tests ${ARGN})
 endfunction()
 
-# The labels of a unit test that starts whole programs: under sanitizers it takes long, since nothing else there needs
+# The labels of a unit test that starts whole programs: under sanitizers it takes long, since no other test there needs
 # these compiled.
 set(sealcast_program_test_labels unit)
 if(SEALCAST_SANITIZE)
   list(APPEND sealcast_program_test_labels long)
 endif()
 
-# sealcast_program_test(NAME TIMEOUT SECONDS COMMAND word … NEEDS target …): such a test that is no GoogleTest program.
+# sealcast_program_test(NAME TIMEOUT SECONDS COMMAND word … NEEDS target …): such a test, but no GoogleTest program.
 function(sealcast_program_test name)
   cmake_parse_arguments(A "" "TIMEOUT" "COMMAND;NEEDS" ${ARGN})
   if(sealcast_program_test_labels STREQUAL "unit")
@@ -77,11 +77,11 @@ function(sealcast_program_test name)
   set_tests_properties(${name} PROPERTIES LABELS "${sealcast_program_test_labels}" TIMEOUT ${A_TIMEOUT})
 endfunction()
 
-# sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LOCK word] [LONG] [ALONE]): a
-# test that makes namespaces, maps hugepages and runs real programs; label "e2e" by default. Of those with one LOCK
-# ("laboratory" by default) one runs at a time, beside tests that need none of this, and they begin first, because
-# together they take longest. LONG adds the label "long": it runs when it is asked for. ALONE: nothing else runs
-# meanwhile, because the test measures what the machine carries or needs all of it.
+# sealcast_laboratory_test(NAME TIMEOUT SECONDS COMMAND word … [LABELS e2e …] [ENVIRONMENT …] [LOCK word] [LONG]
+# [ALONE]): a test that makes namespaces, maps hugepages and runs real programs; label "e2e" by default. Of those with
+# the same LOCK ("laboratory" by default) one runs at a time, beside tests that need none of this. They begin first,
+# because together they take longest. LONG adds the label "long": it runs only on request. ALONE: no other test runs
+# meanwhile, because this one measures the machine's capacity or needs all of it.
 function(sealcast_laboratory_test name)
   cmake_parse_arguments(A "LONG;ALONE" "TIMEOUT;LOCK" "COMMAND;LABELS;ENVIRONMENT" ${ARGN})
   if(NOT A_LABELS)
@@ -119,10 +119,10 @@ function(sealcast_test name)
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE sealcast_options ${A_DEPENDS} GTest::gmock GTest::gtest GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE ${A_DEFINITIONS})
-  # A test file costs a third less to compile this way, and what it tests is optimised as ever.
+  # A test file compiles a third faster this way; the code under test stays optimised.
   target_compile_options(${name} PRIVATE -O0)
   if(SEALCAST_SANITIZE MATCHES undefined)
-    # It is the code under test whose behaviour must be defined; the test's own doubles what it costs to compile.
+    # Only the code under test needs the check; in tests it doubles the time to compile.
     target_compile_options(${name} PRIVATE -fno-sanitize=undefined)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)

@@ -1,4 +1,4 @@
-"""Runs the benchmarks and their rivals, one at a time, and prints what came out. scripts/bench is its front."""
+"""Runs the benchmarks and their rivals, one at a time, and prints the results. scripts/bench calls it."""
 import argparse
 import datetime
 import json
@@ -37,8 +37,8 @@ class Run:
             self.results["missing"].append(why)
 
     def benchmark(self, program, pattern, min_time, repetitions, *more):
-        """A Google Benchmark program, its benchmarks' repetitions in random turns: one after another, a minute in which
-        the machine was slower would be one benchmark's alone."""
+        """Runs a Google Benchmark program with its benchmarks' repetitions in random order: otherwise a slow minute
+        of the machine would affect one benchmark alone."""
         binary = self.binaries / program
         if not binary.exists():
             raise SystemExit(f"bench: {binary} is missing; build the release preset first")
@@ -68,7 +68,7 @@ def aead(run):
 
 
 def gateway(run):
-    """Our gateway and its rivals in rounds, so that none of them has the slow minutes to itself."""
+    """Our gateway and its rivals in rounds, so that a slow minute affects all alike."""
     results = run.results
     sizes = run.pick(figures.ALL_SIZES, (64, 1400), ())
     seconds = run.pick(3, 2, 0)
@@ -76,7 +76,7 @@ def gateway(run):
         results[name] = {}
     taken = {name: {} for name in ("testpmd_io", "testpmd_one_way", "secgw")}
     found = {}
-    # All but those with a colon, the many groups: these take long to set up and have a run of their own.
+    # All but those with a colon, the many groups: these take long to set up and run separately.
     pattern = run.pick("^gateway/[^:]*$", "^gateway/[^:]*/(64|1400|imix)/manual",
                        "^gateway/[^:]*/(64|imix)(/[a-z_]*)?/manual|groups:100/")
     with tempfile.TemporaryDirectory(prefix="sealcast-bench-") as name:
@@ -159,7 +159,7 @@ def measure(arguments):
     run = Run(arguments.binaries, arguments.out, arguments.mode)
     load = os.getloadavg()[0]
     if load > 0.5 and not run.smoke:
-        print(f"bench: the load average is {load:.2f}: somebody else works on this machine, or did a minute ago. Figures are "
+        print(f"bench: the load average is {load:.2f}: something else works on this machine, or did a minute ago. Figures are "
               "only worth quoting on an idle one.", file=sys.stderr)
     run.results |= {"machine": machine(), "when": datetime.datetime.now().strftime("%Y-%m-%d %H:%M"), "load_before": load,
                     "quick": not run.full}
@@ -193,7 +193,7 @@ def main():
     parser.add_argument("--publish", type=pathlib.Path, help="also put the plot here")
     arguments = parser.parse_args()
 
-    # So that the processes we started end with us.
+    # So that our child processes end with us.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     arguments.out.mkdir(parents=True, exist_ok=True)
     results = json.loads(arguments.source.read_text()) if arguments.source else measure(arguments)

@@ -1,4 +1,4 @@
-"""What becomes of raw results: medians, rates, the list of targets with verdicts. Pure functions, no process, no file."""
+"""Processes raw results: medians, rates, the list of targets with verdicts. Pure functions, no process, no file."""
 import collections
 import re
 import statistics
@@ -23,8 +23,8 @@ def short_name(name):
 
 
 def entries(report, where):
-    """A Google Benchmark report → name → list of its repetitions (dicts of counters and rates). A repetition in which
-    the benchmark itself reported an error ends everything: its figure would be a lie."""
+    """A Google Benchmark report → name → list of its repetitions (dicts of counters and rates). A repetition with an
+    error reported by the benchmark itself ends everything: its figure would be a lie."""
     found = collections.defaultdict(list)
     for entry in report["benchmarks"]:
         if entry.get("error_occurred"):
@@ -52,15 +52,16 @@ def ratio(ours, theirs):
 
 
 def pair_rate(before, after):
-    """Two statistics (sealing, opening) of a gateway pair, before and after → packets a second opened and where others
-    went. Full transmit rings are counted apart: the source offers more than anybody takes. Any other loss is an error."""
+    """Two statistics (sealing, opening) of a gateway pair, before and after → packets a second opened, and the
+    losses. Full transmit rings are counted apart: the source offers more than a gateway can take. Any other loss is
+    an error."""
     (seal0, open0), (seal1, open1) = before, after
     seconds = open1["seconds"] - open0["seconds"]
     lost = {}
-    for who, then, now in (("sealing", seal0, seal1), ("opening", open0, open1)):
+    for task, then, now in (("sealing", seal0, seal1), ("opening", open0, open1)):
         for reason, count in now["drops"].items():
             if count != then["drops"].get(reason, 0):
-                lost[f"{who} gateway: {reason}"] = count - then["drops"].get(reason, 0)
+                lost[f"{task} gateway: {reason}"] = count - then["drops"].get(reason, 0)
     if open1["red_tx_full"] != open0["red_tx_full"]:
         lost["opening gateway: red tx full"] = open1["red_tx_full"] - open0["red_tx_full"]
     if lost:
@@ -72,7 +73,7 @@ def pair_rate(before, after):
 
 
 def _get(results, *path):
-    """What lies at the end of the path, None where a step is missing. Keys are strings, sizes too."""
+    """The value at the end of the path, None if a step is missing. Keys are strings, sizes too."""
     for step in path:
         results = results.get(str(step)) if isinstance(results, dict) else None
     return results

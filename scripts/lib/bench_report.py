@@ -124,7 +124,7 @@ def _handshake_tables(results):
     def cells(name, prefix):
         rate = rates.get(prefix + name)
         rival = rates.get(f"{prefix}openssl_mutual/{name.rsplit('/', 1)[1]}")
-        whole = rate and rival and not name.startswith("server_only")  # half a handshake is no match for a whole one
+        whole = rate and rival and not name.startswith("server_only")  # the others do only half a handshake
         return [number(rate, 0), number(ratio(rate, rival)) if whole else _MISSING]
 
     names = [name.removeprefix("handshake/") for name in rates if not name.startswith("handshake/tcp/")]

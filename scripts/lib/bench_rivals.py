@@ -1,4 +1,5 @@
-"""The programs our figures stand beside: dpdk-testpmd, dpdk-test-crypto-perf and DPDK's ipsec-secgw example."""
+"""The programs that our figures are compared with: dpdk-testpmd, dpdk-test-crypto-perf and DPDK's ipsec-secgw
+example."""
 import os
 import pathlib
 import re
@@ -32,7 +33,7 @@ def say(argv):
 
 
 def end(process, patience=10):
-    """Ends a process we started: politely, then for good."""
+    """Ends a process that we started: with SIGTERM, then with SIGKILL."""
     if process.poll() is None:
         process.send_signal(signal.SIGINT)
         try:
@@ -43,8 +44,8 @@ def end(process, patience=10):
 
 
 def run_until(argv, rates, wanted, log, others=()):
-    """Runs a program that prints a rate every second and does not end by itself, until it has printed so many; returns
-    the rates. others: processes that must outlive it."""
+    """Runs a program that prints a rate every second without end, until it has printed so many; returns the rates.
+    others: processes that must outlive it."""
     say(argv)
     patience = time.monotonic() + wanted + 30
     with open(log, "wb") as output:
@@ -86,7 +87,7 @@ def write_frames(path, size, destination=(239, 1, 1, 1), count=512):
 
 
 def testpmd_rates(text, ports):
-    """Rx-pps of port 0 for every second but the first, in which it warmed up."""
+    """Rx-pps of port 0 for every second but the first, its warm-up."""
     rates = [int(value) for value in re.findall(r"Rx-pps:\s+(\d+)", text)][0::ports]
     return [rate for rate in rates if rate][1:]
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Unit tests of what scripts/bench makes of its raw results: parsers, ratios, verdicts, tables. Starts nothing."""
+"""Unit tests of how scripts/bench processes its raw results: parsers, ratios, verdicts, tables. Starts no program."""
 import struct
 import tempfile
 import pathlib

@@ -7,7 +7,7 @@ fail() { echo "${0##*/}: $*" >&2; exit 1; }
 
 phases=() # "seconds what" of every phase so far, for the table at the end
 
-# phase WHAT COMMAND…: says what begins, runs it, remembers how long it took; a failure ends the script.
+# phase WHAT COMMAND…: prints WHAT, runs the command, records how long it took; a failure ends the script.
 phase() {
   local what=$1 started=$SECONDS
   shift
@@ -16,13 +16,13 @@ phase() {
     fail "$what: failed after $((SECONDS - started)) s (command: $*)"
   fi
   phases+=("$(printf '%5d s  %s' $((SECONDS - started)) "$what")")
-  # For the caller's caller, which compares the phases of several scripts with their budgets.
+  # For a script above that compares the phases of several scripts with their budgets.
   [ -z "${SEALCAST_PHASES-}" ] || printf '%d\t%s\n' $((SECONDS - started)) "$what" >>"$SEALCAST_PHASES"
 }
 phase_times() { printf '%s\n' "${phases[@]}"; }
 
-# build PRESET [TARGET…]: configures when needed and builds, and says how far it is. All that the tools say stays in
-# build/PRESET.log; the end of it is shown when they fail.
+# build PRESET [TARGET…]: configures if needed, builds, and shows the progress. The tools' output goes to
+# build/PRESET.log; its end is shown when they fail.
 build() {
   local log=build/$1.log code=0 steps
   mkdir -p build
@@ -63,7 +63,7 @@ reserve_hugepages() {
   free=$(</sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages)
   [ "$free" -ge "$want" ] || fail "$want free 2 MB hugepages are needed, the kernel could give $free; free some memory and try again"
 }
-# restore_hugepages: gives back what reserve_hugepages added, unless someone uses or changed it meanwhile.
+# restore_hugepages: gives back what reserve_hugepages added, unless another process uses or changed it meanwhile.
 restore_hugepages() {
   [ -n "$hugepages_before" ] || return 0
   local total free

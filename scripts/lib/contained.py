@@ -11,7 +11,7 @@
       --keep FD                       stays open until the last process is gone: a lock, which the command does not get
 
 Three processes: this one waits outside; the first one inside mounts, starts the command and collects orphans; and the
-command. When the first one inside ends, the kernel kills all others in there before anybody hears of it, and with the
+command. When the first one inside ends, the kernel kills all others in there before any process notices, and with the
 last of them go the mounts. The kernel ends it as well when this one is killed, so that kill -9 leaves nothing, either.
 """
 
@@ -57,12 +57,13 @@ def exit_code(status):
 
 
 def to_pass_on(info):
-    """Not what a terminal's keys send, which everybody gets; a terminal's end is told to its first process only."""
+    """Without the signals of a terminal's keys, which all processes get; the end of a terminal reaches only its
+    first process."""
     return info.si_code <= 0 or info.si_signo == signal.SIGHUP
 
 
 def place(root, source, target):
-    """Where something is mounted; made if it is not there. Never outside the root, whatever links are in it."""
+    """The place for a mount; made if it is missing. Never outside the root, whatever links are in it."""
     path = os.path.realpath(root + target)
     if not path.startswith(os.path.realpath(root or "/")):
         raise Failure(f"{target} leads out of {root}")
@@ -123,7 +124,7 @@ def start(options, mask):
 
 
 def ended(child):
-    """The exit status of this child if it has ended; collects all others that have."""
+    """The exit status of this child if it has ended; collects all others that have ended."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -147,13 +148,13 @@ def first_inside(options, mask):
                 return exit_code(status)
         elif to_pass_on(info):
             try:
-                os.kill(-1, info.si_signo)  # all in here but this one
+                os.kill(-1, info.si_signo)  # all processes in here but this one
             except ProcessLookupError:
                 pass
 
 
 def outside(first):
-    """Passes on what this process is told, waits, returns the exit code."""
+    """Passes on signals to this process, waits, returns the exit code."""
     waiting = None
     while True:
         info = signal.sigwaitinfo(WATCHED) if waiting is None else signal.sigtimedwait(WATCHED, waiting)
@@ -191,7 +192,7 @@ def main():
     options.command = sys.argv[end + 1:]
 
     if options.parent is not None:
-        for name in (signal.SIGINT, signal.SIGQUIT):  # a shell's background command is deaf to them
+        for name in (signal.SIGINT, signal.SIGQUIT):  # a shell's background command ignores them
             signal.signal(name, signal.SIG_DFL)
         dies_with_parent()
         if os.getppid() != options.parent:
@@ -208,7 +209,7 @@ def main():
         os.close(writer)
         os.set_blocking(reader, False)
         try:
-            os.read(reader, 1)  # the end of the file: the parent was gone before this process asked to die with it
+            os.read(reader, 1)  # end of file: the parent ended before this process asked to die with it
             os._exit(1)
         except BlockingIOError:
             pass

@@ -1,4 +1,4 @@
-"""The demo behind scripts/demo: a test picture multicast through two gateways, a third one looking on without a key."""
+"""The demo behind scripts/demo: a test picture multicast through two gateways, with a third one that has no key."""
 import argparse
 import fcntl
 import os
@@ -21,7 +21,7 @@ LOAD_RATE, LOAD_SIZE, LOAD_SECONDS = 10_000, 1316, 4
 
 
 class Verdict:
-    """Every check of the demo with what was seen; one miss fails the whole."""
+    """Every check of the demo with its result; one miss fails the whole."""
 
     def __init__(self):
         self.missed = 0

@@ -10,7 +10,8 @@ supervise() {
   local tick=$1 stop=$2 before signal='' told='' code=0 job ticker
   shift 2
   before=$(trap -p INT TERM HUP)
-  # From here to the old traps' return no $(…) in this shell: bash 5.2 breaks when it runs a trap while it reads one.
+  # From here until the old traps are back, no $(…) in this shell: bash 5.2 breaks when it runs a trap while it reads
+  # one.
   trap 'signal=INT' INT
   trap 'signal=TERM' TERM
   trap 'signal=HUP' HUP
@@ -52,16 +53,16 @@ tick_while() { # PROCESS TICK; killed at the latest when PROCESS has ended
   done
 }
 
-# What STOP may be. The command that cleans up after itself gets the signal; where it does not, all that it started gets
-# TERM, because some of it may be deaf to INT, and at the end there shall be nothing left of it.
+# A value for STOP. A command that cleans up after itself gets the signal. Otherwise all that it started gets TERM,
+# because some of it may ignore INT, and nothing of it may be left at the end.
 stop_process() { [ "$2" = end ] || kill -s "$2" "$1"; }
 stop_group() { if [ "$2" = end ]; then kill -s KILL -- "-$1"; else kill -s TERM -- "-$1"; fi; }
 
 # forward COMMAND…: runs COMMAND in the foreground of this script and passes INT, TERM and HUP on to it.
 forward() { supervise : stop_process "$@"; }
 
-# Progress stands in one line that is rewritten on a terminal. Elsewhere (a log) a new line comes at every tenth of the
-# way and after ten seconds, so that nobody waits longer than that for a sign of life.
+# On a terminal one line shows the progress and is rewritten. Elsewhere (a log) a new line comes at every tenth of the
+# way and after ten seconds, so that readers never wait longer for a sign of life.
 progress_silence=10
 progress_begin() {
   progress_started=$SECONDS progress_said=$SECONDS progress_tenth=0 progress_width=''
@@ -90,7 +91,7 @@ progress() {
 # progress_end: takes the line away.
 progress_end() { [ -z "${progress_width-}" ] || printf '\r\033[K'; }
 
-# last_step FILE: of ninja's last "[12/214]" in FILE, prints "12 214"; nothing before there is one.
+# last_step FILE: prints "12 214" for ninja's last "[12/214]" in FILE; nothing before there is one.
 last_step() {
   tail -c 16384 "$1" 2>/dev/null | sed -n 's|^\[\([0-9]*\)/\([0-9]*\)\] .*|\1 \2|p' | tail -n 1
 }
@@ -105,7 +106,7 @@ build_tick() { # FILE
   fi
 }
 
-# apt_tick LOG STATUS: LOG is what apt-get says, STATUS what it writes to APT::Status-Fd.
+# apt_tick LOG STATUS: LOG is apt-get's output, STATUS the file behind APT::Status-Fd.
 apt_tick() {
   local kind='' what='' percent='' text='' megabytes='' spent
   IFS=: read -r kind what percent text < <(tail -n 1 "$2" 2>/dev/null) || true

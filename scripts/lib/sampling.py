@@ -1,9 +1,10 @@
-"""One look at several gateways, for figures that can be held against each other.
+"""One look at several gateways, for figures that can be compared with each other.
 
-Counters run on while they are read. A receiver that is asked after the sender has opened packets that the sender's figure
-does not know of yet: more opened than sealed. So every receiver has answered before a sender is asked, and a packet is
-counted as sealed before it is sent: opened by a receiver is at most sealed by its senders, always. Within either half all
-requests are out before the first answer is read, so that the whole look takes about a millisecond.
+Counters go on while they are read. If the sender were asked before a receiver, the receiver could have opened
+packets that the sender's figure lacks: more opened than sealed. So every receiver has answered before a sender is
+asked, and a packet counts as sealed before it is sent: a receiver has never opened more than its senders have
+sealed. Within either half all requests are sent before the first answer is read, so that the whole look takes about
+a millisecond.
 """
 import collections
 import contextlib
@@ -56,7 +57,7 @@ class AdminConnection:
 
 
 def look(receivers, senders, connect=AdminConnection):
-    """receivers, senders: name → admin socket. The receivers are read first; see above."""
+    """receivers, senders: name → admin socket. Receivers are read first; see above."""
     with contextlib.ExitStack() as ending:
         halves = []
         for half in (receivers, senders):

@@ -1,13 +1,15 @@
-"""How the code is cut: methods, data members and .cc files of each class, files of each folder, arrows between folders.
+"""The shape of the code: methods, data members and .cc files of each class, files of each folder, includes between
+folders.
 
-    shape.py [--all]     a table of what is largest, then everything over its limit; exit code 1 if there is something
+    shape.py [--all]     a table of the largest, then everything over its limit; exit code 1 if there is something
                          --all: each class and each folder
 
-A class may have 40 methods, 15 data members and 3 .cc files; more needs a reason in its comment, after the word "Shape:".
-Not counted: constructors, destructors, what is defaulted or deleted, constants. Records (no private member, no name that
-ends in "_") may have as many members as they like. A folder holds at most 60 files. Includes between the folders of one
-parent never form a circle, between those of ORDERS they go one way; only tests and testing/ include testing/. A folder's own files, its
-face to others, may put together what its folders hold, and these may use them, where ORDERS does not say otherwise.
+A class may have 40 methods, 15 data members and 3 .cc files; more needs a reason in its comment, after the word
+"Shape:". Not counted: constructors, destructors, defaulted and deleted functions, constants. Records (no private
+member, no name that ends in "_") may have any number of members. A folder holds at most 60 files. Includes between
+the folders of one parent never form a circle; between those of ORDERS they go one way; only tests and testing/
+include testing/. A folder's own files, its interface, may combine what its subfolders hold, and these may use them
+unless ORDERS says otherwise.
 """
 import collections
 import dataclasses
@@ -39,7 +41,7 @@ class Class:
 
 
 def blank(text):
-    """The text without comments, literals and directives; every other character in its place."""
+    """The text with comments, literals and directives blanked; all other characters keep their place."""
     pattern = r'//[^\n]*|/\*.*?\*/|R"(\w*)\(.*?\)\1"|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|^[ \t]*#(?:\\\n|[^\n])*'
 
     def spaces(match):
@@ -48,7 +50,7 @@ def blank(text):
 
 
 def closing(text, start):
-    """Where the brace that opens at `start` is closed."""
+    """The place of the brace that closes the one at `start`."""
     depth = 0
     for i in range(start, len(text)):
         depth += (text[i] == "{") - (text[i] == "}")
@@ -148,7 +150,7 @@ def special(text, name):
 
 
 def classes_of(text, file):
-    """All classes that a file defines; those inside of others by their whole name."""
+    """All classes that a file defines; nested ones by their whole name."""
     plain = blank(text)
     found, ends = [], []
     for match in _HEAD.finditer(plain):
@@ -191,7 +193,7 @@ def includes(text):
 
 
 def read(root):
-    """path → text of everything that is no test."""
+    """path → text of every file that is no test."""
     return {path: (root / path).read_text(encoding="utf-8") for path in sources(root)}
 
 
@@ -213,7 +215,7 @@ def all_classes(texts):
 
 
 def too_large(one):
-    """What is over its limit, in words; nothing where the comment says why."""
+    """What is over its limit, in words; nothing if the comment gives a reason."""
     if "Shape:" in one.comment:
         return []
     over = []

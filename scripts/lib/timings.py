@@ -50,7 +50,7 @@ def clock(seconds):
 
 
 def compare(taken, allowed, colour):
-    """The table's lines, and the phases that took more than they may."""
+    """The table's lines, and the phases over their budgets."""
     over = [name for name, seconds in taken.items() if name in allowed and seconds > 60 * allowed[name]]
     lines = [f"{'phase':<28}{'took':>8}{'budget':>9}"]
     for name, seconds in taken.items():
@@ -64,7 +64,7 @@ def compare(taken, allowed, colour):
 
 
 def processor(text):
-    """What /proc/cpuinfo calls the processor, and how many there are."""
+    """The processor's name in /proc/cpuinfo, and how many there are."""
     names = re.findall(r"^model name\s*: (.*)$", text, re.M)
     if not names:
         raise Problem('/proc/cpuinfo: expected a line "model name", found none')
@@ -93,7 +93,7 @@ def measured(cold, warm, tests, machine, date):
 
 
 def replaced(text, section):
-    """docs/testing.md with this section in the place of the one it has."""
+    """docs/testing.md with this section in place of its present one."""
     heading = section.partition("\n")[0]
     new, count = re.subn(rf"^{re.escape(heading)}$.*?(?=^## |\Z)", lambda _: section + "\n", text, flags=re.M | re.S)
     if count != 1:
