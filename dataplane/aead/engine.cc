@@ -18,7 +18,7 @@ constexpr Entry entries[] = {{"burst-512", create_burst_512},
                              {"burst-256", create_burst_256},
                              {"ipsec_mb", create_ipsec_mb},
                              {"openssl", create_openssl}};
-// The burst engine with whichever of its kernels is the best here.
+// The burst engine with the best of its kernels for this CPU.
 constexpr Entry any_burst = {"burst", create_burst};
 
 // D. McGrew, J. Viega, "The Galois/Counter Mode of Operation", test cases 2 and 14: key, IV and plaintext all zero.

@@ -1,5 +1,5 @@
-// The AEAD seam: AES-GCM over a burst of packets, in place (RFC 4106: 96-bit nonce, 128-bit tag, 128- or 256-bit key).
-// Engines are chosen once at start-up and shared by all workers; they keep no state of their own per call.
+// The AEAD interface: AES-GCM over a burst of packets, in place (RFC 4106: 96-bit nonce, 128-bit tag, 128- or 256-bit
+// key). Engines are chosen once at start-up and shared by all workers; they keep no state between calls.
 #pragma once
 
 #include <array>
@@ -63,10 +63,10 @@ class Engine {
 
   // Expands key (16 or 32 bytes) into context. Control thread; may allocate. The result is used for one direction.
   virtual Result<Key> expand_key(std::span<const std::uint8_t> key, Direction direction, void* context) const = 0;
-  // Ends a key: wipes the context's context_bytes() and releases what expand_key took besides.
+  // Ends a key: wipes the context's context_bytes() and releases what else expand_key took.
   virtual void release_key(Key& key) const = 0;
 
-  // Brings near what seal() or open() will read of a key. A hint: nothing happens by default.
+  // Prefetches what seal() or open() will read of a key. A hint: nothing happens by default.
   virtual void prefetch(const Key&) const noexcept {}
 
   // Whether a burst is faster when items of one key stand together.
@@ -75,7 +75,7 @@ class Engine {
   // One call per burst, no allocation, lock, exception or system call. Items in any order.
   // Sets ok of every item.
   virtual void seal(std::span<SealItem> items) const = 0;
-  // Sets ok of every item. Nothing of a packet whose tag is wrong stays in its buffer.
+  // Sets ok of every item. Leaves nothing of a packet with a wrong tag in its buffer.
   virtual void open(std::span<OpenItem> items) const = 0;
 };
 

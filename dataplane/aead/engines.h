@@ -1,4 +1,4 @@
-// The engines compiled in. Inside this folder only; everybody else calls create_engine().
+// The engines compiled in. For this folder only; all other code calls create_engine().
 #pragma once
 
 #include <memory>

@@ -11,9 +11,8 @@
 namespace sealcast::dataplane::aead {
 namespace {
 
-// Part of the design: with thousands of groups the key context decides the cache misses.
-// The structure has no alignment of its own here; whole cache lines are given to it: 16 for the 1008 bytes of
-// version 1.3, 20 for the 1264 of version 2.0.
+// Small by design: with thousands of groups the key context decides the cache misses. The structure has no alignment of
+// its own, so it gets whole cache lines: 16 for the 1008 bytes of version 1.3, 20 for the 1264 of version 2.0.
 constexpr std::size_t ipsec_mb_context_size = (sizeof(gcm_key_data) + 63) / 64 * 64;
 static_assert(ipsec_mb_context_size <= (IMB_VERSION_NUM < IMB_VERSION(2, 0, 0) ? 1024 : 1280));
 static_assert(alignof(gcm_key_data) <= 64);

@@ -1,7 +1,7 @@
-// OpenSSL's EVP AES-GCM: the portable engine and the oracle of the differential tests. Each key owns an
-// EVP_CIPHER_CTX with the key preset; per packet only the IV is set, which allocates nothing in OpenSSL 3.0.
-// The expanded key therefore lives in OpenSSL's own heap: wiped on release, but not locked into RAM; the arena holds
-// the pointer only. docs/dataplane.md says so.
+// OpenSSL's EVP AES-GCM: the portable engine and the oracle of the differential tests. Each key owns an EVP_CIPHER_CTX
+// with the key preset; per packet only the IV is set, which allocates nothing in OpenSSL 3.0. So the expanded key lives
+// in OpenSSL's own heap: wiped on release, but not locked into RAM; the arena only holds the pointer. docs/dataplane.md
+// says so.
 #include <openssl/err.h>
 #include <openssl/evp.h>
 

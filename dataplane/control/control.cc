@@ -162,10 +162,10 @@ Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint6
   auto made = make_outbound(state.keys, epoch, std::move(slots));
   if (!made) return tl::unexpected<Error>(made.error());
 
-  // What workers may still hold lives until publish() returned.
+  // Workers may hold the former SAs until publish() has returned.
   SealingSas former = std::exchange(epoch.outbound, std::move(*made));
   state.remember_own(group, epoch);
-  std::vector<OpeningSas::node_type> ours_now;  // slots derived in advance that were then granted to us
+  std::vector<OpeningSas::node_type> ours_now;  // slots derived in advance, before this member got them
   for (const auto& sa : epoch.outbound)
     ours_now.push_back(epoch.inbound.extract(sa->spi));
   state.set_deadlines(group);
@@ -199,8 +199,8 @@ Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number
   State& state = *state_;
   if (auto epoch = state.find_epoch(group_id, number); !epoch) return tl::unexpected<Error>(epoch.error());
   Group& group = **state.find_group(group_id);
-  // The epoch, and with it its keys, ends when publish() has returned and no worker uses it. Should the same epoch come
-  // again, it waits for its activation like any other.
+  // The epoch, and with it its keys, ends when publish() has returned and no worker uses it. If the same epoch is
+  // installed again, it waits for its activation like any other.
   const auto former = group.epochs.extract(number);
   state.by_range.erase(former.mapped()->range.first);
   if (group.active == number) group.active.reset();

@@ -1,5 +1,5 @@
 // The data plane's control side: keeps groups, epochs and keys, turns every change into a new snapshot and publishes
-// it. One control thread calls everything here; workers run elsewhere.
+// it. One control thread makes all calls here; workers run elsewhere.
 #pragma once
 
 #include <cstdint>
@@ -19,12 +19,12 @@ namespace sealcast::dataplane {
 
 class BlackListener;
 
-// How workers get at snapshots; the packet layer implements it with its RCU.
+// How workers get snapshots; the packet layer implements it with its RCU.
 class Publisher {
  public:
   virtual ~Publisher() = default;
-  // Makes next the snapshot every worker uses from its next burst on, then waits until no worker uses the former one:
-  // one grace period, at once when no worker runs. The snapshot stays the caller's.
+  // Makes next the snapshot that every worker uses from its next burst on. Waits until no worker uses the former one:
+  // one grace period, or no time if no worker runs. The snapshot stays the caller's.
   virtual void publish(const Snapshot* next) = 0;
 };
 
@@ -37,7 +37,7 @@ struct DataPlaneOptions {
 
 class DataPlane final : public DataPlaneControl {
  public:
-  // Publishes a first, empty snapshot. publisher outlives the object; no worker may run any more when it is destroyed.
+  // Publishes a first, empty snapshot. publisher outlives the object; no worker may run when it is destroyed.
   static Result<std::unique_ptr<DataPlane>> create(DataPlaneOptions options, std::unique_ptr<aead::Engine> engine,
                                                    Publisher& publisher);
   ~DataPlane() override;
@@ -68,10 +68,10 @@ class DataPlane final : public DataPlaneControl {
   DataPlaneStatistics statistics() const override;
   std::vector<SaStatistics> statistics_of_group(const std::string& group_id) const override;
 
-  // What would become of a packet now; nothing changes.
+  // The fate of a packet now; changes nothing.
   Result<WhatIfAnswer> what_if(const WhatIfQuestion& question) const;
-  // Headers of packets that workers dropped since the last call, and leave to sample as many more at each worker.
-  // Nobody asks: nothing is sampled.
+  // Headers of packets that workers dropped since the last call; lets each worker sample so many more. Workers sample
+  // none unless asked.
   std::vector<DropSample> drop_samples(std::uint32_t further);
 
  private:

@@ -1,4 +1,4 @@
-// What the control side keeps; for control.cc and control_statistics.cc alone.
+// The control side's state; for control.cc and control_statistics.cc alone.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@
 
 namespace sealcast::dataplane {
 
-// Epochs per group whose own SPIs are remembered beyond their life, so that none ever seals twice (H9).
+// The own SPIs of so many epochs per group are remembered beyond their life, so that none ever seals twice (H9).
 inline constexpr std::size_t remembered_epochs = 64;
 
 // One protected group.
@@ -29,10 +29,10 @@ struct DataPlaneGroup {
   std::optional<std::uint64_t> highest;  // ever active; never falls (H5)
   SteadyTime lease_until = SteadyTime::min();
   std::shared_ptr<GroupLedger> ledger = std::make_shared<GroupLedger>();
-  std::unique_ptr<DropSlot[]> drops;  // a place a worker; what is dropped of the group without an SA
+  std::unique_ptr<DropSlot[]> drops;  // one per worker; counts drops of the group's packets without an SA
   std::map<std::uint64_t, std::shared_ptr<Epoch>> epochs;
   std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
-  std::optional<std::uint64_t> forgotten;  // highest epoch no longer in own_history: nothing seals in it or below again
+  std::optional<std::uint64_t> forgotten;  // highest epoch that left own_history: no epoch up to it seals again
 
   void make_active(std::uint64_t number) { active = highest = number; }
 };
@@ -79,7 +79,7 @@ struct DataPlane::State {
     }
   }
 
-  // Of one group. Its cost does not grow with other groups.
+  // Makes one group's picture. Its cost does not grow with other groups.
   void picture(const Group& group) {
     GroupPicture next;
     next.group = group.index;
@@ -97,7 +97,7 @@ struct DataPlane::State {
     snapshots.set(std::move(next));
   }
 
-  // Returns when no worker uses the former snapshot: only then may what the former pictures point at end.
+  // Returns when no worker uses the former snapshot: only then may the objects in its pictures end.
   void publish() {
     snapshots.publish([this](const Snapshot* next) { publisher.publish(next); });
   }
@@ -169,7 +169,8 @@ struct DataPlane::State {
     return {};
   }
 
-  // The groups' places in the snapshots stay empty: what workers still know them by must never mean another.
+  // The groups' places in the snapshots stay empty: workers may still hold these indices, which must never mean another
+  // group.
   void remove_groups(const std::vector<std::string>& group_ids) {
     std::vector<std::map<std::string, Group>::node_type> former;
     std::vector<std::uint32_t> indices;
@@ -184,7 +185,7 @@ struct DataPlane::State {
         selectors.remove(selector, group_id);
       listener->unprotect(group_id, group.protection);
       indices.push_back(group.index);
-      slots.at(group.index) = nobodys_drops.get();
+      slots.at(group.index) = removed_groups_drops.get();
     }
     red->remove(group_ids);
     std::vector<std::pair<Selector, std::uint32_t>> left;
@@ -193,7 +194,7 @@ struct DataPlane::State {
         left.emplace_back(selector, other.index);
     snapshots.unprotect(std::move(indices), std::move(left));
     use_drops(std::move(slots));
-    publish();  // nobody uses the groups when it returns: they, and their keys, end here
+    publish();  // when it returns no worker uses the groups: they, and their keys, end here
   }
 
   void use_drops(std::vector<DropSlot*> slots) {
@@ -208,8 +209,8 @@ struct DataPlane::State {
   static Result<void> check_remembered(const Group& group, std::uint64_t number) {
     if (!group.forgotten || number > *group.forgotten) return {};
     return fail("group " + group.id + " epoch " + std::to_string(number) +
-                ": which SPIs were in use is known above epoch " + std::to_string(*group.forgotten) +
-                " only; expected a newer epoch to seal in (H9)");
+                ": its used SPIs are remembered only above epoch " + std::to_string(*group.forgotten) +
+                "; expected a newer epoch to seal in (H9)");
   }
 
   DataPlaneOptions options;
@@ -217,10 +218,10 @@ struct DataPlane::State {
   Publisher& publisher;
   KeyStore keys;
   std::vector<std::unique_ptr<Worker>> workers;
-  std::unique_ptr<BlackListener> listener;  // after the workers it speaks through
+  std::unique_ptr<BlackListener> listener;  // after the workers that it sends through
   std::map<std::string, Group> groups;
   std::uint32_t next_index = 0;
-  // What outlives a group that was removed, should it come back.
+  // What is kept of a removed group, in case it comes back.
   struct Removed {
     std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
     std::optional<std::uint64_t> forgotten, highest;
@@ -230,7 +231,7 @@ struct DataPlane::State {
   std::unique_ptr<RedListeners> red;               // likewise
   std::map<std::uint32_t, const Epoch*> by_range;  // installed epochs by their first SPI
   std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
-  std::unique_ptr<DropSlot[]> nobodys_drops = std::make_unique<DropSlot[]>(options.workers);  // of removed groups
+  std::unique_ptr<DropSlot[]> removed_groups_drops = std::make_unique<DropSlot[]>(options.workers);
   SnapshotPair snapshots{options.workers};
   std::function<std::vector<PortStatistics>()> ports;
 };

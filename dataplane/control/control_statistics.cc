@@ -1,4 +1,4 @@
-// What the control side tells of counters: of everything, and of one group.
+// The control side's counters: of everything, and of one group.
 #include <algorithm>
 #include <chrono>
 
@@ -65,7 +65,7 @@ DataPlaneStatistics DataPlane::statistics() const {
     totals.reordered = ended.reordered;
     totals.duplicates = ended.duplicates;
     totals.late = ended.late;
-    std::optional<SteadyTime> heard = ended.heard;
+    std::optional<SteadyTime> received = ended.last_received;
     DropTotals group_drops = ended.drops;
     for (std::uint32_t w = 0; w < state.options.workers; ++w)
       group.drops[w].add_to(group_drops);
@@ -84,14 +84,14 @@ DataPlaneStatistics DataPlane::statistics() const {
       for (const auto& [spi, sa] : epoch->inbound) {
         sa->drops.add_to(group_drops);
         SaStatistics entry = statistics_of(*sa);
-        if (const auto when = sa.heard.look(entry.packets, all.taken)) {
+        if (const auto when = sa.last_received.look(entry.packets, all.taken)) {
           entry.sender->silent_s = std::chrono::duration<double>(all.taken - *when).count();
-          heard = std::max(heard.value_or(*when), *when);
+          received = std::max(received.value_or(*when), *when);
         }
         take(std::move(entry), number, false);
       }
     }
-    if (heard) totals.silent_s = std::chrono::duration<double>(all.taken - *heard).count();
+    if (received) totals.silent_s = std::chrono::duration<double>(all.taken - *received).count();
     totals.drops = above_zero(group_drops);
     all.groups.push_back(std::move(totals));
   }
@@ -115,7 +115,7 @@ std::vector<SaStatistics> DataPlane::statistics_of_group(const std::string& grou
       take(statistics_of(*sa), group.active == number);
     for (const auto& [spi, sa] : epoch->inbound) {
       SaStatistics entry = statistics_of(*sa);
-      if (const auto when = sa.heard.look(entry.packets, now))
+      if (const auto when = sa.last_received.look(entry.packets, now))
         entry.sender->silent_s = std::chrono::duration<double>(now - *when).count();
       take(std::move(entry), false);
     }

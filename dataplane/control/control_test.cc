@@ -1,4 +1,4 @@
-// The control side: fail closed, activation without a gap, what is refused, what is told.
+// The control side: it fails closed, activates without a gap, refuses bad epochs, and reports events.
 #include "dataplane/control/control.h"
 
 #include <gtest/gtest.h>
@@ -42,7 +42,7 @@ TEST_F(Control, H10_FailClosedFromProtectToRetire) {
   EXPECT_EQ(reason(), "no_sa");
   GroupEpoch receiver = path_.epoch("tv", 1, 0x10000000, tv_);
   ASSERT_TRUE(path_.plane().install(std::move(receiver)));
-  EXPECT_EQ(reason(), "no_sa");  // a pure receiver
+  EXPECT_EQ(reason(), "no_sa");  // no own slots
   ASSERT_TRUE(path_.plane().retire("tv", 1));
   ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
   EXPECT_EQ(reason(), "no_sa");  // pending: receives only
@@ -62,7 +62,7 @@ TEST_F(Control, H10_ExpiryStopsSealingAndOpeningWithoutTheControlThread) {
   path_.advance(1ns);
   EXPECT_EQ(reason(), "sa_expired");
   EXPECT_EQ(name(path_.black(sender.seal(udp_frame(1))).reason), "sa_expired");
-  // A later lease does not bring a dead epoch back.
+  // A later lease does not revive an expired epoch.
   ASSERT_TRUE(path_.plane().extend_lease("tv", path_.now() + 10h));
   EXPECT_EQ(reason(), "sa_expired");
 }
@@ -78,7 +78,7 @@ TEST_F(Control, H11_LeaseStopsSealingOnly) {
   const std::uint64_t next = path_.sa(0x10000000)->next_number;
   ASSERT_TRUE(path_.plane().extend_lease("tv", path_.now() + 1s));
   EXPECT_EQ(reason(), "none");
-  EXPECT_EQ(path_.sa(0x10000000)->next_number, next + 1);  // the same counter goes on
+  EXPECT_EQ(path_.sa(0x10000000)->next_number, next + 1);  // the same counter continues
   path_.advance(1s);
   EXPECT_EQ(reason(), "lease_expired");
 }
@@ -90,7 +90,7 @@ TEST_F(Control, MakeBeforeBreak) {
   GroupEpoch next = sending(2, 0x20000000, false);
   next.inbound.push_back({key_of(0x20000005), 0});
   ASSERT_TRUE(path_.plane().install(std::move(next)));
-  // Both epochs are heard, the old one seals.
+  // Both epochs open, the old one seals.
   EXPECT_EQ(path_.black(old_sender.seal(udp_frame(5))).verdict, Verdict::forward);
   EXPECT_EQ(path_.black(new_sender.seal(udp_frame(5))).verdict, Verdict::forward);
   EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x10000000U);
@@ -130,7 +130,7 @@ TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwice) {
   ASSERT_TRUE(path_.plane().replace_outbound("tv", 1, slots(0x10000003)));
   EXPECT_EQ(spi_of(path_.red(udp_frame(5))), 0x10000003U);
   EXPECT_FALSE(path_.plane().replace_outbound("tv", 1, slots(0x10000000)));
-  // Not even after the epoch was forgotten and came again.
+  // Not even after the epoch was retired and installed again.
   ASSERT_TRUE(path_.plane().retire("tv", 1));
   const auto again = path_.plane().install(sending(1, 0x10000000, true));
   ASSERT_FALSE(again);
@@ -147,7 +147,7 @@ TEST_F(Control, H9_AnOutboundSpiIsNeverUsedTwiceHoweverManyEpochsPassed) {
   }
   for (const std::uint32_t n : {1U, 2U, 50U, 100U})
     EXPECT_FALSE(path_.plane().install(sending(n, 0x10000000 + ((n == 1 ? 0 : n) << 16), false))) << n;
-  // Nor through the back door: installed to receive, given slots later.
+  // Nor by a detour: installed to receive, given slots later.
   ASSERT_TRUE(path_.plane().install(path_.epoch("tv", 1, 0x10000000, tv_, false)));
   std::vector<sealcast::OutboundSa> slots;
   slots.push_back({key_of(0x10000000)});
@@ -165,7 +165,7 @@ TEST_F(Control, H11_AnEpochThatComesAgainWaitsForItsActivation) {
   EXPECT_FALSE(path_.sa(0x10000001)->active);
   ASSERT_TRUE(path_.plane().activate("tv", 3));
   EXPECT_EQ(reason(), "none");
-  // What was active once still counts: nothing below it.
+  // An epoch that was active once still counts: none below it is accepted.
   ASSERT_TRUE(path_.plane().retire("tv", 3));
   ASSERT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
   EXPECT_FALSE(path_.plane().activate("tv", 2));
@@ -215,7 +215,7 @@ TEST_F(Control, H14_KeysAndSaltsLieInLockedMemoryAndAreWipedOnRetire) {
   path_.install_tv();
   const SealingSa* const sealing = path_.snapshot().outbound[0];
   const OpeningSa* const opening = path_.snapshot().spis.find(0x10000008)->sa;
-  // The arenas outlive the epoch, so that what is left in them can be looked at.
+  // The arenas outlive the epoch, so that the test can search them.
   struct Place {
     const void* at;
     std::size_t bytes;
@@ -303,7 +303,7 @@ TEST_F(Control, H10_ManyGroupsComeAndGoAllOrNone) {
   EXPECT_EQ(name(path_.red(to("239.3.18.1")).reason), "no_policy");
   EXPECT_EQ(name(path_.red(to("239.3.19.1")).reason), "no_sa");
   ASSERT_TRUE(path_.plane().protect_all({{"again", {{selector("239.3.0.0/20")}}}}));
-  EXPECT_EQ(name(path_.red(to("239.3.5.1")).reason), "no_sa") << "what was refused or removed stands in nobody's way";
+  EXPECT_EQ(name(path_.red(to("239.3.5.1")).reason), "no_sa") << "refused and removed groups do not block others";
   EXPECT_TRUE(path_.plane().unprotect_all({}));
 }
 
@@ -391,7 +391,7 @@ TEST_F(Control, H12_InstallRefusesWhatItCannotCarry) {
   refused("expected an SPI in", [](GroupEpoch& e) { e.inbound.push_back({key_of(0x10000001), 0}); });
   refused("16 or 32", [](GroupEpoch& e) { e.outbound[0].key.key_size = 24; });
   refused("one per worker", [](GroupEpoch& e) { e.outbound.push_back({key_of(0x20000001)}); });
-  // Nothing of all that stayed: the same epoch installs, with the same slot.
+  // The refused calls left nothing: the same epoch installs, with the same slot.
   EXPECT_TRUE(path_.plane().install(sending(2, 0x20000000, false)));
   EXPECT_FALSE(path_.plane().activate("tv", 3));
   EXPECT_FALSE(path_.plane().retire("tv", 3));

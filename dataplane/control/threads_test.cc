@@ -1,4 +1,4 @@
-// Workers on threads of their own while the control thread rekeys: meant for ThreadSanitizer, true without it too.
+// Workers on threads of their own while the control thread rekeys: meant for ThreadSanitizer, valid without it, too.
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -13,7 +13,7 @@
 namespace sealcast::dataplane::testing {
 namespace {
 
-// A small RCU: every worker says which version it has seen after each burst.
+// A small RCU: after each burst every worker stores the version it has seen.
 class CountingPublisher : public Publisher {
  public:
   explicit CountingPublisher(std::size_t workers) : seen_(workers) {
@@ -98,13 +98,14 @@ TEST(Threads, RekeysUnderTrafficLoseNothingAndReuseNothing) {
           ++sealed[w];
           nonces[w].emplace(load_be<std::uint32_t>(out.data + 34), load_be<std::uint64_t>(out.data + 42));
         }
-        // What comes back is our own, or under a slot nobody derived: both ends of the black side's look-ups.
+        // Packets from black are our own, or of a slot without a derived key: both outcomes of the black side's
+        // look-up.
         plane.worker(w).black_burst(burst, 1, snapshot);
       }
       publisher.leave(w);
     });
   }
-  // Between two changes every worker gets some packets through, however busy the machine is.
+  // Between two changes every worker processes some packets, however busy the machine is.
   const auto progress = [&] {
     const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(60);
     for (std::uint32_t w = 0; w < workers; ++w) {
@@ -143,7 +144,7 @@ TEST(Threads, RekeysUnderTrafficLoseNothingAndReuseNothing) {
   EXPECT_EQ(spis.size(), workers * epochs);  // every epoch had its turn
 }
 
-// Keys arrive while packets of their slots are parked at the workers: everything is opened, in its order.
+// Keys arrive while packets of their slots are parked at the workers: all are opened, in order.
 TEST(Threads, DATA1_PacketsBeforeTheirKeysAreOpenedAsTheKeysArrive) {
   constexpr std::uint32_t workers = 2, first_slot = 10, slots = 60, each = 24, base = 0x10000000;
   CountingPublisher publisher(workers);
@@ -167,7 +168,7 @@ TEST(Threads, DATA1_PacketsBeforeTheirKeysAreOpenedAsTheKeysArrive) {
   epoch.inbound.push_back({key_of(base + first_slot - 1), 0});
   ASSERT_TRUE(plane.install(std::move(epoch)));
 
-  // By worker: its slots' packets, woven into each other.
+  // By worker: its slots' packets, interleaved.
   std::array<std::vector<Bytes>, workers> packets;
   for (std::uint64_t number = 1; number <= each; ++number)
     for (std::uint32_t slot = first_slot; slot < first_slot + slots; ++slot) {

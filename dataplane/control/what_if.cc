@@ -11,10 +11,10 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::size_t room = 256;  // before and behind a frame: more than any sealing takes
+constexpr std::size_t room = 256;  // before and behind a frame: more than any sealing adds
 constexpr std::size_t longest_frame = 16 * 1024;
 
-// The frame's IP packet as a reader of headers sees it, and where it begins. Any kind of frame.
+// The frame's IP packet as a header reader sees it, and its offset. Any kind of frame.
 struct Headers {
   std::vector<std::uint16_t> vlans;
   std::uint32_t ip_offset = 0;
@@ -93,7 +93,7 @@ std::string selector_of(const std::vector<Selector>& selectors, const Headers& h
   return {};
 }
 
-// A key that seals nothing that leaves and opens nothing that came.
+// A key for dry runs only: no packet on the wire is sealed under it.
 class DryKey {
  public:
   explicit DryKey(const aead::Engine& engine)
@@ -161,22 +161,22 @@ class DryRun {
     if (auto ok = open_key_.make(aead::Direction::open); !ok) return tl::unexpected<Error>(ok.error());
     answer_.worker = question_.worker;
     answer_.bytes_in = static_cast<std::uint32_t>(question_.frame.size());
-    say("received", std::to_string(question_.frame.size()) + " bytes on " +
-                        (question_.side == Side::red ? "red" : "black") + " at worker " +
-                        std::to_string(question_.worker));
-    say("frame", headers_text(read_headers(question_.frame)));
+    add_step("received", std::to_string(question_.frame.size()) + " bytes on " +
+                             (question_.side == Side::red ? "red" : "black") + " at worker " +
+                             std::to_string(question_.worker));
+    add_step("frame", headers_text(read_headers(question_.frame)));
     Bytes result = question_.side == Side::red ? from_red() : from_black();
     finish(std::move(result));
     return std::move(answer_);
   }
 
  private:
-  void say(const char* name, std::string text) { answer_.steps.push_back({name, std::move(text)}); }
+  void add_step(const char* name, std::string text) { answer_.steps.push_back({name, std::move(text)}); }
 
   // Runs the path at answer_.worker; the frame as it would be sent, and the verdict in answer_.
   Bytes run(const Bytes& frame, Side side, const PathSettings& settings) {
     Run run(frame);
-    // A worker of its own each time: what one run left in its tables must not speak in the next.
+    // A new worker each time: one run's tables must not affect the next.
     const auto worker = std::make_unique<Worker>(answer_.worker, settings, *plane_.engine);
     worker->drop_stock().refill();
     if (side == Side::red) {
@@ -195,7 +195,7 @@ class DryRun {
     return run.outcome();
   }
 
-  // The group that the path charged with the drop, if it did.
+  // The group that the path counted the drop for, if it did.
   std::optional<std::uint32_t> charged(DropReason reason) const {
     for (std::size_t i = 0; i < group_drops_.size(); ++i)
       if (group_drops_[i].get(reason) != 0) return static_cast<std::uint32_t>(i / dry_.workers);
@@ -206,20 +206,20 @@ class DryRun {
     const auto group = plane_.group(index);
     answer_.group = group.id;
     answer_.selector = selector_of(group.selectors, headers);
-    say("policy", "group " + group.id + (answer_.selector.empty() ? "" : ", selector " + answer_.selector));
+    add_step("policy", "group " + group.id + (answer_.selector.empty() ? "" : ", selector " + answer_.selector));
   }
 
   static void copy(const SealingSa& from, SealingSa& to) {
     to.spi = from.spi;
     to.seal_until_tsc.store(from.seal_until_tsc.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    to.obey(*from.epoch);
+    to.set_rules(*from.epoch);
     to.blocks.set(from.blocks.get());
     to.next_number.set(from.next_number.get());
     to.worker = from.worker;
   }
 
   Bytes from_red() {
-    // First without any SA: the path itself then says which group the packet is of.
+    // First without any SA: the path itself then names the packet's group.
     Bytes result = run(question_.frame, Side::red, *plane_.settings);
     if (answer_.reason != DropReason::no_sa) return result;
     const auto group = charged(DropReason::no_sa);
@@ -228,7 +228,7 @@ class DryRun {
     const std::size_t place = *group * dry_.workers + answer_.worker;
     const SealingSa* live = plane_.snapshot->outbound[place];
     if (live == nullptr) {
-      say("sa", "none that is active at this worker");
+      add_step("sa", "none that is active at this worker");
       return result;
     }
     copy(*live, sealing_);
@@ -250,7 +250,7 @@ class DryRun {
     } else {
       text += " of no installed epoch";
     }
-    say("sa", text + ", number " + std::to_string(number));
+    add_step("sa", text + ", number " + std::to_string(number));
   }
 
   Bytes from_black() {
@@ -259,7 +259,7 @@ class DryRun {
       auto sealed = seal_as_sender(*question_.spi);
       if (!sealed) return frame;
       frame = std::move(*sealed);
-      say("sealed", "as its sender would: " + headers_text(read_headers(frame)));
+      add_step("sealed", "as its sender would: " + headers_text(read_headers(frame)));
     }
     const Headers headers = read_headers(frame);
     if (headers.is_esp()) {
@@ -274,25 +274,25 @@ class DryRun {
           opening_->key = open_key_.key();
           opening_->spi = spi;
           opening_->worker = live->sa->worker;
-          opening_->obey(*live->sa->epoch);
+          opening_->set_rules(*live->sa->epoch);
           entry.sa = &*opening_;
-          say("window", "numbers up to " + std::to_string(opening_->replay.highest()) + " were seen, " +
-                            std::to_string(opening_->replay.size()) + " wide");
+          add_step("window", "numbers up to " + std::to_string(opening_->replay.highest()) + " were seen, " +
+                                 std::to_string(opening_->replay.size()) + " wide");
         }
         dry_.spis.insert(entry);
       }
     }
     Bytes result = run(frame, Side::black, *plane_.settings);
     if (answer_.verdict == Verdict::hand_off && target_ < dry_.workers) {
-      say("hand-off", "the SPI belongs to worker " + std::to_string(target_));
+      add_step("hand-off", "the SPI belongs to worker " + std::to_string(target_));
       answer_.worker = target_;
       result = run(frame, Side::black, *plane_.settings);
     }
     if (answer_.reason == DropReason::bad_tag && !question_.spi) {
       answer_.key_decides = true;
-      say("verdict",
-          "undecided: every check before decryption passed; the ICV, and what lies under it, are judged "
-          "with the SA's key, which a dry run does not use");
+      add_step("verdict",
+               "undecided: every check before decryption passed; the ICV, and what lies under it, are judged "
+               "with the SA's key, which a dry run does not use");
     }
     if (answer_.reason == DropReason::clear_on_black)
       if (const auto group = charged(DropReason::clear_on_black)) name_group(*group, headers);
@@ -301,7 +301,7 @@ class DryRun {
     return result;
   }
 
-  // The plain packet as the holder of the slot seals it, with the dry key: whatever group it is addressed to.
+  // The plain packet as the slot's holder seals it, with the dry key: whatever group it is addressed to.
   std::optional<Bytes> seal_as_sender(std::uint32_t spi) {
     EpochRules rules;
     rules.same_as_policy = true;
@@ -314,7 +314,7 @@ class DryRun {
     sender.key = seal_key_.key();
     sender.spi = spi;
     sender.seal_until_tsc.store(~std::uint64_t{0}, std::memory_order_relaxed);
-    sender.obey(rules);
+    sender.set_rules(rules);
     const std::uint64_t number = question_.number.value_or(next_number(spi));
     sender.next_number.set(number);
     std::fill(dry_.outbound.begin(), dry_.outbound.end(), &sender);
@@ -323,7 +323,7 @@ class DryRun {
     Bytes sealed = run(question_.frame, Side::red, roomy);
     std::fill(dry_.outbound.begin(), dry_.outbound.end(), nullptr);
     if (answer_.verdict == Verdict::forward && sender.next_number.get() == number + 1) return sealed;
-    say("sealed", "no sender would: " + std::string(text(answer_.reason)));
+    add_step("sealed", "no sender would: " + std::string(text(answer_.reason)));
     return std::nullopt;
   }
 
@@ -337,38 +337,39 @@ class DryRun {
     switch (answer_.verdict) {
       case Verdict::drop:
         if (!answer_.key_decides)
-          say("verdict", "dropped: " + std::string(name(answer_.reason)) + ": " + std::string(text(answer_.reason)));
+          add_step("verdict",
+                   "dropped: " + std::string(name(answer_.reason)) + ": " + std::string(text(answer_.reason)));
         return;
       case Verdict::forward:
         answer_.bytes_out = static_cast<std::uint32_t>(result.size());
         if (answer_.number) {
-          say("verdict", question_.side == Side::red ? "sealed" : "opened");
+          add_step("verdict", question_.side == Side::red ? "sealed" : "opened");
         } else {
-          say("verdict", "passes in clear, as long as its rule's rate allows");
+          add_step("verdict", "passes in clear, as long as its rule's rate allows");
         }
-        say("leaves",
-            "on " + other + ", " + std::to_string(result.size()) + " bytes: " + headers_text(read_headers(result)));
+        add_step("leaves", "on " + other + ", " + std::to_string(result.size()) +
+                               " bytes: " + headers_text(read_headers(result)));
         return;
       case Verdict::hand_off:
-        say("verdict", "goes to worker " + std::to_string(target_));
+        add_step("verdict", "goes to worker " + std::to_string(target_));
         return;
       case Verdict::park:
-        say("verdict", "waits for the key of its slot, which is being derived");
+        add_step("verdict", "waits for the key of its slot, which is being derived");
         return;
       case Verdict::fragment:
-        say("verdict", "is cut into fragments of at most " + std::to_string(target_) +
-                           " bytes of IP, which are sealed one by one");
+        add_step("verdict", "is cut into fragments of at most " + std::to_string(target_) +
+                                " bytes of IP, which are sealed one by one");
         return;
       case Verdict::reply:
-        say("verdict", "is not sealed; its sender is told");
-        say("leaves", std::string("on ") + (question_.side == Side::red ? "red" : "black") + ": " +
-                          headers_text(read_headers(result)));
+        add_step("verdict", "is not sealed; its sender is told");
+        add_step("leaves", std::string("on ") + (question_.side == Side::red ? "red" : "black") + ": " +
+                               headers_text(read_headers(result)));
         return;
       case Verdict::reassemble:
-        say("verdict", "waits until the other fragments of its packet are there");
+        add_step("verdict", "waits until the other fragments of its packet are there");
         return;
       case Verdict::punt:
-        say("verdict", "goes to the gateway's own host interface");
+        add_step("verdict", "goes to the gateway's own host interface");
         return;
     }
   }

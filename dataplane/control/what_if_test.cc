@@ -1,4 +1,4 @@
-// The dry run says what the worker then does, and leaves nothing behind.
+// The dry run predicts what the worker then does, and changes nothing.
 #include "dataplane/control/what_if.h"
 
 #include <gmock/gmock.h>
@@ -22,7 +22,7 @@ std::string all_text(const WhatIfAnswer& answer) {
   return text;
 }
 
-// Everything statistics() knows, as one text.
+// Everything in statistics(), as one text.
 std::string fingerprint(const Harness& plane) {
   const auto all = plane.statistics();
   std::string text;
@@ -88,7 +88,7 @@ TEST(WhatIf, NamesTheGroupThatHasNoSaAndTheReasonOfEveryOtherDrop) {
   EXPECT_EQ(ask(plane, Side::black, udp_frame(50, radio)).group, "radio");
 }
 
-// A packet from black by what is in it: the sender's sealing is played with the dry key, so all of the path is seen.
+// A packet from black, given by its content: the dry key plays the sender's sealing, so that the whole path runs.
 TEST(WhatIf, OpensWhatASenderWouldSeal) {
   Harness plane;
   plane.install_tv();
@@ -116,7 +116,7 @@ TEST(WhatIf, OpensWhatASenderWouldSeal) {
   EXPECT_FALSE(plane.plane().take_events().slots_wanted.size()) << "a dry run asks for no key";
 }
 
-// DATA-1: a member of tv seals what belongs to radio.
+// DATA-1: a member of tv seals a packet of radio.
 TEST(WhatIf, DATA1_AnotherGroupsPacketUnderThisGroupsKeyIsRefused) {
   Harness plane;
   ASSERT_TRUE(plane.plane().protect("radio", {{selector("239.2.2.0/24")}}));
@@ -169,7 +169,7 @@ TEST(WhatIf, RefusesQuestionsThatMakeNoSense) {
   EXPECT_FALSE(plane.plane().what_if(question));
 }
 
-// Whatever comes: first the dry run, then the packet itself. The answer was right and the dry run changed nothing.
+// For any frame: first the dry run, then the packet itself. The answer was right and the dry run changed nothing.
 TEST(WhatIf, AgreesWithTheWorkerOnEveryFrame) {
   Harness plane({.path = {.black_mtu = 700, .red_mtu = 600}});
   plane.install_tv();
@@ -217,8 +217,8 @@ TEST(WhatIf, AgreesWithTheWorkerOnEveryFrame) {
       continue;
     }
     const Outcome real = side == Side::red ? plane.red(frame) : plane.black(frame);
-    if (real.reason == DropReason::bypass_loop || real.reason == DropReason::rate_limited) continue;  // of the moment
-    // A later fragment's fate hangs on the first one, which a dry run of one frame has not seen.
+    if (real.reason == DropReason::bypass_loop || real.reason == DropReason::rate_limited) continue;  // depends on time
+    // A later fragment's fate depends on the first one, which a dry run of one frame has not seen.
     if (answer.reason == DropReason::fragment_orphan) {
       ++seen["fragment of something"];
       continue;

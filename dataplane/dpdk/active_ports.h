@@ -1,5 +1,5 @@
-// Which devices the workers use at this moment. A device that went away is taken from them, mended, and given back,
-// while they run: their SAs, windows and counters know nothing of it.
+// The devices that the workers use at this moment. While they run, a failed device is taken from them, mended, and
+// given back; their SAs, windows and counters are not affected.
 #pragma once
 
 #include <atomic>
@@ -7,14 +7,14 @@
 
 namespace sealcast::dataplane {
 
-// In place of a DPDK port number: nothing is received there, and what is to be sent there is counted as tx_full.
+// Replaces a DPDK port number: nothing is received there, and frames to be sent there are counted as tx_full.
 inline constexpr std::uint16_t no_port = 0xffff;
 
 struct PortPair {
   std::uint16_t red = no_port, black = no_port;
 };
 
-// One word, read by each worker once a round. Whoever changes it then waits for a grace period
+// One word, read by each worker once a round. A thread that changes it must then wait for a grace period
 // (RcuPublisher::synchronize): afterwards no worker touches a device that was taken away.
 class ActivePorts {
  public:

@@ -20,7 +20,7 @@ std::uint32_t link_bytes(const Frame& frame) {
   return offset;
 }
 
-// The library leaves the checksum to a card, and knows nothing of what stands in front of the IP header.
+// The library leaves the checksum to a card, and ignores what stands in front of the IP header.
 bool finish(rte_mbuf* fragment, const std::uint8_t* link, std::uint32_t link_length) {
   auto* const ip = rte_pktmbuf_mtod(fragment, std::uint8_t*);
   const std::uint16_t sum = static_cast<std::uint16_t>(~fold16(sum_words(ip, (ip[0] & 0x0fU) * 4)));

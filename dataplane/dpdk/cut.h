@@ -1,4 +1,4 @@
-// Cutting an IPv4 packet into fragments before it is sealed (RFC 791 §3.2), by librte_ip_frag. Internal to this folder;
+// Cuts an IPv4 packet into fragments before it is sealed (RFC 791 §3.2), by librte_ip_frag. Internal to this folder;
 // has DPDK types.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace sealcast::dataplane {
 
-// Of one packet: 9000 bytes into fragments of the smallest black MTU (mtu_limits) make 21.
+// Of one packet: 9000 bytes in fragments for the smallest black MTU (mtu_limits) make 21.
 inline constexpr std::uint16_t max_fragments = 64;
 
 struct Fragments {
@@ -45,14 +45,14 @@ CutResult cut_ipv4(const Frame& frame, std::uint32_t max_bytes, rte_mempool* poo
 // Of the IP packet in a frame that has passed the packet path's checks.
 std::uint32_t ip_bytes(const Frame& frame);
 
-// Cuts a frame with Verdict::fragment; the pieces, to be given to the path again, come from its own buffer's pool.
-// False: counted, there are none.
+// Cuts a frame with Verdict::fragment; the pieces come from its own buffer's pool, and the path must process them.
+// False: counted, there are no pieces.
 bool cut_frame(const Frame& frame, Fragments& out, CutCounters& counters);
 Frame frame_of(rte_mbuf* buffer);
 
-// The rest of a burst from its first frame to be cut on. Cuts what has to be cut and calls again(frames) for the pieces
-// and for what the path left to come behind them, and send(frames, places) for everything, in order, at most max_burst
-// frames each; places: which of rest each came from. A fragment takes the place of its packet.
+// Handles the rest of a burst from its first frame to be cut on. Cuts frames that are too long. Calls again(frames) for
+// the pieces and for frames that the path held back to keep the order. Calls send(frames, places) for all, in order, at
+// most max_burst frames each; places: the index in rest of each one's origin. A fragment takes the place of its packet.
 template <typename Again, typename Send>
 void cut_rest(std::span<Frame> rest, CutCounters& counters, Again&& again, Send&& send) {
   std::array<Frame, max_burst> line;
@@ -71,7 +71,7 @@ void cut_rest(std::span<Frame> rest, CutCounters& counters, Again&& again, Send&
     for (std::size_t i = 0; i < count; ++i) {
       Frame& f = line[place[i]] = second[i];
       if (f.verdict != Verdict::fragment) continue;
-      counters.impossible.add(1);  // never twice: that could go on for ever
+      counters.impossible.add(1);  // never cut twice: that might not end
       f.verdict = Verdict::drop;
     }
     send(std::span<Frame>(line.data(), length), std::span<const std::uint8_t>(from.data(), length));
@@ -93,7 +93,7 @@ void cut_rest(std::span<Frame> rest, CutCounters& counters, Again&& again, Send&
           push(part, i);
         }
       }
-      f.verdict = Verdict::drop;  // the whole one goes
+      f.verdict = Verdict::drop;  // the pieces replace it
     }
     push(f, i);
   }

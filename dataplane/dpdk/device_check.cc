@@ -1,4 +1,4 @@
-// The questions about a port that the machine can answer before DPDK is asked: each answer is one line with the remedy.
+// Checks of a port that need no DPDK: each answer is one line with the remedy.
 #include "dataplane/dpdk/device_check.h"
 
 #include <fcntl.h>
@@ -56,7 +56,7 @@ Result<void> check_pci(const PortSpec& spec) {
   if (!std::filesystem::exists(device, error))
     return port_problem(spec, "no PCI device at this address (lspci -D lists them)");
   const std::string driver = std::filesystem::read_symlink(device / "driver", error).filename().string();
-  // mlx4/mlx5 and mana share the card with the kernel's driver; everything else has to be taken from it first.
+  // mlx4/mlx5 and mana share the card with the kernel's driver; all other cards must first be taken from it.
   if (driver == "vfio-pci" || driver == "igb_uio" || driver == "uio_pci_generic" || driver.starts_with("mlx") ||
       driver == "mana")
     return {};
@@ -76,13 +76,13 @@ Result<void> check_files(const PortSpec& spec) {
 }
 
 // Whether a process answers on the socket; ENOENT and ECONNREFUSED both mean that none does.
-bool somebody_listens(const std::string& path, int type) {
+bool has_listener(const std::string& path, int type) {
   const Descriptor probe(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   path.copy(address.sun_path, sizeof(address.sun_path) - 1);
   if (::connect(probe.get(), reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0) return true;
-  // Alive with a full backlog, alive with another kind of socket, or not ours to judge.
+  // Alive with a full backlog, alive with another kind of socket, or not accessible to us.
   return errno == EAGAIN || errno == EPROTOTYPE || errno == EACCES || errno == EPERM;
 }
 
@@ -95,7 +95,7 @@ Result<void> check_socket(const PortSpec& spec) {
     if (::access(folder.empty() ? "." : folder.c_str(), W_OK) != 0)
       return port_problem(spec,
                           "cannot make a socket in " + (folder.empty() ? "." : folder) + ": " + std::strerror(errno));
-    if (exists && somebody_listens(spec.target, spec.kind == PortKind::memif ? SOCK_SEQPACKET : SOCK_STREAM))
+    if (exists && has_listener(spec.target, spec.kind == PortKind::memif ? SOCK_SEQPACKET : SOCK_STREAM))
       return port_problem(spec, "another process listens on " + spec.target + "; end it or choose another path");
   }
   return {};

@@ -1,4 +1,4 @@
-// What can be said about a port's device without opening it and without DPDK.
+// Checks a port's device without opening it and without DPDK.
 #pragma once
 
 #include <cstdint>
@@ -9,8 +9,8 @@
 
 namespace sealcast::dataplane {
 
-// Interface or file missing, its MTU too small, NIC not bound to vfio-pci, a live server on a socket that this end
-// would have to make, a tap's name taken: one line with the remedy. Changes nothing.
+// Finds an interface or file that is missing, an MTU that is too small, a NIC not bound to vfio-pci, a live server on a
+// socket that this end would have to make, a tap name in use: one line with the remedy. Changes nothing.
 Result<void> check_device(const PortSpec& spec, std::uint16_t mtu);
 
 inline constexpr std::size_t memif_secret_bytes = 24;

@@ -29,7 +29,7 @@ struct State {
 
   std::mutex log_mutex;
   LogSink sink;
-  std::string partial;               // a line whose end has not come yet
+  std::string partial;               // a line without its end so far
   std::deque<std::string> warnings;  // newest last, bounded
   LogLimit limit;
 };
@@ -42,16 +42,16 @@ State& state() {
 constexpr std::size_t kept_warnings = 8;
 constexpr std::size_t longest_line = 512;
 
-// What DPDK says at every start or reconnection and nobody has to act on.
+// Lines that DPDK logs at every start or reconnection and that need no action.
 bool is_routine(const std::string& line) {
   for (const char* text : {"no mounted hugetlbfs found",                 // --in-memory needs none
                            "hugepages reported on node",                 // a page size this machine does not use
-                           "No valid MAC in devargs or device",          // a random one does
-                           "waiting for client connection",              // our own stand-in comes
-                           "register mp action callback",                // another process of ours would need it
-                           "Failed to remove socket file",               // its name went as soon as it was bound
+                           "No valid MAC in devargs or device",          // a random one will do
+                           "waiting for client connection",              // our own stand-in will connect
+                           "register mp action callback",                // only another process of ours would need it
+                           "Failed to remove socket file",               // its name is removed as soon as it is bound
                            "Expected valid Vhost FD",                    // one hang-up, noticed more than once
-                           "mismatches;", "some packets maybe resent"})  // how a ring is taken over after a kill
+                           "mismatches;", "some packets maybe resent"})  // normal when a ring is taken over after kill
     if (line.find(text) != std::string::npos) return true;
   return false;
 }
@@ -191,8 +191,7 @@ Result<void> Eal::start(const EalOptions& options) {
   if (auto ok = redirect_log(); !ok) return ok;
 
   // No telemetry unless asked for: its socket is a file that a killed process leaves behind, and two processes must not
-  // share its name. --in-memory: no files, hence nothing left behind by a killed process and no clash between
-  // processes.
+  // share its name. --in-memory: no files, so that a killed process leaves nothing behind and processes do not clash.
   // --single-file-segments: a virtio-user port hands all memory to its peer as file descriptors, eight at most.
   std::vector<std::string> words{
       "sealcast",       "--in-memory", "--single-file-segments",          "--no-shconf",       "--lcores",
@@ -209,7 +208,7 @@ Result<void> Eal::start(const EalOptions& options) {
     arguments.push_back(word.data());
   arguments.push_back(nullptr);
 
-  // The vhost and virtio drivers write to sockets whose peer may have died.
+  // The vhost and virtio drivers write to sockets after the peer may have died.
   std::signal(SIGPIPE, SIG_IGN);
   int result = 0;
   int error = 0;

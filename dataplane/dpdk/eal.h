@@ -1,4 +1,4 @@
-// DPDK's environment (EAL): memory, logs and the one start a process has. No DPDK type in this header.
+// DPDK's environment (EAL): memory, logs, and a start that is possible once a process. No DPDK type in this header.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +23,9 @@ struct EalOptions {
 class Eal {
  public:
   // Starts the environment on a thread of its own, because rte_eal_init binds its caller to one CPU and every thread
-  // started later would inherit that. The environment lives until the process ends and cannot be started anew: a later
-  // call succeeds if it needs nothing more than the first one brought (memory, PCI devices), takes over the log, and
-  // fails otherwise. Thread-safe. SIGPIPE is ignored from then on, process-wide: the socket drivers need it.
+  // started later would inherit that. The environment lives until the process ends and cannot be started again. A later
+  // call takes over the log and succeeds if it needs no more memory or PCI devices than the first one brought.
+  // Thread-safe. From then on SIGPIPE is ignored in the whole process: the socket drivers need that.
   static Result<void> start(const EalOptions& options);
   static bool started();
 

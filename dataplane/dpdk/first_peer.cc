@@ -32,7 +32,7 @@ int on_connection(int connection) {
   return 0;
 }
 
-// A connection the driver has not accepted waits in the socket's backlog: connected, but nothing negotiated.
+// A connection that the driver has not accepted waits in the socket's backlog: connected, but not negotiated.
 bool negotiated(const std::string& path) {
   Connections& c = connections();
   const std::lock_guard lock(c.mutex);
@@ -57,12 +57,12 @@ void FirstPeer::run() {
   struct stat status {};
   while (!leave_ && ::stat(path_.c_str(), &status) != 0)
     std::this_thread::sleep_for(1ms);
-  // The socket's file appears at bind; connecting before the listen that follows would cost a retry of one second.
+  // The socket's file appears at bind; a connect before the following listen would cost a retry of one second.
   std::this_thread::sleep_for(5ms);
   bool served = false;
   if (!leave_ && rte_vhost_driver_register(path_.c_str(), RTE_VHOST_USER_CLIENT) == 0) {
-    // What vhost-user ports decline by default is declined here too: features can only shrink later. Bits 11 and 12 are
-    // VIRTIO_NET_F_HOST_TSO4 and 6 (virtio 1.2 §5.1.3; the kernel's header with these names is not C++).
+    // Declines the features that vhost-user ports decline by default: features can only shrink later. Bits 11 and 12
+    // are VIRTIO_NET_F_HOST_TSO4 and 6 (virtio 1.2 §5.1.3; the kernel's header with these names is not C++).
     rte_vhost_driver_disable_features(path_.c_str(), (1ULL << 11) | (1ULL << 12));
     static const rte_vhost_device_ops interest = [] {
       rte_vhost_device_ops ops{};

@@ -8,10 +8,10 @@
 namespace sealcast::dataplane {
 
 // DPDK's virtio-user in server mode waits inside its device probe, without end and holding the device list, until a
-// vhost-user client has connected and negotiated. A port must not wait for its peer, so this object connects to the
+// vhost-user client has connected and negotiated. A port must not wait for its peer. So this object connects to the
 // socket from the same process with DPDK's own vhost library, lets the probe finish, and hangs up; from then on the
-// driver accepts real peers in the background. Should a real peer connect first, that one is served and this one is
-// never accepted.
+// driver accepts real peers in the background. If a real peer connects first, the driver serves that one and never
+// accepts this one.
 class FirstPeer {
  public:
   explicit FirstPeer(std::string socket_path);  // waits for the socket to appear, in the background
@@ -19,13 +19,13 @@ class FirstPeer {
   FirstPeer(const FirstPeer&) = delete;
   FirstPeer& operator=(const FirstPeer&) = delete;
 
-  // Asks to hang up; the device is started. The vhost library needs up to a second, in the background.
+  // Asks to hang up; call it once the device is started. The vhost library needs up to a second, in the background.
   void hang_up() { leave_ = true; }
 
   enum class Outcome : std::uint8_t {
     connected,   // not gone yet
-    served,      // gone; the driver had been talking to it and will notice that its link went down
-    not_served,  // gone; the driver never knew it
+    served,      // gone; the driver used it and will notice that its link went down
+    not_served,  // gone; the driver never accepted it
   };
   Outcome outcome() const { return outcome_; }
 

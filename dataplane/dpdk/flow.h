@@ -1,4 +1,4 @@
-// Which worker a red frame goes to where the device has fewer queues than there are workers: always the same one for a
+// Chooses the worker for a red frame if the device has fewer queues than there are workers: always the same one for a
 // stream, so that its packets keep their order. Internal to this folder; has DPDK types.
 #pragma once
 
@@ -10,18 +10,18 @@
 
 namespace sealcast::dataplane {
 
-// What the distribution looks at. The packet path checks lengths and headers; here a frame too short to tell is other.
+// The properties that decide. The packet path checks lengths and headers; a frame too short for them counts as other.
 struct Flow {
-  // IP multicast that a group may protect. Not what crosses in clear or not at all: unicast, link-local groups, IGMP
-  // and MLD. That stays with the worker that receives it, which meets the same frame should it come round on the other
-  // side, and measures all of it by one rate.
+  // IP multicast that a group may protect. Other frames (unicast, link-local groups, IGMP and MLD) cross in clear or
+  // not at all. They stay with the worker that receives them, so that this worker meets the same frame again if it
+  // comes back on the other side, and one rate limits all of them.
   bool ip = false;
-  bool fragment = false;  // IPv4: of a packet in pieces
+  bool fragment = false;  // IPv4: of a fragmented packet
   std::uint32_t hash = 0;
 };
 
-// The hash is of source and destination address alone: fragments of a packet show no ports, and belong where its first
-// one went.
+// The hash covers source and destination address alone: fragments of a packet have no ports, and must go where its
+// first one went.
 inline Flow flow_of(const rte_mbuf* frame) noexcept {
   Flow flow;
   const auto* const p = rte_pktmbuf_mtod(frame, const std::uint8_t*);
@@ -43,7 +43,7 @@ inline Flow flow_of(const rte_mbuf* frame) noexcept {
     flow.fragment = (load16(p + offset + 6) & 0x3fff) != 0;
     hash = load64(p + offset + 12) * mix;
   } else if (type == 0x86dd) {
-    if (length < offset + 40 || p[offset + 6] == 0) return flow;  // hop-by-hop options: MLD, above all
+    if (length < offset + 40 || p[offset + 6] == 0) return flow;  // hop-by-hop options: mostly MLD
     if (p[offset + 24] != 0xff || (p[offset + 25] & 0x0f) <= 2) return flow;
     for (std::uint32_t i = 8; i < 40; i += 8)
       hash = (hash ^ load64(p + offset + i)) * mix;

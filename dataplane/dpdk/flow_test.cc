@@ -23,7 +23,7 @@ TEST(FlowTest, OnlyWhatAGroupMayProtectIsSharedOut) {
   };
   for (const Bytes& frame : {v4("239.1.1.5"), v4("232.1.1.5"), v4("224.0.1.1"), v6("ff3e::1"), v6("ff15::1")})
     EXPECT_TRUE(flow(frame).ip);
-  // What may cross in clear meets one worker, whichever side it comes from.
+  // Frames that may cross in clear stay with one worker, whichever side they come from.
   for (const Bytes& frame : {v4("10.0.0.1"), v4("224.0.0.5", 89), v4("239.1.1.5", 2), v6("2001:db8::1"), v6("ff02::5"),
                              v6("ff32::1"), frame6(mld_packet({.destination = "ff3e::1"}, 131, mld_group("ff3e::1"))),
                              arp_frame(1, "10.0.0.1", "10.0.0.2"), Bytes(14), Bytes(5)})

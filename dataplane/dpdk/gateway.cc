@@ -43,7 +43,7 @@ WorkerThreadCounters operator+(WorkerThreadCounters a, const WorkerThreadCounter
 
 }  // namespace
 
-// The plane's own control, with what only this layer counts added to its statistics.
+// The plane's own control; adds this layer's counters to its statistics.
 class GatewayControl final : public DataPlaneControl {
  public:
   GatewayControl(DataPlane& plane, std::function<void(DataPlaneStatistics&)> add, std::function<void()> policy_changed)
@@ -103,7 +103,7 @@ struct GatewayDataPlane::State {
   GatewayOptions options;
   PortSpec red_spec, black_spec;
   std::unique_ptr<RcuPublisher> publisher;
-  std::unique_ptr<HostInterface> host;  // before the plane, whose workers ask its filter
+  std::unique_ptr<HostInterface> host;  // before the plane: its workers use the filter
   std::unique_ptr<DataPlane> plane;
   std::unique_ptr<GatewayControl> control;
   std::vector<std::unique_ptr<Reassembler>> reassemblers;  // their buffers may be in the ports' rings
@@ -113,7 +113,7 @@ struct GatewayDataPlane::State {
   std::unique_ptr<PortKeeper> keeper;
   WorkerThreadCounters before;  // of threads that have ended
 
-  // What the black port must receive, from two threads: for the policy, and for the host interface's addresses.
+  // What the black port must receive, set by two threads: for the policy, and for the host interface's addresses.
   std::mutex filter_mutex;
   PortFilter black_filter;
   std::vector<MacAddress> host_groups;
@@ -131,7 +131,7 @@ struct GatewayDataPlane::State {
   void stop();
 };
 
-// Called with every group before the ports are open, when it costs nothing.
+// Also called with every group before the ports are open, when it costs nothing.
 void GatewayDataPlane::State::policy_changed() {
   if (!red || !black) return;
   red->set_multicast(plane->listener().red_filter());
@@ -140,7 +140,7 @@ void GatewayDataPlane::State::policy_changed() {
   filter_black();
 }
 
-// Neighbours ask for an IPv6 address by the group of its last three bytes (RFC 4861 §4.3).
+// Neighbours ask for an IPv6 address at the group made of its last three bytes (RFC 4861 §4.3).
 void GatewayDataPlane::State::host_changed(const HostAddresses& addresses) {
   const std::lock_guard lock(filter_mutex);
   host_groups.clear();
@@ -165,8 +165,8 @@ Result<void> GatewayDataPlane::State::start_host() {
   run.pool = black->pool();
   run.workers = options.workers;
   run.tsc_hz = rte_get_tsc_hz();
-  // A card hears its own address alone, unless a bypass rule makes it promiscuous; virtual devices hear everything, and
-  // what they call their address is not always theirs alone.
+  // A card receives only its own address, unless a bypass rule makes it promiscuous; virtual devices receive
+  // everything, and their address is not always theirs alone.
   if (black_spec.kind == PortKind::pci) run.mac = black->mac();
   run.synchronize = [this] { publisher->synchronize(); };
   run.changed = [this](const HostAddresses& addresses) { host_changed(addresses); };
@@ -225,8 +225,8 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
   config.role = role;
   config.spec = spec;
   config.mtu = mtu;
-  // As many queues as there are workers; where the port offers fewer, workers share them. One keeps a spread stream in
-  // its order.
+  // As many queues as workers; if the port offers fewer, workers share them. A single queue keeps a spread stream in
+  // order.
   const bool any_number = spec.kind == PortKind::null || (spec.kind == PortKind::pci && spec.queues <= 1);
   const std::uint16_t offered = any_number ? std::uint16_t{16} : spec.queues;
   config.queues = options.spread
@@ -240,7 +240,7 @@ Result<std::unique_ptr<Port>> GatewayDataPlane::State::open(const char* role, co
   return Port::open(config);
 }
 
-// The gateway becomes a listener on black, and both ports let in what is needed.
+// Makes the gateway a listener on black, and opens both ports' filters as needed.
 void GatewayDataPlane::State::listen() {
   BlackListener& listener = plane->listener();
   policy_changed();
@@ -253,7 +253,7 @@ void GatewayDataPlane::State::listen() {
   listener.start(own);
 }
 
-// Tells black that nobody listens here any more, if there is somebody to tell.
+// Leaves the groups on black, if black is open.
 void GatewayDataPlane::State::leave() {
   constexpr auto longest = std::chrono::milliseconds(100);
   const auto start = std::chrono::steady_clock::now();
@@ -272,7 +272,7 @@ void GatewayDataPlane::State::stop() {
     threads.reset();
   }
   if (host) host->stop();
-  // The objects stay for their last figures, and until both devices have let go of each other's buffers.
+  // The objects stay for their last figures, and until both devices have released each other's buffers.
   if (red) red->close();
   if (black) black->close();
 }
@@ -319,7 +319,7 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   plane.path.reassemble = options.reassemble;
   plane.path.tsc_hz = rte_get_tsc_hz();
   plane.now_tsc = [] { return rte_rdtsc(); };
-  // Now, not at start(): a key server in this process may want to listen on its address.
+  // Now, not at start(): a key server in this process may want to listen on the interface's address.
   if (options.black_host) {
     auto host = HostInterface::open(*options.black_host, options.black.mtu);
     if (!host) return tl::unexpected(host.error());
@@ -381,7 +381,7 @@ Result<void> GatewayDataPlane::start() {
   }
 
   WorkerThreads::Settings settings;
-  s.active.set({});  // the keeper gives them out
+  s.active.set({});  // the keeper gives the devices out
   settings.ports = &s.active;
   for (std::uint32_t i = 0; i < s.options.workers; ++i)
     settings.workers.push_back(&s.plane->worker(i));

@@ -1,5 +1,5 @@
-// The gateway's data plane as one object: two ports, the workers between them, and the control interface the member
-// agent speaks to. This header is all the application sees of the DPDK layer; no DPDK type appears in it.
+// The gateway's data plane as one object: two ports, the workers between them, and the control interface that the
+// member agent calls. The application uses only this header of the DPDK layer; no DPDK type appears in it.
 #pragma once
 
 #include <cstdint>
@@ -34,7 +34,7 @@ struct HostOptions {
   std::string interface;             // name of the kernel interface that is made, 1..15 bytes
   std::optional<IpAddress> address;  // given to it; none: the operator does
   std::uint8_t prefix_length = 0;
-  std::vector<HostEndpoint> remote;  // key servers that are called
+  std::vector<HostEndpoint> remote;  // key servers to connect to
   std::vector<HostEndpoint> local;   // where a key server in this process listens
 };
 
@@ -58,7 +58,7 @@ struct GatewayOptions {
   LogSink log;  // empty: silence
 };
 
-// Life: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.
+// Order of calls: create() → control().protect(…) for every configured group → start() → … → stop() or destruction.
 // create() starts DPDK's environment, which a process has once: gateways made later in the same process share it, and
 // need no more memory and no other PCI device than the first. create(), start() and stop() belong to the control
 // thread.
@@ -74,9 +74,9 @@ class GatewayDataPlane {
   // Valid as long as this object. May be used before start() and after stop(). statistics() includes both ports.
   DataPlaneControl& control();
 
-  // What would become of a packet now; nothing changes (what_if.h).
+  // The fate of a packet now; changes nothing (what_if.h).
   Result<WhatIfAnswer> what_if(const WhatIfQuestion& question) const;
-  // Headers of packets dropped since the last call; so many further ones a worker are sampled until the next.
+  // Headers of packets dropped since the last call; each worker samples so many more until the next.
   std::vector<DropSample> drop_samples(std::uint32_t further);
 
   // Opens both ports and runs the workers. A device or ring that does not start is an error and leaves nothing running.

@@ -217,7 +217,7 @@ TEST_F(Gateway, JoinsOnBlackWhileThereIsAKeyAndLeavesAtTheEnd) {
   epoch.expires = epoch.lease_until = std::chrono::steady_clock::now() + 1h;
   ASSERT_TRUE(gateway.control().install(std::move(epoch)));
   const auto sent = [&] {
-    gateway.control().take_events();  // what the member agent does several times a second
+    gateway.control().take_events();  // as the member agent does several times a second
     return gateway.control().statistics().ports[1].tx_packets;
   };
   EXPECT_TRUE(eventually([&] { return sent() == 2; })) << all_drops(gateway);
@@ -263,7 +263,7 @@ TEST_F(Gateway, RekeysWhileTheStreamRuns) {
     ASSERT_TRUE(sender->control().install(std::move(at_sender)));
     ASSERT_TRUE(sender->control().activate("tv", number));
     ASSERT_TRUE(sender->control().retire("tv", number - 1));
-    // The ring may still hold a ringful of the former epoch.
+    // The ring may still be full of packets of the former epoch.
     const std::uint64_t before = opened();
     ASSERT_TRUE(eventually([&] { return opened() > before + 2000; })) << "epoch " << number;
   }
@@ -302,7 +302,7 @@ TEST_F(Gateway, JumboFramesStayInOneBuffer) {
   EXPECT_EQ(drops(*sender, "not_contiguous"), 0U);
 }
 
-// IPv4 fragments of one sender, in order, to whole frames; what is no fragment stays.
+// Reassembles one sender's IPv4 fragments, in order; other frames stay as they are.
 std::vector<Bytes> put_together(const std::vector<Bytes>& frames) {
   std::vector<Bytes> whole;
   bool open = false;
@@ -328,8 +328,8 @@ std::vector<Bytes> put_together(const std::vector<Bytes>& frames) {
   return whole;
 }
 
-// Packets of every size around the limit, mixed with small ones, selectors with ports: what reaches the other red side
-// is, put together, what was sent, in order, and the black MTU holds.
+// Packets of every size around the limit, mixed with small ones, selectors with ports: reassembled, the other red side
+// receives what was sent, in order, and no packet on black exceeds its MTU.
 TEST_F(Gateway, WhatIsTooLongIsCutBeforeItIsSealedAndOrderStays) {
   std::vector<Bytes> plain;
   testing::Ipv4Fields fields;
@@ -382,7 +382,7 @@ TEST_F(Gateway, WhatMayNotBeCutIsDroppedAndCounted) {
   EXPECT_EQ(sender->control().statistics().cut, 0U);
 }
 
-// Sealed packets that a router on black cut, and what becomes of them.
+// Sealed packets that a router on black has cut.
 TEST_F(Gateway, FragmentsOnBlackAreDroppedUnlessReassemblyIsAskedFor) {
   std::vector<Bytes> plain;
   for (std::size_t size = 0; size <= 1472; size += 31)
@@ -433,7 +433,7 @@ TEST_F(Gateway, FragmentsOnBlackAreDroppedUnlessReassemblyIsAskedFor) {
     if (!reassemble) continue;
     auto out = read_pcap(at("out.pcap"));
     ASSERT_TRUE(out);
-    // What was put together comes behind what else was in its burst.
+    // Reassembled packets come behind the others of their burst.
     auto sorted = plain;
     std::sort(out->begin(), out->end());
     std::sort(sorted.begin(), sorted.end());
@@ -507,7 +507,7 @@ TEST_F(Gateway, ErrorsSayWhatToDo) {
               ::testing::AnyOf(HasSubstr("sysctl vm.nr_hugepages="), HasSubstr("restart the process")));
 }
 
-// All frames of one sender arrive on one queue; those whose SPI belongs to the other worker are handed to it.
+// All frames of one sender arrive on one queue; those with an SPI of the other worker are handed to it.
 TEST_F(Gateway, FramesReachTheWorkerTheirSpiBelongsTo) {
   constexpr std::uint32_t senders = 8;
   constexpr std::size_t frames_each = 200;
@@ -547,7 +547,7 @@ TEST_F(Gateway, TwoWorkersShareTwoQueuesAndGracePeriods) {
   two.workers = 2;
   auto sender = gateway(two, 0, 8);
   ASSERT_TRUE(sender && sender->start());
-  // The frames are zeros and dropped; that both workers run and count shows in the sum of two queues.
+  // The frames are zeros and dropped; the sum of two queues shows that both workers run and count.
   EXPECT_TRUE(eventually([&] { return sender->control().statistics().ports[0].rx_packets > 100'000; }));
   EXPECT_TRUE(sender->control().retire("tv", 1)) << "the grace period ends with two workers";
   const auto started = std::chrono::steady_clock::now();

@@ -1,4 +1,4 @@
-// Frames on their way from the worker that received them to the one they belong to, gathered so that each worker's ring
+// Frames on their way from the worker that received them to the one that owns them, gathered so that each worker's ring
 // is touched once a burst. Internal to this folder; has DPDK types.
 #pragma once
 
@@ -16,7 +16,7 @@
 
 namespace sealcast::dataplane {
 
-// One worker's, for frames of one side.
+// Belongs to one worker, for frames of one side.
 class HandOff {
  public:
   // rings: each worker's inbox; null: it takes none.
@@ -30,7 +30,7 @@ class HandOff {
     waiting_ |= 1U << target;
     return true;
   }
-  // Frames a full ring refuses are freed and counted.
+  // Frees and counts frames that a full ring refuses.
   void flush() noexcept {
     while (waiting_ != 0) {
       const auto target = static_cast<std::uint32_t>(std::countr_zero(waiting_));
@@ -43,7 +43,7 @@ class HandOff {
       to.count = 0;
     }
   }
-  // Frames that found target's ring full.
+  // Frames for target that were dropped because its ring was full.
   std::uint64_t full(std::uint32_t target) const noexcept { return full_[target].get(); }
 
  private:

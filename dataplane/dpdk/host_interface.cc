@@ -36,7 +36,7 @@ using namespace std::chrono_literals;
 using Clock = std::chrono::steady_clock;
 
 constexpr unsigned queue_entries = 256;
-// Workers cannot wake this thread: it looks often while something moves, seldom otherwise.
+// Workers cannot wake this thread: it polls often while frames move, seldom otherwise.
 constexpr auto look_when_busy = 1ms;
 constexpr auto look_when_idle = 5ms;
 constexpr auto busy_for = 200ms;
@@ -60,7 +60,7 @@ ifreq request_for(const std::string& name) {
 
 }  // namespace
 
-// What one worker counts and measures; its own.
+// One worker's counters and rates.
 struct alignas(cache_line) HostLane {
   TokenBucket resolution, key_server;
   Counter limited;
@@ -82,7 +82,7 @@ struct HostInterface::State {
   rte_ring* from_host = nullptr;
   Run running;
   std::vector<HostLane> lanes;
-  HostAddresses addresses;  // the interface's thread's, and open()'s before it
+  HostAddresses addresses;  // used by the interface's thread, and by open() before it runs
   TokenBucket out_resolution, out_key_server;
   std::atomic<std::uint64_t> to_host_count{0}, from_host_count{0}, not_allowed{0}, limited{0};
   std::atomic<bool> stop{false};
@@ -188,7 +188,7 @@ HostAddresses HostInterface::State::look() const {
   return now;
 }
 
-// Deleted by somebody, it is made again, with the address of the configuration.
+// The interface was deleted from outside: makes it again, with the configured address.
 void HostInterface::State::remake() {
   if (::if_nametoindex(options.interface.c_str()) != 0) return;
   const auto made = make();
@@ -273,7 +273,7 @@ void HostInterface::State::run() {
     if (collect() || delivered) busy_until = now + busy_for;
     pollfd readable{tap->get(), POLLIN, 0};
     ::poll(&readable, 1, static_cast<int>((now < busy_until ? look_when_busy : look_when_idle).count()));
-    // The interface was deleted under us; without it there is nothing to wait for.
+    // The interface is gone: without it there is nothing to wait for.
     if ((readable.revents & (POLLERR | POLLHUP)) != 0) std::this_thread::sleep_for(look_when_idle);
   }
 }
@@ -338,7 +338,7 @@ void HostInterface::stop() {
 bool HostInterface::punt(std::uint32_t worker, rte_mbuf* frame, std::uint64_t now_tsc) {
   State& s = *state_;
   HostLane& lane = s.lanes[worker];
-  // The filter let nothing else pass than address resolution and TCP.
+  // The filter passed only address resolution and TCP.
   const std::uint8_t* const bytes = rte_pktmbuf_mtod(frame, const std::uint8_t*);
   const std::uint16_t type = load16(bytes + 12);
   const bool key_server = (type == ether_type_ipv4 && bytes[ethernet_bytes + 9] == 6) ||

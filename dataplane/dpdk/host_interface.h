@@ -1,6 +1,6 @@
 // The gateway's own interface on its black port (host = "tap:NAME"): a kernel interface through which this machine
-// reaches its key servers over black. Workers hand it what HostFilter wants and send what it lets out; both ways are
-// bounded in number and in rate. No DPDK type in this header.
+// reaches its key servers over black. Workers hand it the frames that HostFilter takes, and send the frames that
+// HostFilter lets out; number and rate are bounded both ways. No DPDK type in this header.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,7 @@ namespace sealcast::dataplane {
 
 struct HostCounters {
   std::uint64_t to_host = 0, from_host = 0;
-  std::uint64_t not_allowed = 0;  // said by the interface, and let out by no rule
+  std::uint64_t not_allowed = 0;  // sent by the interface, but allowed by no rule
   std::uint64_t limited = 0;      // more than the rate or the queue takes, either way
 };
 
@@ -31,8 +31,8 @@ class HostInterface {
   static constexpr std::uint32_t resolution_per_second = 100;
   static constexpr std::uint32_t key_server_per_second = 20'000;
 
-  // Makes the interface, up, with the given address if there is one; an operator may give it others at any time. It
-  // goes with this object. mtu: bytes of IP packet.
+  // Makes the interface, up, with the given address if there is one; an operator may add others at any time. It is
+  // removed with this object. mtu: bytes of IP packet.
   static Result<std::unique_ptr<HostInterface>> open(const HostOptions& options, std::uint16_t mtu);
   ~HostInterface();
   HostInterface(const HostInterface&) = delete;
@@ -42,12 +42,12 @@ class HostInterface {
   MacAddress mac() const;
 
   struct Run {
-    void* pool = nullptr;  // rte_mempool for what the interface says
+    void* pool = nullptr;  // rte_mempool for frames from the interface
     std::uint32_t workers = 1;
     std::uint64_t tsc_hz = 0;
-    std::optional<MacAddress> mac;                      // the interface gets this one: a card hears no other
+    std::optional<MacAddress> mac;                      // given to the interface: a card receives no other
     std::function<void()> synchronize;                  // a grace period of the workers
-    std::function<void(const HostAddresses&)> changed;  // the interface has these now; from the interface's thread
+    std::function<void(const HostAddresses&)> changed;  // called from the interface's thread with its present addresses
   };
   // Frames move between start() and stop(). No worker may be inside punt() or take() when stop() is called.
   Result<void> start(Run run);

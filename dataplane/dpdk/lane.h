@@ -32,21 +32,21 @@ static_assert(lane_burst <= max_burst);
 struct alignas(cache_line) LaneCounters {
   Counter tx_full;         // forwarded, but the transmit ring took no more, or the device is away
   Counter not_contiguous;  // several segments or a shared buffer, and no room to copy it into one of its own
-  Counter reply_full;      // an answer to the side a frame came from, whose transmit ring was full
+  Counter reply_full;      // an answer to the sender's side, but its transmit ring was full
   CutCounters cut;
 };
 
 // A buffer with this frame alone, in one segment: frame itself, or a copy (frame is then freed). Null: it does not fit
-// one buffer, or there is none; frame is freed. The path rewrites frames in place, so nobody else may see them.
+// one buffer, or there is none; frame is freed. The path rewrites frames in place, so that no buffer may be shared.
 rte_mbuf* own_buffer(rte_mbuf* frame);
 
 // Room for a burst, not initialised: to_frames() sets what the path reads, the path the rest.
 union FrameRoom {
-  FrameRoom() {}  // NOLINT: that is the point
+  FrameRoom() {}  // NOLINT: deliberately not initialised
   Frame frames[lane_burst];
 };
 
-// One segment, nobody else's, and its memory is its own. Reference and segment count are read as one word.
+// One segment, one reference, and memory of its own. Reference and segment count are read as one word.
 inline bool is_plain(const rte_mbuf* m) {
   static_assert(offsetof(rte_mbuf, nb_segs) == offsetof(rte_mbuf, refcnt) + 2);
   std::uint32_t counts;
@@ -54,8 +54,7 @@ inline bool is_plain(const rte_mbuf* m) {
   return counts == 0x00010001 && RTE_MBUF_DIRECT(m);
 }
 
-// Moves frames from mbufs to the path's view of them. mbufs that cannot be used are freed and counted; returns how many
-// frames there are.
+// Fills frames, the path's view, from mbufs. Frees and counts mbufs that cannot be used; returns the number of frames.
 inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames, LaneCounters& counters) {
   std::uint16_t kept = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
@@ -78,7 +77,7 @@ inline std::uint16_t to_frames(rte_mbuf** mbufs, std::uint16_t n, Frame* frames,
   return kept;
 }
 
-// The buffer's own description follows the path's.
+// Sets the buffer's own fields to the path's result.
 inline void fit_buffer(const Frame& f) {
   auto* const m = static_cast<rte_mbuf*>(f.buffer);
   m->data_off = static_cast<std::uint16_t>(f.data - static_cast<std::uint8_t*>(m->buf_addr));
@@ -86,12 +85,12 @@ inline void fit_buffer(const Frame& f) {
   m->pkt_len = f.length;
 }
 
-// How frames leave: by a transmit queue of this worker's own, or by the ring to the worker that has one.
+// How frames leave: by a transmit queue of this worker's own, or by a ring to the worker that has one.
 struct Way {
   std::uint16_t port = 0, queue = 0;
   rte_ring* ring = nullptr;       // null: the queue is our own
   HostInterface* host = nullptr;  // of that port, if it has one
-  std::uint32_t worker = 0;       // who asks it
+  std::uint32_t worker = 0;       // that asks it
 
   std::uint16_t receive(rte_mbuf** frames, std::uint16_t n) const {
     return port == no_port ? 0 : rte_eth_rx_burst(port, queue, frames, n);
@@ -104,11 +103,11 @@ struct Way {
     std::copy(frames, frames + n, buffers);
     return static_cast<std::uint16_t>(rte_ring_enqueue_burst(ring, buffers, n, nullptr));
   }
-  // A frame that came this way and is for the host interface. False: not taken over.
+  // A received frame that is for the host interface. False: not taken over.
   bool punt(rte_mbuf* frame) const { return host != nullptr && host->punt(worker, frame, rte_rdtsc()); }
 };
 
-// A full ring's leftovers are freed and counted.
+// Frees and counts frames for which a ring has no room.
 inline void send_all(const Way& way, rte_mbuf** frames, std::uint16_t n, LaneCounters& counters) {
   const std::uint16_t sent = way.send(frames, n);
   if (sent == n) [[likely]]
@@ -117,7 +116,7 @@ inline void send_all(const Way& way, rte_mbuf** frames, std::uint16_t n, LaneCou
   rte_pktmbuf_free_bulk(frames + sent, static_cast<unsigned>(n - sent));
 }
 
-// Where forwarded frames gather until they are sent; which of the burst's frames each came from does not matter here.
+// Gathers forwarded frames until they are sent; their places in the burst do not matter here.
 class WaySink {
  public:
   WaySink(const Way& way, LaneCounters& counters) : way_(way), counters_(counters) {}
@@ -138,15 +137,15 @@ class WaySink {
   std::uint16_t n_ = 0;
 };
 
-// What frames may need besides being sent. A lane derives from it and brings what it has; these refuse. i: the frame's
+// What else frames may need. A lane derives from it and overrides what it can do; the defaults refuse. i: the frame's
 // place in its burst.
 struct LaneHooks {
-  // A frame of another worker: takes the buffer over and returns true, or returns false (the frame is then dropped).
+  // A frame for another worker: takes the buffer over and returns true, or returns false (the frame is then dropped).
   bool hand_off(std::size_t, const Frame&) { return false; }
   // A fragment of an ESP packet; takes the buffer over.
   void reassemble(const Frame& f) { rte_pktmbuf_free(static_cast<rte_mbuf*>(f.buffer)); }
-  // The rest of a burst, from its first frame that has to be cut on, the i-th; takes all its buffers over and gives
-  // sink what is to be sent.
+  // The rest of a burst, from its first frame to be cut, the i-th; takes all its buffers over and gives sink the frames
+  // to send.
   template <typename Sink>
   void cut(std::span<Frame> rest, std::size_t, Sink&) {
     for (const Frame& f : rest)
@@ -161,8 +160,8 @@ struct LaneHooks {
     std::memcpy(f.data + sizeof own, &own, sizeof own);
 }
 
-// Gives the forwarded frames to sink, in order, and sends the replies back (to the side they came from); frees the
-// others but those that the worker keeps or a hook takes.
+// Gives the forwarded frames to sink, in order, and sends replies back to the side they came from. Frees the others,
+// except those that the worker keeps or a hook takes.
 template <typename Sink, typename Hooks>
 void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCounters& counters, Hooks&& hooks) {
   std::array<rte_mbuf*, lane_burst> dead;
@@ -199,7 +198,7 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
         break;
       case Verdict::fragment:
         hooks.cut(frames.subspan(i), i, sink);
-        i = frames.size() - 1;  // the rest is settled
+        i = frames.size() - 1;  // cut() has handled the rest
         break;
       case Verdict::drop:
       case Verdict::forward:
@@ -211,10 +210,11 @@ void finish_frames(std::span<Frame> frames, Sink& sink, const Way& back, LaneCou
   if (deads != 0) rte_pktmbuf_free_bulk(dead.data(), deads);
 }
 
-// The same, sending the forwarded frames forth.
+// The same, and sends the forwarded frames.
 template <typename Hooks>
 void send_frames(std::span<Frame> frames, const Way& forth, const Way& back, LaneCounters& counters, Hooks&& hooks) {
-  // Nearly always all of them. What is found out too late to be otherwise is done again below, and alike.
+  // Nearly always all frames are forwarded. If one is not, finish_frames() starts over: fitting a buffer twice does no
+  // harm.
   std::array<rte_mbuf*, lane_burst> out;
   std::uint16_t n = 0;
   for (const Frame& f : frames) {

@@ -1,5 +1,5 @@
-// Holds back a flood of log lines. What DPDK logs can be provoked by whoever sits behind a port (a vhost peer with
-// malformed descriptors brings a line per packet), so it must not fill a disk or keep a worker busy.
+// Holds back a flood of log lines. A peer behind a port can provoke DPDK's lines (a vhost peer with malformed
+// descriptors causes one per packet), so they must not fill a disk or keep a worker busy.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ class LogLimit {
  public:
   static constexpr std::uint32_t lines_per_second = 20;  // as many may come at once
 
-  // Whether a line that comes in this second (of any clock that does not go back) may pass.
+  // Whether a line in this second may pass (by any clock that does not go back).
   bool pass(std::uint64_t second) {
     if (second != second_) {
       second_ = second;

@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto between_tries = 500ms;
 constexpr std::size_t longest_message = 256;  // memif's are 128 bytes
-// The last message that a client says to a server, and a server to a client, before they use their shared memory.
+// The last message of a client, and of a server, before they use their shared memory.
 constexpr std::uint16_t message_connect = 6, message_connected = 7;
 
 sockaddr_un socket_address_of(const std::string& path) {
@@ -42,8 +42,8 @@ tl::unexpected<Error> socket_problem(const std::string& what) {
   return fail(what + ": " + std::strerror(errno));
 }
 
-// A socket at path that listens, with these permissions from the first moment on: bound before anybody may enter, since
-// the mode is set between bind and listen, and a connect before listen is refused.
+// Listens on a socket at path that has these permissions before any client can enter: the mode is set between bind and
+// listen, and a connect before listen is refused.
 Result<std::unique_ptr<Descriptor>> listening(const std::string& path, mode_t mode) {
   auto socket = new_socket();
   const sockaddr_un address = socket_address_of(path);
@@ -62,7 +62,7 @@ Result<std::unique_ptr<MemifSocket>> MemifSocket::open(Settings settings) {
   made->folder_ = folder;
   made->driver_path_ = made->folder_ + "/driver";
   if (made->settings_.server) {
-    ::unlink(made->settings_.path.c_str());  // check_device() found nobody listening on it
+    ::unlink(made->settings_.path.c_str());  // check_device() found no listener on it
     auto listener = listening(made->settings_.path, made->settings_.mode);
     if (!listener) return tl::unexpected(listener.error());
     made->listener_ = std::move(*listener);
@@ -79,7 +79,7 @@ MemifSocket::~MemifSocket() {
 Result<void> MemifSocket::make_folder() {
   if (::mkdir(folder_.c_str(), 0700) != 0 && errno != EEXIST) return socket_problem("cannot make " + folder_);
   struct stat status {};
-  // Somebody else's folder of that name is not to be trusted with the driver's socket.
+  // A folder of that name with another owner is not to be trusted with the driver's socket.
   if (::lstat(folder_.c_str(), &status) != 0 || !S_ISDIR(status.st_mode) || status.st_uid != ::geteuid() ||
       (status.st_mode & 077) != 0)
     return fail(folder_ + " is not a private folder of this process");
@@ -91,7 +91,7 @@ void MemifSocket::remove_folder() {
   ::rmdir(folder_.c_str());
 }
 
-// The bound socket stays reachable by its inode when its name is gone; nothing is left behind by a kill.
+// The bound socket stays reachable by its inode after its name is removed; a kill leaves nothing behind.
 Result<void> MemifSocket::driver_is_bound() {
   if (settings_.server) {
     driver_place_ = std::make_unique<Descriptor>(::open(driver_path_.c_str(), O_PATH | O_CLOEXEC));
@@ -110,7 +110,7 @@ void MemifSocket::look_for_peer() {
     if (connect_to(*driver, "/proc/self/fd/" + std::to_string(driver_place_->get())) != 0) return;
     peer_ = std::move(peer);
     driver_ = std::move(driver);
-    state_ = State::talking;
+    state_ = State::relaying;
     return;
   }
   const auto now = std::chrono::steady_clock::now();
@@ -119,10 +119,10 @@ void MemifSocket::look_for_peer() {
   auto peer = new_socket();
   if (connect_to(*peer, settings_.path) != 0) return;
   peer_ = std::move(peer);
-  state_ = State::came;
+  state_ = State::server_found;
 }
 
-// Moves every waiting message with the file descriptors it carries.
+// Moves every waiting message with its file descriptors.
 bool MemifSocket::pass_on(int from, int to, bool from_peer) {
   while (!from_peer || !set_up_) {
     std::array<char, longest_message> bytes;
@@ -158,25 +158,25 @@ bool MemifSocket::pass_on(int from, int to, bool from_peer) {
       c->cmsg_len = CMSG_LEN(count * sizeof(int));
       std::memcpy(CMSG_DATA(c), descriptors.data(), count * sizeof(int));
     }
-    // A peer that does not read for so long is as good as gone.
+    // A peer that does not read for so long counts as gone.
     const bool cut = (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0;
     const bool sent = !cut && ::sendmsg(to, &onward, MSG_DONTWAIT | MSG_NOSIGNAL) == n;
     for (std::size_t i = 0; i < count; ++i)
       ::close(descriptors[i]);
     if (!sent) return false;
-    // The type is the first two bytes, in this machine's order. Both ends of a connection run on it.
+    // The type is the first two bytes, in this machine's byte order: both ends run on this machine.
     std::uint16_t type = 0;
     std::memcpy(&type, bytes.data(), sizeof(type));
     if (from_peer && (type == message_connect || type == message_connected)) set_up_ = true;
   }
-  // The driver would let go of its memory at once if it heard what comes now, be it a goodbye.
+  // The next message, even a goodbye, would make the driver unmap its memory at once.
   pollfd more{from, POLLIN, 0};
   return ::poll(&more, 1, 0) == 0;
 }
 
 MemifSocket::State MemifSocket::step() {
   if (state_ == State::waiting) look_for_peer();
-  if (state_ != State::talking) return state_;
+  if (state_ != State::relaying) return state_;
   if (!pass_on(peer_->get(), driver_->get(), true) || !pass_on(driver_->get(), peer_->get(), false))
     state_ = State::left;
   return state_;
@@ -197,7 +197,7 @@ Result<void> MemifSocket::accept_driver(const Descriptor& listener, Result<void>
       driver_ = std::move(driver);
   }
   remove_folder();
-  state_ = result ? State::talking : State::left;
+  state_ = result ? State::relaying : State::left;
   return result;
 }
 
@@ -211,7 +211,7 @@ void MemifSocket::hang_up() {
 
 void MemifSocket::add_to(std::vector<pollfd>& list) const {
   if (state_ == State::waiting && listener_) list.push_back({listener_->get(), POLLIN, 0});
-  if (state_ == State::talking) {
+  if (state_ == State::relaying) {
     list.push_back({peer_->get(), POLLIN, 0});
     list.push_back({driver_->get(), POLLIN, 0});
   }

@@ -6,9 +6,9 @@
 namespace sealcast::dataplane {
 namespace {
 
-void tell(bool& told, const std::function<void(const std::string&)>& log, const std::string& what, int result) {
-  if (told) return;
-  told = true;
+void log_once(bool& logged, const std::function<void(const std::string&)>& log, const std::string& what, int result) {
+  if (logged) return;
+  logged = true;
   log("the driver " +
       (result == -ENOTSUP ? "has no " + what : "refused " + what + " (" + std::strerror(-result) + ")"));
 }
@@ -23,7 +23,7 @@ MulticastFilter::Level MulticastFilter::apply(FilterDevice& device, const PortFi
   const auto go_promiscuous = [&] {
     const int result = promiscuous_ ? 0 : device.promiscuous(true);
     promiscuous_ = result == 0;
-    if (!promiscuous_) tell(told_promiscuous_, log, "promiscuous mode", result);
+    if (!promiscuous_) log_once(logged_promiscuous_, log, "promiscuous mode", result);
     return promiscuous_;
   };
   if (wanted.promiscuous && go_promiscuous()) return Level::promiscuous;
@@ -35,7 +35,7 @@ MulticastFilter::Level MulticastFilter::apply(FilterDevice& device, const PortFi
       if (!wanted.promiscuous) narrow_promiscuous();
       return Level::list;
     }
-    tell(told_list_, log, "list of " + std::to_string(wanted.multicast.size()) + " multicast addresses", result);
+    log_once(logged_list_, log, "list of " + std::to_string(wanted.multicast.size()) + " multicast addresses", result);
   }
   const int result = all_ ? 0 : device.all_multicast(true);
   all_ = result == 0;
@@ -43,7 +43,7 @@ MulticastFilter::Level MulticastFilter::apply(FilterDevice& device, const PortFi
     if (!wanted.promiscuous) narrow_promiscuous();
     return Level::all_multicast;
   }
-  tell(told_all_, log, "all-multicast mode", result);
+  log_once(logged_all_, log, "all-multicast mode", result);
   return go_promiscuous() ? Level::promiscuous : Level::point_to_point;
 }
 

@@ -1,5 +1,5 @@
-// Brings about on a device what a port must let through (multicast_macs.h): a list of multicast addresses where the
-// device takes one, else all multicast, else everything. Knows no DPDK.
+// Makes a device let through what a port needs (multicast_macs.h): by a list of multicast addresses if the device takes
+// one, else all multicast, else everything. Knows no DPDK.
 #pragma once
 
 #include <functional>
@@ -10,7 +10,7 @@
 
 namespace sealcast::dataplane {
 
-// What a device can be asked for. 0: done. -ENOTSUP: it has no such thing. Any other negative number: it refused.
+// A device's filter calls. 0: done. -ENOTSUP: not available. Any other negative number: refused.
 class FilterDevice {
  public:
   virtual ~FilterDevice() = default;
@@ -21,19 +21,19 @@ class FilterDevice {
 
 class MulticastFilter {
  public:
-  // What was brought about. point_to_point: the device takes none of the three, and hears its one peer anyway.
+  // The result. point_to_point: the device takes none of the three, and receives from its one peer anyway.
   enum class Level : std::uint8_t { none, list, all_multicast, promiscuous, point_to_point };
 
-  // Widens before it narrows, so that no wanted frame is lost in between. log takes a line the first time a device says
-  // that it has no such thing, or refuses; not again for as long as this object lives.
+  // Widens before it narrows, so that no wanted frame is lost in between. log gets a line the first time a device has
+  // no such call, or refuses one; not again during this object's life.
   Level apply(FilterDevice& device, const PortFilter& wanted, const std::function<void(const std::string&)>& log);
 
-  // The device was closed: a new one starts with nothing set.
+  // Call it when the device was closed: a new one starts with nothing set.
   void forget() { all_ = promiscuous_ = false; }
 
  private:
   bool all_ = false, promiscuous_ = false;  // as set by us
-  bool told_list_ = false, told_all_ = false, told_promiscuous_ = false;
+  bool logged_list_ = false, logged_all_ = false, logged_promiscuous_ = false;
 };
 
 std::string_view name(MulticastFilter::Level level);  // "list", "all multicast", "promiscuous", "point to point"

@@ -1,4 +1,4 @@
-// Which of its three ways a port takes to hear its groups, with devices that have any of them.
+// Which of its three ways a port takes to receive its groups, with devices that have any of them.
 #include "dataplane/dpdk/multicast_filter.h"
 
 #include <gmock/gmock.h>
@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using Level = MulticastFilter::Level;
 
-// Remembers every call as text and answers as it was told.
+// Records every call as text and answers as the test says.
 struct FakeDevice final : FilterDevice {
   int list_answer = 0, all_answer = 0, promiscuous_answer = 0;
   std::size_t list_room = 1000;

@@ -1,4 +1,4 @@
-// Makes the calling thread one that DPDK knows, for its lifetime: buffer pools then give it a cache of its own.
+// Registers the calling thread with DPDK for its lifetime: buffer pools then give it a cache of its own.
 #pragma once
 
 namespace sealcast::dataplane {

@@ -20,11 +20,11 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr unsigned pool_cache = 256;  // buffers a worker keeps to itself
-// The longest tail ESP adds after the inner packet (padding, trailer, ICV) and room to spare; what it adds in front
-// fits the headroom every buffer has.
+constexpr unsigned pool_cache = 256;  // buffers that a worker caches
+// The longest tail ESP adds after the inner packet (padding, trailer, ICV) and room to spare; its front fits the
+// headroom of every buffer.
 constexpr std::uint16_t tail_room = 64;
-// What net_af_xdp keeps in the kernel's fill ring, whatever its queues' size.
+// The size of the kernel's fill ring with net_af_xdp, whatever its queues' size.
 constexpr std::uint32_t af_xdp_fill = 2048;
 
 std::uint32_t next_power_of_two(std::uint32_t value) {
@@ -38,7 +38,7 @@ bool is_interface(PortKind kind) {
   return kind == PortKind::af_packet || kind == PortKind::af_xdp || kind == PortKind::tap;
 }
 
-// Returns when the thread that runs drivers' background work has finished what it was at.
+// Returns when the thread for drivers' background work has finished its present task.
 void wait_for_background() {
   std::atomic<bool> passed{false};
   if (rte_eal_alarm_set(
@@ -69,7 +69,7 @@ class EthernetDevice final : public FilterDevice {
 }  // namespace
 
 void Totals::add(const rte_eth_stats& now) {
-  // A device that counts from 0 again counts on here.
+  // A device may count from 0 again; the sum goes on.
   const auto grown = [](std::uint64_t from, std::uint64_t to) { return to >= from ? to - from : to; };
   rx_packets += grown(seen.ipackets, now.ipackets);
   rx_bytes += grown(seen.ibytes, now.ibytes);
@@ -80,11 +80,11 @@ void Totals::add(const rte_eth_stats& now) {
   seen = now;
 }
 
-// A memif device without a peer says 0 of what it had counted.
+// A memif device without a peer forgets its counters.
 void Port::State::read_counters() {
   rte_eth_stats stats{};
   if (!started || (memif && !device_link()) || rte_eth_stats_get(id, &stats) != 0) return;
-  // The vhost driver also counts what it leaves to its caller, who counts that itself.
+  // The vhost driver also counts frames it did not take; the caller counts these itself.
   if (config.spec.kind == PortKind::vhost_user) stats.oerrors = 0;
   totals.add(stats);
 }
@@ -93,7 +93,7 @@ bool Port::State::device_link() const {
   if (!started || stand_in_present()) return false;
   const PortKind kind = config.spec.kind;
   if (kind == PortKind::af_packet || kind == PortKind::af_xdp)
-    // Their drivers take the link for up from the beginning to the end.
+    // Their drivers report the link as up all the time.
     return present_interface() == interface && interface_runs();
   rte_eth_link link{};
   return rte_eth_link_get_nowait(id, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
@@ -126,7 +126,7 @@ Result<void> Port::State::make_pool() {
   const std::uint32_t descriptors = spec.descriptors == 0 ? default_descriptors : spec.descriptors;
   // Receive ring, the other port's transmit ring, both caches' share, a burst in hand.
   std::uint32_t each = 2 * descriptors + 1024;
-  // What the device itself holds before the first frame has come, and a cache for whoever moves frames.
+  // What the device itself holds before the first frame comes, and a cache for each thread that moves frames.
   std::uint32_t least = descriptors + pool_cache;
   if (spec.kind == PortKind::af_xdp) {
     each += 2 * af_xdp_fill;
@@ -157,7 +157,7 @@ Port::State::~State() {
   if (rte_mempool_full(pool) == 1) {
     rte_mempool_free(pool);
   } else {
-    // Freeing memory somebody still writes to is worse than keeping it until the process ends.
+    // Freeing memory that a device still writes to is worse than keeping it until the process ends.
     Eal::log(LogLevel::warning, config.role + ": " + std::to_string(rte_mempool_in_use_count(pool)) +
                                     " packet buffers are still in use; their pool is kept");
   }
@@ -184,7 +184,7 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
   state->wanted.all_multicast = true;
   if (auto ok = state->check(); !ok) return tl::unexpected(ok.error());
   if (config.spec.kind == PortKind::af_packet)
-    // In front of the frame the kernel puts its own header (52 bytes and alignment).
+    // The kernel puts its own header in front of the frame (52 bytes and alignment).
     state->framesz = config.spec.framesz != 0 ? config.spec.framesz
                                               : next_power_of_two(std::uint32_t{config.mtu} + link_overhead + 96);
   Eal::mark_log();
@@ -208,7 +208,7 @@ Port::Condition Port::tend() {
   if (s.lost && !s.memif) return Condition::lost;
   if (s.memif) {
     const MemifSocket::State state = s.memif->step();
-    s.lost = !(state == MemifSocket::State::talking && s.device_link());
+    s.lost = !(state == MemifSocket::State::relaying && s.device_link());
   } else if (s.watch.removed || (is_interface(s.config.spec.kind) && s.present_interface() != s.interface)) {
     s.lost = true;
   }
@@ -233,16 +233,16 @@ Result<void> Port::State::recover_memif() {
   switch (memif->step()) {
     case MemifSocket::State::waiting:
       return problem("no peer yet");
-    case MemifSocket::State::talking:
+    case MemifSocket::State::relaying:
       return {};
-    case MemifSocket::State::came:
+    case MemifSocket::State::server_found:
       return memif->connect_driver([&] { return start_device(); });
     case MemifSocket::State::left:
       break;
   }
   read_counters();
   memif->hang_up();
-  // The driver hears of it in the background: first the link goes down, then the shared memory is let go.
+  // The driver notices it in the background: first the link goes down, then it unmaps the shared memory.
   for (int i = 0; i < 1000 && device_link(); ++i)
     std::this_thread::sleep_for(1ms);
   wait_for_background();

@@ -19,13 +19,12 @@
 namespace sealcast::dataplane {
 namespace {
 
-// A gateway that shares its CPU can be kept waiting for tens of milliseconds; at 10,000 packets a second this holds
-// 400.
+// A gateway that shares its CPU may not run for tens of milliseconds; at 10,000 packets a second this holds 400.
 constexpr std::uint32_t default_framecnt = 4096;
 // net_tap takes as many buffers from the pool as its queue has descriptors, and uses one at a time.
 constexpr std::uint16_t tap_descriptors = 64;
 
-// Moves the calling thread into a named network namespace for its lifetime; an empty name leaves it where it is.
+// Moves the calling thread into a named network namespace for its lifetime; with an empty name it does nothing.
 class InNamespace {
  public:
   explicit InNamespace(const std::string& name) {
@@ -36,7 +35,7 @@ class InNamespace {
   }
   ~InNamespace() {
     if (home_ < 0) return;
-    if (entered_ && ::setns(home_, CLONE_NEWNET) != 0) std::abort();  // never go on in the wrong network
+    if (entered_ && ::setns(home_, CLONE_NEWNET) != 0) std::abort();  // never continue in the wrong network
     ::close(home_);
   }
   InNamespace(const InNamespace&) = delete;
@@ -108,7 +107,7 @@ Result<std::pair<std::string, std::string>> Port::State::driver_arguments() cons
       std::string arguments = std::string("role=") + (spec.socket_server ? "server" : "client") +
                               ",socket=" + memif->driver_path() +
                               ",socket-abstract=no,zero-copy=no,id=" + std::to_string(spec.memif_id);
-      // The client's choice for both; a server follows.
+      // The client chooses for both; a server follows.
       const std::uint32_t buffer = std::max<std::uint32_t>(2048, (config.mtu + link_overhead + 63U) & ~63U);
       arguments += ",bsize=" + std::to_string(buffer) + ",rsize=" + std::to_string(31 - __builtin_clz(descriptors));
       if (!spec.secret_file.empty()) {
@@ -134,7 +133,7 @@ Result<std::pair<std::string, std::string>> Port::State::driver_arguments() cons
 Result<void> Port::State::probe_virtual(const std::string& driver, const std::string& arguments) {
   device = driver + unique_number();
   const bool virtio_server = config.spec.kind == PortKind::virtio_user && config.spec.socket_server;
-  // check_device() found nobody listening on it; memif's public socket is not the driver's.
+  // check_device() found no listener on it; memif's public socket is not the driver's.
   if (config.spec.socket_server && config.spec.kind != PortKind::memif) ::unlink(config.spec.target.c_str());
   if (virtio_server) first_peer.emplace(config.spec.target);
   const int result = rte_vdev_init(device.c_str(), arguments.c_str());
@@ -168,7 +167,8 @@ Result<void> Port::State::probe_ring() {
   return {};
 }
 
-// Taken by a driver when the environment started, or, after the port was closed or the card pulled, taken now.
+// A driver took the device when the environment started. After the port was closed or the card pulled, it must be taken
+// again.
 Result<void> Port::State::probe_pci() {
   const std::string& address = config.spec.target;
   if (rte_eth_dev_get_port_by_name(address.c_str(), &id) == 0) return {};
@@ -189,7 +189,7 @@ Result<void> Port::State::probe() {
   auto arguments = driver_arguments();
   if (!arguments) return tl::unexpected(arguments.error());
   auto probed = probe_virtual(arguments->first, arguments->second);
-  wipe(arguments->second.data(), arguments->second.size());  // a secret may stand in it
+  wipe(arguments->second.data(), arguments->second.size());  // it may hold a secret
   return probed;
 }
 
@@ -222,7 +222,7 @@ Result<void> Port::State::configure() {
   if (config.queues > info.max_rx_queues || config.queues > info.max_tx_queues)
     return problem(std::to_string(config.queues) + " queues are needed, one a worker; the device has " +
                    std::to_string(std::min(info.max_rx_queues, info.max_tx_queues)));
-  // The other virtual devices name limits that they do not have.
+  // The other virtual devices report limits that they do not have.
   if ((kind == PortKind::pci || kind == PortKind::af_xdp) &&
       std::uint32_t{config.mtu} + link_overhead > info.max_rx_pktlen)
     return problem("MTU " + std::to_string(config.mtu) + " is more than the device can: " +
@@ -232,10 +232,9 @@ Result<void> Port::State::configure() {
   // With the interrupt, a driver watches its link (for virtio-user: its peer) in the background; without it, asking for
   // the link would run the driver's reconnection on the asking thread.
   conf.intr_conf.lsc = info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_LSC) != 0 ? 1 : 0;
-  // The card's own word that it was pulled.
+  // The card's own event that it was pulled.
   conf.intr_conf.rmv = info.dev_flags != nullptr && (*info.dev_flags & RTE_ETH_DEV_INTR_RMV) != 0 ? 1 : 0;
-  // The kernel interface of an af_packet or af_xdp port keeps the MTU its owner gave it; check_device() compared the
-  // two.
+  // An af_packet or af_xdp port's kernel interface keeps its owner's MTU; check_device() compared the two.
   conf.rxmode.mtu = kind == PortKind::pci || kind == PortKind::virtio_user ? config.mtu : 0;
   if (kind == PortKind::pci && config.queues > 1) {
     conf.rxmode.mq_mode = RTE_ETH_MQ_RX_RSS;
@@ -265,7 +264,7 @@ Result<void> Port::State::start_device() {
 Result<void> Port::State::open_device() {
   const PortSpec& spec = config.spec;
   Eal::mark_log();
-  // net_tap opens everything it needs, its queues too, where the calling thread is.
+  // net_tap opens everything it needs, its queues too, in the calling thread's namespace.
   const InNamespace there(spec.netns);
   if (!there.entered()) return problem("cannot enter network namespace " + spec.netns + ": " + std::strerror(errno));
   asking = std::make_unique<Descriptor>(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));

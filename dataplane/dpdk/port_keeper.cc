@@ -27,7 +27,7 @@ constexpr auto longest_pause = 2s;
 struct Kept {
   Port* port = nullptr;
   std::uint16_t PortPair::*place = nullptr;
-  bool attached = false;  // the workers have it
+  bool attached = false;  // the workers use it
   bool link = false;
   Clock::time_point next_try{};
   Clock::duration pause = first_pause;
@@ -35,7 +35,7 @@ struct Kept {
   std::string last_reason;
 };
 
-// Kinds whose link nobody else tells of: their drivers have no such event.
+// Kinds that only this thread watches: their drivers have no link event.
 bool watch_link(const Port& port) {
   const PortKind kind = port.config().spec.kind;
   return kind == PortKind::af_packet || kind == PortKind::af_xdp;
@@ -95,7 +95,7 @@ void PortKeeper::State::tend(Kept& k, bool urgent) {
   }
   if (!urgent && now < k.next_try) return;
   const auto tried = k.port->recover();
-  if (memif) return;  // has a pace of its own
+  if (memif) return;  // timed differently
   if (tried) {
     k.pause = first_pause;
     return;
@@ -134,7 +134,7 @@ Result<std::unique_ptr<PortKeeper>> PortKeeper::start(Settings settings) {
   s.kept[0].place = &PortPair::red;
   s.kept[1].port = s.settings.black;
   s.kept[1].place = &PortPair::black;
-  PortPair both;  // at once: what one side receives is meant for the other
+  PortPair both;  // both at once: frames from one side go to the other
   for (Kept& k : s.kept) {
     k.lost_at = Clock::now();
     if (k.port->tend() == Port::Condition::lost) continue;

@@ -1,5 +1,5 @@
-// Looks after the ports while the workers run: takes a device from them before anybody touches what it stands on, opens
-// it again when it can be, and gives it back. The workers' SAs and windows are not concerned.
+// Watches the ports while the workers run: takes a failed device from the workers before it is closed, opens it again
+// when possible, and gives it back. The workers' SAs and windows are not affected.
 #pragma once
 
 #include <functional>
@@ -15,13 +15,13 @@ class Port;
 class PortKeeper {
  public:
   struct Settings {
-    Port* red = nullptr;  // both outlive this object, which alone may tend() and recover() them
+    Port* red = nullptr;  // both outlive this object; only it may call tend() and recover()
     Port* black = nullptr;
-    ActivePorts* active = nullptr;           // set here alone; outlives this object
-    std::function<void()> synchronize;       // returns when no worker uses what active said before
+    ActivePorts* active = nullptr;           // set only here; outlives this object
+    std::function<void()> synchronize;       // returns when no worker uses the devices that active held before
     std::function<void()> every_tenth = {};  // called about ten times a second from the keeper's thread
   };
-  // Gives both ports to the workers, as far as they are ready, and starts the thread.
+  // Gives the workers the ports that are ready, and starts the thread.
   static Result<std::unique_ptr<PortKeeper>> start(Settings settings);
   ~PortKeeper();  // ends the thread
   PortKeeper(const PortKeeper&) = delete;

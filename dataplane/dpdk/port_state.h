@@ -1,4 +1,4 @@
-// What a port is made of. Internal to port.cc and port_device.cc.
+// A port's state. Internal to port.cc and port_device.cc.
 #pragma once
 
 #include <rte_ethdev.h>
@@ -21,15 +21,15 @@ namespace sealcast::dataplane {
 inline constexpr std::uint16_t default_descriptors = 1024;
 inline constexpr std::uint16_t link_overhead = 22;  // Ethernet header and two VLAN tags
 
-// What DPDK's background threads tell of a device.
+// Events of a device, from DPDK's background threads.
 struct DeviceWatch {
   std::string role;
-  bool stand_in = false;  // the first change is a stand-in peer's leave: no news
+  bool stand_in = false;  // the first change only means that the stand-in peer left
   std::atomic<int> changes{0};
-  std::atomic<bool> removed{false};  // the bus said so
+  std::atomic<bool> removed{false};  // reported by the bus
 };
 
-// What one device counted at the last look, and what all of the port's devices counted together.
+// One device's counters at the last look, and the sum over all of the port's devices.
 struct Totals {
   rte_eth_stats seen{};
   std::uint64_t rx_packets = 0, rx_bytes = 0, tx_packets = 0, tx_bytes = 0, tx_dropped = 0, rx_missed = 0;
@@ -37,13 +37,13 @@ struct Totals {
 };
 
 struct Port::State {
-  mutable std::mutex mutex;  // over everything below but config and pool
+  mutable std::mutex mutex;  // guards everything below except config and pool
   PortConfig config;
   rte_mempool* pool = nullptr;
 
   std::string device;                   // DPDK device name; empty for pci
   std::uint16_t id = RTE_MAX_ETHPORTS;  // RTE_MAX_ETHPORTS: no device
-  int interface = 0;                    // kernel's number of the interface opened, where there is one
+  int interface = 0;                    // kernel's number of the opened interface, if there is one
   std::unique_ptr<Descriptor> asking;   // a socket in the interface's network namespace
   std::uint32_t framesz = 0;            // af_packet ring frame, bytes
   std::unique_ptr<RingEnd> ring_end;
@@ -66,10 +66,10 @@ struct Port::State {
   }
   tl::unexpected<Error> driver_problem(const std::string& step, int code) const;
 
-  // Before the first device.
+  // Call it before the first device.
   Result<void> check() const;
   Result<void> make_pool();
-  // The device, from nothing to running (port_device.cc). A memif port's runs when its peer is there.
+  // The device, from nothing to running (port_device.cc). A memif port's device runs when its peer is there.
   Result<void> open_device();
   Result<void> probe();
   Result<void> probe_virtual(const std::string& driver, const std::string& arguments);
@@ -89,7 +89,7 @@ struct Port::State {
   // running.
   int present_interface() const;
   bool interface_runs() const;
-  // The driver may take the stand-in for a peer until it has noticed its leave.
+  // The driver may take the stand-in for a peer until it notices that it left.
   bool stand_in_present() const {
     if (!first_peer) return false;
     const FirstPeer::Outcome outcome = first_peer->outcome();

@@ -1,6 +1,6 @@
 // Worker threads with real packets on every path: no allocation, no lock, no system call, no exception between the
-// start of their loop and its end, while the control thread changes keys. Naps are off: a nap is a system call, and the
-// only one. Needs hugepages (label virtio).
+// start of their loop and its end, while the control thread changes keys. Naps are off: they are the only system call.
+// Needs hugepages (label virtio).
 #include <gtest/gtest.h>
 
 #include <chrono>
@@ -40,7 +40,7 @@ class QuietWorkers : public ::testing::TestWithParam<Shape> {
     fields.source = "10.0.7." + std::to_string(n + 1);
     return udp_frame(bytes, fields);
   }
-  // Sealed, bypassed and refused in as many ways as a frame on red can be.
+  // Sealed, bypassed and refused in all ways possible for a frame on red.
   static std::vector<Bytes> red_frames() {
     std::vector<Bytes> frames;
     testing::Ipv4Fields report;
@@ -102,7 +102,7 @@ TEST_P(QuietWorkers, NothingIsAllocatedLockedCalledOrThrownOnAnyPath) {
     epoch.outbound.push_back({key_of(prefix + 100 + i)});
   constexpr std::uint32_t senders = 6;
   std::vector<std::unique_ptr<testing::Sender>> sender;
-  for (std::uint32_t i = 0; i < senders + 2; ++i) {  // two of them nobody was told of
+  for (std::uint32_t i = 0; i < senders + 2; ++i) {  // two of them not yet known to the receiver
     if (i < senders) epoch.inbound.push_back({key_of(prefix + i), 0});
     sender.push_back(std::make_unique<testing::Sender>(prefix + i, selectors));
   }
@@ -144,7 +144,7 @@ TEST_P(QuietWorkers, NothingIsAllocatedLockedCalledOrThrownOnAnyPath) {
   for (std::uint32_t round = 0; round < 40; ++round) {
     red_side.send(on_red);
     black_side.send(on_black(round));
-    // Packets of the two newcomers are parked until their keys come, under running traffic.
+    // Packets of the two new senders are parked until their keys come, while traffic runs.
     if (round == 20 || round == 30) {
       std::this_thread::sleep_for(20ms);
       std::vector<sealcast::InboundSa> keys;
@@ -170,7 +170,7 @@ TEST_P(QuietWorkers, NothingIsAllocatedLockedCalledOrThrownOnAnyPath) {
   const testing::Seen seen = testing::what_was_seen();
   EXPECT_TRUE(seen.quiet()) << seen.text();
 
-  // Nothing of it means anything unless packets took those paths.
+  // The result counts only if packets took those paths.
   EXPECT_GT(all.sealed, 1000U);
   EXPECT_GT(all.opened, 300U);
   EXPECT_GT(all.bypassed, 30U);
@@ -192,7 +192,7 @@ TEST_P(QuietWorkers, NothingIsAllocatedLockedCalledOrThrownOnAnyPath) {
   EXPECT_EQ(workers_that_sealed, shape.queues[0] == '1' ? shape.workers : 1);
 }
 
-// The watch reaches the workers: an idle one's nap is a system call.
+// Proves that the watch sees workers: an idle one's nap is a system call.
 TEST(QuietWorkersWatch, SeesTheNapOfAnIdleWorker) {
   if (!testing::catches_system_calls()) GTEST_SKIP() << "this kernel has no syscall user dispatch (Linux 5.11)";
   GatewayOptions options;

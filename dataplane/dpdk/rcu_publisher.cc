@@ -15,7 +15,7 @@ struct RcuPublisher::State {
 
 RcuPublisher::RcuPublisher(std::uint32_t workers) : state_(std::make_unique<State>()) {
   const std::size_t bytes = rte_rcu_qsbr_get_memsize(workers);
-  // Ordinary memory: nothing here is for a peer that maps DPDK's.
+  // Ordinary memory: a peer that maps DPDK's memory must not see this.
   state_->qsbr = static_cast<rte_rcu_qsbr*>(std::aligned_alloc(RTE_CACHE_LINE_SIZE, RTE_CACHE_LINE_ROUNDUP(bytes)));
   state_->workers = workers;
   rte_rcu_qsbr_init(state_->qsbr, workers);

@@ -17,7 +17,7 @@ class RcuPublisher final : public Publisher {
   // Control thread. Returns when every worker that was online has passed a quiescent point since; sleeps meanwhile,
   // since a worker may share this thread's CPU.
   void publish(const Snapshot* next) override;
-  // The waiting of publish() alone; from any thread but a worker's.
+  // Only the wait of publish(); from any thread but a worker's.
   void synchronize();
 
   // Worker thread index, between enter() and leave(): current() is valid until the next quiescent() or leave().

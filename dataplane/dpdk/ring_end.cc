@@ -11,7 +11,7 @@
 namespace sealcast::dataplane {
 namespace {
 
-// No more than each held at first: the far end may be filling them as fast as they are emptied here.
+// Frees no more than each ring held at first: the far end may fill it as fast as this end empties it.
 void free_frames(std::vector<rte_ring*>& rings) {
   for (rte_ring* ring : rings) {
     void* frames[64];

@@ -14,11 +14,11 @@ namespace sealcast::dataplane {
 
 class RingEnd {
  public:
-  // The first caller with a name makes the rings and gets one end, the second the other. A third, or one that asks for
-  // another number of queues or descriptors, is refused.
+  // The first caller with a name makes the rings and gets one end, the second the other. A third is refused, and so is
+  // one that asks for another number of queues or descriptors.
   static Result<std::unique_ptr<RingEnd>> open(const std::string& name, std::uint16_t queues,
                                                std::uint32_t descriptors);
-  // Frees the frames nobody will read any more, and with the last end the rings. The port on it is closed by then.
+  // Frees the frames that are left for this end, and the last end frees the rings. Close its port before.
   ~RingEnd();
   RingEnd(const RingEnd&) = delete;
   RingEnd& operator=(const RingEnd&) = delete;

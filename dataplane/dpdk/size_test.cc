@@ -61,7 +61,7 @@ class Size : public ::testing::Test {
     }
     return out;
   }
-  // Cuts frame, checks what every fragment must be, frees everything; returns the fragments' bytes.
+  // Cuts frame, checks every fragment, frees all; returns the fragments' bytes.
   static std::vector<Bytes> cut(const Bytes& frame, std::uint32_t max_bytes, rte_mempool* from = nullptr) {
     rte_mbuf* const whole = buffer(frame);
     Fragments fragments;
@@ -91,7 +91,7 @@ rte_mempool* Size::pool_ = nullptr;
 rte_mempool* Size::jumbo_ = nullptr;
 rte_mempool* Size::tiny_ = nullptr;
 
-// A receiver's reassembly, written from RFC 791 for this test: places every payload, all of it exactly once.
+// A receiver's reassembly, written from RFC 791 for this test: places every payload byte exactly once.
 Bytes put_together(const std::vector<Bytes>& frames, std::size_t link, std::uint32_t first_offset = 0,
                    bool more_at_end = false) {
   Bytes payload;
@@ -149,7 +149,7 @@ TEST_F(Size, FragmentsByteForByte) {
   }
 }
 
-// RFC 791 §3.1: what has the copied flag is in all fragments, the rest in the first alone.
+// RFC 791 §3.1: options with the copied flag are in all fragments, the others in the first alone.
 TEST_F(Size, OptionsAreCopiedWhereTheyMustBe) {
   const Bytes router_alert = {148, 4, 0, 0};                         // copied
   const Bytes record_route = {7, 11, 4, 0, 0, 0, 0, 0, 0, 0, 0, 1};  // not copied; padded by a NOP
@@ -195,7 +195,7 @@ TEST_F(Size, EverySizeAroundTheLimitIsPutTogetherAgain) {
   }
 }
 
-// Any size, options and limit: nothing lost, nothing twice, everything fits, and sealed it fits the black MTU.
+// Any size, options and limit: nothing lost, nothing twice, every fragment fits, and sealed it fits the black MTU.
 TEST_F(Size, PropertyFragmentsArePutTogetherToTheOriginal) {
   std::mt19937 random(20);
   const auto below = [&](std::uint32_t n) { return static_cast<std::uint32_t>(random() % n); };
@@ -224,7 +224,7 @@ TEST_F(Size, AFragmentThatIsTooLongIsCutAgain) {
   EXPECT_EQ(put_together(cut(ethernet(ipv4(fields, payload)), 1446), 14, 1480, true), payload);
   fields.fragment = 1480 / 8;  // its end
   EXPECT_EQ(put_together(cut(ethernet(ipv4(fields, payload)), 1446), 14, 1480, false), payload);
-  // The options of a later fragment are there because they were copied: they stay in all of its parts.
+  // A later fragment has only options that were copied: they stay in all of its parts.
   fields.options = {148, 4, 0, 0};
   for (const Bytes& fragment : cut(ethernet(ipv4(fields, payload)), 1446))
     EXPECT_EQ(Bytes(fragment.begin() + 34, fragment.begin() + 38), fields.options);
@@ -253,7 +253,7 @@ TEST_F(Size, WhatCannotBeCutIsSaidAndLeavesNothing) {
   rte_pktmbuf_free_bulk(all.data(), static_cast<unsigned>(all.size()));
 }
 
-// Black fragments put together.
+// Reassembly of fragments from black.
 class Reassembly : public Size {
  protected:
   static constexpr std::uint64_t hz = 1'000'000;
@@ -270,7 +270,7 @@ class Reassembly : public Size {
     reassembler_.reset();
     Size::TearDown();
   }
-  // What came out whole, as bytes; nothing if nothing did.
+  // The reassembled packet's bytes; nothing if there is none.
   Bytes add(const Bytes& frame, std::uint64_t now = start) {
     rte_mbuf* const out = reassembler_->add(frame_of(buffer(frame, pool_)), now);
     if (out == nullptr) return {};
@@ -434,12 +434,13 @@ TEST_F(Reassembly, WithoutAnOutBufferThePacketIsCountedAndNothingLeaks) {
   rte_pktmbuf_free_bulk(all.data(), static_cast<unsigned>(all.size()));
 }
 
-// Buffers the path may not write to, or not in one piece.
+// Buffers that the path may not write to, or not in one piece.
 class Buffers : public Size {
  protected:
   LaneCounters counters_;
 
-  // As the lane sees it; scribbles over the whole frame, head- and tailroom, as the path may. Returns what was there.
+  // Passes a buffer through the lane, and overwrites the whole frame, head- and tailroom, as the path may. Returns the
+  // content before.
   Bytes through_the_lane(rte_mbuf* m) {
     std::array<Frame, 1> frames;
     if (to_frames(&m, 1, frames.data(), counters_) == 0) return {};
@@ -475,7 +476,7 @@ TEST_F(Buffers, SeveralSegmentsBecomeOne) {
 TEST_F(Buffers, ASharedBufferIsCopiedAndNeverWritten) {
   const Bytes frame = udp_frame(1000);
   rte_mbuf* const shared = buffer(frame, pool_);
-  rte_mbuf_refcnt_update(shared, 1);  // somebody else's reference
+  rte_mbuf_refcnt_update(shared, 1);  // another owner's reference
   const Bytes whole(static_cast<std::uint8_t*>(shared->buf_addr),
                     static_cast<std::uint8_t*>(shared->buf_addr) + shared->buf_len);
   EXPECT_EQ(through_the_lane(shared), frame);

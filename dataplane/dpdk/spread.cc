@@ -5,7 +5,7 @@
 namespace sealcast::dataplane {
 namespace {
 
-// As many items as may be under way, and as many again for pieces of frames that were cut.
+// As many items as may be under way, and as many again for pieces of cut frames.
 constexpr unsigned ring_size = 2 * Spread::window;
 
 }  // namespace
@@ -111,7 +111,8 @@ void Spread::Results::flush() {
   send();
 }
 
-// At most window last items and nothings are under way, so there is always room for those as long as pieces leave it.
+// At most window items of the kinds last and nothing are under way: there is always room for them, so long as pieces
+// leave it.
 void Spread::Results::send() {
   if (rte_ring_free_count(ring_) < window + n_) [[unlikely]] {
     std::uint16_t kept = 0;

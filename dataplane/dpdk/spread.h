@@ -1,6 +1,6 @@
 // One direction of a gateway that spreads single streams over all workers: worker 0 receives, numbers every frame and
-// gives it to some worker; what the workers make of it comes back by rings and leaves in the order of the numbers.
-// Internal to this folder; has DPDK types.
+// gives it to some worker; results come back by rings and leave in the order of the numbers. Internal to this folder;
+// has DPDK types.
 #pragma once
 
 #include <rte_mbuf.h>
@@ -20,16 +20,16 @@
 
 namespace sealcast::dataplane {
 
-// Nobody waits: where there is no room, worker 0 leaves frames in the device's ring and counts that; the rings hold
-// whatever may be under way.
+// No thread waits: without room, worker 0 leaves frames in the device's ring and counts that; the rings hold all that
+// may be under way.
 class Spread {
  public:
-  // Frames under way at most, from their number to the transmit ring; bounds what one stalled worker holds up.
+  // The most frames under way, from their number to the transmit ring; bounds what one stalled worker holds up.
   static constexpr std::uint32_t window = 2048;
 
   // name: unique in the process, names the rings.
   static Result<std::unique_ptr<Spread>> create(const std::string& name, std::uint32_t workers);
-  ~Spread();  // frees what is under way; no worker runs any more
+  ~Spread();  // frees what is under way; no worker may run any more
   Spread(const Spread&) = delete;
   Spread& operator=(const Spread&) = delete;
 
@@ -46,12 +46,12 @@ class Spread {
     jobs_->add(target, pack(frame, number, Kind::last));
   }
   void flush() { jobs_->flush(); }
-  // A frame to be sent in number's place; and: there are no more. For frames that worker 0 processed itself.
+  // A frame to be sent in number's place; and its end: there are no more. For frames that worker 0 processed itself.
   void piece(std::uint16_t number, rte_mbuf* frame);
   void done(std::uint16_t number) { pending_[number].done = true; }
-  // Takes in what the other workers have finished; returns how many.
+  // Collects what the other workers have finished; returns how many.
   unsigned collect();
-  // Sends what is done and next in order; returns how many numbers that settled.
+  // Sends finished frames in order; returns how many numbers that settled.
   unsigned emit(const Way& forth, LaneCounters& counters);
 
   // ---- Worker 1 and up
@@ -59,7 +59,7 @@ class Spread {
   // Frames given to worker, with their numbers; up to lane_burst.
   unsigned take(std::uint32_t worker, rte_mbuf** frames, std::uint16_t* numbers);
 
-  // What becomes of one burst of them; a sink for finish_frames().
+  // The results of one burst; a sink for finish_frames().
   class Results {
    public:
     Results(Spread& spread, std::uint32_t worker, std::span<const std::uint16_t> numbers, LaneCounters& counters)
@@ -67,7 +67,7 @@ class Spread {
       last_.fill(none);
     }
     void add(std::size_t i, rte_mbuf* frame);
-    // Every number comes back exactly once as its last, whatever became of its frame.
+    // Every number comes back exactly once as its last item, whatever became of its frame.
     void flush();
 
    private:
@@ -77,13 +77,13 @@ class Spread {
     rte_ring* const ring_;
     const std::span<const std::uint16_t> numbers_;
     LaneCounters& counters_;
-    std::array<void*, 3 * lane_burst> items_;     // a third left for frames that became nothing
+    std::array<void*, 3 * lane_burst> items_;     // a third for frames without a result
     std::array<std::uint16_t, lane_burst> last_;  // by frame of the burst: its last item in items_
     std::uint16_t n_ = 0;
   };
 
  private:
-  // What a ring's item says of its frame: one of several in its number's place, the last or only one, or that there is
+  // The meaning of a ring's item for its frame: one of several results in its number's place, the last or only one, or
   // none (any more).
   enum class Kind : std::uint8_t { piece, last, nothing };
   // Frames of one number, linked by their next pointer until they are sent.

@@ -16,7 +16,7 @@ namespace {
 
 using Copy = std::shared_ptr<const DataPlaneStatistics>;
 
-// DPDK has no way to take a command back, so what its threads look at is never destroyed.
+// DPDK cannot unregister a command, so the data that its threads read is never destroyed.
 struct Board {
   std::mutex mutex;
   Copy copy;
@@ -37,7 +37,7 @@ int answer(Fill fill) noexcept {
   try {
     const Copy copy = current();
     return copy == nullptr ? -1 : fill(*copy);
-  } catch (...) {  // out of memory on a thread of DPDK's, which knows no exceptions
+  } catch (...) {  // out of memory on a thread of DPDK's, which handles no exceptions
     return -1;
   }
 }
@@ -75,7 +75,7 @@ int on_status(const char*, const char*, rte_tel_data* d) {
   });
 }
 
-// Without a parameter the names, at most as many as an answer of DPDK's holds.
+// Without a parameter: the names, at most as many as fit a DPDK answer.
 int on_groups(const char*, const char* params, rte_tel_data* d) {
   const std::string wanted = params == nullptr ? "" : params;
   return answer([&](const DataPlaneStatistics& all) {

@@ -8,18 +8,18 @@
 namespace sealcast::dataplane {
 namespace {
 
-// A spread stream moves from worker to worker in bursts of this size: enough for the engines, and short enough that the
+// A spread stream moves from worker to worker in bursts of this size: enough for the engines, and small enough that the
 // next worker starts soon.
 constexpr std::uint16_t spread_burst = 32;
 
-// Gives the frames of a line that was cut in the names of those they came from.
+// Gives sink the frames of a cut line under the places of their originals.
 template <typename Sink>
 struct PlacedSink {
   Sink& sink;
   std::span<const std::uint8_t> places;
   std::size_t first;
   void add(std::size_t i, rte_mbuf* frame) { sink.add(first + places[i], frame); }
-  void flush() {}  // whoever began the burst will
+  void flush() {}  // the burst's caller flushes
 };
 
 }  // namespace
@@ -46,8 +46,8 @@ struct WorkerRun::BlackHooks : LaneHooks {
   explicit BlackHooks(WorkerRun& r) : run(r) {}
   bool hand_off(std::size_t, const Frame& f) { return run.black.others && run.black.others->add(f.target, f.buffer); }
   [[gnu::cold, gnu::noinline]] void reassemble(const Frame& f) {
-    if (run.reassembler == nullptr || run.wholes == run.whole.size()) return LaneHooks::reassemble(f);
-    if (rte_mbuf* const whole = run.reassembler->add(f, rte_rdtsc())) run.whole[run.wholes++] = whole;
+    if (run.reassembler == nullptr || run.whole_count == run.whole.size()) return LaneHooks::reassemble(f);
+    if (rte_mbuf* const whole = run.reassembler->add(f, rte_rdtsc())) run.whole[run.whole_count++] = whole;
   }
 };
 
@@ -100,7 +100,7 @@ unsigned WorkerRun::plain(const Snapshot& snapshot) {
         black.receive, red.send, black.send, to_red,
         [&](std::span<Frame> burst) { worker->black_burst(burst, rte_rdtsc(), snapshot); }, BlackHooks(*this));
     if (black.others) black.others->flush();
-    if (wholes != 0) [[unlikely]]
+    if (whole_count != 0) [[unlikely]]
       work += whole_packets(snapshot);
   }
   if (black.inbox != nullptr) {
@@ -112,21 +112,21 @@ unsigned WorkerRun::plain(const Snapshot& snapshot) {
   return work;
 }
 
-// Streams keep their worker, and every way from here to the transmit queue is first in, first out.
+// Streams keep their worker, and every path from here to the transmit queue is first in, first out.
 unsigned WorkerRun::share_red(const Snapshot& snapshot) {
   rte_mbuf* in[lane_burst];
   const std::uint16_t n = red.receive.receive(in, lane_burst);
   if (n == 0) return 0;
-  rte_mbuf* mine[lane_burst];
+  rte_mbuf* own[lane_burst];
   std::uint16_t kept = 0;
   for (std::uint16_t i = 0; i < n; ++i) {
     if (i + 4 < n) rte_prefetch0(rte_pktmbuf_mtod(in[i + 4], void*));
     const Flow flow = flow_of(in[i]);
     const std::uint32_t target = flow.ip ? worker_of_flow(flow.hash, workers) : index;
-    if (target == index || !red.others->add(target, in[i])) mine[kept++] = in[i];
+    if (target == index || !red.others->add(target, in[i])) own[kept++] = in[i];
   }
   red.others->flush();
-  if (kept != 0) red_frames(mine, kept, snapshot);
+  if (kept != 0) red_frames(own, kept, snapshot);
   return n;
 }
 
@@ -144,7 +144,7 @@ void WorkerRun::black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& 
   send_frames(frames, red.send, black.send, to_red, LaneHooks{});
 }
 
-// Before any later frame of their slots.
+// Runs before any later frame of the parked slots.
 void WorkerRun::unpark(const Snapshot& snapshot) {
   if (!worker->parks()) [[likely]]
     return;
@@ -164,7 +164,7 @@ unsigned WorkerRun::inbox(rte_ring* ring, rte_mbuf** mbufs) {
 unsigned WorkerRun::empty_outbox(PortEnd& side, LaneCounters& counters) {
   unsigned all = 0;
   rte_mbuf* mbufs[lane_burst];
-  // No more than it held at first: those who fill it must not keep us here.
+  // No more than it held at first: other workers may fill it as fast as this one empties it.
   for (unsigned left = rte_ring_count(side.outbox); left != 0;) {
     const unsigned n = inbox(side.outbox, mbufs);
     if (n == 0) break;
@@ -178,11 +178,11 @@ unsigned WorkerRun::empty_outbox(PortEnd& side, LaneCounters& counters) {
   return all;
 }
 
-// ---- Spreading. Worker 0 receives, numbers and sends, and takes its turn in between.
+// ---- Spreading. Worker 0 receives, numbers and sends, and processes frames in between.
 
 unsigned WorkerRun::spread_first(const Snapshot& snapshot) {
   unsigned work = red_spread->collect() + black_spread->collect();
-  // What waited for its key at another worker was put here before anything later of its slot came back: it leaves
+  // Packets that waited for a key at another worker were put here before any later result of their slot: they leave
   // first.
   work += empty_outbox(red, to_red);
   unpark(snapshot);
@@ -206,33 +206,33 @@ unsigned WorkerRun::spread_red(const Snapshot& snapshot) {
   turn = turn + 1 == workers ? 0 : turn + 1;
   std::array<Frame, lane_burst> frames;
   const std::uint16_t kept = to_frames(in, n, frames.data(), to_black);
-  std::array<Frame, spread_burst> mine;
+  std::array<Frame, spread_burst> own;
   std::uint16_t numbers[spread_burst];
-  std::uint16_t mines = 0;
+  std::uint16_t own_count = 0;
   for (std::uint16_t i = 0; i < kept; ++i) {
     auto* const m = static_cast<rte_mbuf*>(frames[i].buffer);
-    // Fragments follow their first one, and what has a rate limit meets one worker's.
+    // Fragments follow their first one, and rate-limited frames stay with one worker.
     const Flow flow = flow_of(m);
     const std::uint32_t target = !flow.ip ? 0 : flow.fragment ? worker_of_flow(flow.hash, workers) : turn_of;
     const std::uint16_t number = spread.begin();
     if (target == 0) {
-      numbers[mines] = number;
-      mine[mines++] = frames[i];
+      numbers[own_count] = number;
+      own[own_count++] = frames[i];
     } else {
       spread.give(target, number, m);
     }
   }
   spread.flush();
-  if (mines == 0) return n;
-  worker->red_burst({mine.data(), mines}, rte_rdtsc(), snapshot);
+  if (own_count == 0) return n;
+  worker->red_burst({own.data(), own_count}, rte_rdtsc(), snapshot);
   struct {
     Spread& spread;
     const std::uint16_t* numbers;
     void add(std::size_t i, rte_mbuf* frame) { spread.piece(numbers[i], frame); }
     void flush() {}
   } sink{spread, numbers};
-  finish_frames({mine.data(), mines}, sink, red.send, to_black, RedHooks(*this, snapshot));
-  for (std::uint16_t i = 0; i < mines; ++i)
+  finish_frames({own.data(), own_count}, sink, red.send, to_black, RedHooks(*this, snapshot));
+  for (std::uint16_t i = 0; i < own_count; ++i)
     spread.done(numbers[i]);
   return n;
 }
@@ -248,13 +248,13 @@ unsigned WorkerRun::spread_black(const Snapshot& snapshot) {
   const std::uint16_t n = black.receive.receive(in, room);
   if (n == 0) return 0;
   spread_black_frames(in, n, snapshot);
-  return wholes == 0 ? n : n + whole_packets(snapshot);
+  return whole_count == 0 ? n : n + whole_packets(snapshot);
 }
 
 unsigned WorkerRun::whole_packets(const Snapshot& snapshot) {
   std::array<rte_mbuf*, lane_burst> ready = whole;
-  std::uint16_t n = wholes;
-  wholes = 0;
+  std::uint16_t n = whole_count;
+  whole_count = 0;
   if (black_spread == nullptr) {
     std::array<Frame, lane_burst> frames;
     const std::uint16_t kept = to_frames(ready.data(), n, frames.data(), to_red);
@@ -298,22 +298,22 @@ unsigned WorkerRun::spread_others(const Snapshot& snapshot) {
   rte_mbuf* mbufs[lane_burst];
   std::uint16_t numbers[lane_burst];
   std::array<Frame, lane_burst> frames;
-  const unsigned reds = red_spread->take(index, mbufs, numbers);
-  if (reds != 0) {
-    to_frames(mbufs, static_cast<std::uint16_t>(reds), frames.data(), to_black);  // all: worker 0 saw to that
-    worker->red_burst({frames.data(), reds}, rte_rdtsc(), snapshot);
-    Spread::Results results(*red_spread, index, {numbers, reds}, to_black);
-    finish_frames({frames.data(), reds}, results, red.send, to_black, RedHooks(*this, snapshot));
+  const unsigned red_count = red_spread->take(index, mbufs, numbers);
+  if (red_count != 0) {
+    to_frames(mbufs, static_cast<std::uint16_t>(red_count), frames.data(), to_black);  // all: worker 0 has checked them
+    worker->red_burst({frames.data(), red_count}, rte_rdtsc(), snapshot);
+    Spread::Results results(*red_spread, index, {numbers, red_count}, to_black);
+    finish_frames({frames.data(), red_count}, results, red.send, to_black, RedHooks(*this, snapshot));
   }
   unpark(snapshot);
-  const unsigned blacks = black_spread->take(index, mbufs, numbers);
-  if (blacks != 0) {
-    to_frames(mbufs, static_cast<std::uint16_t>(blacks), frames.data(), to_red);
-    worker->black_burst({frames.data(), blacks}, rte_rdtsc(), snapshot);
-    Spread::Results results(*black_spread, index, {numbers, blacks}, to_red);
-    finish_frames({frames.data(), blacks}, results, black.send, to_red, LaneHooks{});
+  const unsigned black_count = black_spread->take(index, mbufs, numbers);
+  if (black_count != 0) {
+    to_frames(mbufs, static_cast<std::uint16_t>(black_count), frames.data(), to_red);
+    worker->black_burst({frames.data(), black_count}, rte_rdtsc(), snapshot);
+    Spread::Results results(*black_spread, index, {numbers, black_count}, to_red);
+    finish_frames({frames.data(), black_count}, results, black.send, to_red, LaneHooks{});
   }
-  return reds + blacks;
+  return red_count + black_count;
 }
 
 }  // namespace sealcast::dataplane

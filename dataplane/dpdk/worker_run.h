@@ -1,6 +1,5 @@
-// What one worker does in one round: which queues it reads and by which ways its frames leave, where there are as many
-// queues as workers, where there are fewer, and where single streams are spread. Internal to this folder; has DPDK
-// types.
+// One worker's work in one round: which queues it reads and how its frames leave, with as many queues as workers, with
+// fewer, and when single streams are spread. Internal to this folder; has DPDK types.
 #pragma once
 
 #include <rte_ring.h>
@@ -36,13 +35,13 @@ struct alignas(cache_line) WorkerRun {
   PortEnd red, black;
   Spread* red_spread = nullptr;  // null: streams are not spread
   Spread* black_spread = nullptr;
-  std::uint32_t turn = 0;         // worker 0: who gets the next red burst
+  std::uint32_t turn = 0;         // worker 0: the worker for the next red burst
   LaneCounters to_black, to_red;  // frames that came from red, from black
   Counter window_full;            // rounds in which a spread stream had to wait for its slowest worker
   Counter naps;
   Reassembler* reassembler = nullptr;       // null: not configured
-  std::array<rte_mbuf*, lane_burst> whole;  // put together from the burst at hand
-  std::uint16_t wholes = 0;
+  std::array<rte_mbuf*, lane_burst> whole;  // reassembled from the present burst
+  std::uint16_t whole_count = 0;
 
   // Returns how many frames were moved.
   unsigned round(const PortPair& ports, const Snapshot& snapshot);
@@ -64,7 +63,7 @@ struct alignas(cache_line) WorkerRun {
   unsigned spread_red(const Snapshot& snapshot);
   unsigned spread_black(const Snapshot& snapshot);
   void spread_black_frames(rte_mbuf** mbufs, std::uint16_t n, const Snapshot& snapshot);
-  // What was put together from the burst before, in places of its own behind it.
+  // Processes packets reassembled from the burst before, as a burst of their own behind it.
   unsigned whole_packets(const Snapshot& snapshot);
   unsigned spread_others(const Snapshot& snapshot);
 };

@@ -21,8 +21,8 @@ namespace sealcast::dataplane {
 namespace {
 
 constexpr unsigned rounds_between_housekeeping = 256;
-// Rounds without a frame before a nap: some tens of microseconds of polling, so that a stream's gaps are polled through
-// and only a truly idle worker gives its CPU away.
+// Rounds without a frame before a nap: some tens of microseconds of polling, so that a worker polls through a stream's
+// gaps and yields its CPU only when truly idle.
 constexpr unsigned empty_rounds_before_nap = 256;
 constexpr unsigned hand_off_ring = 1024;
 
@@ -32,13 +32,13 @@ struct WorkerThreads::State {
   Settings settings;
   std::vector<std::unique_ptr<WorkerRun>> runs;
   std::vector<std::unique_ptr<Spread>> spreads;
-  std::vector<rte_ring*> rings;  // of frames, all but those of spreads
+  std::vector<rte_ring*> rings;  // for frames; spreads have their own
   std::vector<std::thread> threads;
   std::atomic<bool> stop{false};
 
   void run(WorkerRun& me);
-  void speak(WorkerRun& me);
-  void speak_for_host(WorkerRun& me);
+  void send_listener_frames(WorkerRun& me);
+  void send_host_frames(WorkerRun& me);
   Result<void> launch(WorkerRun& me);
   Result<void> connect();
   Result<std::vector<rte_ring*>> make_rings(const std::string& what, std::uint32_t count);
@@ -61,7 +61,7 @@ rte_mbuf* own_buffer(rte_mbuf* frame) {
   return copy;
 }
 
-// Unique in the process: gateways may follow and stand beside each other.
+// Unique in the process: gateways may exist one after another and side by side.
 std::string ring_name(const std::string& what, std::uint32_t index) {
   static std::atomic<unsigned> number{0};
   return "sc_" + what + std::to_string(index) + "_" + std::to_string(number++);
@@ -70,7 +70,7 @@ std::string ring_name(const std::string& what, std::uint32_t index) {
 Result<std::vector<rte_ring*>> WorkerThreads::State::make_rings(const std::string& what, std::uint32_t count) {
   std::vector<rte_ring*> made;
   for (std::uint32_t i = 0; i < count; ++i) {
-    // Workers that put frames in do not wait for each other: one of them may not be running just then.
+    // Workers that put frames in must not wait for each other: one of them may not be running just then.
     rte_ring* const ring =
         rte_ring_create(ring_name(what, i).c_str(), hand_off_ring, SOCKET_ID_ANY, RING_F_MP_RTS_ENQ | RING_F_SC_DEQ);
     if (ring == nullptr)
@@ -82,7 +82,7 @@ Result<std::vector<rte_ring*>> WorkerThreads::State::make_rings(const std::strin
   return made;
 }
 
-// Who reads and writes which queue and ring. Worker i has queue i of a port, where there is one; frames of the others
+// Assigns queues and rings. Worker i reads and writes queue i of a port, if there is one; frames of the other workers
 // leave by the outbox of worker i mod queues.
 Result<void> WorkerThreads::State::connect() {
   const auto workers = static_cast<std::uint32_t>(runs.size());
@@ -125,8 +125,8 @@ Result<void> WorkerThreads::State::connect() {
   return {};
 }
 
-// Sends what the host interface says.
-void WorkerThreads::State::speak_for_host(WorkerRun& me) {
+// Sends the host interface's frames.
+void WorkerThreads::State::send_host_frames(WorkerRun& me) {
   if (settings.host == nullptr) return;
   me.black.send.port = settings.ports->get().black;
   rte_mbuf* said[lane_burst];
@@ -137,8 +137,8 @@ void WorkerThreads::State::speak_for_host(WorkerRun& me) {
   rte_pktmbuf_free_bulk(said + sent, n - sent);
 }
 
-// Sends what the gateway's own listener has to say. Without a device it waits: reports are of use when one comes back.
-void WorkerThreads::State::speak(WorkerRun& me) {
+// Sends the frames of the gateway's own listener. Without a device they wait: reports are useful when one comes back.
+void WorkerThreads::State::send_listener_frames(WorkerRun& me) {
   me.black.send.port = settings.ports->get().black;
   auto* const pool = static_cast<rte_mempool*>(settings.black_pool);
   if (me.black.send.port == no_port || pool == nullptr) return;
@@ -163,8 +163,8 @@ void WorkerThreads::State::run(WorkerRun& me) {
   rcu.enter(me.index);
   unsigned empty_rounds = 0;
   while (!stop.load(std::memory_order_relaxed)) {
-    speak(me);
-    if (me.index == 0) speak_for_host(me);
+    send_listener_frames(me);
+    if (me.index == 0) send_host_frames(me);
     for (unsigned i = 0; i < rounds_between_housekeeping && !stop.load(std::memory_order_relaxed); ++i) {
       if (me.round(settings.ports->get(), rcu.current()) != 0) {
         empty_rounds = 0;
@@ -178,7 +178,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
       me.naps.add(1);
       nanosleep(&nap, nullptr);
       rcu.enter(me.index);
-      break;  // to the housekeeping: it would be rare otherwise
+      break;  // to the housekeeping, which would otherwise run too rarely
     }
     if (me.reassembler != nullptr) me.reassembler->expire(rte_rdtsc());
   }
@@ -228,9 +228,9 @@ void WorkerThreads::stop() {
   state_->stop = true;
   for (auto& thread : state_->threads)
     if (thread.joinable()) thread.join();
-  // All at once, here and below: this thread has no cache of buffers, and one by one it would meet whoever else uses
-  // their pool a thousand times. Where CPUs are short each meeting can cost both of them their time on it, as the one
-  // waits for the other that does not run.
+  // All at once, here and below. This thread has no buffer cache: one by one, it would contend with the pool's other
+  // users a thousand times. If CPUs are scarce, each time may cost both their time slices, as one waits for the other
+  // that does not run.
   std::array<Frame, lane_burst> parked;
   std::array<rte_mbuf*, lane_burst> buffers;
   for (auto& run : state_->runs) {

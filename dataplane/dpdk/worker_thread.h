@@ -20,14 +20,14 @@ namespace sealcast::dataplane {
 class HostInterface;
 class Reassembler;
 
-// What a worker thread counts besides its Worker; read by the control thread.
+// A worker thread's counters beside its Worker's; read by the control thread.
 struct WorkerThreadCounters {
   std::uint64_t red_tx_full = 0, black_tx_full = 0, not_contiguous = 0, hand_off_full = 0, naps = 0;
-  std::uint64_t reply_full = 0;  // answers to the sender of a frame, for which the ring had no room
+  std::uint64_t reply_full = 0;  // answers to a frame's sender, for which the ring had no room
   std::uint64_t cut = 0;         // packets into fragments, before sealing
   std::uint64_t cut_no_buffer = 0, cut_impossible = 0;
   std::uint64_t window_full = 0;  // rounds in which a spread stream waited for its slowest worker
-  std::array<std::uint64_t, worker_limits.most> hand_off_full_of{};  // by the worker whose ring was full
+  std::array<std::uint64_t, worker_limits.most> hand_off_full_of{};  // by the worker that had a full ring
 };
 
 // All workers of one gateway, and the rings by which they hand frames to each other.
@@ -42,7 +42,7 @@ class WorkerThreads {
     std::uint32_t idle_nap_us = idle_nap_limits.standard;
     std::vector<Reassembler*> reassemblers;  // one a worker, which outlive the ports; empty: fragments are dropped
     RcuPublisher* publisher = nullptr;       // outlives this object
-    void* black_pool = nullptr;              // rte_mempool: buffers for what the gateway itself says on black
+    void* black_pool = nullptr;              // rte_mempool: buffers for the gateway's own frames on black
     HostInterface* host = nullptr;           // of the black port, if it has one; outlives this object
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);

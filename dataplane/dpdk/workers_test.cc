@@ -42,7 +42,7 @@ std::vector<pid_t> worker_threads() {
   return found;
 }
 
-// Holds workers up for random moments, anywhere in their code: a signal whose handler sleeps.
+// Delays workers for random moments, anywhere in their code: by a signal with a handler that sleeps.
 class Delays {
  public:
   explicit Delays(std::uint32_t seed) {
@@ -80,7 +80,7 @@ class Delays {
   std::thread thread_;
 };
 
-// A stream's packet: which stream, which number.
+// A packet with its stream and number in it.
 Bytes stamped(std::uint32_t stream, std::uint32_t number, std::size_t bytes) {
   Bytes payload = testing::pattern(8 + bytes);
   store_be(&payload[0], stream);
@@ -90,7 +90,7 @@ Bytes stamped(std::uint32_t stream, std::uint32_t number, std::size_t bytes) {
   return testing::ethernet(testing::ipv4(fields, testing::udp(1, 5000, payload)));
 }
 
-// Reads the stamps of what arrives, and judges the order of each stream.
+// Reads the stamps of arriving packets, and checks the order of each stream.
 struct Stamps {
   std::map<std::uint32_t, std::uint32_t> next;  // by stream: one above the last number
   std::uint64_t frames = 0, reordered = 0, repeated = 0;
@@ -172,8 +172,8 @@ struct Shape {
 
 class Order : public Workers, public ::testing::WithParamInterface<Shape> {};
 
-// Two gateways, black sides joined, stamped streams from one red side to the other, workers held up at random. No more
-// is under way than the rings hold, so that every single packet has to come out.
+// Two gateways, black sides joined, stamped streams from one red side to the other, workers delayed at random. Never
+// more under way than the rings hold, so that every single packet must come out.
 TEST_P(Order, StampedStreamsComeOutInTheirOrderWithEveryPacket) {
   const Shape& shape = GetParam();
   const auto ring = [](const std::string& name, std::uint16_t queues) {
@@ -215,7 +215,7 @@ TEST_P(Order, StampedStreamsComeOutInTheirOrderWithEveryPacket) {
     EXPECT_EQ(stamps.reordered, 0U);
     EXPECT_EQ(stamps.repeated, 0U);
     EXPECT_EQ(stamps.next.size(), shape.streams);
-    // With several streams, or one that is spread, several workers had a part in it.
+    // With several streams, or a spread one, several workers took part.
     const auto statistics = a->control().statistics();
     std::size_t sealing = 0;
     for (const SaStatistics& sa : statistics.sas)
@@ -238,8 +238,8 @@ INSTANTIATE_TEST_SUITE_P(Shapes, Order,
                                            Shape{"StreamsSpreadOverFour", 4, true, 12, 1, 1}),
                          [](const auto& instance) { return std::string(instance.param.name); });
 
-// The same sealed packets on two receive queues at the same time: of every number one passes, and its SPI's worker
-// alone decides.
+// The same sealed packets on two receive queues at the same time: of every number one passes, and only its SPI's worker
+// decides.
 TEST_F(Workers, OneSpiOverTwoQueuesPassesEveryNumberOnce) {
   const std::string black = "ring:" + unique("dup") + "?queues=2", red = "ring:" + unique("dupred") + "?queues=2";
   constexpr std::uint32_t slots = 6, each = 2000;
@@ -300,7 +300,7 @@ TEST_F(Workers, OneSpiOverTwoQueuesPassesEveryNumberOnce) {
   receiver->stop();
 }
 
-// DATA-1: a sender nobody was told of; its first packets are waiting when the key comes, and come out first.
+// DATA-1: a sender that the receiver does not know yet; its first packets wait until the key comes, and come out first.
 TEST_F(Workers, DATA1_ANewSendersFirstPacketIsDelivered) {
   for (const bool spread : {false, true}) {
     const std::string black = "ring:" + unique("new"), red = "ring:" + unique("newred");
@@ -313,7 +313,7 @@ TEST_F(Workers, DATA1_ANewSendersFirstPacketIsDelivered) {
       for (std::uint32_t n = 0; n < 40; ++n)
         early.push_back(sender.seal(stamped(slot, n, 10)));
       ASSERT_EQ(source.send(early), early.size());
-      // As the member agent does: asked for, derived, given.
+      // As the member agent does: takes the request, derives the key, installs it.
       std::vector<SlotWanted> wanted;
       for (int i = 0; i < 2000 && wanted.empty(); ++i) {
         wanted = receiver->control().take_events().slots_wanted;
@@ -341,7 +341,7 @@ TEST_F(Workers, DATA1_ANewSendersFirstPacketIsDelivered) {
   }
 }
 
-// Frames in every place where one can be: parked, in rings, spread. The pools are whole again when all is over.
+// Frames in every possible place: parked, in rings, spread. At the end the pools have all their buffers back.
 TEST_F(Workers, StoppingUnderLoadNeitherHangsNorLeaks) {
   for (const bool spread : {false, true}) {
     for (int round = 0; round < 4; ++round) {
@@ -354,7 +354,7 @@ TEST_F(Workers, StoppingUnderLoadNeitherHangsNorLeaks) {
       peers[0] = source.get();
       peers[1] = far.get();
       std::vector<Bytes> plain, sealed;
-      for (std::uint32_t slot = 0; slot < 8; ++slot) {  // of half of them there are no keys: parked
+      for (std::uint32_t slot = 0; slot < 8; ++slot) {  // without keys for half of them: parked
         testing::Sender sender(prefix + slot, {selector("239.1.1.0/24")});
         for (std::uint32_t n = 0; n < 64; ++n) {
           plain.push_back(stamped(slot, n, 100));

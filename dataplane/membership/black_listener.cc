@@ -33,7 +33,7 @@ Result<membership::Interests> interests_of(const GroupProtection& protection) {
   membership::Interests out;
   if (!protection.join) return out;
   if (protection.outer) {
-    // Each member sends from an address of its own, and who they are is not known here.
+    // Each member sends from its own address, and these are not known here.
     add(out, protection.outer->destination, {});
     return out;
   }
@@ -82,7 +82,7 @@ void BlackListener::unprotect(const std::string& group_id, const GroupProtection
   changed_ = changed_ || (found->second.keyed && !found->second.interests.empty());
   groups_.erase(found);
   on_demand_ = std::any_of(groups_.begin(), groups_.end(), [](const auto& group) { return group.second.on_demand; });
-  // One of several that are the same: a destination may be another group's, too.
+  // Removes one of several equal prefixes: another group may have the same destination.
   const auto drop = [](std::vector<Prefix>& from, const Prefix& one) {
     if (const auto at = std::find(from.begin(), from.end(), one); at != from.end()) from.erase(at);
   };
@@ -131,11 +131,11 @@ membership::Interests BlackListener::wanted() const {
 
 void BlackListener::tick(SteadyTime now) {
   for (Worker* worker : workers_) {
-    HostFrame heard;
-    while (worker->queries_heard().pop(heard)) {
-      const auto frame = std::span(heard.bytes).first(heard.length);
+    HostFrame query;
+    while (worker->queries_heard().pop(query)) {
+      const auto frame = std::span(query.bytes).first(query.length);
       if (on_query_) on_query_(frame, now);
-      if (listener_) listener_->heard(frame, now);
+      if (listener_) listener_->receive(frame, now);
     }
     BypassLoopSeen loop;
     while (worker->bypass_loops().pop(loop))
@@ -164,12 +164,12 @@ bool BlackListener::idle() const {
 PortFilter BlackListener::red_filter() const {
   std::vector<BypassRule> rules = settings_.bypass;
   if (on_demand_) {
-    // Who listens on red is heard whether or not it passes on.
+    // Red's listeners are tracked whether or not their reports pass on.
     for (const BypassProtocol one : {BypassProtocol::igmp_report, BypassProtocol::mld_report,
                                      BypassProtocol::igmp_query, BypassProtocol::mld_query}) {
-      BypassRule heard;
-      heard.protocol = one;
-      rules.push_back(heard);
+      BypassRule rule;
+      rule.protocol = one;
+      rules.push_back(rule);
     }
   }
   return port_filter(red_destinations_, rules, BypassDirection::red_to_black);
@@ -178,11 +178,11 @@ PortFilter BlackListener::red_filter() const {
 PortFilter BlackListener::black_filter() const {
   std::vector<BypassRule> rules = settings_.bypass;
   if (joined_ != 0) {
-    // The listener hears general queries whether or not they pass on.
+    // The listener receives general queries whether or not they pass on.
     for (const BypassProtocol query : {BypassProtocol::igmp_query, BypassProtocol::mld_query}) {
-      BypassRule heard;
-      heard.protocol = query;
-      rules.push_back(heard);
+      BypassRule rule;
+      rule.protocol = query;
+      rules.push_back(rule);
     }
   }
   return port_filter(black_destinations_, rules, BypassDirection::black_to_red);

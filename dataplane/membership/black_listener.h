@@ -1,5 +1,6 @@
-// The control side of what crosses in clear: the gateway's own listener on black with the groups it has to join, which
-// reports stop at the gateway, what the ports must receive, and the rules' figures. One control thread calls all of it.
+// The control side of traffic that crosses in clear: the gateway's own listener on black with the groups it has to
+// join, which reports stop at the gateway, what the ports must receive, and the rules' figures. One control thread
+// makes all calls.
 #pragma once
 
 #include <functional>
@@ -23,34 +24,34 @@ inline constexpr std::size_t max_joined = 16384;
 
 class BlackListener {
  public:
-  // workers and settings outlive the object; the first worker sends what the listener says.
+  // workers and settings outlive the object; the first worker sends the listener's frames.
   BlackListener(std::vector<Worker*> workers, const PathSettings& settings);
 
-  // Remembers what a group needs. Refuses to join more than max_joined_per_selector or max_joined addresses.
+  // Records a group's needs. Refuses to join more than max_joined_per_selector or max_joined addresses.
   Result<void> protect(const std::string& group_id, const GroupProtection& protection);
-  // Of a group that protect() took, with what it was given then.
+  // For a group that protect() accepted, with the same protection.
   void unprotect(const std::string& group_id, const GroupProtection& protection);
-  // Whether an epoch of the group is installed: only then is it listened to.
+  // Whether an epoch of the group is installed: only then is the group joined.
   void keyed(const std::string& group_id, bool now_keyed);
 
-  // The black port is up and has this address: reports what is wanted from the next tick on.
+  // The black port is up and has this address: reports the joined groups from the next tick on.
   void start(const membership::Listener::Options& options);
-  // Leaves everything: one more tick hands the worker the frames that say so.
+  // Leaves all groups; one more tick hands the worker the frames for that.
   void stop();
-  // Takes in what the workers heard and hands the first worker what is due. Several times a second.
+  // Takes what the workers received and hands the first worker the frames that are due. Call it several times a second.
   void tick(SteadyTime now);
-  // Who else is to see the queries that workers heard on black.
+  // Also gets the queries that workers received on black.
   void on_query(std::function<void(std::span<const std::uint8_t> frame, SteadyTime now)> call) {
     on_query_ = std::move(call);
   }
-  // A frame for black, by the way of the listener's own. False: the port is not up, or too much waits already.
+  // Sends a frame on black with the listener's own ones. False: the port is not up, or too many frames wait already.
   bool send(ByteView frame);
   // Set by start().
   const BlackAddress& own() const { return own_; }
-  // Nothing is left to be sent.
+  // No frame is left to be sent.
   bool idle() const;
 
-  // Groups in fixed tunnels, about which no report leaves; for snapshots.
+  // Groups in fixed tunnels: no report about them leaves; for snapshots.
   std::shared_ptr<const GroupRanges> stopped_reports();
   // What each port must receive, from everything protected so far.
   PortFilter red_filter() const;

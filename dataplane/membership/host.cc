@@ -12,7 +12,7 @@ using std::chrono::seconds;
 constexpr milliseconds unsolicited_interval{1000};       // RFC 3376 §8.11, RFC 3810 §9.11
 constexpr milliseconds old_unsolicited_interval{10000};  // RFC 2236 §8.10, RFC 2710 §7.10
 constexpr seconds query_response_interval{10};           // RFC 3376 §8.3
-// However long the intervals a query names: nobody holds this host back in an old version for longer.
+// A limit for the intervals in a query: no querier holds this host back in an old version for longer.
 constexpr milliseconds longest_old_present{3'600'000};
 constexpr std::uint32_t least_mtu4 = 576, least_mtu6 = 1280;
 
@@ -48,7 +48,7 @@ Host::Host(Options options)
     : options_(std::move(options)),
       family_(options_.sender.source.family),
       newest_(family_ == 4 ? 3 : 2),
-      spoken_(newest_) {}
+      last_version_(newest_) {}
 
 std::uint8_t Host::version(Time now) const {
   for (std::uint8_t v = 1; v < newest_; ++v)
@@ -61,10 +61,10 @@ Time Host::later(Time now, milliseconds longest) {
   return now + milliseconds(options_.random(bound));
 }
 
-// RFC 3376 §7.2.1: another version, and every pending answer and repetition is off.
+// RFC 3376 §7.2.1: another version cancels every pending answer and repetition.
 void Host::adopt_version(Time now) {
-  if (version(now) == spoken_) return;
-  spoken_ = version(now);
+  if (version(now) == last_version_) return;
+  last_version_ = version(now);
   changes_at_.reset();
   general_at_.reset();
   for (auto& [address, group] : groups_) {
@@ -106,14 +106,14 @@ void Host::change(Group& group, const Filter& to, Time now) {
     group.asked.clear();
   }
   if (!newest(now)) {
-    // Older versions know of groups alone. Version 1 has no leave.
+    // Older versions report only groups. Version 1 has no leave.
     if (from.nothing()) {
       group.old_reports = robustness_;
       group.answer_at = now;
       group.leaving = false;
     } else if (to.nothing()) {
       group.old_reports = 0;
-      group.leaving = family_ == 6 || spoken_ == 2;
+      group.leaving = family_ == 6 || last_version_ == 2;
       if (group.leaving) changes_at_ = now;
     }
     return;
@@ -131,7 +131,7 @@ void Host::change(Group& group, const Filter& to, Time now) {
     group.source_changes[source] = robustness_;
 }
 
-void Host::heard(const Query& query, Time now) {
+void Host::on_query(const Query& query, Time now) {
   if (query.family != family_) return;
   if (query.version < newest_) {
     const milliseconds present = robustness_ * query_interval_ + query_response_interval;
@@ -164,7 +164,7 @@ void Host::heard(const Query& query, Time now) {
     else
       group.asked.insert(sources.begin(), sources.end());
   }
-  if (group.asked.size() > max_sources) group.asked.clear();  // then about all of it
+  if (group.asked.size() > max_sources) group.asked.clear();  // then about the whole group
 }
 
 void Host::answer_old(const IpAddress* asked, milliseconds longest, Time now) {
@@ -203,7 +203,7 @@ std::vector<Bytes> Host::due(Time now, std::size_t most) {
   return out;
 }
 
-// As many records a report as the MTU holds.
+// As many records per report as the MTU holds.
 void Host::send(std::vector<Record> records) {
   const std::uint32_t least = family_ == 4 ? least_mtu4 : least_mtu6;
   const std::size_t room = std::max(options_.mtu, least) - report_overhead(family_);
@@ -256,7 +256,7 @@ void Host::send_answers(Time now) {
     Record record{group.filter.exclude ? RecordType::mode_is_exclude : RecordType::mode_is_include, address,
                   list(group.filter.sources)};
     if (!general && !group.asked.empty()) {
-      // Those asked about that are wanted (RFC 3376 §5.2, the table after rule 5).
+      // The wanted ones of the queried sources (RFC 3376 §5.2, the table after rule 5).
       record = {RecordType::mode_is_include, address, {}};
       for (const IpAddress& source : group.asked)
         if ((group.filter.sources.count(source) != 0) != group.filter.exclude) record.sources.push_back(source);
@@ -278,7 +278,7 @@ void Host::send_old(Time now) {
     if (leave && std::exchange(group.leaving, false)) outbox_.push_back(old_leave(options_.sender, address));
     if (!group.answer_at || *group.answer_at > now) continue;
     group.answer_at.reset();
-    outbox_.push_back(old_report(options_.sender, address, spoken_));
+    outbox_.push_back(old_report(options_.sender, address, last_version_));
     if (group.old_reports == 0 || --group.old_reports == 0) continue;
     group.answer_at = later(now, old_unsolicited_interval);
   }

@@ -1,5 +1,5 @@
 // One multicast host's state machine for one address family: IGMPv3 (RFC 3376 §5) or MLDv2 (RFC 3810 §6), and the older
-// versions while a querier of theirs is about (RFC 3376 §7.2, RFC 3810 §8.2).
+// versions while a querier of an older version is present (RFC 3376 §7.2, RFC 3810 §8.2).
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@ namespace sealcast::dataplane::membership {
 
 using Time = std::chrono::steady_clock::time_point;
 
-// Sources of one group to listen to: those given, or all but those given. Including none is no interest.
+// Sources of one group to listen to: those listed, or all but those listed. Including none means no interest.
 struct Filter {
   bool exclude = true;
   std::set<IpAddress> sources;
@@ -27,10 +27,10 @@ struct Filter {
 };
 using Interests = std::map<IpAddress, Filter>;  // by group
 
-// What two users of one group want together (RFC 3376 §3.2).
+// The union of two users' interests in one group (RFC 3376 §3.2).
 Filter merge(const Filter& a, const Filter& b);
 
-// More sources than this and all are asked for: a record then always fits one report of the least MTU.
+// With more sources than this the host joins all: a record then always fits one report of the least MTU.
 inline constexpr std::size_t max_sources = 64;
 
 class Host {
@@ -43,27 +43,27 @@ class Host {
   };
   explicit Host(Options options);
 
-  // All that is wanted from now on; groups of the other family are ignored. What changes is reported at once and then
-  // again as often as the robustness says; what is missing is left.
+  // The whole interest from now on; groups of the other family are ignored. Changes are reported at once and then as
+  // often as the robustness says; the host leaves groups that are missing from all.
   void want(const Interests& all, Time now);
-  void heard(const Query& query, Time now);
+  void on_query(const Query& query, Time now);
 
-  // When due() has something to do; none: nothing until want() or heard().
+  // When due() has work; none: no work before want() or on_query().
   std::optional<Time> next() const;
-  // At most `most` frames to send now; there may be more at once.
+  // At most `most` frames to send now; more may be due at once.
   std::vector<Bytes> due(Time now, std::size_t most);
 
-  // Version spoken now: IGMP 1 to 3, MLD 1 or 2.
+  // The version in use now: IGMP 1 to 3, MLD 1 or 2.
   std::uint8_t version(Time now) const;
   std::size_t groups() const { return groups_.size(); }
 
  private:
   struct Group {
     Filter filter;
-    // State changes: how often they are still to be reported.
+    // State changes: how many reports of them are left to send.
     unsigned mode_changes = 0;
     std::map<IpAddress, unsigned> source_changes;
-    // Answer to a query about this group; of no sources in particular: about all of it.
+    // When to answer a query about this group; without sources: about the whole group.
     std::optional<Time> answer_at;
     std::set<IpAddress> asked;
     // Older versions: unsolicited reports left, and whether to leave.
@@ -90,11 +90,11 @@ class Host {
   std::map<IpAddress, Group> groups_;
   std::optional<Time> changes_at_;
   std::optional<Time> general_at_;
-  std::uint8_t spoken_;      // version at the last look
-  Time old_until_[3] = {};   // [v]: a querier of version v is about until then
-  unsigned robustness_ = 2;  // of the querier (RFC 3376 §8.1)
+  std::uint8_t last_version_;  // version at the last look
+  Time old_until_[3] = {};     // [v]: a querier of version v counts as present until then
+  unsigned robustness_ = 2;    // of the querier (RFC 3376 §8.1)
   std::chrono::seconds query_interval_{125};
-  std::deque<Bytes> outbox_;  // made, not yet fetched; nothing new is made before it is empty
+  std::deque<Bytes> outbox_;  // made, but not fetched; no new frames are made before it is empty
 };
 
 }  // namespace sealcast::dataplane::membership

@@ -37,8 +37,8 @@ std::string record_text(std::uint8_t type) {
   return names[type <= 6 ? type : 0];
 }
 
-// What a report says, read by its layout: "TO_EX 239.1.1.1 {10.0.0.1}"; of older versions "v2 239.1.1.1", "leave …".
-std::vector<std::string> said(const Bytes& frame) {
+// A report's content, read by its layout: "TO_EX 239.1.1.1 {10.0.0.1}"; of older versions "v2 239.1.1.1", "leave …".
+std::vector<std::string> texts_of(const Bytes& frame) {
   const ClearPacket packet = clear(frame);
   const bool four = packet.family == 4;
   EXPECT_EQ(four ? check_igmp_report(packet) : check_mld_report(packet), DropReason::none);
@@ -82,16 +82,16 @@ class Lan {
  public:
   explicit Lan(std::uint8_t family = 4) : host(options(family)) {}
 
-  std::vector<std::string> hears(const Bytes& frame) {
+  std::vector<std::string> receive(const Bytes& frame) {
     const auto query = read_query(frame);
     EXPECT_TRUE(query) << "the test's own query is wrong";
-    if (query) host.heard(*query, now);
+    if (query) host.on_query(*query, now);
     return due();
   }
   std::vector<std::string> due() {
     std::vector<std::string> out;
     for (const Bytes& frame : host.due(now, 1000))
-      for (const std::string& text : said(frame))
+      for (const std::string& text : texts_of(frame))
         out.push_back(text);
     return out;
   }
@@ -104,7 +104,7 @@ class Lan {
     return due();
   }
 
-  // The whole of a delay, unless told otherwise.
+  // The longest delay, unless the test changes it.
   std::function<std::uint32_t(std::uint32_t)> random = [](std::uint32_t bound) { return bound; };
   Time now = Time(std::chrono::hours(100));
   Host host;
@@ -157,7 +157,7 @@ TEST(MembershipHost, Rfc3376_5_1_ALeaveIsToldAndThenForgotten) {
   EXPECT_THAT(lan.wants({}), ElementsAre("TO_IN 239.1.1.1 {}"));
   EXPECT_THAT(lan.after(seconds(1)), ElementsAre("TO_IN 239.1.1.1 {}"));
   EXPECT_EQ(lan.host.groups(), 0U);
-  EXPECT_THAT(lan.hears(query_v3("0.0.0.0")), IsEmpty());
+  EXPECT_THAT(lan.receive(query_v3("0.0.0.0")), IsEmpty());
   EXPECT_THAT(lan.after(seconds(20)), IsEmpty());
 }
 
@@ -187,30 +187,30 @@ TEST(MembershipHost, Rfc3376_5_2_QueriesAreAnsweredAfterARandomDelay) {
   Lan lan;
   lan.wants({{ip("239.1.1.1"), {}}, {ip("232.1.1.1"), {false, {ip("10.0.0.1")}}}});
   lan.after(seconds(5));
-  EXPECT_THAT(lan.hears(query_v3("0.0.0.0")), IsEmpty());
+  EXPECT_THAT(lan.receive(query_v3("0.0.0.0")), IsEmpty());
   EXPECT_THAT(lan.after(milliseconds(9999)), IsEmpty());
   EXPECT_THAT(lan.after(milliseconds(1)), ElementsAre("IS_IN 232.1.1.1 {10.0.0.1}", "IS_EX 239.1.1.1 {}"));
   EXPECT_THAT(lan.after(seconds(60)), IsEmpty());
   lan.random = [](std::uint32_t) { return 0U; };
-  EXPECT_THAT(lan.hears(query_v3("239.1.1.1")), ElementsAre("IS_EX 239.1.1.1 {}"));
-  EXPECT_THAT(lan.hears(query_v3("239.1.1.2")), IsEmpty()) << "not ours";
-  EXPECT_THAT(lan.hears(query_v3("232.1.1.1", {"10.0.0.1", "10.0.0.2"})), ElementsAre("IS_IN 232.1.1.1 {10.0.0.1}"));
-  EXPECT_THAT(lan.hears(query_v3("232.1.1.1", {"10.0.0.2"})), IsEmpty());
-  EXPECT_THAT(lan.hears(query_v3("239.1.1.1", {"10.0.0.2"})), ElementsAre("IS_IN 239.1.1.1 {10.0.0.2}"));
+  EXPECT_THAT(lan.receive(query_v3("239.1.1.1")), ElementsAre("IS_EX 239.1.1.1 {}"));
+  EXPECT_THAT(lan.receive(query_v3("239.1.1.2")), IsEmpty()) << "not ours";
+  EXPECT_THAT(lan.receive(query_v3("232.1.1.1", {"10.0.0.1", "10.0.0.2"})), ElementsAre("IS_IN 232.1.1.1 {10.0.0.1}"));
+  EXPECT_THAT(lan.receive(query_v3("232.1.1.1", {"10.0.0.2"})), IsEmpty());
+  EXPECT_THAT(lan.receive(query_v3("239.1.1.1", {"10.0.0.2"})), ElementsAre("IS_IN 239.1.1.1 {10.0.0.2}"));
 }
 
 TEST(MembershipHost, Rfc3376_5_2_PendingAnswersAreMerged) {
   Lan lan;
   lan.wants({{ip("239.1.1.1"), {}}});
   lan.after(seconds(5));
-  lan.hears(query_v3("239.1.1.1", {"10.0.0.1"}, 100));
-  lan.hears(query_v3("239.1.1.1", {"10.0.0.2"}, 50));
+  lan.receive(query_v3("239.1.1.1", {"10.0.0.1"}, 100));
+  lan.receive(query_v3("239.1.1.1", {"10.0.0.2"}, 50));
   EXPECT_THAT(lan.after(seconds(5)), ElementsAre("IS_IN 239.1.1.1 {10.0.0.1 10.0.0.2}")) << "rule 5, the sooner time";
-  lan.hears(query_v3("239.1.1.1", {"10.0.0.1"}, 100));
-  lan.hears(query_v3("239.1.1.1", {}, 100));
+  lan.receive(query_v3("239.1.1.1", {"10.0.0.1"}, 100));
+  lan.receive(query_v3("239.1.1.1", {}, 100));
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("IS_EX 239.1.1.1 {}")) << "rule 4";
-  lan.hears(query_v3("0.0.0.0", {}, 50));
-  lan.hears(query_v3("239.1.1.1", {}, 100));
+  lan.receive(query_v3("0.0.0.0", {}, 50));
+  lan.receive(query_v3("239.1.1.1", {}, 100));
   EXPECT_THAT(lan.after(seconds(5)), ElementsAre("IS_EX 239.1.1.1 {}")) << "rule 1: the general answer comes sooner";
   EXPECT_THAT(lan.after(seconds(10)), IsEmpty());
 }
@@ -220,7 +220,7 @@ TEST(MembershipHost, Rfc3376_7_2_AnOlderQuerierIsSpokenToInItsVersion) {
   lan.wants(tv_from_all);
   lan.after(seconds(5));
   EXPECT_EQ(lan.host.version(lan.now), 3);
-  EXPECT_THAT(lan.hears(query4("0.0.0.0", 100, {})), IsEmpty());
+  EXPECT_THAT(lan.receive(query4("0.0.0.0", 100, {})), IsEmpty());
   EXPECT_EQ(lan.host.version(lan.now), 2);
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("v2 239.1.1.1"));
   EXPECT_THAT(lan.wants({{ip("239.1.1.1"), {}}, {ip("239.1.1.2"), {}}}), ElementsAre("v2 239.1.1.2"));
@@ -228,14 +228,14 @@ TEST(MembershipHost, Rfc3376_7_2_AnOlderQuerierIsSpokenToInItsVersion) {
   EXPECT_THAT(lan.after(seconds(10)), IsEmpty());
   EXPECT_THAT(lan.wants(tv_from_all), ElementsAre("leave 239.1.1.2"));
   EXPECT_EQ(lan.host.groups(), 1U);
-  EXPECT_THAT(lan.hears(query4("239.1.1.1", 10, {})), IsEmpty());
+  EXPECT_THAT(lan.receive(query4("239.1.1.1", 10, {})), IsEmpty());
   EXPECT_THAT(lan.after(seconds(1)), ElementsAre("v2 239.1.1.1"));
   // 2 * 125 s + 10 s without an older query: back to version 3.
   lan.after(seconds(258));
   EXPECT_EQ(lan.host.version(lan.now), 2);
   lan.after(seconds(1));
   EXPECT_EQ(lan.host.version(lan.now), 3);
-  lan.hears(query_v3("0.0.0.0"));
+  lan.receive(query_v3("0.0.0.0"));
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("IS_EX 239.1.1.1 {}"));
 }
 
@@ -244,7 +244,7 @@ TEST(MembershipHost, Rfc3376_7_2_1_AnotherVersionEndsWhatWasPending) {
   lan.wants(tv_from_all);
   lan.wants({});  // the repetition and the leave are pending
   EXPECT_NE(lan.host.next(), std::nullopt);
-  lan.hears(query4("0.0.0.0", 0, {}, false));
+  lan.receive(query4("0.0.0.0", 0, {}, false));
   EXPECT_EQ(lan.host.version(lan.now), 1);
   EXPECT_EQ(lan.host.groups(), 0U);
   EXPECT_THAT(lan.after(seconds(20)), IsEmpty());
@@ -256,15 +256,15 @@ TEST(MembershipHost, TheQuerierSaysHowOftenAndHowLong) {
   Lan lan;
   lan.wants(tv_from_all);
   lan.after(seconds(5));
-  Bytes rest = {4, 0x88, 0, 0};              // robustness 4, interval (16 + 8) << 3 = 192 s
-  lan.hears(query4("0.0.0.0", 0x8f, rest));  // longest delay (16 + 15) << 3 tenths
+  Bytes rest = {4, 0x88, 0, 0};                // robustness 4, interval (16 + 8) << 3 = 192 s
+  lan.receive(query4("0.0.0.0", 0x8f, rest));  // longest delay (16 + 15) << 3 tenths
   EXPECT_THAT(lan.after(milliseconds(24799)), IsEmpty());
   EXPECT_THAT(lan.after(milliseconds(1)), SizeIs(1));
   EXPECT_THAT(lan.wants({}), SizeIs(1));
   for (int i = 0; i < 3; ++i)
     EXPECT_THAT(lan.after(seconds(1)), ElementsAre("TO_IN 239.1.1.1 {}")) << "four times in all";
   EXPECT_THAT(lan.after(seconds(1)), IsEmpty());
-  lan.hears(query4("0.0.0.0", 100, {}));
+  lan.receive(query4("0.0.0.0", 100, {}));
   lan.after(seconds(4 * 192 + 9));
   EXPECT_EQ(lan.host.version(lan.now), 2);
   lan.after(seconds(2));
@@ -280,11 +280,11 @@ TEST(MembershipHost, Rfc3810_MldIsSpokenTheSameWay) {
     return frame6(mld_packet({.source = "fe80::fe", .destination = about == "::" ? "ff02::1" : about}, 130,
                              dataplane::testing::operator+(mld_group(about, 10000), rest)));
   };
-  lan.hears(query("::", {2, 125, 0, 0}));
+  lan.receive(query("::", {2, 125, 0, 0}));
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("IS_EX ff3e::8000:1 {}"));
-  lan.hears(query(group, {2, 125, 0, 1, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}));
+  lan.receive(query(group, {2, 125, 0, 1, 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7}));
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("IS_IN ff3e::8000:1 {2001:db8::7}"));
-  lan.hears(query("::", {}));
+  lan.receive(query("::", {}));
   EXPECT_EQ(lan.host.version(lan.now), 1);
   EXPECT_THAT(lan.after(seconds(10)), ElementsAre("v1 ff3e::8000:1"));
   EXPECT_THAT(lan.wants({}), ElementsAre("leave ff3e::8000:1"));
@@ -304,7 +304,7 @@ TEST(MembershipHost, ReportsKeepWithinTheMtuAndThePace) {
     if (some.empty()) break;
     for (const Bytes& frame : some) {
       EXPECT_LE(frame.size(), 14U + 600U);
-      records += said(frame).size();
+      records += texts_of(frame).size();
       ++frames;
     }
   }
@@ -328,8 +328,8 @@ TEST(MembershipHost, AFloodOfQueriesCostsOneAnswerAndBoundedMemory) {
   lan.wants(tv_from_all);
   lan.after(seconds(5));
   for (unsigned i = 0; i < 10'000; ++i) {
-    lan.hears(query_v3("239.1.1.1", {"10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)}));
-    lan.hears(query_v3("0.0.0.0"));
+    lan.receive(query_v3("239.1.1.1", {"10.0." + std::to_string(i / 250) + "." + std::to_string(i % 250)}));
+    lan.receive(query_v3("0.0.0.0"));
   }
   std::vector<std::string> all;
   for (int i = 0; i < 30; ++i)
@@ -358,7 +358,7 @@ TEST(MembershipHost, DelaysAreDrawnWithinWhatTheQueryAllows) {
     bounds.push_back(bound);
     return bound / 2;
   };
-  lan.hears(query_v3("0.0.0.0"));
+  lan.receive(query_v3("0.0.0.0"));
   EXPECT_THAT(bounds, ElementsAre(10'000U));
   EXPECT_THAT(lan.after(milliseconds(4999)), IsEmpty());
   EXPECT_THAT(lan.after(milliseconds(1)), SizeIs(1));
@@ -373,7 +373,7 @@ TEST(MembershipMessages, WhatIsNoRightQueryIsNone) {
   Sender sender;
   sender.source = IpAddress::v4(0);
   EXPECT_FALSE(read_query(old_report(sender, ip("239.1.1.1"), 2)));
-  // Behind two tags it is still one.
+  // Behind two tags it is still a query.
   Bytes tagged = good;
   const Bytes tags = {0x88, 0xa8, 0, 5, 0x81, 0, 0, 6};
   tagged.insert(tagged.begin() + 12, tags.begin(), tags.end());
@@ -401,8 +401,8 @@ TEST(MembershipListener, BothFamiliesEachWithItsSource) {
   listener.want({{ip("239.1.1.1"), {}}, {ip("ff3e::1"), {}}}, now);
   const auto frames = listener.due(now, 10);
   ASSERT_THAT(frames, SizeIs(2));
-  EXPECT_THAT(said(frames[0]), ElementsAre("TO_EX 239.1.1.1 {}"));
-  EXPECT_THAT(said(frames[1]), ElementsAre("TO_EX ff3e::1 {}"));
+  EXPECT_THAT(texts_of(frames[0]), ElementsAre("TO_EX 239.1.1.1 {}"));
+  EXPECT_THAT(texts_of(frames[1]), ElementsAre("TO_EX ff3e::1 {}"));
 }
 
 }  // namespace

@@ -29,11 +29,11 @@ void Listener::want(const Interests& all, Time now) {
   host6_.want(all, now);
 }
 
-void Listener::heard(std::span<const std::uint8_t> frame, Time now) {
+void Listener::receive(std::span<const std::uint8_t> frame, Time now) {
   const auto query = read_query(frame);
   if (!query) return;
-  host4_.heard(*query, now);
-  host6_.heard(*query, now);
+  host4_.on_query(*query, now);
+  host6_.on_query(*query, now);
 }
 
 std::vector<Bytes> Listener::due(Time now, std::size_t most) {

@@ -1,4 +1,4 @@
-// What a gateway listens to on black, both families: an IGMPv3 and an MLDv2 host under one roof.
+// The gateway as a listener on black, for both families: an IGMPv3 and an MLDv2 host.
 #pragma once
 
 #include <optional>
@@ -19,8 +19,8 @@ class Listener {
   explicit Listener(const Options& options);
 
   void want(const Interests& all, Time now);
-  // A frame that black sent; what is no right query is ignored.
-  void heard(std::span<const std::uint8_t> frame, Time now);
+  // A frame from black; ignored unless it is a valid query.
+  void receive(std::span<const std::uint8_t> frame, Time now);
   std::vector<Bytes> due(Time now, std::size_t most);
 
   const Host& host4() const { return host4_; }

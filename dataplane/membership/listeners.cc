@@ -10,7 +10,7 @@ std::chrono::milliseconds Listeners::membership_interval(std::uint8_t family) co
   return querier.robustness * std::chrono::milliseconds(querier.interval) + querier.response;
 }
 
-void Listeners::heard(const IpAddress& group, Time now) {
+void Listeners::on_report(const IpAddress& group, Time now) {
   const Time end = now + membership_interval(group.family);
   const auto known = until_.find(group);
   if (known != until_.end()) {
@@ -23,7 +23,7 @@ void Listeners::heard(const IpAddress& group, Time now) {
   changes_.push_back({group, true});
 }
 
-void Listeners::heard(const Query& query, Time now) {
+void Listeners::on_query(const Query& query, Time now) {
   Querier& asking = querier(query.family);
   if (query.robustness != 0) asking.robustness = query.robustness;
   if (query.interval.count() != 0) asking.interval = query.interval;
@@ -31,7 +31,7 @@ void Listeners::heard(const Query& query, Time now) {
     asking.response = query.max_response;
     return;
   }
-  // RFC 3376 §6.6.1. A question about sources leaves the group as a whole alone.
+  // RFC 3376 §6.6.1. A query about sources does not affect the group as a whole.
   if (query.suppressed || !query.sources.empty()) return;
   const auto known = until_.find(*query.group);
   if (known == until_.end()) return;

@@ -1,6 +1,6 @@
-// Which groups somebody on red listens to, as a router that is not the querier keeps it (RFC 3376 §6, RFC 3810 §7):
-// every report renews a group for the group membership interval; the querier's question after a leave shortens that to
-// the last member query time, within which whoever still listens says so. A leave by itself proves nothing: others may
+// The groups that hosts on red listen to, as a router that is not the querier keeps them (RFC 3376 §6, RFC 3810 §7).
+// Every report renews a group for the group membership interval. The querier's question after a leave shortens that to
+// the last member query time, in which hosts that still listen report. A leave by itself proves nothing: others may
 // listen.
 #pragma once
 
@@ -14,7 +14,7 @@
 
 namespace sealcast::dataplane::membership {
 
-// Groups that a well-formed report says somebody wants anything of; of another frame, and of a leave: none.
+// Groups that a well-formed report asks for; of another frame, and of a leave: none.
 std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame);
 
 class Listeners {
@@ -25,19 +25,20 @@ class Listeners {
     bool listened = false;
   };
 
-  static constexpr std::size_t most = 16384;  // groups at a time; further ones are not noticed
+  static constexpr std::size_t most = 16384;  // groups at a time; further ones are ignored
 
-  void heard(const IpAddress& group, Time now);
-  void heard(const Query& query, Time now);
-  // What changed since the last call, in order.
+  void on_report(const IpAddress& group, Time now);
+  void on_query(const Query& query, Time now);
+  // The changes since the last call, in order.
   std::vector<Change> changes(Time now);
 
-  // As if nobody had ever said so.
+  // As if no host had ever reported them.
   void forget_if(const std::function<bool(const IpAddress&)>& forgettable);
-  // Groups that somebody listens to.
+  // Groups that some host listens to.
   std::vector<IpAddress> listened() const;
 
-  // RFC 3376 §8.4: robustness * query interval + query response interval, the querier's where it said (§4.1.6, §4.1.7).
+  // RFC 3376 §8.4: robustness * query interval + query response interval; the querier's values if known (§4.1.6,
+  // §4.1.7).
   std::chrono::milliseconds membership_interval(std::uint8_t family) const;
   std::size_t size() const { return until_.size(); }
 
@@ -51,7 +52,7 @@ class Listeners {
 
   Querier queriers_[2];
   std::map<IpAddress, Time> until_;
-  Time next_end_ = Time::max();  // of all of them, or earlier
+  Time next_end_ = Time::max();  // the earliest end of all, or a time before it
   std::vector<Change> changes_;
 };
 

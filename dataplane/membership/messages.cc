@@ -194,7 +194,7 @@ std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame) {
     out.push_back(address_at(m + (igmp ? 4 : 8), packet.family));
     return out;
   }
-  // The check has seen to it that the records fill the message.
+  // The check has ensured that the records fill the message.
   const std::size_t address_bytes = igmp ? 4 : 16;
   std::size_t at = 8;
   for (unsigned i = 0; i < load16(m + 6); ++i) {

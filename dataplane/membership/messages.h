@@ -20,12 +20,12 @@ struct Query {
   std::optional<IpAddress> group;            // none: general
   std::vector<IpAddress> sources;            // group-and-source-specific
   std::chrono::milliseconds max_response{};  // IGMPv1: 10 s
-  std::uint8_t robustness = 0;               // QRV; 0: not told
-  std::chrono::seconds interval{};           // QQI; 0: not told
+  std::uint8_t robustness = 0;               // QRV; 0: not given
+  std::chrono::seconds interval{};           // QQI; 0: not given
   bool suppressed = false;                   // S: routers that are not the querier leave their timers alone
 };
 
-// Of a frame with at most two VLAN tags. nullopt: no query, or not a right one.
+// From a frame with at most two VLAN tags. nullopt: no query, or not a valid one.
 std::optional<Query> read_query(std::span<const std::uint8_t> frame);
 
 // Record types of IGMPv3 and MLDv2 reports (RFC 3376 §4.2.12).
@@ -44,8 +44,8 @@ struct Record {
 };
 std::size_t record_bytes(const Record& record);
 
-// Who sends. IPv4: source may be 0.0.0.0; IPv6: link-local, or :: (RFC 3810 §5.2.13). vlans: outermost first, at most
-// two.
+// The sender of a report. IPv4: source may be 0.0.0.0; IPv6: link-local, or :: (RFC 3810 §5.2.13). vlans: outermost
+// first, at most two.
 struct Sender {
   MacAddress mac{};
   IpAddress source;

@@ -32,21 +32,21 @@ void RedListeners::remove(const std::vector<std::string>& group_ids) {
 
 void RedListeners::query_on_black(std::span<const std::uint8_t> frame, SteadyTime now) {
   if (listened_.empty()) return;
-  if (const auto query = membership::read_query(frame)) listeners_.heard(*query, now);
+  if (const auto query = membership::read_query(frame)) listeners_.on_query(*query, now);
 }
 
 void RedListeners::take(std::span<const std::uint8_t> frame, SteadyTime now) {
   if (listened_.empty()) return;
-  if (const auto query = membership::read_query(frame)) return listeners_.heard(*query, now);
+  if (const auto query = membership::read_query(frame)) return listeners_.on_query(*query, now);
   for (const IpAddress& group : membership::read_report(frame))
-    if (!concerned(group).empty()) listeners_.heard(group, now);
+    if (!concerned(group).empty()) listeners_.on_report(group, now);
 }
 
 std::vector<InterestChange> RedListeners::tick(SteadyTime now) {
-  HostFrame heard;
+  HostFrame report;
   for (Worker* worker : workers_)
-    while (worker->reports_heard().pop(heard))
-      take(std::span(heard.bytes).first(heard.length), now);
+    while (worker->reports_heard().pop(report))
+      take(std::span(report.bytes).first(report.length), now);
   std::map<std::string, bool> before;
   for (const auto& change : listeners_.changes(now)) {
     for (const std::string& id : concerned(change.group)) {

@@ -1,4 +1,4 @@
-// Which on-demand groups anybody on red listens to: what the workers heard, turned into events for the member agent.
+// Which on-demand groups hosts on red listen to: turns the workers' reports into events for the member agent.
 #pragma once
 
 #include <map>
@@ -20,14 +20,14 @@ class RedListeners {
   RedListeners(std::vector<Worker*> workers, const SelectorIndex& selectors)
       : workers_(std::move(workers)), selectors_(selectors) {}
 
-  // A group that is wanted only while somebody listens to an address of its selectors.
-  // Its selectors are known already.
+  // A group that is joined only while a host listens to an address of its selectors. Its selectors must be in the
+  // index.
   void add(const std::string& group_id);
-  // Who listens to what no other group has is forgotten, too: should the group come back, the next report counts.
+  // Also forgets listeners to addresses that no other group has: if the group comes back, the next report counts.
   void remove(const std::vector<std::string>& group_ids);
-  // A querier on black asks red's hosts, too, where queries pass.
+  // A query from black reaches red's hosts, too, if queries pass.
   void query_on_black(std::span<const std::uint8_t> frame, SteadyTime now);
-  // Takes in what the workers heard on red. Several times a second.
+  // Takes the reports that workers received on red. Call it several times a second.
   std::vector<InterestChange> tick(SteadyTime now);
 
  private:
@@ -37,8 +37,8 @@ class RedListeners {
   const std::vector<Worker*> workers_;
   const SelectorIndex& selectors_;
   membership::Listeners listeners_;
-  std::map<std::string, std::size_t> listened_;  // by group: addresses of it that somebody listens to
-  std::vector<std::string> wanted_already_;      // when they were added
+  std::map<std::string, std::size_t> listened_;  // by group: number of its addresses with listeners
+  std::vector<std::string> wanted_already_;      // groups with listeners at the time they were added
 };
 
 }  // namespace sealcast::dataplane

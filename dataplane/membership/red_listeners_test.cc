@@ -1,4 +1,4 @@
-// Groups joined on demand: what is heard on red, and when it is forgotten (RFC 3376, RFC 3810).
+// Groups joined on demand: which reports on red count, and when they expire (RFC 3376, RFC 3810).
 #include "dataplane/membership/red_listeners.h"
 
 #include <gtest/gtest.h>
@@ -44,14 +44,14 @@ class OnDemand : public ::testing::Test {
     ASSERT_TRUE(path_.plane().protect("tv", wanted));
     ASSERT_TRUE(path_.plane().protect("always", {{selector("239.2.0.0/16")}}));
   }
-  // Events of now: "+tv", "-tv".
+  // The events up to now: "+tv", "-tv".
   std::string events() {
     std::string out;
     for (const InterestChange& change : path_.plane().take_events().interests)
       out += (change.listened ? "+" : "-") + change.group_id;
     return out;
   }
-  std::string hears(const Bytes& frame) {
+  std::string receive(const Bytes& frame) {
     path_.red(frame);
     return events();
   }
@@ -60,8 +60,8 @@ class OnDemand : public ::testing::Test {
 
 TEST_F(OnDemand, AReportWantsItsGroupAndSilenceReleasesIt) {
   EXPECT_EQ(events(), "");
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.7")), "+tv");
-  EXPECT_EQ(hears(v3_report(RecordType::mode_is_exclude, "239.1.1.7")), "");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.7")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::mode_is_exclude, "239.1.1.7")), "");
   path_.advance(260s - 1ms);  // RFC 3376 §8.4: 2 * 125 s + 10 s
   EXPECT_EQ(events(), "");
   path_.advance(1ms);
@@ -69,40 +69,41 @@ TEST_F(OnDemand, AReportWantsItsGroupAndSilenceReleasesIt) {
 }
 
 TEST_F(OnDemand, OtherGroupsAreNoReason) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.2.1.7")), "");  // not on demand
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.9.9.9")), "");
-  EXPECT_EQ(hears(udp_frame(20)), "");  // what red sends
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.2.1.7")), "");  // not on demand
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.9.9.9")), "");
+  EXPECT_EQ(receive(udp_frame(20)), "");  // red's own traffic
 }
 
 TEST_F(OnDemand, EveryVersionCounts) {
-  EXPECT_EQ(hears(membership::old_report(host(), ip("239.1.1.1"), 1)), "+tv");
+  EXPECT_EQ(receive(membership::old_report(host(), ip("239.1.1.1"), 1)), "+tv");
   path_.advance(300s);
   EXPECT_EQ(events(), "-tv");
-  EXPECT_EQ(hears(membership::old_report(host(), ip("239.1.1.1"), 2)), "+tv");
+  EXPECT_EQ(receive(membership::old_report(host(), ip("239.1.1.1"), 2)), "+tv");
   path_.advance(300s);
   EXPECT_EQ(events(), "-tv");
-  EXPECT_EQ(hears(membership::old_report(host(true), ip("ff1e:1::5"), 1)), "+tv");
+  EXPECT_EQ(receive(membership::old_report(host(true), ip("ff1e:1::5"), 1)), "+tv");
   path_.advance(300s);
   EXPECT_EQ(events(), "-tv");
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "ff1e:1::5")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "ff1e:1::5")), "+tv");
   path_.advance(300s);
   EXPECT_EQ(events(), "-tv");
-  EXPECT_EQ(hears(v3_report(RecordType::allow_new_sources, "239.1.1.1", {"10.9.9.9"})), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::allow_new_sources, "239.1.1.1", {"10.9.9.9"})), "+tv");
 }
 
 TEST_F(OnDemand, WhatGivesUpIsNoInterest) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_include, "239.1.1.1")), "");
-  EXPECT_EQ(hears(v3_report(RecordType::block_old_sources, "239.1.1.1", {"10.9.9.9"})), "");
-  EXPECT_EQ(hears(membership::old_leave(host(), ip("239.1.1.1"))), "");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_include, "239.1.1.1")), "");
+  EXPECT_EQ(receive(v3_report(RecordType::block_old_sources, "239.1.1.1", {"10.9.9.9"})), "");
+  EXPECT_EQ(receive(membership::old_leave(host(), ip("239.1.1.1"))), "");
 }
 
-// RFC 3376 §6.6.1: the querier asks who is left; the last member query time is robustness times its max response time.
+// RFC 3376 §6.6.1: the querier asks for the remaining members; the last member query time is robustness times its max
+// response time.
 TEST_F(OnDemand, TheLastLeaveReleasesAfterTheQueriersQuestion) {
-  EXPECT_EQ(hears(membership::old_report(host(), ip("239.1.1.1"), 2)), "+tv");
-  EXPECT_EQ(hears(membership::old_leave(host(), ip("239.1.1.1"))), "");  // others may listen
+  EXPECT_EQ(receive(membership::old_report(host(), ip("239.1.1.1"), 2)), "+tv");
+  EXPECT_EQ(receive(membership::old_leave(host(), ip("239.1.1.1"))), "");  // others may listen
   path_.advance(30s);
   EXPECT_EQ(events(), "");
-  EXPECT_EQ(hears(v3_query("239.1.1.1", 10)), "");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10)), "");
   path_.advance(1999ms);
   EXPECT_EQ(events(), "");
   path_.advance(1ms);
@@ -110,16 +111,16 @@ TEST_F(OnDemand, TheLastLeaveReleasesAfterTheQueriersQuestion) {
 }
 
 TEST_F(OnDemand, WhoStillListensAnswersInTime) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
-  EXPECT_EQ(hears(v3_query("239.1.1.1", 10)), "");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10)), "");
   path_.advance(1s);
-  EXPECT_EQ(hears(v3_report(RecordType::mode_is_exclude, "239.1.1.1")), "");
+  EXPECT_EQ(receive(v3_report(RecordType::mode_is_exclude, "239.1.1.1")), "");
   path_.advance(200s);
   EXPECT_EQ(events(), "");
 }
 
 TEST_F(OnDemand, AQuestionOnBlackCountsToo) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
   path_.black(v3_query("239.1.1.1", 10));
   EXPECT_EQ(events(), "");
   path_.advance(2s);
@@ -127,16 +128,16 @@ TEST_F(OnDemand, AQuestionOnBlackCountsToo) {
 }
 
 TEST_F(OnDemand, ASuppressedQuestionShortensNothing) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
-  EXPECT_EQ(hears(v3_query("239.1.1.1", 10, 8 | 2)), "");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10, 8 | 2)), "");
   path_.advance(100s);
   EXPECT_EQ(events(), "");
 }
 
-// RFC 3376 §4.1.6, §4.1.7: a router that is not the querier takes the querier's values over.
+// RFC 3376 §4.1.6, §4.1.7: a router that is not the querier takes over the querier's values.
 TEST_F(OnDemand, TheQueriersIntervalsHold) {
-  EXPECT_EQ(hears(v3_query("0.0.0.0", 20, 3, 10)), "");  // 3 * 10 s + 2 s
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_query("0.0.0.0", 20, 3, 10)), "");  // 3 * 10 s + 2 s
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
   path_.advance(32s - 1ms);
   EXPECT_EQ(events(), "");
   path_.advance(1ms);
@@ -144,34 +145,34 @@ TEST_F(OnDemand, TheQueriersIntervalsHold) {
 }
 
 TEST_F(OnDemand, TheGroupIsWantedWhileAnyOfItsAddressesIs) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
   path_.advance(100s);
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.2")), "");
-  path_.advance(200s);  // the first one's time is over
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.2")), "");
+  path_.advance(200s);  // the first one has expired
   EXPECT_EQ(events(), "");
   path_.advance(60s);
   EXPECT_EQ(events(), "-tv");
 }
 
-// H13: an address costs memory, so there is an end to them.
+// H13: an address costs memory, so their number is bounded.
 TEST(Listeners, AddressesAreBounded) {
   membership::Listeners listeners;
   for (std::uint32_t i = 0; i < membership::Listeners::most + 10; ++i)
-    listeners.heard(IpAddress::v4(0xef000000 + i), SteadyTime());
+    listeners.on_report(IpAddress::v4(0xef000000 + i), SteadyTime());
   EXPECT_EQ(listeners.size(), membership::Listeners::most);
   EXPECT_EQ(listeners.changes(SteadyTime()).size(), membership::Listeners::most);
 }
 
-// Removed and added at a running gateway.
+// Removed and added while the gateway runs.
 TEST_F(OnDemand, AGroupThatComesBackIsWantedWhenTheNextReportSaysSo) {
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
   ASSERT_TRUE(path_.plane().unprotect("tv"));
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.6")), "") << "nobody's group";
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.6")), "") << "not a configured group";
   GroupProtection wanted{{selector("239.1.1.0/24")}};
   wanted.on_demand = true;
   ASSERT_TRUE(path_.plane().protect("tv", wanted));
   EXPECT_EQ(events(), "");
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.5")), "+tv");
   path_.advance(5min);
   EXPECT_EQ(events(), "-tv") << "and forgotten in time";
 }
@@ -181,7 +182,7 @@ TEST_F(OnDemand, AGroupThatIsAddedWhileSomebodyListensIsWantedAtOnce) {
   ssm.on_demand = true;
   ssm.selectors[0].source = *Prefix::parse("10.0.0.1");
   ASSERT_TRUE(path_.plane().protect("one", ssm));
-  EXPECT_EQ(hears(v3_report(RecordType::change_to_exclude, "239.5.1.5")), "+one");
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.5.1.5")), "+one");
   ssm.selectors[0].source = *Prefix::parse("10.0.0.2");
   ASSERT_TRUE(path_.plane().protect("two", ssm));
   EXPECT_EQ(events(), "+two");

@@ -26,7 +26,7 @@ constexpr bool is_zero(const Address6& a) noexcept {
   return (a.high | a.low) == 0;
 }
 
-// What a selector looks at.
+// The fields of a packet that selectors compare.
 template <typename Address>
 struct PacketKeyOf {
   Address destination{};
@@ -39,7 +39,7 @@ struct PacketKeyOf {
 using PacketKey = PacketKeyOf<Address4>;
 using PacketKey6 = PacketKeyOf<Address6>;
 
-// One selector with masks worked out. protocol_mask 0 = any protocol.
+// One selector with its masks. protocol_mask 0 = any protocol.
 template <typename Address>
 struct RuleOf {
   Address destination{}, destination_mask{};
@@ -66,7 +66,7 @@ using Rule6 = RuleOf<Address6>;
 enum class Match : std::uint8_t {
   none,
   found,
-  needs_ports,  // everything matches but the ports, which this packet (a later fragment) does not show
+  needs_ports,  // all matches but the ports, which this packet (a later fragment) does not have
 };
 
 // selector must be valid and of the family.
@@ -108,7 +108,7 @@ class PolicyTable {
       const std::uint64_t at = index(key.destination & shape.destination_mask, key.source & shape.source_mask);
       for (std::uint64_t i = at; used(rules_[i]); i = (i + 1) & (rules_.size() - 1)) {
         const RuleOf<Address>& rule = rules_[i];
-        // Whatever its shape: what matches is the one group there is.
+        // Whatever its shape: groups never overlap, so a match is the only group.
         if (!rule.matches_but_ports(key)) continue;
         if (rule.ports_match(key)) {
           group = rule.group;
@@ -119,14 +119,13 @@ class PolicyTable {
     }
     return best;
   }
-  // Brings near what find() of such a packet reads first.
+  // Prefetches what find() of such a packet reads first.
   void prefetch(const Address& destination, const Address& source) const noexcept {
     const auto* place = reinterpret_cast<const char*>(&rules_[first_place(destination, source)]);
     __builtin_prefetch(place);
     __builtin_prefetch(place + sizeof(RuleOf<Address>) - 1);
   }
-  // The group whose packet it most likely is: a guess without protocol and ports, for what to bring near next; 0 where
-  // there is none.
+  // The packet's most likely group: a guess without protocol and ports, for prefetching; 0 if there is none.
   std::uint32_t guess(const Address& destination, const Address& source) const noexcept {
     for (std::uint64_t i = first_place(destination, source); used(rules_[i]); i = (i + 1) & (rules_.size() - 1))
       if (rules_[i].addresses_match(destination, source)) return rules_[i].group;

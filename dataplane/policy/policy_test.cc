@@ -1,4 +1,4 @@
-// Compiled selectors against a plain reading of them, and the table of reasons against the documentation.
+// Compiled selectors against a direct interpretation of them, and the table of reasons against the documentation.
 #include "dataplane/policy/policy.h"
 
 #include <gtest/gtest.h>
@@ -33,7 +33,7 @@ Selector random_selector(std::mt19937& random) {
   return made;
 }
 
-// The selector's own words: addresses contained, protocol equal, port in range.
+// The selector's definition: addresses contained, protocol equal, port in range.
 Match match_by_the_rule(const Selector& selector, const PacketKey& key) {
   if (!selector.destination.contains(IpAddress::v4(key.destination))) return Match::none;
   if (selector.source && !selector.source->contains(IpAddress::v4(key.source))) return Match::none;
@@ -57,7 +57,7 @@ TEST(Policy, AgreesWithAPlainReadingOfTheSelectors) {
   std::mt19937 random(11);
   std::map<Match, int> seen;
   for (int round = 0; round < 200; ++round) {
-    // As the control side has it: whatever would overlap another group's selector is left out.
+    // As on the control side: leaves out selectors that would overlap another group's.
     std::vector<std::pair<Selector, std::uint32_t>> selectors;
     for (std::uint32_t i = 0; i < 40; ++i) {
       const Selector candidate = random_selector(random);

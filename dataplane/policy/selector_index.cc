@@ -30,7 +30,7 @@ const SelectorIndex::Entry* SelectorIndex::overlapping_at(const Place& place, co
 const SelectorIndex::Entry* SelectorIndex::overlapping(const Selector& selector) const {
   const IpAddress& address = selector.destination.address;
   const std::uint8_t length = selector.destination.length;
-  // Prefixes that hold the new one or are the same.
+  // Prefixes that contain the new one or equal it.
   for (auto it = lengths_.lower_bound({address.family, 0});
        it != lengths_.end() && it->first.first == address.family && it->first.second <= length; ++it)
     if (const Entry* met = overlapping_at({edge(address, it->first.second, false), it->first.second}, selector))

@@ -1,5 +1,6 @@
-// Which protected selectors a new one meets (H16): a packet must belong to one group only. Asked for every selector of
-// every group at start, so it looks only at those whose destination holds the new one's or lies in it.
+// Finds the protected selectors that overlap a new one (H16): a packet must belong to one group only. Runs for every
+// selector of every group at start, so that it looks only at selectors with a destination that contains the new one's
+// or lies in it.
 #pragma once
 
 #include <cstdint>
@@ -23,9 +24,9 @@ class SelectorIndex {
   // Some selector that a packet could match together with this one; null: none. Valid until the next add().
   const Entry* overlapping(const Selector& selector) const;
   void add(const Selector& selector, const std::string& group_id);
-  // One of a group's. As add(), it ends what overlapping() gave.
+  // Removes one of a group's selectors. Like add(), it invalidates what overlapping() returned.
   void remove(const Selector& selector, const std::string& group_id);
-  // Groups with a selector whose destination holds this address, each once.
+  // Groups with a selector for this destination address, each once.
   std::vector<std::string> groups_of(const IpAddress& address) const;
 
  private:
@@ -34,7 +35,7 @@ class SelectorIndex {
   const Entry* overlapping_at(const Place& place, const Selector& selector) const;
 
   std::map<Place, std::vector<Entry>> entries_;
-  // Family and prefix length of destinations in use, and how many of entries_ are such.
+  // Family and prefix length of destinations in use, and how many entries_ have them.
   std::map<std::pair<std::uint8_t, std::uint8_t>, std::size_t> lengths_;
 };
 

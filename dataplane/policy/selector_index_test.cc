@@ -32,7 +32,7 @@ TEST(SelectorIndex, H16_SourcesTellApart) {
   EXPECT_NE(index.overlapping(selector("232.1.1.1")), nullptr);
 }
 
-// Against every selector compared with every other.
+// Against a comparison of every selector with every other.
 TEST(SelectorIndex, H16_AgreesWithComparingAll) {
   std::mt19937 random(7);
   for (int round = 0; round < 300; ++round) {
@@ -60,7 +60,7 @@ TEST(SelectorIndex, H16_AgreesWithComparingAll) {
       index.add(one, std::to_string(i));
       all.push_back(one);
       if (random() % 5) continue;
-      // One goes again.
+      // Removes one again.
       index.remove(one, std::to_string(i));
       all.pop_back();
     }

@@ -7,12 +7,12 @@
 
 namespace sealcast::dataplane {
 
-// Bytes of a cache line on every CPU this runs on; also the alignment the AEAD engines ask for.
+// Bytes of a cache line on every CPU this runs on; also the alignment that the AEAD engines need.
 inline constexpr std::size_t cache_line = 64;
 
 class Counter {
  public:
-  // The owner only: a plain load, add, store, without a locked instruction.
+  // The owner only: a plain load, add and store, no locked instruction.
   void add(std::uint64_t n) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
   }

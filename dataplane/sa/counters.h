@@ -1,6 +1,6 @@
-// Drops of one owner, an SA or a group: every reason, one writing worker. Most owners never drop anything, so the
-// counters of one are made when it first does, out of a stock that the control thread keeps filled: the worker only
-// takes a block, it never allocates.
+// Drops of one owner, an SA or a group: every reason, one writing worker. Most owners never drop a packet. So their
+// counters are made at the first drop, from a stock that the control thread keeps filled: the worker only takes a
+// block, it never allocates.
 #pragma once
 
 #include <array>
@@ -13,7 +13,7 @@
 
 namespace sealcast::dataplane {
 
-// By DropReason. Sums of several owners, whole gateways, lives of groups.
+// By DropReason. Sums over several owners, whole gateways, or a group's life.
 using DropTotals = std::array<std::uint64_t, drop_reason_count>;
 
 struct alignas(cache_line) DropBlock {
@@ -32,9 +32,9 @@ class DropStock {
 
   // Control thread.
   void refill();
-  // Worker. Null: used up; the drop then counts for the worker alone, and in unattributed().
+  // Worker. Null: used up; then only the worker and unattributed() count the drop.
   DropBlock* take() noexcept;
-  // Drops that no owner could be charged with.
+  // Drops not counted for any owner.
   std::uint64_t unattributed() const noexcept { return unattributed_.get(); }
 
  private:
@@ -42,8 +42,8 @@ class DropStock {
   Counter unattributed_;
 };
 
-// An owner's place for its block: 8 bytes as long as it drops nothing. Ended by the control thread, after the worker
-// let go of it.
+// An owner's place for its block: 8 bytes until its first drop. The control thread ends it, after the worker no longer
+// uses it.
 class DropSlot {
  public:
   DropSlot() = default;
@@ -51,7 +51,7 @@ class DropSlot {
   DropSlot(const DropSlot&) = delete;
   DropSlot& operator=(const DropSlot&) = delete;
 
-  // Worker; out of line, since nothing on the good path gets here.
+  // Worker; out of line: the good path never calls it.
   void add(DropReason reason, DropStock& stock) noexcept;
   // Any thread.
   std::uint64_t get(DropReason reason) const noexcept {

@@ -1,4 +1,4 @@
-// The parts drop counters and samples are made of. What workers count with them: count_test.cc.
+// Drop counters and samples by themselves. count_test.cc tests them in a worker.
 #include "dataplane/sa/counters.h"
 
 #include <gtest/gtest.h>
@@ -100,7 +100,7 @@ TEST(DropSampler, KeepsHeadersAndNoPayload) {
   EXPECT_EQ(kept(ethernet(ipv4(options, testing::pattern(100)))), 14U + 60 + 8);
   EXPECT_EQ(kept(ethernet(testing::pattern(200), {}, 0x0806)), 14U + 28);
   EXPECT_EQ(kept(ethernet(testing::pattern(200), {}, 0x86dd)), 14U + 40 + 8);
-  for (std::size_t length = 0; length < 60; ++length) {  // exactly sized: a sanitizer sees every byte too many
+  for (std::size_t length = 0; length < 60; ++length) {  // exactly sized: a sanitizer sees every byte beyond
     Bytes cut = ethernet(ipv4(esp, testing::pattern(100)), {5, 6});
     cut.resize(length);
     cut.shrink_to_fit();

@@ -125,7 +125,7 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::open); !ok)
       return tl::unexpected<Error>(ok.error());
     keyed->worker = worker_of_spi(spi, workers);
-    keyed->obey(epoch.rules);
+    keyed->set_rules(epoch.rules);
     made.emplace(spi, std::move(keyed));
   }
   return made;
@@ -137,18 +137,18 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
   for (const sealcast::OutboundSa& slot : slots) {
     const std::uint32_t spi = slot.key.spi;
     if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
-    // A second life of the same SPI would count from 1 again: the same nonces under the same key (H9).
+    // If the same SPI began again, it would count from 1: the same nonces under the same key (H9).
     if (epoch.own_spis.count(spi) != 0 || !seen.insert(spi).second)
       return fail(epoch_name(epoch.group_id, epoch.number) + ": outbound SPI " + spi_text(spi) +
                   " was in use before in this epoch; expected a slot never used");
     auto sa = Locked<SealingSa>::make(store.sealing);
     if (!sa) return tl::unexpected<Error>(sa.error());
-    // Before anything can fail: the ledger counts what a number says when an SA ends.
+    // Before any failure: when an SA ends, the ledger reads its counts from its numbers.
     (*sa)->next_number.set(1);
     KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
     if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
       return tl::unexpected<Error>(ok.error());
-    keyed->obey(epoch.rules);
+    keyed->set_rules(epoch.rules);
     keyed->worker = static_cast<std::uint32_t>(made.size());
     made.push_back(std::move(keyed));
   }

@@ -1,5 +1,5 @@
 // One installed epoch with its keys, and how it is made from the plain values of base/dataplane_control.h. Control
-// thread only; workers see the SA objects through the snapshot.
+// thread only; workers reach the SA objects through the snapshot.
 #pragma once
 
 #include <algorithm>
@@ -29,10 +29,10 @@ struct KeyStore {
 
   const aead::Engine& engine;
   KeyMemory contexts, opening, sealing;
-  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(worker_limits.most);  // by worker: of SAs that are gone
+  std::vector<WorkerBytes> ended = std::vector<WorkerBytes>(worker_limits.most);  // by worker: of SAs that have ended
 };
 
-// An SA object together with its expanded key; releases both, and closes its account with the group.
+// An SA object together with its expanded key; releases both, and adds its counts to the group's.
 template <typename Sa>
 class KeyedSa {
  public:
@@ -42,7 +42,8 @@ class KeyedSa {
     if (sa_.get() == nullptr) return;
     if (ledger_ != nullptr) {
       ledger_->close(*sa_, store_->ended);
-      if (heard.when) ledger_->heard = std::max(ledger_->heard.value_or(*heard.when), *heard.when);
+      if (last_received.when)
+        ledger_->last_received = std::max(ledger_->last_received.value_or(*last_received.when), *last_received.when);
     }
     if (sa_->key.context == nullptr) return;
     void* const context = sa_->key.context;
@@ -58,7 +59,7 @@ class KeyedSa {
   Sa* operator->() const { return sa_.get(); }
   Sa* get() const { return sa_.get(); }
 
-  mutable LastHeard heard;
+  mutable LastReceived last_received;
 
  private:
   KeyStore* store_;
@@ -84,17 +85,17 @@ struct Epoch {
   void update_window();
 };
 
-// Refuses modes, families, sizes and ranges this version does not carry (H12), naming what was expected.
+// Refuses modes, families, sizes and ranges that this version does not support (H12); errors say what was expected.
 Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers);
 
-// What protect() is given, alone: selectors, and an outer header where the mode wants one and only there.
+// Checks protect()'s argument: selectors, and an outer header exactly if the mode needs one.
 Result<void> check_protection(const GroupProtection& protection);
 
-// As the path uses it; outer was checked.
+// In the path's form; outer was checked.
 OuterHeader compile_outer(const OuterTunnel& outer);
 
-// Makes SAs from keys; errors name the SPI. Keys given twice, out of range or among own SPIs are refused or, for
-// inbound ones that exist or are our own, left out.
+// Makes SAs from keys; errors name the SPI. Refuses keys that are out of range, and outbound ones that are given twice
+// or were used before. Leaves out inbound ones that exist already, are given twice or are our own.
 Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::InboundSa> slots,
                                 std::uint32_t workers);
 Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vector<sealcast::OutboundSa> slots);

@@ -1,6 +1,6 @@
-// Bounded single-producer single-consumer ring for small events from a worker to the control thread. One ring per
-// kind, so that a flood of one kind displaces no other. Full: the event is lost and counted; the next packet of the
-// same sort brings another.
+// Bounded single-producer single-consumer ring for small events from a worker to the control thread. One ring per kind,
+// so that a flood of one kind displaces no other. Full: the event is lost and counted; the next packet of the same kind
+// causes another.
 #pragma once
 
 #include <array>

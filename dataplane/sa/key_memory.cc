@@ -13,7 +13,7 @@ Result<void*> KeyMemory::allocate() {
     if (!arena) return tl::unexpected<Error>(arena.error());
     auto* base = static_cast<std::uint8_t*>(arena->data());
     const std::size_t slots = arena->size() / slot_bytes_;
-    free_.reserve(in_use_ + slots);  // every slot there is: release() allocates nothing
+    free_.reserve(in_use_ + slots);  // room for every slot: release() allocates nothing
     // Backwards, so that slots are handed out in ascending order.
     for (std::size_t n = slots; n > 0; --n)
       free_.push_back(base + (n - 1) * slot_bytes_);

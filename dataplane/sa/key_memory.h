@@ -25,7 +25,7 @@ class KeyMemory {
   std::size_t in_use() const { return in_use_; }
 
  private:
-  // The first ones are small, since most gateways need no more.
+  // The first ones are small: most gateways need no more.
   static constexpr std::size_t arena_bytes = 64 * 1024;
   static constexpr std::size_t small_arenas = 8;
   static constexpr std::size_t large_arena_bytes = std::size_t{2} << 20;

@@ -1,6 +1,6 @@
-// Anti-replay against a reference that remembers every number in a std::set: first the window alone, in all its sizes
-// and behind a network that loses, repeats and reorders; then the worker with sealed packets, duplicates within and
-// across bursts, forgeries between them.
+// Anti-replay against a reference that stores every number in a std::set: first the window alone, in all its sizes and
+// behind a network that loses, repeats and reorders; then the worker with sealed packets, duplicates within and across
+// bursts, forgeries between them.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -21,7 +21,7 @@ struct Impairment {
   std::uint64_t distance;  // farthest a packet is moved or repeated, in packets
 };
 
-// The order in which a receiver sees the numbers first .. first + count - 1.
+// The order in which the numbers first .. first + count - 1 reach a receiver.
 std::vector<std::uint64_t> through_network(std::uint64_t first, std::size_t count, const Impairment& with,
                                            std::mt19937_64& random) {
   std::uniform_real_distribution<double> chance(0, 1);
@@ -75,7 +75,7 @@ TEST_P(ReplaySizes, AgreesWithASetOfAllNumbers) {
       for (const std::uint64_t number : through_network(start.first, count, networks[n], random)) {
         const bool expected = reference.accepts(number);
         ASSERT_EQ(window.check(number), expected) << number;
-        if (random() % 16 == 0) continue;  // the tag was wrong: nothing was committed, so nothing may have changed
+        if (random() % 16 == 0) continue;  // the tag was wrong: nothing was committed, so that nothing may have changed
         ASSERT_EQ(window.commit(number), expected) << number;
         if (!expected) continue;
         reference.accept(number);
@@ -119,7 +119,7 @@ TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
   for (const std::uint32_t which : {spi, other_spi})
     references.emplace(which, SeenNumbers(1024, 0));
 
-  // Two senders, each through a network of its own, woven into each other; forged copies in between.
+  // Two senders, each through a network of its own, interleaved; forged copies in between.
   struct Arrival {
     std::uint32_t spi;
     std::uint64_t number;

@@ -6,13 +6,13 @@ namespace sealcast::dataplane {
 
 void ReplayWindow::advance(std::uint64_t highest, std::uint64_t number) noexcept {
   const std::uint64_t lowest = lowest_.get();
-  if (lowest == 0) {  // the first packet: nothing is marked, and what lies before it was never expected
+  if (lowest == 0) {  // the first packet: nothing is marked, and earlier numbers were never expected
     lowest_.set(number);
     return;
   }
   std::uint64_t lost = 0;
   if (number - highest >= size_) {
-    // The whole window leaves, and between it and the new one numbers that never were in either.
+    // The whole window leaves, and with it the numbers between it and the new one.
     lost = std::min<std::uint64_t>(size_, highest - lowest + 1) + (number - highest - size_);
     for (std::uint64_t i = 0; i < size_ / 64; ++i) {
       lost -= static_cast<std::uint64_t>(std::popcount(at(i).get()));
@@ -24,7 +24,7 @@ void ReplayWindow::advance(std::uint64_t highest, std::uint64_t number) noexcept
       const std::uint64_t places = whole_word ? 64 : 1;
       const std::uint64_t mask = whole_word ? ~std::uint64_t{0} : bit(n);
       Counter& place = word(n);
-      // How many of the numbers that leave lie at or above lowest; every marked one does.
+      // How many of the leaving numbers lie at or above lowest; every marked one does.
       const std::uint64_t span = n + places - 1 - lowest;
       const std::uint64_t expected = span < size_ ? 0 : std::min(places, span - size_ + 1);
       lost += expected - static_cast<std::uint64_t>(std::popcount(place.get() & mask));

@@ -1,6 +1,6 @@
 // Anti-replay over the 64-bit number of an SPI (RFC 4303 §3.4.3, widened to the whole IV): a bitmap ring of exactly
-// `size` numbers up to the highest one seen. What leaves the ring tells what was lost, so the same bits give the
-// estimates of docs/dataplane.md, "What the numbers tell about a sender".
+// `size` numbers up to the highest one seen. A number that leaves the ring unmarked was lost, so that the same bits
+// give the estimates of docs/dataplane.md, "What the numbers tell about a sender".
 #pragma once
 
 #include <array>
@@ -13,14 +13,14 @@
 
 namespace sealcast::dataplane {
 
-// One writer, the worker of the SPI; read by statistics. A number that arrives in order costs nothing here.
+// One writer, the worker of the SPI; read by statistics. Estimates cost nothing for a number that arrives in order.
 class ReplayWindow {
  public:
   // size: power of two, at least 64. Numbers below floor are refused; number 0 always is.
   ReplayWindow(std::uint32_t size, std::uint64_t floor)
       : size_(size), floor_(floor == 0 ? 1 : floor), lines_((size / 64 + words_per_line - 1) / words_per_line) {}
 
-  // Could number be accepted now? Changes nothing: for before decryption.
+  // Could number be accepted now? Changes nothing; for use before decryption.
   bool check(std::uint64_t number) const noexcept {
     const std::uint64_t highest = highest_.get();
     if (number < floor_) return false;
@@ -28,10 +28,10 @@ class ReplayWindow {
     return highest - number < size_ && (word(number).get() & bit(number)) == 0;
   }
 
-  // Checks again and marks number as seen, after its tag verified. False: it became a replay meanwhile.
+  // Checks again and marks number as seen, after its tag was verified. False: it became a replay meanwhile.
   bool commit(std::uint64_t number) noexcept {
     Counter& place = word(number);
-    // The place is that of number - size. If it was seen, its mark stays and means the new number from now on.
+    // The place is that of number - size. If that one was seen, its mark stays and now means the new number.
     if (number == highest_.get() + 1 && number >= floor_ && (place.get() & bit(number)) != 0) [[likely]] {
       highest_.set(number);
       return true;
@@ -39,7 +39,7 @@ class ReplayWindow {
     return commit_odd(number);
   }
 
-  // Brings near what commit() of number will write.
+  // Prefetches what commit() of number will write.
   void prefetch(std::uint64_t number) const noexcept { __builtin_prefetch(&word(number), 1); }
 
   // Counts a number that check() or commit() refused, as duplicate or as too late.
@@ -59,20 +59,20 @@ class ReplayWindow {
   std::uint64_t duplicates() const noexcept { return duplicates_.get(); }  // within the window, seen before
   std::uint64_t late() const noexcept { return late_.get(); }              // left of the window or below the floor
 
-  // The same picture for a dry run, from any thread while the worker goes on: up to the few numbers it is just
-  // committing.
+  // Copies the window for a dry run, from any thread while the worker goes on: exact but for the few numbers being
+  // committed.
   void copy_from(const ReplayWindow& other) noexcept;
 
-  // Where the bits lie, and their bytes: for tests of the layout.
+  // Address and size of the bits: for tests of the layout.
   std::pair<const void*, std::size_t> bits() const noexcept { return {lines_.data(), lines_.size() * sizeof(Line)}; }
 
-  // Takes the last numbers back, all before them seen, which is how a long stream finds the window: for benchmarks that
-  // read one recording again and again, nothing else.
+  // Goes back by so many numbers, all before them seen, as a long stream would leave the window. Only for benchmarks
+  // that read one recording again and again.
   void rewind_for_benchmark(std::uint64_t numbers) noexcept;
 
  private:
   static constexpr std::size_t words_per_line = cache_line / sizeof(Counter);
-  // Whole cache lines of its own: the window beside it in the heap may be another worker's.
+  // Whole cache lines: the neighbouring window in the heap may be another worker's.
   struct alignas(cache_line) Line {
     std::array<Counter, words_per_line> words;
   };
@@ -98,7 +98,7 @@ class ReplayWindow {
   std::uint64_t floor_;
   Counter highest_;
   std::vector<Line> lines_;
-  // Touched only when something odd happens.
+  // Touched only by numbers out of order.
   Counter lowest_, lost_, reordered_, reorder_sum_, reorder_max_, duplicates_, late_;
 };
 

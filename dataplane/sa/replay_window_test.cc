@@ -1,4 +1,4 @@
-// The window against a reference that remembers everything.
+// The window against a reference that stores every number.
 #include "dataplane/sa/replay_window.h"
 
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 namespace sealcast::dataplane {
 namespace {
 
-// Numbers as a network brings them: in order, reordered near and far, repeated, with gaps and leaps.
+// Numbers as a network delivers them: in order, reordered near and far, repeated, with gaps and leaps.
 TEST(ReplayWindow, AgreesWithTheReference) {
   std::mt19937_64 random(7);
   const std::uint64_t starts[] = {

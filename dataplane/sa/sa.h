@@ -1,5 +1,5 @@
-// One security association as its worker uses it. Made and ended by the control thread; between, everything that
-// changes is written by exactly one worker, except the deadline, which the control thread moves.
+// One security association as its worker uses it. The control thread makes and ends it. In between, exactly one worker
+// writes all that changes, except the deadline, which the control thread moves.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@
 
 namespace sealcast::dataplane {
 
-// OuterTunnel as the path uses it.
+// OuterTunnel in the path's form.
 struct OuterHeader {
   std::uint8_t family = 0;         // 4 or 6
   std::uint8_t ttl = 0;            // 0: the inner packet's
@@ -27,13 +27,13 @@ struct OuterHeader {
   Address6 source6{}, destination6{};
 };
 
-// What all SAs of an epoch share; constant after install.
+// Shared by all SAs of an epoch; constant after install.
 struct EpochRules {
   std::vector<Rule> rules;    // the epoch's selectors, IPv4
   std::vector<Rule6> rules6;  // ... IPv6
   EspMode mode = EspMode::tunnel_preserve;
   OuterHeader outer;              // with tunnel_fixed
-  bool same_as_policy = false;    // they equal the group's protected selectors: the policy match is enough
+  bool same_as_policy = false;    // they equal the group's protected selectors: the policy match suffices
   std::uint64_t expires_tsc = 0;  // nothing is sealed or opened from then on
 
   template <typename Address>
@@ -44,20 +44,20 @@ struct EpochRules {
       return rules6;
     }
   }
-  // Of the outer header of a packet of family.
+  // Family of the outer header for an inner packet's family.
   std::uint8_t outer_family(std::uint8_t inner_family) const noexcept {
     return mode == EspMode::tunnel_fixed ? outer.family : inner_family;
   }
 };
 
-// Outbound: one slot of our own, one worker. What a packet needs is one line; with thousands of groups every line is
-// one more to wait for.
+// Outbound: one slot of our own, one worker. A packet needs one line of it; with thousands of groups each line is
+// another cache miss.
 struct alignas(cache_line) SealingSa {
   aead::Key key;
   std::uint32_t spi = 0;
   std::array<std::uint8_t, 4> salt{};
-  // min(epoch's end, lease): the worker compares it with the burst's time, so a hung control thread cannot keep a dead
-  // key alive.
+  // min(epoch's end, lease): the worker compares it with the burst's time, so that a hung control thread cannot keep an
+  // expired key alive.
   std::atomic<std::uint64_t> seal_until_tsc{0};
   Counter blocks;                // AES blocks under this key
   Counter next_number;           // the next packet's IV, from 1 (H9)
@@ -65,16 +65,16 @@ struct alignas(cache_line) SealingSa {
   bool limit_reported = false;   // worker only
   bool keeps_addresses = false;  // of epoch: tunnel_preserve
   bool same_as_policy = false;   // of epoch
-  // Read for odd packets only.
+  // Read for unusual packets only.
   alignas(cache_line) const EpochRules* epoch = nullptr;
   DropSlot drops;
-  std::uint32_t worker = 0;  // the only one that may touch it
+  std::uint32_t worker = 0;  // the only worker that may touch it
 
-  // Sealed, or given up by the engine (DropReason::engine_failed).
+  // Sealed, or failed in the engine (DropReason::engine_failed).
   std::uint64_t packets() const noexcept { return next_number.get() - 1; }
 
-  // Before a worker sees it; rules outlives it.
-  void obey(const EpochRules& rules) noexcept {
+  // Call it before a worker sees the SA; rules outlives it.
+  void set_rules(const EpochRules& rules) noexcept {
     epoch = &rules;
     keeps_addresses = rules.mode == EspMode::tunnel_preserve;
     same_as_policy = rules.same_as_policy;
@@ -88,22 +88,22 @@ struct alignas(cache_line) OpeningSa {
   aead::Key key;
   std::uint32_t spi = 0;
   std::array<std::uint8_t, 4> salt{};
-  std::uint32_t worker = 0;       // the only one that may touch it
+  std::uint32_t worker = 0;       // the only worker that may touch it
   bool keeps_addresses = false;   // of epoch: tunnel_preserve
   std::uint64_t expires_tsc = 0;  // of epoch
   const EpochRules* epoch = nullptr;
-  // Worker only: the flow that came last, which need not be held against the rules again. Addresses as in the header;
-  // the port of what was inside, and whether that flow was found right as well.
+  // Worker only: the latest flow that passed the rules, which need not be checked again. Addresses as in the header;
+  // the inner port, and whether that flow passed as well.
   std::uint64_t flow_addresses = 0;
   std::uint16_t flow_port = 0;
   bool flow_opened = false;
   alignas(cache_line) Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
   ReplayWindow replay;
-  Counter refused;  // numbers taken, but what was opened under them was not accepted
+  Counter refused;  // numbers taken, but the opened packets were not accepted
   DropSlot drops;
 
-  // Before a worker sees it; rules outlives it.
-  void obey(const EpochRules& rules) noexcept {
+  // Call it before a worker sees the SA; rules outlives it.
+  void set_rules(const EpochRules& rules) noexcept {
     epoch = &rules;
     expires_tsc = rules.expires_tsc;
     keeps_addresses = rules.mode == EspMode::tunnel_preserve;

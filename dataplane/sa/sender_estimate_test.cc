@@ -1,4 +1,4 @@
-// What a receiver can tell about a sender from the numbers in its packets, against a reference that keeps every number:
+// A receiver's estimates about a sender, from the numbers in its packets, against a reference that stores every number:
 // docs/dataplane.md, "What the numbers tell about a sender".
 #include <gtest/gtest.h>
 
@@ -64,7 +64,7 @@ void arrive(ReplayWindow& window, std::uint64_t number) {
   if (!window.check(number) || !window.commit(number)) window.count_refused(number);
 }
 
-// A network that loses, holds back, repeats and, now and then, is away for longer than the window is wide.
+// A network that loses, delays, repeats and, now and then, fails for longer than the window is wide.
 TEST(SenderEstimate, AgreesWithTheReferenceUnderLossReorderingAndRepetition) {
   std::mt19937_64 random(11);
   const std::uint64_t starts[] = {1, 77, (std::uint64_t{1} << 32) - 5000, ~std::uint64_t{0} - 400'000};
@@ -109,7 +109,7 @@ TEST(SenderEstimate, AgreesWithTheReferenceUnderLossReorderingAndRepetition) {
   }
 }
 
-// Every distance a number can leap, over a window half full.
+// Every distance of a leap, over a window half full.
 TEST(SenderEstimate, EveryLeapCountsExactlyWhatLeftUnseen) {
   for (std::uint64_t step = 1; step <= 2200; ++step) {
     ReplayWindow window(1024, 0);

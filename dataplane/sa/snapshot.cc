@@ -29,7 +29,7 @@ void SpiTable::erase(std::uint32_t spi) {
     hole = (hole + 1) & mask_;
   }
   --size_;
-  // What stands behind it in the same run moves up, unless that would put it before its own place.
+  // The following entries of the same run move up, except in front of their own place.
   for (std::uint32_t i = (hole + 1) & mask_; slots_[i].spi != 0; i = (i + 1) & mask_) {
     const std::uint32_t from_its_place = (i - index(slots_[i].spi)) & mask_;
     if (from_its_place < ((i - hole) & mask_)) continue;

@@ -1,5 +1,5 @@
-// What workers read: one picture of policy and SAs, which nobody changes while they read it (snapshot_pair.h). The SA
-// objects it points at hold the little that changes per packet; each is written by exactly one worker.
+// What workers read: one picture of policy and SAs, which does not change while they read it (snapshot_pair.h). The SA
+// objects it points at hold the little that changes per packet; exactly one worker writes each.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ class SpiTable {
   struct Entry {
     std::uint32_t spi = 0;     // 0 = empty (SPI 0 never appears on the wire)
     std::uint16_t own = 0;     // 1: an SPI this gateway seals under, or did in this epoch
-    std::uint16_t worker = 0;  // the only one that may open under it
+    std::uint16_t worker = 0;  // the only worker that may open under it
     OpeningSa* sa = nullptr;   // null when own
   };
 
@@ -34,7 +34,7 @@ class SpiTable {
     }
   }
 
-  // Brings near what find() reads first.
+  // Prefetches what find() reads first.
   void prefetch(std::uint32_t spi) const noexcept { __builtin_prefetch(&slots_[index(spi)]); }
   std::uint32_t size() const noexcept { return size_; }
 
@@ -48,23 +48,24 @@ class SpiTable {
   std::uint32_t size_ = 0;
 };
 
-// Slots above the highest one in use that are still asked for: newcomers of a few seconds, not an attacker's choice.
+// Workers ask for keys of slots up to so many above the highest one in use: enough for the new senders of a few
+// seconds, and bounded against attackers.
 inline constexpr std::uint32_t slot_window = 64;
 
 // SPIs of one installed epoch. Ranges of installed epochs are disjoint.
 struct SpiRange {
   std::uint32_t first = 0;
   std::uint32_t last = 0;
-  std::uint32_t window_last = 0;  // highest SPI whose key may be asked for
+  std::uint32_t window_last = 0;  // workers may ask for keys up to this SPI
 };
 
 struct Snapshot {
-  std::uint64_t version = 0;  // one more each; 0 is none
+  std::uint64_t version = 0;  // rises by one with each; 0 is none
   std::shared_ptr<const Policy> policy;
   std::shared_ptr<const GroupRanges> stopped_reports;  // of groups in fixed tunnels; null: none
   std::uint32_t workers = 1;
   std::vector<SealingSa*> outbound;  // [group * workers + worker]: the active epoch's; null = none (H10: drop)
-  // [group]: one place a worker, for what is dropped of a group without an SA.
+  // [group]: one place a worker, for drops of a group's packets without an SA.
   std::shared_ptr<const std::vector<DropSlot*>> group_drops;
   SpiTable spis;
   std::vector<SpiRange> ranges;  // ascending by first

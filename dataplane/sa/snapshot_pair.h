@@ -1,6 +1,6 @@
-// Two snapshots that take turns: one is read by the workers, the other is brought up to date with what changed and then
-// takes its place; when no worker uses the former any more, it gets the same changes. So a rekey costs what changed of
-// its group, however many groups there are, and workers read one flat picture.
+// Two snapshots that take turns. Workers read one; the other gets the changes and then takes its place. When no worker
+// uses the former one any more, it gets the same changes. So a rekey costs what changed in its group, however many
+// groups there are, and workers read one flat picture.
 #pragma once
 
 #include <array>
@@ -15,29 +15,30 @@
 
 namespace sealcast::dataplane {
 
-// What workers see of one group.
+// A group's part of the snapshot.
 struct GroupPicture {
   std::uint32_t group = 0;                // its index
   std::vector<SpiTable::Entry> spis;      // of all its epochs
   std::vector<SpiRange> ranges;           // of all its epochs
-  std::vector<SealingSa*> outbound = {};  // a worker each, or none
+  std::vector<SealingSa*> outbound = {};  // one a worker, or none
 };
 
-// Control thread only. Nothing a picture points at may end before the publish() after its replacement returned.
+// Control thread only. No object that a picture points at may end before the publish() after its replacement has
+// returned.
 class SnapshotPair {
  public:
   explicit SnapshotPair(std::uint32_t workers);
 
-  // In place of what was said of the group before.
+  // Replaces the group's former picture.
   void set(GroupPicture picture);
-  // Selectors of a group, once.
+  // Selectors of a group; call it once a group.
   void protect(const std::vector<Selector>& selectors, std::uint32_t group);
-  // These groups are no more; left are the selectors of all others.
+  // Removes these groups; left: the selectors of all others.
   void unprotect(std::vector<std::uint32_t> groups, std::vector<std::pair<Selector, std::uint32_t>> left);
-  // Anything else of a snapshot; called twice, once for each.
+  // Changes anything else in the snapshots; calls how twice, once for each.
   void change(std::function<void(Snapshot&)> how);
 
-  // swap_in(next) makes next the snapshot that workers use and returns when none uses the former.
+  // swap_in(next) must make next the snapshot that workers use, and return when none uses the former.
   template <typename SwapIn>
   void publish(SwapIn&& swap_in) {
     const std::uint32_t next = 1 - current_;
@@ -59,7 +60,7 @@ class SnapshotPair {
   using Change = std::function<void(Side&)>;
 
   void apply(Change change);
-  // The changes since the last publish(), for the side that did not have them.
+  // Applies the changes since the last publish() to the side that lacks them.
   void catch_up();
   static void put(Side& side, const std::shared_ptr<const GroupPicture>& picture);
 

@@ -1,4 +1,4 @@
-// The pair of snapshots against a plain map of what was said last, through thousands of random changes.
+// The pair of snapshots against a plain map of the latest pictures, through thousands of random changes.
 #include "dataplane/sa/snapshot_pair.h"
 
 #include <gtest/gtest.h>

@@ -6,7 +6,7 @@
 
 namespace sealcast::dataplane {
 
-// An SPI as operators read it: "0x10000001".
+// An SPI in the form for operators: "0x10000001".
 inline std::string spi_text(std::uint32_t spi) {
   char digits[16];
   std::snprintf(digits, sizeof digits, "0x%08x", spi);

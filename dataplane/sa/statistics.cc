@@ -26,7 +26,7 @@ void GroupLedger::close(const OpeningSa& sa, std::vector<WorkerBytes>& workers) 
   if (sa.worker < workers.size()) workers[sa.worker].opened += sa.bytes.get();
 }
 
-std::optional<SteadyTime> LastHeard::look(std::uint64_t packets_now, SteadyTime now) {
+std::optional<SteadyTime> LastReceived::look(std::uint64_t packets_now, SteadyTime now) {
   if (packets_now != packets) {
     packets = packets_now;
     when = now;
@@ -76,7 +76,7 @@ SaStatistics statistics_of(const OpeningSa& sa) {
   sender.last = sa.replay.highest();
   sender.lost = sa.replay.lost();
   if (sender.first != 0 && sender.last >= sender.first) {
-    // Read one after the other while the worker goes on, so it may be short by what arrived between.
+    // The counters are read one by one while the worker goes on, so that packets in between may be missing.
     const std::uint64_t span = sender.last - sender.first + 1;
     const std::uint64_t known = saturating_add(sender.lost, entry.packets + sa.refused.get());
     sender.missing = std::min<std::uint64_t>(span > known ? span - known : 0, sa.replay.size());

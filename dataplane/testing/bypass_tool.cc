@@ -1,9 +1,9 @@
-// A gateway with rules for everything that has a form of its own, and its listener on black, on a pipe, for other
-// implementations to check us against. Answers each line:
+// A gateway with a rule of every kind that has a form of its own, and its listener on black, on a pipe: other
+// implementations check the gateway against it. Answers each line:
 //   red FRAME | black FRAME   "ok FRAME" or "drop REASON" (an Ethernet frame, hexadecimal)
-//   hear FRAME                what the listener hears on black
-//   join GROUP [SOURCE…]      from now on it wants this, too
-//   leave                     it wants nothing any more
+//   hear FRAME                the listener receives this on black
+//   join GROUP [SOURCE…]      the listener joins this group, too
+//   leave                     the listener leaves all groups
 //   wait MILLISECONDS         time passes
 // The last four answer with a line "say FRAME" for each frame that is due, then "end".
 #include <cstdio>
@@ -58,7 +58,7 @@ int main() {
       words >> word;
       const auto frame = from_hex(word);
       if (!frame || word.empty()) return 2;
-      path.advance(std::chrono::seconds(2));  // each frame meets full measures and no loop
+      path.advance(std::chrono::seconds(2));  // each frame finds its rate unused and no loop
       const Outcome outcome = command == "red" ? path.red(*frame) : path.black(*frame);
       if (outcome.verdict == Verdict::forward)
         std::printf("ok %s\n", to_hex(outcome.frame).c_str());
@@ -71,7 +71,7 @@ int main() {
       words >> word;
       const auto frame = from_hex(word);
       if (!frame || word.empty()) return 2;
-      listener.heard(*frame, now);
+      listener.receive(*frame, now);
     } else if (command == "join") {
       if (!(words >> word)) return 2;
       membership::Filter& filter = wanted[IpAddress::parse(word).value()];

@@ -1,5 +1,5 @@
-"""Messages that scapy builds cross the gateway or are refused as they should be; the reports of the gateway's own
-listener are read by scapy and, without a complaint, by tshark.
+"""Messages built by scapy cross the gateway or are refused, as they should be. scapy reads the reports of the gateway's
+own listener, and tshark reads them without a complaint.
 
 Usage: bypass_witness_test.py BYPASS_TOOL
 """
@@ -183,7 +183,7 @@ class Listening(unittest.TestCase):
         self.assertEqual((packet[IP].src, packet[IP].dst, packet[IP].ttl, packet[IP].tos),
                          ("10.9.0.2", "224.0.0.22", 1, 0xc0))
         self.assertEqual(bytes(packet[IP])[20:24], b"\x94\x04\x00\x00")
-        # As scapy would write it itself, checksums included.
+        # As scapy itself would write it, checksums included.
         rebuilt = IP(src="10.9.0.2", dst="224.0.0.22", ttl=1, tos=0xc0, id=0, options=ALERT) / igmp_v3_report(
             IGMPv3gr(rtype=5, maddr="232.1.1.1", srcaddrs=["10.0.0.1", "10.0.0.2"]))
         self.assertEqual(bytes(packet[IP])[24:], bytes(rebuilt)[24:])

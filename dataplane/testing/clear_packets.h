@@ -1,4 +1,4 @@
-// Frames of what crosses in clear, as byte strings, for tests: IPv6 with extension headers, ICMPv6, ARP.
+// Frames that cross in clear, as byte strings, for tests: IPv6 with extension headers, ICMPv6, ARP.
 #pragma once
 
 #include <string>
@@ -31,7 +31,7 @@ Bytes frame6(const Bytes& packet);
 // ARP between IPv4 addresses; operation 1: request.
 Bytes arp_frame(std::uint16_t operation, const std::string& sender, const std::string& target);
 
-// What read_clear makes of a frame without tags; aborts where it refuses.
+// The result of read_clear for a frame without tags; aborts if it refuses the frame.
 ClearPacket clear(const Bytes& frame);
 
 }  // namespace sealcast::dataplane::testing

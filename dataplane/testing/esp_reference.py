@@ -1,5 +1,5 @@
-"""ESP with AES-GCM and the headers around it, written down from the RFCs (4303, 4106, 791, 8200, 768) and independent of
-the data plane: what fixtures_test.py compares the worker's bytes with. AES-GCM is python3-cryptography's."""
+"""ESP with AES-GCM and the headers around it, coded from the RFCs (4303, 4106, 791, 8200, 768), independent of the
+data plane: fixtures_test.py compares the worker's bytes with it. AES-GCM is python3-cryptography's."""
 
 import ipaddress
 import struct
@@ -26,7 +26,7 @@ def packed(address):
 
 def ipv4(payload, src="10.0.0.1", dst="239.1.1.5", proto=UDP, ttl=16, tos=0, ident=0x1234, flags=0x4000, options=b"",
          **lies):
-    """lies: version, ihl, total, checksum."""
+    """lies: wrong values for version, ihl, total, checksum."""
     ihl = 5 + len(options) // 4
     header = struct.pack("!BBHHHBBH", (lies.get("version", 4) << 4) | lies.get("ihl", ihl), tos,
                          lies.get("total", 4 * ihl + len(payload)), ident, flags, ttl, proto, 0) + packed(src) + packed(dst)
@@ -37,7 +37,7 @@ def ipv4(payload, src="10.0.0.1", dst="239.1.1.5", proto=UDP, ttl=16, tos=0, ide
 
 def ipv6(payload, src="2001:db8::1", dst="ff1e:1::5", proto=UDP, hops=16, tclass=0, flow=0, extensions=b"", first=None,
          **lies):
-    """extensions: bytes of extension headers, of which first is the kind of the first and the last names proto."""
+    """extensions: bytes of extension headers; first is the type of the first one, and the last one names proto."""
     following = proto if first is None else first
     word = (lies.get("version", 6) << 28) | (tclass << 20) | flow
     return struct.pack("!IHBB", word, lies.get("length", len(extensions) + len(payload)), following, hops) + packed(

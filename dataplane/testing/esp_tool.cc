@@ -1,6 +1,8 @@
-// One member of a group on a pipe, for other ESP implementations to check us against.
+// One member of a group on a pipe: other ESP implementations check the gateway against it.
+//
 //   esp_tool --engines            prints the engines that this CPU runs, one a line
 //   esp_tool ENGINE KEYBYTES
+//
 // First prints "own SPI KEYSALT" and "peer SPI KEYSALT" (hexadecimal): what it seals under and what it opens. Then
 // answers each line "seal FRAME" or "open FRAME" (an Ethernet frame, hexadecimal) with "ok FRAME" or "drop REASON".
 #include <algorithm>
@@ -20,9 +22,9 @@ using namespace sealcast::dataplane::testing;
 constexpr std::uint32_t own_spi = 0x10000001;
 constexpr std::uint32_t peer_spi = 0x10000002;
 
-void print_key(const char* whose, const SaKey& key) {
+void print_key(const char* owner, const SaKey& key) {
   const ByteView bytes(key.key.data(), key.key_size);
-  std::printf("%s %08x %s%s\n", whose, key.spi, to_hex(bytes).c_str(), to_hex(key.salt).c_str());
+  std::printf("%s %08x %s%s\n", owner, key.spi, to_hex(bytes).c_str(), to_hex(key.salt).c_str());
 }
 
 }  // namespace

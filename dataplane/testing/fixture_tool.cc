@@ -1,5 +1,5 @@
-// The real worker path on a pipe: bytes in, verdict and bytes out, for tables of packets whose expected bytes come from
-// another implementation (fixtures_test.py).
+// The real worker path on a pipe: bytes in, verdict and bytes out. For tables of packets; another implementation
+// computes the expected bytes (fixtures_test.py).
 //   fixture_tool ENGINE SCENARIO
 // Scenarios: scenario.h.
 // First prints, for each group, "key NAME own SPI KEYSALT" and "key NAME peer SPI KEYSALT" (hexadecimal), then "ready".
@@ -20,8 +20,8 @@ using namespace sealcast;
 using namespace sealcast::dataplane;
 using namespace sealcast::dataplane::testing;
 
-void print_key(const std::string& group, const char* whose, const SaKey& key) {
-  std::printf("key %s %s %08x %s%s\n", group.c_str(), whose, key.spi,
+void print_key(const std::string& group, const char* owner, const SaKey& key) {
+  std::printf("key %s %s %08x %s%s\n", group.c_str(), owner, key.spi,
               to_hex(ByteView(key.key.data(), key.key_size)).c_str(), to_hex(key.salt).c_str());
 }
 

@@ -1,5 +1,5 @@
-"""Packets in, verdicts and packets out: the worker's whole path against tables of frames. What should come out is made by
-esp_reference.py, which shares no line with the data plane. Every table runs with the best engine of this CPU and with
+"""Packets in, verdicts and packets out: the worker's whole path against tables of frames. esp_reference.py makes the
+expected output and shares no line with the data plane. Every table runs with the best engine of this CPU and with
 OpenSSL's.
 
 Usage: fixtures_test.py FIXTURE_TOOL ESP_TOOL [unittest's arguments]
@@ -39,9 +39,9 @@ class Path:
         for line in self.process.stdout:
             if line == "ready\n":
                 break
-            _, group, whose, spi, key = line.split()
+            _, group, owner, spi, key = line.split()
             raw = bytes.fromhex(key)
-            self.sas[group, whose] = (int(spi, 16), raw[:-4], raw[-4:])
+            self.sas[group, owner] = (int(spi, 16), raw[:-4], raw[-4:])
         self.sealed = {group: 0 for group, _ in self.sas}
         self.opened = {group: 0 for group, _ in self.sas}
 
@@ -63,7 +63,7 @@ class Path:
         self.process.stdout.close()
 
     def outer(self, scenario_outer, group="tv"):
-        """The frame that sealing has to make: scenario_outer(sa, number) with the next number."""
+        """The expected sealed frame: scenario_outer(sa, number) with the next number."""
         self.sealed[group] += 1
         return scenario_outer(self.sas[group, "own"], self.sealed[group])
 
@@ -86,8 +86,8 @@ def on_every_path(scenario):
     return decorate
 
 
-# What each mode makes of an inner packet. dscp and ecn of the traffic class, TTL, DF and flow label follow the inner one
-# unless the mode says otherwise.
+# The packet that each mode makes of an inner one. dscp and ecn of the traffic class, TTL, DF and flow label follow the
+# inner one unless the mode says otherwise.
 def preserve4(sa, number, packet, vlans=()):
     src, dst = packet[12:16], packet[16:20]
     return ref.ethernet(ref.ipv4(ref.esp(sa, number, packet, 4), bytes_address(src), bytes_address(dst), ref.ESP,
@@ -129,8 +129,8 @@ def transport4(sa, number, packet, vlans=()):
 
 
 def transport6(sa, number, packet, vlans=(), kept=0, field=6):
-    """kept: bytes of extension headers in front of ESP; field: where the last of them (or the fixed header) names what
-    follows."""
+    """kept: bytes of extension headers in front of ESP; field: offset of the next-header field in the last of them
+    (or in the fixed header)."""
     following = packet[field]
     head = bytearray(packet[:40 + kept])
     head[field] = ref.ESP
@@ -274,7 +274,7 @@ class Seals(Table):
 
 
 class Opens(Table):
-    """Black to red: what another member of the group sealed comes out as it went in."""
+    """Black to red: packets sealed by another member of the group come out as they went in."""
 
     def both(self, path, make4, make6):
         for vlans in VLANS:
@@ -328,7 +328,7 @@ class Opens(Table):
 
 
 class Hostile(Table):
-    """What a stranger, a former member or a member that lies can put on either side."""
+    """Packets that a stranger, a former member or a lying member can send on either side."""
 
     @on_every_path("preserve")
     def test_frames_that_end_too_early(self, path):
@@ -407,7 +407,7 @@ class Hostile(Table):
         self.drops(path, "black: plain traffic of the group", "black", ref.ethernet(tv4()), "clear_on_black")
         self.drops(path, "black: plain IPv6 traffic of the group", "black", ref.ethernet(tv6()), "clear_on_black")
         self.drops(path, "black: AH", "black", ref.ethernet(ref.ipv4(data(60), proto=51)), "clear_on_black")
-        self.drops(path, "black: multicast of nobody", "black", ref.ethernet(tv4(dst="239.77.0.1")), "no_policy")
+        self.drops(path, "black: multicast of no group", "black", ref.ethernet(tv4(dst="239.77.0.1")), "no_policy")
         self.drops(path, "red: UDP without room for its header", "red", ref.ethernet(ref.ipv4(data(7))), "short_frame")
         self.drops(path, "red: UDP without room for its header, IPv6", "red", ref.ethernet(ref.ipv6(data(7))),
                    "short_frame")
@@ -441,7 +441,7 @@ class Hostile(Table):
         self.drops(path, "a slot far above those in use", "black",
                    ref.ethernet(ref.ipv4(ref.esp(sa, 99, tv4(), 4, spi=0x10000000 + 1000), proto=50)),
                    "slot_out_of_window")
-        self.expect(path, "a slot whose key is being derived", "black",
+        self.expect(path, "a slot with a key that is being derived", "black",
                     ref.ethernet(ref.ipv4(ref.esp(sa, 99, tv4(), 4, spi=0x10000003), proto=50)), "park", "")
         for size in range(0, 56):
             self.drops(path, f"ESP of {size} bytes", "black",
@@ -495,7 +495,7 @@ class Hostile(Table):
 
     @on_every_path("preserve")
     def test_H16_groups_stay_apart(self, path):
-        """Whoever holds the key of one group cannot speak in another."""
+        """The key of one group does not permit sending in another."""
         radio = ref.ipv4(ref.udp(data(9), dport=5005), dst="239.2.2.7")
         other = ref.ipv4(ref.udp(data(9), dport=6000), dst="239.2.2.7")
         self.drops(path, "tv's key, radio's packet", "black", preserve4(path.sas["tv", "peer"], path.number("tv"), radio),
@@ -518,7 +518,7 @@ class Hostile(Table):
         self.drops(path, "the inner group outside", "black", ref.ethernet(ref.ipv4(text, proto=50)), "selector_mismatch")
         self.drops(path, "another family outside", "black", ref.ethernet(ref.ipv6(text, proto=50, dst="ff1e:9::9")),
                    "selector_mismatch")
-        self.drops(path, "an inner group of nobody", "black", fixed4(sa, path.number(), tv4(dst="239.7.7.7")),
+        self.drops(path, "an inner packet of no group", "black", fixed4(sa, path.number(), tv4(dst="239.7.7.7")),
                    "selector_mismatch")
         self.expect(path, "and what belongs there", "black", fixed4(sa, path.number(), tv4()), "forward",
                     ref.ethernet(tv4()))
@@ -543,7 +543,7 @@ class Hostile(Table):
 
     @on_every_path("preserve")
     def test_noise(self, path):
-        """Nothing that random bytes can say is forwarded, and nothing ends the process."""
+        """Random bytes are never forwarded, and never end the process."""
         dice = random.Random(4303)
         seeds = [ref.ethernet(tv4()), ref.ethernet(tv6()), preserve4(path.sas["tv", "peer"], 1000, tv4()),
                  preserve6(path.sas["tv", "peer"], 1001, tv6())]
@@ -552,7 +552,7 @@ class Hostile(Table):
             for _ in range(dice.randrange(1, 8) if frame else 0):
                 frame[dice.randrange(len(frame))] = dice.randrange(256)
             verdict, rest = path.ask("black", bytes(frame))
-            # Turning over Ethernet addresses or unauthenticated outer fields leaves a good packet good.
+            # Changed Ethernet addresses or unauthenticated outer fields leave a good packet good.
             self.assertIn(verdict, ("drop", "park", "forward", "hand_off"), frame.hex())
             if verdict == "forward":
                 self.assertTrue(rest.endswith(tv4().hex()) or rest.endswith(tv6().hex()), frame.hex())

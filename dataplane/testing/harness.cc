@@ -7,7 +7,7 @@
 namespace sealcast::dataplane::testing {
 namespace {
 
-// A test that cannot even be set up ends at once, with the reason.
+// A test with a failed set-up ends at once, with the reason.
 template <typename T>
 T need(Result<T> result) {
   if (!result) {
@@ -115,7 +115,7 @@ std::vector<Outcome> Harness::black(const std::vector<Bytes>& frames, std::uint3
 
 std::vector<Outcome> Harness::run(const std::vector<Bytes>& frames, bool red, std::uint32_t worker) {
   std::vector<Frame> burst;
-  // Exactly sized, so that AddressSanitizer sees every step beyond the room a frame has.
+  // Exactly sized, so that AddressSanitizer sees every access beyond a frame's room.
   for (const Bytes& bytes : frames) {
     auto buffer = std::make_unique<Bytes>(options_.headroom + bytes.size() + options_.tailroom, 0xee);
     if (!bytes.empty()) std::memcpy(buffer->data() + options_.headroom, bytes.data(), bytes.size());

@@ -1,5 +1,4 @@
-// A data plane with one worker and a clock the test turns by hand; and an epoch with keys as a key server's members
-// would hold it.
+// A data plane with one worker and a clock that the test advances; and an epoch with keys as members have it.
 #pragma once
 
 #include <map>
@@ -11,14 +10,14 @@
 
 namespace sealcast::dataplane::testing {
 
-// One thread runs both sides: nothing to wait for.
+// One thread runs both sides: there is no worker to wait for.
 class ImmediatePublisher : public Publisher {
  public:
   void publish(const Snapshot* next) override { current = next; }
   const Snapshot* current = nullptr;
 };
 
-// What became of one frame.
+// The result for one frame.
 struct Outcome {
   Verdict verdict = Verdict::drop;
   DropReason reason = DropReason::none;
@@ -26,7 +25,7 @@ struct Outcome {
   Bytes frame;  // as it would be sent
 };
 
-// The key of an SPI, the same at every member: a fixed function stands in for the derivation from the group master.
+// The key of an SPI, the same at every member: a fixed function replaces the derivation from the group master.
 SaKey key_of(std::uint32_t spi, std::uint8_t key_size = 16);
 
 Selector selector(const std::string& destination, std::optional<PortRange> ports = std::nullopt,
@@ -35,10 +34,10 @@ Selector selector(const std::string& destination, std::optional<PortRange> ports
 // The AEAD engines that this CPU runs, best first.
 std::vector<std::string> runnable_engines();
 
-// What the group "tv" of Harness::install_tv() protects: 239.1.1.0/24.
+// The selectors of group "tv" in Harness::install_tv(): 239.1.1.0/24.
 std::vector<Selector> tv_selectors();
 
-// A rule of this kind under its name ("rule" of the general kinds, which have none); all else as by default.
+// A rule of this kind under its name ("rule" for the general kinds, which have none); all else by default.
 BypassRule bypass_rule(BypassProtocol protocol, BypassDirection direction = BypassDirection::both);
 
 // The default rules, each with this rate.
@@ -73,7 +72,7 @@ class Harness {
   Outcome red(const Bytes& frame) { return red(std::vector<Bytes>{frame})[0]; }
   Outcome black(const Bytes& frame) { return black(std::vector<Bytes>{frame})[0]; }
 
-  // What became of parked frames whose wait is over, in the order they are to be sent.
+  // The results for parked frames that need not wait any more, in sending order.
   std::vector<Outcome> unpark(std::uint32_t worker = 0);
   // Frames a worker holds now: parked ones.
   std::size_t held() const { return held_.size(); }
@@ -113,7 +112,7 @@ class Sender {
   Harness harness_;
 };
 
-// An ESP frame made by hand, lies included: everything is as told, only the ICV is right.
+// An ESP frame made by hand, possibly invalid: all fields as given, only the ICV is right.
 struct EspFields {
   std::uint32_t spi = 0x10000008;
   std::uint64_t number = 1;

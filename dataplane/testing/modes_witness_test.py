@@ -1,5 +1,5 @@
-"""Other programs read what the data plane seals, in every mode and both families: tshark decrypts it and finds every ICV
-right, scapy decrypts it to the byte.
+"""Other programs read the data plane's sealed packets, in every mode and both families: tshark decrypts them and finds
+every ICV right, scapy decrypts them to the byte.
 
 Usage: modes_witness_test.py FIXTURE_TOOL
 """

@@ -11,7 +11,7 @@
 
 namespace sealcast::dataplane::testing {
 
-// Of an address that is one; the test ends otherwise.
+// The text must be an address; the test ends otherwise.
 inline IpAddress ip(const std::string& text) {
   return IpAddress::parse(text).value();
 }
@@ -58,10 +58,10 @@ Bytes udp(std::uint16_t source_port, std::uint16_t destination_port, const Bytes
 // outermost first (the first of two is 802.1ad).
 Bytes ethernet(const Bytes& packet, const std::vector<std::uint16_t>& vlans = {}, std::uint16_t type = 0x0800);
 
-// What stands behind the Ethernet header of a frame without tags.
+// The bytes behind the Ethernet header of a frame without tags.
 Bytes packet_of(const Bytes& frame);
 
-// 239.1.1.5:5000 unless told otherwise, payload_bytes of a pattern.
+// 239.1.1.5:5000 by default, payload_bytes of a pattern.
 Bytes udp_frame(std::size_t payload_bytes, const Ipv4Fields& fields = {}, std::uint16_t port = 5000);
 // The same for [ff1e::1:5]:5000, with a UDP checksum that is not zero (nor right).
 Bytes udp6_frame(std::size_t payload_bytes, const Ipv6Fields& fields = {}, std::uint16_t port = 5000);

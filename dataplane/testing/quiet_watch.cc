@@ -31,7 +31,7 @@ F next_symbol(const char* symbol) {
   return reinterpret_cast<F>(dlsym(RTLD_NEXT, symbol));
 }
 
-// Notes the call, carries it out, and lets the thread alone from now on.
+// Records the call, carries it out, and no longer catches this thread's calls.
 void on_system_call(int, siginfo_t* info, void* context) {
   dispatch = allow;
   ++system_calls;
@@ -129,8 +129,8 @@ int sem_post(sem_t* semaphore) {
   std::abort();
 }
 
-// A worker's thread sets its timer slack on entering its loop, and signs off from DPDK after leaving it: the two
-// moments between which it is watched, without a word of the worker's own code about it.
+// A worker's thread sets its timer slack when it enters its loop, and unregisters from DPDK after it leaves: the watch
+// runs between these two moments, without any code in the worker.
 int prctl(int option, ...) {
   va_list list;
   va_start(list, option);

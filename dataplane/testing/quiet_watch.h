@@ -1,22 +1,23 @@
-// Counts what a packet path must not do: allocate, lock, call the system, throw. The C library's allocator and locks
-// and the C++ run time's throw are taken over in every program that links this, whatever library calls them; system
-// calls are caught by the kernel (Linux 5.11: syscall user dispatch). Not for programs under sanitizers, which bring an
-// allocator of their own.
+// Counts what a packet path must not do: allocate, lock, call the system, throw. It replaces the C library's allocator
+// and locks and the C++ run time's throw in every program that links this, whatever library calls them; the kernel
+// catches system calls (Linux 5.11: syscall user dispatch). Not for programs under sanitizers, which have their own
+// allocator.
 #pragma once
 
 #include <string>
 
 namespace sealcast::dataplane::testing {
 
-// From here on what the calling thread does counts, or no longer does.
+// Begins or ends the watch over the calling thread.
 void watch_this_thread(bool on);
 
-// Of all threads that were watched, since forget_what_was_seen().
+// Of all watched threads, since forget_what_was_seen().
 struct Seen {
   int allocations = 0;  // calls of malloc, calloc, realloc, aligned allocation, free
   int locks = 0;        // of mutexes, read-write locks and semaphores; waits on condition variables
   int throws = 0;
-  // Threads that called the system. Each only once: from its first call on it is let alone, so that the test ends.
+  // Threads that called the system. Each counts once: after its first call it is not watched any more, so that the test
+  // ends.
   int system_calls = 0;
   long system_call = -1;  // number of one of them
   std::string text() const;

@@ -1,5 +1,5 @@
-// The gateways that tables of packets are made for: fixture_tool runs them, the fuzzer of the whole path starts at what
-// the tables hold. fixtures_test.py and this file agree.
+// The gateways for tables of packets: fixture_tool runs them, and the fuzzer of the whole path starts with the tables'
+// packets. fixtures_test.py and this file must agree.
 //   preserve   "tv": 239.1.1.0/24 and ff1e:1::/32; "radio": UDP ports 5000-5010 of 239.2.2.0/24 and ff1e:2::/32;
 //              "ssm": 232.1.1.0/24 from 10.0.0.0/8 and ff3e:3::/32 from 2001:db8::/32
 //   fixed4     "tv" in a tunnel from 10.9.0.2 to 239.9.9.9, TTL 32, DSCP 46

@@ -1,4 +1,4 @@
-// RFC 4303 §3.4.3 as a few lines of set arithmetic, over 64 bits, with a floor: what a replay window is compared with.
+// RFC 4303 §3.4.3 as a few lines of set arithmetic, over 64 bits, with a floor: the reference for replay windows.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,5 @@
-"""Two ESP implementations that are not ours check our packets: scapy opens what we seal and seals what we open,
-tshark opens a capture of what we seal and checks every ICV.
+"""Two independent ESP implementations check our packets: scapy opens what we seal and seals what we open, tshark opens
+a capture of what we seal and checks every ICV.
 
 Usage: witness_test.py ESP_TOOL
 """
@@ -30,8 +30,8 @@ class Member:
                                         stdout=subprocess.PIPE, text=True)
         self.keys = {}
         for _ in range(2):
-            whose, spi, key = self.process.stdout.readline().split()
-            self.keys[whose] = (int(spi, 16), bytes.fromhex(key))
+            owner, spi, key = self.process.stdout.readline().split()
+            self.keys[owner] = (int(spi, 16), bytes.fromhex(key))
 
     def ask(self, command, frame):
         self.process.stdin.write(f"{command} {bytes(frame).hex()}\n")
@@ -112,13 +112,13 @@ class Witness(unittest.TestCase):
         self.assertEqual(send(plain(9)[IP], 7, sequence=8), ("drop", "iv_sequence_mismatch"))
         self.assertEqual(send(plain(9)[IP], 8, spi_written=member.keys["own"][0]), ("drop", "own_spi"))
         self.assertEqual(send(plain(9)[IP], 8, spi_written=0x11111111), ("drop", "unknown_spi"))
-        # H16: what is inside belongs to somebody else.
+        # H16: the inner packet belongs to another group.
         foreign = IP(src="10.0.0.1", dst="239.2.2.2", ttl=9) / UDP(sport=1, dport=2) / Raw(b"x")
         association.tunnel_header.dst = "239.1.1.5"
         self.assertEqual(send(foreign, 9), ("drop", "outer_inner_mismatch"))
         association.tunnel_header.dst = "239.2.2.2"
         self.assertEqual(send(foreign, 10), ("drop", "selector_mismatch"))
-        # A sequence number that wraps on the wire is one more number of the IV.
+        # A sequence number that wraps on the wire is just another number of the IV.
         association.tunnel_header.dst = "239.1.1.5"
         self.assertEqual(send(plain(9)[IP], (1 << 32) + 5, sequence=5)[0], "ok")
 
@@ -133,8 +133,8 @@ class Witness(unittest.TestCase):
             wrpcap(capture, [Ether(frame) for frame in sealed] + [Ether(bytes(forged))])
             entry = (f'uat:esp_sa:"IPv4","*","*","0x{spi:08x}","AES-GCM with 16 octet ICV [RFC4106]",'
                      f'"0x{key.hex()}","NULL",""')
-            # The payload is declared as plain data: where a dissector takes it for its own protocol and finds it
-            # malformed, tshark never comes to say whether the ICV was right.
+            # The payload is declared as plain data: if a dissector finds it malformed as its own protocol, tshark does
+            # not report whether the ICV was right.
             done = subprocess.run(
                 ["tshark", "-r", capture, "-d", "udp.port==5000,data", "-o", "esp.enable_encryption_decode:TRUE", "-o",
                  "esp.enable_authentication_check:TRUE", "-o", entry, "-T", "fields", "-E", "separator=;", "-e",

@@ -1,5 +1,6 @@
-// IGMP and MLD of any kind: read as what may cross in clear, taken out of reports, heard by the gateway's own listener,
-// whose reports must be right whatever it heard (RFC 3376, 3810; H10). Frames lie in exactly sized buffers.
+// IGMP and MLD of any kind: read as messages that may cross in clear, taken out of reports, received by the gateway's
+// own listener; its reports must be right whatever it received (RFC 3376, 3810; H10). Frames lie in exactly sized
+// buffers.
 #include <cstring>
 
 #include "dataplane/membership/listener.h"
@@ -19,8 +20,8 @@ using namespace sealcast::dataplane::testing;  // NOLINT
 using fuzz::Input;
 using fuzz::require;
 
-constexpr std::uint32_t kMtu = 600;
-constexpr std::uint64_t kSecond = 1'000'000'000;
+constexpr std::uint32_t listener_mtu = 600;
+constexpr std::uint64_t second_ns = 1'000'000'000;
 
 bool is_report(const ClearPacket& packet) {
   return packet.family == 4   ? packet.protocol == 2 && check_igmp_report(packet) == DropReason::none
@@ -39,7 +40,7 @@ std::string group_of(Input& input, bool four) {
   return four ? "239.1." + std::to_string(input.pick(2)) + "." + last : "ff3e::" + last;
 }
 
-// A message with a right checksum and lies elsewhere.
+// A message with a right checksum and errors elsewhere.
 Bytes message(Input& input) {
   const bool four = input.flag();
   const auto type = input.u8();
@@ -105,19 +106,19 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   Input input(data, size);
   membership::Listener::Options options;
   options.mac = {2, 0, 0, 0, 0, 1};
-  options.mtu = kMtu;
+  options.mtu = listener_mtu;
   options.random = [&](std::uint32_t bound) {
     return static_cast<std::uint32_t>(input.u16() % (std::uint64_t{bound} + 1));
   };
   membership::Listener listener(options);
-  Bypass bypass(default_bypass_rules(), kSecond, 1);
+  Bypass bypass(default_bypass_rules(), second_ns, 1);
   const GroupRanges stopped({Prefix::parse("239.1.1.0/24").value(), Prefix::parse("ff3e::/127").value()});
   membership::Time now{std::chrono::hours(1)};
   std::size_t wanted = 0;
   for (int steps = 0; steps < 200 && !input.empty(); ++steps) {
     switch (input.pick(4)) {
       case 0:
-        listener.heard(any_frame(input), now);
+        listener.receive(any_frame(input), now);
         break;
       case 1:
         now += std::chrono::milliseconds(input.u16() * 10);
@@ -142,7 +143,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       }
     }
-    // 24 groups at most are ever named here: 8 and 4 of them, each family.
+    // Inputs name at most 24 groups: 8 and 4 of them, each family.
     require(listener.host4().groups() <= 8 && listener.host6().groups() <= 4);
     for (const Bytes& frame : listener.due(now, 4)) {
       ClearPacket packet;

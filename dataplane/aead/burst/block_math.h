@@ -1,5 +1,5 @@
-// AES key expansion and GHASH of single blocks, on 128-bit registers: what is done once per key, or for AAD of unusual
-// lengths. Included by the kernel files alone.
+// AES key expansion and GHASH of single blocks, on 128-bit registers: work done once per key, or for AAD of unusual
+// lengths. Only the kernel files include it.
 #pragma once
 
 #include <immintrin.h>
@@ -47,9 +47,9 @@ SEALCAST_INLINE __m128i expand_xor(__m128i key, __m128i word) {
   key = _mm_xor_si128(key, _mm_slli_si128(key, 8));
   return _mm_xor_si128(key, word);
 }
-template <int kRcon>
+template <int rcon>
 SEALCAST_INLINE __m128i next_even(__m128i previous, __m128i source) {
-  return expand_xor(previous, _mm_shuffle_epi32(_mm_aeskeygenassist_si128(source, kRcon), 0xff));
+  return expand_xor(previous, _mm_shuffle_epi32(_mm_aeskeygenassist_si128(source, rcon), 0xff));
 }
 SEALCAST_INLINE __m128i next_odd(__m128i previous, __m128i source) {
   return expand_xor(previous, _mm_shuffle_epi32(_mm_aeskeygenassist_si128(source, 0), 0xaa));

@@ -29,7 +29,7 @@ struct alignas(64) MbKey {
   gcm_key_data data;
 };
 
-// One set of packets and both engines' view of it.
+// One set of packets, as both engines see it.
 class Contest {
  public:
   Contest(const Engine& engine, const IMB_MGR& mb, std::size_t key_bytes, const Case& c, std::mt19937_64& random)
@@ -113,7 +113,7 @@ void keep_best(std::uint64_t& best, Action action) {
   best = std::min<std::uint64_t>(best, __rdtsc() - before);
 }
 
-// What the data plane's design asks for: at least so many times as fast as IPsec-MB; 0: nothing.
+// The data plane's target: at least so many times as fast as IPsec-MB; 0: none.
 double target_of(const Case& c) {
   if (c.longest != c.shortest) return c.longest > 256 ? 0 : c.keys == 32 ? 1.3 : 1.7;
   if (c.keys != 1) return 0;

@@ -1,4 +1,4 @@
-// The front of the burst engine: sorts a burst into groups the kernels like and hands out the verdicts.
+// The front of the burst engine: sorts a burst into groups that suit the kernels, and hands out the verdicts.
 #include "dataplane/aead/burst/burst_engine.h"
 
 #include <emmintrin.h>
@@ -49,11 +49,11 @@ inline unsigned chunk_class(std::uint32_t part) {
   return (part - (part != 0)) / 64;
 }
 
-// What one look at every item of a burst (packets_per_run at most) finds out.
+// The result of one look at every item of a burst (packets_per_run at most).
 struct Survey {
   std::uint64_t counts = 0;  // byte c: how many packets are in class c
   unsigned first_kind = 0;
-  unsigned differing = 0;  // bits in which any kind differs from the first
+  unsigned differing = 0;  // bits in which any item's kind differs from the first one's
   bool one_class = false;
   std::uint8_t class_of[burst::packets_per_run];
 };
@@ -91,7 +91,7 @@ inline void survey(std::span<Item> items, Survey& s) {
   s.one_class = ((counts >> (8 * s.class_of[0])) & 0xff) == items.size();
 }
 
-// Writes the indices of all items by class; within one, the order of arrival stays.
+// Writes the indices of all items by class; within a class they keep their order of arrival.
 inline void sort(const Survey& s, std::size_t count, std::uint8_t* order) {
   std::uint64_t place = (s.counts * 0x0101010101010101ull) << 8;  // the product is a running sum over the bytes
   for (std::size_t i = 0; i < count; i++) {
@@ -101,7 +101,7 @@ inline void sort(const Survey& s, std::size_t count, std::uint8_t* order) {
   }
 }
 
-// In one store each: the kernel reads them back as one, sometimes at once.
+// In one store each: the kernel reads each back as one, sometimes at once.
 inline void put_counter(std::uint8_t* counter, const std::uint8_t* nonce, std::uint32_t last) {
   std::uint64_t low;
   std::uint32_t high;
@@ -150,7 +150,7 @@ void describe_general(Group& g, unsigned q, const Item& item, const Kernel& kern
   g.segments[q] = (item.length - g.length[q]) / burst::part_bytes;
 }
 
-// Fills a group with empty packets under the last packet's key, whose tags go to `sink`.
+// Fills a group with empty packets under the last packet's key; their tags go to `sink`.
 inline void pad(Group& g, unsigned used, std::uint8_t* sink) {
   for (unsigned q = used; q < burst::packets_per_group; q++) {
     g.data[q] = sink;
@@ -164,12 +164,12 @@ inline void pad(Group& g, unsigned used, std::uint8_t* sink) {
   }
 }
 
-// `count` items of one kind: items[order[0]], items[order[1]] …, or items[0], items[1] … where kInOrder.
-template <bool kInOrder, class Item>
+// `count` items of one kind: items[order[0]], items[order[1]] …, or items[0], items[1] … where in_order.
+template <bool in_order, class Item>
 void run_kind(std::span<Item> items, const std::uint8_t* order, std::size_t count, unsigned kind, const Kernel& kernel,
               Group* groups) {
   constexpr bool seal = std::is_same_v<Item, SealItem>;
-  const auto item = [&](std::size_t at) -> Item& { return items[kInOrder ? at : order[at]]; };
+  const auto item = [&](std::size_t at) -> Item& { return items[in_order ? at : order[at]]; };
   const int rounds = (kind & Kind::aes256) != 0 ? 14 : 10;
   const bool esp = (kind & Kind::general) == 0;
   if (esp) {
@@ -190,7 +190,7 @@ void run_kind(std::span<Item> items, const std::uint8_t* order, std::size_t coun
   if (count % 4 != 0) pad(groups[count / 4], count % 4, sink);
   (seal ? kernel.seal_groups : kernel.open_groups)(groups, (count + 3) / 4, rounds, esp);
 
-  // What was forged was decrypted on the way (README.md says why): it goes before anyone sees it.
+  // Forged packets were decrypted on the way (README.md says why): wipe them before a caller sees them.
   if constexpr (!seal) {
     for (std::size_t at = 0; at < count; at += 4) {
       std::uint32_t ok;
@@ -231,7 +231,7 @@ void run(std::span<Item> items, const Kernel& kernel) {
         }
       }
     }
-    // A GHASH state tells the hash key to whoever knows the packet; everything else in the descriptors is public.
+    // A GHASH state reveals the hash key to an attacker who knows the packet; all else in the descriptors is public.
     if (((s.first_kind | s.differing) & Kind::general) != 0) wipe(groups, sizeof groups);
   }
 }
@@ -253,7 +253,7 @@ class BurstEngine final : public Engine {
     wipe(key.context, sizeof(KeyContext));
     key = Key{};
   }
-  // Packets are put together by length; groups of several keys cost less than sorting by key.
+  // Packets are grouped by length; groups of several keys cost less than sorting by key.
   bool wants_keys_together() const noexcept override { return false; }
   void prefetch(const Key& key) const noexcept override {
     // AES-128 has no round key in the last line. To the second level: a burst of keys would fill the first.

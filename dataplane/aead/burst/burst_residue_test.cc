@@ -1,5 +1,5 @@
-// What a burst leaves in memory behind it: nothing of keys, key stream or plaintext, forged packets included. The
-// engine runs on a stack of the test's own, which is searched afterwards.
+// A burst leaves no key, key stream or plaintext in memory, not even of forged packets. The engine runs on a stack of
+// the test's own, which is searched afterwards.
 #include <gtest/gtest.h>
 #include <pthread.h>
 #include <sys/mman.h>
@@ -42,7 +42,7 @@ class Stack {
   std::uint8_t* memory_;
 };
 
-// Eight bytes of a secret are enough to know it by: it is random.
+// Eight bytes identify a secret: it is random.
 class Secrets {
  public:
   void add(const char* what, std::span<const std::uint8_t> secret) {
@@ -101,8 +101,8 @@ class BurstResidue : public testing::TestWithParam<ResidueCase> {
     sealed_ = plain_;
     seal(*engine_, keys_, sealed_);
     for (const auto& key : keys_) {
-      // Round keys, powers of the hash key and what follows from it. The first line and the last hold folded powers or
-      // padding; zeros are no secret and are not searched for.
+      // Round keys, powers of the hash key and values derived from them. The first line and the last hold folded powers
+      // or padding; zeros are no secret and are not searched for.
       const std::span context(static_cast<const std::uint8_t*>(key->sealing()->context), engine_->context_bytes());
       secrets_.add_blocks("key context", context);
     }
@@ -172,7 +172,7 @@ TEST_P(BurstResidue, H14_ForgedPacketsLeaveNeitherPlaintextNorKeys) {
   }
 }
 
-// The search itself finds what lies there.
+// Proves that the search finds a copy.
 TEST_P(BurstResidue, SearchFindsACopy) {
   Bytes memory(4096);
   std::copy_n(plain_[5].data.begin(), 16, memory.begin() + 1001);

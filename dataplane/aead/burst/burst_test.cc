@@ -1,4 +1,4 @@
-// The burst engine against OpenSSL and IPsec-MB, and what it must refuse or leave alone.
+// The burst engine against OpenSSL and IPsec-MB; what it must refuse, and what it must not touch.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
@@ -134,7 +134,7 @@ TEST_P(BurstEngine, H14_ReleasedContextHoldsNothing) {
   EXPECT_TRUE(std::all_of(bytes, bytes + burst_->context_bytes(), [](std::uint8_t b) { return b == 0; }));
 }
 
-// What can be wrong with a packet: a bit of the tag, the data, the AAD or the nonce.
+// Spoils a packet in one way: a bit of the tag, the data, the AAD or the nonce.
 void forge(TestPacket& p, std::uint64_t choice) {
   const auto flip = [&](std::uint8_t* bytes, std::size_t n) {
     const std::size_t bit = (choice >> 8) % (n * 8);
@@ -152,7 +152,7 @@ void forge(TestPacket& p, std::uint64_t choice) {
   }
 }
 
-// Opens `sealed` with those of `forged` spoilt: exactly they fail and hold zeros, all others are right.
+// Opens `sealed` after spoiling those of `forged`: exactly these fail and hold zeros, all others are right.
 void expect_only_forged_fail(const Engine& engine, const Keys& keys, const std::vector<TestPacket>& plain,
                              const std::vector<TestPacket>& sealed, const std::vector<bool>& forged,
                              std::mt19937_64& random) {
@@ -251,7 +251,7 @@ class GuardedPages {
   std::uint8_t* base_ = nullptr;
 };
 
-// Data, AAD and tag end (or start) where the next access would be a fault.
+// Data, AAD and tag end (or start) at the edge of the memory: the next access would fault.
 TEST_P(BurstEngine, TouchesNothingOutsideAPacket) {
   constexpr std::size_t packets = 5;
   const std::vector<Bytes> raw = {random_bytes(random_, 16), random_bytes(random_, 32)};
@@ -268,7 +268,7 @@ TEST_P(BurstEngine, TouchesNothingOutsideAPacket) {
       std::vector<SealItem> sealing;
       std::vector<OpenItem> opening;
       for (std::size_t i = 0; i < packets; i++) {
-        // Same length and shorter neighbours in one group: a shorter one is carried along masked.
+        // Neighbours in one group are of the same length or shorter: a shorter one is processed with a mask.
         const std::size_t own = i % 2 == 0 ? length : length * i / packets;
         const std::size_t aad = length % 5 == 0 ? length % 33 : 8;
         expected.push_back(random_packet(random_, own, aad, length % 2));
@@ -303,7 +303,7 @@ TEST_P(BurstEngine, TouchesNothingOutsideAPacket) {
   }
 }
 
-// Bytes around packets that lie close together are left alone.
+// Packets lie close together; the bytes around them stay unchanged.
 TEST_P(BurstEngine, LeavesNeighboursAlone) {
   const std::vector<Bytes> raw = {random_bytes(random_, 16)};
   const Keys keys = expand(*burst_, raw);

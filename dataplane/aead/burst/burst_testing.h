@@ -49,7 +49,7 @@ inline Bytes random_bytes(std::mt19937_64& random, std::size_t n) {
   return out;
 }
 
-// One packet as a test knows it; `data` has the tag behind it, as in ESP.
+// One packet with all a test needs; `data` has the tag behind it, as in ESP.
 struct TestPacket {
   std::size_t key = 0;  // index
   std::array<std::uint8_t, nonce_bytes> nonce{};

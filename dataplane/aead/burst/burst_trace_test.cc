@@ -1,8 +1,8 @@
 // Whether branches or addresses of the kernels depend on secrets. A child runs the same burst twice, at the same
-// addresses, with the same lengths, nonces and AADs, but with other keys and other data; its parent makes it take
-// single steps and compares where it is and what its general registers hold after every instruction. Branches and
-// addresses come from these registers alone, so that equal traces mean that no secret went into either. Valgrind, with
-// which the project looks for this elsewhere, does not know the kernels' instructions.
+// addresses, with the same lengths, nonces and AADs, but with other keys and other data. Its parent makes it take
+// single steps, and compares its place and its general registers after every instruction. Branches and addresses come
+// from these registers alone: equal traces mean that no secret went into either. Valgrind, which the project uses for
+// this elsewhere, does not know the kernels' instructions.
 #include <gtest/gtest.h>
 #include <sys/ptrace.h>
 #include <sys/user.h>
@@ -31,8 +31,8 @@ struct TraceCase {
   std::size_t longest;
 };
 
-// Stops the child; the parent sees a trap that is not a single step's. What functions called before left in registers
-// goes, for it would be taken for a difference.
+// Stops the child; the parent sees a trap that is not a single step's. Clears what earlier functions left in registers,
+// which would look like a difference.
 void mark() {
   asm volatile(
       "xor %%eax, %%eax\n xor %%ecx, %%ecx\n xor %%edx, %%edx\n xor %%esi, %%esi\n xor %%edi, %%edi\n"
@@ -43,8 +43,8 @@ void mark() {
       : "rax", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15", "cc", "memory");
 }
 
-// The child: three rounds of {mark, seal, mark, open, mark}; leaves with 0 if all went as it should. What lies on the
-// stack and is copied without being used is the same from the second round on.
+// The child: three rounds of {mark, seal, mark, open, mark}; exits with 0 if all went well. Unused bytes that are
+// copied from the stack are the same from the second round on.
 [[noreturn]] void child(const TraceCase& c, const Engine& engine) {
   std::mt19937_64 shape(5), secrets(6);
   std::vector<Line> memory(c.keys * engine.context_bytes() / sizeof(Line));
@@ -87,7 +87,7 @@ bool at_mark(pid_t pid) {
   return ptrace(PTRACE_GETSIGINFO, pid, nullptr, &info) == 0 && info.si_code == SI_KERNEL;
 }
 
-// Steps from one mark to the next. Empty: the child did not get there.
+// Steps from one mark to the next. Empty: the child did not reach it.
 std::vector<Registers> trace(pid_t pid) {
   std::vector<Registers> out;
   while (out.size() < 1'000'000) {
@@ -139,8 +139,8 @@ TEST_P(BurstTrace, NoBranchOrAddressDependsOnASecret) {
     ASSERT_EQ(one.size(), other.size());
     for (std::size_t i = 0; i < one.size(); i++) {
       ASSERT_EQ(one[i][0], other[i][0]) << "instruction " << i << " is another one";
-      // One to three bytes behind a packet's last whole chunk go through a general register of the 256-bit kernel on
-      // their way to memory: where there may be any, the instructions' places alone are compared.
+      // The 256-bit kernel moves one to three bytes behind a packet's last whole chunk through a general register. For
+      // packets that may have such bytes, only the instructions' places are compared.
       if (c.whole_words) {
         ASSERT_EQ(one[i], other[i]) << "after instruction " << i;
       }

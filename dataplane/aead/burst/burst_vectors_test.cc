@@ -1,5 +1,5 @@
-// The burst engine on NIST's CAVP vectors (Debian's python3-cryptography-vectors) and Wycheproof's. All vectors of one
-// key size go through in bursts, each packet with the key of its vector: mixed keys, lengths and AADs at once.
+// The burst engine on NIST's CAVP vectors (Debian's python3-cryptography-vectors) and Wycheproof's. Bursts hold vectors
+// of one key size, each packet with the key of its vector: mixed keys, lengths and AADs at once.
 #include <gtest/gtest.h>
 
 #include "dataplane/aead/burst/burst_engine.h"

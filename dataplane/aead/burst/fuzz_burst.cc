@@ -1,5 +1,5 @@
-// libFuzzer: bytes → a burst of packets (lengths, AAD lengths, keys, contents); every kernel of the burst engine that
-// this CPU runs and OpenSSL must agree, and what was sealed must open, unless a byte was spoilt.
+// libFuzzer: bytes → a burst of packets (lengths, AAD lengths, keys, contents). OpenSSL and every kernel of the burst
+// engine that this CPU runs must agree, and sealed packets must open, unless a byte was spoilt.
 #include <algorithm>
 #include <cstdlib>
 
@@ -44,7 +44,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   static const std::vector<Subject>* const engines = make_engines();
   std::vector<TestPacket> packets;
   std::vector<bool> spoilt;
-  // Four bytes describe a packet; contents follow from them.
+  // Four bytes describe a packet and determine its contents.
   for (; size >= 4 && packets.size() < 130; data += 4, size -= 4) {
     std::mt19937_64 random(data[0] | data[1] << 8 | data[2] << 16);
     const std::size_t length = (data[0] | data[1] << 8) % 9217;

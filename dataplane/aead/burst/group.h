@@ -1,7 +1,7 @@
 // Four packets' parts in lockstep, one chunk (64 bytes) of each per step, and groups one behind the other as a
-// pipeline: every step runs AES for the step after it, interleaved with GHASH of its own chunks, because the two live
-// on different execution units and neither alone keeps the core busy. One reduction, one chain of tag masks and one
-// comparison serve four packets. Included by the kernel files alone, behind the arithmetic of their registers.
+// pipeline: every step runs AES for the step after it, interleaved with GHASH of its own chunks, because the two use
+// different execution units and neither alone keeps the core busy. One reduction, one chain of tag masks and one
+// comparison serve four packets. Only the kernel files include it, behind the arithmetic of their registers.
 #pragma once
 
 #include "dataplane/aead/burst/packet.h"
@@ -16,42 +16,42 @@ enum class Extent {
   mixed,  // packets of different numbers of chunks
 };
 
-// What a group under one key needs of it in all four lanes. On this generation of CPUs a broadcast from memory takes a
-// slot of the units that also shuffle and encrypt; a plain load does not.
+// The parts of one key that a group needs, in all four lanes. On this generation of CPUs a broadcast from memory takes
+// a slot of the units that also shuffle and encrypt; a plain load does not.
 struct WideKey {
   const KeyContext* key = nullptr;
   Row round_key[15];
   V last_power;
   V aad_length_term;
 
-  template <int kRounds>
+  template <int round_count>
   SEALCAST_INLINE void set(const KeyContext* k) {
     key = k;
 #pragma GCC unroll 16
-    for (int r = 0; r <= kRounds; r++)
+    for (int r = 0; r <= round_count; r++)
       round_key[r] = broadcast_row(k->round_key[r]);
     last_power = broadcast16(power_at(*k, 1));
     aad_length_term = broadcast16(k->aad_length_term);
   }
-  template <int kRounds>
+  template <int round_count>
   SEALCAST_INLINE void wipe() {
 #pragma GCC unroll 16
-    for (int r = 0; r <= kRounds; r++)
+    for (int r = 0; r <= round_count; r++)
       round_key[r] = Row{};
     last_power = aad_length_term = zero();
     asm volatile("" : : "r"(this) : "memory");
   }
 };
 
-// kOneKey: all four packets of each group have one key. kEsp: see Kernel::seal_groups.
-template <int kRounds, bool kOneKey, bool kSeal, bool kEsp>
+// single_key: all four packets of each group have one key. esp_only: see Kernel::seal_groups.
+template <int round_count, bool single_key, bool sealing, bool esp_only>
 class Pipeline {
  public:
   // The pipeline works on two groups at a time, so on two keys at most.
   static SEALCAST_INLINE void run(Group* group, size_t count, WideKey (&keys)[2]) {
     Pipeline now;
     WideKey* wide = keys;
-    if constexpr (kOneKey) wide->template set<kRounds>(group->key[0]);
+    if constexpr (single_key) wide->template set<round_count>(group->key[0]);
     now.template step<false, true, Extent::whole>(*group, 0, *group, 0, *wide);
     for (; count != 0; count--, group++) {
       Group& following = count > 1 ? group[1] : *group;
@@ -59,10 +59,10 @@ class Pipeline {
       uint32_t longest = 0;
       const bool mixed = now.start(*group, longest);
       const WideKey& own = *wide;
-      if constexpr (kOneKey) {
+      if constexpr (single_key) {
         if (own.key != following.key[0]) {
           wide = wide == keys ? keys + 1 : keys;
-          wide->template set<kRounds>(following.key[0]);
+          wide->template set<round_count>(following.key[0]);
         }
       }
       // Even a group of empty packets takes one step: it makes the next group's tag masks.
@@ -103,7 +103,7 @@ class Pipeline {
   // Round key r of the four packets; one register if they are the same.
   struct RoundKeys {
     SEALCAST_INLINE RoundKeys(const Group& g, const WideKey& wide, int r) {
-      if constexpr (kOneKey) {
+      if constexpr (single_key) {
         of_[0] = wide.round_key[r];
       } else {
 #pragma GCC unroll 4
@@ -112,72 +112,73 @@ class Pipeline {
       }
     }
     SEALCAST_INLINE Row of(int q) const {
-      return of_[kOneKey ? 0 : q];
+      return of_[single_key ? 0 : q];
     }
     // Packet q's in lane q.
     SEALCAST_INLINE auto in_lanes() const {
-      if constexpr (kOneKey)
+      if constexpr (single_key)
         return of_[0];
       else
         return pick_lanes(of_[0], of_[1], of_[2], of_[3]);
     }
 
    private:
-    Row of_[kOneKey ? 1 : 4];
+    Row of_[single_key ? 1 : 4];
   };
 
-  // kHash: en- or decrypts and hashes chunk j of the four packets with the key stream made a step ago.
-  // Always: makes the key stream of chunk next_j of the packets of `next`; kFirst: and their tag masks.
-  template <bool kHash, bool kFirst, Extent kExtent>
+  // hashing: en- or decrypts and hashes chunk j of the four packets with the key stream made a step ago.
+  // Always: makes the key stream of chunk next_j of the packets of `next`; first_masks: and their tag masks.
+  template <bool hashing, bool first_masks, Extent extent_kind>
   SEALCAST_INLINE void step(const Group& g, int j, const Group& next, int next_j, const WideKey& wide) {
-    constexpr int rounds_per_chunk = (kRounds - 1) / 4;
+    constexpr int rounds_per_chunk = (round_count - 1) / 4;
     const RoundKeys first(next, wide, 0);
-    const V numbers = kEsp ? big_endian_numbers(next_j) : little_endian_numbers(next_j);
+    const V numbers = esp_only ? big_endian_numbers(next_j) : little_endian_numbers(next_j);
     V x[4], mask;
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++) {
-      V counter = add_numbers(broadcast16(kEsp ? next.first_counter[q] : next.counter[q]), numbers);
-      if constexpr (!kEsp) counter = swap_counter(counter);
+      V counter = add_numbers(broadcast16(esp_only ? next.first_counter[q] : next.counter[q]), numbers);
+      if constexpr (!esp_only) counter = swap_counter(counter);
       x[q] = add_key(counter, first.of(q));
     }
     // The tag mask is the key stream of the block nonce ‖ 1, lane q for packet q.
-    if constexpr (kFirst) mask = add_key(load64(next.first_counter), first.in_lanes());
+    if constexpr (first_masks) mask = add_key(load64(next.first_counter), first.in_lanes());
     Place place;
-    if constexpr (kHash && kExtent == Extent::mixed) place.set(g, j);
+    if constexpr (hashing && extent_kind == Extent::mixed) place.set(g, j);
 #pragma GCC unroll 16
-    for (int r = 1; r < kRounds; r++) {
+    for (int r = 1; r < round_count; r++) {
       const RoundKeys round_key(next, wide, r);
 #pragma GCC unroll 4
       for (int q = 0; q < 4; q++)
         x[q] = aesenc(x[q], round_key.of(q));
-      if constexpr (kFirst) mask = aesenc(mask, round_key.in_lanes());
-      if constexpr (kHash) {
-        if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4) chunk<kExtent>(g, r / rounds_per_chunk, j, place);
+      if constexpr (first_masks) mask = aesenc(mask, round_key.in_lanes());
+      if constexpr (hashing) {
+        if (r % rounds_per_chunk == 1 && r / rounds_per_chunk < 4)
+          chunk<extent_kind>(g, r / rounds_per_chunk, j, place);
       }
     }
-    const RoundKeys last(next, wide, kRounds);
+    const RoundKeys last(next, wide, round_count);
 #pragma GCC unroll 4
     for (int q = 0; q < 4; q++)
       key_stream_[q] = aesenclast(x[q], last.of(q));
-    if constexpr (kFirst) tag_mask_ = aesenclast(mask, last.in_lanes());
+    if constexpr (first_masks) tag_mask_ = aesenclast(mask, last.in_lanes());
   }
 
-  template <Extent kExtent>
+  template <Extent extent_kind>
   SEALCAST_INLINE void chunk(const Group& g, int q, int j, const Place& place) {
     uint8_t* const data = g.data[q] + 64 * j;
-    const uint8_t* const power = kExtent == Extent::mixed ? place.power[q] : g.power[q] + 64 * j;
+    const uint8_t* const power = extent_kind == Extent::mixed ? place.power[q] : g.power[q] + 64 * j;
     V cipher;
-    if constexpr (kExtent == Extent::whole) {
+    if constexpr (extent_kind == Extent::whole) {
       const V in = load64(data);
       const V out = add(in, key_stream_[q]);
       store64(data, out);
-      cipher = kSeal ? out : in;
+      cipher = sealing ? out : in;
     } else {
-      const uint64_t extent = kExtent == Extent::mixed ? place.extent[q] : g.last_extent[q];
+      const uint64_t extent = extent_kind == Extent::mixed ? place.extent[q] : g.last_extent[q];
       const V in = load_some(extent, data);
-      const V out = add(in, kSeal ? keep_some(extent, key_stream_[q]) : key_stream_[q]);
+      const V out = add(in, sealing ? keep_some(extent, key_stream_[q]) : key_stream_[q]);
       store_some(extent, data, out);
-      cipher = kSeal ? out : in;
+      cipher = sealing ? out : in;
     }
     multiply_add(sum_[q], reverse_bytes(cipher), load64(power));
   }
@@ -186,15 +187,15 @@ class Pipeline {
   static SEALCAST_INLINE void add_ends(Product& sum, const Group& g, const WideKey& wide) {
     const V state = load64(g.state);
     // ESP: the AAD is the block before the part's first; else the state belongs to the part's first block.
-    constexpr int before = kEsp ? 16 : 0;
+    constexpr int before = esp_only ? 16 : 0;
     const V state_power =
         gather_lanes(g.power[0] - before, g.power[1] - before, g.power[2] - before, g.power[3] - before);
     V last_power;
-    if constexpr (kOneKey)
+    if constexpr (single_key)
       last_power = wide.last_power;
     else
       last_power = from_keys(g, offsetof(KeyContext, power) + 16 * (power_count - 1));
-    if constexpr (kEsp) {
+    if constexpr (esp_only) {
       // The AAD fills the high half of its block and the length of the data the low half of the length block, so both
       // fit into one lane if each half meets the power it belongs to. The rest of the length block is a constant.
       multiply_add_lanes(sum, state, join_halves(last_power, state_power), join_halves(state_power, last_power));
@@ -213,10 +214,10 @@ class Pipeline {
     Product sum = sum_lanes(sum_);
     add_ends(sum, g, wide);
     V hash = reduce(sum);
-    if constexpr (kEsp && kOneKey) hash = add(hash, wide.aad_length_term);
-    if constexpr (kEsp && !kOneKey) hash = add(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
+    if constexpr (esp_only && single_key) hash = add(hash, wide.aad_length_term);
+    if constexpr (esp_only && !single_key) hash = add(hash, from_keys(g, offsetof(KeyContext, aad_length_term)));
     const V tag = add(reverse_bytes(hash), tag_mask);
-    if constexpr (kSeal) {
+    if constexpr (sealing) {
       scatter_lanes(tag, g.tag[0].out, g.tag[1].out, g.tag[2].out, g.tag[3].out);
     } else {
       // Only the verdicts, which are public, leave the registers: one byte of 0 or 1 for each lane.
@@ -248,7 +249,7 @@ inline bool one_key(const Group& g) {
 }
 
 // Cuts the groups into stretches with one key per group and stretches with several.
-template <int kRounds, bool kSeal, bool kEsp>
+template <int round_count, bool sealing, bool esp_only>
 __attribute__((noinline)) void groups(Group* g, size_t count, WideKey (&keys)[2]) {
   for (size_t i = 0; i < count; i++)
     locate(g[i]);
@@ -258,43 +259,43 @@ __attribute__((noinline)) void groups(Group* g, size_t count, WideKey (&keys)[2]
     while (same < count && one_key(g[same]) == one)
       same++;
     if (one)
-      Pipeline<kRounds, true, kSeal, kEsp>::run(g, same, keys);
+      Pipeline<round_count, true, sealing, esp_only>::run(g, same, keys);
     else
-      Pipeline<kRounds, false, kSeal, kEsp>::run(g, same, keys);
+      Pipeline<round_count, false, sealing, esp_only>::run(g, same, keys);
     g += same;
     count -= same;
   }
 }
 
-// Overwrites what the functions called before from the same place left on the stack: registers that the compiler had no
-// room for hold key stream, sums and keys. burst_residue_test looks for what may be left.
-template <size_t kBytes>
+// Overwrites the stack below this frame. Functions called before from the same place left registers there for which the
+// compiler had no room: key stream, sums and keys. burst_residue_test proves that none is left.
+template <size_t scrubbed_bytes>
 __attribute__((noinline)) void scrub_stack() {
-  V room[kBytes / sizeof(V)];
+  V room[scrubbed_bytes / sizeof(V)];
   for (V& v : room)
     store64(&v, zero());
   asm volatile("" : : "r"(room) : "memory");
 }
 
-template <int kRounds, bool kSeal>
+template <int round_count, bool sealing>
 SEALCAST_INLINE void groups(Group* g, size_t count, bool esp) {
-  WideKey keys[2];  // not in the frame that is scrubbed: most of it is not used
+  WideKey keys[2];  // outside the scrubbed frame: most of it is not used
   if (esp)
-    groups<kRounds, kSeal, true>(g, count, keys);
+    groups<round_count, sealing, true>(g, count, keys);
   else
-    groups<kRounds, kSeal, false>(g, count, keys);
+    groups<round_count, sealing, false>(g, count, keys);
   for (WideKey& w : keys) {
-    if (w.key != nullptr) w.template wipe<kRounds>();
+    if (w.key != nullptr) w.template wipe<round_count>();
   }
   scrub_stack<spilled_bytes>();
 }
 
-template <bool kSeal>
+template <bool sealing>
 void any_groups(Group* g, size_t count, int rounds, bool esp) {
   if (rounds == 10)
-    groups<10, kSeal>(g, count, esp);
+    groups<10, sealing>(g, count, esp);
   else
-    groups<14, kSeal>(g, count, esp);
+    groups<14, sealing>(g, count, esp);
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// What the burst engine's front (burst_engine.cc) and its kernels agree on: the key context and the descriptor of one
-// packet. Plain structures and no C++ library header: kernel files are compiled for instruction sets this CPU may not
-// have, and an inline library function compiled there could be the copy the linker keeps for everybody.
+// The interface between the burst engine's front (burst_engine.cc) and its kernels: the key context and the descriptor
+// of one packet. Plain structures and no C++ library header: kernel files are compiled for instruction sets this CPU
+// may not have, and the linker could choose a library function compiled there for the whole program.
 #pragma once
 
 #include <stddef.h>
@@ -19,15 +19,15 @@ inline constexpr int packets_per_run = 64;           // packets sorted and proce
 // Everything derived from one key. Short packets touch the middle only: low powers and round keys are neighbours.
 struct alignas(64) KeyContext {
   uint64_t folded_power[part_chunks];  // halves of H^4, H^8 … H^32 added up: for the segments of long packets
-  uint8_t power[power_count][16];      // H^34 … H^1, each ·x and byte-reversed (the form the multiplier wants)
-  uint8_t aad_length_term[16];         // what "64 bits of AAD" in the length block adds to every ESP tag, reduced
+  uint8_t power[power_count][16];      // H^34 … H^1, each ·x and byte-reversed (the multiplier's input form)
+  uint8_t aad_length_term[16];         // constant of every ESP tag, reduced: "64 bits of AAD" in the length block
   uint8_t round_key[15][16];           // AES-128 uses 11, AES-256 all
   uint8_t reserved[32];
 };
 static_assert(sizeof(KeyContext) == 896, "14 cache lines; see README.md before growing it");
 
-// Four packets for a kernel to work on in lockstep, ordered so that what it needs of all four is one load. A packet's
-// *part* is the whole packet if that is short, else what is left after the 512-byte segments before it.
+// Four packets for a kernel to work on in lockstep, ordered so that one load reads a field of all four. A packet's
+// *part* is the whole packet if that is short, else the rest after the 512-byte segments before it.
 struct alignas(64) Group {
   uint8_t first_counter[4][16];  // nonce ‖ 1, big-endian: the block behind the tag
   uint64_t state[4][2];          // ESP: {bits of data, AAD byte-reversed}; else the GHASH state before the part
@@ -47,7 +47,7 @@ struct alignas(64) Group {
 
   // Filled by the kernel:
   const uint8_t* power[4];  // the power of H that the part's first block is multiplied with
-  uint64_t last_extent[4];  // how much of the last chunk exists, in a form that the kernel likes
+  uint64_t last_extent[4];  // how much of the last chunk exists, in the kernel's own form
 };
 static_assert(sizeof(Group) == 512);
 
@@ -57,11 +57,11 @@ struct Kernel {
   void (*expand_key)(KeyContext& context, const uint8_t* key, int rounds);
   // Hashes length bytes of AAD into state[q].
   void (*absorb_aad)(Group& group, unsigned q, const uint8_t* aad, size_t length);
-  // Encrypts or decrypts and hashes the segments of so many packets; moves data, counter and state behind them.
+  // Encrypts or decrypts and hashes the segments of so many packets; moves data, counter and state past them.
   void (*seal_segments)(Group* groups, size_t packets, int rounds);
   void (*open_segments)(Group* groups, size_t packets, int rounds);
-  // esp: every packet has 8 bytes of AAD and no segments before its part.
-  // open: decrypts in the same pass and sets ok; the caller wipes what was forged before anyone sees it.
+  // esp: every packet has 8 bytes of AAD and no segments before its part. open: decrypts in the same pass and sets ok;
+  // the engine wipes forged packets before its caller sees them.
   void (*seal_groups)(Group* groups, size_t count, int rounds, bool esp);
   void (*open_groups)(Group* groups, size_t count, int rounds, bool esp);
 };

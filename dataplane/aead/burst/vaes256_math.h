@@ -9,8 +9,8 @@ namespace {
 
 // Two lanes.
 using Half = __m256i;
-// Four lanes: 0 and 1 in a, 2 and 3 in b. Copied register by register: what the compiler makes of whole structures goes
-// through memory and general registers.
+// Four lanes: 0 and 1 in a, 2 and 3 in b. Copied register by register: the compiler would move whole structures through
+// memory and general registers.
 struct V {
   Half a, b;
   V() = default;
@@ -24,7 +24,7 @@ struct V {
 };
 // A round key in as many lanes as one AES instruction takes.
 using Row = Half;
-// What a kernel function leaves on its stack at most, found by looking.
+// The most a kernel function leaves on its stack, found by looking.
 inline constexpr size_t spilled_bytes = 2048;
 
 SEALCAST_INLINE Half two_times(__m128i x) {
@@ -132,7 +132,7 @@ SEALCAST_INLINE V big_endian_numbers(int chunk) {
 struct Product {
   V lo, mid, hi;
 };
-// The same for chunks whose lanes are added up in the end: two lanes are enough.
+// The same if the chunks' lanes are added up in the end: two lanes are enough.
 struct Sum {
   Half lo, mid, hi;
 };
@@ -186,7 +186,7 @@ SEALCAST_INLINE __m128i reduce_to_block(const Sum& s) {
 
 // How much of a chunk exists: here the number of its bytes. AVX2 loads and stores parts of a register by words of four
 // bytes, and touches nothing that its mask leaves out. ESP's padding makes every packet a multiple of that. Other
-// packets' last one to three bytes are moved together with those before them; one to three alone by way of a buffer.
+// packets' last one to three bytes are moved together with those before them; one to three alone through a buffer.
 inline constexpr uint64_t whole_extent = 64;
 
 struct Words {

@@ -11,7 +11,7 @@ namespace {
 using V = __m512i;
 // A round key in as many lanes as one AES instruction takes.
 using Row = __m512i;
-// What a kernel function leaves on its stack at most, found by looking; and the one for long packets, of which g++ 14
+// The most a kernel function leaves on its stack, found by looking; and the function for long packets, of which g++ 14
 // spills round keys.
 inline constexpr size_t spilled_bytes = 384;
 inline constexpr size_t segments_spilled_bytes = 1536;
@@ -88,9 +88,9 @@ SEALCAST_INLINE V reverse_bytes(V x) {
 SEALCAST_INLINE V swap_counter(V x) {
   return _mm512_shuffle_epi8(x, four_times(_mm_set_epi8(12, 13, 14, 15, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0)));
 }
-// What is added to the counter before the first block, in each lane: 4·chunk + lane + 1. Short packets' counters stay
-// below 256, so that adding to the last byte of a big-endian counter is enough; others are kept little-endian and
-// turned round by a shuffle.
+// Added to the counter before the first block, in each lane: 4·chunk + lane + 1. Short packets' counters stay below
+// 256, so that adding to the last byte of a big-endian counter is enough; others are kept little-endian and reversed by
+// a shuffle.
 SEALCAST_INLINE V little_endian_numbers(int chunk) {
   return _mm512_add_epi32(_mm512_set_epi32(4, 0, 0, 0, 3, 0, 0, 0, 2, 0, 0, 0, 1, 0, 0, 0),
                           four_times(_mm_set_epi32(4 * chunk, 0, 0, 0)));
@@ -105,16 +105,16 @@ struct Product {
   V lo, mid, hi;
 };
 
-// Each half of data's lanes with the power it meets: for one power both are the same. The middle term is made of two
-// multiplications, not of one and two sums (Karatsuba): with a power of its own for every packet the sums cost more
-// than the multiplication they save.
+// Multiplies each half of data's lanes by its power: for a single power both are the same. Two multiplications make the
+// middle term, not one and two sums (Karatsuba): if every packet has its own power, the sums cost more than the
+// multiplication they save.
 SEALCAST_INLINE void multiply_add_lanes(Product& sum, V data, V outer, V inner) {
   sum.lo = _mm512_xor_si512(sum.lo, _mm512_clmulepi64_epi128(data, outer, 0x00));
   sum.hi = _mm512_xor_si512(sum.hi, _mm512_clmulepi64_epi128(data, outer, 0x11));
   sum.mid = add3(sum.mid, _mm512_clmulepi64_epi128(data, inner, 0x01), _mm512_clmulepi64_epi128(data, inner, 0x10));
 }
 
-// The same for chunks whose lanes are added up in the end.
+// The same if the chunks' lanes are added up in the end.
 struct Sum {
   V lo, mid, hi;
 };
@@ -130,7 +130,8 @@ SEALCAST_INLINE V swap_halves(V x) {
   return _mm512_shuffle_epi32(x, static_cast<_MM_PERM_ENUM>(0x4e));
 }
 
-// Karatsuba: three multiplications, for a power whose halves are added up already. The sums become products at the end.
+// Karatsuba: three multiplications, for a power with halves that are added up already. The sums become products at the
+// end.
 SEALCAST_INLINE void karatsuba_add(Product& sum, V data, V power, V folded_power) {
   const V folded = _mm512_xor_si512(data, swap_halves(data));
   sum.lo = _mm512_xor_si512(sum.lo, _mm512_clmulepi64_epi128(data, power, 0x00));
@@ -189,8 +190,8 @@ SEALCAST_INLINE void find_last_extents(Group& g) {
                       _mm256_maskz_srlv_epi64(any, _mm256_set1_epi64x(-1), unused));
 }
 
-// Where packets end at different chunks: what exists of each one's chunk j, and the power it meets. Behind a packet's
-// end the data are zero and any power will do, but it must lie in the context.
+// For packets that end at different chunks: what exists of each one's chunk j, and its power. Behind a packet's end the
+// data are zero and any power will do, but it must lie in the context.
 struct Place {
   alignas(32) uint64_t extent[4];
   alignas(32) const uint8_t* power[4];

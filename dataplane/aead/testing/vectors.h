@@ -1,4 +1,4 @@
-// Test vectors of others for AES-GCM: NIST's CAVP (Debian's python3-cryptography-vectors) and Wycheproof's.
+// Published test vectors for AES-GCM: NIST's CAVP (Debian's python3-cryptography-vectors) and Wycheproof's.
 #pragma once
 
 #include <filesystem>
@@ -14,7 +14,7 @@
 namespace sealcast::dataplane::aead {
 
 inline const std::filesystem::path cavp_folder = "/usr/lib/python3/dist-packages/cryptography_vectors/ciphers/AES/GCM";
-// Lies beside the source tree on machines that keep test vectors of others; not part of the project.
+// Beside the source tree on machines that keep published test vectors; not part of the project.
 inline const std::filesystem::path wycheproof_file =
     places::source_folder() + "/../shared/vectors/wycheproof/aes_gcm_test.json";
 
@@ -58,7 +58,7 @@ inline std::vector<Vector> read_cavp(const std::string& file) {
   return vectors;
 }
 
-// Wycheproof's of the same sizes. None: wycheproof_file is not there, or no JSON.
+// Wycheproof's of the same sizes. None: wycheproof_file is missing or no JSON.
 inline std::vector<Vector> read_wycheproof() {
   std::ifstream in(wycheproof_file);
   std::vector<Vector> vectors;

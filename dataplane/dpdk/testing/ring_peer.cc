@@ -41,8 +41,8 @@ RingPeer::RingPeer(const std::string& device) : state_(std::make_unique<State>()
   state_->port = std::move(*port);
   static std::atomic<unsigned> number{0};
   const std::string name = "peer_pool" + std::to_string(number++);
-  // No cache: threads without a DPDK identity of their own use it. They do not wait for each other in it: where CPUs
-  // are short each would spend its time on one waiting for another that does not run.
+  // No cache: threads without a DPDK identity use it. Its ring (mt_rts) makes no thread wait for another: if CPUs are
+  // scarce, a thread would spend its time waiting for one that does not run.
   state_->pool = rte_pktmbuf_pool_create_by_ops(name.c_str(), buffers, 0, 0, 2048 + RTE_PKTMBUF_HEADROOM, SOCKET_ID_ANY,
                                                 "ring_mt_rts");
   if (state_->pool == nullptr) give_up("no memory for frames");
