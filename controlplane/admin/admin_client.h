@@ -1,4 +1,4 @@
-// The other end of AdminServer, for the command line tool: blocking, with one deadline for everything.
+// The client of AdminServer, for the command line tool: blocking, with one deadline for all steps.
 #pragma once
 
 #include <chrono>
@@ -9,7 +9,7 @@
 namespace sealcast::admin {
 
 // Sends one request line to the daemon behind the UNIX socket at path and returns its one answer line, without the
-// newline. Errors name the path and what to do: no such socket, nobody serving, permission, deadline passed.
+// newline. Errors name the path and the remedy: no such socket, no daemon behind it, permission, deadline passed.
 Result<std::string> ask(const std::string& path, const std::string& request_json, std::chrono::milliseconds deadline);
 
 }  // namespace sealcast::admin

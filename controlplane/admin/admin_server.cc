@@ -23,16 +23,16 @@ namespace {
 using Protocol = asio::local::stream_protocol;
 using Json = nlohmann::json;
 
-constexpr std::chrono::milliseconds accept_pause{200};  // after accept() failed for want of descriptors
+constexpr std::chrono::milliseconds accept_pause{200};  // after accept() failed for lack of descriptors
 
 std::string error_line(std::string_view text) {
   return Json{{"error", text}}.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-// True if something answers a connect() on path.
+// True if a process accepts connections on path.
 bool is_served(const std::string& path) {
   const int fd = ::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-  if (fd < 0) return true;  // cannot tell: do not touch it
+  if (fd < 0) return true;  // unknown: do not touch it
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path, path.data(), std::min(path.size(), sizeof(address.sun_path) - 1));
@@ -56,7 +56,7 @@ struct AdminServer::State : std::enable_shared_from_this<AdminServer::State> {
   Protocol::acceptor acceptor;
   asio::steady_timer accept_timer;
   bool stopped = false;
-  dev_t device = 0;  // of the socket's file, so that stop() unlinks nobody else's
+  dev_t device = 0;  // of the socket's file, so that stop() unlinks no other
   ino_t inode = 0;
 
   struct Session;
@@ -68,7 +68,7 @@ struct AdminServer::State : std::enable_shared_from_this<AdminServer::State> {
   std::optional<Caller> caller;  // while a handler runs
 };
 
-// One client. Lives as long as an operation on it is pending.
+// One client. Lives as long as one of its operations is pending.
 struct AdminServer::State::Session : std::enable_shared_from_this<Session> {
   Session(std::shared_ptr<State> owner, Protocol::socket peer)
       : state(std::move(owner)), socket(std::move(peer)), deadline(state->io) {}
@@ -180,7 +180,7 @@ Result<void> AdminServer::State::listen() {
   asio::error_code error;
   acceptor.open(Protocol(), error);
   if (error) return explain("open", error);
-  // Linux takes a UNIX socket's file mode from the descriptor's: no moment at which others could connect.
+  // Linux gives a UNIX socket's file the descriptor's mode: at no moment can others connect.
   if (::fchmod(acceptor.native_handle(), 0600) != 0)
     return fail("admin socket " + path + ": cannot set mode 0600: " + std::strerror(errno));
   acceptor.bind(Protocol::endpoint(path), error);
@@ -248,7 +248,7 @@ void AdminServer::stop() {
   state_->acceptor.close(ignored);
   for (const auto& [key, weak] : state_->sessions)
     if (const auto session = weak.lock()) session->close();
-  state_->handlers.clear();  // what they refer to may end right after us
+  state_->handlers.clear();  // the objects they refer to may end right after this call
   struct stat found {};
   if (state_->inode != 0 && ::lstat(state_->path.c_str(), &found) == 0 && found.st_dev == state_->device &&
       found.st_ino == state_->inode)

@@ -22,7 +22,7 @@
 namespace sealcast::admin {
 
 inline constexpr std::size_t max_request_bytes = 24 * 1024;  // one line, newline included: a jumbo frame as hex fits
-inline constexpr std::size_t max_clients = 16;               // a further one is told so and closed
+inline constexpr std::size_t max_clients = 16;               // a further one gets an error and is closed
 inline constexpr std::chrono::seconds client_deadline{10};   // per request or response
 inline constexpr std::size_t max_response_bytes = 16 * 1024 * 1024;
 
@@ -32,7 +32,7 @@ class AdminServer {
   // the loop's thread: must not block. A newline in the answer's text is replaced by a blank.
   using Handler = std::function<std::string(const std::string& request_json)>;
 
-  // path: the socket's; an empty path makes a server that start()s without listening (an embedded daemon).
+  // path: of the socket. With an empty path start() does not listen (an embedded daemon).
   AdminServer(asio::io_context& io, std::string path, std::chrono::milliseconds deadline = client_deadline);
   ~AdminServer();  // stops
   AdminServer(const AdminServer&) = delete;
@@ -41,15 +41,15 @@ class AdminServer {
   // Registers the answer to {"command": command}. Before start(). A second handler for a command replaces the first.
   void handle(std::string command, Handler handler);
 
-  // Whose request is being answered; within a handler only. The kernel's word, not the client's.
+  // The client of the present request; within a handler only. Reported by the kernel, not by the client.
   struct Caller {
     std::uint32_t user = 0;  // uid
     std::int32_t process = 0;
   };
   std::optional<Caller> caller() const;
 
-  // Binds and listens. A socket file already there is unlinked only after a connect() proved that nobody serves it; a
-  // live one, or a file that is no socket, is an error.
+  // Binds and listens. An existing socket file is unlinked only after a connect() has proved that no process serves it;
+  // a live one, or a file that is no socket, is an error.
   Result<void> start();
 
   // Closes every client and unlinks the socket (only if it is still ours). Idempotent.

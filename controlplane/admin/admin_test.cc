@@ -1,4 +1,4 @@
-// The admin socket: who may open it, what it answers, and that nobody can hang or swell the daemon through it.
+// The admin socket: who may open it, its answers, and its limits: no client can hang the daemon or fill its memory.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -122,7 +122,7 @@ TEST_F(AdminTest, ReplacesADeadSocketButNeverALiveOneOrAFile) {
     address.sun_family = AF_UNIX;
     std::memcpy(address.sun_path, path_.data(), path_.size());
     ASSERT_EQ(::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)), 0);
-    ::close(fd);  // what kill -9 leaves behind
+    ::close(fd);  // left behind by kill -9
   }
   AdminServer first(io_, path_);
   ASSERT_TRUE(first.start());
@@ -165,7 +165,7 @@ TEST_F(AdminTest, BoundsTheClients) {
   std::vector<int> silent;
   for (std::size_t i = 0; i < max_clients; ++i)
     silent.push_back(raw_connection());
-  // Accepted in order: when this one is answered, the others are all counted.
+  // Connections are accepted in order: once this one has its answer, all others are counted.
   const int extra = raw_connection();
   EXPECT_NE(read_until_closed(extra).find("too many clients"), std::string::npos);
   ::close(extra);
@@ -192,7 +192,7 @@ TEST_F(AdminTest, ASilentOrSlowClientIsClosed) {
   char byte = 0;
   EXPECT_EQ(::recv(silent, &byte, 1, 0), 0) << "closed after the deadline, not after the test's 3 s";
   ::close(silent);
-  // Asks for much and does not read it: the answer must not wait in memory for ever.
+  // Asks for much and does not read it: the answer must not stay in memory for ever.
   const int slow = raw_connection();
   const std::string request = "{\"command\": \"big\"}\n";
   EXPECT_GT(::send(slow, request.data(), request.size(), MSG_NOSIGNAL), 0);
@@ -302,7 +302,7 @@ TEST(StatusJson, PartsAloneForScreensThatAreDrawnAgain) {
   statistics.sas[1].packets = 1;
   EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 2U);
   EXPECT_EQ(part(R"({"command":"sas","group":"tv"})")["sas"].size(), 1U);
-  // Dozens of slots are derived ahead for each epoch; with a thousand groups the answer would have no end.
+  // Dozens of slots are derived ahead for each epoch; with a thousand groups the answer would be huge.
   statistics.sas.resize(66);
   for (std::size_t i = 2; i < 66; ++i)
     statistics.sas[i].group_id = "tv";
@@ -315,7 +315,7 @@ TEST(StatusJson, PartsAloneForScreensThatAreDrawnAgain) {
   EXPECT_EQ(plane["sas"].size(), 2U);
   EXPECT_EQ(plane["sas_unheard"], 64);
   statistics.sas[7].bad_tags = 1;
-  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 3U) << "somebody tries to be heard";
+  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 3U) << "a bad tag shows a sender";
   EXPECT_TRUE(part(R"({"command":"sas","group":"x"})").contains("error"));
   EXPECT_TRUE(part(R"({"command":"ports"})").contains("ports"));
   EXPECT_TRUE(part(R"({"command":"groups"})").contains("groups"));

@@ -63,22 +63,21 @@ OrderedJson value_of(const SenderEstimate& sender) {
           {"silent_s", or_null(sender.silent_s)}};
 }
 
-// group empty: of every group.
-// Slots derived ahead, which nobody uses yet: dozens for each epoch of a receiver, and nothing to tell of any of them.
-bool unheard(const SaStatistics& sa) {
+// Slots derived ahead and not used yet: dozens for each epoch of a receiver, with nothing to report.
+bool without_packets(const SaStatistics& sa) {
   return !sa.outbound && sa.packets == 0 && sa.replays == 0 && sa.bad_tags == 0 && sa.drops.empty();
 }
 
-std::size_t unheard_of(const DataPlaneStatistics& statistics, std::string_view group = {}) {
+std::size_t count_without_packets(const DataPlaneStatistics& statistics, std::string_view group = {}) {
   return static_cast<std::size_t>(std::count_if(statistics.sas.begin(), statistics.sas.end(), [&](const auto& sa) {
-    return unheard(sa) && (group.empty() || sa.group_id == group);
+    return without_packets(sa) && (group.empty() || sa.group_id == group);
   }));
 }
 
 OrderedJson sas_of(const DataPlaneStatistics& statistics, bool all, std::string_view group = {}) {
   OrderedJson sas = OrderedJson::array();
   for (const SaStatistics& sa : statistics.sas) {
-    if ((!group.empty() && sa.group_id != group) || (!all && unheard(sa))) continue;
+    if ((!group.empty() && sa.group_id != group) || (!all && without_packets(sa))) continue;
     OrderedJson value{{"group", sa.group_id},
                       {"epoch", sa.epoch},
                       {"spi", fmt::format("0x{:08x}", sa.spi)},
@@ -144,7 +143,7 @@ OrderedJson bypass_of(const DataPlaneStatistics& statistics) {
   return bypass;
 }
 
-// What befell packets on their way without being an end of it.
+// Counts packets that took a special path and went on.
 void add_detours(OrderedJson& to, const DataPlaneStatistics& statistics) {
   to["cut"] = statistics.cut;
   to["reassembled"] = statistics.reassembled;
@@ -161,7 +160,7 @@ OrderedJson value_of(const DataPlaneStatistics& statistics) {
                     {"ports", ports_of(statistics)},
                     {"groups", groups_of(statistics)},
                     {"sas", sas_of(statistics, false)},
-                    {"sas_unheard", unheard_of(statistics)},
+                    {"sas_unheard", count_without_packets(statistics)},
                     {"workers", workers_of(statistics)},
                     {"bypass", bypass_of(statistics)},
                     {"drops", list_of(statistics.drops)},
@@ -213,9 +212,9 @@ std::string gateway_part(const DataPlaneStatistics& statistics, const std::strin
     const auto same = [&](const GroupStatistics& one) { return one.group_id == group; };
     if (!group.empty() && std::none_of(all.begin(), all.end(), same))
       return text({{"error", "this gateway has no group \"" + group + "\""}});
-    const bool unheard_too = request.is_object() && request.contains("all") && request["all"] == true;
-    answer["sas"] = sas_of(statistics, unheard_too, group);
-    if (!unheard_too) answer["sas_unheard"] = unheard_of(statistics, group);
+    const bool with_all = request.is_object() && request.contains("all") && request["all"] == true;
+    answer["sas"] = sas_of(statistics, with_all, group);
+    if (!with_all) answer["sas_unheard"] = count_without_packets(statistics, group);
   } else {
     return text({{"error", "expected the command ports, groups, sas or top, got \"" + part + "\""}});
   }

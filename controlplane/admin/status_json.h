@@ -1,4 +1,4 @@
-// JSON text of the status values that both daemons share; the command line tool reads it back.
+// JSON text of the status values that both daemons share; the command line tool reads it.
 #pragma once
 
 #include <string>
@@ -7,12 +7,12 @@
 
 namespace sealcast::admin {
 
-// The data plane's figures; docs/operator.md, "The admin socket", lists every member. SPIs are "0x10000001", counts per
-// owner are objects from reason to packets without zeros, "drops" of the whole is a list with them. "sas" are those
-// that seal or under which anything came, "sas_unheard" is how many others there are.
+// The data plane's figures; docs/operator.md, "The admin socket", lists every member. SPIs are "0x10000001". An owner's
+// counts are objects from reason to packets, without zeros; "drops" of the whole plane is a list with zeros. "sas" are
+// those that seal or have received packets; "sas_unheard" is the number of the others.
 std::string to_json(const DataPlaneStatistics& statistics);
 
-// The gateway's whole answer to "status". The parts are JSON objects' texts; keyserver is empty when none is embedded.
+// The gateway's whole answer to "status". The parts are texts of JSON objects; keyserver is empty if none is embedded.
 std::string gateway_status(const std::string& version, const std::string& agent_json,
                            const DataPlaneStatistics& statistics, const std::string& keyserver_json);
 

@@ -53,7 +53,7 @@ std::size_t take(char* data, std::size_t, std::size_t size, void* into) {
   return size;
 }
 
-// libcurl wants this once, before there are threads that use it.
+// libcurl needs this once, before any thread uses it.
 bool curl_ready() {
   static const bool ready = curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
   return ready;
@@ -78,7 +78,7 @@ class Client::Worker {
     if (thread_.joinable()) thread_.join();
   }
 
-  // first: before all that wait.
+  // first: ahead of all waiting requests.
   void ask(std::string_view path, std::string body, std::function<void(Result<std::string>)> done, bool first = false) {
     Request request{path, std::move(body), std::move(done), Clock::now()};
     {
@@ -117,7 +117,7 @@ class Client::Worker {
     curl_easy_cleanup(curl_);
   }
 
-  // An address that can't be connected to has not got the request, so the next one may be asked at once.
+  // An address that refused the connection has not got the request, so that the next one may be asked at once.
   Result<std::string> perform(const Request& request) {
     if (!curl_ || !headers_) return fail("etcd: no memory for requests");
     for (std::size_t tries = 1;; ++tries) {
@@ -143,7 +143,7 @@ class Client::Worker {
     }
   }
 
-  // With TLS 1.3 whom the other side refuses hears of it late and badly, often as a broken connection alone.
+  // With TLS 1.3 a client learns late and badly that the server refused it, often only by a broken connection.
   std::string hint(CURLcode code, const std::string& address) const {
     if (address.rfind("https:", 0) != 0) return "";
     if (code == CURLE_PEER_FAILED_VERIFICATION)
@@ -159,7 +159,7 @@ class Client::Worker {
   }
 
   CURLcode send(const std::string& url, const std::string& body, Buffer& buffer) {
-    curl_easy_reset(curl_);  // keeps connections
+    curl_easy_reset(curl_);  // leaves connections open
     *error_ = '\0';
     curl_easy_setopt(curl_, CURLOPT_URL, url.c_str());
     curl_easy_setopt(curl_, CURLOPT_PROTOCOLS_STR, "http,https");
@@ -186,9 +186,9 @@ class Client::Worker {
   const ClientSettings settings_;
   std::mutex mutex_;
   std::condition_variable wake_;
-  std::deque<Request> waiting_;               // with mutex_
-  std::optional<Clock::time_point> stop_at_;  // with mutex_
-  // The worker's own:
+  std::deque<Request> waiting_;               // guarded by mutex_
+  std::optional<Clock::time_point> stop_at_;  // guarded by mutex_
+  // Used by the worker alone:
   CURL* curl_ = nullptr;
   curl_slist* headers_ = nullptr;
   std::size_t address_ = 0;
@@ -206,7 +206,7 @@ Client::~Client() {
 
 namespace {
 
-// Parsed on the worker's thread, handed over on the loop's.
+// Parsed on the worker's thread, delivered on the loop's.
 template <typename Answer>
 std::function<void(Result<std::string>)> answer(asio::io_context& io, std::weak_ptr<void> alive,
                                                 Result<Answer> (*parse)(std::string_view),
@@ -233,7 +233,7 @@ Result<Reply> Client::transact_now(Transaction transaction) {
       "/v3/kv/txn", transaction_json(transaction),
       [promise](Result<std::string> text) { promise->set_value(std::move(text)); }, true);
   if (future.wait_for(longest_now) != std::future_status::ready)
-    return fail("etcd did not answer in time; whether it was done is not known, so look, or ask again");
+    return fail("etcd did not answer in time; the request may have been carried out: check, or ask again");
   const auto text = future.get();
   if (!text) return tl::unexpected(text.error());
   return parse_reply(*text);

@@ -1,6 +1,6 @@
-// etcd's HTTP/JSON gateway by libcurl: one thread that sends one request at a time, and gives answers back on the loop.
-// Bounded: 1 s a request, 16 MiB an answer, 4,096 requests that wait; what waited 5 s is not sent any more. An address
-// that does not answer is left for the next one.
+// etcd's HTTP/JSON gateway by libcurl: one thread sends one request at a time; answers come back on the loop. Bounded:
+// 1 s a request, 16 MiB an answer, 4,096 waiting requests; a request that has waited 5 s is not sent any more. After an
+// address that does not answer, the next one is asked.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -26,7 +26,7 @@ struct ClientSettings {
 class Client final : public Etcd {
  public:
   Client(asio::io_context& io, ClientSettings settings);
-  ~Client() override;  // sends what waits, for a second and a half at most; answers are dropped
+  ~Client() override;  // sends waiting requests, for a second and a half at most; answers are dropped
 
   void transact(Transaction transaction, std::function<void(Result<Reply>)> done) override;
   Result<Reply> transact_now(Transaction transaction) override;

@@ -1,4 +1,4 @@
-// The client against a gateway that says what the test tells it to: sound answers, broken ones, huge ones, none.
+// The client against a gateway with the test's answers: sound ones, broken ones, huge ones, none.
 #include "controlplane/etcd/client.h"
 
 #include <arpa/inet.h>
@@ -55,9 +55,9 @@ class Gateway {
     const std::lock_guard lock(mutex_);
     answers_.push_back(std::move(answer));
   }
-  std::string heard() {
+  std::string requests() {
     const std::lock_guard lock(mutex_);
-    return heard_;
+    return requests_;
   }
 
  private:
@@ -88,7 +88,7 @@ class Gateway {
     Answer answer{sound};
     {
       const std::lock_guard lock(mutex_);
-      heard_ = request;
+      requests_ = request;
       if (!answers_.empty()) {
         answer = answers_.front();
         answers_.pop_front();
@@ -120,7 +120,7 @@ class Gateway {
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;
   std::deque<Answer> answers_;
-  std::string heard_;
+  std::string requests_;
   std::thread thread_;
 };
 
@@ -168,7 +168,7 @@ TEST_F(EtcdClient, SendsATransactionAndReadsItsAnswer) {
   EXPECT_EQ(reply->ranges[0].entries[0].value, std::string("\0\xff", 2));
   for (const char* part : {"POST /v3/kv/txn", R"("target":"CREATE")", R"("create_revision":"5")", R"("key":"a2V5")",
                            R"("value":"AP8=")", R"("lease":"7")", R"("min_mod_revision":"4")", "request_delete_range"})
-    EXPECT_THAT(gateway_.heard(), HasSubstr(part));
+    EXPECT_THAT(gateway_.requests(), HasSubstr(part));
 }
 
 TEST_F(EtcdClient, H13_BrokenAnswersAreErrors) {

@@ -1,5 +1,5 @@
-// What Sealcast needs of etcd v3: transactions (a range is one without comparisons) and leases. Values only: no JSON,
-// no HTTP type. Client is the real one, over etcd's HTTP/JSON gateway; tests bring one of their own.
+// The part of etcd v3 that Sealcast uses: transactions (a range is one without comparisons) and leases. Values only: no
+// JSON, no HTTP type. Client is the real one, over etcd's HTTP/JSON gateway; tests have one of their own.
 #pragma once
 
 #include <chrono>
@@ -38,9 +38,9 @@ struct Delete {
 struct Range {
   std::string key;
   std::string end;
-  Revision changed_since = 0;  // only keys whose last change is this revision or a later one, by that revision
+  Revision changed_since = 0;  // only keys last changed at this revision or later, in the order of that revision
   std::int64_t limit = 0;      // 0: none
-  bool last_key_only = false;  // of all the one that sorts last, without its value; limit and changed_since don't count
+  bool last_key_only = false;  // only the key that sorts last, without its value; ignores limit and changed_since
 };
 
 using Operation = std::variant<Put, Delete, Range>;
@@ -60,14 +60,14 @@ struct KeyValue {
 
 struct RangeResult {
   std::vector<KeyValue> entries;
-  bool more = false;  // limit cut it
+  bool more = false;  // there were more keys than limit
 };
 
 struct Reply {
   std::uint64_t cluster = 0;  // etcd's own cluster id
   Revision revision = 0;      // of the whole store, this transaction included
   bool succeeded = false;
-  std::vector<RangeResult> ranges;  // of the operations that were done, in their order
+  std::vector<RangeResult> ranges;  // of the executed operations, in their order
 };
 
 struct Lease {
@@ -78,8 +78,8 @@ struct Lease {
 // Keys that begin with prefix: [prefix, end_of(prefix)). prefix must not be empty or end with 0xff.
 std::string end_of(const std::string& prefix);
 
-// Called on one thread; answers come on that thread, never from inside a call, in any order. An error means that it is
-// not known whether the request was carried out.
+// Called on one thread; answers come on that thread, never from inside a call, in any order. After an error it is
+// unknown whether the request was carried out.
 class Etcd {
  public:
   virtual ~Etcd() = default;
@@ -88,7 +88,7 @@ class Etcd {
   virtual Result<Reply> transact_now(Transaction transaction) = 0;
   virtual void grant(std::chrono::seconds ttl, std::function<void(Result<Lease>)> done) = 0;
   virtual void keep_alive(std::int64_t lease, std::function<void(Result<Lease>)> done) = 0;
-  // Nobody waits for it; what was asked before the end is still sent.
+  // Has no answer; what was asked before the end is still sent.
   virtual void revoke(std::int64_t lease) = 0;
 };
 

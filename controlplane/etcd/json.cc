@@ -71,7 +71,7 @@ json operations_json(const std::vector<Operation>& operations) {
   return out;
 }
 
-// The gateway writes 64-bit numbers as strings, and leaves out what is 0.
+// The gateway writes 64-bit numbers as strings, and leaves out zeros.
 template <typename Integer>
 bool number(const json& object, const char* name, Integer& out) {
   out = 0;

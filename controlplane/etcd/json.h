@@ -1,5 +1,5 @@
 // Requests and answers of etcd's HTTP/JSON gateway as text; the JSON library stays in json.cc. Answers are network
-// input: everything in them is checked, what is unknown is ignored.
+// input: all fields used are checked, unknown ones are ignored.
 #pragma once
 
 #include <string>
@@ -14,9 +14,9 @@ std::string grant_json(std::chrono::seconds ttl);
 std::string lease_json(std::int64_t lease);
 
 Result<Reply> parse_reply(std::string_view json);
-// What grant and keep_alive answer.
+// The answer to grant and keep_alive.
 Result<Lease> parse_lease(std::string_view json);
-// Of an answer that is no success: its "error", made fit for a log.
+// From an answer that reports a failure: its "error", made safe for a log.
 std::string parse_error(std::string_view json);
 
 }  // namespace sealcast::etcd

@@ -10,7 +10,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-// How long until one more attempt fits into the allowance; zero or less: now.
+// Time until the allowance permits one more attempt; zero or less: now.
 milliseconds wait(milliseconds used_until, const AttemptAllowance& allowance, milliseconds now) {
   const auto used = std::max(used_until, now) - now;
   return used + allowance.interval - allowance.interval * std::max<std::int64_t>(allowance.burst, 1);

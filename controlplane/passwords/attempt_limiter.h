@@ -1,4 +1,4 @@
-// How often a password may be tried (H7, H13): per user and per address, with memory that is fixed from the start.
+// Limits password attempts (H7, H13), per user and per address, in memory of fixed size.
 #pragma once
 
 #include <chrono>
@@ -24,9 +24,9 @@ struct AttemptLimits {
   std::size_t cells = 16'384;                                       // of each of the two tables; 8 bytes each
 };
 
-// A name, known or not, is hashed under a secret key to one of a fixed number of cells, and shares its allowance with
-// whoever falls into the same cell: rare, unpredictable, and no flood of names costs memory or pushes another's
-// count out. Not thread-safe: one thread asks, before it hands the password to the pool that verifies it.
+// A secret key hashes a name, known or not, to one of a fixed number of cells; it shares its allowance with the other
+// names of the same cell. That is rare and unpredictable, and no flood of names costs memory or displaces another's
+// count. Not thread-safe: one thread asks, before it hands the password to the pool that verifies it.
 class AttemptLimiter {
  public:
   using Clock = std::chrono::steady_clock;
@@ -41,10 +41,10 @@ class AttemptLimiter {
   // exists (AUTH-2). Times must not go back; one that does counts as the latest seen.
   Verdict take(std::string_view user, const IpAddress& address, Clock::time_point now);
 
-  // The password was right: the one attempt that take() took counts no more. Earlier failures do, so a member with one
-  // valid account cannot wash its address clean.
+  // The password was right: the attempt that take() took no longer counts. Earlier failures still do, so that a member
+  // with one valid account cannot clear its address's count.
   void give_back(std::string_view user, const IpAddress& address);
-  // The attempt was never looked at: nothing was learnt of the user's password. The address has had its share of the
+  // The attempt was never checked: it revealed nothing about the user's password. The address has used its share of the
   // queue all the same.
   void give_back_user(std::string_view user);
 

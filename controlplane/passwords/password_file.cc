@@ -21,9 +21,9 @@
 namespace sealcast::passwords {
 namespace {
 
-constexpr std::string_view kHashPrefix = "$argon2id$v=19$";
-constexpr std::size_t kSaltCharacters = 22;  // 16 bytes in base64 without padding: libsodium's
-constexpr std::size_t kHashCharacters = 43;  // 32 bytes likewise
+constexpr std::string_view hash_prefix = "$argon2id$v=19$";
+constexpr std::size_t salt_characters = 22;  // 16 bytes in base64 without padding: libsodium's
+constexpr std::size_t hash_characters = 43;  // 32 bytes likewise
 
 Result<void> libsodium_ready() {
   if (sodium_init() < 0) return fail("libsodium cannot start: no source of randomness");
@@ -51,16 +51,16 @@ std::optional<std::uint32_t> take_number(std::string_view& text, std::string_vie
 
 // The cost of a hash in exactly the form crypto_pwhash_str() writes; nullopt for anything else.
 std::optional<HashCost> cost_of(std::string_view hash) {
-  if (hash.size() >= crypto_pwhash_STRBYTES || !hash.starts_with(kHashPrefix)) return std::nullopt;
-  hash.remove_prefix(kHashPrefix.size());
+  if (hash.size() >= crypto_pwhash_STRBYTES || !hash.starts_with(hash_prefix)) return std::nullopt;
+  hash.remove_prefix(hash_prefix.size());
   const auto memory = take_number(hash, "m=", ',');
   if (!memory) return std::nullopt;
   const auto passes = take_number(hash, "t=", ',');
   if (!passes) return std::nullopt;
   const auto lanes = take_number(hash, "p=", '$');
   if (!lanes || *lanes != 1) return std::nullopt;
-  if (hash.size() != kSaltCharacters + 1 + kHashCharacters || hash[kSaltCharacters] != '$') return std::nullopt;
-  if (!is_base64(hash.substr(0, kSaltCharacters)) || !is_base64(hash.substr(kSaltCharacters + 1))) return std::nullopt;
+  if (hash.size() != salt_characters + 1 + hash_characters || hash[salt_characters] != '$') return std::nullopt;
+  if (!is_base64(hash.substr(0, salt_characters)) || !is_base64(hash.substr(salt_characters + 1))) return std::nullopt;
   return HashCost{*memory, *passes};
 }
 
@@ -73,7 +73,7 @@ Result<std::string> make_hash(const SecretBytes& password, const HashCost& cost)
   return std::string(out.data());
 }
 
-Result<std::string> hash_of_nobody(const HashCost& cost) {
+Result<std::string> hash_of_random_password(const HashCost& cost) {
   SecretBytes random(32);
   randombytes_buf(random.data(), random.size());
   return make_hash(random, cost);
@@ -113,7 +113,7 @@ Result<std::string> read_private_file(const std::string& path) {
     if (n < 0) return problem(std::string("read: ") + std::strerror(errno));
     if (n == 0) return text;
     text.append(part.data(), static_cast<std::size_t>(n));
-    if (text.size() > kMaxFileBytes) return problem("expected at most " + std::to_string(kMaxFileBytes) + " bytes");
+    if (text.size() > max_file_bytes) return problem("expected at most " + std::to_string(max_file_bytes) + " bytes");
   }
 }
 
@@ -135,7 +135,7 @@ Result<HashCost> HashCost::parse(std::string_view text) {
 }
 
 bool valid_user(std::string_view user) {
-  if (user.empty() || user.size() > kMaxUserBytes) return false;
+  if (user.empty() || user.size() > max_name_bytes) return false;
   return std::all_of(user.begin(), user.end(), [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
            c == '-' || c == '@';
@@ -162,7 +162,7 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
       file.lines_.push_back({"", std::string(line)});
       continue;
     }
-    // A line is never quoted in an error: whoever mistook the format may have written a password there.
+    // Errors never quote a line: a user who mistook the format may have written a password there.
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) return problem("expected USER:HASH, a comment (#) or an empty line");
     const std::string_view user = line.substr(0, colon);
@@ -170,10 +170,9 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
     if (!valid_user(user)) return problem("expected a user name of " + std::string(kUserForm) + " before ':'");
     if (const auto [before, fresh] = line_of_user.emplace(user, number); !fresh)
       return problem("user " + std::string(user) + " stands in line " + std::to_string(before->second) + " already");
-    if (line_of_user.size() > kMaxUsers) return problem("expected at most " + std::to_string(kMaxUsers) + " users");
+    if (line_of_user.size() > max_users) return problem("expected at most " + std::to_string(max_users) + " users");
     const auto cost = cost_of(hash);
-    // libsodium has the last word, so that what is taken here can be verified later: 0 says well-formed and of this
-    // cost.
+    // libsodium decides, so that a hash taken here can be verified later: 0 means well-formed and of this cost.
     if (!cost || crypto_pwhash_str_needs_rehash(std::string(hash).c_str(), cost->passes,
                                                 std::size_t{cost->memory_kib} * 1024) != 0)
       return problem("expected a hash $argon2id$v=19$m=…,t=…,p=1$SALT$HASH of 16 and 32 bytes; set the password again");
@@ -191,9 +190,9 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
     file.cost_ = *cost;
     file.lines_.push_back({std::string(user), std::string(hash)});
   }
-  auto nobody = hash_of_nobody(file.cost_);
-  if (!nobody) return fail(name + ": " + nobody.error().message);
-  file.nobody_ = std::move(*nobody);
+  auto decoy = hash_of_random_password(file.cost_);
+  if (!decoy) return fail(name + ": " + decoy.error().message);
+  file.decoy_hash_ = std::move(*decoy);
   return file;
 }
 
@@ -204,24 +203,24 @@ Result<PasswordFile> PasswordFile::load(const std::string& path, const HashPolic
 }
 
 const PasswordFile::Line* PasswordFile::find(std::string_view user) const {
-  if (user.empty()) return nullptr;  // comments bear no user
+  if (user.empty()) return nullptr;  // comments have no user
   const Line* found = nullptr;
-  for (const Line& line : lines_)  // to the end even when found: the delay tells nothing of the place
+  for (const Line& line : lines_)  // to the end even when found: the delay must not reveal the place
     found = line.user == user ? &line : found;
   return found;
 }
 
 Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& password) const {
   const Line* line = find(user);
-  const std::string& hash = line != nullptr ? line->rest : nobody_;
-  // Lengths beyond the protocol's cost the same, too, and are never right.
+  const std::string& hash = line != nullptr ? line->rest : decoy_hash_;
+  // Lengths beyond the protocol's take the same time, too, and never match.
   const bool length_ok = !password.empty() && password.size() <= kMaxPasswordBytes;
   const std::size_t length = std::min(password.size(), kMaxPasswordBytes);
   const char nothing = 0;
   const char* bytes = password.empty() ? &nothing : reinterpret_cast<const char*>(password.data());
   errno = 0;
   const bool matches = crypto_pwhash_str_verify(hash.c_str(), bytes, length) == 0;
-  // libsodium says EINVAL for a wrong password and something else when it could not compute at all.
+  // libsodium reports EINVAL for a wrong password and another error if it could not compute.
   if (!matches && errno != EINVAL) return fail("cannot compute a password hash of cost " + cost_.text());
   return matches && length_ok && line != nullptr;
 }
@@ -229,7 +228,7 @@ Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& pass
 std::optional<std::string> PasswordFile::stamp(std::string_view user) const {
   const Line* line = find(user);
   if (line == nullptr) return std::nullopt;
-  return hash_of(line->rest).substr(0, 16);  // the salt is in the line: the same password differs
+  return hash_of(line->rest).substr(0, 16);  // begins with the salt: differs even for the same password
 }
 
 std::string PasswordFile::digest() const {
@@ -241,8 +240,8 @@ Result<void> PasswordFile::set(std::string_view user, const SecretBytes& passwor
   if (password.empty() || password.size() > kMaxPasswordBytes)
     return fail("expected a password of 1 to 128 bytes, got " + std::to_string(password.size()));
   const Line* known = find(user);
-  if (known == nullptr && users().size() >= kMaxUsers)
-    return fail("expected at most " + std::to_string(kMaxUsers) + " users");
+  if (known == nullptr && users().size() >= max_users)
+    return fail("expected at most " + std::to_string(max_users) + " users");
   auto hash = make_hash(password, cost_);
   if (!hash) return tl::unexpected(hash.error());
   if (known != nullptr)
@@ -279,7 +278,7 @@ Result<void> PasswordFile::save(const std::string& path) const {
 
 Result<void> update(const std::string& path, const HashPolicy& policy,
                     const std::function<Result<void>(PasswordFile&)>& change) {
-  // The folder is what is locked: the file itself is replaced at each update.
+  // The folder is locked: each update replaces the file itself.
   const std::string folder = folder_of(path);
   const Descriptor lock(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (lock.get() < 0) return fail(folder + ": cannot open the password file's folder: " + std::strerror(errno));

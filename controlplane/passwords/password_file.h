@@ -20,15 +20,14 @@
 
 namespace sealcast::passwords {
 
-inline constexpr std::size_t kMaxUserBytes = max_name_bytes;
 inline constexpr std::size_t kMaxPasswordBytes = max_password_bytes;
-// What valid_user() takes, for messages.
+// The names that valid_user() accepts, for messages.
 inline constexpr std::string_view kUserForm = "1 to 64 characters A-Z a-z 0-9 . _ - @";
-static_assert(kMaxUserBytes == 64);
-inline constexpr std::size_t kMaxUsers = 10'000;
-inline constexpr std::size_t kMaxFileBytes = 4 * 1024 * 1024;
+static_assert(max_name_bytes == 64);
+inline constexpr std::size_t max_users = 10'000;
+inline constexpr std::size_t max_file_bytes = 4 * 1024 * 1024;
 
-// What one Argon2id (one lane, RFC 9106) takes.
+// The cost of one Argon2id (one lane, RFC 9106).
 struct HashCost {
   std::uint32_t memory_kib = 64 * 1024;
   std::uint32_t passes = 3;
@@ -37,8 +36,8 @@ struct HashCost {
   friend bool operator==(const HashCost&, const HashCost&) = default;
 };
 
-// The cost of new files, and the bounds within which a file's own cost is taken: cheap hashes are guessed, dear ones
-// let a stranger's attempts stop the server.
+// The cost of new files, and the bounds for a file's own cost: cheap hashes can be guessed, and costly ones let an
+// attacker's attempts stop the server.
 struct HashPolicy {
   HashCost preferred{};
   HashCost least{19 * 1024, 2};
@@ -51,20 +50,20 @@ struct HashPolicy {
 
 class PasswordFile {
  public:
-  // Every problem is one line that begins with "NAME:LINE: ". Computes one hash (for unknown users), so takes as long
-  // as a verification.
+  // An error is one line that begins with "NAME:LINE: ". Computes one hash (for unknown users), so that it takes as
+  // long as a verification.
   static Result<PasswordFile> parse(std::string_view text, const std::string& name, const HashPolicy& policy = {});
 
-  // Refuses what others may read or write, what is no regular file, and what is larger than kMaxFileBytes.
+  // Refuses a file that others may read or write, that is no regular file, or that is larger than max_file_bytes.
   static Result<PasswordFile> load(const std::string& path, const HashPolicy& policy = {});
 
-  // True if the user exists and this is the password. Runs exactly one Argon2id of the file's cost whoever is asked for
-  // and whatever the lengths, and never says which of the two was wrong. An Error is the machine's fault (no memory),
-  // never the user's; it names nobody. Blocks; may be called from several threads at once.
+  // True if the user exists and this is the password. Runs exactly one Argon2id of the file's cost for any user and any
+  // length, and never reveals which of the two was wrong. An Error is the machine's fault (no memory), never the
+  // user's; it names no user. Blocks; may be called from several threads at once.
   Result<bool> verify(std::string_view user, const SecretBytes& password) const;
 
-  // Tells one password of a user from the next: 16 hex digits that change whenever the user's line does, and say
-  // nothing about the password or its hash. nullopt: no such user.
+  // 16 hex digits that change whenever the user's line does, and reveal nothing about the password or its hash.
+  // nullopt: no such user.
   std::optional<std::string> stamp(std::string_view user) const;
 
   // The same of all users: 64 hex digits that change whenever any line does.
@@ -92,15 +91,15 @@ class PasswordFile {
 
   std::vector<Line> lines_;
   HashCost cost_;
-  std::string nobody_;  // the hash of a random password nobody knows, of the same cost
+  std::string decoy_hash_;  // of a random, discarded password, at the same cost: stands in for unknown users
 };
 
-// Reads the file (a missing one counts as empty), lets change() work on it and writes it back, while every other update
-// of a file in the same folder waits. change() refusing leaves the file alone.
+// Reads the file (a missing one counts as empty), calls change() and writes the file back, while every other update of
+// a file in the same folder waits. If change() refuses, the file stays as it is.
 Result<void> update(const std::string& path, const HashPolicy& policy,
                     const std::function<Result<void>(PasswordFile&)>& change);
 
-// kUserForm, so that a user's name can stand in logs and in the file as it is.
+// kUserForm: such a name needs no escaping in logs and in the file.
 bool valid_user(std::string_view user);
 
 }  // namespace sealcast::passwords

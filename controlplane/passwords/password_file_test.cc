@@ -15,11 +15,10 @@
 namespace sealcast::passwords {
 namespace {
 
-// The least that libsodium does: tests are about the file, not about Argon2id's strength.
-constexpr HashPolicy kCheap{{8, 1}, {8, 1}, {64 * 1024, 8}};
-// crypto_pwhash_str("correct horse", passes 1, 8 KiB), made once by a program of its own and kept: files must stay
-// readable.
-constexpr const char* kKeptHash =
+// libsodium's least: the tests are about the file, not about Argon2id's strength.
+constexpr HashPolicy cheap_policy{{8, 1}, {8, 1}, {64 * 1024, 8}};
+// crypto_pwhash_str("correct horse", passes 1, 8 KiB), made once by a separate program: such files must stay readable.
+constexpr const char* kept_hash =
     "$argon2id$v=19$m=8,t=1,p=1$6AfCtVd5d9qrNtUzrhuNbA$T9S2awcrtYN7XHdrS5aP6CYet3Fm5hvGWzXwe8M9Fj8";
 
 SecretBytes secret(std::string_view text) {
@@ -35,7 +34,7 @@ std::string line_of(const std::string& user, const HashCost& cost) {
   return file->text();
 }
 
-std::string error_of(const std::string& text, const HashPolicy& policy = kCheap) {
+std::string error_of(const std::string& text, const HashPolicy& policy = cheap_policy) {
   auto file = PasswordFile::parse(text, "users", policy);
   return file ? "no error" : file.error().message;
 }
@@ -63,7 +62,7 @@ std::string content(const std::string& path) {
 }
 
 TEST(PasswordFile, H7_AcceptsTheRightPasswordAndNoOther) {
-  auto file = PasswordFile::parse("", "users", kCheap);
+  auto file = PasswordFile::parse("", "users", cheap_policy);
   ASSERT_TRUE(file.has_value()) << file.error().message;
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
   ASSERT_TRUE(file->set("bert", secret("battery")).has_value());
@@ -76,14 +75,14 @@ TEST(PasswordFile, H7_AcceptsTheRightPasswordAndNoOther) {
 }
 
 TEST(PasswordFile, H7_AHashWrittenEarlierStaysGood) {
-  const auto file = PasswordFile::parse(std::string("anna:") + kKeptHash + "\n", "users", kCheap);
+  const auto file = PasswordFile::parse(std::string("anna:") + kept_hash + "\n", "users", cheap_policy);
   ASSERT_TRUE(file.has_value()) << file.error().message;
   EXPECT_TRUE(file->verify("anna", secret("correct horse")).value());
   EXPECT_FALSE(file->verify("anna", secret("correct hors")).value());
 }
 
 TEST(PasswordFile, H7_ThePasswordIsNotInTheFileAndSaltsDiffer) {
-  auto file = PasswordFile::parse("", "users", kCheap);
+  auto file = PasswordFile::parse("", "users", cheap_policy);
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
   const std::string first = file->text();
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
@@ -115,7 +114,7 @@ TEST(PasswordFile, AUTH_2_UnknownUsersAndWrongPasswordsCostTheSame) {
   auto file = PasswordFile::parse("", "users", policy);
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
   // Read back: the stand-in for unknown users is made at load, with the file's cost, not with the policy's.
-  file = PasswordFile::parse(file->text(), "users", kCheap);
+  file = PasswordFile::parse(file->text(), "users", cheap_policy);
   ASSERT_TRUE(file.has_value());
   EXPECT_EQ(file->cost(), (HashCost{16 * 1024, 2}));
   const auto least_of = [&](const char* user, const std::string& password) {
@@ -138,7 +137,7 @@ TEST(PasswordFile, AUTH_2_UnknownUsersAndWrongPasswordsCostTheSame) {
 }
 
 TEST(PasswordFile, H7_PasswordsBeyondTheProtocolsLengthAreNeverRight) {
-  auto file = PasswordFile::parse("", "users", kCheap);
+  auto file = PasswordFile::parse("", "users", cheap_policy);
   const std::string longest(kMaxPasswordBytes, 'p');
   ASSERT_TRUE(file->set("anna", secret(longest)).has_value());
   EXPECT_TRUE(file->verify("anna", secret(longest)).value());
@@ -152,12 +151,12 @@ TEST(PasswordFile, H7_PasswordsBeyondTheProtocolsLengthAreNeverRight) {
 }
 
 TEST(PasswordFile, H7_AStampChangesWithThePasswordAndShowsNoHash) {
-  auto file = PasswordFile::parse("", "users", kCheap);
+  auto file = PasswordFile::parse("", "users", cheap_policy);
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
   const auto first = file->stamp("anna");
   ASSERT_TRUE(first.has_value());
   EXPECT_EQ(first->size(), 16u);
-  EXPECT_EQ(PasswordFile::parse(file->text(), "users", kCheap)->stamp("anna"), first);
+  EXPECT_EQ(PasswordFile::parse(file->text(), "users", cheap_policy)->stamp("anna"), first);
   EXPECT_EQ(file->stamp("bert"), std::nullopt);
   EXPECT_EQ(file->stamp(""), std::nullopt);
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
@@ -165,11 +164,11 @@ TEST(PasswordFile, H7_AStampChangesWithThePasswordAndShowsNoHash) {
 }
 
 TEST(PasswordFile, H11_TheDigestChangesWithAnyUser) {
-  auto file = PasswordFile::parse("", "users", kCheap);
+  auto file = PasswordFile::parse("", "users", cheap_policy);
   ASSERT_TRUE(file->set("anna", secret("correct horse")).has_value());
   const std::string alone = file->digest();
   EXPECT_EQ(alone.size(), 64u);
-  EXPECT_EQ(PasswordFile::parse(file->text(), "users", kCheap)->digest(), alone);
+  EXPECT_EQ(PasswordFile::parse(file->text(), "users", cheap_policy)->digest(), alone);
   ASSERT_TRUE(file->set("bert", secret("x")).has_value());
   EXPECT_NE(file->digest(), alone);
   EXPECT_TRUE(file->remove("bert"));
@@ -181,7 +180,7 @@ TEST(PasswordFile, H11_TheDigestChangesWithAnyUser) {
 TEST(PasswordFile, H7_CommentsAndOrderSurviveAChange) {
   const std::string anna = line_of("anna", {8, 1});
   const std::string text = "# studio\n" + anna + "\n# home\n" + line_of("bert", {8, 1});
-  auto file = PasswordFile::parse(text, "users", kCheap);
+  auto file = PasswordFile::parse(text, "users", cheap_policy);
   ASSERT_TRUE(file.has_value()) << file.error().message;
   EXPECT_EQ(file->text(), text);
   EXPECT_EQ(file->users(), (std::vector<std::string>{"anna", "bert"}));
@@ -247,22 +246,22 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
   const Folder folder;
   const std::string path = folder / "users";
   const auto add = [&](const char* user) {
-    return update(path, kCheap, [&](PasswordFile& f) { return f.set(user, secret("x")); });
+    return update(path, cheap_policy, [&](PasswordFile& f) { return f.set(user, secret("x")); });
   };
   ASSERT_TRUE(add("anna").has_value()) << "a missing file is an empty one";
   struct stat status {};
   ASSERT_EQ(::stat(path.c_str(), &status), 0);
   EXPECT_EQ(status.st_mode & 07777, 0600u);
   ASSERT_TRUE(add("bert").has_value());
-  EXPECT_EQ(PasswordFile::load(path, kCheap)->users().size(), 2u);
+  EXPECT_EQ(PasswordFile::load(path, cheap_policy)->users().size(), 2u);
 
-  const std::string left_over = path + ".0123456789abcdef.tmp";  // by one that was killed (H14)
+  const std::string left_over = path + ".0123456789abcdef.tmp";  // left by a killed writer (H14)
   std::ofstream(left_over) << "anna:";
   ASSERT_TRUE(add("carla").has_value());
   EXPECT_NE(::access(left_over.c_str(), F_OK), 0);
 
   const std::string before = content(path);
-  const auto refused = update(path, kCheap, [](PasswordFile& f) -> Result<void> {
+  const auto refused = update(path, cheap_policy, [](PasswordFile& f) -> Result<void> {
     f.remove("anna");
     return fail("changed my mind");
   });
@@ -270,15 +269,15 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
   EXPECT_EQ(content(path), before);
 
   ASSERT_EQ(::chmod(path.c_str(), 0640), 0);
-  const auto open_to_others = PasswordFile::load(path, kCheap);
+  const auto open_to_others = PasswordFile::load(path, cheap_policy);
   ASSERT_FALSE(open_to_others.has_value());
   EXPECT_EQ(open_to_others.error().message,
             path + ": others may access this password file; expected mode 0600: chmod 600");
   EXPECT_FALSE(add("carl").has_value()) << "nor is it silently replaced";
-  if (::geteuid() != 0) return;  // nobody else can give a file away
+  if (::geteuid() != 0) return;  // only root can give a file away
   ASSERT_EQ(::chmod(path.c_str(), 0600), 0);
   ASSERT_EQ(::chown(path.c_str(), 12345, 12345), 0);
-  const auto foreign = PasswordFile::load(path, kCheap);
+  const auto foreign = PasswordFile::load(path, cheap_policy);
   ASSERT_FALSE(foreign.has_value());
   EXPECT_EQ(foreign.error().message,
             path + ": expected this password file to belong to this user or to root, got user id 12345: chown");
@@ -287,16 +286,16 @@ TEST(PasswordFile, H7_TheFileIsPrivateAndWholeOrNotThere) {
 
 TEST(PasswordFile, H7_WhatIsNoReadableFileIsOneClearLine) {
   const Folder folder;
-  EXPECT_EQ(PasswordFile::load(folder / "none", kCheap).error().message,
+  EXPECT_EQ(PasswordFile::load(folder / "none", cheap_policy).error().message,
             (folder / "none") + ": cannot open the password file: No such file or directory");
   ASSERT_EQ(::mkdir((folder / "folder").c_str(), 0700), 0);
-  EXPECT_EQ(PasswordFile::load(folder / "folder", kCheap).error().message,
+  EXPECT_EQ(PasswordFile::load(folder / "folder", cheap_policy).error().message,
             (folder / "folder") + ": expected a regular file for passwords");
   ASSERT_EQ(::mkfifo((folder / "pipe").c_str(), 0600), 0);
-  EXPECT_FALSE(PasswordFile::load(folder / "pipe", kCheap).has_value()) << "and does not wait for a writer";
-  std::ofstream(folder / "big") << std::string(kMaxFileBytes + 1, '#');
+  EXPECT_FALSE(PasswordFile::load(folder / "pipe", cheap_policy).has_value()) << "and does not wait for a writer";
+  std::ofstream(folder / "big") << std::string(max_file_bytes + 1, '#');
   ASSERT_EQ(::chmod((folder / "big").c_str(), 0600), 0);
-  EXPECT_NE(PasswordFile::load(folder / "big", kCheap).error().message.find("expected at most 4194304 bytes"),
+  EXPECT_NE(PasswordFile::load(folder / "big", cheap_policy).error().message.find("expected at most 4194304 bytes"),
             std::string::npos);
 }
 
@@ -308,13 +307,13 @@ TEST(PasswordFile, H7_TwoUpdatesAtOnceLoseNothing) {
     writers.emplace_back([&, w] {
       for (int i = 0; i < 8; ++i) {
         const std::string user = "user" + std::to_string(w) + "-" + std::to_string(i);
-        EXPECT_TRUE(update(path, kCheap, [&](PasswordFile& f) { return f.set(user, secret("x")); }).has_value());
+        EXPECT_TRUE(update(path, cheap_policy, [&](PasswordFile& f) { return f.set(user, secret("x")); }).has_value());
       }
     });
   }
   for (auto& writer : writers)
     writer.join();
-  EXPECT_EQ(PasswordFile::load(path, kCheap)->users().size(), 32u);
+  EXPECT_EQ(PasswordFile::load(path, cheap_policy)->users().size(), 32u);
 }
 
 }  // namespace

@@ -73,7 +73,7 @@ bool add_extension(X509* certificate, X509* issuer, int nid, const char* value) 
   return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
 }
 
-// Not critical: a plain TLS 1.2 server that knows nothing of it may still accept the certificate (P1).
+// Not critical: a plain TLS 1.2 server that does not know it may still accept the certificate (P1).
 bool add_multicast_extension(X509* certificate, const std::vector<std::string>& groups) {
   handshake::MulticastExtension content;
   content.decrypt = true;
@@ -81,7 +81,7 @@ bool add_multicast_extension(X509* certificate, const std::vector<std::string>& 
   return handshake::add_multicast_extension(certificate, content).has_value();
 }
 
-// What all certificates share; issuer_name nullptr: self-signed.
+// The common parts of all certificates; issuer_name nullptr: self-signed.
 Result<Handle<X509>> start_certificate(std::string_view name, const X509_NAME* issuer_name, EVP_PKEY* public_key,
                                        const Validity& validity) {
   if (validity.not_after <= validity.not_before) return fail("a certificate's life must end after it begins");
@@ -193,7 +193,7 @@ Result<Identity> Authority::Data::issue(std::string_view name, KeyKind kind, con
   if (!made) return tl::unexpected(made.error());
   X509* x = made->get();
   X509* issuer = certificate.get();
-  const std::string alternative = "DNS:" + std::string(name);  // check_name left nothing that could add a second entry
+  const std::string alternative = "DNS:" + std::string(name);  // check_name() refuses what could add a second entry
   const bool good = add_extension(x, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
                     add_extension(x, issuer, NID_key_usage, leaf.key_usage) &&
                     add_extension(x, issuer, NID_ext_key_usage, leaf.extended_key_usage) &&
@@ -247,7 +247,7 @@ Result<std::string> Authority::revocation_list(std::string_view previous_pem, st
     const Handle<ASN1_INTEGER> previous(
         static_cast<ASN1_INTEGER*>(X509_CRL_get_ext_d2i(list.get(), NID_crl_number, nullptr, nullptr)));
     if (previous && ASN1_INTEGER_get_int64(&number, previous.get()) == 1) ++number;
-    // Only the entries carry over; number and identifier are made anew below.
+    // Only the entries carry over; number and identifier are new, see below.
     while (X509_CRL_get_ext_count(list.get()) > 0)
       Handle<X509_EXTENSION>(X509_CRL_delete_ext(list.get(), 0));
   }

@@ -1,5 +1,5 @@
 // Makes the certificates of docs/certificates.md in memory, as PEM texts: a certification authority, key servers and
-// members (P39, P40), and revocation lists. No file, no clock: the callers bring both.
+// members (P39, P40), and revocation lists. Uses no file and no clock: callers pass contents and times.
 #pragma once
 
 #include <cstdint>
@@ -65,7 +65,7 @@ class Authority {
   // clientAuth, digitalSignature (with an RSA key also keyEncipherment, which variant 1 needs), multicast extension.
   Result<Identity> issue(const MemberRequest& request) const;
 
-  // A list signed anew, its number one higher: every entry of previous_pem (empty: none; else it must be this
+  // A newly signed list, its number one higher: with every entry of previous_pem (empty: none; else it must be this
   // authority's) and, unless empty, the certificate in revoked_pem, which this authority must have issued.
   Result<std::string> revocation_list(std::string_view previous_pem, std::string_view revoked_pem,
                                       const Validity& validity) const;

@@ -30,8 +30,8 @@ std::string list_path(const FolderOptions& options) {
   return options.folder + "/crl.pem";
 }
 
-// One command at a time in a folder: two that read, extend and replace the revocation list side by side would lose one
-// of the two revocations (H8), two that replace a pair would mix certificate and key.
+// One command at a time in a folder. Two that read, extend and replace the revocation list side by side would lose one
+// of the two revocations (H8); two that replace a pair would mix certificate and key.
 class FolderLock {
  public:
   static Result<FolderLock> take(const std::string& folder) {
@@ -106,7 +106,7 @@ Result<Validity> validity_of(const FolderOptions& options, int default_days) {
   return Validity{options.now - backdate_seconds, options.now + days * seconds_per_day};
 }
 
-// Both files or neither stand in the way: a certificate without its key is of no use to anyone.
+// Neither file may exist: a certificate without its key is useless.
 Result<void> check_free(const FolderOptions& options, const Paths& paths) {
   if (options.force) return {};
   for (const std::string& path : {paths.key, paths.certificate}) {
@@ -143,7 +143,7 @@ Result<Made> make_leaf(const FolderOptions& options, Request request) {
   request.key = options.key;
   request.validity = *validity;
   Made made;
-  // A leaf that outlives its CA would fail one day without a visible reason.
+  // A leaf that outlives its CA would one day fail for no visible reason.
   if (request.validity.not_after > authority->not_after()) {
     request.validity.not_after = authority->not_after();
     made.cut_to_ca_life = true;

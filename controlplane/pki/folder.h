@@ -19,7 +19,7 @@ namespace sealcast::pki {
 struct FolderOptions {
   std::string folder = "pki";
   std::int64_t now = 0;  // Unix seconds
-  int days = 0;          // life of what is made; 0: the default below
+  int days = 0;          // lifetime; 0: the default below
   KeyKind key = KeyKind::ecdsa_p256;
   bool force = false;  // overwrite
 };
@@ -27,9 +27,9 @@ struct FolderOptions {
 inline constexpr int default_ca_days = 3650;
 inline constexpr int default_leaf_days = 397;
 inline constexpr int default_crl_days = 365;
-inline constexpr std::int64_t backdate_seconds = 300;  // clocks of the machines that check may lag a little
+inline constexpr std::int64_t backdate_seconds = 300;  // the clocks of checking machines may lag a little
 
-// What was made, for the caller to say.
+// The result, for the caller's output.
 struct Made {
   std::vector<std::string> files;
   std::string serial_hex;

@@ -13,7 +13,7 @@
 namespace sealcast::pki {
 namespace {
 
-constexpr std::int64_t soon = 30 * 86400;  // seconds before the end at which it is time to make a new one
+constexpr std::int64_t soon = 30 * 86400;  // seconds before the end from which it is time for a new one
 
 std::string time_text(const ASN1_TIME* time) {
   const Handle<BIO> out(BIO_new(BIO_s_mem()));
@@ -96,7 +96,7 @@ struct FreeNames {
   void operator()(GENERAL_NAMES* names) const { GENERAL_NAMES_free(names); }
 };
 
-// Every dNSName, or the common name where there is none: as the key server names a member.
+// Every dNSName, or the common name if there is none: as the key server names a member.
 std::vector<std::string> names_of(X509* leaf) {
   std::vector<std::string> names;
   const std::unique_ptr<GENERAL_NAMES, FreeNames> alternative(
@@ -117,7 +117,7 @@ Findings inspect_key(std::string_view chain_pem, KeyUse use) {
   Findings findings;
   const Handle<X509> leaf = leaf_of(chain_pem);
   ERR_clear_error();
-  if (!leaf) return findings;  // inspect_identity() says so
+  if (!leaf) return findings;  // inspect_identity() reports it
   const int kind = EVP_PKEY_get_base_id(X509_get0_pubkey(leaf.get()));
   const bool rsa = kind == EVP_PKEY_RSA;
   if (use == KeyUse::ecdsa_signature && kind != EVP_PKEY_EC && kind != EVP_PKEY_ED25519)

@@ -1,5 +1,5 @@
-// Whether certificate files will do for what the configuration wants them for: what `sealcast check` asks before a
-// daemon does. Reads no file and no clock.
+// Checks certificate files against their use in the configuration: `sealcast check` finds problems before a daemon
+// does. Reads no file and no clock.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace sealcast::pki {
 enum class Purpose : std::uint8_t { key_server, member };
 
 struct Findings {
-  std::vector<std::string> errors;    // nobody would accept it
+  std::vector<std::string> errors;    // every peer would refuse it
   std::vector<std::string> warnings;  // works now
 };
 
@@ -23,7 +23,7 @@ struct Findings {
 Findings inspect_identity(std::string_view chain_pem, ByteView private_key_pem, Purpose purpose,
                           const std::vector<std::string>& groups, std::int64_t unix_now);
 
-// What a group's suite or variant asks of the leaf's key. A member signs with any kind; variant 1 decrypts, too (P16).
+// What a group's suite or variant needs of the leaf's key. A member signs with any kind; variant 1 decrypts, too (P16).
 enum class KeyUse : std::uint8_t { rsa_signature, ecdsa_signature, rsa_decryption };
 Findings inspect_key(std::string_view chain_pem, KeyUse use);
 

@@ -1,4 +1,4 @@
-// OpenSSL objects with an owner, and its error queue as our one-line errors.
+// Owning pointers for OpenSSL objects, and its error queue as one-line errors.
 #pragma once
 
 #include <openssl/bio.h>

@@ -1,4 +1,4 @@
-// What `sealcast pki` makes, as openssl(1) sees it: the witness is another program, not the code that made it.
+// The output of `sealcast pki` as openssl(1) sees it: the witness is another program, not the code under test.
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <sys/wait.h>

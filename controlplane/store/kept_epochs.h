@@ -1,4 +1,4 @@
-// SqliteStore's tables of what the next start takes up: a group's running epoch, sealed, and who its holders are.
+// SqliteStore's tables for the next start: a group's running epoch, sealed, and the identities of its holders.
 #pragma once
 
 #include "controlplane/store/sqlite.h"
@@ -6,7 +6,7 @@
 
 namespace sealcast::store::kept {
 
-// What version 3 of the file added.
+// Added by version 3 of the file.
 inline constexpr const char* schema = R"sql(
 CREATE TABLE kept_epochs (
   group_id TEXT PRIMARY KEY, epoch INTEGER NOT NULL, begun INTEGER NOT NULL, expires INTEGER NOT NULL,
@@ -22,9 +22,9 @@ Result<void> drop(const Database& database, const std::string& group_id);
 Result<void> drop(const Database& database, const std::string& group_id, std::int64_t epoch);
 Result<void> drop_except(const Database& database, const std::vector<std::string>& group_ids);
 
-// Written only where it changes.
+// Writes only if it changed.
 Result<void> note_identity(const Database& database, const Holder& holder);
-// Of those who hold nothing that is remembered.
+// Deletes identities of members that hold no remembered epoch.
 Result<void> forget_identities(const Database& database);
 
 }  // namespace sealcast::store::kept

@@ -1,4 +1,4 @@
-// What a key server with a wrapping key finds of its groups' epochs after a restart.
+// A key server with a wrapping key finds its groups' epochs after a restart.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sqlite3.h>

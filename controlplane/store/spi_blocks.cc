@@ -7,7 +7,7 @@
 namespace sealcast::store {
 namespace {
 
-// The candidates for a wish: aligned blocks of its size within its range, by number.
+// The candidates for a new epoch: aligned blocks of its size within its range, by number.
 struct Candidates {
   explicit Candidates(const NewEpoch& wish)
       : slot_bits(wish.slot_bits),
@@ -17,7 +17,7 @@ struct Candidates {
 
   bool none() const { return end <= first; }
   SpiBlock block(std::uint64_t number) const { return {static_cast<std::uint32_t>(number * size), slot_bits}; }
-  // The one after the block at prefix last, round and round.
+  // The candidate after the block at prefix last; after the end, the first one.
   std::uint64_t after(std::uint64_t last) const {
     const std::uint64_t next = last / size + 1;
     return next > first && next < end ? next : first;
@@ -27,7 +27,7 @@ struct Candidates {
   std::uint64_t size, first, end;
 };
 
-// Blocks in use. All are aligned to their size, so two of them overlap only if one lies within the other.
+// Blocks in use. All are aligned to their size, so that two overlap only if one lies within the other.
 class Used {
  public:
   explicit Used(const std::vector<UsedBlock>& used) {
@@ -40,7 +40,7 @@ class Used {
     if (--found->second == 0) count_.erase(found);
   }
 
-  // Where a block that overlaps this one ends; 0: none does.
+  // The end of a used block that overlaps this one; 0: there is none.
   std::uint64_t met(const SpiBlock& block) const {
     for (std::uint8_t bits = block.slot_bits; bits < 32; ++bits) {
       const SpiBlock around{block.prefix >> bits << bits, bits};
@@ -84,7 +84,7 @@ std::optional<SpiBlock> choose_block(const NewEpoch& wish, const std::vector<Use
   const Candidates candidates(wish);
   if (candidates.none()) return std::nullopt;
   const std::uint64_t start = candidates.after(last);
-  // Nearly always: no need to put the others in order.
+  // Free nearly always: then the others need not be sorted.
   const SpiBlock next = candidates.block(start);
   if (std::none_of(used.begin(), used.end(), [&](const UsedBlock& one) { return overlap(one.block, next); }))
     return next;
@@ -94,7 +94,7 @@ std::optional<SpiBlock> choose_block(const NewEpoch& wish, const std::vector<Use
   for (const UsedBlock& one : used) {
     if (!one.retired) continue;
     left.erase(one.block);
-    // What is free now was not before: it overlaps this one.
+    // A candidate that is free now was not before: it overlaps this one.
     const std::uint64_t from = std::max<std::uint64_t>(one.block.prefix / candidates.size, candidates.first);
     const std::uint64_t to = std::min((one.block.end() + candidates.size - 1) / candidates.size, candidates.end);
     if (auto block = left.first_free(candidates, std::max(from, start), to)) return block;

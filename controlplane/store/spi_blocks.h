@@ -1,4 +1,4 @@
-// Which SPIs a new epoch gets: the rule is the same wherever the state lies.
+// Chooses the SPIs of a new epoch: one rule for every kind of store.
 #pragma once
 
 #include <cstdint>
@@ -14,12 +14,12 @@ struct UsedBlock {
   bool retired = false;
 };
 
-// What choose_block() answers where nothing is used.
+// choose_block()'s answer if none is used.
 std::optional<SpiBlock> next_block(const NewEpoch& wish, std::uint64_t last);
 
-// The first free aligned block after `last` (the prefix of the newest epoch's), round and round: a block rests as long
-// as the range allows before it is used again. Where none is free, retired blocks go back one by one, in the order of
-// `used`, until one of the right size and place is. Of n used blocks, it takes about n log n steps.
+// The first free aligned block after `last` (the prefix of the newest epoch's), in a circle: a block rests as long as
+// the range allows before it is used again. If none is free, retired blocks are freed one by one, in the order of
+// `used`, until there is one of the right size and place. Takes about n log n steps for n used blocks.
 std::optional<SpiBlock> choose_block(const NewEpoch& wish, const std::vector<UsedBlock>& used, std::uint64_t last);
 
 }  // namespace sealcast::store

@@ -19,7 +19,7 @@ NewEpoch epoch_wish(std::uint8_t slot_bits, std::uint32_t first, std::uint32_t l
   return out;
 }
 
-// The rule as spi_blocks.h says it, candidate by candidate.
+// The rule in spi_blocks.h, candidate by candidate.
 std::optional<SpiBlock> by_the_rule(const NewEpoch& wish, std::vector<UsedBlock> used, std::uint64_t last) {
   const std::uint64_t size = std::uint64_t{1} << wish.slot_bits;
   for (;;) {
@@ -68,7 +68,8 @@ TEST(SpiBlocks, H12_WhateverIsUsedTheRuleIsKept) {
   EXPECT_GT(some, 10000);
 }
 
-// Of sixteen million blocks each but one is passed by in few steps: a step for each would take this test hours.
+// Of sixteen million candidates all but a few are in use: passing them takes few steps, where a step for each would
+// take this test hours.
 TEST(SpiBlocks, ARangeThatIsNearlyUsedUpIsNotSearchedBlockByBlock) {
   std::vector<UsedBlock> used;
   for (std::uint32_t prefix = base; prefix < base + 0x10000000; prefix += 0x10000)

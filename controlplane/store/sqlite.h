@@ -23,12 +23,12 @@ class Database {
  public:
   Database() = default;
   static constexpr std::string_view state_file = "state file";
-  // The file must exist. what: "state file" as in errors' texts; it outlives the database.
+  // The file must exist. what: the name in error texts, as "state file"; it must outlive the database.
   static Result<Database> open(const std::string& path, std::string_view what = state_file);
 
   // One or several statements without results.
   Result<void> run(const std::string& sql) const;
-  // "state file <path>: <what SQLite says>", with a hint where there is a known cure.
+  // "state file <path>: <SQLite's error>", with a hint if there is a known remedy.
   Error error(std::string_view doing) const;
   sqlite3* handle() const { return handle_.get(); }
   const std::string& path() const { return path_; }

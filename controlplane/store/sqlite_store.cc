@@ -18,9 +18,9 @@ namespace {
 constexpr std::int64_t application_id = 0x53454143;  // "SEAC", in SQLite's header
 constexpr std::int64_t schema_version = 3;
 constexpr std::int64_t keep_history_s = 90 * 86400;  // of expired epochs and their holders, for audits
-constexpr std::int64_t clock_slack_s = 60;           // a member's clock may run this much behind ours
+constexpr std::int64_t clock_slack_s = 60;           // a member's clock may lag so far behind ours
 
-// groups never shrinks: highest_epoch is what keeps an epoch number from naming two epochs (H5).
+// groups never shrinks: highest_epoch keeps an epoch number from naming two epochs (H5).
 constexpr const char* schema = R"sql(
 CREATE TABLE meta (name TEXT PRIMARY KEY, value NOT NULL) WITHOUT ROWID;
 CREATE TABLE groups (group_id TEXT PRIMARY KEY, highest_epoch INTEGER NOT NULL) WITHOUT ROWID;
@@ -36,10 +36,10 @@ CREATE TABLE holders (
 CREATE INDEX holders_by_epoch ON holders (group_id, epoch, member_id);
 )sql";
 
-// Not part of the schema's version: a file without it gets it when it is opened.
+// Not part of the schema's version: a file without it gets it when opened.
 constexpr const char* prefix_index = "CREATE INDEX IF NOT EXISTS epochs_by_prefix ON epochs (spi_prefix);";
 
-// What version 2 added.
+// Added by version 2.
 constexpr const char* revocations_schema = R"sql(
 CREATE TABLE revocations (
   member_id TEXT NOT NULL, group_id TEXT NOT NULL, since INTEGER NOT NULL,
@@ -121,7 +121,7 @@ struct SqliteStore::Data {
   Result<std::uint64_t> last_block() const;
 };
 
-// Locks the file, then makes or checks its schema. Nothing is written to a file that isn't ours.
+// Locks the file, then makes or checks its schema. Writes nothing to a file that isn't ours.
 Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
   // Exclusive locking keeps every other process out until this one ends, however it ends.
   auto ready = database.run("PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE;");
@@ -195,7 +195,7 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
   previous_start = *when;
   auto done = set_meta("starts", start);
   if (done) done = set_meta("last_start", unix_now);
-  // Bounded growth: what expired long ago is of no use to an audit any more.
+  // Bounded growth: an audit has no use for epochs that expired long ago.
   const std::int64_t horizon = unix_now - keep_history_s;
   if (done) {
     done = Statement(database,
@@ -210,8 +210,8 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
   return transaction->commit();
 }
 
-// Left out: epochs of an earlier start that nobody was given. Counted as retired, beside those that are: epochs with
-// two newer ones that were given out, since a member keeps three at most.
+// Leaves out epochs of an earlier start that were given to no member. Counts as retired, beside retired ones, epochs
+// with two newer ones that were given out: a member keeps three at most.
 Result<std::vector<UsedBlock>> SqliteStore::Data::used_blocks(std::int64_t unix_now) const {
   Statement query(database, R"sql(
 WITH live AS (
@@ -235,7 +235,7 @@ FROM counted WHERE start = ? OR given ORDER BY epoch)sql");
   }
 }
 
-// Whether no unexpired epoch of any group has an SPI of the block. Nearly always so for the next one in turn; its cost
+// Whether no unexpired epoch of any group has an SPI of the block: nearly always true of the next one in turn. Its cost
 // does not grow with the number of groups.
 Result<bool> SqliteStore::Data::untouched(const SpiBlock& block, std::int64_t unix_now) const {
   constexpr std::int64_t largest = 1 << 16;  // SPIs of a block
@@ -275,7 +275,7 @@ Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::s
 }
 
 Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
-  // 2^42 seconds shifted by 20 bits still fit SQLite's signed integers with room to count on.
+  // 2^42 seconds shifted by 20 bits still fit SQLite's signed integers with room to spare.
   if (wish.unix_now < 0 || wish.unix_now >= std::int64_t{1} << 42)
     return fail("expected a sane clock, got " + std::to_string(wish.unix_now) + " seconds since 1970");
   const Database& database = data_->database;
@@ -360,7 +360,8 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
     if (taken_up == data_->taken_up.end() || taken_up->second != epoch || holder.slot_count != 0)
       return fail(which + "begun before the last start: its slots stay burnt");
   }
-  // The wire counts slots in 16 bits, so slot 65535 of a full block is left unused: slots_used must be able to say so.
+  // The wire counts slots in 16 bits: slot 65535 of a full block stays unused, because slots_used must be able to
+  // express it.
   const std::int64_t capacity = std::min<std::int64_t>((std::int64_t{1} << query.integer(1)), 65535);
   const std::int64_t first = query.integer(2);
   const std::int64_t next = first + holder.slot_count;
@@ -434,7 +435,7 @@ Result<void> SqliteStore::drop_kept_except(const std::vector<std::string>& group
   return kept::drop_except(data_->database, group_ids);
 }
 
-// In exclusive locking mode nobody else reads, so the whole log goes into the file and is cut off.
+// In exclusive locking mode no other connection reads, so the whole log moves into the file and is truncated.
 Result<void> SqliteStore::note_alive(std::int64_t unix_now) {
   if (data_->batch) return {};
   if (auto noted = data_->set_meta("alive", unix_now); !noted) return noted;

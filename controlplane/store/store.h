@@ -1,7 +1,7 @@
-// What a key server must remember for ever: the highest epoch number of every group, how far each epoch's slots have
-// been handed out, and who holds which epoch. Every number is durable before it is returned, so that no crash, not even
-// kill -9, makes it come out again (H9). Store is what the key server sees of it; open_sqlite() is the one of a key
-// server that stands alone: a file, committed to disk. The store knows no key: what is secret comes to it sealed.
+// What a key server must remember for ever: the highest epoch number of every group, how many of each epoch's slots
+// were handed out, and which members hold which epoch. Every number is durable before it is returned, so that no crash,
+// not even kill -9, makes it come out again (H9). Store is the key server's interface to it; open_sqlite() makes the
+// store of a key server that stands alone: a file, committed to disk. The store knows no key: it gets secrets sealed.
 #pragma once
 
 #include <compare>
@@ -50,7 +50,7 @@ struct Holder {
   std::uint8_t roles = 0;
   std::uint16_t slot_count = 0;  // 0 for a pure receiver
   std::int64_t unix_now = 0;
-  std::string identity = {};  // bytes to be had back with kept(); empty: none are noted
+  std::string identity = {};  // bytes that kept() returns again; empty: no identity is stored
 };
 
 struct Issue {
@@ -58,7 +58,7 @@ struct Issue {
   std::uint16_t slots_used = 0;  // the epoch's high-water mark, this issue included (at most 65535)
 };
 
-// A member that an operator shut out, whatever its certificate or password says.
+// A member shut out by an operator, whatever its certificate or password says.
 struct Revocation {
   std::string member_id;   // any of its certificate's names, or its user
   std::string group_id;    // empty: of every group
@@ -95,21 +95,21 @@ class Store {
   Store(const Store&) = delete;
   Store& operator=(const Store&) = delete;
 
-  // The group's next epoch: number = max(highest + 1, unix_now · 2^20), and a block of SPIs that no epoch which may
-  // still be held uses; if there is none, the block that was retired longest ago.
+  // The group's next epoch: number = max(highest + 1, unix_now · 2^20), and a block of SPIs unused by any epoch that a
+  // member may still hold. If there is none, the block that was retired longest ago.
   virtual Result<EpochRecord> begin_epoch(const NewEpoch& wish) = 0;
 
-  // Notes the holder and hands out its slots, ascending. Fails, with nothing noted, when the epoch was begun before the
-  // last start, is unknown, or has not slot_count slots left. An epoch that was taken up has no slots, but somebody may
-  // be given it without.
+  // Stores the holder and hands out its slots, ascending. Fails, and stores nothing, when the epoch was begun before
+  // the last start, is unknown, or has fewer than slot_count slots left. An epoch that was taken up has no slots, but
+  // members may be given it without slots.
   virtual Result<Issue> issue(const Holder& holder) = 0;
 
-  // Until end_batch(), issue() only notes: a rekey of many members is one commit to disk instead of one each. Nothing
-  // that issue() returns meanwhile may leave this process before end_batch() succeeded; if it fails, nothing was noted.
+  // Until end_batch(), issue() does not write to disk: a rekey of many members is one commit instead of one each. No
+  // result of issue() may leave this process before end_batch() has succeeded; if it fails, nothing was stored.
   virtual Result<void> begin_batch() = 0;
   virtual Result<void> end_batch() = 0;
 
-  // Every connected member has been told to forget the epoch; its block is the first to be used again in need.
+  // Every connected member has got Retire for the epoch; if blocks run out, its block is the first to be used again.
   virtual Result<void> retire(const std::string& group_id, std::uint64_t epoch) = 0;
 
   // Durable before it returns. A member that is revoked already stays so, with its first date.
@@ -125,17 +125,17 @@ class Store {
   virtual Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
                                          const std::string& member_id) const = 0;
 
-  // Keeps the epoch, instead of any other of its group. begin_epoch() drops what is kept of the group, in the same
-  // commit: there is nothing to be taken up until the new epoch is kept. retire() drops it, too, if it is that epoch.
+  // Keeps the epoch, instead of any other of its group. begin_epoch() drops the group's kept epoch in the same commit:
+  // the next start can take nothing up until the new epoch is kept. retire() drops it, too, if it is that epoch.
   virtual Result<void> keep(const KeptEpoch&) { return {}; }
-  // What was kept before this start, unless it was retired since. issue() takes its holders from now on.
+  // The epoch kept before this start, unless it was retired since. issue() takes its holders from now on.
   virtual Result<std::optional<Kept>> take_up(const std::string& /*group_id*/) { return std::nullopt; }
   virtual Result<void> drop_kept(const std::string& /*group_id*/) { return {}; }
-  // Drops what is kept of all other groups.
+  // Drops the kept epochs of all other groups.
   virtual Result<void> drop_kept_except(const std::vector<std::string>& /*group_ids*/) { return {}; }
-  // A sign of life, for last_alive() of the next start. What was dropped before leaves the write-ahead log, too.
+  // Stores the time, for last_alive() of the next start. Also removes what was dropped before from the write-ahead log.
   virtual Result<void> note_alive(std::int64_t /*unix_now*/) { return {}; }
-  virtual std::int64_t last_alive() const { return 0; }  // unix seconds, before this start; 0: never noted
+  virtual std::int64_t last_alive() const { return 0; }  // unix seconds, before this start; 0: never stored
 
   virtual std::int64_t previous_start() const = 0;  // unix seconds of the start before this one; 0: there was none
 
@@ -143,7 +143,7 @@ class Store {
   Store() = default;
 };
 
-// Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Notes
+// Opens or creates the file (mode 0600) and keeps it locked: a second key server on the same file is refused. Records
 // this start; slots of epochs begun before it are never issued any more. Refuses a damaged file, another program's,
 // another key server's, and one of a newer Sealcast.
 Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,

@@ -35,7 +35,7 @@ class StoreTest : public testing::StoreFile {
     auto store = open_sqlite(path_, id, now);
     return store ? "no error" : store.error().message;
   }
-  // A second connection's view, for what the interface does not show.
+  // A second connection, for checks that the interface does not offer.
   void sql(const std::string& text) {
     sqlite3* handle = nullptr;
     ASSERT_EQ(sqlite3_open(path_.c_str(), &handle), SQLITE_OK);
@@ -207,7 +207,7 @@ TEST_F(StoreTest, AnEarlierEpochLivesWhileSomebodyMayHoldIt) {
   auto store = open();
   const auto first = store->begin_epoch(wish());
   EXPECT_THAT(first->earlier_holders, ::testing::IsEmpty()) << "the first ever";
-  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, ::testing::IsEmpty()) << "nobody was given the first";
+  EXPECT_THAT(store->begin_epoch(wish())->earlier_holders, ::testing::IsEmpty()) << "no member was given the first";
   ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
   ASSERT_TRUE(store->issue(holder(first->epoch, 0, "n")).has_value());
   ASSERT_TRUE(store->issue(holder(first->epoch, 0)).has_value());
@@ -228,7 +228,7 @@ TEST_F(StoreTest, H9_ABatchIsOnDiskWholeOrNotAtAll) {
   EXPECT_EQ(store->issue(holder(epoch, 1))->first_slot, 3);
   ASSERT_TRUE(store->begin_batch().has_value());
   ASSERT_TRUE(store->issue(holder(epoch, 1, "o")).has_value());
-  store.reset();  // the process ends before end_batch(): nothing of it was told to anybody
+  store.reset();  // the process ends before end_batch(): no member got any of it
   store = open();
   EXPECT_EQ(store->holder_count("tv", epoch), 2u);
   EXPECT_EQ(store->slots_of("tv", epoch, "m"), 3u);
@@ -320,7 +320,7 @@ TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
   prepared.reset();
   const pid_t child = fork();
   if (child == 0) {
-    // The disk ends where files may not grow: the write fails exactly as on a full one.
+    // The file-size limit acts as a full disk: the write fails in the same way.
     auto store = open_sqlite(path_, "ks", now);
     if (!store) _exit(2);
     const auto epoch = (*store)->begin_epoch(wish());
@@ -332,7 +332,7 @@ TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
     for (int i = 0; i < 2000; ++i) {
       const auto given = (*store)->issue(holder(epoch->epoch, 1));
       if (!given) {
-        // The store stays usable as a value: a further wish is refused too, not answered with an old number.
+        // The store stays usable: the next call is refused too, not answered with an old number.
         const auto again = (*store)->issue(holder(epoch->epoch, 1));
         const std::string text = given.error().message;
         const bool sent = write(pipes[1], text.data(), text.size()) > 0;
@@ -354,7 +354,7 @@ TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
   EXPECT_GT(store->begin_epoch(wish())->epoch, epoch_before + 1);
 }
 
-// One number as it left the store, written to the parent only after the store returned it.
+// One number that the store returned; written to the parent only afterwards.
 struct Given {
   std::uint64_t epoch;
   std::uint32_t first_slot;
@@ -391,8 +391,8 @@ TEST_F(StoreTest, H9_KEY2_KillNineNeverMakesANumberComeTwice) {
     ASSERT_GE(child, 0);
     if (child == 0) give_until_killed(path_, pipes[1], round);
     close(pipes[1]);
-    // Every fourth one dies at a moment counted from its birth, perhaps while it opens the file; the others while they
-    // hand out numbers, however slow the machine is.
+    // Every fourth one is killed at a time counted from its start, perhaps while it opens the file; the others while
+    // they hand out numbers, however slow the machine is.
     pollfd first{pipes[0], POLLIN, 0};
     if (round % 4 != 0) {
       ASSERT_EQ(poll(&first, 1, 10'000), 1) << "the child hands out nothing";

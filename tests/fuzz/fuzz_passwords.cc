@@ -1,5 +1,5 @@
-// The password file (H7): what is taken is written back unchanged and means the same; a user who is not in it never
-// passes. Hashes as cheap as Argon2id allows, so that the parser is what takes the time.
+// The password file (H7): an accepted file is written back unchanged and means the same; a user who is not in it never
+// passes. Hashes are as cheap as Argon2id allows, so that the parser takes most of the time.
 #include "controlplane/passwords/password_file.h"
 #include "tests/fuzz/input.h"
 
@@ -17,7 +17,7 @@ SecretBytes secret(ByteView bytes) {
 
 }  // namespace
 
-// The first byte: what is done with the file; then a user and a password with their lengths; the rest is the file.
+// The first byte: the operation on the file; then a user and a password with their lengths; the rest is the file.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const HashPolicy policy{{8, 1}, {8, 1}, {64, 3}};
   fuzz::Input input(data, size);
@@ -34,7 +34,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   // Written back it differs at most in the last line's end.
   require(file->text() == text || file->text() == text + "\n");
   const auto users = file->users();
-  require(users.size() <= kMaxUsers && std::all_of(users.begin(), users.end(), valid_user));
+  require(users.size() <= max_users && std::all_of(users.begin(), users.end(), valid_user));
   const bool known = std::find(users.begin(), users.end(), user) != users.end();
   if ((change & 1) != 0) {
     const auto verified = file->verify(user, password);
