@@ -61,14 +61,14 @@ struct Revoked {
   std::string group_id;
   std::string reason;
 };
-// Sent by a member, a question: its own count, from 1 up. Sent by a key server, the answer: the highest count it has
-// had from this member, 0 before the first; so a member knows at which moment of its own the key server was still
+// From a member, a question: its own count, from 1 up. From a key server, the answer: the highest count it has had from
+// this member, 0 before the first. So a member knows the moment, on its own clock, at which the key server was still
 // there.
 struct Keepalive {
   std::uint64_t sequence = 0;
 };
 
-// The two below are optional: who does not know them ignores them, and is told everything else all the same.
+// The two below are optional: a member that does not know them ignores them, and learns everything else all the same.
 struct KeyPath {  // server -> member: its leaf in the group's key tree, in place of any it had
   std::string group_id;
   TreePath path;
@@ -78,8 +78,8 @@ struct Announce {  // server -> sender: to be sent on black to the group as it i
   Bytes packet;
 };
 
-// A further group on the same connection. Optional like the two above: a key server that does not know it says nothing.
-// The answer is a GroupUpdate with what SMKE would have carried, its state included, or GroupRefused.
+// A further group on the same connection. Optional like the two above: a key server that does not know it does not
+// answer. The answer is a GroupUpdate with SMKE's content, its state included, or GroupRefused.
 struct GroupJoin {  // member -> server
   std::string group_id;
 };

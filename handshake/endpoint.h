@@ -30,8 +30,8 @@ class Random {  // a CSPRNG; tests inject a seeded one
   virtual void fill(ByteSpan out) = 0;
 };
 Random& system_random();  // OpenSSL's RAND_priv_bytes
-// Takes fresh entropy from the kernel: after a snapshot was resumed, a twin of this machine has the same generator
-// (H9).
+// Takes fresh entropy from the kernel: after a machine is resumed from a snapshot, its twin has the same generator
+// state (H9).
 void reseed_system_random();
 
 // A certificate chain with its private key, or a set of trust anchors with revocation lists; wraps OpenSSL objects.
@@ -62,7 +62,7 @@ class TrustStore {
   std::shared_ptr<const struct TrustStoreData> data_;
 };
 
-// Who the peer proved to be; from a verified chain only (H8).
+// The identity that the peer proved; from a verified chain only (H8).
 struct PeerIdentity {
   std::string name;                                // first dNSName of subjectAltName, else commonName
   std::vector<std::string> names;                  // every dNSName
@@ -77,9 +77,9 @@ struct PeerIdentity {
 // Checks a member's leaf again against the current trust store (H8: at join and again at every rekey).
 Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
                              std::int64_t unix_now);
-// The same; the answer is the last Unix second up to which it holds for sure while the trust store stays: nothing of
-// the chain and no revocation list ends, and no list begins, before. So whoever checks again often need not verify
-// again.
+// The same; returns the last Unix second up to which the result certainly holds if the trust store stays the same:
+// nothing in the chain ends before it, and no revocation list ends or begins. Callers that check often need not verify
+// again until then.
 Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
                                            std::int64_t unix_now);
 
@@ -106,15 +106,15 @@ struct ServerConfig {
   bool standard_requests_certificate = false;
   std::uint32_t max_handshake_bytes = 64 * 1024;  // inbound, whole handshake (H13)
   std::string key_server_id;  // 1..64 bytes; variant 3 alone needs it: ClientAuthRequest names it before any keying
-  std::string realm;          // 0..64 bytes of ClientAuthRequest: whose password is asked for, for humans
+  std::string realm;          // 0..64 bytes of ClientAuthRequest: tells people which password is asked for
 };
 
-// Where the multicast flag stands beside SMKE, which carries it always (P10-P12).
+// Where the multicast flag stands beside SMKE, which always carries it (P10-P12).
 enum class FlagPlace : std::uint8_t { certificate_request, smke };
-// What a member proves itself with.
+// How a member proves its identity.
 enum class Authentication : std::uint8_t { certificate, password, certificate_and_password };
 
-// How a group is keyed, asked when a ClientHello names it. The member's configuration pins the same values.
+// How a group is keyed; looked up when a ClientHello names the group. The member's configuration pins the same values.
 struct GroupFlow {
   CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;  // variant 1: TLS_RSA_*, else ECDHE_*
   std::uint8_t variant = 2;                                         // 1, 2 or 3
@@ -130,19 +130,19 @@ class GroupAuthority {
   virtual ~GroupAuthority() = default;
   // nullopt: no such group here (the client gets access_denied, the same answer as for a group it may not join).
   virtual std::optional<GroupFlow> find_group(const std::string& group_id) = 0;
-  // Authorises the member and issues the epoch; slots in the answer are burnt durably before this returns (H9).
-  // From the moment SMKE is sent the member holds the epoch (H3), Finished or not.
-  // An error refuses the member (access_denied); its text is for our log only. The keying must pass check_keying()
-  // (messages/keying_codec.h): spi_prefix >= 256 with spi_slot_bits zero bits at its end, 1-64 valid selectors, …
+  // Authorises the member and issues the epoch. The slots in the answer are burnt durably before this returns (H9).
+  // From the moment SMKE is sent the member holds the epoch (H3), Finished or not. An error refuses the member
+  // (access_denied); its text is for our log only. The keying must pass check_keying() (messages/keying_codec.h):
+  // spi_prefix >= 256 with spi_slot_bits zero bits at its end, 1-64 valid selectors, …
   virtual Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) = 0;
-  // After issue() has failed: whether that was no judgement on the member, so that it is told to come again
-  // (internal_error, group_unavailable) instead of being refused.
+  // After issue() has failed: true if the member is not at fault. It is told to come again (internal_error,
+  // group_unavailable) instead of being refused.
   virtual bool may_come_again() const { return false; }
 };
 
 // ---------------------------------------------------------------- client
 
-// What a member of variant 3 logs in with.
+// A variant 3 member's user name and password.
 struct PasswordCredential {
   std::string user;    // 1..64 bytes, no control characters
   SecretBytes secret;  // 1..128 bytes: password or PIN
@@ -162,7 +162,7 @@ struct ClientConfig {
   std::optional<MulticastWish> multicast;    // set: multicast or nothing (H4); unset: standard flow only
   std::vector<CipherSuite> standard_suites;  // offered when multicast is unset; empty: all four ECDHE suites
   std::uint32_t max_handshake_bytes = 64 * 1024;
-  // Called with SMKE's content after its verify_data is checked and before anything is installed or answered:
+  // Called with SMKE's content after its verify_data is checked and before anything is installed or answered. Applies
   // the member's own policy (H5 epochs, H12 selectors, SPI range, lifetime). An error text refuses.
   std::function<Result<void>(const GroupKeying&, const EpochId&)> accept_keying;
   // Variant 3: called once, only after the server's chain and name and ClientAuthRequest's server_verify_data are
@@ -182,12 +182,12 @@ struct Established {
   std::optional<GroupKeying> keying;        // client, multicast flows: what to install
   std::optional<GroupMaster> group_master;  // client, multicast flows
 };
-struct KeyingSent {  // server: SMKE left; audit and revocation count the holder from here (H3)
+struct KeyingSent {  // server: SMKE was sent; audit and revocation count the holder from here (H3)
   std::string group_id;
   std::uint64_t epoch;
   std::string member_id;
 };
-// Server, variant 3: the endpoint stands still until password_checked(). Meant to be verified elsewhere: it costs.
+// Server, variant 3: the endpoint waits for password_checked(). The check is costly: do it outside the event loop.
 struct PasswordPresented {
   std::string group_id;
   std::string user;
@@ -220,8 +220,8 @@ class Endpoint {
   virtual Outcome<void> send(const ControlMessage& message) = 0;
   // Standard flows, established: application data.
   virtual Outcome<void> send_data(ByteView data) = 0;
-  // Server, variant 3: the answer to PasswordPresented; the handshake goes on, or ends with access_denied, the same
-  // for a wrong password, an unknown user and too many attempts (H7, AUTH-2). Nothing was asked: an error, and nothing
+  // Server, variant 3: the answer to PasswordPresented. The handshake goes on, or ends with access_denied, the same for
+  // a wrong password, an unknown user and too many attempts (H7, AUTH-2). Without a question: an error, and nothing
   // else happens.
   virtual Outcome<void> password_checked(bool accepted, std::int64_t unix_now) = 0;
   // Sends close_notify; nothing can be sent after it.

@@ -7,7 +7,7 @@ namespace sealcast::handshake {
 namespace {
 
 // docs/protocol.md "Errors" holds the same lines; error_test compares them.
-constexpr auto kReasons = std::to_array<ReasonEntry>({
+constexpr auto reason_entries = std::to_array<ReasonEntry>({
     {Reason::not_tls, Alert::decode_error, "not_tls", "the bytes are no TLS record: unknown content type or version"},
     {Reason::wrong_carriage, Alert::unexpected_message, "wrong_carriage",
      "TLS records where ISAKMP messages were expected, or ISAKMP messages where TLS records were"},
@@ -140,9 +140,9 @@ constexpr auto kReasons = std::to_array<ReasonEntry>({
 });
 
 constexpr bool complete() {
-  for (std::size_t i = 0; i < kReasons.size(); ++i)
-    if (kReasons[i].reason != static_cast<Reason>(i)) return false;
-  return kReasons.size() == static_cast<std::size_t>(Reason::internal_error) + 1;
+  for (std::size_t i = 0; i < reason_entries.size(); ++i)
+    if (reason_entries[i].reason != static_cast<Reason>(i)) return false;
+  return reason_entries.size() == static_cast<std::size_t>(Reason::internal_error) + 1;
 }
 static_assert(complete(), "the table stands in the order of the enumeration and holds every reason");
 
@@ -199,17 +199,17 @@ std::string_view name(Alert alert) {
 }
 
 std::span<const ReasonEntry> reason_table() {
-  return kReasons;
+  return reason_entries;
 }
 
 std::string_view name(Reason reason) {
   const auto index = static_cast<std::size_t>(reason);
-  return index < kReasons.size() ? kReasons[index].name : "unknown reason";
+  return index < reason_entries.size() ? reason_entries[index].name : "unknown reason";
 }
 
 Alert alert_for(Reason reason) {
   const auto index = static_cast<std::size_t>(reason);
-  return index < kReasons.size() ? kReasons[index].alert : Alert::internal_error;
+  return index < reason_entries.size() ? reason_entries[index].alert : Alert::internal_error;
 }
 
 tl::unexpected<HandshakeError> refuse(Reason reason, std::string detail) {

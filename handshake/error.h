@@ -1,5 +1,5 @@
-// Handshake failures as values: each carries the alert the peer gets, the reason that is counted, and one line for the
-// log that says what was expected and what came, and where. Nothing secret is ever in it (H14).
+// Handshake failures as values: each has the alert for the peer, the reason that is counted, and one line for the log
+// that says what was expected, what came, and where. It never holds a secret (H14).
 #pragma once
 
 #include <cstdint>
@@ -37,8 +37,8 @@ enum class Alert : std::uint8_t {
 };
 std::string_view name(Alert alert);
 
-// One entry per failure the field knows apart: one counter each. The table (reason -> alert, name, meaning) is in
-// error.cc and in docs/protocol.md; a test holds the two together.
+// One entry per kind of failure that operators must tell apart: one counter each. The table (reason -> alert, name,
+// meaning) is in error.cc and in docs/protocol.md; a test holds the two together.
 enum class Reason : std::uint8_t {
   // records
   not_tls,
@@ -73,7 +73,7 @@ enum class Reason : std::uint8_t {
   flag_missing,
   flag_unexpected,
   flow_unsupported,
-  // who the peer is (H8)
+  // the peer's identity (H8)
   certificate_missing,
   certificate_malformed,
   certificate_unknown_ca,
@@ -128,7 +128,7 @@ Alert alert_for(Reason reason);
 
 struct ReasonEntry {
   Reason reason;
-  Alert alert;  // what the peer is told
+  Alert alert;  // the alert for the peer
   std::string_view name;
   std::string_view meaning;  // one sentence for the documentation
 };
@@ -140,13 +140,13 @@ struct HandshakeError {
   std::string detail;           // "expected Finished, got ServerKeyExchange"
   std::string place;            // "server, variant 2 (claim 5), waiting for Finished from the client"
   bool from_peer = false;       // the peer sent the alert; nothing is sent back
-  std::string message() const;  // one line of all of it
+  std::string message() const;  // all of it in one line
 };
 
 template <typename T>
 using Outcome = tl::expected<T, HandshakeError>;
 
-// The failure named reason, with the table's alert; the machine adds the place.
+// The failure for reason, with the table's alert; the machine adds the place.
 tl::unexpected<HandshakeError> refuse(Reason reason, std::string detail);
 
 }  // namespace sealcast::handshake

@@ -56,7 +56,7 @@ TEST(ErrorTable, OneLineSaysEverything) {
 }
 
 TEST(Documentation, TheExtensionsNumberIsDocumented) {
-  EXPECT_NE(documentation().find(kMulticastExtensionOid), std::string::npos);
+  EXPECT_NE(documentation().find(multicast_extension_oid), std::string::npos);
 }
 
 }  // namespace

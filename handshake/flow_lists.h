@@ -1,5 +1,5 @@
-// The flows, one flat list each: read them beside docs/protocol.md "Flows". A list is all there is to a flow's order;
-// both machines are driven by it and anything that is not the next entry is fatal. A further variant is a further list.
+// The flows, one flat list each: read them beside docs/protocol.md "Flows". A list alone defines a flow's order: both
+// machines follow it, and any message that is not the next entry is fatal. A further variant is a further list.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace sealcast::handshake {
 
-// What passes over the wire: handshake messages by type, and ChangeCipherSpec, which is none.
+// The messages on the wire: handshake messages by type, and ChangeCipherSpec, which is not a handshake message.
 enum class Message : std::uint8_t {
   client_hello,
   server_hello,
@@ -28,8 +28,8 @@ enum class Message : std::uint8_t {
   finished,
 };
 
-// Whose keys a ChangeCipherSpec switches to, and whose secret a Finished proves: the first exchange's (ms1) or the
-// channel's, which mixes in the group's master.
+// The keys that a ChangeCipherSpec switches to, and the secret that a Finished proves: the first exchange's (ms1) or
+// the channel's, which mixes in the group's master.
 enum class Keys : std::uint8_t { none, first, channel };
 
 struct Step {
@@ -69,7 +69,7 @@ inline constexpr std::array standard_mutual = {
     Step{S, finished, Keys::first},
 };
 
-// P13-P19. The keys are the channel's from the first change on: there is no exchange before them.
+// P13-P19. All keys are the channel's from the first change on: there is no exchange before them.
 inline constexpr std::array variant1 = {
     Step{C, client_hello},
     Step{S, server_hello},
@@ -221,7 +221,7 @@ struct FlowDefinition {
   Authentication authentication;  // of a multicast flow's client
   std::span<const Step> steps;
 
-  // What the machines ask instead of branching by variant.
+  // Properties that the machines ask for instead of branching by variant.
   constexpr bool has(Side from, Message message) const {
     for (const Step& step : steps)
       if (step.from == from && step.message == message) return true;
@@ -236,7 +236,8 @@ struct FlowDefinition {
     return false;
   }
   // Without a key exchange before it, SMKE brings its own secrecy and its own proof: the key material is encrypted to
-  // the member's key and the whole is signed (P16, H1). Else record protection and server_verify_data do (P24, H3).
+  // the member's key and the whole is signed (P16, H1). Otherwise record protection and server_verify_data do this
+  // (P24, H3).
   constexpr bool smke_sealed() const { return multicast && !has(Side::client, Message::client_key_exchange); }
 };
 

@@ -5,8 +5,8 @@
 namespace sealcast::handshake {
 namespace {
 
-// A standard client takes either standard flow, so these may only part where the server speaks, or it would not know
-// what to send. A multicast flow is decided before its first message parts from another's: by the member's
+// A standard client takes either standard flow. So these may part only where the server sends, or the client would not
+// know what to send. A multicast flow is decided before its first message differs from another flow's: by the member's
 // configuration, and on the server by the group that ClientHello names.
 constexpr bool server_decides() {
   for (const FlowDefinition& a : kFlows)
@@ -210,7 +210,7 @@ std::string flow_text(Flow flow) {
 }
 
 std::string flow_graph() {
-  // A node is a beginning that one or more flows share; its number is that of the first flow and place that has it.
+  // A node is a beginning that one or more flows share; its number is that of the first flow and place with it.
   const auto node = [](std::size_t flow, std::size_t length) {
     std::size_t first = flow;
     for (std::size_t earlier = flow; earlier-- > 0;) {
@@ -224,7 +224,7 @@ std::string flow_graph() {
   for (std::size_t i = 0; i < kFlows.size(); ++i) {
     const auto steps = kFlows[i].steps;
     for (std::size_t at = 0; at < steps.size(); ++at) {
-      if (!node(i, at + 1).starts_with("s" + std::to_string(i) + "_")) continue;  // told with an earlier flow
+      if (!node(i, at + 1).starts_with("s" + std::to_string(i) + "_")) continue;  // drawn with an earlier flow
       text += "  " + node(i, at) + " --> " + node(i, at + 1) + " : " + step_text(steps[at]) + "\n";
     }
     text += "  " + node(i, steps.size()) + " --> [*] : " + std::string(name(kFlows[i].flow)) + "\n";

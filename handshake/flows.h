@@ -1,4 +1,4 @@
-// The walk along a flow. The flows themselves, one flat list each, are in flow_lists.h.
+// The walk along a flow. flow_lists.h has the flows themselves, one flat list each.
 #pragma once
 
 #include <array>
@@ -18,23 +18,23 @@ std::optional<Message> message_of(std::uint8_t handshake_type);
 HandshakeType type_of(Message message);  // not for change_cipher_spec
 
 const FlowDefinition& definition(Flow flow);
-// The flow of a group's configuration; nullopt where the values do not go together.
+// The flow of a group's configuration; nullopt if the values do not fit together.
 std::optional<Flow> flow_for(const GroupFlow& group);
 
 // Every list as text, one line a step: "C ClientHello", "S ChangeCipherSpec -> channel keys". The golden dump of the
 // tests and the documentation's flows are this text.
 std::string flow_text(Flow flow);
-// All lists as one state graph in Mermaid: a state is what has passed so far, flows that began alike share their
+// All lists as one state graph in Mermaid: a state is the messages so far, and flows with the same beginning share
 // states.
 std::string flow_graph();
 
-// Walks one flow, or several while they are still the same, and denies by default.
+// Walks one flow, or several while they are still the same. Permits only what a list names.
 class FlowCursor {
  public:
   // Begins with the given flows as candidates.
   explicit FlowCursor(std::span<const Flow> candidates);
 
-  // Leaves only this flow, which must be a candidate whose steps so far were the same.
+  // Leaves only this flow, which must be a candidate with the same steps so far.
   void pin(Flow flow);
 
   // The step if message from side may come now; does not advance.
@@ -52,7 +52,7 @@ class FlowCursor {
 
   // "CertificateRequest from the server or ServerHelloDone from the server"
   std::string expected() const;
-  // "variant 2 (claim 5), step 13": where we are, for messages
+  // "variant 2 (claim 5), step 13": the current place, for messages
   std::string place() const;
 
  private:

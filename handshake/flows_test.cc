@@ -1,4 +1,4 @@
-// The documented flows and their graph are the ones in the code, and what the lists say is what the method asks for.
+// The documented flows and their graph are the ones in the code, and the lists meet the method's requirements.
 #include "handshake/flows.h"
 
 #include <gtest/gtest.h>
@@ -13,8 +13,8 @@
 namespace sealcast::handshake {
 namespace {
 
-const std::string kProtocol = places::source_folder() + "/docs/protocol.md";
-const std::string kGraph = places::source_folder() + "/docs/handshake-states.md";
+const std::string protocol_page = places::source_folder() + "/docs/protocol.md";
+const std::string graph_page = places::source_folder() + "/docs/handshake-states.md";
 
 std::string contents(const std::string& path) {
   std::ifstream file(path);
@@ -36,7 +36,7 @@ std::vector<Flow> of_variant(std::uint8_t variant) {
 }
 
 TEST(Flows, TheDocumentationHoldsTheSameLists) {
-  const std::string text = contents(kProtocol);
+  const std::string text = contents(protocol_page);
   for (const FlowDefinition& flow : kFlows) {
     const std::string block = "Flow `" + std::string(name(flow.flow)) + "`:\n\n```\n" + flow_text(flow.flow) + "```\n";
     EXPECT_NE(text.find(block), std::string::npos) << "docs/protocol.md lacks:\n" << block;
@@ -52,8 +52,9 @@ TEST(Flows, TheStateGraphIsTheCommittedOne) {
       "fatal.\n"
       "`C` and `S` say who sends.\n\n```mermaid\n" +
       flow_graph() + "```\n";
-  if (std::getenv("SEALCAST_WRITE_GRAPH") != nullptr) std::ofstream(kGraph) << page;
-  EXPECT_EQ(contents(kGraph), page) << "run this test with SEALCAST_WRITE_GRAPH=1 to write docs/handshake-states.md";
+  if (std::getenv("SEALCAST_WRITE_GRAPH") != nullptr) std::ofstream(graph_page) << page;
+  EXPECT_EQ(contents(graph_page), page)
+      << "run this test with SEALCAST_WRITE_GRAPH=1 to write docs/handshake-states.md";
 }
 
 TEST(Flows, P3_P21_P22_UpToTheServersFirstChangeCipherSpecVariant2IsTheStandardHandshake) {

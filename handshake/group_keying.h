@@ -1,4 +1,4 @@
-// What a key server tells a member about one epoch of one group: the content of ServerMasterKeyExchange and of
+// What a key server sends a member about one epoch of one group: the content of ServerMasterKeyExchange and of
 // GroupUpdate (P7, P35–P37), and the policy under which a member accepts it (H12).
 #pragma once
 

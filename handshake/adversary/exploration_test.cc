@@ -1,7 +1,7 @@
-// Breadth-first through everything a peer can say: from every state of every flow, all sequences of up to four
-// messages (SEALCAST_DEPTH=N: of up to N). "Established" must be reached along the listed flows alone, and no state may
-// exist that is not a place of a list. A dead end stays dead (the table shows it), so only living ones are followed; an
-// end is brought back to where it was by playing the same again.
+// Explores breadth-first what a peer can send: from every state of every flow, all sequences of up to four messages
+// (SEALCAST_DEPTH=N: of up to N). "Established" must be reached along the listed flows alone, and every state must be a
+// place of a list. A dead end stays dead (the table shows it), so only living ends are followed. To return to a state,
+// the test plays the same messages again.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -18,20 +18,20 @@ std::size_t depth() {
   return text == nullptr ? 4 : std::strtoul(text, nullptr, 10);
 }
 
-// What was said so far, and what of it was part of a handshake.
+// The messages sent so far, and which of them were part of a handshake.
 struct Path {
-  std::size_t position = 0;  // walked straight to here
+  std::size_t position = 0;  // the flow was followed this far
   std::vector<Stimulus> then;
 };
 
 class Exploration : public ::testing::TestWithParam<Play> {
  protected:
-  // The peer's messages in the order said, without warnings and data: what a flow's list would show.
-  static std::vector<std::pair<Message, Keys>> said(const Path& path) {
+  // The peer's messages in the order sent, without warnings and data: a flow's list has the same form.
+  static std::vector<std::pair<Message, Keys>> peer_messages(const Path& path) {
     std::vector<std::pair<Message, Keys>> list;
     const auto steps = definition(GetParam().flow).steps;
-    const auto keys = [](Message message, Keys keys_said) {
-      return message == Message::finished || message == Message::change_cipher_spec ? keys_said : Keys::none;
+    const auto keys = [](Message message, Keys under) {
+      return message == Message::finished || message == Message::change_cipher_spec ? under : Keys::none;
     };
     for (std::size_t i = 0; i < path.position && i < steps.size(); ++i)
       if (steps[i].from != GetParam().real) list.push_back({steps[i].message, keys(steps[i].message, steps[i].keys)});
@@ -41,7 +41,7 @@ class Exploration : public ::testing::TestWithParam<Play> {
     return list;
   }
 
-  // Does some flow's list, as far as the peer speaks in it, begin with this? whole: is it all of it?
+  // Does some flow's list of the peer's messages begin with this one? whole: are they equal?
   static bool in_a_list(const std::vector<std::pair<Message, Keys>>& list, bool whole, std::optional<Flow> flow) {
     const bool multicast = definition(GetParam().flow).multicast;
     for (const FlowDefinition& candidate : kFlows) {
@@ -62,7 +62,7 @@ class Exploration : public ::testing::TestWithParam<Play> {
     return false;
   }
 
-  // Where in the flow's list the path has come to.
+  // The path's position in the flow's list.
   static std::size_t place(const Path& path) {
     const auto steps = definition(GetParam().flow).steps;
     std::size_t at = path.position;
@@ -78,7 +78,7 @@ class Exploration : public ::testing::TestWithParam<Play> {
     return at;
   }
 
-  // The sequences that begin with what the list says are those of the next state: no need to follow them twice.
+  // Sequences that begin as the list does are found from the next state: do not follow them twice.
   static bool straight_on(const Path& path) {
     const auto steps = definition(GetParam().flow).steps;
     const Stimulus& first = path.then.front();
@@ -106,7 +106,7 @@ TEST_P(Exploration, SEQ1_FIN1_CCS1_NoOtherWayAndNoOtherState) {
     const Path path = std::move(queue.front());
     queue.pop_front();
     for (const Stimulus& stimulus : stimuli(play.flow, other(play.real), place(path))) {
-      // Foreign content types and broken records differ in nothing from a dead end.
+      // Foreign content types and broken records act like a dead end in every respect.
       if (stimulus.kind == Stimulus::Kind::record && stimulus.type > 23) continue;
       Path next = path;
       next.then.push_back(stimulus);
@@ -119,12 +119,13 @@ TEST_P(Exploration, SEQ1_FIN1_CCS1_NoOtherWayAndNoOtherState) {
       ++sequences;
       const Verdict verdict = stage.verdict();
       if (verdict.failed) continue;
-      const auto list = said(next);
+      const auto list = peer_messages(next);
       EXPECT_TRUE(in_a_list(list, false, std::nullopt)) << text(next) << ": alive outside of every list";
-      if (verdict.told_established > 0 || verdict.established) {
+      if (verdict.established_events > 0 || verdict.established) {
         ++established;
-        EXPECT_EQ(verdict.told_established, 1) << text(next);
-        EXPECT_TRUE(in_a_list(list, true, verdict.told_flow)) << text(next) << ": established outside of the lists";
+        EXPECT_EQ(verdict.established_events, 1) << text(next);
+        EXPECT_TRUE(in_a_list(list, true, verdict.established_flow))
+            << text(next) << ": established outside of the lists";
       }
       if (next.then.size() < depth() && !verdict.closed && !straight_on(next)) queue.push_back(std::move(next));
       states.insert(stage.probe());
@@ -137,7 +138,7 @@ TEST_P(Exploration, SEQ1_FIN1_CCS1_NoOtherWayAndNoOtherState) {
     listed.insert(stage.probe());
   }
   listed.insert("established");
-  // A standard client may be led into the other standard flow from where both are still the same.
+  // A server may lead a standard client into the other standard flow while both are still the same.
   if (!definition(play.flow).multicast && play.real == Side::client)
     for (const Flow flow : {Flow::standard, Flow::standard_mutual})
       for (const std::size_t position : waiting_positions(flow, play.real)) {

@@ -41,7 +41,7 @@ void Stream::add(ByteView bytes) {
 bool Stream::begins(const Stream& longer) const {
   std::size_t count = items_.size();
   while (count > 0 && items_[count - 1].type == 21)
-    --count;  // what an end says when it dies is no part of what it said before
+    --count;  // the alert of an end that fails does not count
   if (count > longer.items_.size()) return false;
   for (std::size_t i = 0; i < count; ++i) {
     const Item& mine = items_[i];
@@ -56,29 +56,29 @@ bool Stream::begins(const Stream& longer) const {
 
 // How many handshake messages of this side stand before a place of the list.
 std::size_t Judge::messages_of(Side side, std::size_t before) const {
-  const auto steps = definition(told_[0] ? told_[0]->flow : told_[1] ? told_[1]->flow : flow_).steps;
+  const auto steps = definition(reported_[0] ? reported_[0]->flow : reported_[1] ? reported_[1]->flow : flow_).steps;
   std::size_t count = 0;
   for (std::size_t i = 0; i < before && i < steps.size(); ++i)
     count += steps[i].from == side && steps[i].message != Message::change_cipher_spec;
   return count;
 }
 
-// Has everything that one end said so far reached the other as it was said? More may have come after it.
+// Did the other end receive all that one end sent so far, unchanged? More may follow it.
 bool Judge::complete(Side from, Side to) const {
   if (messages) return begins(messages(from, from), messages(to, from));
   return sent_[index(from)].begins(delivered_[index(to)]);
 }
 
-// Was what this end heard so far what the other end said, all of it, unbent? And if the other end has noticed nothing:
-// did it hear this one unbent, as far as it got?
-bool Judge::heard_everything(Side end) const {
+// Did this end receive exactly what the other end sent, all of it and unchanged? If the other end has noticed nothing:
+// did it receive this end's messages unchanged, as far as it got?
+bool Judge::received_everything(Side end) const {
   const Side peer = other(end);
   if (!complete(peer, end)) return false;
   if (failed(peer) || complete(end, peer)) return true;
   return messages ? begins(messages(peer, end), messages(end, end)) : delivered_[index(peer)].begins(sent_[index(end)]);
 }
 
-void Judge::told(Side end, const Event& event) {
+void Judge::observe(Side end, const Event& event) {
   if (const auto* established_event = std::get_if<Established>(&event)) established(end, *established_event);
   if (std::holds_alternative<KeyingSent>(event)) {
     const auto steps = definition(flow_).steps;
@@ -86,13 +86,13 @@ void Judge::told(Side end, const Event& event) {
     while (smke < steps.size() && steps[smke].message != Message::server_master_key_exchange)
       ++smke;
     std::size_t proving = messages_of(Side::client, smke);
-    // A password proves whoever knows it: an attacker with the connection's keys may say it in the member's place, with
-    // a response that he has from elsewhere.
+    // A password proves that its sender knows it, no more: an attacker with the connection's keys may send it in the
+    // member's place, in a response taken from elsewhere.
     if (messages && definition(flow_).authentication != Authentication::certificate) --proving;
     if (end != Side::server || smke == steps.size())
       broken("keying was sent where the flow has none");
     else if (static_cast<std::size_t>(sent_[0].handshake_records()) < proving)
-      broken("keying was sent before the member had said everything that proves it");
+      broken("keying was sent before the member had sent all of its proof");
   }
   const bool multicast = definition(flow_).multicast;
   if (multicast && std::holds_alternative<ApplicationData>(event)) broken("application data in a multicast flow");
@@ -101,14 +101,14 @@ void Judge::told(Side end, const Event& event) {
 
 void Judge::established(Side end, const Established& event) {
   const std::size_t self = index(end);
-  if (told_[self]) return broken("established was told twice");
-  told_[self] = Told{event.flow, event.suite, event.peer, event.group_id};
+  if (reported_[self]) return broken("Established was reported twice");
+  reported_[self] = Reported{event.flow, event.suite, event.peer, event.group_id};
   const Stream& theirs = sent_[index(other(end))];
   const std::size_t all = definition(event.flow).steps.size();
   if (static_cast<std::size_t>(theirs.handshake_records()) < messages_of(other(end), all))
     broken(std::string(end == Side::client ? "client" : "server") +
            " established before the other end sent its Finished");
-  if (!heard_everything(end)) broken("established although what was heard is not what was said");
+  if (!received_everything(end)) broken("established although a message was changed on the way");
   testing::World& world = world_of(flow_);
   const bool multicast = definition(flow_).multicast;
   if (event.flow != flow_)
@@ -128,19 +128,20 @@ void Judge::established(Side end, const Established& event) {
     if (!event.group_master->equals(derive_group_master(event.suite, real.premaster)))
       broken("the member's group master is not the group's");
   } else if (event.keying || event.group_master) {
-    broken("keying told where none belongs");
+    broken("keying was reported where there is none");
   }
-  if (told_[0] && told_[1]) compare();
+  if (reported_[0] && reported_[1]) compare();
 }
 
 void Judge::compare() {
-  if (told_[0]->flow != told_[1]->flow) broken("the ends finished in different flows");
-  if (told_[0]->suite != told_[1]->suite) broken("the ends finished under different suites");
-  if (told_[0]->group_id != told_[1]->group_id) broken("the ends finished for different groups");
+  if (reported_[0]->flow != reported_[1]->flow) broken("the ends finished in different flows");
+  if (reported_[0]->suite != reported_[1]->suite) broken("the ends finished under different suites");
+  if (reported_[0]->group_id != reported_[1]->group_id) broken("the ends finished for different groups");
 }
 
 void Judge::password_leaves() {
-  if (!heard_everything(Side::client)) broken("AUTH-1: the password leaves although the handshake was tampered with");
+  if (!received_everything(Side::client))
+    broken("AUTH-1: the password leaves although the handshake was tampered with");
 }
 
 void Judge::finish(Endpoint& client, Endpoint& server, bool exchange) {
@@ -151,16 +152,16 @@ void Judge::finish(Endpoint& client, Endpoint& server, bool exchange) {
     if (alerts != wanted)
       broken(std::to_string(alerts) + " alerts instead of " + std::to_string(wanted) +
              (end.failed() ? ", " + end.failure()->message() : ""));
-    if (end.established() && !told_[index(side)]) broken("established without having said so");
+    if (end.established() && !reported_[index(side)]) broken("established without an Established event");
     if (sent_[index(side)].size() > 64 * 1024) broken("an end sent more than 64 KiB");
   }
-  if (!exchange || !told_[0] || !told_[1] || client.failed() || server.failed()) return;
-  // Half a record of an attacker's that still lies there would be put together with what comes next.
+  if (!exchange || !reported_[0] || !reported_[1] || client.failed() || server.failed()) return;
+  // Half a record left there by an attacker would be joined with what comes next.
   if (sent_[0].size() != delivered_[1].size() || sent_[1].size() != delivered_[0].size()) return;
   const bool multicast = definition(flow_).multicast;
   const auto across = [&](Endpoint& from, Endpoint& to) {
     const auto sent = multicast ? from.send(Keepalive{7}) : from.send_data(Bytes{7});
-    if (!sent) return true;  // closed from this side
+    if (!sent) return true;  // this side has closed
     if (!to.receive(from.take_output(), kNow)) return false;
     const auto events = to.take_events();
     return !events.empty();

@@ -1,5 +1,5 @@
-// Watches two ends and what passes between them, and says which rule was broken, if any. It knows nothing of how the
-// pipe bends things: whatever an attacker does, these hold.
+// Watches two ends and what passes between them, and names the rule that was broken, if any. It knows nothing of the
+// pipe's changes: the rules hold whatever an attacker does.
 #pragma once
 
 #include <functional>
@@ -11,15 +11,15 @@
 
 namespace sealcast::handshake::adversary {
 
-// A byte stream of records, boiled down to what the far end must have seen: how clear handshake bytes are divided into
-// records does not matter, clear warnings do not, everything else does.
+// A byte stream of records, reduced to what the far end must have seen: the division of clear handshake bytes into
+// records does not matter, nor do clear warnings; everything else does.
 class Stream {
  public:
   void add(ByteView bytes);
   int handshake_records() const { return handshake_records_; }
   int alerts() const { return alerts_; }
   std::size_t size() const { return size_; }
-  // Is everything in this stream at the beginning of the other one?
+  // Is this whole stream the beginning of the other one?
   bool begins(const Stream& longer) const;
 
  private:
@@ -43,23 +43,23 @@ class Judge {
 
   void sent(Side from, ByteView bytes) { sent_[index(from)].add(bytes); }
   void delivered(Side to, ByteView bytes) { delivered_[index(to)].add(bytes); }
-  // An attacker who holds the keys seals anew what it carries; then the messages are compared instead of the records:
-  // those of `from` as the end `view` has them.
+  // An attacker with the keys seals records anew. Then the messages are compared instead of the records: those of
+  // `from` as the end `view` has them.
   std::function<const Bytes&(Side view, Side from)> messages;
-  // An end that noticed something and failed excuses what it heard.
+  // A failed end noticed something, so it may have received anything.
   std::function<bool(Side)> failed = [](Side) { return false; };
 
-  void told(Side end, const Event& event);
-  // The member is about to hand over its password.
+  void observe(Side end, const Event& event);
+  // The member is about to send its password.
   void password_leaves();
-  // After the last byte: the ends as they are now. exchange: their keys can be tried out.
+  // After the last byte: the ends as they are now. exchange: whether to try out their keys.
   void finish(Endpoint& client, Endpoint& server, bool exchange);
 
   const std::optional<std::string>& violation() const { return violation_; }
-  int established() const { return (told_[0] ? 1 : 0) + (told_[1] ? 1 : 0); }
+  int established() const { return (reported_[0] ? 1 : 0) + (reported_[1] ? 1 : 0); }
 
  private:
-  struct Told {
+  struct Reported {
     Flow flow;
     CipherSuite suite;
     PeerIdentity peer;
@@ -72,12 +72,12 @@ class Judge {
   void established(Side end, const Established& event);
   void compare();
   std::size_t messages_of(Side side, std::size_t before) const;
-  bool heard_everything(Side end) const;
+  bool received_everything(Side end) const;
   bool complete(Side from, Side to) const;
 
   Flow flow_;
   Stream sent_[2], delivered_[2];
-  std::optional<Told> told_[2];
+  std::optional<Reported> reported_[2];
   std::optional<std::string> violation_;
 };
 

@@ -1,5 +1,5 @@
-// The judge can say no: ends that were weakened, or an attacker who holds what nobody may hold, are caught by the very
-// rules that the mutations are held to.
+// The judge finds breaches: the rules that judge the mutations catch ends that were weakened, and an attacker with
+// secrets that no attacker may have.
 #include "handshake/adversary/judge.h"
 
 #include <gtest/gtest.h>
@@ -22,14 +22,14 @@ struct Ends {
 
 void tell(Judge& judge, Side side, Endpoint& end) {
   for (const Event& event : end.take_events()) {
-    judge.told(side, event);
+    judge.observe(side, event);
     if (!std::holds_alternative<PasswordPresented>(event)) continue;
     (void)end.password_checked(true, kNow);
     tell(judge, side, end);
   }
 }
 
-// An honest handshake, record by record, until so many have been delivered.
+// An honest handshake, record by record, until so many are delivered.
 void play(Ends& ends, Judge& judge, std::size_t records) {
   for (bool moved = true; moved;) {
     moved = false;
@@ -49,7 +49,7 @@ void play(Ends& ends, Judge& judge, std::size_t records) {
   }
 }
 
-// An Established of a real handshake, to be told at the wrong time.
+// An Established of a real handshake, to be reported at the wrong time.
 Established stolen(Flow flow, Side side) {
   Ends ends(flow);
   std::vector<Event> events;
@@ -85,7 +85,7 @@ TEST_P(Judging, AnHonestHandshakeBreaksNothing) {
   EXPECT_FALSE(judge.violation()) << *judge.violation();
 }
 
-// A server that believes its peer too early, a client that does: at every point before the other's Finished.
+// A server that reports Established too early, and such a client: at every point before the other's Finished.
 TEST_P(Judging, H3_AnEndThatDoesNotWaitForFinishedIsCaught) {
   for (const Side hasty : {Side::client, Side::server}) {
     int caught = 0;
@@ -94,7 +94,7 @@ TEST_P(Judging, H3_AnEndThatDoesNotWaitForFinishedIsCaught) {
       Judge judge(GetParam());
       play(ends, judge, records);
       if (judge.established() > 0) continue;
-      judge.told(hasty, Event(stolen(GetParam(), hasty)));
+      judge.observe(hasty, Event(stolen(GetParam(), hasty)));
       EXPECT_TRUE(judge.violation()) << "after " << records << " records";
       ++caught;
     }
@@ -102,8 +102,8 @@ TEST_P(Judging, H3_AnEndThatDoesNotWaitForFinishedIsCaught) {
   }
 }
 
-// Finished proves nothing against an attacker who holds both ends' private keys and stands between them: each end runs
-// a sound handshake with a puppet. Both finish, with different transcripts and keys, and the judge must see it.
+// Finished proves nothing against an attacker with both ends' private keys who stands between them: each end runs a
+// sound handshake with a puppet. Both finish, with different transcripts and keys, and the judge must see it.
 TEST_P(Judging, H3_AnAttackerWhoMakesEveryFinishedFitIsCaught) {
   World& world = world_of(GetParam());
   const bool multicast = definition(GetParam()).multicast;
@@ -134,15 +134,15 @@ TEST_P(Judging, H3_AnAttackerWhoMakesEveryFinishedFitIsCaught) {
 
 TEST_P(Judging, AnotherIdentityFlowGroupOrKeyingIsCaught) {
   const std::vector<std::function<void(Established&)>> lies = {
-      [](Established& told) { told.peer.name = "member-b"; },
-      [](Established& told) { told.flow = told.flow == Flow::standard ? Flow::variant2_claim5 : Flow::standard; },
-      [](Established& told) { told.group_id = "radio"; },
-      [](Established& told) { told.suite = CipherSuite::ecdhe_rsa_aes_256_gcm_sha384; },
+      [](Established& event) { event.peer.name = "member-b"; },
+      [](Established& event) { event.flow = event.flow == Flow::standard ? Flow::variant2_claim5 : Flow::standard; },
+      [](Established& event) { event.group_id = "radio"; },
+      [](Established& event) { event.suite = CipherSuite::ecdhe_rsa_aes_256_gcm_sha384; },
   };
   for (const auto& lie : lies) {
     Ends ends(GetParam());
     Judge judge(GetParam());
-    // Everything was said and heard; only what the client makes of it is wrong.
+    // All messages were sent and received; only the client's result is wrong.
     for (bool moved = true; moved;) {
       moved = false;
       for (const Side from : {Side::client, Side::server}) {
@@ -159,10 +159,10 @@ TEST_P(Judging, AnotherIdentityFlowGroupOrKeyingIsCaught) {
       }
     }
     auto events = ends.client->take_events();
-    auto told = find_event<Established>(events);
-    ASSERT_TRUE(told);
-    lie(*told);
-    judge.told(Side::client, Event(std::move(*told)));
+    auto event = find_event<Established>(events);
+    ASSERT_TRUE(event);
+    lie(*event);
+    judge.observe(Side::client, Event(std::move(*event)));
     EXPECT_TRUE(judge.violation());
   }
 }

@@ -1,5 +1,5 @@
 // The attacks on what a multicast flow adds, named after docs/testing.md's list: FLAG, SMKE, AUTH. The stimuli come
-// from a puppet that holds everything a dishonest end could hold; what the real end must not know, it does not have.
+// from a puppet with everything that a dishonest end could have; it lacks what the real end must not know.
 #include <gtest/gtest.h>
 #include <openssl/rsa.h>
 
@@ -39,7 +39,7 @@ class Keying : public ::testing::TestWithParam<Flow> {
     EXPECT_TRUE(verdict.failed) << what;
     EXPECT_EQ(verdict.reason, reason) << what << ": " << verdict.why;
     EXPECT_EQ(verdict.alerts, 1) << what;
-    EXPECT_EQ(verdict.told_established, 0) << what;
+    EXPECT_EQ(verdict.established_events, 0) << what;
   }
   // Sends SMKE with this change to its body to a real member.
   static void smke_refused(const std::function<void(SensitiveBytes&)>& bend, Reason reason, const std::string& what) {
@@ -85,7 +85,7 @@ TEST_P(Keying, FLAG1_AMemberWithoutTheFlagEndsBeforeItSendsKeyMaterial) {
   if (!sealed()) smke_refused([](SensitiveBytes& body) { body[1] = 0; }, Reason::flag_missing, "SMKE");
 }
 
-// P11: the flag stands in SMKE alone. Then one in CertificateRequest is as wrong as none where it belongs.
+// P11: with the flag in SMKE alone, a flag in CertificateRequest is as wrong as none would be in its place.
 TEST_P(Keying, FLAG1_P11_TheFlagInSmkeAloneIsAsBinding) {
   const std::size_t request = step_of(flow(), Side::server, Message::certificate_request);
   if (request == definition(flow()).steps.size()) return;  // no CertificateRequest: there is only one place
@@ -130,7 +130,7 @@ TEST_P(Keying, FLAG3_EveryOtherFlowThanTheConfiguredOneIsRefused) {
     for (const Event& event : member->take_events())
       EXPECT_FALSE(std::holds_alternative<Established>(event)) << what;
     EXPECT_EQ(puppet.alert_records(), 1) << what;
-    // Only where a password may be asked for does one ever leave.
+    // A password leaves only in flows that may ask for one.
     EXPECT_TRUE((asks_password(flow()) && asks_password(offered.flow)) || !puppet.password_seen()) << what;
   }
 }
@@ -169,7 +169,7 @@ TEST_P(Keying, SMKE1_SMKE2_FromAnEarlierHandshakeOrAnotherMembers) {
 }
 
 TEST_P(Keying, SMKE1_EveryBitOfTheServersProof) {
-  // Variant 1: the signature is at the end. Else server_verify_data is, before the empty signature's two bytes.
+  // Variant 1 ends with the signature, the others with server_verify_data and an empty signature's two bytes.
   const std::size_t size = sealed() ? 256 : 12;
   const std::size_t from_end = sealed() ? 0 : 2;
   for (std::size_t bit = 0; bit < size * 8; bit += sealed() ? 67 : 1)
@@ -230,7 +230,7 @@ TEST(StandardClient, FLAG2_AnInjectedFlagOrSmkeEndsIt) {
       ASSERT_TRUE(stage.walk_to(position));
       stage.send(Step{Side::server, Message::server_master_key_exchange, Keys::none});
       EXPECT_TRUE(stage.verdict().failed);
-      EXPECT_EQ(stage.verdict().told_established, 0);
+      EXPECT_EQ(stage.verdict().established_events, 0);
     }
   }
 }
@@ -309,7 +309,7 @@ TEST(Variant1, SMKE3_H6_EveryWayTheKeyMaterialCanBeBrokenIsOneFailure) {
     if (!one_line) one_line = verdict.why;
     EXPECT_EQ(verdict.why, *one_line) << sealing.what << " can be told from the others";
   }
-  // The check can pass: the same with everything right.
+  // Counterpart: with everything right the check passes.
   Stage stage(Flow::variant1, Side::client);
   ASSERT_TRUE(stage.walk_to(smke));
   stage.puppet().seal = oaep(good);
@@ -364,7 +364,7 @@ TEST(Variant1, SMKE1_FLAG2_NothingIsDecryptedBeforeTheServersSignatureHolds) {
       Stage stage(Flow::variant1, Side::client);
       ASSERT_TRUE(stage.walk_to(smke));
       prepare(stage.puppet());
-      // Were it decrypted first, the failure would be the other one.
+      // Decryption first would report the other failure.
       if (broken_inside) stage.puppet().seal = [](EVP_PKEY*) { return Bytes(256, 0); };
       stage.send(stage.steps()[smke]);
       EXPECT_EQ(stage.verdict().reason, Reason::signature_invalid) << what << ": " << stage.verdict().why;
@@ -453,7 +453,7 @@ TEST_P(Password, AUTH1_AResponseTwiceOrOversizeOrEarlyIsFatal) {
     if (standing_still && !stage.real().failed()) (void)stage.real().password_checked(true, kNow);
     EXPECT_TRUE(stage.real().failed());
     EXPECT_EQ(stage.verdict().passwords, 1) << "asked once";
-    EXPECT_EQ(stage.verdict().told_established, 0);
+    EXPECT_EQ(stage.verdict().established_events, 0);
   }
   for (const std::size_t size : {0u, 1u, 255u, 257u, 300u, 16000u, 60000u}) {
     Stage stage(flow(), Side::server);
@@ -494,7 +494,7 @@ TEST_P(Password, AUTH1_EveryFieldOfTheResponseHasItsBounds) {
 TEST_P(Password, AUTH2_ARefusalIsOneAlertAndSaysNothing) {
   for (int n = 0; n < 2; ++n) {
     Stage stage(flow(), Side::server);
-    stage.password_verdict = false;  // the owner says no more, whatever the reason
+    stage.password_verdict = false;  // the answer does not depend on the reason
     stage.walk_to(response() + 1);
     const Verdict verdict = stage.verdict();
     EXPECT_TRUE(verdict.failed);
@@ -503,7 +503,7 @@ TEST_P(Password, AUTH2_ARefusalIsOneAlertAndSaysNothing) {
     EXPECT_EQ(verdict.alert_code, static_cast<std::uint8_t>(Alert::access_denied));
     EXPECT_EQ(verdict.issued, 0);
     EXPECT_EQ(verdict.keying_sent, 0);
-    EXPECT_EQ(verdict.told_established, 0);
+    EXPECT_EQ(verdict.established_events, 0);
     EXPECT_EQ(verdict.why.find(testing::kTestPassword), std::string::npos);
   }
 }
@@ -516,7 +516,7 @@ TEST_P(Password, AUTH2_H13_WhileThePasswordIsCheckedNothingMovesAndNothingGrows)
   EXPECT_EQ(stage.verdict().issued, 0);
   EXPECT_EQ(stage.verdict().keying_sent, 0);
   EXPECT_FALSE(stage.real().send(Keepalive{1}));
-  // A peer that goes on talking is cut off within the limit.
+  // A peer that keeps sending is cut off within the limit.
   int records = 0;
   while (!stage.real().failed() && records < 1000) {
     stage.puppet().send_record(ContentType::handshake, Bytes(1000, 0));
@@ -524,7 +524,7 @@ TEST_P(Password, AUTH2_H13_WhileThePasswordIsCheckedNothingMovesAndNothingGrows)
     ++records;
   }
   EXPECT_LT(records, 80);
-  EXPECT_EQ(stage.verdict().told_established, 0);
+  EXPECT_EQ(stage.verdict().established_events, 0);
   EXPECT_FALSE(stage.real().password_checked(true, kNow)) << "too late";
   EXPECT_EQ(stage.verdict().issued, 0);
 }

@@ -1,5 +1,7 @@
-// A hundred thousand handshakes between two real ends, bent under a seed, and what must hold whatever an attacker does.
-//   SEALCAST_CASES=N   so many cases in all (default 100000; CTest says how many it wants)
+// A hundred thousand handshakes between two real ends, changed on the way under a seed; the judge's rules must hold
+// whatever an attacker does.
+//
+//   SEALCAST_CASES=N   so many cases in all (default 100000; CTest sets its own)
 //   SEALCAST_SEED=S    begin with this seed in every flow; with SEALCAST_CASES=1 exactly the case that was printed
 #include <gtest/gtest.h>
 
@@ -11,15 +13,15 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-constexpr std::size_t kCases = 100'000;
-constexpr std::uint64_t kFirstSeed = 0x5ea1ca57;
+constexpr std::size_t default_cases = 100'000;
+constexpr std::uint64_t first_seed = 0x5ea1ca57;
 
 std::uint64_t number(const char* variable, std::uint64_t otherwise) {
   const char* text = std::getenv(variable);
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
-constexpr std::size_t kShards = 3;  // of a flow's cases: tests of their own, so that they run side by side
+constexpr std::size_t shard_count = 3;  // parts of a flow's cases: tests of their own, which run side by side
 
 struct Share {
   Flow flow;
@@ -27,15 +29,16 @@ struct Share {
   std::size_t shard = 0;
 };
 
-// RSA makes variant 1 several times as expensive as the others: it gets a smaller share of the cases.
+// RSA makes variant 1 several times as slow as the others, so that it gets a smaller share of the cases.
 std::size_t weight(Flow flow) {
   return flow == Flow::variant1 ? 1 : 4;
 }
 std::size_t cases_of(Flow flow) {
   std::size_t all = 0;
   for (const FlowDefinition& one : kFlows)
-    all += 2 * kShards * weight(one.flow);
-  return (number("SEALCAST_CASES", kCases) * weight(flow) + all - 1) / all;  // rounded up: never fewer than promised
+    all += 2 * shard_count * weight(one.flow);
+  return (number("SEALCAST_CASES", default_cases) * weight(flow) + all - 1) /
+         all;  // rounded up: never fewer than promised
 }
 
 class ManyMutations : public ::testing::TestWithParam<Share> {};
@@ -44,7 +47,7 @@ class Mutations : public ::testing::TestWithParam<Share> {};
 TEST_P(ManyMutations, SEQ1_H3_NoBendMakesTwoEndsBelieveDifferentThings) {
   const auto [flow, keyed, shard] = GetParam();
   const std::size_t cases = cases_of(flow);
-  const std::uint64_t first = number("SEALCAST_SEED", kFirstSeed + 1'000'000'000 * shard);
+  const std::uint64_t first = number("SEALCAST_SEED", first_seed + 1'000'000'000 * shard);
   std::map<std::string_view, std::size_t> reasons;
   std::size_t by_established[3] = {0, 0, 0};
   for (std::size_t i = 0; i < cases; ++i) {
@@ -64,7 +67,7 @@ TEST_P(ManyMutations, SEQ1_H3_NoBendMakesTwoEndsBelieveDifferentThings) {
     std::cout << " " << reason << " " << count;
   std::cout << "\n";
   if (cases < 300) return;
-  // A pipe that breaks everything, or nothing, would show nothing.
+  // A pipe that breaks all handshakes, or none, would prove nothing.
   EXPECT_GT(by_established[2], cases / 20);
   EXPECT_GT(by_established[0], cases / 4);
   for (const Reason reason : {Reason::unexpected_message, Reason::decode_error, Reason::bad_record_mac})
@@ -93,8 +96,8 @@ TEST_P(Mutations, ACaseRunsTheSameWayAgain) {
   }
 }
 
-// Fragments of messages are as good as whole ones wherever an attacker can make them: in clear, and with the keys
-// everywhere. A protected record in two halves is two broken records.
+// Where an attacker can divide messages (in clear, and with the keys everywhere) fragments count as whole ones. A
+// protected record in two halves is two broken records.
 TEST_P(Mutations, REC1_AnyDivisionIntoRecordsIsTheSame) {
   const auto [flow, keyed, shard] = GetParam();
   for (const Side lane : {Side::client, Side::server}) {
@@ -129,7 +132,7 @@ std::string share_name(const Share& share) {
 
 INSTANTIATE_TEST_SUITE_P(EveryFlow, Mutations, ::testing::ValuesIn(shares(1)),
                          [](const auto& share) { return share_name(share.param); });
-INSTANTIATE_TEST_SUITE_P(EveryFlow, ManyMutations, ::testing::ValuesIn(shares(kShards)),
+INSTANTIATE_TEST_SUITE_P(EveryFlow, ManyMutations, ::testing::ValuesIn(shares(shard_count)),
                          [](const auto& share) { return share_name(share.param); });
 
 }  // namespace

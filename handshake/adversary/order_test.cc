@@ -1,6 +1,6 @@
 // The attacks on the order of messages, in every flow against both ends, named after docs/testing.md's list: CCS, FIN,
-// SEQ, REC. The table and the exploration contain most of them; here each stands by its name, with what they leave out:
-// coalesced records, split messages, reflected records, floods.
+// SEQ, REC. The table and the exploration contain most of them. Here each has its name, and the ones they leave out are
+// added: coalesced records, split messages, reflected records, floods.
 #include <gtest/gtest.h>
 #include <malloc.h>
 
@@ -23,7 +23,7 @@ class Order : public ::testing::TestWithParam<Play> {
   static std::span<const Step> steps() { return definition(flow()).steps; }
   static std::vector<std::size_t> waiting() {
     auto list = waiting_positions(flow(), real());
-    list.pop_back();  // the end is no place where something is waited for
+    list.pop_back();  // at the end no message is expected
     return list;
   }
   static std::string at(std::size_t position) {
@@ -31,7 +31,7 @@ class Order : public ::testing::TestWithParam<Play> {
            (position < steps().size() ? ", " + std::string(name(steps()[position].message)) : "");
   }
   static bool multicast() { return definition(flow()).multicast; }
-  // The client's proof is complete behind this step: before it the group authority is not even asked.
+  // Behind this step the client's proof is complete; before it the group authority is not even asked.
   static std::size_t smke() {
     std::size_t i = 0;
     while (i < steps().size() && steps()[i].message != Message::server_master_key_exchange)
@@ -46,8 +46,8 @@ class Order : public ::testing::TestWithParam<Play> {
     EXPECT_EQ(verdict.alerts, 1) << what << ": " << verdict.why;
     EXPECT_EQ(verdict.reason, reason.value_or(verdict.reason)) << what << ": " << verdict.why;
   }
-  static void never_told(Stage& stage, const std::string& what) {
-    EXPECT_EQ(stage.verdict().told_established, 0) << what;
+  static void never_established(Stage& stage, const std::string& what) {
+    EXPECT_EQ(stage.verdict().established_events, 0) << what;
   }
 };
 
@@ -56,7 +56,7 @@ void ccs(Stage& stage, const Bytes& body = {1}) {
   stage.deliver();
 }
 
-// The puppet plays its steps in [from, to), but not without: what is there when a step is left out or replaced.
+// The puppet plays its steps in [from, to).
 void walk(Stage& stage, std::size_t from, std::size_t to) {
   for (std::size_t i = from; i < to && i < stage.steps().size() && !stage.real().failed(); ++i)
     if (stage.steps()[i].from != stage.side()) stage.send(stage.steps()[i]);
@@ -68,7 +68,7 @@ TEST_P(Order, CCS1_InsertedAloneDoubledAndCoalescedWithItsNeighbours) {
   for (const std::size_t position : waiting())
     for (const int copies : {1, 2})
       for (const int coalesced : {0, 1, 2}) {  // alone; in one piece with the message before; with the one after
-        if (steps()[position].message == Message::change_cipher_spec && copies == 1) continue;  // its slot
+        if (steps()[position].message == Message::change_cipher_spec && copies == 1) continue;  // its own place
         Stage stage(flow(), real());
         std::size_t begin = position;
         while (coalesced == 1 && begin > 0 && steps()[begin - 1].from != real())
@@ -82,7 +82,7 @@ TEST_P(Order, CCS1_InsertedAloneDoubledAndCoalescedWithItsNeighbours) {
         stage.release();
         walk(stage, position, steps().size());
         fatal(stage, at(position));
-        never_told(stage, at(position));
+        never_established(stage, at(position));
         EXPECT_TRUE(position > smke() || stage.verdict().issued == 0) << at(position);
       }
 }
@@ -105,7 +105,7 @@ TEST_P(Order, CCS3_FinishedInClearOrDataWithoutChangeCipherSpec) {
         stage.puppet().send({puppet(), Message::finished, steps()[position].keys});
       stage.deliver();
       fatal(stage, at(position));
-      never_told(stage, at(position));
+      never_established(stage, at(position));
     }
   }
 }
@@ -172,7 +172,7 @@ TEST_P(Order, CCS5_TrailingBytesWhereTheTurnOrTheKeysChange) {
     stage.deliver();
     if (!stage.real().failed()) walk(stage, position + 1, steps().size());
     fatal(stage, at(position));
-    if (position + 1 == steps().size()) never_told(stage, at(position));
+    if (position + 1 == steps().size()) never_established(stage, at(position));
   }
 }
 
@@ -198,7 +198,7 @@ TEST_P(Order, FIN1_FinishedAtEveryEarlierPoint) {
       ASSERT_TRUE(stage.walk_to(position));
       stage.send(Step{puppet(), Message::finished, keys});
       fatal(stage, at(position));
-      never_told(stage, at(position));
+      never_established(stage, at(position));
       EXPECT_TRUE(position > smke() || stage.verdict().issued == 0) << at(position);
     }
   }
@@ -213,7 +213,7 @@ TEST_P(Order, FIN2_EveryBitEveryLengthTheOtherLabelTheOtherSecret) {
       stage.puppet().bend = [&](const Step&, SensitiveBytes& body) { change(body); };
       stage.send(steps()[position]);
       fatal(stage, at(position), reason);
-      never_told(stage, at(position));
+      never_established(stage, at(position));
     };
     for (std::size_t bit = 0; bit < 96; ++bit)
       bent(
@@ -233,7 +233,7 @@ TEST_P(Order, FIN2_EveryBitEveryLengthTheOtherLabelTheOtherSecret) {
   }
 }
 
-// The puppet hashes one message more than it sends. (One less is the mutations' "drop" with the keys.)
+// The puppet hashes one message more than it sends. (The mutations' "drop" with the keys covers one less.)
 TEST_P(Order, FIN2_ATranscriptThatIsLongByOneMessage) {
   for (const std::size_t position : waiting()) {
     if (steps()[position].message != Message::change_cipher_spec) continue;
@@ -241,10 +241,10 @@ TEST_P(Order, FIN2_ATranscriptThatIsLongByOneMessage) {
     ASSERT_TRUE(stage.walk_to(position));
     stage.puppet().send_handshake(0, {});
     (void)stage.puppet().take_output();  // before the keys change: no record number is missed
-    // SMKE between them carries a proof over the transcript of its own, which fails first.
+    // An SMKE between them has its own proof over the transcript, which fails first.
     walk(stage, position, steps().size());
     fatal(stage, at(position));
-    never_told(stage, at(position));
+    never_established(stage, at(position));
     const Reason reason = stage.verdict().reason;
     EXPECT_TRUE(reason == Reason::finished_invalid || reason == Reason::server_verify_data_invalid ||
                 reason == Reason::bad_record_mac)
@@ -252,7 +252,7 @@ TEST_P(Order, FIN2_ATranscriptThatIsLongByOneMessage) {
   }
 }
 
-// Variant 1's "the peer stops after the server's Finished", and the same in every flow.
+// As variant 1's "the peer stops after the server's Finished", in every flow.
 TEST_P(Order, FIN3_WithoutTheClosingFinishedNothingIsReleased) {
   const std::size_t last = last_step_of(flow(), puppet());
   Stage stage(flow(), real());
@@ -260,10 +260,10 @@ TEST_P(Order, FIN3_WithoutTheClosingFinishedNothingIsReleased) {
   const Verdict verdict = stage.verdict();
   EXPECT_FALSE(verdict.failed) << verdict.why;
   if (real() == Side::client && last + 1 < steps().size()) {
-    // The client speaks last: without the server's Finished it does not.
+    // The client sends last: without the server's Finished it does not.
     EXPECT_FALSE(verdict.established);
   }
-  EXPECT_EQ(verdict.told_established, 0);
+  EXPECT_EQ(verdict.established_events, 0);
   EXPECT_FALSE(stage.real().send(Keepalive{1}));
   EXPECT_FALSE(stage.real().send_data(Bytes{1}));
 }
@@ -272,7 +272,7 @@ TEST_P(Order, FIN4_ItsOwnFinishedAndChangeCipherSpecReflected) {
   for (const std::size_t position : waiting()) {
     if (steps()[position].message != Message::finished && steps()[position].message != Message::change_cipher_spec)
       continue;
-    // Everything the real end ever sent, record by record, instead of what is due.
+    // The real end's own last record, in place of the expected message.
     Stage recorded(flow(), real());
     Bytes own;
     const auto real_end = real() == Side::client ? world_of(flow()).client() : world_of(flow()).server();
@@ -306,7 +306,7 @@ TEST_P(Order, FIN4_ItsOwnFinishedAndChangeCipherSpecReflected) {
     const Bytes last = records.back();
     const bool clear_ccs = last[0] == 20 && steps()[position].message == Message::change_cipher_spec;
     const auto done = real_end->receive(last, kNow);
-    // A clear ChangeCipherSpec is one byte and the same from everybody: after it nothing of its own fits.
+    // A clear ChangeCipherSpec is one byte and the same from both sides: after it no own message of the real end fits.
     if (clear_ccs && done) {
       const auto next = real_end->receive(last, kNow);
       EXPECT_FALSE(next) << at(position);
@@ -321,12 +321,12 @@ TEST_P(Order, FIN4_ItsOwnFinishedAndChangeCipherSpecReflected) {
 
 TEST_P(Order, SEQ1_SEQ2_SEQ3_EveryMessageDeleted) {
   for (const std::size_t position : waiting()) {
-    // Without CertificateRequest a standard mutual handshake is the other standard one, and told as such.
+    // A standard mutual handshake without CertificateRequest is the other standard flow, and is reported as that.
     if (flow() == Flow::standard_mutual && steps()[position].message == Message::certificate_request) continue;
     Stage stage(flow(), real());
     ASSERT_TRUE(stage.walk_to(position));
     walk(stage, position + 1, steps().size());
-    never_told(stage, at(position) + " deleted");
+    never_established(stage, at(position) + " deleted");
     if (position != last_step_of(flow(), puppet())) fatal(stage, at(position) + " deleted");
     EXPECT_TRUE(position > smke() || stage.verdict().issued == 0) << at(position);
   }
@@ -350,7 +350,7 @@ TEST_P(Order, SEQ1_EveryMessageDoubledOrSwappedWithTheNext) {
       swapped.send(steps()[position]);
       swapped.release();
       fatal(swapped, at(position) + " swapped with the next");
-      never_told(swapped, at(position));
+      never_established(swapped, at(position));
     }
 }
 
@@ -370,7 +370,7 @@ TEST_P(Order, SEQ4_HelloRequestAndASecondClientHelloNeverRenegotiate) {
       stage.deliver();
       const Reason reason = before.established ? Reason::renegotiation_refused : Reason::unexpected_message;
       fatal(stage, at(position), reason);
-      EXPECT_EQ(stage.verdict().told_established, before.told_established);
+      EXPECT_EQ(stage.verdict().established_events, before.established_events);
     }
 }
 
@@ -395,7 +395,7 @@ TEST_P(Order, REC1_FloodsOfWarningsAndEmptyRecordsAreCutOff) {
     }
 }
 
-// What a peer makes us keep is bounded by the limit, however it is divided and wherever it comes (H13).
+// The limit bounds the memory that a peer can make us use, however the message is divided and wherever it comes (H13).
 TEST_P(Order, REC1_H13_AMessageThatNeverEndsCostsBoundedMemory) {
   for (const std::size_t position : waiting()) {
     if (steps()[position].message == Message::change_cipher_spec) continue;

@@ -11,8 +11,8 @@ namespace {
 
 using testing::kNow;
 
-constexpr std::size_t kMaxGrowth = 256 * 1024;  // bytes of heap for one pair, whatever is thrown at it
-constexpr int kMaxRounds = 64;
+constexpr std::size_t max_growth = 256 * 1024;  // bytes of heap for one pair, whatever the pipe sends
+constexpr int max_rounds = 64;
 
 std::size_t at(Side side) {
   return side == Side::client ? 0 : 1;
@@ -55,8 +55,8 @@ Piece inserted(SeededRandom& dice) {
     }
     case 13: {  // announces 16 MB and sends 16 kB of it
       Piece huge{22, Bytes(kMaxPlaintext, 0)};
-      constexpr std::uint8_t kTypes[] = {1, 2, 11, 12, 13, 15, 16, 240, 241, 242};
-      huge.payload[0] = kTypes[dice.below(std::size(kTypes))];
+      constexpr std::uint8_t handshake_types[] = {1, 2, 11, 12, 13, 15, 16, 240, 241, 242};
+      huge.payload[0] = handshake_types[dice.below(std::size(handshake_types))];
       huge.payload[1] = huge.payload[2] = huge.payload[3] = 255;
       return huge;
     }
@@ -75,14 +75,14 @@ Piece inserted(SeededRandom& dice) {
   }
 }
 
-// What the recording of an honest handshake is bent with, and how.
+// Changes an honest handshake according to a case.
 class Bender {
  public:
   Bender(const Case& one, const Recording* foreign) : case_(one), foreign_(foreign) {}
 
-  // A record of a lane goes in, what the far end gets comes out.
+  // Takes a record of a lane; returns what the far end gets.
   std::vector<Piece> pass(Side lane, Piece piece);
-  // Nothing more comes for now: what was kept back leaves.
+  // Nothing more comes for now: releases what was kept back.
   std::vector<Piece> rest(Side lane) { return std::exchange(kept_[at(lane)], {}); }
   // Bytes of the stream, right before they are delivered.
   void bend_bytes(Side lane, Bytes& bytes);
@@ -110,7 +110,7 @@ std::vector<Piece> Bender::pass(Side lane, Piece piece) {
       out[0].payload.insert(out[0].payload.begin(), kept[0].payload.begin(), kept[0].payload.end());
       kept.clear();
     } else {
-      std::swap(kept, out);  // they do not fit into one record: in their order
+      std::swap(kept, out);  // too long together for one record: kept apart, in their order
     }
   }
   merging_[at(lane)] = false;
@@ -196,7 +196,7 @@ void Bender::bend_bytes(Side lane, Bytes& bytes) {
   for (const Mutation& mutation : std::exchange(byte_bends_[at(lane)], {})) {
     if (bytes.empty()) return;
     SeededRandom dice(mutation.salt);
-    // Half of them among the first bytes, where the header is.
+    // Half the changes hit the first bytes, where the header is.
     const std::size_t where = dice.below(dice.chance(2) ? bytes.size() : std::min<std::size_t>(bytes.size(), 9));
     const auto place = bytes.begin() + static_cast<std::ptrdiff_t>(where);
     if (mutation.bend == Bend::byte_flip)
@@ -278,7 +278,7 @@ class Pair {
 
 void Pair::events(Side end) {
   for (const Event& event : ends_[at(end)]->take_events()) {
-    judge_.told(end, event);
+    judge_.observe(end, event);
     password_waits_ |= std::holds_alternative<PasswordPresented>(event);
   }
   if (password_waits_ && !answer_late_) {
@@ -305,12 +305,12 @@ void Pair::push(Side from, const Piece& piece, bool opened, Bytes& out) {
   out.insert(out.end(), record.begin(), record.end());
 }
 
-// rest: nothing else moves, so let go what was kept back. False: nothing moved.
+// rest: nothing else moves, so release what was kept back. False: nothing moved.
 bool Pair::carry(Side from, bool rest) {
   const Bytes sent = ends_[at(from)]->take_output();
   judge_.sent(from, sent);
   Bytes out;
-  bool opened = case_.keyed && !lanes_[at(from)].blind();
+  bool opened = case_.keyed && !lanes_[at(from)].keys_missing();
   for (ByteView left = sent; !left.empty();) {
     const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(left.data() + 3);
     const ByteView record = left.first(size);
@@ -335,9 +335,9 @@ bool Pair::carry(Side from, bool rest) {
 
 Ending Pair::play() {
   std::size_t most = 0;
-  const std::size_t before = mallinfo2().uordblks;  // 0 where the allocator does not tell
+  const std::size_t before = mallinfo2().uordblks;  // 0 if the allocator does not report it
   int round = 0;
-  for (bool rest = false; round < kMaxRounds; ++round) {
+  for (bool rest = false; round < max_rounds; ++round) {
     bool moved = carry(Side::client, rest);
     moved = carry(Side::server, rest) || moved;
     most = std::max(most, mallinfo2().uordblks);
@@ -353,8 +353,8 @@ Ending Pair::play() {
   judge_.finish(*ends_[0], *ends_[1], !case_.keyed);
   Ending ending;
   ending.violation = judge_.violation();
-  if (!ending.violation && round == kMaxRounds) ending.violation = "the ends never come to rest";
-  if (!ending.violation && most > before + kMaxGrowth)
+  if (!ending.violation && round == max_rounds) ending.violation = "the ends never come to rest";
+  if (!ending.violation && most > before + max_growth)
     ending.violation = std::to_string(most - before) + " bytes of heap for one pair";
   ending.established = judge_.established();
   ending.client_failed = ends_[0]->failed();
@@ -380,11 +380,11 @@ const Recording& recording_of(Flow flow, bool keyed) {
 }  // namespace
 
 std::string_view name(Bend bend) {
-  constexpr std::string_view kNames[] = {"nothing", "drop",    "duplicate", "swap",      "insert",    "flip",
-                                         "split",   "merge",   "cut",       "extend",    "length",    "replay",
-                                         "reflect", "foreign", "silence",   "byte flip", "byte drop", "byte insert"};
-  static_assert(std::size(kNames) == kBends);
-  return kNames[static_cast<std::size_t>(bend)];
+  constexpr std::string_view bend_names[] = {
+      "nothing", "drop",   "duplicate", "swap",    "insert",  "flip",    "split",     "merge",     "cut",
+      "extend",  "length", "replay",    "reflect", "foreign", "silence", "byte flip", "byte drop", "byte insert"};
+  static_assert(std::size(bend_names) == bend_kinds);
+  return bend_names[static_cast<std::size_t>(bend)];
 }
 
 std::string Case::text() const {
@@ -406,7 +406,7 @@ Case make_case(Flow flow, bool keyed, std::uint64_t seed) {
     for (const Step& step : definition(flow).steps)
       records += step.from == lane;
     const std::size_t record = dice.below(records);
-    const auto bend = static_cast<Bend>(dice.below(kBends));
+    const auto bend = static_cast<Bend>(dice.below(bend_kinds));
     one.mutations.push_back({lane, record, bend, dice.next()});
   }
   return one;

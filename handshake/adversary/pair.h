@@ -1,4 +1,4 @@
-// Two real ends and a pipe between them that bends what passes, under a seed: the same seed, the same case.
+// Two real ends and a pipe between them that changes what passes, under a seed: the same seed, the same case.
 #pragma once
 
 #include <memory>
@@ -30,14 +30,14 @@ enum class Bend : std::uint8_t {
   byte_drop,   // … is lost
   byte_insert  // … is added
 };
-inline constexpr std::size_t kBends = static_cast<std::size_t>(Bend::byte_insert) + 1;
+inline constexpr std::size_t bend_kinds = static_cast<std::size_t>(Bend::byte_insert) + 1;
 std::string_view name(Bend bend);
 
 struct Mutation {
-  Side lane;           // who sent what is bent
+  Side lane;           // the sender of the changed record
   std::size_t record;  // which of its records, from 0
   Bend bend;
-  std::uint64_t salt;  // for everything else that is to be chosen
+  std::uint64_t salt;  // for all further choices
 };
 
 struct Case {
@@ -52,7 +52,7 @@ Case make_case(Flow flow, bool keyed, std::uint64_t seed);
 
 struct Ending {
   std::optional<std::string> violation;
-  int established = 0;  // how many ends
+  int established = 0;  // number of ends
   std::string client_why, server_why;
   Reason client_reason{}, server_reason{};
   bool client_failed = false, server_failed = false;

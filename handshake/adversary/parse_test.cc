@@ -1,5 +1,5 @@
-// PARSE-1 at the real ends: for every message of every flow, in its place, each length field one off and at its
-// extremes, one byte short, trailing bytes, and the length of the whole. Where the fields are, a small grammar says.
+// PARSE-1 at the real ends: for every message of every flow, in its place: each length field one off and at its
+// extremes, one byte short, trailing bytes, and the length of the whole. A small grammar finds the fields.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -15,7 +15,8 @@ struct Field {
 };
 
 // Walks a body by its shape: a number skips so many bytes, "v1" "v2" "v3" is a vector with a length of so many bytes,
-// "l1(…)" and so on one whose content repeats the shape in parentheses up to its end, "?" ends where the body does.
+// "l1(…)" and so on one with a content that repeats the shape in parentheses up to its end, "?" ends where the body
+// does.
 class Walk {
  public:
   explicit Walk(ByteView body) : body_(body) {}
@@ -24,7 +25,7 @@ class Walk {
   std::size_t at = 0;
 
   void skip(std::size_t count) { move(count); }
-  std::size_t vector(std::size_t size) {  // steps into nothing: past it
+  std::size_t vector(std::size_t size) {  // an empty one: moves past it
     const std::size_t length = enter(size);
     move(length);
     return length;
@@ -157,11 +158,11 @@ Walk walked(Message message, ByteView body) {
 
 class Parse : public ::testing::TestWithParam<Play> {
  protected:
-  // Sends the message of this place with a change to its body; what the real end says to it.
+  // Sends this place's message with a change to its body; returns the real end's reaction.
   static Verdict bent(std::size_t position, const std::function<void(SensitiveBytes&)>& bend) {
     Stage stage(GetParam().flow, GetParam().real);
     EXPECT_TRUE(stage.walk_to(position)) << stage.verdict().why;
-    // ClientAuthResponse is padded: with another length it may be another user's, and that one is not let in.
+    // ClientAuthResponse is padded: another length may make it another user's, which the stage refuses.
     stage.password_verdict = false;
     stage.puppet().bend = [&](const Step&, SensitiveBytes& body) { bend(body); };
     stage.send(stage.steps()[position]);
@@ -216,7 +217,7 @@ TEST_P(Parse, PARSE1_EveryLengthFieldOneOffAndAtItsExtremes) {
         const bool proof_first = message(position) == Message::server_master_key_exchange ||
                                  message(position) == Message::client_auth_request ||
                                  message(position) == Message::client_auth_response;
-        // A proof that is checked first may already not fit; an extension's name cut short is another extension's body.
+        // A proof that is checked first may fail before; an extension's name cut short is another extension's body.
         fatal(verdict, what,
               proof_first || message(position) == Message::client_hello || message(position) == Message::server_hello
                   ? std::nullopt
@@ -249,7 +250,7 @@ TEST_P(Parse, PARSE1_EveryTruncation) {
       const bool bare_hello = message(position) == Message::client_hello || message(position) == Message::server_hello;
       const Verdict verdict = bent(position, [cut](SensitiveBytes& body) { body.resize(cut); });
       fatal(verdict, at(position) + " cut to " + std::to_string(cut), std::nullopt);
-      // A hello without extensions is whole, and refused for what it lacks.
+      // A hello without extensions is well-formed; it is refused because they are missing.
       if (!bare_hello && message(position) != Message::server_master_key_exchange &&
           message(position) != Message::client_auth_request) {
         EXPECT_EQ(verdict.reason, Reason::decode_error) << at(position) << " cut to " << cut << ": " << verdict.why;

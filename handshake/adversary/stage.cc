@@ -12,7 +12,7 @@ using testing::World;
 
 std::unique_ptr<World> make_world(Flow flow) {
   auto world = std::make_unique<World>(flow);
-  // An authority whose signatures have one size only, too: certificates of every run are equally long.
+  // The authority's signatures have one fixed size, too, so that certificates of every run are equally long.
   static testing::TestPki& pki = *new testing::TestPki(kNow, KeyKind::ed25519);
   if (definition(flow).smke_sealed()) {
     world->server_config.credentials = pki.server("ks.example", KeyKind::rsa2048).credentials;
@@ -113,8 +113,8 @@ void Stage::collect() {
     seen_.closed |= std::holds_alternative<PeerClosed>(event);
     seen_.control += std::holds_alternative<ControlReceived>(event) || std::holds_alternative<ApplicationData>(event);
     if (const auto* established = std::get_if<Established>(&event)) {
-      ++seen_.told_established;
-      seen_.told_flow = established->flow;
+      ++seen_.established_events;
+      seen_.established_flow = established->flow;
     }
     if (std::holds_alternative<PasswordPresented>(event) && password_verdict) {
       (void)real_->password_checked(*password_verdict, kNow);

@@ -1,5 +1,5 @@
 // A stage for attacks: for any flow and either role, a real end that a puppet has brought to a chosen state with sound
-// messages, ready for one stimulus, and a verdict on what the stimulus did. Everything here is generic over kFlows.
+// messages, ready for one stimulus, and a verdict on its effect. All code here is generic over kFlows.
 #pragma once
 
 #include <memory>
@@ -13,10 +13,10 @@ namespace sealcast::handshake::adversary {
 
 // The world in which both ends run this flow: certificates and configuration, made once per process and shared, so that
 // thousands of handshakes cost no key generation. Signatures are Ed25519 where the suite allows it: their size and
-// content depend on the transcript alone, so a case with a seed runs the same way again.
+// content depend on the transcript alone, so that a case with a seed runs the same way again.
 testing::World& world_of(Flow flow);
 
-// A CSPRNG's stand-in: the same seed, the same bytes. Not for production.
+// Replaces a CSPRNG in tests: the same seed, the same bytes. Not for production.
 class SeededRandom : public Random {
  public:
   explicit SeededRandom(std::uint64_t seed) : state_(seed) {}
@@ -37,21 +37,21 @@ struct Stimulus {
   std::uint8_t type = 0;  // Kind::handshake: the type, with four zero bytes; Kind::record: content type
   Bytes payload{};        // Kind::record
 };
-// Everything that can come at this place of the flow: each handshake message, made as well as it can be known, unknown
-// types, ChangeCipherSpec, alerts, application data, foreign content types.
+// Every stimulus possible at this place of the flow: each handshake message, as correct as the puppet can make it,
+// unknown types, ChangeCipherSpec, alerts, application data, foreign content types.
 std::vector<Stimulus> stimuli(Flow flow, Side puppet, std::size_t position);
 
 struct Verdict {
   bool failed = false;
-  bool established = false;       // the real end says so
-  int told_established = 0;       // Established events
-  std::optional<Flow> told_flow;  // … and what the last one said
-  int keying_sent = 0;            // KeyingSent events
-  int passwords = 0;              // PasswordPresented events
-  int control = 0;                // ControlReceived and ApplicationData events
-  bool closed = false;            // PeerClosed
-  int issued = 0;                 // times the group authority was asked for keying
-  int alerts = 0;                 // alert records the real end sent
+  bool established = false;              // by the real end's own account
+  int established_events = 0;            // Established events
+  std::optional<Flow> established_flow;  // … and the flow in the last one
+  int keying_sent = 0;                   // KeyingSent events
+  int passwords = 0;                     // PasswordPresented events
+  int control = 0;                       // ControlReceived and ApplicationData events
+  bool closed = false;                   // PeerClosed
+  int issued = 0;                        // calls to the group authority for keying
+  int alerts = 0;                        // alert records the real end sent
   std::optional<std::uint8_t> alert_code;
   Reason reason{};  // of the failure
   bool from_peer = false;
@@ -72,8 +72,8 @@ class Stage {
   void release();
 
   Verdict verdict();
-  // What the real end waits for, found out by killing it with a message of no known type; "established", "closed" or
-  // "dead" where there is nothing to wait for.
+  // The message that the real end waits for, found by killing it with a message of unknown type; "established",
+  // "closed" or "dead" if it waits for none.
   std::string probe();
 
   testing::Puppet& puppet() { return puppet_; }
@@ -81,7 +81,7 @@ class Stage {
   Side side() const { return real_side_; }
   std::span<const Step> steps() const { return definition(flow_).steps; }
 
-  // What the key server says to a password. Unset: it stands still until the test answers.
+  // The key server's answer to a password. Unset: the handshake waits until the test answers.
   std::optional<bool> password_verdict = true;
 
  private:
@@ -100,7 +100,7 @@ class Stage {
 inline Side other(Side side) {
   return side == Side::client ? Side::server : Side::client;
 }
-// "client, variant 2 (claim 5)" and the like, for messages; and a name fit for a test.
+// "client, variant 2 (claim 5)" and the like, for messages; and a form of it for test names.
 std::string title(Flow flow, Side real);
 std::string identifier(Flow flow);
 

@@ -1,5 +1,5 @@
-// Every reachable state of every flow × every message × role: what the end does. The whole table is kept as text in
-// golden/, one file a flow; the rules it must obey are asserted besides. After a wanted change:
+// What an end does with every message in every reachable state of every flow, in both roles. The whole table is kept as
+// text in golden/, one file a flow; the rules it must obey are asserted as well. After a wanted change:
 //   SEALCAST_UPDATE_GOLDEN=1 build/dev/tests/handshake_adversary_test --gtest_filter='*Table*'
 #include <gtest/gtest.h>
 
@@ -25,7 +25,7 @@ std::string outcome(const Verdict& verdict, const std::string& before, const std
   return before == after ? "ignored" : "-> " + after;
 }
 
-// The stimuli that an outcome has in common, wrapped.
+// The stimuli with the same outcome, wrapped.
 std::string listed(const std::string& outcome, const std::vector<std::string>& names) {
   std::string text = "    " + outcome + "\n";
   std::string line = "       ";
@@ -54,7 +54,7 @@ class Table : public ::testing::TestWithParam<Flow> {
   static void check_fatal(Stage& stage, const Verdict& before, const std::string& what);
 };
 
-// What "fatal" means: exactly one alert, nothing told, no key left, nothing more comes in or goes out.
+// What "fatal" means: exactly one alert, no event, no key left; nothing is taken or sent any more.
 void Table::check_fatal(Stage& stage, const Verdict& before, const std::string& what) {
   const Verdict after = stage.verdict();
   EXPECT_TRUE(after.failed) << what;
@@ -64,7 +64,7 @@ void Table::check_fatal(Stage& stage, const Verdict& before, const std::string& 
     ASSERT_TRUE(after.alert_code) << what << ": the alert cannot be read under the keys in force; " << after.why;
     EXPECT_EQ(*after.alert_code, static_cast<std::uint8_t>(alert_for(after.reason))) << what;
   }
-  EXPECT_EQ(after.told_established, before.told_established) << what;
+  EXPECT_EQ(after.established_events, before.established_events) << what;
   EXPECT_EQ(after.keying_sent, before.keying_sent) << what;
   EXPECT_EQ(after.issued, before.issued) << what;
   EXPECT_EQ(after.control, before.control) << what;
@@ -136,7 +136,7 @@ INSTANTIATE_TEST_SUITE_P(EveryFlow, Table, ::testing::ValuesIn([] {
                          }()),
                          [](const auto& play) { return identifier(play.param); });
 
-// The coverage of what is no code: each row of each list is sent by a real end and taken by a real end.
+// Coverage of the lists, which are data: a real end sends each row of each list, and a real end takes it.
 TEST(TableRows, EveryRowOfEveryFlowIsWalkedByBothEnds) {
   std::size_t rows = 0;
   std::string missing;
@@ -160,7 +160,7 @@ TEST(TableRows, EveryRowOfEveryFlowIsWalkedByBothEnds) {
             << "\n";
 }
 
-// The sample of unknown types stands for all of them: what a type is, one function decides.
+// A sample of unknown types stands for all: one function decides what a type is.
 TEST(TableTypes, SEQ1_EveryTypeIsEitherInAFlowOrUnknown) {
   std::set<Message> used;
   for (const FlowDefinition& flow : kFlows)

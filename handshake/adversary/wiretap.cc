@@ -8,7 +8,7 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-// Gives one stolen piece of randomness again.
+// Gives out one stolen piece of randomness again.
 class Again : public Random {
  public:
   explicit Again(Bytes bytes) : bytes_(std::move(bytes)) {}
@@ -60,7 +60,7 @@ void View::absorb(ByteView raw) {
     case Message::client_hello:
     case Message::server_hello:
       if (body.size() >= 34)
-        std::copy_n(body.begin() + 2, kRandomSize,
+        std::copy_n(body.begin() + 2, random_size,
                     (*type == Message::client_hello ? client_random_ : server_random_).begin());
       break;
     case Message::server_key_exchange:
@@ -91,7 +91,7 @@ void View::derive_first() {
 }
 
 void View::derive_channel(ByteView) {
-  if (definition(flow_).smke_sealed()) {  // variant 1: member_secret is the server's invention
+  if (definition(flow_).smke_sealed()) {  // variant 1: the server makes member_secret
     if (server_.given().empty() || server_.given().back().size() != first_.size()) return;
     std::copy(server_.given().back().begin(), server_.given().back().end(), first_.data());
   }
@@ -112,11 +112,11 @@ const DirectionKeys* View::keys(Side side, int ccs) const {
 }
 
 std::optional<Piece> TappedLane::open(ByteView record) {
-  if (blind_) return std::nullopt;
+  if (keys_missing_) return std::nullopt;
   ByteView rest = record;
   const auto opened = reader_.next(rest);
   if (!opened || !*opened) {
-    blind_ = true;
+    keys_missing_ = true;
     return std::nullopt;
   }
   const Piece piece{static_cast<std::uint8_t>((*opened)->type),
@@ -127,7 +127,7 @@ std::optional<Piece> TappedLane::open(ByteView record) {
     if (keys != nullptr)
       reader_.install(*keys, *MessageJoiner().aligned());
     else
-      blind_ = true;
+      keys_missing_ = true;
   }
   return piece;
 }

@@ -1,6 +1,6 @@
-// What an attacker sees who has stolen an end's randomness: every key of the connection. With it the pipe opens
-// protected records, bends what is inside, and seals it anew, so that the record protection hides nothing that Finished
-// and its kin ought to catch.
+// The view of an attacker who has stolen an end's randomness: every key of the connection. With it the pipe opens
+// protected records, changes their content and seals them anew, so that record protection hides no change that Finished
+// and its like must catch.
 #pragma once
 
 #include <deque>
@@ -11,7 +11,7 @@
 
 namespace sealcast::handshake::adversary {
 
-// Writes down what it gives out.
+// Records what it gives out.
 class RecordedRandom : public Random {
  public:
   explicit RecordedRandom(std::uint64_t seed) : inner_(seed) {}
@@ -34,7 +34,7 @@ class View {
   void handshake(Side from, ByteView payload);
   // The keys a side changes to at its ccs-th ChangeCipherSpec (from 0); null: not known.
   const DirectionKeys* keys(Side side, int ccs) const;
-  // Its handshake messages of one side, as this end has them.
+  // One side's handshake messages, as this end has them.
   const Bytes& messages(Side from) const { return by_[from == Side::client ? 0 : 1]; }
 
  private:
@@ -68,11 +68,11 @@ Bytes as_record(const Piece& piece);
 class TappedLane {
  public:
   TappedLane(Side from, View& sender, View& receiver) : from_(from), sender_(sender), receiver_(receiver) {}
-  // A record as it was sent, opened. nullopt: the keys are not known, it can only be passed on.
+  // A record as it was sent, opened. nullopt: the keys are not known, so that it can only be passed on.
   std::optional<Piece> open(ByteView record);
   // Seals a piece for the far end and appends the record to out.
   void seal(const Piece& piece, Bytes& out);
-  bool blind() const { return blind_; }
+  bool keys_missing() const { return keys_missing_; }
 
  private:
   Side from_;
@@ -81,7 +81,7 @@ class TappedLane {
   RecordReader reader_;
   RecordWriter writer_;
   int opened_ccs_ = 0, sealed_ccs_ = 0;
-  bool blind_ = false;
+  bool keys_missing_ = false;
 };
 
 }  // namespace sealcast::handshake::adversary

@@ -12,7 +12,7 @@ BioPtr memory(std::string_view text) {
   return BioPtr(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
 }
 
-// Daemons have no terminal to ask on: an encrypted key is refused.
+// Daemons have no terminal to ask at: an encrypted key is refused.
 int no_passphrase(char*, int, int, void*) {
   return -1;
 }
@@ -92,9 +92,9 @@ Result<Credentials> Credentials::from_pem(std::string_view chain_pem, std::strin
   auto chain = read_certificates(chain_pem);
   if (!chain) return fail(chain.error().message);
   data->chain = std::move(*chain);
-  if (data->chain.size() > kMaxChainLength)
+  if (data->chain.size() > max_chain_length)
     return fail("the chain has " + std::to_string(data->chain.size()) + " certificates, at most " +
-                std::to_string(kMaxChainLength) + " are allowed");
+                std::to_string(max_chain_length) + " are allowed");
   const BioPtr key_bio = memory(private_key_pem);
   if (key_bio) data->key.reset(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, no_passphrase, nullptr));
   if (!data->key) return fail("the private key cannot be read (PEM, not encrypted): " + take_openssl_error());
@@ -129,7 +129,7 @@ Result<TrustStore> TrustStore::from_pem(std::string_view ca_pem, std::string_vie
   for (const X509CrlPtr& crl : *crls)
     if (X509_STORE_add_crl(data->store.get(), crl.get()) != 1)
       return fail("adding a revocation list: " + take_openssl_error());
-  // With a list configured, every certificate of a chain needs a current one that covers it: silence is not consent.
+  // With lists configured, each certificate of a chain needs a current list of its issuer: a missing list refuses it.
   if (!crls->empty()) X509_STORE_set_flags(data->store.get(), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
   TrustStore trust;
   trust.data_ = std::move(data);

@@ -1,4 +1,4 @@
-// What stands behind Credentials and TrustStore (endpoint.h): parsed once, shared by all connections.
+// The data of Credentials and TrustStore (endpoint.h): parsed once, shared by all connections.
 #pragma once
 
 #include <vector>

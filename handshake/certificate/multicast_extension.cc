@@ -32,7 +32,7 @@ using ExtensionPtr = std::unique_ptr<X509_EXTENSION, OpensslDeleter<X509_EXTENSI
 using Utf8Ptr = std::unique_ptr<ASN1_UTF8STRING, OpensslDeleter<ASN1_UTF8STRING_free>>;
 
 ObjectPtr extension_oid() {
-  return ObjectPtr(OBJ_txt2obj(kMulticastExtensionOid, 1));
+  return ObjectPtr(OBJ_txt2obj(multicast_extension_oid, 1));
 }
 
 bool fill(Asn1Multicast& value, const MulticastExtension& extension) {

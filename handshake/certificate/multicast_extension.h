@@ -16,7 +16,7 @@ struct x509_st;  // OpenSSL's X509
 namespace sealcast::handshake {
 
 // UUID 87917a81-48ac-4a89-b6f1-9094619dcc0c
-inline constexpr const char* kMulticastExtensionOid = "2.25.180201147172347010635658854406855445516";
+inline constexpr const char* multicast_extension_oid = "2.25.180201147172347010635658854406855445516";
 
 struct MulticastExtension {
   bool decrypt = true;                             // may decrypt the groups' data

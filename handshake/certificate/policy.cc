@@ -21,7 +21,7 @@ struct NamesDeleter {
 using NamesPtr = std::unique_ptr<GENERAL_NAMES, NamesDeleter>;
 using BignumPtr = std::unique_ptr<BIGNUM, OpensslDeleter<BN_free>>;
 
-constexpr int kMinSecurityLevel = 2;  // OpenSSL's level: 112 bits, no SHA-1 in the chain
+constexpr int min_security_level = 2;  // OpenSSL's level: 112 bits, no SHA-1 in the chain
 
 Reason reason_for(int x509_error) {
   switch (x509_error) {
@@ -102,13 +102,13 @@ std::string serial_hex(X509* leaf) {
   return value;
 }
 
-// Unix seconds; a time that can't be told is the past.
+// Unix seconds; an unreadable time is the past.
 std::int64_t seconds_of(const ASN1_TIME* time) {
   std::tm parts{};
   return time != nullptr && ASN1_TIME_to_tm(time, &parts) == 1 ? std::int64_t{timegm(&parts)} : 0;
 }
 
-// The last second before a revocation list of the store ends, or one begins to count.
+// The last second before a revocation list of the store ends, or another begins to count.
 std::int64_t lists_hold_until(X509_STORE* store, std::int64_t unix_now) {
   std::int64_t until = std::numeric_limits<std::int64_t>::max();
   const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
@@ -124,7 +124,7 @@ std::int64_t lists_hold_until(X509_STORE* store, std::int64_t unix_now) {
 
 }  // namespace
 
-// One verification: the parsed chain and what is being asked of it.
+// One verification: the parsed chain, and the checks on it.
 class ChainVerifier {
  public:
   static Outcome<ChainVerifier> parse(std::span<const Bytes> chain_der) {
@@ -154,7 +154,7 @@ class ChainVerifier {
     if (X509_STORE_CTX_init(context.get(), trust->store.get(), leaf(), untrusted.get()) != 1)
       return refuse(Reason::internal_error, "certificate verification: " + take_openssl_error());
     X509_VERIFY_PARAM* parameters = X509_STORE_CTX_get0_param(context.get());
-    X509_VERIFY_PARAM_set_auth_level(parameters, kMinSecurityLevel);
+    X509_VERIFY_PARAM_set_auth_level(parameters, min_security_level);
     X509_VERIFY_PARAM_set_time(parameters, unix_now);
     X509_STORE_CTX_set_purpose(context.get(), purpose);
     const int verified = X509_verify_cert(context.get());
@@ -179,7 +179,7 @@ class ChainVerifier {
     return {};
   }
 
-  // digitalSignature and the extended usage; strict: both stated, and for members nothing beside clientAuth.
+  // digitalSignature and the extended usage. strict: both must be stated. exclusive: no other extended usage beside it.
   Outcome<void> check_usage(std::uint32_t extended, std::string_view extended_name, bool strict, bool exclusive) {
     const std::uint32_t flags = X509_get_extension_flags(leaf());
     if ((flags & EXFLAG_CA) != 0) return wrong_usage("a certificate authority's certificate is used as a leaf");
@@ -198,8 +198,8 @@ class ChainVerifier {
   }
 
   Outcome<void> check_name(const std::string& server_name) {
-    constexpr unsigned kFlags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
-    if (X509_check_host(leaf(), server_name.data(), server_name.size(), kFlags, nullptr) == 1) return {};
+    constexpr unsigned host_check_flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
+    if (X509_check_host(leaf(), server_name.data(), server_name.size(), host_check_flags, nullptr) == 1) return {};
     std::string shown;
     for (const std::string& name : dns_names(leaf()))
       shown += (shown.empty() ? "" : ", ") + name;
@@ -231,7 +231,7 @@ class ChainVerifier {
     return {};
   }
 
-  // P16: RSA of at least 2048 bits (check_path has seen to that) that may be encrypted to.
+  // P16: a key for encryption, RSA of at least 2048 bits (check_path has checked the size).
   Outcome<void> check_decryption_key() {
     EVP_PKEY* key = X509_get0_pubkey(leaf());
     if (EVP_PKEY_get_base_id(key) != EVP_PKEY_RSA)

@@ -14,7 +14,7 @@ class VerifiedChain {
  public:
   const PeerIdentity& identity() const { return identity_; }
   EVP_PKEY* key() const { return key_.get(); }  // the leaf's public key
-  // The last Unix second up to which the path stays good while the trust store does.
+  // The last Unix second up to which the path stays valid if the trust store stays the same.
   std::int64_t holds_until() const { return holds_until_; }
 
  private:
@@ -27,13 +27,13 @@ class VerifiedChain {
 };
 
 // The server's chain: serverAuth, one of its dNSNames is server_name, no multicast extension (a member's certificate
-// never passes for the key server's). For a key server (multicast) key usage and extended key usage must be stated; for
-// a standard server what RFC 5280 says of absent ones holds: any use.
+// never passes for the key server's). A key server (multicast) must state key usage and extended key usage; for a
+// standard server absent ones mean any use (RFC 5280).
 Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
                                            const std::string& server_name, bool multicast, std::int64_t unix_now);
 
-// What a member's key is for: its own signature, or (variant 1) also to have the group's secret encrypted to it: then
-// it must be RSA with keyEncipherment stated.
+// The use of a member's key: to sign, or (variant 1) also to have the group's secret encrypted to it, which needs RSA
+// with keyEncipherment stated.
 enum class MemberKeyUse : std::uint8_t { sign, sign_and_decrypt };
 
 // A member's chain: clientAuth only, digitalSignature, the multicast extension that permits group_id.

@@ -29,19 +29,20 @@ struct Case {
   std::function<void(CertificateOptions&)> bend;
 };
 
-// Runs variant 2 with the bent certificate; the end that checks it must fail with the reason, and tell the peer once.
+// Runs variant 2 with the wrong certificate; the end that checks it must fail with the reason, and send the peer one
+// alert.
 void expect_refused(World& world, Side checker, Reason reason, const std::string& what) {
   const auto server = world.server();
   const auto client = world.client();
   pump(*client, *server);
   const Endpoint& checking = checker == Side::server ? *server : *client;
-  const Endpoint& told = checker == Side::server ? *client : *server;
+  const Endpoint& peer = checker == Side::server ? *client : *server;
   ASSERT_TRUE(checking.failed()) << what;
   EXPECT_EQ(checking.failure()->reason, reason) << what << ": " << checking.failure()->message();
   EXPECT_FALSE(checking.failure()->from_peer);
-  ASSERT_TRUE(told.failed()) << what;
-  EXPECT_TRUE(told.failure()->from_peer) << what;
-  EXPECT_EQ(told.failure()->alert, checking.failure()->alert) << what;
+  ASSERT_TRUE(peer.failed()) << what;
+  EXPECT_TRUE(peer.failure()->from_peer) << what;
+  EXPECT_EQ(peer.failure()->alert, checking.failure()->alert) << what;
   EXPECT_EQ(world.authority.issued, 0) << what;
 }
 
@@ -209,7 +210,7 @@ TEST(Down1, WeakKeysAreRefusedAtLoadingAndInChains) {
     EXPECT_NE(Credentials::from_pem(identity.chain_pem, identity.key_pem).error().message.find("too weak"),
               std::string::npos);
   }
-  // Below a weak authority even a strong key does not help.
+  // A strong key does not help below a weak authority.
   World world;
   TestPki weak(kNow, KeyKind::rsa1024, "weak CA");
   auto trust = TrustStore::from_pem(weak.ca_pem(), "");

@@ -11,7 +11,7 @@
 namespace sealcast::handshake {
 
 inline constexpr std::size_t kGcmTagSize = 16;
-inline constexpr std::size_t kGcmExplicitNonceSize = 8;
+inline constexpr std::size_t gcm_explicit_nonce_size = 8;
 
 // The write key and salt of one direction (RFC 5246 §6.3 with RFC 5288 §3).
 struct DirectionKeys {

@@ -1,5 +1,5 @@
-// The primitives against published vectors and an independent reckoning, and every key of the key schedule against the
-// formulas of docs/protocol.md "Keys" written out with plain HMAC.
+// The primitives against published vectors and independent code, and every key of the key schedule against the formulas
+// of docs/protocol.md "Keys" written out with plain HMAC.
 #include <gtest/gtest.h>
 #include <openssl/hmac.h>
 #include <openssl/rsa.h>
@@ -29,7 +29,7 @@ Bytes from_hex(std::string_view text) {
   return out;
 }
 
-// Project Wycheproof's vectors, kept outside the tree: read where they exist.
+// Project Wycheproof's vectors, which are kept outside the tree; nothing if they are not there.
 std::optional<nlohmann::json> wycheproof(const std::string& name) {
   const auto path = std::filesystem::path(places::source_folder()) / "../shared/vectors/wycheproof" / name;
   std::ifstream file(path);
@@ -40,7 +40,7 @@ std::optional<nlohmann::json> wycheproof(const std::string& name) {
   const auto variable = wycheproof(file); \
   if (!variable) GTEST_SKIP() << "Wycheproof vectors are not at ../shared/vectors: " file
 
-// RFC 5246 §5, written down from the text.
+// RFC 5246 §5, coded from its text.
 Bytes hmac(HashKind hash, const Bytes& key, const Bytes& data) {
   Bytes out(static_cast<std::size_t>(EVP_MD_get_size(message_digest(hash))));
   unsigned size = 0;
@@ -271,7 +271,7 @@ TEST(Wycheproof, AesGcm) {
   EXPECT_GT(invalid, 30);
 }
 
-// RFC 8017 appendix B.2.1 with SHA-256, written down from the text.
+// RFC 8017 appendix B.2.1 with SHA-256, coded from its text.
 Bytes mgf1(const Bytes& seed, std::size_t size) {
   Bytes mask;
   for (std::uint8_t counter = 0; mask.size() < size; ++counter) {
@@ -404,7 +404,7 @@ TEST(KeyWrap, AgreesWithTheVectorsOfRfc3394) {
   };
   for (const auto& v : vectors) {
     const Bytes key = from_hex(v.key), secret = from_hex(v.secret), expected = from_hex(v.wrapped);
-    Bytes wrapped(secret.size() + kKeyWrapOverhead);
+    Bytes wrapped(secret.size() + key_wrap_overhead);
     wrap_key(key, secret, wrapped);
     EXPECT_EQ(wrapped, expected);
     Bytes opened(secret.size());

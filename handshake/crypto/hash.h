@@ -17,8 +17,8 @@ struct Digest {
 
 const EVP_MD* message_digest(HashKind kind);
 
-// Ends the process: libcrypto refused an operation whose inputs are all ours (out of memory, no provider). There is no
-// safe way on, and no peer can bring it about.
+// Ends the process: libcrypto refused an operation on inputs that no peer controls (out of memory, no provider). There
+// is no safe way on, and no peer can cause it.
 [[noreturn]] void crypto_unusable(const char* what);
 
 class Hash {

@@ -5,12 +5,12 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::size_t kX25519Size = 32;
-constexpr std::size_t kP256PointSize = 65;
-constexpr std::uint8_t kUncompressed = 4;
+constexpr std::size_t x25519_size = 32;
+constexpr std::size_t p256_point_size = 65;
+constexpr std::uint8_t uncompressed_point = 4;
 
 PkeyPtr make_x25519(Random& random) {
-  Secret<kX25519Size> seed;
+  Secret<x25519_size> seed;
   random.fill(seed.span());
   return PkeyPtr(EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, nullptr, seed.data(), seed.size()));
 }
@@ -39,11 +39,11 @@ Outcome<KeyShare> KeyShare::generate(NamedGroup group, Random& random) {
 }
 
 Outcome<SecretBytes> KeyShare::agree(ByteView peer_point) const {
-  const std::size_t expected = group_ == NamedGroup::x25519 ? kX25519Size : kP256PointSize;
+  const std::size_t expected = group_ == NamedGroup::x25519 ? x25519_size : p256_point_size;
   if (peer_point.size() != expected)
     return refuse(Reason::key_share_refused, "the peer's point has " + std::to_string(peer_point.size()) +
                                                  " bytes, expected " + std::to_string(expected));
-  if (group_ == NamedGroup::secp256r1 && peer_point[0] != kUncompressed)
+  if (group_ == NamedGroup::secp256r1 && peer_point[0] != uncompressed_point)
     return refuse(Reason::key_share_refused, "the peer's point is not in uncompressed form");
   const PkeyPtr peer = peer_key(group_, key_.get(), peer_point);
   const PkeyCtxPtr context(EVP_PKEY_CTX_new(key_.get(), nullptr));

@@ -7,8 +7,8 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::size_t kSecretSize = 48;
-constexpr std::size_t kPlaintextSize = 2 * kSecretSize;
+constexpr std::size_t secret_size = 48;
+constexpr std::size_t plaintext_size = 2 * secret_size;
 
 bool use_oaep(EVP_PKEY_CTX* context) {
   return EVP_PKEY_CTX_set_rsa_padding(context, RSA_PKCS1_OAEP_PADDING) == 1 &&
@@ -25,9 +25,9 @@ std::uint32_t same(std::size_t a, std::size_t b) {
 }  // namespace
 
 Outcome<Bytes> seal_keys(EVP_PKEY* member_key, const TransportedKeys& keys) {
-  Secret<kPlaintextSize> plaintext;
-  std::copy_n(keys.premaster.data(), kSecretSize, plaintext.data());
-  std::copy_n(keys.member_secret.data(), kSecretSize, plaintext.data() + kSecretSize);
+  Secret<plaintext_size> plaintext;
+  std::copy_n(keys.premaster.data(), secret_size, plaintext.data());
+  std::copy_n(keys.member_secret.data(), secret_size, plaintext.data() + secret_size);
   const PkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, member_key, nullptr));
   Bytes sealed(static_cast<std::size_t>(EVP_PKEY_get_size(member_key)));
   std::size_t size = sealed.size();
@@ -40,24 +40,24 @@ Outcome<Bytes> seal_keys(EVP_PKEY* member_key, const TransportedKeys& keys) {
 
 std::optional<TransportedKeys> open_keys(EVP_PKEY* own_key, ByteView sealed) {
   const PkeyCtxPtr context(EVP_PKEY_CTX_new_from_pkey(nullptr, own_key, nullptr));
-  SecretBytes plaintext(std::max(static_cast<std::size_t>(EVP_PKEY_get_size(own_key)), kPlaintextSize));
+  SecretBytes plaintext(std::max(static_cast<std::size_t>(EVP_PKEY_get_size(own_key)), plaintext_size));
   std::size_t size = plaintext.size();
   const bool able = context && EVP_PKEY_decrypt_init(context.get()) == 1 && use_oaep(context.get());
   const int opened = able ? EVP_PKEY_decrypt(context.get(), plaintext.data(), &size, sealed.data(), sealed.size()) : 0;
   ERR_clear_error();
-  // From here to the one branch everything is done whatever came: libcrypto's own OAEP decoding is constant time, and
-  // its verdict must not become visible by what we leave out.
+  // Up to the one branch, the work is the same for every input: libcrypto's own OAEP decoding is constant time, and
+  // skipped work here must not reveal its verdict.
   TransportedKeys keys;
-  std::copy_n(plaintext.data(), kSecretSize, keys.premaster.data());
-  std::copy_n(plaintext.data() + kSecretSize, kSecretSize, keys.member_secret.data());
+  std::copy_n(plaintext.data(), secret_size, keys.premaster.data());
+  std::copy_n(plaintext.data() + secret_size, secret_size, keys.member_secret.data());
   std::uint32_t any = 0;
   for (const std::uint8_t byte : keys.premaster.view())
     any |= byte;
-  const auto good = static_cast<std::uint8_t>(same(static_cast<std::size_t>(opened), 1) & same(size, kPlaintextSize) &
+  const auto good = static_cast<std::uint8_t>(same(static_cast<std::size_t>(opened), 1) & same(size, plaintext_size) &
                                               (1u ^ same(any, 0)));
-  // The verdict becomes visible here and nowhere before.
-  constexpr std::uint8_t kGood = 1;
-  if (!equal_constant_time(&good, &kGood, 1)) return std::nullopt;
+  // The verdict shows here and not before.
+  constexpr std::uint8_t success = 1;
+  if (!equal_constant_time(&good, &success, 1)) return std::nullopt;
   return keys;
 }
 

@@ -15,12 +15,12 @@ struct TransportedKeys {
   Secret<48> member_secret;  // this connection's own
 };
 
-// As many bytes as the key's modulus. An error is of libcrypto's or the key's making.
+// As many bytes as the key's modulus. Errors come from libcrypto or the key.
 Outcome<Bytes> seal_keys(EVP_PKEY* member_key, const TransportedKeys& keys);
 
-// Broken padding, a plaintext that is not 96 bytes long and an all-zero premaster are one failure: nothing is said or
-// done differently, and how long it takes depends on the key and the length of sealed alone (H6, SMKE-3). Call it only
-// with what a verified signature covers.
+// Broken padding, a plaintext that is not 96 bytes long and an all-zero premaster are one failure: no output or action
+// differs, and the time depends only on the key and the length of sealed (H6, SMKE-3). Call it only with data that a
+// verified signature covers.
 std::optional<TransportedKeys> open_keys(EVP_PKEY* own_key, ByteView sealed);
 
 }  // namespace sealcast::handshake

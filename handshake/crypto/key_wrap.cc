@@ -23,7 +23,7 @@ CipherCtxPtr context_for(ByteView key, bool wrapping) {
 void wrap_key(ByteView key_encryption_key, ByteView secret, ByteSpan wrapped) {
   const CipherCtxPtr context = context_for(key_encryption_key, true);
   int size = 0;
-  if (wrapped.size() != secret.size() + kKeyWrapOverhead ||
+  if (wrapped.size() != secret.size() + key_wrap_overhead ||
       EVP_CipherUpdate(context.get(), wrapped.data(), &size, secret.data(), static_cast<int>(secret.size())) != 1 ||
       static_cast<std::size_t>(size) != wrapped.size())
     crypto_unusable("AES key wrap");
@@ -33,7 +33,7 @@ bool unwrap_key(ByteView key_encryption_key, ByteView wrapped, ByteSpan secret) 
   const CipherCtxPtr context = context_for(key_encryption_key, false);
   int size = 0;
   const bool good =
-      wrapped.size() == secret.size() + kKeyWrapOverhead &&
+      wrapped.size() == secret.size() + key_wrap_overhead &&
       EVP_CipherUpdate(context.get(), secret.data(), &size, wrapped.data(), static_cast<int>(wrapped.size())) == 1 &&
       static_cast<std::size_t>(size) == secret.size();
   if (!good) {

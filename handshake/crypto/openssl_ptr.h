@@ -31,7 +31,7 @@ using BioPtr = std::unique_ptr<BIO, OpensslDeleter<BIO_free_all>>;
 using KdfPtr = std::unique_ptr<EVP_KDF, OpensslDeleter<EVP_KDF_free>>;
 using KdfCtxPtr = std::unique_ptr<EVP_KDF_CTX, OpensslDeleter<EVP_KDF_CTX_free>>;
 
-// The newest error of this thread's queue, which is emptied: no error of one connection shows up in another's.
+// The newest error of this thread's queue, and empties the queue: no error of one connection shows up in another's.
 inline std::string take_openssl_error() {
   const unsigned long code = ERR_peek_last_error();
   ERR_clear_error();

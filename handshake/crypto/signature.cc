@@ -13,7 +13,7 @@ struct SchemeEntry {
   const EVP_MD* (*digest)();  // nullptr: the scheme hashes itself
   bool pss;
 };
-constexpr std::array kSchemes = {
+constexpr std::array scheme_table = {
     SchemeEntry{SignatureScheme::ecdsa_secp256r1_sha256, EVP_PKEY_EC, EVP_sha256, false},
     SchemeEntry{SignatureScheme::ecdsa_secp384r1_sha384, EVP_PKEY_EC, EVP_sha384, false},
     SchemeEntry{SignatureScheme::ed25519, EVP_PKEY_ED25519, nullptr, false},
@@ -24,10 +24,10 @@ constexpr std::array kSchemes = {
 };
 
 const SchemeEntry* find(std::uint16_t scheme) {
-  const auto it = std::find_if(kSchemes.begin(), kSchemes.end(), [scheme](const SchemeEntry& entry) {
+  const auto it = std::find_if(scheme_table.begin(), scheme_table.end(), [scheme](const SchemeEntry& entry) {
     return static_cast<std::uint16_t>(entry.scheme) == scheme;
   });
-  return it == kSchemes.end() ? nullptr : &*it;
+  return it == scheme_table.end() ? nullptr : &*it;
 }
 
 bool set_padding(EVP_PKEY_CTX* context, const SchemeEntry& entry) {

@@ -10,7 +10,7 @@
 
 namespace sealcast::handshake {
 
-// Our best scheme that key can make and the peer lists.
+// The best of our schemes that the key can make and the peer lists.
 std::optional<SignatureScheme> choose_scheme(EVP_PKEY* key, std::span<const std::uint16_t> peer_schemes);
 
 Outcome<Bytes> sign(EVP_PKEY* key, SignatureScheme scheme, ByteView message);

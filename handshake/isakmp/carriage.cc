@@ -26,7 +26,7 @@ class Carriage : public Endpoint {
     if (failed()) return located(refuse(Reason::connection_closed, "bytes after a fatal failure"));
     while (!bytes.empty()) {
       auto message = reader_.take(bytes, [&](const Header& header) { return judge(header, unix_now); });
-      if (!open_ && speaks_tls(reader_.beginning(), !message)) {
+      if (!open_ && is_plain_tls(reader_.beginning(), !message)) {
         return give_up(refuse(Reason::wrong_carriage, "expected an ISAKMP message, got a TLS record").value());
       }
       if (!message) return give_up(message.error());
@@ -74,10 +74,10 @@ class Carriage : public Endpoint {
 
   // The header of a message before the cookies are exchanged.
   virtual Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) = 0;
-  // The message whose header passed, of a peer that is to be answered or heard for the first time.
+  // The message of an accepted header: the peer is to be answered or taken as new.
   virtual Outcome<void> exchange_cookies(const Message& message, std::int64_t unix_now) = 0;
-  // Before the cookies are exchanged: does the peer speak plain TLS? refused: no header of ours begins like this.
-  virtual bool speaks_tls(ByteView beginning, bool refused) = 0;
+  // Before the cookies are exchanged: does the peer send plain TLS? refused: the beginning is no valid header.
+  virtual bool is_plain_tls(ByteView beginning, bool refused) = 0;
   virtual std::string_view role() const = 0;
 
   void put(ByteView content, std::uint32_t message_id) {
@@ -92,7 +92,7 @@ class Carriage : public Endpoint {
 
  private:
   Outcome<void> judge(const Header& header, std::int64_t unix_now) {
-    // 2^32 messages: the connection has lived long enough.
+    // After 2^32 messages the connection must end.
     if (counting_ && next_received_ == 0)
       return refuse(Reason::unexpected_message, "the ISAKMP message ids are used up");
     const std::uint32_t wanted = counting_ ? next_received_ : 0;
@@ -100,9 +100,9 @@ class Carriage : public Endpoint {
       return refuse(Reason::unexpected_message, "expected ISAKMP message id " + std::to_string(wanted) + ", got " +
                                                     std::to_string(header.message_id));
     }
-    if (!counting_ && header.length > kMaxHandshakeMessageBytes) {
+    if (!counting_ && header.length > max_handshake_message_bytes) {
       return refuse(Reason::handshake_too_large,
-                    "expected an ISAKMP message of at most " + std::to_string(kMaxHandshakeMessageBytes) +
+                    "expected an ISAKMP message of at most " + std::to_string(max_handshake_message_bytes) +
                         " bytes before the handshake is over, got " + std::to_string(header.length));
     }
     if (!open_) return judge_cookies(header, unix_now);
@@ -119,15 +119,15 @@ class Carriage : public Endpoint {
     }
     if (message.content.empty()) return {};
     if (counting_) ++next_received_;
-    frame_flight();  // what waits from before is a flight of its own
+    frame_flight();  // what was queued before is a flight of its own
     auto received = inner_->receive(ByteView(message.content.data(), message.content.size()), unix_now);
     frame_flight();
-    // The closing Finished bears 0 still, on its way in as on its way out; what comes after it is counted.
+    // The closing Finished still has Message ID 0, in both directions; the messages after it are counted.
     counting_ = counting_ || established();
     return received;
   }
 
-  // All that the wrapped endpoint has to send: one message, or several if one would be larger than a peer takes.
+  // Frames all that the wrapped endpoint has to send: one message, or several if one would be longer than a peer takes.
   void frame_flight() {
     if (!open_) return;
     const Bytes records = inner_->take_output();
@@ -137,7 +137,7 @@ class Carriage : public Endpoint {
         (void)give_up(refuse(Reason::unexpected_message, "the ISAKMP message ids are used up").value());
         return;
       }
-      const ByteView part = rest.first(std::min(rest.size(), kMaxContentBytes));
+      const ByteView part = rest.first(std::min(rest.size(), max_content_bytes));
       rest = rest.subspan(part.size());
       put(part, counting_ ? next_sent_++ : 0);
     }
@@ -152,13 +152,13 @@ class Carriage : public Endpoint {
     problem.value().place = "ISAKMP carriage, " + std::string(role());
     return problem;
   }
-  virtual Bytes last_words(Reason) const { return {}; }
+  virtual Bytes output_on_failure(Reason) const { return {}; }
   tl::unexpected<HandshakeError> give_up(HandshakeError error) {
-    collect_events();  // that SMKE left is true whatever came after it
+    collect_events();  // a KeyingSent stays true, whatever failed after it
     ignored_messages_ = ignored_messages();
     open_ = false;
     inner_.reset();  // and with it every key
-    output_ = last_words(error.reason);
+    output_ = output_on_failure(error.reason);
     failure_ = located(tl::unexpected(std::move(error))).value();
     return tl::unexpected(*failure_);
   }
@@ -166,8 +166,8 @@ class Carriage : public Endpoint {
   MessageReader reader_;
   Bytes output_;
   std::vector<Event> events_;
-  std::optional<HandshakeError> failure_;  // of the carriage's own
-  std::uint64_t ignored_messages_ = 0;     // of an inner_ that is no more
+  std::optional<HandshakeError> failure_;  // the carriage's own failure
+  std::uint64_t ignored_messages_ = 0;     // of an inner_ that was destroyed
   bool counting_ = false;                  // the closing Finished has passed
   std::uint32_t next_sent_ = 1;            // 0 after 2^32 - 1
   std::uint32_t next_received_ = 1;        // likewise
@@ -184,8 +184,8 @@ class Initiator final : public Carriage {
  private:
   std::string_view role() const override { return "initiator"; }
 
-  // The answer begins with our own cookie, whatever that looks like.
-  bool speaks_tls(ByteView beginning, bool) override {
+  // The answer begins with our own cookie, whatever bytes that has.
+  bool is_plain_tls(ByteView beginning, bool) override {
     return begins_like_tls(beginning) && !std::equal(beginning.begin(), beginning.begin() + 3, initiator_.begin());
   }
 
@@ -212,12 +212,12 @@ class Responder final : public Carriage {
  private:
   std::string_view role() const override { return "responder"; }
 
-  // A cookie may look like TLS; only a header that is none decides.
-  bool speaks_tls(ByteView beginning, bool refused) override {
+  // A cookie may look like TLS: only an invalid header decides.
+  bool is_plain_tls(ByteView beginning, bool refused) override {
     return refused && !asked_ && begins_like_tls(beginning);
   }
-  // The one failure that is answered: a TLS client understands a TLS alert and nothing else.
-  Bytes last_words(Reason reason) const override {
+  // Only this failure is answered: a TLS client understands a TLS alert.
+  Bytes output_on_failure(Reason reason) const override {
     if (reason != Reason::wrong_carriage) return {};
     return {21, 3, 3, 0, 2, 2, static_cast<std::uint8_t>(handshake::alert_for(reason))};
   }

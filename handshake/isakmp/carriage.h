@@ -1,5 +1,5 @@
-// An Endpoint whose bytes travel as ISAKMP messages (P34): it wraps another Endpoint, whose TLS records become
-// payloads, one message per flight. Used in place of the wrapped one; what is said of Endpoint holds here too.
+// An Endpoint that sends its bytes as ISAKMP messages (P34): it wraps another Endpoint and makes payloads of that one's
+// TLS records, one message per flight. Use it in place of the wrapped one; Endpoint's comments hold here, too.
 //
 //   initiator                                   responder
 //   cookie I, cookie 0, no payload   ────────▶                       nothing is kept, nothing computed but one HMAC
@@ -8,9 +8,9 @@
 //                                    ◀───────▶  flights, Message ID 0, up to and with the closing Finished
 //                                    ◀───────▶  control channel, Message IDs 1, 2, 3 … in each direction
 //
-// What is wrong with the carriage itself (cookies, order, form) is fatal like a broken handshake, but is answered with
-// nothing: there is no peer yet, or no longer, to whom a TLS alert could be said. But a client that speaks plain TLS to
-// a responder gets one plain TLS alert (Reason::wrong_carriage).
+// An error in the carriage itself (cookies, order, form) is fatal like a broken handshake, but gets no answer: there is
+// no peer yet, or no longer, that could take a TLS alert. But a client that sends plain TLS to a responder gets one
+// plain TLS alert (Reason::wrong_carriage).
 #pragma once
 
 #include <functional>
@@ -21,8 +21,7 @@
 
 namespace sealcast::isakmp {
 
-// The initiator's cookie is drawn from random. Sends the cookie request at once, and what inner has to send after the
-// answer.
+// Draws the initiator's cookie from random. Sends the cookie request at once, and inner's output after the answer.
 std::unique_ptr<handshake::Endpoint> make_initiator(std::unique_ptr<handshake::Endpoint> inner,
                                                     handshake::Random& random);
 

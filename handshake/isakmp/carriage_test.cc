@@ -18,7 +18,7 @@ using handshake::testing::kNow;
 using handshake::testing::pump;
 using handshake::testing::World;
 
-// Stands for a TLS endpoint: notes what comes in, says what the test puts in.
+// Stands in for a TLS endpoint: records its input, and sends what the test puts in.
 struct Fake : Endpoint {
   Outcome<void> receive(ByteView bytes, std::int64_t) override {
     received.emplace_back(bytes.begin(), bytes.end());
@@ -78,7 +78,7 @@ CookieKeys keys_for_tests() {
   return CookieKeys(std::move(key));
 }
 
-// The messages in bytes, which must be whole.
+// The messages in bytes; fails unless all are whole.
 std::vector<Message> messages(const Bytes& bytes) {
   std::vector<Message> out;
   MessageReader reader;
@@ -104,9 +104,9 @@ struct ResponderCase : testing::Test {
           fake = endpoint.get();
           return endpoint;
         },
-        keys, kPeer);
+        keys, peer_address);
   }
-  // Up to and with the message that brings the first records.
+  // Up to and with the message that carries the first records.
   void exchange(const Bytes& first_records = {0x16}) {
     ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
     cookie = messages(responder->take_output()).at(0).header.responder;
@@ -153,7 +153,7 @@ TEST_F(ResponderCase, H13_NoTlsEndpointBeforeThePeerShowedItsCookie) {
 TEST_F(ResponderCase, P34_TheFirstMessageIsARequestForACookieAndNothingElse) {
   for (const Bytes& first :
        {encode(kI, kNoCookie, 0, Bytes{0x16}), encode(kI, Cookie{1}, 0, {}), encode(kI, Cookie{1}, 0, Bytes{0x16})}) {
-    auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return nullptr; }, keys, kPeer);
+    auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return nullptr; }, keys, peer_address);
     // The header alone decides; the payload need not come.
     const auto received = fresh->receive(ByteView(first).first(kHeaderBytes), kNow);
     ASSERT_FALSE(received.has_value());
@@ -179,8 +179,8 @@ TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
   Cookie wrong = good;
   wrong[0] ^= 1;
   const Cookie other_i{9};
-  const Cookie others = keys.make(kPeer, other_i, kNow).value();
-  const Cookie elsewhere = keys.make({kPeer.address, 4001}, kI, kNow).value();
+  const Cookie others = keys.make(peer_address, other_i, kNow).value();
+  const Cookie elsewhere = keys.make({peer_address.address, 4001}, kI, kNow).value();
   for (const Try& t : {Try{"right", kI, good, kNow, true}, Try{"in time", kI, good, kNow + 9, true},
                        Try{"late", kI, good, kNow + 10, false}, Try{"changed", kI, wrong, kNow, false},
                        Try{"none", kI, kNoCookie, kNow, false}, Try{"another run's", other_i, others, kNow, false},
@@ -191,7 +191,7 @@ TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
           ++endpoints;
           return std::make_unique<Fake>();
         },
-        keys, kPeer);
+        keys, peer_address);
     ASSERT_EQ(answer_to(*fresh), good);
     EXPECT_EQ(fresh->receive(encode(t.initiator, t.responder, 0, Bytes{0x16}), t.now).has_value(), t.taken) << t.what;
     EXPECT_EQ(endpoints, t.taken ? 1 : 0) << t.what;
@@ -201,11 +201,12 @@ TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
 
 TEST_F(ResponderCase, P34_CookiesThatChangeLaterAreFatal) {
   for (const bool initiators : {true, false}) {
-    auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return std::make_unique<Fake>(); }, keys, kPeer);
+    auto fresh =
+        make_responder([]() -> std::unique_ptr<Endpoint> { return std::make_unique<Fake>(); }, keys, peer_address);
     ASSERT_TRUE(fresh->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
     const Cookie good = messages(fresh->take_output()).at(0).header.responder;
     ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{1}), kNow).has_value());
-    // After the exchange no cookie grows old.
+    // After the exchange a cookie no longer expires.
     ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{2}), kNow + 100'000).has_value());
     Cookie i = kI, r = good;
     (initiators ? i : r)[7] ^= 0x80;
@@ -234,7 +235,7 @@ TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
   exchange();
   ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
   ASSERT_TRUE(responder->established());
-  // A control message at once, in the same turn: a flight of its own, and counted.
+  // A control message at once, in the same turn: a flight of its own, with a Message ID of its own.
   ASSERT_TRUE(responder->send(Keepalive{1}).has_value());
   auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 3u);
@@ -245,7 +246,7 @@ TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
   EXPECT_EQ(messages(responder->take_output()).at(0).header.message_id, 2u);
   EXPECT_TRUE(responder->take_output().empty()) << "nothing to say takes no number";
 
-  // Inwards likewise; a repeated, skipped or zero one is fatal.
+  // Inbound likewise: a repeated, skipped or zero one is fatal.
   ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes{1}), kNow).has_value());
   ASSERT_TRUE(responder->receive(encode(kI, cookie, 2, Bytes{1}), kNow).has_value());
   EXPECT_EQ(refusal(encode(kI, cookie, 2, Bytes{1})), Reason::unexpected_message);
@@ -281,7 +282,7 @@ TEST_F(ResponderCase, P34_AFlightThatIsTooLargeForOneMessageTakesSeveral) {
   prepared.establish_on = 1;
   exchange();
   (void)responder->take_output();
-  const Bytes much(kMaxContentBytes + 5, 0x17);
+  const Bytes much(max_content_bytes + 5, 0x17);
   ASSERT_TRUE(responder->send_data(much).has_value());
   const auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 2u);
@@ -317,11 +318,11 @@ TEST_F(ResponderCase, H13_GarbageIsRefusedFromTheFirstHeaderOn) {
 
 // ---------------------------------------------------------------- the other carriage
 
-const Bytes kClientHello = {0x16, 0x03, 0x01, 0x00, 0xc8, 0x01, 0x00, 0x00, 0xc4, 0x03, 0x03, 0x55, 0x55, 0x55,
-                            0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55};
+const Bytes client_hello_bytes = {0x16, 0x03, 0x01, 0x00, 0xc8, 0x01, 0x00, 0x00, 0xc4, 0x03, 0x03, 0x55, 0x55, 0x55,
+                                  0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55, 0x55};
 
 TEST_F(ResponderCase, P34_PlainTlsIsToldSoInPlainTls) {
-  EXPECT_EQ(refusal(kClientHello), Reason::wrong_carriage);
+  EXPECT_EQ(refusal(client_hello_bytes), Reason::wrong_carriage);
   EXPECT_EQ(responder->take_output(), (Bytes{21, 3, 3, 0, 2, 2, 10}));
   EXPECT_EQ(made, 0);
   expect_dead();
@@ -336,13 +337,13 @@ TEST_F(ResponderCase, P34_ACookieMayLookLikeTls) {
 TEST_F(ResponderCase, P34_TlsLaterThanTheFirstMessageIsJustWrong) {
   ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
   (void)responder->take_output();
-  EXPECT_EQ(refusal(kClientHello), Reason::decode_error);
+  EXPECT_EQ(refusal(client_hello_bytes), Reason::decode_error);
   expect_dead();
 }
 
 TEST_F(ResponderCase, H13_ALargeMessageBeforeTheClosingFinishedIsRefusedByItsHeader) {
   exchange();
-  Bytes large = encode(kI, cookie, 0, Bytes(kMaxHandshakeMessageBytes));
+  Bytes large = encode(kI, cookie, 0, Bytes(max_handshake_message_bytes));
   large.resize(kHeaderBytes);
   EXPECT_EQ(refusal(large), Reason::handshake_too_large);
   expect_dead();
@@ -351,8 +352,8 @@ TEST_F(ResponderCase, H13_ALargeMessageBeforeTheClosingFinishedIsRefusedByItsHea
 TEST_F(ResponderCase, P34_ALargeMessageAfterTheClosingFinishedIsTaken) {
   prepared.establish_on = 1;
   exchange();
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes(kMaxContentBytes)), kNow).has_value());
-  EXPECT_EQ(fake->received.back().size(), kMaxContentBytes);
+  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes(max_content_bytes)), kNow).has_value());
+  EXPECT_EQ(fake->received.back().size(), max_content_bytes);
 }
 
 TEST_F(ResponderCase, P28_TheAnswerToAPasswordIsAFlight) {
@@ -435,7 +436,7 @@ TEST(IsakmpInitiator, P34_AnyOtherAnswerIsFatal) {
 struct Carried {
   Carried()
       : client(make_initiator(world.client(), handshake::system_random())),
-        server(make_responder([this] { return world.server(); }, keys, kPeer)) {}
+        server(make_responder([this] { return world.server(); }, keys, peer_address)) {}
   World world;
   CookieKeys keys = keys_for_tests();
   std::unique_ptr<Endpoint> client;
@@ -492,8 +493,8 @@ TEST(IsakmpCarriage, H13_EveryByteOfTheCookieExchangeMattersAndNoChangeReachesTh
     if (at < kHeaderBytes) request[at] ^= 1;
     Bytes answer = pair.server->receive(request, kNow) ? pair.server->take_output() : Bytes{};
     if (at >= kHeaderBytes) answer.at(at - kHeaderBytes) ^= 1;
-    const bool told = pair.client->receive(answer, kNow).has_value();
-    if (told) (void)pair.server->receive(pair.client->take_output(), kNow);
+    const bool received = pair.client->receive(answer, kNow).has_value();
+    if (received) (void)pair.server->receive(pair.client->take_output(), kNow);
     EXPECT_FALSE(pair.server->take_output().size() > 2 * kHeaderBytes) << "a server's first flight, byte " << at;
     EXPECT_FALSE(pair.client->established() || pair.server->established()) << at;
   }

@@ -18,12 +18,12 @@ using handshake::OpensslDeleter;
 using handshake::Reason;
 using handshake::refuse;
 
-constexpr std::string_view kLabel = "sealcast isakmp cookie";
+constexpr std::string_view cookie_label = "sealcast isakmp cookie";
 
 Outcome<Cookie> cookie(const Secret<32>& key, const PeerAddress& peer, const Cookie& initiator, std::int64_t slot) {
   // Every field has a fixed size, so no two inputs look alike.
-  std::array<std::uint8_t, kLabel.size() + 1 + 16 + 2 + 8 + 8> input{};
-  auto out = std::copy(kLabel.begin(), kLabel.end(), input.begin());
+  std::array<std::uint8_t, cookie_label.size() + 1 + 16 + 2 + 8 + 8> input{};
+  auto out = std::copy(cookie_label.begin(), cookie_label.end(), input.begin());
   *out++ = peer.address.family;
   out = std::copy(peer.address.bytes.begin(), peer.address.bytes.end(), out);
   store_be<std::uint16_t>(&*out, peer.port);
@@ -45,7 +45,7 @@ Outcome<Cookie> cookie(const Secret<32>& key, const PeerAddress& peer, const Coo
   }
   Cookie result{};
   std::copy_n(mac.begin(), result.size(), result.begin());
-  // 0 says "none yet": then the last byte becomes 1, without a branch on what nobody may guess.
+  // 0 means "none yet", so its last byte becomes 1, without a branch on secret bits.
   std::uint32_t any = 0;
   for (const std::uint8_t byte : result)
     any |= byte;

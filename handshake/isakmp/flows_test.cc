@@ -1,5 +1,5 @@
-// Every flow travels in ISAKMP messages (P34), and in every one SMKE brings all that a security association needs
-// (P35 to P38).
+// Every flow travels in ISAKMP messages (P34), and in each SMKE brings all that a security association needs (P35 to
+// P38).
 #include <gtest/gtest.h>
 
 #include "handshake/flow_lists.h"
@@ -54,16 +54,16 @@ class EveryFlow : public testing::TestWithParam<Case> {
  protected:
   EveryFlow() : world_(GetParam().flow), keys_(key()) {
     world_.set_group_flow(GetParam().group());
-    world_.passwords = nullptr;  // we answer ourselves, through the carriage
+    world_.passwords = nullptr;  // the test answers itself, through the carriage
     client_ = make_initiator(world_.client(), handshake::system_random());
-    server_ = make_responder([this] { return world_.server(); }, keys_, kPeer);
+    server_ = make_responder([this] { return world_.server(); }, keys_, peer_address);
   }
   static Secret<32> key() {
     Secret<32> out;
     out.data()[0] = 1;
     return out;
   }
-  // One end speaks until both are silent. Notes who sent which message ids.
+  // Carries messages between the ends until both are silent. Notes the sender of each message ID.
   void run() {
     for (int turn = 0, quiet = 0; quiet < 2 && turn < 100; ++turn) {
       Endpoint& from = turn % 2 == 0 ? *client_ : *server_;
@@ -85,12 +85,12 @@ class EveryFlow : public testing::TestWithParam<Case> {
         client_events_.push_back(std::move(event));
     }
   }
-  void note(char who, const Bytes& bytes) {
+  void note(char sender, const Bytes& bytes) {
     MessageReader reader;
     for (ByteView rest = bytes; !rest.empty();) {
       auto message = reader.take(rest, [](const Header&) { return Outcome<void>(); });
       ASSERT_TRUE(message && *message);
-      seen_ += who + std::to_string((*message)->header.message_id) + " ";
+      seen_ += sender + std::to_string((*message)->header.message_id) + " ";
     }
   }
 
@@ -135,7 +135,7 @@ TEST_P(EveryFlow, P35_P36_P37_P38_SmkeBringsAllThatAnSaNeeds) {
   EXPECT_TRUE(got.policy.selectors.at(0).destination.address.is_multicast()) << "P36";
   EXPECT_EQ(got.policy.spi_prefix, sent.policy.spi_prefix) << "P37: as the server set it";
   EXPECT_EQ(got.assignment.first_slot, sent.assignment.first_slot) << "P37";
-  // P38: whoever sends under an SPI and whoever receives derive one key for it.
+  // P38: sender and receivers derive the same key for an SPI.
   const std::uint32_t spi = got.policy.spi_prefix + got.assignment.first_slot;
   const auto here =
       handshake::derive_sa_key(GetParam().group().suite, *joined->group_master, got.group_id, got.epoch, spi);

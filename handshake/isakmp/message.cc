@@ -33,24 +33,24 @@ std::string expected(std::string_view what, std::uint64_t wanted, std::uint64_t 
 }  // namespace
 
 Bytes encode(const Cookie& initiator, const Cookie& responder, std::uint32_t message_id, ByteView content) {
-  const std::size_t payloads = (content.size() + kMaxPayloadBody - 1) / kMaxPayloadBody;
-  const std::size_t length = kHeaderBytes + payloads * kPayloadHeaderBytes + content.size();
+  const std::size_t payloads = (content.size() + max_payload_body - 1) / max_payload_body;
+  const std::size_t length = kHeaderBytes + payloads * payload_header_bytes + content.size();
   Bytes out;
   out.reserve(length);
   out.insert(out.end(), initiator.begin(), initiator.end());
   out.insert(out.end(), responder.begin(), responder.end());
-  out.push_back(content.empty() ? kNoPayload : kRecordsPayload);
-  out.push_back(kVersion);
-  out.push_back(kExchangeType);
-  out.push_back(0);  // neither encryption nor commit nor authentication of ISAKMP's own: TLS does that
+  out.push_back(content.empty() ? no_payload : records_payload);
+  out.push_back(isakmp_version);
+  out.push_back(isakmp_exchange_type);
+  out.push_back(0);  // no encryption, commit or authentication of ISAKMP's own: TLS does that
   append<std::uint32_t>(out, message_id);
   append<std::uint32_t>(out, static_cast<std::uint32_t>(length));
   while (!content.empty()) {
-    const ByteView body = content.first(std::min(content.size(), kMaxPayloadBody));
+    const ByteView body = content.first(std::min(content.size(), max_payload_body));
     content = content.subspan(body.size());
-    out.push_back(content.empty() ? kNoPayload : kRecordsPayload);
+    out.push_back(content.empty() ? no_payload : records_payload);
     out.push_back(0);
-    append<std::uint16_t>(out, static_cast<std::uint16_t>(kPayloadHeaderBytes + body.size()));
+    append<std::uint16_t>(out, static_cast<std::uint16_t>(payload_header_bytes + body.size()));
     out.insert(out.end(), body.begin(), body.end());
   }
   return out;
@@ -67,23 +67,24 @@ Outcome<Header> decode_header(ByteView bytes) {
   const std::uint8_t flags = reader.u8("flags");
   header.message_id = reader.u32("message id");
   header.length = reader.u32("length");
-  header.has_payload = next != kNoPayload;
+  header.has_payload = next != no_payload;
   if (auto whole = reader.finish(); !whole) return tl::unexpected(whole.error());
 
-  if (version != kVersion) return refuse(Reason::decode_error, expected("ISAKMP version byte", kVersion, version));
-  if (exchange != kExchangeType)
-    return refuse(Reason::decode_error, expected("ISAKMP exchange type", kExchangeType, exchange));
+  if (version != isakmp_version)
+    return refuse(Reason::decode_error, expected("ISAKMP version byte", isakmp_version, version));
+  if (exchange != isakmp_exchange_type)
+    return refuse(Reason::decode_error, expected("ISAKMP exchange type", isakmp_exchange_type, exchange));
   if (flags != 0) return refuse(Reason::decode_error, expected("ISAKMP flags", 0, flags));
-  if (next != kNoPayload && next != kRecordsPayload)
-    return refuse(Reason::decode_error, expected("ISAKMP payload type", kRecordsPayload, next));
+  if (next != no_payload && next != records_payload)
+    return refuse(Reason::decode_error, expected("ISAKMP payload type", records_payload, next));
   if (header.initiator == kNoCookie)
     return refuse(Reason::decode_error, "expected an initiator cookie other than 0, got 0");
-  if (header.length > kMaxMessageBytes) {
+  if (header.length > max_message_bytes) {
     return refuse(Reason::handshake_too_large, "expected an ISAKMP message of at most " +
-                                                   std::to_string(kMaxMessageBytes) + " bytes, got a length of " +
+                                                   std::to_string(max_message_bytes) + " bytes, got a length of " +
                                                    std::to_string(header.length));
   }
-  const std::size_t least = kHeaderBytes + (header.has_payload ? kPayloadHeaderBytes + 1 : 0);
+  const std::size_t least = kHeaderBytes + (header.has_payload ? payload_header_bytes + 1 : 0);
   if (header.length < least || (!header.has_payload && header.length != kHeaderBytes)) {
     return refuse(Reason::decode_error, "expected an ISAKMP length of " +
                                             std::string(header.has_payload ? "at least " : "") + std::to_string(least) +
@@ -104,23 +105,23 @@ Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes) {
   content.reserve(bytes.size());
   bool more = header.has_payload;
   for (std::size_t count = 1; more && reader.ok(); ++count) {
-    if (count > kMaxPayloads) {
-      reader.refuse(Reason::decode_error, "expected at most " + std::to_string(kMaxPayloads) + " payloads");
+    if (count > max_payloads) {
+      reader.refuse(Reason::decode_error, "expected at most " + std::to_string(max_payloads) + " payloads");
       break;
     }
     const std::uint8_t next = reader.u8("next payload");
     const std::uint8_t reserved = reader.u8("reserved");
     const std::uint16_t length = reader.u16("payload length");
     if (!reader.ok()) break;
-    if (next != kNoPayload && next != kRecordsPayload)
-      reader.refuse(Reason::decode_error, expected("ISAKMP payload type", kRecordsPayload, next));
+    if (next != no_payload && next != records_payload)
+      reader.refuse(Reason::decode_error, expected("ISAKMP payload type", records_payload, next));
     if (reserved != 0) reader.refuse(Reason::decode_error, expected("reserved byte", 0, reserved));
-    if (length <= kPayloadHeaderBytes)
-      reader.refuse(Reason::decode_error, expected("a payload length above", kPayloadHeaderBytes, length));
+    if (length <= payload_header_bytes)
+      reader.refuse(Reason::decode_error, expected("a payload length above", payload_header_bytes, length));
     if (!reader.ok()) break;
-    const ByteView body = reader.bytes(length - kPayloadHeaderBytes, "payload body");
+    const ByteView body = reader.bytes(length - payload_header_bytes, "payload body");
     content.insert(content.end(), body.begin(), body.end());
-    more = next == kRecordsPayload;
+    more = next == records_payload;
   }
   if (auto whole = reader.finish(); !whole) return tl::unexpected(whole.error());
   return content;
@@ -148,7 +149,7 @@ Outcome<std::optional<Message>> MessageReader::take(ByteView& bytes, const Judge
   auto content = decode_payloads(*header_, ByteView(held_.data(), held_.size()));
   if (!content) return tl::unexpected(content.error());
   Message message{*header_, std::move(*content)};
-  held_ = SensitiveBytes();  // its memory, too: one large message must not cost as long as the connection lasts (H13)
+  held_ = SensitiveBytes();  // frees the memory, too: a large message must not hold it for ever (H13)
   header_.reset();
   return message;
 }

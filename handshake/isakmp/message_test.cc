@@ -11,7 +11,7 @@ namespace {
 
 using handshake::Reason;
 
-constexpr Cookie kR{11, 12, 13, 14, 15, 16, 17, 18};
+constexpr Cookie responder_cookie{11, 12, 13, 14, 15, 16, 17, 18};
 
 Bytes content_of(std::size_t size) {
   Bytes out(size);
@@ -27,15 +27,15 @@ Outcome<std::optional<Message>> read_message(ByteView bytes) {
   return message;
 }
 
-// The reason for which the bytes are refused; internal_error stands for "not refused".
+// The reason of the refusal; internal_error stands for "not refused".
 Reason refusal(const Bytes& bytes) {
   const auto message = read_message(bytes);
   return message ? Reason::internal_error : message.error().reason;
 }
-constexpr Reason kTaken = Reason::internal_error;
+constexpr Reason accepted = Reason::internal_error;
 
 TEST(IsakmpMessage, P34_TheBytesAreRfc2408s) {
-  EXPECT_EQ(to_hex(encode(kI, kR, 0x01020304, Bytes{0x16, 0x03, 0x03})),
+  EXPECT_EQ(to_hex(encode(kI, responder_cookie, 0x01020304, Bytes{0x16, 0x03, 0x03})),
             "0102030405060708"
             "0b0c0d0e0f101112"
             "8010f000"
@@ -52,25 +52,25 @@ TEST(IsakmpMessage, P34_TheBytesAreRfc2408s) {
 }
 
 TEST(IsakmpMessage, P34_FlightsOfEverySizeArriveAsTheyWere) {
-  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16384}, kMaxPayloadBody - 1,
-                                 kMaxPayloadBody, kMaxPayloadBody + 1, kMaxContentBytes}) {
+  for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16384}, max_payload_body - 1,
+                                 max_payload_body, max_payload_body + 1, max_content_bytes}) {
     const Bytes content = content_of(size);
-    const Bytes bytes = encode(kI, kR, 9, content);
-    ASSERT_LE(bytes.size(), kMaxMessageBytes);
+    const Bytes bytes = encode(kI, responder_cookie, 9, content);
+    ASSERT_LE(bytes.size(), max_message_bytes);
     const auto message = read_message(bytes);
     ASSERT_TRUE(message && *message) << size;
     const Message& got = **message;
     EXPECT_EQ(Bytes(got.content.begin(), got.content.end()), content) << size;
     EXPECT_EQ(got.header.initiator, kI);
-    EXPECT_EQ(got.header.responder, kR);
+    EXPECT_EQ(got.header.responder, responder_cookie);
     EXPECT_EQ(got.header.message_id, 9u);
     EXPECT_EQ(got.header.length, bytes.size());
   }
 }
 
 TEST(IsakmpMessage, P34_AFlightBeyondOnePayloadTakesSeveral) {
-  const Bytes bytes = encode(kI, kR, 0, content_of(kMaxPayloadBody + 1));
-  EXPECT_EQ(bytes.size(), kHeaderBytes + 2 * kPayloadHeaderBytes + kMaxPayloadBody + 1);
+  const Bytes bytes = encode(kI, responder_cookie, 0, content_of(max_payload_body + 1));
+  EXPECT_EQ(bytes.size(), kHeaderBytes + 2 * payload_header_bytes + max_payload_body + 1);
   EXPECT_EQ(to_hex(ByteView(bytes).subspan(kHeaderBytes, 4)), "8000ffff");
   EXPECT_EQ(to_hex(ByteView(bytes).last(5)).substr(0, 8), "00000005");
 }
@@ -78,7 +78,7 @@ TEST(IsakmpMessage, P34_AFlightBeyondOnePayloadTakesSeveral) {
 TEST(IsakmpMessage, REC_1_BytesInAnyPortionsGiveTheSameMessages) {
   Bytes stream;
   for (const std::size_t size : {0, 5, 300, 0, 1})
-    for (const std::uint8_t byte : encode(kI, kR, static_cast<std::uint32_t>(size), content_of(size)))
+    for (const std::uint8_t byte : encode(kI, responder_cookie, static_cast<std::uint32_t>(size), content_of(size)))
       stream.push_back(byte);
   for (const std::size_t portion : {1, 2, 3, 27, 28, 29, 1000}) {
     MessageReader reader;
@@ -96,13 +96,13 @@ TEST(IsakmpMessage, REC_1_BytesInAnyPortionsGiveTheSameMessages) {
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryFieldOfTheHeaderHasOneValue) {
-  const Bytes good = encode(kI, kR, 0, content_of(3));
-  ASSERT_EQ(refusal(good), kTaken);
+  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
+  ASSERT_EQ(refusal(good), accepted);
   for (const std::size_t at : {16, 17, 18, 19}) {  // next payload, version, exchange type, flags
     for (int value = 0; value < 256; ++value) {
       Bytes bytes = good;
       bytes[at] = static_cast<std::uint8_t>(value);
-      EXPECT_EQ(refusal(bytes), bytes == good ? kTaken : Reason::decode_error) << at << " " << value;
+      EXPECT_EQ(refusal(bytes), bytes == good ? accepted : Reason::decode_error) << at << " " << value;
     }
   }
   Bytes zero = good;
@@ -111,7 +111,7 @@ TEST(IsakmpMessage, PARSE_1_EveryFieldOfTheHeaderHasOneValue) {
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryFieldOfAPayloadHasItsBounds) {
-  const Bytes good = encode(kI, kR, 0, content_of(3));
+  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
   for (int value = 1; value < 256; ++value) {
     for (const std::size_t at : {28, 29}) {  // next payload, reserved
       Bytes bytes = good;
@@ -122,12 +122,12 @@ TEST(IsakmpMessage, PARSE_1_EveryFieldOfAPayloadHasItsBounds) {
   for (int length = 0; length < 65536; ++length) {
     Bytes bytes = good;
     store_be<std::uint16_t>(bytes.data() + 30, static_cast<std::uint16_t>(length));
-    EXPECT_EQ(refusal(bytes), length == 7 ? kTaken : Reason::decode_error) << length;
+    EXPECT_EQ(refusal(bytes), length == 7 ? accepted : Reason::decode_error) << length;
   }
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwaited) {
-  const Bytes good = encode(kI, kR, 0, content_of(3));
+  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
   for (std::uint32_t length = 0; length < 200; ++length) {
     Bytes bytes = good;
     store_be<std::uint32_t>(bytes.data() + 24, length);
@@ -137,7 +137,7 @@ TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwait
     const auto message = reader.take(view, [](const Header&) { return Outcome<void>(); });
     EXPECT_EQ(message.has_value(), length == good.size()) << length;
   }
-  for (const std::uint32_t length : {static_cast<std::uint32_t>(kMaxMessageBytes) + 1, 0x7fffffffu, 0xffffffffu}) {
+  for (const std::uint32_t length : {static_cast<std::uint32_t>(max_message_bytes) + 1, 0x7fffffffu, 0xffffffffu}) {
     Bytes bytes = good;
     store_be<std::uint32_t>(bytes.data() + 24, length);
     EXPECT_EQ(refusal(bytes), Reason::handshake_too_large) << length;
@@ -151,11 +151,11 @@ TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwait
 }
 
 Bytes chain(const std::vector<std::size_t>& bodies) {
-  Bytes out = encode(kI, kR, 0, content_of(1));
+  Bytes out = encode(kI, responder_cookie, 0, content_of(1));
   out.resize(kHeaderBytes);
   for (std::size_t i = 0; i < bodies.size(); ++i) {
-    const auto length = static_cast<std::uint16_t>(bodies[i] + kPayloadHeaderBytes);
-    out.push_back(i + 1 == bodies.size() ? kNoPayload : kRecordsPayload);
+    const auto length = static_cast<std::uint16_t>(bodies[i] + payload_header_bytes);
+    out.push_back(i + 1 == bodies.size() ? no_payload : records_payload);
     out.push_back(0);
     out.push_back(static_cast<std::uint8_t>(length >> 8));
     out.push_back(static_cast<std::uint8_t>(length));
@@ -166,8 +166,8 @@ Bytes chain(const std::vector<std::size_t>& bodies) {
 }
 
 TEST(IsakmpMessage, H13_TheChainOfPayloadsIsBounded) {
-  EXPECT_EQ(refusal(chain({1})), kTaken);
-  EXPECT_EQ(refusal(chain({1, 2, 3, 4})), kTaken);
+  EXPECT_EQ(refusal(chain({1})), accepted);
+  EXPECT_EQ(refusal(chain({1, 2, 3, 4})), accepted);
   EXPECT_EQ(refusal(chain({1, 2, 3, 4, 5})), Reason::decode_error);
   EXPECT_EQ(refusal(chain(std::vector<std::size_t>(20'000, 1))), Reason::decode_error);
   EXPECT_EQ(refusal(chain({0})), Reason::decode_error) << "a payload without a body";
@@ -176,15 +176,15 @@ TEST(IsakmpMessage, H13_TheChainOfPayloadsIsBounded) {
 
 TEST(IsakmpMessage, PARSE_1_TheChainEndsWithTheMessage) {
   Bytes early = chain({4, 4});
-  early[28] = kNoPayload;  // the first says it is the last
+  early[28] = no_payload;  // the first says it is the last
   EXPECT_EQ(refusal(early), Reason::decode_error);
   Bytes late = chain({4, 4});
-  late[28 + 8] = kRecordsPayload;  // the last says that another one follows
+  late[28 + 8] = records_payload;  // the last says that another one follows
   EXPECT_EQ(refusal(late), Reason::decode_error);
 }
 
 TEST(IsakmpMessage, H13_NothingOfAMessageIsKeptBeforeItsHeaderIsJudged) {
-  Bytes bytes = encode(kI, kR, 77, content_of(1000));
+  Bytes bytes = encode(kI, responder_cookie, 77, content_of(1000));
   int asked = 0;
   MessageReader reader;
   ByteView head = ByteView(bytes).first(kHeaderBytes);
@@ -200,7 +200,7 @@ TEST(IsakmpMessage, H13_NothingOfAMessageIsKeptBeforeItsHeaderIsJudged) {
 
 TEST(IsakmpMessage, H13_TheMemoryOfALargeMessageIsGivenBack) {
   MessageReader reader;
-  const Bytes large = encode(kI, kR, 1, content_of(100'000));
+  const Bytes large = encode(kI, responder_cookie, 1, content_of(100'000));
   ByteView first = ByteView(large).first(50'000);
   ASSERT_TRUE(reader.take(first, [](const Header&) { return Outcome<void>(); }).has_value());
   EXPECT_GE(reader.held_bytes(), 49'000u);
@@ -217,7 +217,7 @@ TEST(IsakmpMessage, P34_AFirstMessageIsKnownWhereTlsIsExpected) {
   more.push_back(0);
   EXPECT_TRUE(is_cookie_request(more));
   EXPECT_FALSE(is_cookie_request(ByteView(request).first(kHeaderBytes - 1)));
-  EXPECT_FALSE(is_cookie_request(encode(kI, kR, 0, {})));
+  EXPECT_FALSE(is_cookie_request(encode(kI, responder_cookie, 0, {})));
   EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 1, {})));
   EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 0, content_of(3))));
   EXPECT_FALSE(is_cookie_request(Bytes(kHeaderBytes, 0x16)));
@@ -235,7 +235,7 @@ TEST(IsakmpMessage, PARSE_1_RandomBytesAndRandomChangesNeverYieldAnImpossibleMes
     if (!message || !*message) continue;
     ++taken;
     EXPECT_EQ((*message)->header.length, bytes.size());
-    EXPECT_LE((*message)->content.size() + kHeaderBytes + kPayloadHeaderBytes, bytes.size());
+    EXPECT_LE((*message)->content.size() + kHeaderBytes + payload_header_bytes, bytes.size());
   }
   EXPECT_GT(taken, 1000) << "and the test is not about refusals alone";
 }

@@ -1,4 +1,4 @@
-// A witness that is not ours: tshark must read every message of a real join as ISAKMP, without a complaint.
+// An independent witness: tshark must read every message of a real join as ISAKMP, without a complaint.
 #include <gtest/gtest.h>
 
 #include <cstdio>
@@ -66,9 +66,9 @@ TEST(IsakmpWitness, P34_TsharkReadsEveryMessageOfAJoin) {
   ASSERT_TRUE(client->send(Keepalive{1}).has_value());
   carry(*client, *server);
   ASSERT_EQ(sent.size(), 9u);
-  // One more that no join makes: a flight in two payloads, small enough for UDP.
+  // One more, which no join makes: a flight in two payloads, small enough for UDP.
   Bytes two = encode(Cookie{1}, Cookie{2}, 7, Bytes(9, 0x17));
-  two[kHeaderBytes] = kRecordsPayload;
+  two[kHeaderBytes] = records_payload;
   for (const std::uint8_t byte : {0, 0, 0, 6, 0x18, 0x19})
     two.push_back(byte);
   store_be<std::uint32_t>(two.data() + 24, static_cast<std::uint32_t>(two.size()));
@@ -107,7 +107,7 @@ TEST(IsakmpWitness, P34_TsharkReadsEveryMessageOfAJoin) {
     for (std::size_t at = kHeaderBytes; at < message.size();) {
       const auto length = load_be<std::uint16_t>(message.data() + at + 2);
       next = at == kHeaderBytes ? "128" : next;
-      next += message[at] == kRecordsPayload ? ",128" : ",0";
+      next += message[at] == records_payload ? ",128" : ",0";
       lengths += (lengths.empty() ? "" : ",") + std::to_string(length);
       at += length;
     }

@@ -26,9 +26,9 @@ MasterSecret channel_master(HashKind hash, const MasterSecret& first, const Grou
 KeyBlock expand_keys(CipherSuite suite, const MasterSecret& master, const HelloRandom& server_random,
                      const HelloRandom& client_random) {
   const std::size_t key_size = aes_key_size(suite);
-  std::array<std::uint8_t, 2 * kRandomSize> seed{};
+  std::array<std::uint8_t, 2 * random_size> seed{};
   std::copy(server_random.begin(), server_random.end(), seed.begin());
-  std::copy(client_random.begin(), client_random.end(), seed.begin() + kRandomSize);
+  std::copy(client_random.begin(), client_random.end(), seed.begin() + random_size);
   SecretBytes block(2 * key_size + 8);
   prf(prf_hash(suite), master.view(), "key expansion", seed, block.span());
   KeyBlock keys{{SecretBytes(key_size), {}}, {SecretBytes(key_size), {}}};

@@ -1,4 +1,4 @@
-// Every key of a connection (docs/protocol.md "Keys"): RFC 5246 §6.3, §8.1 with RFC 7627, and the group's on top.
+// Every key of a connection (docs/protocol.md "Keys"): RFC 5246 §6.3, §8.1 with RFC 7627, and the group's mixed in.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 namespace sealcast::handshake {
 
 using MasterSecret = Secret<48>;
-using HelloRandom = std::array<std::uint8_t, kRandomSize>;
+using HelloRandom = std::array<std::uint8_t, random_size>;
 
 enum class Side : std::uint8_t { client, server };
 

@@ -19,7 +19,7 @@ class Transcript {
     hash_.emplace(kind);
     hash_->add(buffer_);
   }
-  // From here on hash state only.
+  // From here on only the hash state is kept.
   void drop_buffer() {
     buffering_ = false;
     buffer_ = {};

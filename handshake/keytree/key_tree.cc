@@ -11,7 +11,7 @@ struct KeyTree::Renewal {
 };
 
 Result<KeyTree::Level> KeyTree::make_level(std::uint32_t nodes) {
-  auto seeds = LockedArena::create(std::size_t{nodes} * kSeedSize);
+  auto seeds = LockedArena::create(std::size_t{nodes} * seed_size);
   if (!seeds) return tl::unexpected(seeds.error());
   Level level;
   level.seeds = std::move(*seeds);
@@ -21,8 +21,8 @@ Result<KeyTree::Level> KeyTree::make_level(std::uint32_t nodes) {
   return level;
 }
 
-// Twice as many leaves: every level doubles to the right, and a root comes on top. The members so far do not know its
-// seed, so it has none until the next update.
+// Doubles the leaves: every level doubles to the right, and a root is added on top. The present members do not know the
+// root's seed, so it has none until the next update.
 Result<void> KeyTree::grow() {
   if (levels_.empty()) {
     auto leaf = make_level(1);
@@ -35,7 +35,7 @@ Result<void> KeyTree::grow() {
     const auto nodes = static_cast<std::uint32_t>(level.step.size());
     auto made = make_level(2 * nodes);
     if (!made) return tl::unexpected(made.error());
-    std::memcpy(made->seed(0), level.seed(0), std::size_t{nodes} * kSeedSize);
+    std::memcpy(made->seed(0), level.seed(0), std::size_t{nodes} * seed_size);
     std::copy(level.step.begin(), level.step.end(), made->step.begin());
     std::copy(level.occupied.begin(), level.occupied.end(), made->occupied.begin());
     std::copy(level.present.begin(), level.present.end(), made->present.begin());
@@ -51,20 +51,20 @@ Result<void> KeyTree::grow() {
 
 NodeKey KeyTree::key(std::uint8_t level, std::uint32_t index) const {
   NodeKey key;
-  std::memcpy(key.seed.data(), levels_[level].seed(index), kSeedSize);
+  std::memcpy(key.seed.data(), levels_[level].seed(index), seed_size);
   key.step = levels_[level].step[index];
   return key;
 }
 
 void KeyTree::set(std::uint8_t level, std::uint32_t index, const NodeKey& key) {
   Level& at = levels_[level];
-  std::memcpy(at.seed(index), key.seed.data(), kSeedSize);
+  std::memcpy(at.seed(index), key.seed.data(), seed_size);
   at.step[index] = key.step;
   at.present[index] = true;
 }
 
 void KeyTree::forget(std::uint8_t level, std::uint32_t index) {
-  wipe(levels_[level].seed(index), kSeedSize);
+  wipe(levels_[level].seed(index), seed_size);
   levels_[level].present[index] = false;
 }
 
@@ -83,8 +83,8 @@ Result<LeafPosition> KeyTree::join() {
   if (!free_.empty()) {
     position = *free_.begin();
   } else if (levels_.empty() || used_ == levels_[0].occupied.size()) {
-    if (depth() == kMaxTreeDepth)
-      return fail("the key tree is full: expected at most " + std::to_string(1U << kMaxTreeDepth) + " members");
+    if (depth() == max_tree_depth)
+      return fail("the key tree is full: expected at most " + std::to_string(1U << max_tree_depth) + " members");
     if (auto grown = grow(); !grown) return tl::unexpected(grown.error());
   }
   free_.erase(position);
@@ -113,8 +113,8 @@ TreePath KeyTree::path(LeafPosition position) const {
   return path;
 }
 
-// Gives an occupied inner node a new seed, made from the first renewed child's where there is one, and wraps it for the
-// members of the others.
+// Gives an occupied inner node a new seed, derived from the first renewed child's if there is one, and wraps it for the
+// members below the other child.
 void KeyTree::renew_node(Renewal& renewal, std::uint8_t level, std::uint32_t index) {
   const auto below = static_cast<std::uint8_t>(level - 1);
   const std::uint32_t children[2] = {2 * index, 2 * index + 1};
@@ -129,7 +129,7 @@ void KeyTree::renew_node(Renewal& renewal, std::uint8_t level, std::uint32_t ind
   update.index = index;
   for (int side = 0; side < 2; ++side) {
     if (side == source || levels_[below].occupied[children[side]] == 0) continue;
-    // A node without a seed, left by growth: its members get it renewed in the same update.
+    // Growth left this node without a seed: renew it in the same update.
     if (!levels_[below].present[children[side]]) renew_node(renewal, below, children[side]);
     const NodeKey child = key(below, children[side]);
     WrappedSeed wrapped;

@@ -1,6 +1,6 @@
-// The key server's side of the tree (H11): places members, renews what a leaver knew, and wraps the next premaster for
-// those who stay. Leaves are filled from the left, so the depth follows the number of members while it grows; a member
-// keeps its leaf until it leaves.
+// The key server's side of the tree (H11): places members, renews the keys a leaver knew, and wraps the next premaster
+// for the members that stay. Leaves are filled from the left, so that the depth follows the number of members while it
+// grows; a member keeps its leaf until it leaves.
 #pragma once
 
 #include <cstdint>
@@ -21,23 +21,24 @@ class KeyTree {
   KeyTree(KeyTree&&) = default;
   KeyTree& operator=(KeyTree&&) = delete;
 
-  // Places a member; its path is then to be sent to it over its own connection, and to nobody else. Fails when 2^24
-  // members are in, or when memory cannot be locked (H14).
+  // Places a member. Send its path to it over its own connection only. Fails when 2^24 members are in, or when memory
+  // cannot be locked (H14).
   Result<LeafPosition> join();
-  // The path of a member that is in; for a member that lost it or never got it, too. position must be occupied.
+  // The path of a present member, also for one that lost it or never got it. position must be occupied.
   TreePath path(LeafPosition position) const;
 
-  // Takes members out, so that none of them can read the update or anything that follows. Positions that are not
-  // occupied, or named twice, count once or not at all. With no position: the next premaster for all who are in.
-  // The first update after the tree doubled wraps two keys more for each doubling: what growth left without a key.
-  // With nobody left in the tree the update is empty and its premaster zeros: there is no one to send it to.
+  // Takes members out, so that none of them can read this or a later update. Positions that are not occupied are
+  // ignored, repeated ones count once. Without positions: the next premaster for all members. The first update after
+  // the tree doubled wraps two more keys for each doubling, for the nodes that growth left without a key. If no member
+  // is left, the update is empty and its premaster zeros: there is none to send it to.
   TreeUpdate renew(std::span<const LeafPosition> leaving, const Secret<48>& premaster);
 
   std::uint32_t members() const { return levels_.empty() ? 0 : levels_.back().occupied[0]; }
   bool occupied(LeafPosition position) const;
   std::uint8_t depth() const { return levels_.empty() ? 0 : static_cast<std::uint8_t>(levels_.size() - 1); }
-  // The tree is so sparse that its depth costs more than a new one would: make a new tree and give every member its
-  // path in it. At least a quarter of the members have left since the last one was made, so this is rare.
+  // True when the tree is so sparse that its depth costs more than a new one would: then make a new tree and give every
+  // member its path in it. At least a quarter of the members have left since the last one was made, so that this is
+  // rare.
   bool wants_new_tree() const;
 
  private:
@@ -46,13 +47,13 @@ class KeyTree {
     LockedArena seeds;
     std::vector<std::uint32_t> step;
     std::vector<std::uint32_t> occupied;  // leaves below
-    std::vector<bool> present;            // has a seed that all members below know
+    std::vector<bool> present;            // every member below knows its seed
 
     std::uint8_t* seed(std::uint32_t index) {
-      return static_cast<std::uint8_t*>(seeds.data()) + std::size_t{index} * kSeedSize;
+      return static_cast<std::uint8_t*>(seeds.data()) + std::size_t{index} * seed_size;
     }
     const std::uint8_t* seed(std::uint32_t index) const {
-      return static_cast<const std::uint8_t*>(seeds.data()) + std::size_t{index} * kSeedSize;
+      return static_cast<const std::uint8_t*>(seeds.data()) + std::size_t{index} * seed_size;
     }
   };
   struct Renewal;
@@ -68,7 +69,7 @@ class KeyTree {
   TreeKeys keys_;
   Random& random_;
   std::vector<Level> levels_;  // 0 = leaves; the last one has one node
-  std::uint32_t used_ = 0;     // leaves below were occupied once
+  std::uint32_t used_ = 0;     // leaves with lower numbers were occupied once
   std::set<LeafPosition> free_;
 };
 

@@ -1,5 +1,5 @@
-// The tree against what it is for: everybody who stayed gets the next secret, nobody who left does, not even all who
-// ever left together with all they ever learned (H11), and no newcomer reads what came before it.
+// The tree against its purpose: every member that stayed gets the next secret; members that left do not, even if all
+// that ever left pool all they ever learned (H11); and no newcomer reads what came before it.
 #include "handshake/keytree/key_tree.h"
 
 #include <gtest/gtest.h>
@@ -33,14 +33,14 @@ Secret<48> premaster_of(std::uint64_t number) {
   return made;
 }
 
-// Every seed somebody has seen, and whatever follows from it by the one-way functions.
+// Every seed that a set of members has seen, and all that follows from it by the one-way functions.
 class Knowledge {
  public:
   void learn(const TreePath& path) {
     for (const auto& key : path.levels)
       if (key) seeds_.push_back(key->seed.clone());
   }
-  // Tries everything known on every wrapped key of the update, until nothing new comes out of it.
+  // Tries every known key on every wrapped key of the update, until it learns nothing new.
   bool reads(const TreeUpdate& update) {
     for (std::size_t i = 0; i < seeds_.size(); ++i) {
       NodeKey key;
@@ -136,7 +136,7 @@ TEST(KeyTree, H11_ALeaverReadsNothingThatFollows) {
   EXPECT_FALSE(leaver.apply(group.renew({})));
 }
 
-// Random joins, leaves one by one and in flocks, and renewals; trees that grow, and shrink to nothing and grow again.
+// Random joins, leaves one by one and in groups, and renewals; trees that grow, shrink to nothing and grow again.
 TEST(KeyTree, H11_AllWhoEverLeftTogetherReadNothingAndNewcomersNothingOfTheirPast) {
   for (std::uint64_t seed = 1; seed <= 3; ++seed) {
     SCOPED_TRACE("seed " + std::to_string(seed));
@@ -171,7 +171,7 @@ TEST(KeyTree, H11_AllWhoEverLeftTogetherReadNothingAndNewcomersNothingOfTheirPas
         seen.erase(position);
       }
       const TreeUpdate update = group.renew(leaving);
-      ASSERT_FALSE(outside.reads(update)) << "those who left read the next secret";
+      ASSERT_FALSE(outside.reads(update)) << "members that left read the next secret";
       past.push_back(update);
       if (past.size() > 3) past.erase(past.begin());
       watch();
@@ -248,7 +248,7 @@ TEST(KeyTree, ASparseTreeAsksToBeMadeAnewAndAFreshOneDoesNot) {
   EXPECT_TRUE(group.tree.wants_new_tree());
 }
 
-// 2 log2 N + 2 is what RFC 2627 would cost; this tree stays below it under churn, too.
+// RFC 2627 would cost 2 log2 N + 2; this tree stays below that, even under churn.
 TEST(KeyTree, WrappedKeysStayWithinTwoLogTwoOfTheMembersUnderChurn) {
   SeededRandom random(10);
   KeyTree tree(tree_suite, random);

@@ -3,7 +3,7 @@
 namespace sealcast::handshake {
 
 bool valid_path(const TreePath& path) {
-  return !path.levels.empty() && path.levels.size() <= std::size_t{kMaxTreeDepth} + 1 && path.levels[0] &&
+  return !path.levels.empty() && path.levels.size() <= std::size_t{max_tree_depth} + 1 && path.levels[0] &&
          (path.position >> (path.levels.size() - 1)) == 0;
 }
 
@@ -11,9 +11,9 @@ Outcome<Secret<48>> MemberPath::apply(const TreeUpdate& update) {
   const auto not_for_us = [&](const std::string& what) {
     return refuse(Reason::key_material_refused, "rekey datagram: " + what);
   };
-  if (update.depth + std::size_t{1} < path_.levels.size() || update.depth > kMaxTreeDepth)
+  if (update.depth + std::size_t{1} < path_.levels.size() || update.depth > max_tree_depth)
     return not_for_us("expected a tree of depth " + std::to_string(path_.levels.size() - 1) + " to " +
-                      std::to_string(kMaxTreeDepth) + ", got " + std::to_string(update.depth));
+                      std::to_string(max_tree_depth) + ", got " + std::to_string(update.depth));
   std::vector<std::optional<NodeKey>> next;
   for (const auto& known : path_.levels)
     next.push_back(known ? std::optional(known->clone()) : std::nullopt);

@@ -11,8 +11,9 @@ class MemberPath {
   // path as it came from the key server; see valid_path().
   MemberPath(CipherSuite suite, TreePath path) : keys_(suite), path_(std::move(path)) {}
 
-  // The new premaster. Fails with key_material_refused, and changes nothing, when the update is not for this member:
-  // it was taken out, it missed an update, or its path is too old. Then only the key server can help.
+  // Returns the new premaster. Fails with key_material_refused, and changes nothing, when the update is not for this
+  // member: it was taken out, it missed an update, or its path is too old. Then it must ask the key server for its
+  // path.
   Outcome<Secret<48>> apply(const TreeUpdate& update);
 
   LeafPosition position() const { return path_.position; }
@@ -22,7 +23,7 @@ class MemberPath {
   TreePath path_;
 };
 
-// Whether a path from the wire has the form KeyTree gives it: 1 to 25 levels, a key for the leaf, a position within.
+// Whether a path from the wire has the form of KeyTree's paths: 1 to 25 levels, a key for the leaf, a valid position.
 bool valid_path(const TreePath& path);
 
 }  // namespace sealcast::handshake

@@ -126,8 +126,8 @@ Outcome<Bytes> encode_rekey_datagram(const RekeyDatagram& datagram, EVP_PKEY* ke
   w.vector16(*signature);
   auto done = w.finish(datagram_name);
   if (!done) return tl::unexpected<HandshakeError>(done.error());
-  if (done->size() > kMaxRekeyDatagram)
-    return refuse(Reason::internal_error, "rekey datagram: expected at most " + std::to_string(kMaxRekeyDatagram) +
+  if (done->size() > max_rekey_datagram)
+    return refuse(Reason::internal_error, "rekey datagram: expected at most " + std::to_string(max_rekey_datagram) +
                                               " bytes, got " + std::to_string(done->size()));
   return Bytes(done->begin(), done->end());
 }
@@ -151,8 +151,8 @@ Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
   d.spi_prefix = r.u32("spi_prefix");
   d.spi_slot_bits = r.u8("spi_slot_bits");
   d.update.depth = r.u8("depth");
-  if (r.ok() && d.update.depth > kMaxTreeDepth)
-    r.refuse(Reason::illegal_parameter, "expected a depth of at most " + std::to_string(kMaxTreeDepth) + ", got " +
+  if (r.ok() && d.update.depth > max_tree_depth)
+    r.refuse(Reason::illegal_parameter, "expected a depth of at most " + std::to_string(max_tree_depth) + ", got " +
                                             std::to_string(d.update.depth));
   const ByteView nodes = r.vector16(0, 65535, "nodes");
   if (r.ok()) read_nodes(r, nodes, d.update);
@@ -202,7 +202,7 @@ Outcome<TreePath> decode_tree_path(ByteView bytes) {
     if (present != 1) continue;
     NodeKey& key = path.levels.back().emplace();
     key.step = r.u32("step");
-    const ByteView seed = r.bytes(kSeedSize, "seed");
+    const ByteView seed = r.bytes(seed_size, "seed");
     std::copy(seed.begin(), seed.end(), key.seed.data());
   }
   if (r.ok() && !valid_path(path))

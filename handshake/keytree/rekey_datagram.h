@@ -1,12 +1,12 @@
-// The datagram that tells a whole group its next epoch at once: signed by the key server, sent inside the current
-// epoch's ESP to the group itself, a few times. And the path a member gets over its own connection.
+// The datagram that carries the next epoch to a whole group at once: signed by the key server, sent inside the current
+// epoch's ESP to the group itself, a few times. And the path that a member gets over its own connection.
 //
 //   version 1 u8
 //   key_server_id<1..64>, group_id<1..64>
 //   from_epoch u64, to_epoch u64      members of from_epoch alone can use it
 //   sequence u64                      rises with every datagram of the group; copies repeat it
 //   not_after u64                     unix seconds: refused afterwards
-//   remaining_ms u64, spi_prefix u32, spi_slot_bits u8     of the new epoch; all else stays as it was
+//   remaining_ms u64, spi_prefix u32, spi_slot_bits u8     of the new epoch; all else stays the same
 //   depth u8
 //   nodes<0..2^16-1>                  ascending by level, then index:
 //     head u8                         level 1..24 in the low five bits; 0x20, 0x40: a seed for the left, right child's
@@ -28,7 +28,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kMaxRekeyDatagram = 65507;  // of a UDP datagram over IPv4
+inline constexpr std::size_t max_rekey_datagram = 65507;  // of a UDP datagram over IPv4
 
 struct RekeyDatagram {
   std::string key_server_id;
@@ -44,16 +44,16 @@ struct RekeyDatagram {
 
 Outcome<Bytes> encode_rekey_datagram(const RekeyDatagram& datagram, EVP_PKEY* key, SignatureScheme scheme);
 
-// Read, but not believed yet: refers to the bytes it was read from.
+// Decoded but not verified: refers to the bytes it was read from.
 struct ReceivedRekeyDatagram {
   RekeyDatagram datagram;
   ByteView signed_part;
   std::uint16_t scheme = 0;
   ByteView signature;
 
-  // Whether the key server of this public key made it. The owner bounds how often this is asked.
+  // Whether the key server with this public key signed it. The caller limits how often this runs.
   Outcome<void> verify(EVP_PKEY* key) const;
-  // The same with the key in its certificate: DER, what follows it is not looked at.
+  // The same with the key in its certificate: DER; ignores bytes after it.
   Outcome<void> verify_with(ByteView certificate) const;
 };
 Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes);

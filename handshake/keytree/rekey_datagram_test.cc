@@ -1,4 +1,5 @@
-// The datagram's bytes: what is written is read, every byte is signed, and every lie about form is refused by name.
+// The datagram's bytes: decoding returns what was encoded, every byte is signed, and each error of form is refused with
+// its reason.
 #include "handshake/keytree/rekey_datagram.h"
 
 #include <gtest/gtest.h>
@@ -104,10 +105,10 @@ TEST(RekeyDatagram, EveryPrefixIsRefused) {
 }
 
 TEST(RekeyDatagram, OneLeaverOfTenThousandFitsOnePacket) {
-  Signed s(10'000, {});  // what the tree's growth left without a key is renewed here
+  Signed s(10'000, {});  // renews the nodes that the tree's growth left without a key
   s.datagram = sample(s.tree, std::vector<LeafPosition>{4321});
   s.bytes = encode_rekey_datagram(s.datagram, s.key.get(), SignatureScheme::ecdsa_secp256r1_sha256).value();
-  // 1500 less IPv4 and UDP headers and what ESP adds in tunnel mode.
+  // 1500 less the headers of IPv4 and UDP and the overhead of ESP in tunnel mode.
   EXPECT_LE(s.bytes.size(), 1500U - 28 - 57);
   EXPECT_EQ(s.datagram.update.wrapped_keys(), 15U);
 }
@@ -142,7 +143,7 @@ TEST(RekeyDatagram, StepsAreReadInTheirShortestFormOnly) {
   Signed s(1, {});
   const auto read = decode_rekey_datagram(s.bytes);
   ASSERT_TRUE(read);
-  const std::size_t step_at = read->signed_part.size() - kWrappedPremasterSize - 1;
+  const std::size_t step_at = read->signed_part.size() - wrapped_premaster_size - 1;
   for (const Bytes& form :
        {Bytes{0x80, 0x00}, Bytes{0xff, 0xff, 0xff, 0xff, 0x1f}, Bytes{0x80, 0x80, 0x80, 0x80, 0x80}}) {
     Bytes bent = s.bytes;

@@ -25,7 +25,7 @@ void TreeKeys::join(NodeKey& key) const {
 }
 
 bool TreeKeys::catch_up(NodeKey& key, std::uint32_t step) const {
-  if (step < key.step || step - key.step > kMaxStepsBehind) return false;
+  if (step < key.step || step - key.step > max_steps_behind) return false;
   while (key.step < step)
     join(key);
   return true;

@@ -1,5 +1,5 @@
-// Alerts (RFC 5246 §7.2): exactly one per record, level and code. Fragments are refused, so no part of an alert sent in
-// clear can ever be completed under protection.
+// Alerts (RFC 5246 §7.2): exactly one per record, level and code. Fragments are refused, so that bytes under protection
+// can never complete an alert begun in clear.
 #pragma once
 
 #include <array>

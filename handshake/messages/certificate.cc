@@ -17,9 +17,9 @@ Outcome<CertificateMessage> decode_certificate(ByteView body) {
   Reader list(reader.message(), reader.vector24(0, 0xffffff, "certificate_list"));
   while (!list.at_end()) {
     const ByteView der = list.vector24(1, 0xffffff, "certificate");
-    if (message.chain.size() == kMaxChainLength)
+    if (message.chain.size() == max_chain_length)
       list.refuse(Reason::certificate_invalid_chain,
-                  "more than " + std::to_string(kMaxChainLength) + " certificates in the chain");
+                  "more than " + std::to_string(max_chain_length) + " certificates in the chain");
     if (list.ok()) message.chain.emplace_back(der.begin(), der.end());
   }
   reader.absorb(list);

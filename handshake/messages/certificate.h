@@ -8,7 +8,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kMaxChainLength = 8;  // leaf and intermediates
+inline constexpr std::size_t max_chain_length = 8;  // leaf and intermediates
 
 struct CertificateMessage {
   std::vector<Bytes> chain;  // DER

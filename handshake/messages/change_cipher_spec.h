@@ -1,4 +1,4 @@
-// ChangeCipherSpec (RFC 5246 §7.1): one record whose only byte is 1; not a handshake message, never hashed.
+// ChangeCipherSpec (RFC 5246 §7.1): one record with the single byte 1; not a handshake message, never hashed.
 #pragma once
 
 #include <array>

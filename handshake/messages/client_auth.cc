@@ -2,13 +2,14 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "handshake/messages/keying_codec.h"
 
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::string_view kRequest = "ClientAuthRequest";
-constexpr std::string_view kResponse = "ClientAuthResponse";
+constexpr std::string_view request_name = "ClientAuthRequest";
+constexpr std::string_view response_name = "ClientAuthResponse";
 
 VerifyData to_verify_data(ByteView field) {
   VerifyData data{};
@@ -31,18 +32,18 @@ Outcome<SensitiveBytes> encode(const ClientAuthRequest& message) {
   out.string8(message.group_id);
   out.string8(message.realm);
   out.bytes(message.server_verify_data);
-  return out.finish(kRequest);
+  return out.finish(request_name);
 }
 
 Outcome<ClientAuthRequest> decode_client_auth_request(ByteView body) {
-  Reader reader(kRequest, body);
+  Reader reader(request_name, body);
   ClientAuthRequest message;
   message.flag = reader.u8("flag");
   const ByteView methods = reader.vector8(1, 255, "methods");
   message.methods.assign(methods.begin(), methods.end());
-  message.key_server_id = reader.string8(1, kMaxIdLength, "key_server_id");
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
-  message.realm = reader.string8(0, kMaxRealm, "realm");
+  message.key_server_id = reader.string8(1, max_name_bytes, "key_server_id");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
+  message.realm = reader.string8(0, max_realm, "realm");
   message.server_verify_data = to_verify_data(reader.bytes(kVerifyDataSize, "server_verify_data"));
   if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
   return message;
@@ -51,14 +52,14 @@ Outcome<ClientAuthRequest> decode_client_auth_request(ByteView body) {
 Outcome<VerifyData> find_request_verify_data(ByteView body) {
   if (body.size() < kVerifyDataSize)
     return refuse(Reason::decode_error,
-                  std::string(kRequest) + ": " + std::to_string(body.size()) + " bytes are too few");
+                  std::string(request_name) + ": " + std::to_string(body.size()) + " bytes are too few");
   return to_verify_data(body.last(kVerifyDataSize));
 }
 
 Outcome<SensitiveBytes> encode(const ClientAuthResponse& message) {
-  if (message.user.empty() || message.user.size() > kMaxUser || has_control_characters(message.user))
+  if (message.user.empty() || message.user.size() > max_name_bytes || has_control_characters(message.user))
     return refuse(Reason::own_password_missing, "our user name must have 1 to 64 bytes and no control characters");
-  if (message.secret.empty() || message.secret.size() > kMaxPassword)
+  if (message.secret.empty() || message.secret.size() > max_password_bytes)
     return refuse(Reason::own_password_missing, "our password must have 1 to 128 bytes");
   Writer out;
   out.u8(message.method);
@@ -66,18 +67,18 @@ Outcome<SensitiveBytes> encode(const ClientAuthResponse& message) {
   out.vector8(message.secret.view());
   while (out.view().size() < kClientAuthResponseSize)
     out.u8(0);
-  return out.finish(kResponse);
+  return out.finish(response_name);
 }
 
 Outcome<ClientAuthResponse> decode_client_auth_response(ByteView body) {
   if (body.size() != kClientAuthResponseSize)
-    return refuse(Reason::decode_error, std::string(kResponse) + ": " + std::to_string(body.size()) +
+    return refuse(Reason::decode_error, std::string(response_name) + ": " + std::to_string(body.size()) +
                                             " bytes, expected " + std::to_string(kClientAuthResponseSize));
-  Reader reader(kResponse, body);
+  Reader reader(response_name, body);
   ClientAuthResponse message;
   message.method = reader.u8("method");
-  message.user = reader.string8(1, kMaxUser, "user");
-  const ByteView secret = reader.vector8(1, kMaxPassword, "secret");
+  message.user = reader.string8(1, max_name_bytes, "user");
+  const ByteView secret = reader.vector8(1, max_password_bytes, "secret");
   message.secret = SecretBytes(secret.size());
   std::copy(secret.begin(), secret.end(), message.secret.data());
   std::uint8_t padding = 0;

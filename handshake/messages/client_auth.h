@@ -1,19 +1,16 @@
 // ClientAuthRequest and ClientAuthResponse (P28, P29), both under the first exchange's keys. The request proves the
-// server by server_verify_data, which is checked before a password is even fetched (H3, H7); the response has one
-// length whatever it holds, so that the record tells nobody how long the password is.
+// server by server_verify_data, which is checked before a password is even fetched (H3, H7). The response always has
+// the same length, so that the record does not reveal the password's length.
 #pragma once
 
 #include <string>
 
-#include "base/limits.h"
 #include "base/secret.h"
 #include "handshake/messages/finished.h"
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kMaxRealm = 64;
-inline constexpr std::size_t kMaxUser = max_name_bytes;
-inline constexpr std::size_t kMaxPassword = max_password_bytes;
+inline constexpr std::size_t max_realm = 64;
 inline constexpr std::size_t kClientAuthResponseSize = 256;
 
 struct ClientAuthRequest {

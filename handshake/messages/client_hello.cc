@@ -119,7 +119,7 @@ Outcome<ClientHello> decode_client_hello(ByteView body) {
   ClientHello hello;
   hello.point_formats.reset();
   hello.version = reader.u16("client_version");
-  const ByteView random = reader.bytes(kRandomSize, "random");
+  const ByteView random = reader.bytes(random_size, "random");
   std::copy(random.begin(), random.end(), hello.random.begin());
   const ByteView session = reader.vector8(0, 32, "session_id");
   hello.session_id.assign(session.begin(), session.end());

@@ -4,6 +4,7 @@
 #include <array>
 #include <type_traits>
 
+#include "base/limits.h"
 #include "handshake/keytree/rekey_datagram.h"
 #include "handshake/messages/keying_codec.h"
 
@@ -13,7 +14,7 @@ namespace {
 // ---- writing: one function a message, fields in the order of the wire
 
 void write(Writer& out, const GroupUpdate& message) {
-  out.u8(kGroupUpdateVersion);
+  out.u8(group_update_version);
   write_keying(out, message.keying);
   out.vector16({});  // extensions
 }
@@ -87,14 +88,14 @@ void write(Writer& out, const GroupRefused& message) {
 template <typename T>
 T read_group_epoch(Reader& reader) {
   T message;
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.epoch = reader.u64("epoch");
   return message;
 }
 
 ControlMessage read_group_update(Reader& reader) {
   const std::uint8_t version = reader.u8("version");
-  if (reader.ok() && version != kGroupUpdateVersion)
+  if (reader.ok() && version != group_update_version)
     reader.refuse(Reason::smke_version_unknown, "version " + std::to_string(version) + ", expected 1");
   GroupUpdate message{read_keying(reader)};
   (void)reader.vector16(0, 0xffff, "extensions");  // unknown ones are ignored
@@ -134,14 +135,14 @@ ControlMessage read_status_report(Reader& reader) {
 
 ControlMessage read_revoked(Reader& reader) {
   Revoked message;
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.reason = reader.string8(0, 255, "reason");
   return message;
 }
 
 ControlMessage read_key_path(Reader& reader) {
   KeyPath message;
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
   const ByteView bytes = reader.vector16(1, 0xffff, "path");
   if (!reader.ok()) return message;
   auto path = decode_tree_path(bytes);
@@ -154,15 +155,15 @@ ControlMessage read_key_path(Reader& reader) {
 
 ControlMessage read_announce(Reader& reader) {
   Announce message;
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
-  const ByteView packet = reader.vector16(1, kMaxAnnouncedPacket, "packet");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
+  const ByteView packet = reader.vector16(1, max_announced_packet, "packet");
   message.packet.assign(packet.begin(), packet.end());
   return message;
 }
 
 ControlMessage read_group_refused(Reader& reader) {
   GroupRefused message;
-  message.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  message.group_id = reader.string8(1, max_name_bytes, "group_id");
   if (reader.u8("why") == static_cast<std::uint8_t>(Refusal::come_again)) message.why = Refusal::come_again;
   return message;
 }
@@ -186,7 +187,7 @@ ControlMessage read_body(ControlType type, Reader& reader) {
     case ControlType::status_report:
       return read_status_report(reader);
     case ControlType::leave:
-      return Leave{reader.string8(1, kMaxIdLength, "group_id")};
+      return Leave{reader.string8(1, max_name_bytes, "group_id")};
     case ControlType::revoked:
       return read_revoked(reader);
     case ControlType::keepalive:
@@ -196,7 +197,7 @@ ControlMessage read_body(ControlType type, Reader& reader) {
     case ControlType::announce:
       return read_announce(reader);
     case ControlType::group_join:
-      return GroupJoin{reader.string8(1, kMaxIdLength, "group_id")};
+      return GroupJoin{reader.string8(1, max_name_bytes, "group_id")};
     case ControlType::group_refused:
       return read_group_refused(reader);
   }
@@ -205,16 +206,16 @@ ControlMessage read_body(ControlType type, Reader& reader) {
 }
 
 // In the order of the variant's alternatives.
-constexpr std::array kTypes = {
+constexpr std::array control_types = {
     ControlType::group_update, ControlType::group_update_ack, ControlType::activate,      ControlType::activate_ack,
     ControlType::retire,       ControlType::slot_request,     ControlType::slot_grant,    ControlType::status_report,
     ControlType::leave,        ControlType::revoked,          ControlType::keepalive,     ControlType::key_path,
     ControlType::announce,     ControlType::group_join,       ControlType::group_refused,
 };
-static_assert(kTypes.size() == std::variant_size_v<ControlMessage>);
+static_assert(control_types.size() == std::variant_size_v<ControlMessage>);
 
 bool known(std::uint8_t type) {
-  return std::find(kTypes.begin(), kTypes.end(), ControlType{type}) != kTypes.end();
+  return std::find(control_types.begin(), control_types.end(), ControlType{type}) != control_types.end();
 }
 
 }  // namespace
@@ -234,7 +235,7 @@ const std::string* group_of(const ControlMessage& message) {
 }
 
 ControlType type_of(const ControlMessage& message) {
-  return kTypes[message.index()];
+  return control_types[message.index()];
 }
 
 std::string_view name(ControlType type) {
@@ -313,7 +314,7 @@ Outcome<SensitiveBytes> encode(const ControlMessage& message) {
 
 Outcome<std::optional<ControlMessage>> decode_control(std::uint8_t type, ByteView body) {
   if (!known(type)) {
-    if ((type & kOptionalControl) != 0) return std::optional<ControlMessage>();
+    if ((type & optional_control) != 0) return std::optional<ControlMessage>();
     return refuse(Reason::control_unknown_type, "control message of type " + std::to_string(type));
   }
   Reader reader(name(ControlType{type}), body);

@@ -29,14 +29,14 @@ enum class ControlType : std::uint8_t {
   group_refused = 0x84,
 };
 
-inline constexpr std::uint8_t kOptionalControl = 0x80;         // unknown types with this bit are ignored and counted
+inline constexpr std::uint8_t optional_control = 0x80;         // unknown types with this bit are ignored and counted
 inline constexpr std::size_t kMaxControlMessage = 128 * 1024;  // body; a GroupUpdate with every floor fits
-inline constexpr std::size_t kMaxAnnouncedPacket = 1400;       // bytes of ESP: fits into every black MTU in use
-inline constexpr std::uint8_t kGroupUpdateVersion = 1;
+inline constexpr std::size_t max_announced_packet = 1400;      // bytes of ESP: fits every usual black MTU
+inline constexpr std::uint8_t group_update_version = 1;
 
 ControlType type_of(const ControlMessage& message);
 std::string_view name(ControlType type);
-// Who may send it.
+// Whether this side may send the type.
 bool may_send(Side side, ControlType type);
 
 // Header and body.

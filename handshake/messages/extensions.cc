@@ -4,7 +4,7 @@
 
 namespace sealcast::handshake {
 namespace {
-constexpr std::size_t kMaxExtensions = 64;  // far above what real stacks send; keeps the duplicate check cheap
+constexpr std::size_t max_extensions = 64;  // far above what real stacks send; keeps the duplicate check cheap
 }
 
 std::vector<RawExtension> read_extensions(Reader& reader) {
@@ -18,8 +18,8 @@ std::vector<RawExtension> read_extensions(Reader& reader) {
     const bool duplicate =
         std::any_of(list.begin(), list.end(), [type](const RawExtension& seen) { return seen.type == type; });
     if (duplicate) block.refuse(Reason::illegal_parameter, "extension " + std::to_string(type) + " comes twice");
-    if (list.size() == kMaxExtensions)
-      block.refuse(Reason::decode_error, "more than " + std::to_string(kMaxExtensions) + " extensions");
+    if (list.size() == max_extensions)
+      block.refuse(Reason::decode_error, "more than " + std::to_string(max_extensions) + " extensions");
     list.push_back({type, body});
   }
   reader.absorb(block);

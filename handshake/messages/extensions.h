@@ -17,7 +17,7 @@ struct RawExtension {
 // Reads the optional block at the end of a hello; nothing left means no extensions. Duplicates are refused.
 std::vector<RawExtension> read_extensions(Reader& reader);
 
-// A list of 16-bit codes as read from a vector whose byte length is even.
+// A list of 16-bit codes, read from a vector with an even number of bytes.
 std::vector<std::uint16_t> read_codes(Reader& reader, ByteView list, std::string_view field);
 
 }  // namespace sealcast::handshake

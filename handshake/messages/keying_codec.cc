@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/limits.h"
 #include "handshake/wire/constants.h"
 
 namespace sealcast::handshake {
@@ -130,7 +131,7 @@ void write_assignment(Writer& out, const Assignment& assignment) {
 
 Assignment read_assignment(Reader& reader) {
   Assignment assignment;
-  assignment.member_id = reader.string8(1, kMaxIdLength, "member_id");
+  assignment.member_id = reader.string8(1, max_name_bytes, "member_id");
   const std::uint8_t roles = reader.u8("roles");
   if (reader.ok() && (roles < 1 || roles > 3))
     reader.refuse(Reason::policy_refused, "roles " + std::to_string(roles) + " are unknown");
@@ -148,7 +149,7 @@ Assignment read_assignment(Reader& reader) {
 }
 
 bool valid_id(const std::string& id) {
-  return !id.empty() && id.size() <= kMaxIdLength;
+  return !id.empty() && id.size() <= max_name_bytes;
 }
 
 Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
@@ -160,7 +161,7 @@ Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
                                                 std::to_string(max_selectors));
   for (const Selector& selector : policy.selectors)
     if (auto valid = validate(selector); !valid) return refuse(Reason::selector_refused, valid.error().message);
-  if (policy.spi_slot_bits < 1 || policy.spi_slot_bits > kMaxSlotBits)
+  if (policy.spi_slot_bits < 1 || policy.spi_slot_bits > max_slot_bits)
     return refuse(Reason::spi_refused, "spi_slot_bits " + std::to_string(policy.spi_slot_bits) + ", expected 1 to 16");
   const std::uint32_t slots = 1u << policy.spi_slot_bits;
   if ((policy.spi_prefix & (slots - 1)) != 0)
@@ -201,8 +202,8 @@ void write_keying(Writer& out, const GroupKeying& keying, ByteView sealed) {
 
 GroupKeying read_keying(Reader& reader, Bytes* sealed) {
   GroupKeying keying;
-  keying.key_server_id = reader.string8(1, kMaxIdLength, "key_server_id");
-  keying.group_id = reader.string8(1, kMaxIdLength, "group_id");
+  keying.key_server_id = reader.string8(1, max_name_bytes, "key_server_id");
+  keying.group_id = reader.string8(1, max_name_bytes, "group_id");
   keying.epoch = reader.u64("epoch");
   const std::uint8_t state = reader.u8("epoch_state");
   if (reader.ok() && state != 1 && state != 2)
@@ -212,7 +213,7 @@ GroupKeying read_keying(Reader& reader, Bytes* sealed) {
   keying.policy = read_policy(reader);
   keying.assignment = read_assignment(reader);
   if (sealed != nullptr) {
-    const ByteView material = reader.vector16(1, kMaxSealedKeys, "key_material");
+    const ByteView material = reader.vector16(1, max_sealed_keys, "key_material");
     sealed->assign(material.begin(), material.end());
   } else {
     const ByteView material = reader.vector16(48, 48, "key_material");
@@ -225,12 +226,12 @@ GroupKeying read_keying(Reader& reader, Bytes* sealed) {
 }
 
 void skip_keying(Reader& reader) {
-  (void)reader.vector8(1, kMaxIdLength, "key_server_id");
-  (void)reader.vector8(1, kMaxIdLength, "group_id");
+  (void)reader.vector8(1, max_name_bytes, "key_server_id");
+  (void)reader.vector8(1, max_name_bytes, "group_id");
   (void)reader.bytes(8 + 1 + 8, "epoch");
   (void)reader.vector16(1, 0xffff, "selectors");
   (void)reader.bytes(1 + 2 + 4 * 4 + 4 + 1 + 2, "policy");
-  (void)reader.vector8(1, kMaxIdLength, "member_id");
+  (void)reader.vector8(1, max_name_bytes, "member_id");
   (void)reader.bytes(1 + 2 + 2, "assignment");
   (void)reader.vector16(0, 0xffff, "floors");
   (void)reader.vector16(1, 0xffff, "key_material");

@@ -28,7 +28,7 @@ struct Sample {
   Bytes body;
   std::function<std::optional<HandshakeError>(ByteView)> decode;  // nullopt: accepted
   std::vector<std::size_t> length_fields;                         // offsets of their last bytes
-  std::optional<std::size_t> valid_prefix;                        // a shorter message that is whole too
+  std::optional<std::size_t> valid_prefix;                        // size of a shorter message that is also whole
 };
 
 template <typename Decode>
@@ -230,7 +230,7 @@ TEST(Parse1, VectorBounds) {
   hello.multicast_group = std::string(65, 'g');
   EXPECT_FALSE(decode_client_hello(plain(encode(hello))));
   CertificateMessage chain;
-  chain.chain.assign(kMaxChainLength, Bytes{1});
+  chain.chain.assign(max_chain_length, Bytes{1});
   EXPECT_TRUE(decode_certificate(plain(encode(chain))));
   chain.chain.emplace_back(Bytes{1});
   EXPECT_FALSE(decode_certificate(plain(encode(chain))));
@@ -276,7 +276,7 @@ TEST(Control, KeyPathAndAnnounceAreOptionalAndReadBackTheSame) {
   path.path.position = 5;
   for (int level = 0; level < 4; ++level) {
     path.path.levels.emplace_back();
-    if (level == 2) continue;  // a key nobody has yet
+    if (level == 2) continue;  // a key that no member has yet
     auto& key = path.path.levels.back().emplace();
     key.step = static_cast<std::uint32_t>(level);
     key.seed.data()[0] = static_cast<std::uint8_t>(level + 1);
@@ -289,13 +289,13 @@ TEST(Control, KeyPathAndAnnounceAreOptionalAndReadBackTheSame) {
   EXPECT_EQ(*encode(**back), *bytes);
   EXPECT_FALSE(decode_control(0x81, ByteView(*bytes).subspan(4, bytes->size() - 5)));
 
-  const auto announce = encode(ControlMessage(Announce{"tv", Bytes(kMaxAnnouncedPacket, 7)}));
+  const auto announce = encode(ControlMessage(Announce{"tv", Bytes(max_announced_packet, 7)}));
   ASSERT_TRUE(announce);
   EXPECT_EQ((*announce)[0], 0x82);
   const auto heard = decode_control(0x82, ByteView(*announce).subspan(4));
   ASSERT_TRUE(heard && *heard);
-  EXPECT_EQ(std::get<Announce>(**heard).packet, Bytes(kMaxAnnouncedPacket, 7));
-  const auto large = encode(ControlMessage(Announce{"tv", Bytes(kMaxAnnouncedPacket + 1, 7)}));
+  EXPECT_EQ(std::get<Announce>(**heard).packet, Bytes(max_announced_packet, 7));
+  const auto large = encode(ControlMessage(Announce{"tv", Bytes(max_announced_packet + 1, 7)}));
   EXPECT_FALSE(decode_control(0x82, ByteView(*large).subspan(4)));
   for (const auto type : {ControlType::key_path, ControlType::announce}) {
     EXPECT_TRUE(may_send(Side::server, type));
@@ -416,7 +416,7 @@ TEST(Smke, H1_TheSignatureIsFoundWithoutReadingTheRest) {
   EXPECT_EQ(found->scheme, 0x0808);
   EXPECT_EQ(found->signature.size(), 256u);
   EXPECT_EQ(found->signed_part.size(), body.size() - 260);
-  body[0] = 77;  // an unknown version, an unknown order, an unknown epoch state: nobody's business yet
+  body[0] = 77;  // an unknown version, order and epoch state: not to be looked at yet
   body[2] = 9;
   body[3 + 11 + 3 + 8] = 200;
   EXPECT_TRUE(find_smke_signature(body));

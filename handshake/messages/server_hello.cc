@@ -30,7 +30,7 @@ Outcome<ServerHello> decode_server_hello(ByteView body) {
   Reader reader("ServerHello", body);
   ServerHello hello;
   hello.version = reader.u16("server_version");
-  const ByteView random = reader.bytes(kRandomSize, "random");
+  const ByteView random = reader.bytes(random_size, "random");
   std::copy(random.begin(), random.end(), hello.random.begin());
   const ByteView session = reader.vector8(0, 32, "session_id");
   hello.session_id.assign(session.begin(), session.end());

@@ -12,14 +12,14 @@ namespace sealcast::handshake {
 
 struct ServerHello {
   std::uint16_t version = kTls12;
-  std::array<std::uint8_t, kRandomSize> random{};
-  Bytes session_id;  // ours is always empty: nothing is ever resumed
+  std::array<std::uint8_t, random_size> random{};
+  Bytes session_id;  // always empty from us: nothing is ever resumed
   std::uint16_t suite = 0;
   std::uint8_t compression_method = 0;
   bool extended_master_secret = false;
   std::optional<Bytes> renegotiation_info;
   bool server_name_acknowledged = false;           // read only
-  std::optional<std::uint16_t> unknown_extension;  // read only: the first one never offered by us
+  std::optional<std::uint16_t> unknown_extension;  // read only: the first one that we never offered
 };
 
 Outcome<SensitiveBytes> encode(const ServerHello& hello);

@@ -3,18 +3,18 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::uint8_t kNamedCurve = 3;
+constexpr std::uint8_t named_curve_type = 3;
 
 void write_parameters(Writer& out, std::uint16_t group, ByteView point) {
-  out.u8(kNamedCurve);
+  out.u8(named_curve_type);
   out.u16(group);
   out.vector8(point);
 }
 
 }  // namespace
 
-Bytes signed_parameters(const std::array<std::uint8_t, kRandomSize>& client_random,
-                        const std::array<std::uint8_t, kRandomSize>& server_random, std::uint16_t group,
+Bytes signed_parameters(const std::array<std::uint8_t, random_size>& client_random,
+                        const std::array<std::uint8_t, random_size>& server_random, std::uint16_t group,
                         ByteView point) {
   Writer out;
   out.bytes(client_random);
@@ -35,7 +35,7 @@ Outcome<ServerKeyExchange> decode_server_key_exchange(ByteView body) {
   Reader reader("ServerKeyExchange", body);
   ServerKeyExchange message;
   const std::uint8_t curve_type = reader.u8("curve_type");
-  if (reader.ok() && curve_type != kNamedCurve)
+  if (reader.ok() && curve_type != named_curve_type)
     reader.refuse(Reason::illegal_parameter, "curve_type " + std::to_string(curve_type) + ", expected named_curve (3)");
   message.group = reader.u16("named_curve");
   const ByteView point = reader.vector8(1, 255, "point");

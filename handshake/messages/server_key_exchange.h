@@ -18,8 +18,8 @@ struct ServerKeyExchange {
 };
 
 // What the signature covers: client_random ‖ server_random ‖ curve parameters and point.
-Bytes signed_parameters(const std::array<std::uint8_t, kRandomSize>& client_random,
-                        const std::array<std::uint8_t, kRandomSize>& server_random, std::uint16_t group,
+Bytes signed_parameters(const std::array<std::uint8_t, random_size>& client_random,
+                        const std::array<std::uint8_t, random_size>& server_random, std::uint16_t group,
                         ByteView point);
 
 Outcome<SensitiveBytes> encode(const ServerKeyExchange& message);

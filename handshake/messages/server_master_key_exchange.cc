@@ -3,11 +3,11 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::string_view kName = "ServerMasterKeyExchange";
+constexpr std::string_view smke_name = "ServerMasterKeyExchange";
 
 Outcome<VerifyData> read_verify_data(ByteView field) {
   if (field.size() != kVerifyDataSize)
-    return refuse(Reason::decode_error, std::string(kName) + ": server_verify_data has length " +
+    return refuse(Reason::decode_error, std::string(smke_name) + ": server_verify_data has length " +
                                             std::to_string(field.size()) + ", expected 12");
   VerifyData data{};
   std::copy(field.begin(), field.end(), data.begin());
@@ -15,10 +15,10 @@ Outcome<VerifyData> read_verify_data(ByteView field) {
 }
 
 Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
-  Reader reader(kName, body);
+  Reader reader(smke_name, body);
   ServerMasterKeyExchange message;
   const std::uint8_t version = reader.u8("smke_version");
-  if (reader.ok() && version != kSmkeVersion)
+  if (reader.ok() && version != smke_version)
     reader.refuse(Reason::smke_version_unknown, "smke_version " + std::to_string(version) + ", expected 1");
   message.flag = reader.u8("flag");
   const std::uint8_t order = reader.u8("second_ccs");
@@ -46,7 +46,7 @@ Outcome<SensitiveBytes> encode_signed_part(const ServerMasterKeyExchange& messag
   if (auto sound = check_keying(message.keying); !sound)
     return refuse(Reason::internal_error, "refusing to send a keying no member accepts: " + sound.error().detail);
   Writer out;
-  out.u8(kSmkeVersion);
+  out.u8(smke_version);
   out.u8(message.flag);
   out.u8(static_cast<std::uint8_t>(message.second_ccs));
   write_keying(out, message.keying, message.sealed_keys);
@@ -55,7 +55,7 @@ Outcome<SensitiveBytes> encode_signed_part(const ServerMasterKeyExchange& messag
     out.vector8(*message.server_verify_data);
   else
     out.vector8({});
-  return out.finish(kName);
+  return out.finish(smke_name);
 }
 
 Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
@@ -64,15 +64,16 @@ Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
   Writer out;
   out.bytes(*signed_part);
   out.vector16(message.signature);
-  return out.finish(kName);
+  return out.finish(smke_name);
 }
 
 Outcome<VerifyData> find_server_verify_data(ByteView body) {
-  // The field stands before the last one, the signature, which variant 2 leaves empty: it is found from the end.
-  constexpr std::size_t kTail = 1 + kVerifyDataSize + 2;
-  if (body.size() < kTail)
-    return refuse(Reason::decode_error, std::string(kName) + ": " + std::to_string(body.size()) + " bytes are too few");
-  Reader tail(kName, body.last(kTail));
+  // Found from the end: the field stands before the last one, the signature, which variant 2 leaves empty.
+  constexpr std::size_t tail_size = 1 + kVerifyDataSize + 2;
+  if (body.size() < tail_size)
+    return refuse(Reason::decode_error,
+                  std::string(smke_name) + ": " + std::to_string(body.size()) + " bytes are too few");
+  Reader tail(smke_name, body.last(tail_size));
   const auto data = read_verify_data(tail.vector8(0, kVerifyDataSize, "server_verify_data"));
   (void)tail.vector16(0, 0, "signature");
   if (auto done = tail.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
@@ -88,7 +89,7 @@ Outcome<ServerMasterKeyExchange> decode_sealed_master_key_exchange(ByteView body
 }
 
 Outcome<SmkeSignature> find_smke_signature(ByteView body) {
-  Reader reader(kName, body);
+  Reader reader(smke_name, body);
   (void)reader.bytes(3, "smke_version");
   skip_keying(reader);
   (void)reader.vector16(0, 0xffff, "extensions");
@@ -97,9 +98,10 @@ Outcome<SmkeSignature> find_smke_signature(ByteView body) {
   found.signed_part = body.first(reader.offset());
   const ByteView field = reader.vector16(0, 0xffff, "signature");
   if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
-  if (field.empty()) return refuse(Reason::signature_invalid, std::string(kName) + " is not signed");
+  if (field.empty()) return refuse(Reason::signature_invalid, std::string(smke_name) + " is not signed");
   if (field.size() < 3)
-    return refuse(Reason::decode_error, std::string(kName) + ": signature has length " + std::to_string(field.size()));
+    return refuse(Reason::decode_error,
+                  std::string(smke_name) + ": signature has length " + std::to_string(field.size()));
   found.scheme = load_be<std::uint16_t>(field.data());
   found.signature = field.subspan(2);
   return found;
@@ -113,7 +115,7 @@ SensitiveBytes smke_signature_content(ByteView before_smke, ByteView signed_part
   out.u8(0);
   out.bytes(before_smke);
   out.bytes(signed_part);
-  return *out.finish(kName);
+  return *out.finish(smke_name);
 }
 
 }  // namespace sealcast::handshake

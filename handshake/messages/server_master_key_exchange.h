@@ -1,6 +1,6 @@
 // ServerMasterKeyExchange (P7, P35): the group's keying in place of the server's first Finished (P22). In variants 2
-// and 3 the record protection hides it (P24) and server_verify_data proves the transcript before anything is used (H3).
-// In variant 1 the key material is under the member's RSA key (P16) and the server signs the whole (H1).
+// and 3 record protection hides it (P24) and server_verify_data proves the transcript before anything is used (H3). In
+// variant 1 the key material is under the member's RSA key (P16) and the server signs the whole (H1).
 #pragma once
 
 #include "handshake/messages/finished.h"
@@ -8,7 +8,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::uint8_t kSmkeVersion = 1;
+inline constexpr std::uint8_t smke_version = 1;
 
 struct ServerMasterKeyExchange {
   std::uint8_t flag = 0;
@@ -21,13 +21,13 @@ struct ServerMasterKeyExchange {
 };
 
 Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message);
-// The body up to the field signature: what is signed (H1).
+// The body up to the field signature: the signed part (H1).
 Outcome<SensitiveBytes> encode_signed_part(const ServerMasterKeyExchange& message);
 Outcome<ServerMasterKeyExchange> decode_server_master_key_exchange(ByteView body);
-// Variant 1's form: sealed_keys holds the key material, the premaster is still to be opened.
+// Variant 1's form: sealed_keys holds the key material; the caller must open it to get the premaster.
 Outcome<ServerMasterKeyExchange> decode_sealed_master_key_exchange(ByteView body);
 
-// server_verify_data alone, without looking at the rest any closer than needed to find it: it is checked first.
+// server_verify_data alone, found with as little parsing as possible: it is checked first.
 Outcome<VerifyData> find_server_verify_data(ByteView body);
 
 // Variant 1's signature alone, found by walking the lengths before it: it is checked first.
@@ -38,7 +38,7 @@ struct SmkeSignature {
 };
 Outcome<SmkeSignature> find_smke_signature(ByteView body);
 // 64 × 0x20 ‖ "multicast server master key exchange" ‖ 0x00 ‖ Hash(messages before SMKE) ‖ signed part: no signature of
-// another kind or handshake is one of these (H1, SMKE-1, SMKE-2).
+// another kind or handshake covers this (H1, SMKE-1, SMKE-2).
 SensitiveBytes smke_signature_content(ByteView before_smke, ByteView signed_part);
 
 }  // namespace sealcast::handshake

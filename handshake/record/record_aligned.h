@@ -2,8 +2,8 @@
 
 namespace sealcast::handshake {
 
-// No handshake message is half read: the keys may change here. Made by MessageJoiner alone; whoever installs keys takes
-// it as a parameter, so forgetting the check does not compile.
+// Proves that no handshake message is half read, so that the keys may change. Only MessageJoiner makes one; a function
+// that installs keys takes it as a parameter, so that a forgotten check does not compile.
 class RecordAligned {
   friend class MessageJoiner;
   RecordAligned() = default;

@@ -5,7 +5,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::size_t kKeepCapacity = 1024;  // an idle connection keeps no more than this
+constexpr std::size_t kept_capacity = 1024;  // an idle connection keeps no more than this
 
 // RFC 5246 §6.2.3.3: sequence number, type, version, length of the plaintext.
 std::array<std::uint8_t, 13> additional_data(std::uint64_t sequence, ContentType type, std::size_t size) {
@@ -29,13 +29,13 @@ Outcome<void> RecordReader::check_header() const {
   if (version_pinned_ ? version != kTls12 : (version >> 8) != 3 || (version & 0xff) > 4)
     return refuse(Reason::not_tls, "record version " + std::to_string(version >> 8) + "." +
                                        std::to_string(version & 0xff) + ", expected 3.3");
-  const std::size_t limit = opener_ ? kMaxProtected : kMaxPlaintext;
+  const std::size_t limit = opener_ ? max_protected : kMaxPlaintext;
   if (length > limit)
     return refuse(Reason::record_overflow,
                   "a record of " + std::to_string(length) + " bytes, at most " + std::to_string(limit));
-  if (opener_ && length < kRecordOverhead)
+  if (opener_ && length < record_overhead)
     return refuse(Reason::bad_record_mac, "a protected record of " + std::to_string(length) + " bytes, at least " +
-                                              std::to_string(kRecordOverhead));
+                                              std::to_string(record_overhead));
   return {};
 }
 
@@ -43,7 +43,7 @@ Outcome<std::optional<Record>> RecordReader::next(ByteView& input) {
   if (consumed_) {
     wipe(buffer_.data(), buffer_.size());
     buffer_.clear();
-    if (buffer_.capacity() > kKeepCapacity) buffer_ = SensitiveBytes();
+    if (buffer_.capacity() > kept_capacity) buffer_ = SensitiveBytes();
     consumed_ = false;
   }
   const auto collect = [&](std::size_t wanted) {
@@ -69,7 +69,7 @@ Outcome<Record> RecordReader::open() {
   ByteSpan body(buffer_.data() + kRecordHeaderSize, buffer_.size() - kRecordHeaderSize);
   if (opener_) {
     const auto nonce = load_be<std::uint64_t>(body.data());
-    const ByteSpan sealed = body.subspan(kGcmExplicitNonceSize);
+    const ByteSpan sealed = body.subspan(gcm_explicit_nonce_size);
     body = sealed.first(sealed.size() - kGcmTagSize);
     const auto aad = additional_data(sequence_++, type, body.size());
     if (!opener_->open(nonce, aad, sealed, body))
@@ -77,7 +77,7 @@ Outcome<Record> RecordReader::open() {
   }
   if (body.empty()) {
     // RFC 5246 §6.2.1: only application data may be empty.
-    if (type != ContentType::application_data || ++empty_in_a_row_ > kMaxEmptyRecords)
+    if (type != ContentType::application_data || ++empty_in_a_row_ > max_empty_records)
       return refuse(Reason::empty_record, "an empty record of content type " + std::to_string(buffer_[0]));
   } else {
     empty_in_a_row_ = 0;
@@ -99,7 +99,7 @@ void RecordWriter::write(ContentType type, ByteView payload, Bytes& out) {
 }
 
 void RecordWriter::write_one(ContentType type, ByteView fragment, Bytes& out) {
-  const std::size_t length = fragment.size() + (sealer_ ? kRecordOverhead : 0);
+  const std::size_t length = fragment.size() + (sealer_ ? record_overhead : 0);
   const std::size_t start = out.size();
   out.resize(start + kRecordHeaderSize + length);
   std::uint8_t* header = out.data() + start;
@@ -114,7 +114,7 @@ void RecordWriter::write_one(ContentType type, ByteView fragment, Bytes& out) {
   // RFC 5288 §3: the sequence number is a nonce that never repeats under one key.
   store_be<std::uint64_t>(body, sequence_);
   const auto aad = additional_data(sequence_, type, fragment.size());
-  sealer_->seal(sequence_, aad, fragment, {body + kGcmExplicitNonceSize, fragment.size() + kGcmTagSize});
+  sealer_->seal(sequence_, aad, fragment, {body + gcm_explicit_nonce_size, fragment.size() + kGcmTagSize});
   ++sequence_;
 }
 

@@ -1,5 +1,5 @@
 // The TLS 1.2 record layer (RFC 5246 §6, AES-GCM per RFC 5288): finds records in a byte stream however it is split,
-// opens and seals them, and keeps to the limits (REC-1). Memory: at most one record is buffered.
+// opens and seals them, and enforces the limits (REC-1). Memory: at most one record is buffered.
 #pragma once
 
 #include <optional>
@@ -13,10 +13,10 @@
 namespace sealcast::handshake {
 
 inline constexpr std::size_t kRecordHeaderSize = 5;
-inline constexpr std::size_t kRecordOverhead = kGcmExplicitNonceSize + kGcmTagSize;
+inline constexpr std::size_t record_overhead = gcm_explicit_nonce_size + kGcmTagSize;
 // Tighter than RFC 5246's 2^14 + 2048: AES-GCM without compression adds exactly 24 bytes.
-inline constexpr std::size_t kMaxProtected = kMaxPlaintext + kRecordOverhead;
-inline constexpr unsigned kMaxEmptyRecords = 16;  // application data may be empty, but not for ever
+inline constexpr std::size_t max_protected = kMaxPlaintext + record_overhead;
+inline constexpr unsigned max_empty_records = 16;  // application data may be empty, but not for ever
 
 struct Record {
   ContentType type;
@@ -28,7 +28,7 @@ class RecordReader {
   // Takes bytes from input (which is advanced) until one record is complete. nullopt: more bytes are needed.
   Outcome<std::optional<Record>> next(ByteView& input);
 
-  // From the next record on, keys protect what comes. The proof says that no handshake message is half read.
+  // From the next record on, keys protect the input. The proof says that no handshake message is half read.
   void install(const DirectionKeys& keys, RecordAligned);
   // From now on only exactly TLS 1.2's version number is accepted.
   void pin_version() { version_pinned_ = true; }

@@ -48,12 +48,12 @@ TEST(Rec1, PlaintextLengthLimits) {
 }
 
 TEST(Rec1, ProtectedLengthLimits) {
-  for (const std::size_t length : {kMaxProtected + 1, kMaxPlaintext + 256, kMaxPlaintext + 257, kMaxPlaintext + 2048}) {
+  for (const std::size_t length : {max_protected + 1, kMaxPlaintext + 256, kMaxPlaintext + 257, kMaxPlaintext + 2048}) {
     RecordReader reader;
     reader.install(keys(1), *MessageJoiner().aligned());
     EXPECT_EQ(read(reader, header(22, kTls12, length)).error().reason, Reason::record_overflow) << length;
   }
-  for (std::size_t length = 0; length < kRecordOverhead; ++length) {
+  for (std::size_t length = 0; length < record_overhead; ++length) {
     RecordReader reader;
     reader.install(keys(1), *MessageJoiner().aligned());
     EXPECT_EQ(read(reader, header(22, kTls12, length)).error().reason, Reason::bad_record_mac) << length;
@@ -66,7 +66,7 @@ TEST(Rec1, EmptyRecords) {
     EXPECT_EQ(read(reader, header(type, kTls12, 0)).error().reason, Reason::empty_record);
   }
   RecordReader reader;
-  for (unsigned i = 0; i < kMaxEmptyRecords; ++i)
+  for (unsigned i = 0; i < max_empty_records; ++i)
     ASSERT_TRUE(read(reader, header(23, kTls12, 0)));
   EXPECT_EQ(read(reader, header(23, kTls12, 0)).error().reason, Reason::empty_record) << "a flood";
 }
@@ -100,7 +100,7 @@ TEST(Rec1, ProtectionRoundTripsInEverySize) {
       Bytes payload(size, static_cast<std::uint8_t>(size));
       Bytes wire;
       writer.write(ContentType::application_data, payload, wire);
-      EXPECT_EQ(wire.size(), size + kRecordHeaderSize + kRecordOverhead);
+      EXPECT_EQ(wire.size(), size + kRecordHeaderSize + record_overhead);
       const auto record = read(reader, wire);
       ASSERT_TRUE(record && *record);
       EXPECT_TRUE(std::equal((*record)->payload.begin(), (*record)->payload.end(), payload.begin(), payload.end()));

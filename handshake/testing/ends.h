@@ -13,7 +13,7 @@ inline std::string why(const Endpoint& endpoint) {
   return endpoint.failure() ? endpoint.failure()->message() : "no failure";
 }
 
-// chunk: bytes handed over at a time; 0: all there are.
+// chunk: bytes delivered at a time; 0: all there are.
 struct Ends {
   explicit Ends(World& world, std::size_t chunk = 0) : server(world.server()), client(world.client()) {
     pump(*client, *server, chunk);

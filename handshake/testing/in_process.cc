@@ -83,9 +83,9 @@ CipherSuite suite_of(Flow flow) {
 }
 
 // Answers every PasswordPresented from the book, at once.
-class Doorkeeper final : public Endpoint {
+class PasswordAnswerer final : public Endpoint {
  public:
-  Doorkeeper(std::unique_ptr<Endpoint> inner, std::shared_ptr<PasswordBook> book)
+  PasswordAnswerer(std::unique_ptr<Endpoint> inner, std::shared_ptr<PasswordBook> book)
       : inner_(std::move(inner)), book_(std::move(book)) {}
 
   Outcome<void> receive(ByteView bytes, std::int64_t unix_now) override {
@@ -178,7 +178,7 @@ void World::set_group_flow(const GroupFlow& flow) {
 std::unique_ptr<Endpoint> World::server() {
   auto endpoint = make_server(std::make_shared<ServerConfig>(server_config), authority, system_random());
   if (!passwords) return endpoint;
-  return std::make_unique<Doorkeeper>(std::move(endpoint), passwords);
+  return std::make_unique<PasswordAnswerer>(std::move(endpoint), passwords);
 }
 
 std::unique_ptr<Endpoint> World::client() {

@@ -1,5 +1,5 @@
-// Two endpoints and what stands around them, in one process: a group authority with fixed answers, and a pump that
-// carries bytes between them. For tests, benchmarks and fuzzers.
+// Two endpoints and their surroundings in one process: a group authority with fixed answers, and a pump that carries
+// bytes between them. For tests, benchmarks and fuzzers.
 #pragma once
 
 #include <cstdint>
@@ -32,13 +32,13 @@ class TestAuthority : public GroupAuthority {
 
   GroupFlow flow;
   GroupKeying keying;
-  std::function<void(GroupKeying&)> tamper;  // applied to what issue() hands out
+  std::function<void(GroupKeying&)> tamper;  // applied to the keying that issue() returns
   std::optional<std::string> refusal;
-  bool only_for_now = false;  // what refusal says
+  bool only_for_now = false;  // may_come_again() after a refusal
   int issued = 0;
 };
 
-// Who may log in, and what was asked.
+// The users who may log in, and the questions asked.
 struct PasswordBook {
   std::map<std::string, std::string> passwords;  // by user
   int asked = 0;
@@ -47,7 +47,7 @@ struct PasswordBook {
 inline constexpr const char* kTestUser = "member-a";
 inline constexpr const char* kTestPassword = "correct horse battery staple";
 
-// Everything one handshake needs, with sound defaults that a test then bends.
+// Everything one handshake needs, with sound defaults that a test may change.
 struct World {
   // Both ends set up for this flow, standard ones included: certificates, suite, user and password.
   explicit World(Flow flow);
@@ -59,8 +59,8 @@ struct World {
   ServerConfig server_config;
   ClientConfig client_config;  // a member that wants "tv"
 
-  // What server() answers PasswordPresented from, at once and within receive(); the event is not seen outside.
-  // World(Flow) makes one. nullptr: server() is the endpoint itself and the test answers.
+  // server() answers PasswordPresented from it, at once and within receive(); callers do not see the event. World(Flow)
+  // makes one. nullptr: server() returns the endpoint itself and the test answers.
   std::shared_ptr<PasswordBook> passwords;
   int passwords_fetched = 0;  // by the member
 
@@ -78,11 +78,11 @@ inline World world_for(Flow flow) {
 }
 // A group that runs this multicast flow, flag in CertificateRequest.
 GroupFlow group_flow(Flow flow);
-// "Variant2Claim5": what the flow is called in tests' names.
+// "Variant2Claim5": the flow in tests' names.
 std::string test_name(Flow flow);
 
-// Carries bytes both ways until nothing moves; chunk 0: all at once, else at most chunk bytes per receive().
-// Stops when an end failed and everything sent before was delivered.
+// Carries bytes both ways until nothing moves; chunk 0: all at once, else at most chunk bytes per receive(). Stops when
+// an end failed and all that was sent before has been delivered.
 void pump(Endpoint& a, Endpoint& b, std::size_t chunk = 0, std::int64_t now = kNow);
 
 // The last event of this kind, taken out of events; fails with nullopt.

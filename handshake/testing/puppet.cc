@@ -208,11 +208,11 @@ void Puppet::receive(ByteView bytes) {
     if (scan_[0] == static_cast<std::uint8_t>(ContentType::alert)) ++alert_records_;
     scan_.erase(scan_.begin(), scan_.begin() + static_cast<std::ptrdiff_t>(size));
   }
-  while (!deaf_) {
+  while (!keys_unknown_) {
     auto record = reader_.next(bytes);
     if (!record) {
       seen_.push_back("undecipherable: " + record.error().message());
-      deaf_ = true;
+      keys_unknown_ = true;
       break;
     }
     if (!*record) break;
@@ -231,7 +231,7 @@ void Puppet::receive(ByteView bytes) {
         if (block)
           reader_.install(side_ == Side::client ? block->server_write : block->client_write, *joiner_.aligned());
         else
-          deaf_ = true;
+          keys_unknown_ = true;
         break;
       }
       case ContentType::handshake:
@@ -254,7 +254,7 @@ void Puppet::absorb(std::uint8_t type, ByteView body) {
     case HandshakeType::client_hello:
       if (auto hello = decode_client_hello(body)) {
         client_random_ = hello->random;
-        if (!hello->offers(static_cast<std::uint16_t>(suite_)))  // a foreign client: take what fits our key
+        if (!hello->offers(static_cast<std::uint16_t>(suite_)))  // a foreign client: choose a suite that fits our key
           for (const CipherSuite suite : kEcdheSuites)
             if (hello->offers(static_cast<std::uint16_t>(suite)) &&
                 server_authentication(suite) == server_authentication(suite_))

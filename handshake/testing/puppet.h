@@ -1,6 +1,6 @@
-// A TLS end that does what it is told: sends any message at any time, with the contents a real one would have as far as
-// it can be known, and reads whatever comes. It shares the library's encodings and key schedule, but neither its flows
-// nor its machines, so it can play every wrong order (SEQ-1, CCS-1, FIN-1, FIN-2, FLAG-1 …).
+// A TLS end under a test's control: sends any message at any time, with the contents of a real end as far as it can
+// know them, and reads whatever comes. It shares the library's encodings and key schedule, but neither its flows nor
+// its machines, so that it can play every wrong order (SEQ-1, CCS-1, FIN-1, FIN-2, FLAG-1 …).
 #pragma once
 
 #include <functional>
@@ -19,7 +19,7 @@ namespace sealcast::handshake::testing {
 
 class Puppet {
  public:
-  // Speaks for side, with the identity, group and suite that world gives that side.
+  // Plays side, with the identity, group and suite that world gives that side.
   Puppet(Side side, World& world, bool multicast);
 
   // Sends this message (or ChangeCipherSpec) now, whatever came before.
@@ -30,26 +30,26 @@ class Puppet {
   void send_record(ContentType type, ByteView payload) { writer_.write(type, payload, output_); }
   Bytes take_output() { return std::exchange(output_, {}); }
 
-  // Takes in what the real end sent.
+  // Takes the real end's output.
   void receive(ByteView bytes);
 
   // Changes a message's body before it is framed, hashed and sent.
   std::function<void(const Step&, SensitiveBytes&)> bend;
   // Certificate types sent in CertificateRequest; default: the flag only for multicast.
   std::optional<Bytes> certificate_types;
-  // Whose label its Finished are made with; default: its own.
+  // The side in the label of its Finished messages; default: its own.
   std::optional<Side> finished_label;
-  // Whose key signs variant 1's SMKE and what it signs; default: its own, as it should be.
+  // The key that signs variant 1's SMKE, and what it signs; default: its own, correctly.
   Credentials smke_signer;
   std::function<void(SensitiveBytes& content)> bend_signed_content;
-  // What variant 1's SMKE holds under the member's key; default: premaster_secret and a fresh member_secret.
+  // Makes variant 1's key material under the member's key; default: premaster_secret and a fresh member_secret.
   std::function<Bytes(EVP_PKEY* member_key)> seal;
   // SMKE's order of the second ChangeCipherSpec; default: the flow's.
   std::optional<SecondCcs> second_ccs;
   // The curve of the server's ServerKeyExchange.
   NamedGroup curve = NamedGroup::x25519;
 
-  // What was seen from the real end.
+  // What the real end has sent.
   int alert_records() const { return alert_records_; }
   std::optional<std::uint8_t> alert_code() const { return alert_code_; }
   const std::vector<std::string>& seen() const { return seen_; }
@@ -58,7 +58,7 @@ class Puppet {
   const std::optional<std::string>& password_seen() const { return password_seen_; }
   bool peer_finished_valid() const { return peer_finished_valid_; }
 
-  // For witnesses that decrypt a capture; this is a test end, its secrets protect nothing.
+  // For witnesses that decrypt a capture: a test end's secrets protect nothing.
   const HelloRandom& client_random() const { return client_random_; }
   const MasterSecret& first_master() const { return first_master_; }
 
@@ -100,8 +100,8 @@ class Puppet {
   RecordWriter writer_;
   MessageJoiner joiner_;
   int ccs_received_ = 0;
-  bool deaf_ = false;  // the peer switched to keys this puppet cannot know
-  Bytes scan_;         // of the incoming stream, for counting alert records by their headers
+  bool keys_unknown_ = false;  // the peer switched to keys that this puppet cannot know
+  Bytes scan_;                 // of the incoming stream, for counting alert records by their headers
   int alert_records_ = 0;
   std::optional<std::uint8_t> alert_code_;
   bool peer_finished_valid_ = false;

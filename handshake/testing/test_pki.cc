@@ -141,7 +141,7 @@ struct TestPki::Data {
   std::int64_t now = kNow;
   X509Ptr certificate;
   PkeyPtr key;
-  std::string upper_chain_pem;  // of an intermediate: its own certificate, sent along with every leaf
+  std::string upper_chain_pem;  // of an intermediate: its own certificate, which goes along with every leaf
   long next_serial = 1000;
   std::vector<long> revoked;
 };

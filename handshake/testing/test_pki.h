@@ -13,7 +13,7 @@
 
 namespace sealcast::handshake::testing {
 
-inline constexpr std::int64_t kNow = 1'800'000'000;  // the moment in-process tests play at
+inline constexpr std::int64_t kNow = 1'800'000'000;  // the time that in-process tests run at
 
 enum class KeyKind { p256, p384, p224, ed25519, rsa2048, rsa1024 };
 
@@ -42,17 +42,17 @@ struct TestIdentity {
 
 class TestPki {
  public:
-  // now: the moment around which certificates are valid; pass the real time for tests with real clocks.
+  // now: certificates are valid around this moment; pass the real time in tests with real clocks.
   explicit TestPki(std::int64_t now = kNow, KeyKind ca_key = KeyKind::p256, const std::string& ca_name = "test CA");
   ~TestPki();
 
   TestIdentity issue(const CertificateOptions& options);
-  // A key server's certificate as the policy wants it.
+  // A key server's certificate that the policy accepts.
   TestIdentity server(const std::string& name, KeyKind key = KeyKind::p256);
   // A member's certificate for these groups (empty: not limited).
   TestIdentity member(const std::string& name, const std::vector<std::string>& groups = {},
                       KeyKind key = KeyKind::p256);
-  // A member's certificate for variant 1: an RSA key that may be encrypted to.
+  // A member's certificate for variant 1: an RSA key that others may encrypt to.
   TestIdentity decrypting_member(const std::string& name, const std::vector<std::string>& groups = {});
   // A standard TLS client's certificate.
   TestIdentity standard_client(const std::string& name, KeyKind key = KeyKind::p256);

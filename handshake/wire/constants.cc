@@ -14,7 +14,7 @@ struct SuiteEntry {
   ServerAuthentication authentication;
   bool ecdhe;
 };
-constexpr std::array kSuites = {
+constexpr std::array suite_table = {
     SuiteEntry{CipherSuite::rsa_aes_128_gcm_sha256, "RSA_AES_128_GCM_SHA256", 16, HashKind::sha256,
                ServerAuthentication::rsa, false},
     SuiteEntry{CipherSuite::rsa_aes_256_gcm_sha384, "RSA_AES_256_GCM_SHA384", 32, HashKind::sha384,
@@ -30,9 +30,9 @@ constexpr std::array kSuites = {
 };
 
 const SuiteEntry& entry(CipherSuite suite) {
-  for (const SuiteEntry& candidate : kSuites)
+  for (const SuiteEntry& candidate : suite_table)
     if (candidate.suite == suite) return candidate;
-  return kSuites[3];  // unreachable: values of the enumeration are checked where they enter
+  return suite_table[3];  // unreachable: the enumeration's values are checked on entry
 }
 
 }  // namespace
@@ -42,7 +42,7 @@ std::string_view name(CipherSuite suite) {
 }
 
 std::optional<CipherSuite> cipher_suite(std::string_view configuration_name) {
-  for (const SuiteEntry& candidate : kSuites)
+  for (const SuiteEntry& candidate : suite_table)
     if (candidate.name == configuration_name) return candidate.suite;
   return std::nullopt;
 }
@@ -61,7 +61,7 @@ bool is_ecdhe(CipherSuite suite) {
 }
 
 bool known_suite(std::uint16_t number) {
-  for (const SuiteEntry& candidate : kSuites)
+  for (const SuiteEntry& candidate : suite_table)
     if (static_cast<std::uint16_t>(candidate.suite) == number) return true;
   return false;
 }

@@ -1,4 +1,4 @@
-// The numbers of the wire: RFC 5246, RFC 8422, RFC 8446 §4.2.3 (signature schemes), RFC 7627, RFC 5746, and ours.
+// The numbers of the wire: RFC 5246, RFC 8422, RFC 8446 §4.2.3 (signature schemes), RFC 7627, RFC 5746, and our own.
 #pragma once
 
 #include <array>
@@ -12,7 +12,7 @@ namespace sealcast::handshake {
 
 inline constexpr std::uint16_t kTls12 = 0x0303;
 inline constexpr std::size_t kMaxPlaintext = 1u << 14;  // RFC 5246 §6.2.1
-inline constexpr std::size_t kRandomSize = 32;
+inline constexpr std::size_t random_size = 32;
 inline constexpr std::size_t kVerifyDataSize = 12;  // RFC 5246 §7.4.9
 using VerifyData = std::array<std::uint8_t, kVerifyDataSize>;
 
@@ -33,7 +33,7 @@ enum class HandshakeType : std::uint8_t {
   client_auth_request = 241,
   client_auth_response = 242,
 };
-// "ServerKeyExchange"; "message type 77" for what has no name.
+// "ServerKeyExchange"; "message type 77" for a type without a name.
 std::string type_name(std::uint8_t handshake_type);
 
 enum class NamedGroup : std::uint16_t { secp256r1 = 23, x25519 = 29 };
@@ -47,7 +47,7 @@ enum class SignatureScheme : std::uint16_t {
   rsa_pss_rsae_sha384 = 0x0805,
   ed25519 = 0x0807,
 };
-// What we offer and accept, best first.
+// Offered and accepted by us, best first.
 inline constexpr std::array kSignatureSchemes = {
     SignatureScheme::ecdsa_secp256r1_sha256, SignatureScheme::ed25519,
     SignatureScheme::rsa_pss_rsae_sha256,    SignatureScheme::ecdsa_secp384r1_sha384,

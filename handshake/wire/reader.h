@@ -1,6 +1,6 @@
-// Reads one message. Knows the message's name for its errors, never reads beyond the end, keeps the first failure, and
-// finish() asserts that everything was read. After a failure every read yields zero or nothing, so a parser reads
-// straight through and asks once at the end.
+// Reads one message. Never reads beyond its end, keeps the first failure, and names the message in it. finish() checks
+// that everything was read. After a failure every read yields zero or nothing, so that a parser reads straight through
+// and checks once at the end.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace sealcast::handshake {
 
 class Reader {
  public:
-  // message must outlive the reader's errors being made, i.e. static storage; bytes must outlive the views returned.
+  // message must have static storage, because errors refer to it; bytes must outlive the returned views.
   Reader(std::string_view message, ByteView bytes) : message_(message), all_(bytes), rest_(bytes) {}
 
   std::uint8_t u8(std::string_view field) { return integer<std::uint8_t>(1, field); }
@@ -31,9 +31,9 @@ class Reader {
   ByteView vector24(std::size_t min, std::size_t max, std::string_view field) { return vector(3, min, max, field); }
   std::string string8(std::size_t min, std::size_t max, std::string_view field);
 
-  // Notes a failure of the parser's own making; only the first failure counts.
+  // Records a failure found by the parser itself; only the first failure counts.
   void refuse(Reason reason, std::string detail);
-  // Takes over the failure of a reader of a part of this message.
+  // Takes over the failure of a reader that read a part of this message.
   void absorb(Reader& part);
 
   bool ok() const { return !error_; }

@@ -1,5 +1,5 @@
 // Byte strings that may hold secrets (SMKE carries the group's premaster): wiped whenever their storage is released,
-// also when a vector grows (H14).
+// even when a vector grows (H14).
 #pragma once
 
 #include <cstddef>

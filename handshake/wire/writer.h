@@ -22,7 +22,7 @@ class Writer {
   void u64(std::uint64_t value) { integer(value, 8); }
   void bytes(ByteView view) { out_.insert(out_.end(), view.begin(), view.end()); }
 
-  // Writes a vector whose content fill(*this) writes; length_size is 1, 2 or 3.
+  // Writes a vector and lets fill(*this) write its content; length_size is 1, 2 or 3.
   template <typename Fill>
   void vector(std::size_t length_size, Fill&& fill) {
     const std::size_t start = out_.size();

@@ -17,7 +17,7 @@ using namespace sealcast;  // NOLINT: a fuzzer of it
 using fuzz::require;
 using Json = nlohmann::json;
 
-// As the key server's commands do: what is not as expected is an answer, not a failure.
+// As the key server's commands do: wrong input gets an answer, it is not a failure.
 std::string echo_group(const std::string& request) {
   const Json json = Json::parse(request, nullptr, false);
   require(json.is_object());  // promised by AdminServer::Handler
@@ -75,7 +75,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     idle = ran == 0 && n <= 0 ? idle + 1 : 0;
   }
   close(fd);
-  require(!open);  // the server hangs up once it has answered
+  require(!open);  // the server must hang up once it has answered
   daemon.io.poll();
 
   const auto lines = static_cast<std::size_t>(std::count(sent.begin(), sent.end(), '\n'));

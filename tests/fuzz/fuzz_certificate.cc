@@ -104,7 +104,7 @@ struct Authority {
           break;
         }
         case 6:
-          extend_raw(leaf, kMulticastExtensionOid, input.flag(), input.short_block());
+          extend_raw(leaf, multicast_extension_oid, input.flag(), input.short_block());
           break;
         case 7:
           extend_raw(leaf, "subjectAltName", input.flag(), input.short_block());
@@ -141,7 +141,7 @@ void judge(const TrustStore& trust, const std::vector<Bytes>& chain) {
   const auto any_server = verify_server_chain(trust, chain, "ks.example", false, kNow);
   const auto standard = verify_standard_client_chain(trust, chain, kNow);
   require(!(member && (server || any_server)));
-  require(!server || any_server);  // what a key server must show is more than what a standard server must
+  require(!server || any_server);  // a key server must show more than a standard server
   require(!member || standard);    // likewise
   if (member) {
     const PeerIdentity& identity = member->identity();

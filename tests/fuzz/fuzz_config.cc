@@ -1,6 +1,6 @@
 // Configuration files of both kinds: a value or errors, never both or neither; each problem one line with its place;
-// and what is taken keeps the promises of config.h, on which the daemons build. An input that begins with a zero byte
-// is a single value (address, prefix, ports, place) instead: what is read and written again is the same.
+// and accepted values keep the promises of config.h, which the daemons rely on. An input that begins with a zero byte
+// is a single value (address, prefix, ports, place) instead: writing what was read gives the same.
 #include <set>
 
 #include "controlplane/config/config.h"
@@ -15,7 +15,7 @@ using fuzz::require;
 void check(const std::vector<Diagnostic>& problems, std::size_t lines) {
   for (const Diagnostic& problem : problems) {
     require(!problem.message.empty() && problem.line <= lines + 1);
-    // One line each, and nothing that a terminal would obey.
+    // One line each, without characters that control a terminal.
     const std::string text = problem.text();
     require(std::none_of(text.begin(), text.end(),
                          [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }));

@@ -1,4 +1,4 @@
-// Shared by the endpoint fuzzers: a world whose certificates are made once, and a stream cut into pieces.
+// Shared by the endpoint fuzzers: a world with certificates made once, and a stream cut into pieces.
 #pragma once
 
 #include "handshake/testing/in_process.h"
@@ -19,7 +19,7 @@ inline testing::World& world(bool standard) {
   return standard ? plain : multicast;
 }
 
-// Feeds the stream: each piece has a length byte before it. No outsider without keys may get anywhere.
+// Feeds the stream: each piece has a length byte before it. An outsider without keys must never get anywhere.
 inline void feed(Endpoint& endpoint, testing::World& around, ByteView stream) {
   around.authority.issued = 0;
   while (!stream.empty() && !endpoint.failed()) {

@@ -13,7 +13,8 @@ using namespace sealcast::dataplane::testing;  // NOLINT
 using fuzz::Input;
 using fuzz::require;
 
-constexpr std::uint32_t kOpens = 0x10000008;  // and the next: slots of others that this gateway opens
+constexpr std::uint32_t first_opened_spi =
+    0x10000008;  // and the next: slots of other members, which this gateway opens
 
 // The IPv4 packet of a frame a worker let through, behind its tags.
 ByteView packet_of(const Bytes& frame) {
@@ -25,7 +26,7 @@ ByteView packet_of(const Bytes& frame) {
   return ByteView(frame).subspan(at + 2);
 }
 
-// IPv6 of hop limit 1 behind Router Alert: no group of this gateway's is IPv6, so nothing else of it passes.
+// IPv6 of hop limit 1 behind Router Alert: no group of this gateway is IPv6, so that no other IPv6 passes.
 bool is_mld_frame(const Bytes& frame) {
   std::size_t at = 12;
   while (frame.size() >= at + 4 &&
@@ -52,7 +53,7 @@ void on_black(Harness& gateway, const Bytes& frame, bool authentic_key) {
             (outcome.verdict == Verdict::drop && outcome.reason != DropReason::none));
     return;
   }
-  // What comes out is the group's own traffic, or an IGMP or MLD message that both sides may see.
+  // Output is the group's own traffic, or an IGMP or MLD message that both sides may see.
   if (is_mld_frame(outcome.frame)) return;
   const ByteView packet = packet_of(outcome.frame);
   const bool igmp = packet[9] == 2;
@@ -109,7 +110,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       default: {
         EspFields fields;
         const std::uint8_t lies = input.u8();
-        fields.spi = kOpens + input.u8() % 3;  // the third is nobody's
+        fields.spi = first_opened_spi + input.u8() % 3;  // the third belongs to no sender
         fields.number = (lies & 1) != 0 ? input.u64() : input.u8();
         if ((lies & 2) != 0) fields.sequence = input.u32();
         if ((lies & 4) != 0) fields.next_header = input.u8();

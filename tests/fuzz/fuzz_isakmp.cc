@@ -1,7 +1,7 @@
 // The ISAKMP carriage (P34). The first byte chooses what the rest is:
 //   0  a byte stream in pieces, for the reader of messages
-//   1  the same, for a responder that expects a stranger
-//   2  steps for a responder, 3 for an initiator, whose peer knows the cookies and breaks the rules at one place or
+//   1  the same, for a responder to an unknown peer
+//   2  steps for a responder, 3 for an initiator: its peer knows the cookies and breaks the rules at one place or
 //      another; a model says which messages must be taken
 //   4  edits of the bytes between a real member and a real key server, as in fuzz_pair
 #include "handshake/isakmp/carriage.h"
@@ -19,7 +19,7 @@ using handshake::testing::kNow;
 using sealcast::fuzz::Input;
 using sealcast::fuzz::require;
 
-// Stands for the TLS endpoint: counts what comes in, and is established when the step says so.
+// Stands in for the TLS endpoint: counts its input, and is established when the step says so.
 struct Inner : Endpoint {
   struct Seen {
     std::uint64_t messages = 0, bytes = 0;
@@ -53,7 +53,7 @@ struct FixedRandom : handshake::Random {
   void fill(ByteSpan out) override { std::fill(out.begin(), out.end(), std::uint8_t{0x21}); }
 };
 
-const PeerAddress kPeer{IpAddress::v4(0x0a000001), 4000};
+const PeerAddress peer_address{IpAddress::v4(0x0a000001), 4000};
 
 const CookieKeys& keys() {
   static const CookieKeys all = [] {
@@ -85,13 +85,13 @@ void read_stream(Input input) {
     came += piece.size();
     while (!piece.empty()) {
       auto message = reader.take(piece, [](const Header& header) -> Outcome<void> {
-        require(header.length >= kHeaderBytes && header.length <= kMaxMessageBytes);
+        require(header.length >= kHeaderBytes && header.length <= max_message_bytes);
         return {};
       });
       if (!message) return;
       if (!*message) break;
       const Message& got = **message;
-      require(got.header.length <= came && got.content.size() <= kMaxContentBytes);
+      require(got.header.length <= came && got.content.size() <= max_content_bytes);
       require(got.content.empty() == !got.header.has_payload);
       const Bytes again = encode(got.header.initiator, got.header.responder, got.header.message_id,
                                  ByteView(got.content.data(), got.content.size()));
@@ -109,14 +109,14 @@ void stranger(Input input) {
         ++made;
         return nullptr;
       },
-      keys(), kPeer);
+      keys(), peer_address);
   std::size_t said = 0;
   while (!input.empty() && !responder->failed()) {
     const auto done = responder->receive(input.bytes(1 + input.u8()), kNow);
     require(done.has_value() != responder->failed());
     said += responder->take_output().size();
   }
-  // One answer, or one alert to somebody who speaks TLS; nobody guesses 64 bits.
+  // One answer, or one alert to a peer that sends TLS; no input can guess 64 bits.
   require(made == 0 && !responder->established() && said <= kHeaderBytes + 7);
 }
 
@@ -128,7 +128,7 @@ void rule_breaker(Input input, bool to_responder) {
   Cookie responder{};
   std::unique_ptr<Endpoint> endpoint;
   if (to_responder) {
-    endpoint = make_responder([&] { return std::make_unique<Inner>(seen); }, keys(), kPeer);
+    endpoint = make_responder([&] { return std::make_unique<Inner>(seen); }, keys(), peer_address);
     require(endpoint->receive(encode(initiator, kNoCookie, 0, {}), kNow).has_value());
     responder = messages(endpoint->take_output()).at(0).header.responder;
   } else {
@@ -148,10 +148,10 @@ void rule_breaker(Input input, bool to_responder) {
     Bytes bytes = encode(initiator, responder, wanted, content);
     bool good = !content.empty();
     if (const std::size_t change = how & 0x0f; change == 1) {  // one byte of the headers
-      const std::size_t at = input.u8() % std::min(bytes.size(), kHeaderBytes + kPayloadHeaderBytes);
+      const std::size_t at = input.u8() % std::min(bytes.size(), kHeaderBytes + payload_header_bytes);
       const std::uint8_t by = input.u8();
-      // Of two payloads the content may look like another, shorter chain.
-      if (at >= kHeaderBytes + 2 && content.size() > kMaxPayloadBody) return;
+      // With two payloads the content may look like another, shorter chain.
+      if (at >= kHeaderBytes + 2 && content.size() > max_payload_body) return;
       bytes[at] ^= by;
       good = good && by == 0;
     } else if (change == 2) {
@@ -166,7 +166,7 @@ void rule_breaker(Input input, bool to_responder) {
       taken = endpoint->receive(ByteView(bytes).subspan(at, std::min(portion, bytes.size() - at)), kNow).has_value();
     require(seen.messages - before == (good ? 1u : 0u));
     if (!good) {
-      // Refused, or a length that waits for more: never handed on.
+      // Refused, or a length that waits for more: never passed on.
       require(!taken == endpoint->failed());
       return;
     }
@@ -184,7 +184,7 @@ void edited_pair(Input input) {
   auto& world = handshake::fuzz::world(false);
   FixedRandom random;
   const auto client = make_initiator(world.client(), random);
-  const auto server = make_responder([&] { return world.server(); }, keys(), kPeer);
+  const auto server = make_responder([&] { return world.server(); }, keys(), peer_address);
   const Bytes edits = fuzz::copy(input.rest());  // { where u16, what: flip | drop | double, how }
   std::uint32_t position = 0;
   bool changed = false;

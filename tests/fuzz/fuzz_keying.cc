@@ -1,5 +1,5 @@
-// A member's policy (H5, H12, SMKE-4): a keying in the wire's form, and around it what the member remembers and holds.
-// Whatever is accepted must keep every promise of the policy, checked here a second time in other words.
+// A member's policy (H5, H12, SMKE-4): a keying in the wire's form, and around it the member's memory and present
+// state. Every accepted keying must keep all promises of the policy, checked here a second time in other words.
 #include "controlplane/member/keying_check.h"
 #include "handshake/messages/keying_codec.h"
 #include "handshake/testing/in_process.h"
@@ -14,7 +14,7 @@ using fuzz::Input;
 using fuzz::require;
 using handshake::GroupKeying;
 
-constexpr std::size_t kCircumstances = 24;  // bytes of input before the keying
+constexpr std::size_t circumstance_bytes = 24;  // bytes of input before the keying
 
 const config::MemberGroup& configured() {
   static const config::MemberGroup group = [] {
@@ -88,18 +88,18 @@ void check_accepted(const GroupKeying& keying, const handshake::EpochId& id, con
 
 }  // namespace
 
-SEALCAST_LENGTH_MUTATOR(kCircumstances)
+SEALCAST_LENGTH_MUTATOR(circumstance_bytes)
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  Input around(input.bytes(kCircumstances));
+  Input around(input.bytes(circumstance_bytes));
   handshake::Reader reader("keying", input.rest());
   const GroupKeying keying = handshake::read_keying(reader);
   if (!reader.finish()) return 0;
 
-  handshake::Writer writer;  // what was read is written the same
+  handshake::Writer writer;  // writing what was read gives the same bytes
   handshake::write_keying(writer, keying);
-  require(std::equal(writer.view().begin(), writer.view().end(), data + kCircumstances, data + size));
+  require(std::equal(writer.view().begin(), writer.view().end(), data + circumstance_bytes, data + size));
   require(handshake::check_keying(keying).has_value());
 
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);

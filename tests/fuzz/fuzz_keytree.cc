@@ -1,7 +1,7 @@
 // Rekeying by datagram, a member's and a gateway's side: the datagram as it comes from the group, the path and the
 // packet as they come from the key server. The first byte says which:
-//   0: a datagram from anybody;
-//   1: the signed part of a datagram, signed here as the key server would: what a lying one could make members do;
+//   0: a datagram from any sender;
+//   1: the signed part of a datagram, signed here as the key server would: as a lying key server could;
 //   2: KeyPath (0x81), and then a datagram's update for the path it gave;
 //   3: Announce (0x82).
 #include "controlplane/member/rekey_datagrams.h"
@@ -66,12 +66,12 @@ Bytes signed_by_the_key_server(ByteView part) {
   return out;
 }
 
-// Whatever was read has the form that the header promises.
+// Decoded datagrams have the form that the header promises.
 void check_form(const ReceivedRekeyDatagram& received, ByteView bytes) {
   const RekeyDatagram& said = received.datagram;
   require(!said.key_server_id.empty() && said.key_server_id.size() <= 64);
   require(!said.group_id.empty() && said.group_id.size() <= 64);
-  require(said.to_epoch > said.from_epoch && said.update.depth <= kMaxTreeDepth);
+  require(said.to_epoch > said.from_epoch && said.update.depth <= max_tree_depth);
   require(received.signed_part.size() + 2 + 2 + received.signature.size() == bytes.size());
   require(said.update.wrapped_keys() <= 1 + 2 * said.update.nodes.size());
   require(said.update.nodes.size() <= bytes.size());  // no amplification
@@ -117,7 +117,7 @@ void key_path(ByteView bytes) {
   auto heard = decode_control(0x81, message);
   if (!heard || !*heard) return;
   auto* path = std::get_if<KeyPath>(&**heard);
-  require(path != nullptr && valid_path(path->path) && path->path.levels.size() <= kMaxTreeDepth + 1u);
+  require(path != nullptr && valid_path(path->path) && path->path.levels.size() <= max_tree_depth + 1u);
   const auto again = encode(**heard);
   require(again && std::equal(again->begin() + 4, again->end(), message.begin(), message.end()));
   MemberPath member(KeytreeWorld::suite, std::move(path->path));
@@ -130,7 +130,7 @@ void announce(ByteView bytes) {
   const auto heard = decode_control(0x82, bytes);
   if (!heard || !*heard) return;
   const auto* message = std::get_if<Announce>(&**heard);
-  require(message != nullptr && !message->packet.empty() && message->packet.size() <= kMaxAnnouncedPacket);
+  require(message != nullptr && !message->packet.empty() && message->packet.size() <= max_announced_packet);
   const auto again = encode(**heard);
   require(again && std::equal(again->begin() + 4, again->end(), bytes.begin(), bytes.end()));
 }

@@ -1,4 +1,4 @@
-// Every parser: the first byte says which, the rest is the message's body.
+// Every parser: the first byte chooses it, the rest is the message's body.
 #include "handshake/certificate/multicast_extension.h"
 #include "handshake/messages/alert.h"
 #include "handshake/messages/certificate.h"
@@ -22,7 +22,7 @@ using namespace sealcast;             // NOLINT: a fuzzer of it
 using namespace sealcast::handshake;  // NOLINT
 using fuzz::require;
 
-// For messages whose encoding is unique: decoding and encoding again must give the same bytes.
+// For messages with a unique encoding: decoding and encoding again must give the same bytes.
 template <typename Decode>
 void canonical(ByteView body, Decode decode) {
   const auto message = decode(body);
@@ -31,7 +31,7 @@ void canonical(ByteView body, Decode decode) {
   require(again && std::equal(again->begin(), again->end(), body.begin(), body.end()));
 }
 
-// For messages with ignored parts: what was understood must survive a round trip unchanged.
+// For messages with ignored parts: the decoded parts must survive a round trip unchanged.
 template <typename Decode>
 void stable(ByteView body, Decode decode) {
   const auto message = decode(body);
@@ -44,15 +44,15 @@ void stable(ByteView body, Decode decode) {
   require(twice && *once == *twice);
 }
 
-// Variant 1: what the signature covers is found by the lengths alone, before anything is decoded; both ways of reading
-// the message must see the same.
+// Variant 1: the signed part is found by the lengths alone, before anything is decoded; both ways of reading the
+// message must agree.
 void sealed_smke(ByteView body) {
   const auto found = find_smke_signature(body);
   auto message = decode_sealed_master_key_exchange(body);
   if (found) require(found->signed_part.size() + 2 + 2 + found->signature.size() == body.size());
   if (!message) return;
   require(found.has_value() == (message->signature.size() >= 3));
-  message->keying.premaster.data()[0] = 1;  // it is in sealed_keys; whoever sends has it
+  message->keying.premaster.data()[0] = 1;  // it is in sealed_keys; a real sender has it
   const auto again = encode(*message);
   require(again && std::equal(again->begin(), again->end(), body.begin(), body.end()));
   const auto signed_part = encode_signed_part(*message);
@@ -124,7 +124,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     default:
       // 128 + a control type below 64, 192 + an optional one's lower bits
       if (data[0] >= 128) {
-        const auto type = static_cast<std::uint8_t>(data[0] < 192 ? data[0] - 128 : data[0] - 192 + kOptionalControl);
+        const auto type = static_cast<std::uint8_t>(data[0] < 192 ? data[0] - 128 : data[0] - 192 + optional_control);
         const auto message = decode_control(type, body);
         if (message && *message) require(type_of(**message) == ControlType{type} && encode(**message).has_value());
       }

@@ -1,7 +1,7 @@
-// The pair once more, with a crypto provider that lets everything pass: records are not encrypted, no tag, signature or
-// Finished is ever wrong. The attacker's edits so reach every message in every state of both ends, where without it
-// they would end at the first check. The linker puts the provider in place of the real functions, in this program alone
-// (--wrap in CMakeLists.txt).
+// The pair once more, with a crypto provider that accepts everything: records are not encrypted, no tag, signature or
+// Finished is ever wrong. So the attacker's edits reach every message in every state of both ends; otherwise they would
+// end at the first check. The linker puts the provider in place of the real functions, in this program alone (--wrap in
+// CMakeLists.txt).
 #include <cstring>
 
 #include "handshake/crypto/signature.h"
@@ -15,7 +15,7 @@ using sealcast::fuzz::Input;
 using sealcast::fuzz::require;
 
 struct Provider {
-  bool open = false;  // while the certificates are made nothing is replaced
+  bool open = false;  // false while the certificates are made: the real functions run
   unsigned sealed = 0, opened = 0, compared = 0, verified = 0;
 } provider;
 
@@ -68,7 +68,7 @@ bool open_equal(const std::uint8_t* a, const std::uint8_t* b, std::size_t n) noe
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
-  const std::size_t way = input.pick(handshake::fuzz::kWays.size());
+  const std::size_t way = input.pick(handshake::fuzz::all_ways.size());
   const bool accept_password = !input.flag();
   testing::World* world = handshake::fuzz::world_of(way);
   if (world == nullptr) return 0;
@@ -77,7 +77,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   handshake::fuzz::PairRun pair(*world);
   pair.run(middle, accept_password);
   if (pair.client_side && pair.server_side) {
-    // The control channel, edited like the rest. Not every message is every end's to send; then it is refused.
+    // The control channel, edited like the rest. Not every end may send every message; then it is refused.
     (void)pair.server->send(GroupUpdate{testing::clone(world->authority.keying)});
     (void)pair.server->send(Activate{"tv", 7});
     (void)pair.client->send(StatusReport{"tv", 7, 1, 2, 3, {{0x10000002, 5, 700}}});
@@ -89,7 +89,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const bool refused = pair.passwords > 0 && !accept_password;
   if (!middle.changed() && !refused) {
     require(pair.client_side && pair.server_side);
-    // The provider is really in place: a changed signature of one of the functions would quietly leave it out.
+    // The provider is really in place: if one of the functions changes its signature, the linker silently leaves it
+    // out.
     require(provider.sealed > 0 && provider.opened > 0 && provider.compared > 0 && provider.verified > 0);
   }
   provider.open = false;

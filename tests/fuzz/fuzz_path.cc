@@ -1,7 +1,7 @@
 // The whole receive path of both sides, in every mode and both IP versions: raw frames, clear ones and their fragments,
-// what other members seal, what members that lie seal, and what may cross in clear; with tags and edits (H9, H10, H16,
-// DATA-1, DATA-2). What the gateway seals is opened by another member of the group. The gateways are scenario.h's, so
-// that the tables of fixtures_test.py are the seeds. Frames lie in exactly sized buffers.
+// packets sealed by other members, packets sealed by members that lie, and traffic that may cross in clear; with tags
+// and edits (H9, H10, H16, DATA-1, DATA-2). Another member of the group opens what the gateway seals. The gateways are
+// scenario.h's, so that the tables of fixtures_test.py are the seeds. Frames lie in exactly sized buffers.
 #include <algorithm>
 #include <memory>
 #include <set>
@@ -18,10 +18,10 @@ using namespace sealcast::dataplane::testing;  // NOLINT
 using fuzz::Input;
 using fuzz::require;
 
-constexpr std::uint32_t kOwn = 1, kPeer = 2;  // slots
-constexpr std::size_t kLink = 14 + 8;         // Ethernet and two tags
+constexpr std::uint32_t own_slot = 1, peer_slot = 2;  // slots
+constexpr std::size_t link_bytes = 14 + 8;            // Ethernet and two tags
 
-// What stands behind a frame's tags. Frames that were forwarded only: their headers are whole.
+// The bytes behind a frame's tags. Only of forwarded frames: their headers are whole.
 struct Seen {
   std::size_t at = 12;  // of the EtherType
   std::uint16_t type = 0;
@@ -46,7 +46,7 @@ bool v6(const Seen& seen) {
   return seen.type == 0x86dd && seen.packet.size() >= 40;
 }
 
-// Where ESP begins in a packet that we sealed ourselves; 0: it is none.
+// Where ESP begins in a packet that we sealed ourselves; 0: there is none.
 std::size_t esp_at(const Seen& seen) {
   if (v4(seen)) return seen.packet[9] == 50 ? (seen.packet[0] & 15U) * 4 : 0;
   if (!v6(seen)) return 0;
@@ -60,7 +60,7 @@ std::size_t esp_at(const Seen& seen) {
   return at;
 }
 
-// Of a group that is protected in every scenario. Reports and queries may be addressed to one.
+// Of a group that every scenario protects. Reports and queries may be addressed to one.
 bool protected_packet(const Seen& seen) {
   if (v4(seen)) return seen.packet[9] != 2 && seen.packet[16] == 239 && seen.packet[17] == 1 && seen.packet[18] == 1;
   return v6(seen) && seen.packet[6] != 0 && load_be<std::uint32_t>(&seen.packet[24]) == 0xff1e0001;
@@ -87,11 +87,11 @@ class World {
     if ((shape & 16) != 0) options.path.red_address6[0] = 0xfd;
     options.path.reassemble = (shape & 32) != 0;
     gateway_ = std::make_unique<Harness>(options);
-    require(install_scenario(*gateway_, groups_, kOwn, kPeer).has_value());
+    require(install_scenario(*gateway_, groups_, own_slot, peer_slot).has_value());
     Harness::Options other;
     other.path.red_mtu = 9000;
     other_ = std::make_unique<Harness>(other);
-    require(install_scenario(*other_, groups_, kPeer, kOwn).has_value());
+    require(install_scenario(*other_, groups_, peer_slot, own_slot).has_value());
   }
 
   Harness& gateway() { return *gateway_; }
@@ -118,9 +118,9 @@ class World {
         return;
       }
       default:
-        require(false);  // nothing else happens to frames from red
+        require(false);  // no other change to frames from red is allowed
     }
-    require(outcome.frame.size() <= kLink + 1500 || esp_at(look(outcome.frame)) == 0);
+    require(outcome.frame.size() <= link_bytes + 1500 || esp_at(look(outcome.frame)) == 0);
     require(std::equal(frame.begin() + 12, frame.begin() + static_cast<std::ptrdiff_t>(look(frame).at),
                        outcome.frame.begin() + 12));  // tags stay
     const Seen sealed = look(outcome.frame);
@@ -132,11 +132,12 @@ class World {
     require(sealed.packet.size() >= esp + 36);
     const auto spi = load_be<std::uint32_t>(&sealed.packet[esp]);
     const auto number = load_be<std::uint64_t>(&sealed.packet[esp + 8]);
-    require((spi & 0xffff) == kOwn && (spi >> 16) - 0x1000 < groups_.size());
+    require((spi & 0xffff) == own_slot && (spi >> 16) - 0x1000 < groups_.size());
     require(numbers_.emplace(spi, number).second);  // H9
     require(load_be<std::uint32_t>(&sealed.packet[esp + 4]) == static_cast<std::uint32_t>(number));
-    require(gateway_->black(outcome.frame).verdict == Verdict::drop);  // our own, come back
-    // What we sealed, another member opens, or follows a fragment it has not seen; and it is what we were given.
+    require(gateway_->black(outcome.frame).verdict == Verdict::drop);  // our own packet came back
+    // Another member opens what we sealed, unless it is a fragment and the member has not seen the first one; the
+    // result is the original.
     const Outcome opened = other_->black(outcome.frame);
     if (opened.verdict == Verdict::forward) {
       const Seen before = look(frame), after = look(opened.frame);
@@ -173,7 +174,7 @@ class World {
     require(again.verdict == Verdict::drop && again.reason != DropReason::none);
   }
 
-  // What another member makes of a frame; empty: it does not seal it.
+  // The frame as another member seals it; empty: it does not.
   Bytes sealed(const Bytes& frame) {
     Outcome outcome = other_->red(frame);
     return outcome.verdict == Verdict::forward ? std::move(outcome.frame) : Bytes{};
@@ -197,7 +198,7 @@ Bytes edited(Bytes frame, Input& input) {
   return frame;
 }
 
-// The IP packet of some group, sound but for what the input says.
+// An IP packet of some group, valid except for the changes that the input asks for.
 Bytes clear_packet(Input& input, std::uint16_t& type) {
   const std::uint8_t kind = input.u8();
   const std::uint16_t port = (kind & 1) != 0 ? input.u16() : 5000;
@@ -238,11 +239,11 @@ Bytes clear_frame(Input& input) {
   return edited(ethernet(packet, tags[input.pick(4)], type), input);
 }
 
-// ESP that authenticates, whatever it says.
+// ESP that authenticates, whatever its content.
 Bytes lie(Input& input, const World& world) {
   EspFields fields;
   const std::uint8_t lies = input.u8();
-  fields.spi = scenario_prefix(input.pick(world.groups())) + kPeer + ((lies & 1) != 0 ? input.u8() % 3 : 0U);
+  fields.spi = scenario_prefix(input.pick(world.groups())) + peer_slot + ((lies & 1) != 0 ? input.u8() % 3 : 0U);
   fields.number = 1000 + ((lies & 2) != 0 ? input.u64() : input.u8());
   if ((lies & 4) != 0) fields.sequence = input.u32();
   const char* const outer4[] = {"239.1.1.5", "239.9.9.9", "239.2.2.7", "232.1.1.9"};

@@ -1,5 +1,5 @@
-// One real end against a peer who owns real keys and certificates and says what it likes: the input is what the peer
-// does next, most often the flow's next message, now and then with its body changed before it is hashed, signed and
+// One real end against a peer that owns real keys and certificates and sends what it likes. The input is the peer's
+// next step: most often the flow's next message, now and then with its body changed before it is hashed, signed and
 // sealed, or another message, or a record of any content. So the end is reached in every state, also after it is
 // established, through checks that all really hold.
 #include "handshake/testing/puppet.h"
@@ -19,7 +19,7 @@ class Play {
       : world_(world),
         peer_(peer),
         steps_(definition(flow_of(way)).steps),
-        puppet_(peer, world, handshake::fuzz::kWays[way].multicast),
+        puppet_(peer, world, handshake::fuzz::all_ways[way].multicast),
         end_(peer == Side::client ? world.server() : world.client()) {
     world.authority.issued = 0;
     puppet_.receive(end_->take_output());
@@ -32,7 +32,7 @@ class Play {
     }
     require(world_.authority.issued <= 1);
     if (end_->failed()) require(!end_->established() && end_->failure() != nullptr);
-    // A peer that keeps to the flow gets through: else nothing here would mean anything.
+    // A peer that keeps to the flow gets through: otherwise the other results would mean nothing.
     const bool all_said = std::none_of(steps_.begin() + static_cast<std::ptrdiff_t>(next_), steps_.end(),
                                        [&](const Step& step) { return step.from == peer_; });
     if (plain_ && all_said) require(end_->established());
@@ -40,7 +40,7 @@ class Play {
 
  private:
   static Flow flow_of(std::size_t way) {
-    const auto& chosen = handshake::fuzz::kWays[way];
+    const auto& chosen = handshake::fuzz::all_ways[way];
     if (chosen.multicast) return *flow_for(chosen.flow);
     return chosen.mutual ? Flow::standard_mutual : Flow::standard;
   }
@@ -50,7 +50,7 @@ class Play {
     puppet_.bend = nullptr;
     plain_ = plain_ && choice % 8 > 3;
     switch (choice % 8) {
-      case 0: {  // a message of the flow, whoever is to send it and whenever
+      case 0: {  // a message of the flow, of either side and at any time
         Step step = steps_[input.u8() % steps_.size()];
         step.from = peer_;
         if ((choice & 8) != 0) step.keys = Keys{static_cast<std::uint8_t>(choice / 16 % 3)};
@@ -139,7 +139,7 @@ class Play {
   std::size_t next_ = 0;
   std::vector<Message> said_;
   bool plain_ = true;  // nothing but the flow's messages, unchanged
-  bool raw_ = false;   // bytes of messages went out by another way
+  bool raw_ = false;   // handshake or ChangeCipherSpec records were sent raw
 };
 
 }  // namespace
@@ -147,7 +147,7 @@ class Play {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Input input(data, size);
   const std::uint8_t first = input.u8();
-  const std::size_t way = first / 2 % handshake::fuzz::kWays.size();
+  const std::size_t way = first / 2 % handshake::fuzz::all_ways.size();
   testing::World* world = handshake::fuzz::world_of(way);
   if (world == nullptr) return 0;
   Play((*world), way, (first & 1) != 0 ? Side::client : Side::server).run(input);

@@ -1,6 +1,6 @@
 // The record layer (REC-1): a stream of honest records with the attacker's edits in it, protected or not, in pieces.
-// What the reader hands out before the first edit must be exactly what was written; under protection nothing else is
-// ever handed out at all.
+// The reader must deliver exactly what was written before the first edit; under protection it never delivers anything
+// else.
 #include "handshake/machine/message_joiner.h"
 #include "handshake/record/record_layer.h"
 #include "tests/fuzz/input.h"
@@ -26,7 +26,7 @@ struct Stream {
 };
 
 void write(Stream& stream, RecordWriter& writer, std::uint8_t type, ByteView payload, bool is_protected) {
-  const std::size_t overhead = is_protected ? kRecordOverhead : 0;
+  const std::size_t overhead = is_protected ? record_overhead : 0;
   std::size_t end = stream.bytes.size();
   writer.write(ContentType{type}, payload, stream.bytes);
   do {
@@ -44,7 +44,7 @@ Stream make_stream(Input& input, RecordWriter& writer, bool is_protected) {
     const std::uint8_t choice = input.u8();
     const auto type = static_cast<std::uint8_t>(20 + choice % 4);
     switch (choice / 4 % 8) {
-      case 0:  // long: of the sizes at which fragments begin
+      case 0:  // long: around the sizes at which fragments begin
         write(stream, writer, type, Bytes(input.u16() % 40'000, choice), is_protected);
         break;
       case 1: {  // what no peer sent
@@ -127,7 +127,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
       ++delivered;
     }
   }
-  // Only empty records are ever refused of an honest stream.
+  // Of an honest stream, only empty records are ever refused.
   if (stream.honest > stream.bytes.size() && !refused) require(delivered == stream.records.size());
   if (stream.honest > stream.bytes.size() && refused) require(stream.records[delivered].payload.empty());
   return 0;

@@ -1,4 +1,4 @@
-// What the fuzz targets share: reading an input as a list of choices, and invariants that end the process.
+// Shared by the fuzz targets: reading an input as a list of choices, and invariants that end the process.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +19,7 @@ inline void require(bool holds, const char* file = __builtin_FILE(), int line = 
   std::abort();
 }
 
-// Takes choices off the front of an input. An input that is too short yields zeros: every input means something.
+// Takes choices off the front of an input. An input that is too short yields zeros, so that every input has a meaning.
 class Input {
  public:
   Input(const std::uint8_t* data, std::size_t size) : rest_(data, size) {}
@@ -33,7 +33,7 @@ class Input {
   bool flag() { return (u8() & 1) != 0; }
   // One of n choices, 1 <= n <= 256.
   std::size_t pick(std::size_t n) { return u8() % n; }
-  // As many as there are of size bytes.
+  // size bytes, or as many as are left.
   ByteView bytes(std::size_t size) {
     const ByteView taken = rest_.first(std::min(size, rest_.size()));
     rest_ = rest_.subspan(taken.size());

@@ -33,7 +33,7 @@ struct KeytreeWorld {
     premaster.data()[0] = 1;
     (void)tree.renew({}, premaster);
   }
-  // The next epoch's, without those who leave.
+  // The next epoch's, without the leaving members.
   RekeyDatagram datagram(std::span<const LeafPosition> leaving) {
     RekeyDatagram d;
     d.key_server_id = "ks.example";

@@ -1,8 +1,8 @@
-// A mutator that knows what a length-prefixed vector is: where libFuzzer's own mutations change a vector's size, its
+// A mutator for length-prefixed vectors: when libFuzzer's own mutations change a vector's size, its
 // length and those of the vectors around it nearly always end up wrong and the parser stops there. This one inserts or
 // removes bytes within a vector and corrects every length field that covers the place.
 //
-// It knows no layout: a length field is any 1, 2 or 3 bytes whose value reaches no further than the input's end.
+// It knows no layout: any 1, 2 or 3 bytes are a length field if their value reaches no further than the input's end.
 #pragma once
 
 #ifdef SEALCAST_FUZZ
@@ -32,7 +32,7 @@ inline std::size_t read_length(const std::uint8_t* at, std::size_t width) {
   return value;
 }
 
-// Length fields whose vectors hold the place; first is where lengths may begin.
+// Length fields of vectors that contain the place; first is where lengths may begin.
 inline std::vector<LengthField> fields_around(const std::uint8_t* data, std::size_t size, std::size_t first,
                                               std::size_t place) {
   std::vector<LengthField> fields;
@@ -47,7 +47,7 @@ inline std::vector<LengthField> fields_around(const std::uint8_t* data, std::siz
   return fields;
 }
 
-// Inserts (of: what libFuzzer makes of it) or removes up to 32 bytes at a place within a vector.
+// Inserts (bytes made by libFuzzer) or removes up to 32 bytes at a place within a vector.
 inline std::size_t resize_within(std::uint8_t* data, std::size_t size, std::size_t max_size, std::size_t first,
                                  std::minstd_rand& random) {
   if (size < first + 3) return size;
@@ -68,7 +68,7 @@ inline std::size_t resize_within(std::uint8_t* data, std::size_t size, std::size
   }
   for (const LengthField& field : fields) {
     const std::size_t value = insert ? field.value + count : field.value - std::min(field.value, count);
-    // Not every candidate is a length; leaving some as they are finds out which.
+    // Not every candidate is a length; leaving some unchanged finds the real ones.
     if (field.at != innermost.at && random() % 4 == 0) continue;
     for (std::size_t i = 0; i < field.width; ++i)
       data[field.at + i] = static_cast<std::uint8_t>(value >> (8 * (field.width - 1 - i)));
@@ -76,7 +76,7 @@ inline std::size_t resize_within(std::uint8_t* data, std::size_t size, std::size
   return insert ? size + count : size - count;
 }
 
-// For LLVMFuzzerCustomMutator; first: the bytes before it are no part of the message.
+// For LLVMFuzzerCustomMutator; first: the bytes before it are not part of the message.
 inline std::size_t mutate_lengths(std::uint8_t* data, std::size_t size, std::size_t max_size, unsigned seed,
                                   std::size_t first) {
   std::minstd_rand random(seed);

@@ -51,7 +51,7 @@ Bytes in_pieces(std::uint8_t choice, const Bytes& stream) {
   return out;
 }
 
-// Answers what a server asks its owner.
+// Answers the questions of a server to its owner.
 void serve(Endpoint& end) {
   for (const Event& event : end.take_events())
     if (std::get_if<PasswordPresented>(&event) != nullptr) (void)end.password_checked(true, kNow);
@@ -59,7 +59,7 @@ void serve(Endpoint& end) {
 
 // One side of a whole handshake: its messages, each once, and its stream.
 void messages_of(std::size_t way, Side side, World& world, Endpoint& other) {
-  const auto& chosen = handshake::fuzz::kWays[way];
+  const auto& chosen = handshake::fuzz::all_ways[way];
   Puppet puppet(side, world, chosen.multicast);
   puppet.bend = [way](const Step& step, SensitiveBytes& body) {
     std::string file(name(step.message));
@@ -82,7 +82,7 @@ void messages_of(std::size_t way, Side side, World& world, Endpoint& other) {
        in_pieces(static_cast<std::uint8_t>(way), stream));
 }
 
-// fuzz_keytree: a datagram for nobody's leaving, one for two who leave, signed and not; a path with both; a packet.
+// fuzz_keytree: a datagram without leavers, one for two leavers, signed and not; a path with both; a packet.
 void keytree() {
   using sealcast::fuzz::KeytreeWorld;
   const auto tagged = [](std::uint8_t kind, ByteView bytes) {
@@ -121,7 +121,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   root = argv[1];
-  for (std::size_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
+  for (std::size_t way = 0; way < handshake::fuzz::all_ways.size(); ++way) {
     World* world = handshake::fuzz::world_of(way);
     if (world == nullptr) continue;
     messages_of(way, Side::client, *world, *world->server());
@@ -135,7 +135,7 @@ int main(int argc, char** argv) {
   save_message("Alert", 21, Bytes{2, 40});
   save_message("MulticastExtension", 22, *encode_multicast_extension({true, std::vector<std::string>{"tv"}}));
   std::vector<ControlMessage> all;
-  all.reserve(32);  // growing it makes g++ 12 see writes that are not there
+  all.reserve(32);  // growing it makes g++ 12 report writes that are not there
   all.emplace_back(GroupUpdate{clone(world.authority.keying)});
   all.emplace_back(GroupUpdateAck{"tv", 1});
   all.emplace_back(Activate{"tv", 1});
@@ -154,11 +154,11 @@ int main(int argc, char** argv) {
     const auto bytes = encode(message);
     const int type = static_cast<int>(type_of(message));
     save_message("Control_" + std::string(name(type_of(message))),
-                 static_cast<std::uint8_t>(type < kOptionalControl ? 128 + type : 192 + type - kOptionalControl),
+                 static_cast<std::uint8_t>(type < optional_control ? 128 + type : 192 + type - optional_control),
                  ByteView(*bytes).subspan(4));
   }
   keytree();
-  for (std::uint8_t way = 0; way < handshake::fuzz::kWays.size(); ++way) {
+  for (std::uint8_t way = 0; way < handshake::fuzz::all_ways.size(); ++way) {
     save("fuzz_pair", "way" + std::to_string(way), Bytes{way, 0});
     save("fuzz_open_pair", "way" + std::to_string(way), Bytes{way, 0});
   }

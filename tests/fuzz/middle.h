@@ -1,6 +1,6 @@
-// An attacker between two real ends, who works on records: the input is a list of edits, each of one record, counted
-// over both directions as they pass. Lengths around a change are corrected, so that the parsers behind them are
-// reached; with `open` set the records' protection is known to be none (fuzz_open_pair).
+// An attacker between two real ends that works on records: the input is a list of edits, each of one record, counted
+// over both directions as they pass. Lengths around a change are corrected, so that the edits reach the parsers behind
+// them. With `open` set, records are known to be unprotected (fuzz_open_pair).
 #pragma once
 
 #include <vector>
@@ -31,7 +31,7 @@ class Middle {
  public:
   Middle(std::vector<Edit> edits, bool open) : edits_(std::move(edits)), open_(open) {}
 
-  // What arrives of what was sent. Ends send whole records.
+  // The bytes that arrive after the edits. Ends send whole records.
   Bytes carry(const Bytes& sent, bool to_server) {
     Bytes out;
     ByteView rest = sent;
@@ -51,16 +51,16 @@ class Middle {
   static void append(Bytes& out, const Bytes& more) { out.insert(out.end(), more.begin(), more.end()); }
 
   Bytes record(std::uint8_t type, ByteView content, bool is_protected) const {
-    const std::size_t extra = is_protected ? kRecordOverhead : 0;
+    const std::size_t extra = is_protected ? record_overhead : 0;
     Bytes made = {type, 3, 3, 0, 0};
-    made.resize(kRecordHeaderSize + (is_protected ? kGcmExplicitNonceSize : 0));
+    made.resize(kRecordHeaderSize + (is_protected ? gcm_explicit_nonce_size : 0));
     made.insert(made.end(), content.begin(), content.end());
     made.resize(kRecordHeaderSize + extra + content.size());
     store_be<std::uint16_t>(made.data() + 3, static_cast<std::uint16_t>(made.size() - kRecordHeaderSize));
     return made;
   }
 
-  // A lone handshake message's length follows its body.
+  // Corrects the length of a single handshake message.
   static void mend(Bytes& content) {
     if (content.size() < 4) return;
     const std::size_t body = content.size() - 4;
@@ -71,8 +71,8 @@ class Middle {
 
   void pass(const Bytes& sent, bool to_server, Bytes& out) {
     const std::uint8_t type = sent[0];
-    const bool opened = open_ && protected_[to_server] && sent.size() >= kRecordHeaderSize + kRecordOverhead;
-    Bytes content(sent.begin() + kRecordHeaderSize + (opened ? kGcmExplicitNonceSize : 0),
+    const bool opened = open_ && protected_[to_server] && sent.size() >= kRecordHeaderSize + record_overhead;
+    Bytes content(sent.begin() + kRecordHeaderSize + (opened ? gcm_explicit_nonce_size : 0),
                   sent.end() - (opened ? static_cast<std::ptrdiff_t>(kGcmTagSize) : 0));
     const bool one_message =
         type == 22 && content.size() >= 4 && content.size() - 4 == (load_be<std::uint32_t>(content.data()) & 0xffffff);
@@ -95,7 +95,7 @@ class Middle {
         case 2:
           after = now;
           break;
-        case 3:  // what no end sent
+        case 3:  // a record that no end sent
           append(before, edit.bytes);
           break;
         case 4:

@@ -1,4 +1,4 @@
-// Two real ends with an attacker between them: what fuzz_pair and fuzz_open_pair have in common.
+// Two real ends and an attacker between them: shared by fuzz_pair and fuzz_open_pair.
 #pragma once
 
 #include "handshake/messages/keying_codec.h"
@@ -41,7 +41,7 @@ struct PairRun {
     require(taken.has_value() != end.failed());
     if (taken) return;
     require(!end.established() && end.failure() != nullptr && !end.failure()->message().empty());
-    require(!end.receive(bytes, testing::kNow).has_value());  // dead stays dead
+    require(!end.receive(bytes, testing::kNow).has_value());  // a failed end stays failed
     require(!end.send(Keepalive{1}).has_value() && !end.send_data(bytes).has_value());
   }
 
@@ -61,7 +61,7 @@ struct PairRun {
       }
   }
 
-  // Whatever a client accepts has passed the checks that every keying must pass.
+  // A keying that a client accepts has passed the checks that every keying must pass.
   void check_keying_of_client() const {
     if (!client_side || !client_side->keying) return;
     require(client_side->group_id == "tv" && client_side->keying->group_id == "tv");

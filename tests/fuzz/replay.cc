@@ -1,5 +1,5 @@
 // Runs the fuzz target over every file given, or of every directory given: the corpus as an ordinary test. If an input
-// ends the process, its name is the last thing said.
+// ends the process, its name is the last output.
 #include <unistd.h>
 
 #include <csignal>

@@ -1,5 +1,5 @@
-// One world for each way a handshake can run, with certificates made once for the process. The place in the table is
-// part of the inputs' meaning: new ways go to its end.
+// One world for each variant of a handshake, with certificates made once for the process. Inputs refer to places in the
+// table: new variants go to its end.
 #pragma once
 
 #include <array>
@@ -20,26 +20,34 @@ struct Way {
   GroupFlow flow = {};
 };
 
-inline constexpr auto kEcdhe = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-inline constexpr auto kRsa = CipherSuite::rsa_aes_128_gcm_sha256;
-inline constexpr std::array kWays = {
-    Way{true, false, {kEcdhe, 2, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::certificate}},
+inline constexpr auto ecdhe_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+inline constexpr auto rsa_suite = CipherSuite::rsa_aes_128_gcm_sha256;
+inline constexpr std::array all_ways = {
+    Way{true, false, {ecdhe_suite, 2, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::certificate}},
     Way{false, false, {}},
     Way{false, true, {}},
-    Way{true, false, {kEcdhe, 2, SecondCcs::description, FlagPlace::certificate_request, Authentication::certificate}},
-    Way{true, false, {kEcdhe, 2, SecondCcs::claim5, FlagPlace::smke, Authentication::certificate}},
-    Way{true, false, {kRsa, 1, SecondCcs::not_applicable, FlagPlace::certificate_request, Authentication::certificate}},
-    Way{true, false, {kRsa, 1, SecondCcs::not_applicable, FlagPlace::smke, Authentication::certificate}},
-    Way{true, false, {kEcdhe, 3, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::password}},
-    Way{true, false, {kEcdhe, 3, SecondCcs::description, FlagPlace::certificate_request, Authentication::password}},
     Way{true,
         false,
-        {kEcdhe, 3, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::certificate_and_password}},
-    Way{true, false, {kEcdhe, 3, SecondCcs::description, FlagPlace::smke, Authentication::certificate_and_password}},
+        {ecdhe_suite, 2, SecondCcs::description, FlagPlace::certificate_request, Authentication::certificate}},
+    Way{true, false, {ecdhe_suite, 2, SecondCcs::claim5, FlagPlace::smke, Authentication::certificate}},
+    Way{true,
+        false,
+        {rsa_suite, 1, SecondCcs::not_applicable, FlagPlace::certificate_request, Authentication::certificate}},
+    Way{true, false, {rsa_suite, 1, SecondCcs::not_applicable, FlagPlace::smke, Authentication::certificate}},
+    Way{true, false, {ecdhe_suite, 3, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::password}},
+    Way{true,
+        false,
+        {ecdhe_suite, 3, SecondCcs::description, FlagPlace::certificate_request, Authentication::password}},
+    Way{true,
+        false,
+        {ecdhe_suite, 3, SecondCcs::claim5, FlagPlace::certificate_request, Authentication::certificate_and_password}},
+    Way{true,
+        false,
+        {ecdhe_suite, 3, SecondCcs::description, FlagPlace::smke, Authentication::certificate_and_password}},
 };
 
 inline std::unique_ptr<testing::World> make_world(const Way& way) {
-  if (way.multicast && !flow_for(way.flow)) return nullptr;  // this version does not run it
+  if (way.multicast && !flow_for(way.flow)) return nullptr;  // not supported in this version
   const bool rsa = server_authentication(way.flow.suite) == ServerAuthentication::rsa;
   const auto key = rsa ? testing::KeyKind::rsa2048 : testing::KeyKind::p256;
   auto world = std::make_unique<testing::World>(key, key, way.flow.suite);
@@ -60,12 +68,12 @@ inline std::unique_ptr<testing::World> make_world(const Way& way) {
   return world;
 }
 
-// nullptr for ways that this version does not run.
+// nullptr for variants that this version does not support.
 inline testing::World* world_of(std::size_t way) {
-  static std::array<std::unique_ptr<testing::World>, kWays.size()> worlds;
-  static std::array<bool, kWays.size()> made{};
+  static std::array<std::unique_ptr<testing::World>, all_ways.size()> worlds;
+  static std::array<bool, all_ways.size()> made{};
   if (!made[way]) {
-    worlds[way] = make_world(kWays[way]);
+    worlds[way] = make_world(all_ways[way]);
     made[way] = true;
   }
   return worlds[way].get();
