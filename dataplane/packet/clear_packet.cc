@@ -32,27 +32,27 @@ void read_ipv4_options(const std::uint8_t* ip, ClearPacket& packet) {
 
 DropReason read_ipv4(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& packet) {
   if (bytes < min_ipv4_bytes) return DropReason::short_frame;
-  packet.header_bytes = (p[0] & 0x0fU) * 4;
-  packet.total_bytes = load16(p + 2);
-  if ((p[0] >> 4) != 4 || packet.header_bytes < min_ipv4_bytes || packet.total_bytes < packet.header_bytes)
+  packet.header_bytes = (p[ipv4::version] & 0x0fU) * 4;
+  packet.total_bytes = load16(p + ipv4::total_length);
+  if ((p[ipv4::version] >> 4) != 4 || packet.header_bytes < min_ipv4_bytes || packet.total_bytes < packet.header_bytes)
     return DropReason::bad_ip_header;
   if (packet.total_bytes > bytes) return DropReason::truncated;
-  if (checksum_sum(p, packet.header_bytes) != 0xffff || p[8] == 0) return DropReason::bad_ip_header;
+  if (checksum_sum(p, packet.header_bytes) != 0xffff || p[ipv4::ttl] == 0) return DropReason::bad_ip_header;
   packet.family = 4;
-  packet.hop_limit = p[8];
-  packet.protocol = p[9];
-  const std::uint16_t fragment = load16(p + 6);
-  packet.fragment = (fragment & 0x3fff) != 0;
-  packet.later_fragment = (fragment & 0x1fff) != 0;
-  packet.source = address_at(p + 12, 4);
-  packet.destination = address_at(p + 16, 4);
+  packet.hop_limit = p[ipv4::ttl];
+  packet.protocol = p[ipv4::protocol];
+  const std::uint16_t fragment = load16(p + ipv4::fragment);
+  packet.fragment = (fragment & (ipv4::more_fragments | ipv4::fragment_offset)) != 0;
+  packet.later_fragment = (fragment & ipv4::fragment_offset) != 0;
+  packet.source = address_at(p + ipv4::source, 4);
+  packet.destination = address_at(p + ipv4::destination, 4);
   read_ipv4_options(p, packet);
   return DropReason::none;
 }
 
 // The options of a hop-by-hop header of `bytes` at p: Router Alert is 5, length 2; 0 is Pad1, 1 is PadN of zeros.
 void read_hop_by_hop(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& packet) {
-  for (std::uint32_t i = 2; i < bytes;) {
+  for (std::uint32_t i = extension::options; i < bytes;) {
     if (p[i] == 0) {
       ++i;
       continue;
@@ -77,15 +77,15 @@ void read_hop_by_hop(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& pa
 
 DropReason read_ipv6(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& packet) {
   if (bytes < ipv6_header_bytes) return DropReason::short_frame;
-  const std::uint32_t payload = load16(p + 4);
-  if ((p[0] >> 4) != 6 || payload == 0 || p[7] == 0) return DropReason::bad_ip_header;
+  const std::uint32_t payload = load16(p + ipv6::payload_length);
+  if ((p[ipv6::version] >> 4) != 6 || payload == 0 || p[ipv6::hop_limit] == 0) return DropReason::bad_ip_header;
   if (payload > bytes - ipv6_header_bytes) return DropReason::truncated;
   packet.family = 6;
   packet.total_bytes = ipv6_header_bytes + payload;
-  packet.hop_limit = p[7];
-  packet.source = address_at(p + 8, 6);
-  packet.destination = address_at(p + 24, 6);
-  packet.protocol = p[6];
+  packet.hop_limit = p[ipv6::hop_limit];
+  packet.source = address_at(p + ipv6::source, 6);
+  packet.destination = address_at(p + ipv6::destination, 6);
+  packet.protocol = p[ipv6::next_header];
   packet.header_bytes = ipv6_header_bytes;
   // Routing headers are not walked: where such a packet goes in the end no rule could tell.
   for (int n = 0; packet.protocol == header_hop_by_hop || packet.protocol == header_destination_options ||
@@ -97,16 +97,16 @@ DropReason read_ipv6(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& pa
     std::uint32_t length = 8;
     if (packet.protocol == header_fragment) {
       packet.fragment = true;
-      packet.later_fragment = (load16(header + 2) & 0xfff8) != 0;
+      packet.later_fragment = (load16(header + fragment_header::place) & fragment_header::offset) != 0;
     } else {
-      length = (header[1] + 1U) * 8;
+      length = (header[extension::length] + 1U) * 8;
       if (length > packet.total_bytes - packet.header_bytes) return DropReason::bad_ip_header;
     }
     if (packet.protocol == header_hop_by_hop)
       read_hop_by_hop(header, length, packet);
     else
       packet.odd_options = true;
-    packet.protocol = header[0];
+    packet.protocol = header[extension::next_header];
     packet.header_bytes += length;
     if (packet.later_fragment) break;
   }
@@ -121,8 +121,9 @@ DropReason read_clear(const std::uint8_t* data, std::uint32_t bytes, std::uint16
   packet.data = data;
   packet.ether_type = ether_type;
   packet.total_bytes = bytes;
-  if (ether_type != 0x0800 && ether_type != 0x86dd) return DropReason::none;
-  const DropReason bad = ether_type == 0x0800 ? read_ipv4(data, bytes, packet) : read_ipv6(data, bytes, packet);
+  if (ether_type != ether_type_ipv4 && ether_type != ether_type_ipv6) return DropReason::none;
+  const DropReason bad =
+      ether_type == ether_type_ipv4 ? read_ipv4(data, bytes, packet) : read_ipv6(data, bytes, packet);
   if (bad != DropReason::none) return bad;
   return packet.source.is_multicast() ? DropReason::bad_ip_header : DropReason::none;
 }

@@ -11,8 +11,8 @@ inline std::uint64_t lean_sum(const std::uint8_t* ip) noexcept {
   std::uint64_t first, second;
   std::uint32_t third;
   std::memcpy(&first, ip, 8);
-  std::memcpy(&second, ip + 8, 8);
-  std::memcpy(&third, ip + 16, 4);
+  std::memcpy(&second, ip + ipv4::ttl, 8);
+  std::memcpy(&third, ip + ipv4::destination, 4);
   std::uint64_t sum;
   const bool carry = __builtin_add_overflow(first, second, &sum);
   std::uint64_t all;
@@ -24,9 +24,10 @@ inline std::uint64_t lean_sum(const std::uint8_t* ip) noexcept {
 // the header checksum is right. At least 20 bytes are readable at ip.
 inline bool lean_header(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t least, std::uint32_t most,
                         std::uint32_t& total_bytes) noexcept {
-  const std::uint64_t middle = load64(ip + 6);  // flags and offset 16, TTL 8, protocol 8, checksum 16, source's half
-  total_bytes = load16(ip + 2);
-  return ip[0] == 0x45 && (middle & 0x3fff00ff00000000) == std::uint64_t{protocol} << 32 &&
+  // Flags and offset 16 bits, TTL 8, protocol 8, checksum 16, the source's first half.
+  const std::uint64_t middle = load64(ip + ipv4::fragment);
+  total_bytes = load16(ip + ipv4::total_length);
+  return ip[ipv4::version] == ipv4::version_plain && (middle & 0x3fff00ff00000000) == std::uint64_t{protocol} << 32 &&
          (middle & 0x0000ff0000000000) != 0 && total_bytes - least <= most - least && most >= least &&
          fold16(lean_sum(ip)) == 0xffff;
 }

@@ -17,7 +17,7 @@ inline void address_link(std::uint8_t* frame, std::uint32_t ip_offset, const typ
     store16(frame, 0x3333);
     store32(frame + 2, static_cast<std::uint32_t>(to.low));
   }
-  store16(frame + ip_offset - 2, Family::ether_type);
+  store16(frame + ip_offset - ether_type_bytes, Family::ether_type);
 }
 
 }  // namespace sealcast::dataplane

@@ -2,13 +2,9 @@
 #pragma once
 
 #include "dataplane/packet/clear_packet.h"
+#include "dataplane/packet/membership_types.h"
 
 namespace sealcast::dataplane {
-
-// Whether an ICMPv6 message type is one of MLD's.
-constexpr bool is_mld(std::uint8_t type) {
-  return (type >= 130 && type <= 132) || type == 143;
-}
 
 // packet is IPv6 of protocol 58 in both. Hop limit 1, Router Alert in a hop-by-hop header and no other extension, right
 // checksum, link-local source (RFC 3810 §5; reports also ::, §5.2.13). none, or fragment, mld_not_allowed.

@@ -7,37 +7,11 @@
 #include <type_traits>
 
 #include "dataplane/packet/frame.h"
+#include "dataplane/packet/headers.h"
+#include "dataplane/packet/membership_types.h"
 #include "dataplane/policy/policy.h"
 
 namespace sealcast::dataplane {
-
-inline constexpr std::uint32_t ethernet_bytes = 14;
-inline constexpr std::uint32_t vlan_tag_bytes = 4;
-inline constexpr std::uint32_t max_vlan_tags = 2;  // 802.1ad: QinQ
-inline constexpr std::uint32_t min_ipv4_bytes = 20;
-inline constexpr std::uint32_t ipv6_header_bytes = 40;
-inline constexpr std::uint32_t udp_header_bytes = 8;
-
-inline constexpr std::uint16_t ether_type_ipv4 = 0x0800;
-inline constexpr std::uint16_t ether_type_ipv6 = 0x86dd;
-inline constexpr std::uint16_t ether_type_arp = 0x0806;
-
-inline constexpr std::uint8_t protocol_igmp = 2;
-inline constexpr std::uint8_t protocol_ipv4 = 4;  // as ESP's next header: tunnel mode
-inline constexpr std::uint8_t protocol_tcp = 6;
-inline constexpr std::uint8_t protocol_udp = 17;
-inline constexpr std::uint8_t protocol_ipv6 = 41;  // as ESP's next header: tunnel mode
-inline constexpr std::uint8_t protocol_esp = 50;
-inline constexpr std::uint8_t protocol_ah = 51;
-inline constexpr std::uint8_t protocol_icmpv6 = 58;
-// IPv6 extension headers (RFC 8200 §4).
-inline constexpr std::uint8_t header_hop_by_hop = 0;
-inline constexpr std::uint8_t header_routing = 43;
-inline constexpr std::uint8_t header_fragment = 44;
-inline constexpr std::uint8_t header_destination_options = 60;
-inline constexpr std::uint32_t fragment_header_bytes = 8;
-
-inline constexpr std::uint8_t dummy_next_header = 59;  // of ESP: RFC 4303 §2.6
 
 // An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the
 // family and look at the addresses of theirs only. Not initialised: zeroing it cost a third of the path. The parsers
@@ -136,29 +110,29 @@ inline std::uint64_t sum_ipv4_header(const std::uint8_t* p) noexcept {
 // none, or short_frame, truncated, bad_ip_header.
 inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
   if (available < min_ipv4_bytes) return DropReason::short_frame;
-  packet.header_bytes = (p[0] & 0x0fU) * 4;
-  packet.total_bytes = load16(p + 2);
-  if ((p[0] >> 4) != 4 || packet.header_bytes < min_ipv4_bytes || packet.total_bytes < packet.header_bytes)
+  packet.header_bytes = (p[ipv4::version] & 0x0fU) * 4;
+  packet.total_bytes = load16(p + ipv4::total_length);
+  if ((p[ipv4::version] >> 4) != 4 || packet.header_bytes < min_ipv4_bytes || packet.total_bytes < packet.header_bytes)
     return DropReason::bad_ip_header;
   if (packet.total_bytes > available) return DropReason::truncated;
   if (fold16(packet.header_bytes == min_ipv4_bytes ? sum_ipv4_header(p) : sum_words(p, packet.header_bytes)) != 0xffff)
     return DropReason::bad_ip_header;
-  packet.ttl = p[8];
+  packet.ttl = p[ipv4::ttl];
   if (packet.ttl == 0) return DropReason::bad_ip_header;
   packet.family = 4;
-  packet.traffic_class = p[1];
-  const std::uint16_t fragment = load16(p + 6);
-  packet.fragment = (fragment & 0x3fff) != 0;  // MF or an offset
-  packet.later_fragment = (fragment & 0x1fff) != 0;
-  packet.more_fragments = (fragment & 0x2000) != 0;
-  packet.fragment_offset = (fragment & 0x1fffU) * 8;
-  packet.fragment_id = load16(p + 4);
+  packet.traffic_class = p[ipv4::tos];
+  const std::uint16_t fragment = load16(p + ipv4::fragment);
+  packet.fragment = (fragment & (ipv4::more_fragments | ipv4::fragment_offset)) != 0;
+  packet.later_fragment = (fragment & ipv4::fragment_offset) != 0;
+  packet.more_fragments = (fragment & ipv4::more_fragments) != 0;
+  packet.fragment_offset = (fragment & std::uint32_t{ipv4::fragment_offset}) * 8;
+  packet.fragment_id = load16(p + ipv4::identification);
   packet.router_alert = false;
-  packet.protocol = packet.fragment_protocol = p[9];
-  packet.protocol_field = packet.esp_field = 9;
+  packet.protocol = packet.fragment_protocol = p[ipv4::protocol];
+  packet.protocol_field = packet.esp_field = ipv4::protocol;
   packet.esp_place = packet.header_bytes;
-  packet.source = load32(p + 12);
-  packet.destination = load32(p + 16);
+  packet.source = load32(p + ipv4::source);
+  packet.destination = load32(p + ipv4::destination);
   return DropReason::none;
 }
 
@@ -176,11 +150,11 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
 inline bool parse_link(const Frame& frame, std::uint16_t& type, std::uint32_t& offset) noexcept {
   if (frame.length < ethernet_bytes) return false;
   offset = ethernet_bytes;
-  type = load16(frame.data + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags)
+  type = load16(frame.data + ethernet::type);
+  for (std::uint32_t tags = 0; is_vlan_type(type) && tags < max_vlan_tags; ++tags)
     [[unlikely]] {
       if (frame.length < offset + vlan_tag_bytes) return false;
-      type = load16(frame.data + offset + 2);
+      type = load16(frame.data + offset + vlan::type);
       offset += vlan_tag_bytes;
     }
   return true;
@@ -228,8 +202,8 @@ struct V4 {
   static constexpr std::uint8_t next_header = protocol_ipv4;
   static constexpr std::uint16_t ether_type = ether_type_ipv4;
   static constexpr std::uint32_t header_bytes = min_ipv4_bytes;
-  static constexpr std::uint32_t address_offset = 12;  // source, then destination
-  static constexpr std::uint32_t addresses_bytes = 8;
+  static constexpr std::uint32_t address_offset = ipv4::source;  // source, then destination
+  static constexpr std::uint32_t addresses_bytes = ipv4::addresses_bytes;
   static Address source(const Packet& packet) noexcept { return packet.source; }
   static Address destination(const Packet& packet) noexcept { return packet.destination; }
   static DropReason parse(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
@@ -242,8 +216,8 @@ struct V6 {
   static constexpr std::uint8_t next_header = protocol_ipv6;
   static constexpr std::uint16_t ether_type = ether_type_ipv6;
   static constexpr std::uint32_t header_bytes = ipv6_header_bytes;
-  static constexpr std::uint32_t address_offset = 8;
-  static constexpr std::uint32_t addresses_bytes = 32;
+  static constexpr std::uint32_t address_offset = ipv6::source;
+  static constexpr std::uint32_t addresses_bytes = ipv6::addresses_bytes;
   static Address source(const Packet& packet) noexcept { return packet.source6; }
   static Address destination(const Packet& packet) noexcept { return packet.destination6; }
   static DropReason parse(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {
@@ -260,7 +234,7 @@ bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<typena
   key.has_ports = packet.protocol == protocol_udp && !packet.later_fragment;
   if (!key.has_ports) return true;
   if (packet.total_bytes < packet.header_bytes + udp_header_bytes) return false;
-  key.destination_port = load16(ip + packet.header_bytes + 2);
+  key.destination_port = load16(ip + packet.header_bytes + udp::destination_port);
   return true;
 }
 
@@ -268,12 +242,12 @@ bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<typena
 // finished. True by chance once in 65,536 packets.
 template <typename Family>
 bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
-  const std::uint8_t* udp = ip + packet.header_bytes;
+  const std::uint8_t* const header = ip + packet.header_bytes;
   const std::uint8_t protocol_word[2] = {0, protocol_udp};
   const std::uint64_t sum = sum_words(ip + Family::address_offset, Family::addresses_bytes) +
-                            sum_words(protocol_word, 2) + sum_words(udp + 4, 2);
+                            sum_words(protocol_word, 2) + sum_words(header + udp::length, 2);
   std::uint16_t field;
-  std::memcpy(&field, udp + 6, 2);
+  std::memcpy(&field, header + udp::checksum, 2);
   return field != 0 && field == fold16(sum);
 }
 
@@ -287,8 +261,7 @@ inline bool is_membership_message(const std::uint8_t* ip, const Packet& packet) 
   if (packet.family == 4) return packet.protocol == protocol_igmp;
   if (packet.protocol != protocol_icmpv6 || packet.later_fragment || packet.total_bytes == packet.header_bytes)
     return false;
-  const std::uint8_t type = ip[packet.header_bytes];
-  return (type >= 130 && type <= 132) || type == 143;
+  return is_mld(ip[packet.header_bytes + icmpv6::type]);
 }
 
 }  // namespace sealcast::dataplane

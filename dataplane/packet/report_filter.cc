@@ -8,12 +8,6 @@
 #include "dataplane/packet/packet.h"
 
 namespace sealcast::dataplane {
-namespace {
-
-constexpr std::uint32_t report_bytes = 8;  // before the first record, in both protocols
-
-}  // namespace
-
 GroupRanges::GroupRanges(const std::vector<Prefix>& prefixes) {
   std::vector<Range> all;
   for (const Prefix& prefix : prefixes) {
@@ -46,17 +40,18 @@ Filtered filter_report(std::uint8_t* frame, std::uint32_t& frame_bytes, ClearPac
   std::uint8_t* const ip = frame + (packet.data - frame);
   std::uint8_t* const message = ip + packet.header_bytes;
   const std::uint32_t address_bytes = packet.family == 4 ? 4 : 16;
-  if (message[0] != (packet.family == 4 ? igmp_report_v3 : mld_report_v2)) {
-    const IpAddress group = address_at(message + (packet.family == 4 ? 4 : 8), packet.family);
+  if (message[igmp::type] != (packet.family == 4 ? igmp_report_v3 : mld_report_v2)) {
+    const IpAddress group = address_at(message + (packet.family == 4 ? igmp::group : mld::group), packet.family);
     return stopped.contains(group) ? Filtered::nothing_left : Filtered::untouched;
   }
-  const std::uint16_t records = load16(message + 6);
+  const std::uint16_t records = load16(message + membership_report::records);
   std::uint16_t kept = 0;
-  std::uint32_t to = report_bytes;
-  std::uint32_t from = report_bytes;
+  std::uint32_t to = membership_report::first_record;
+  std::uint32_t from = membership_report::first_record;
   for (std::uint16_t i = 0; i < records; ++i) {
-    const std::uint32_t bytes = 4 + address_bytes + load16(message + from + 2) * address_bytes;
-    if (!stopped.contains(address_at(message + from + 4, packet.family))) {
+    const std::uint32_t bytes =
+        membership_record::group + address_bytes + load16(message + from + membership_record::sources) * address_bytes;
+    if (!stopped.contains(address_at(message + from + membership_record::group, packet.family))) {
       if (to != from) std::memmove(message + to, message + from, bytes);
       to += bytes;
       ++kept;
@@ -67,18 +62,19 @@ Filtered filter_report(std::uint8_t* frame, std::uint32_t& frame_bytes, ClearPac
   if (kept == 0) return Filtered::nothing_left;
 
   std::memset(message + to, 0, from - to);
-  store16(message + 6, kept);
+  store16(message + membership_report::records, kept);
   const std::uint32_t gone = from - to;
   packet.total_bytes -= gone;
   // Padding behind the packet, if there is any, goes as well.
   frame_bytes = static_cast<std::uint32_t>(ip - frame) + packet.total_bytes;
   if (packet.family == 4) {
-    store16(ip + 2, static_cast<std::uint16_t>(packet.total_bytes));
-    put_checksum(ip + 10, ip, packet.header_bytes, 0);
-    put_checksum(message + 2, message, to, 0);
+    store16(ip + ipv4::total_length, static_cast<std::uint16_t>(packet.total_bytes));
+    put_checksum(ip + ipv4::checksum, ip, packet.header_bytes, 0);
+    put_checksum(message + igmp::checksum, message, to, 0);
   } else {
-    store16(ip + 4, static_cast<std::uint16_t>(packet.total_bytes - 40));
-    put_checksum(message + 2, message, to, pseudo_header_sum(packet.source, packet.destination, to, protocol_icmpv6));
+    store16(ip + ipv6::payload_length, static_cast<std::uint16_t>(packet.total_bytes - ipv6_header_bytes));
+    put_checksum(message + mld::checksum, message, to,
+                 pseudo_header_sum(packet.source, packet.destination, to, protocol_icmpv6));
   }
   return Filtered::shortened;
 }

@@ -13,6 +13,13 @@ namespace {
 constexpr std::uint8_t protocol_ospf = 89;
 constexpr std::uint8_t protocol_pim = 103;
 constexpr std::uint8_t protocol_vrrp = 112;
+// Neighbour discovery (RFC 4861 §4): router solicitation and advertisement, neighbour solicitation and advertisement,
+// redirect.
+constexpr std::uint8_t nd_first = 133, nd_last = 137;
+constexpr std::uint32_t nd_option_length = 1;  // where an option says its length, which counts 8 bytes
+constexpr bool is_nd(std::uint8_t type) {
+  return type >= nd_first && type <= nd_last;
+}
 
 bool narrowed(const BypassRule& rule, const IpAddress& source, const IpAddress& destination) {
   return (!rule.source || rule.source->contains(source)) &&
@@ -22,14 +29,13 @@ bool narrowed(const BypassRule& rule, const IpAddress& source, const IpAddress& 
 // RFC 826 for IPv4 over Ethernet: request or reply, 28 bytes.
 bool fits_arp(const BypassRule& rule, const ClearPacket& packet) {
   static constexpr std::uint8_t start[6] = {0, 1, 8, 0, 6, 4};
-  constexpr std::uint32_t arp_bytes = 28;
-  if (packet.ether_type != ether_type_arp || packet.total_bytes < arp_bytes) return false;
+  if (packet.ether_type != ether_type_arp || packet.total_bytes < arp::bytes) return false;
   const std::uint8_t* p = packet.data;
-  const std::uint16_t operation = load16(p + 6);
-  if (std::memcmp(p, start, sizeof start) != 0 || (operation != 1 && operation != 2)) return false;
+  const std::uint16_t operation = load16(p + arp::operation);
+  if (std::memcmp(p, start, sizeof start) != 0 || (operation != arp::request && operation != arp::reply)) return false;
   // Ethernet's padding is zeros; anything else would ride along.
-  if (!std::all_of(p + arp_bytes, p + packet.total_bytes, [](std::uint8_t byte) { return byte == 0; })) return false;
-  return narrowed(rule, IpAddress::v4(load32(p + 14)), IpAddress::v4(load32(p + 24)));
+  if (!std::all_of(p + arp::bytes, p + packet.total_bytes, [](std::uint8_t byte) { return byte == 0; })) return false;
+  return narrowed(rule, IpAddress::v4(load32(p + arp::sender)), IpAddress::v4(load32(p + arp::target)));
 }
 
 // RFC 4861 §4, §6.1, §7.1, §8.1: type, hop limit, code, checksum, sizes, options that fill the rest; never a fragment
@@ -37,19 +43,22 @@ bool fits_arp(const BypassRule& rule, const ClearPacket& packet) {
 bool fits_nd(const ClearPacket& packet) {
   static constexpr std::uint8_t fixed_bytes[5] = {8, 16, 24, 24, 40};  // RS, RA, NS, NA, redirect
   if (packet.family != 6 || packet.protocol != protocol_icmpv6 || packet.hop_limit != 255 || packet.fragment ||
-      packet.header_bytes != 40 || packet.payload_bytes() < 8)
+      packet.header_bytes != ipv6_header_bytes || packet.payload_bytes() < 8)
     return false;
   const std::uint8_t* message = packet.payload();
   const std::uint32_t bytes = packet.payload_bytes();
-  if (message[0] < 133 || message[0] > 137 || message[1] != 0) return false;
-  std::uint32_t offset = fixed_bytes[message[0] - 133];
+  const std::uint8_t type = message[icmpv6::type];
+  if (!is_nd(type) || message[icmpv6::code] != 0) return false;
+  std::uint32_t offset = fixed_bytes[type - nd_first];
   if (bytes < offset) return false;
   if (checksum_sum(message, bytes, pseudo_header_sum(packet.source, packet.destination, bytes, protocol_icmpv6)) !=
       0xffff)
     return false;
   while (offset != bytes) {
-    if (bytes - offset < 8 || message[offset + 1] == 0 || bytes - offset < message[offset + 1] * 8U) return false;
-    offset += message[offset + 1] * 8U;
+    if (bytes - offset < 8 || message[offset + nd_option_length] == 0 ||
+        bytes - offset < message[offset + nd_option_length] * 8U)
+      return false;
+    offset += message[offset + nd_option_length] * 8U;
   }
   return true;
 }
@@ -57,7 +66,7 @@ bool fits_nd(const ClearPacket& packet) {
 // A routing protocol's packet: nothing between its IP header and itself.
 bool plain(const ClearPacket& packet, std::uint8_t protocol, std::uint8_t hop_limit) {
   return packet.protocol == protocol && packet.hop_limit == hop_limit && !packet.fragment && packet.family != 0 &&
-         packet.header_bytes == (packet.family == 4 ? min_ipv4_bytes : 40);
+         packet.header_bytes == (packet.family == 4 ? min_ipv4_bytes : ipv6_header_bytes);
 }
 
 // IEEE 802.1D §7.12: 802.2 header 42-42-03 of a length field's frame, to the bridges' group address.
@@ -74,13 +83,14 @@ bool fits_ip(const BypassRule& rule, const ClearPacket& packet) {
   if (packet.protocol == protocol_icmpv6 && packet.family == 6 && !packet.later_fragment) {
     // Those have rules of their own, which look closer.
     if (packet.payload_bytes() < 4) return false;
-    const std::uint8_t type = packet.payload()[0];
-    if (is_mld(type) || (type >= 133 && type <= 137)) return false;
+    const std::uint8_t type = packet.payload()[icmpv6::type];
+    if (is_mld(type) || is_nd(type)) return false;
   }
   if (!rule.ports) return true;
-  if (packet.later_fragment || packet.payload_bytes() < (packet.protocol == protocol_tcp ? 20U : udp_header_bytes))
+  if (packet.later_fragment ||
+      packet.payload_bytes() < (packet.protocol == protocol_tcp ? min_tcp_bytes : udp_header_bytes))
     return false;
-  return rule.ports->contains(load16(packet.payload() + 2));
+  return rule.ports->contains(load16(packet.payload() + udp::destination_port));
 }
 
 bool is_membership_protocol(BypassProtocol protocol) {

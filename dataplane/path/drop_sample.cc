@@ -8,28 +8,27 @@
 namespace sealcast::dataplane {
 namespace {
 
-constexpr std::uint32_t ipv6_header = 40;
 constexpr std::uint32_t transport_bytes = 8;  // ports, length, checksum of UDP
-constexpr std::uint32_t esp_bytes = 16;       // SPI, sequence number, IV
-constexpr std::uint32_t other_bytes = 28;     // ARP, whole
+constexpr std::uint32_t other_bytes = arp::bytes;
 
 // Where the headers end; the frame may be shorter, and may be garbage.
 std::uint32_t header_bytes(const Frame& frame) noexcept {
   std::uint32_t offset = ethernet_bytes;
   if (frame.length < offset) return frame.length;
-  std::uint16_t type = load16(frame.data + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
+  std::uint16_t type = load16(frame.data + ethernet::type);
+  for (std::uint32_t tags = 0; is_vlan_type(type) && tags < max_vlan_tags; ++tags) {
     if (frame.length < offset + vlan_tag_bytes) return frame.length;
-    type = load16(frame.data + offset + 2);
+    type = load16(frame.data + offset + vlan::type);
     offset += vlan_tag_bytes;
   }
-  if (type == 0x0800 && frame.length >= offset + min_ipv4_bytes) {
+  if (type == ether_type_ipv4 && frame.length >= offset + min_ipv4_bytes) {
     const std::uint8_t* const ip = frame.data + offset;
-    const std::uint32_t bytes = std::max<std::uint32_t>((ip[0] & 0x0fU) * 4, min_ipv4_bytes);
-    return offset + bytes + (ip[9] == protocol_esp ? esp_bytes : transport_bytes);
+    const std::uint32_t bytes = std::max<std::uint32_t>((ip[ipv4::version] & 0x0fU) * 4, min_ipv4_bytes);
+    return offset + bytes + (ip[ipv4::protocol] == protocol_esp ? esp_front_bytes : transport_bytes);
   }
-  if (type == 0x86dd && frame.length >= offset + ipv6_header)
-    return offset + ipv6_header + (frame.data[offset + 6] == protocol_esp ? esp_bytes : transport_bytes);
+  if (type == ether_type_ipv6 && frame.length >= offset + ipv6_header_bytes)
+    return offset + ipv6_header_bytes +
+           (frame.data[offset + ipv6::next_header] == protocol_esp ? esp_front_bytes : transport_bytes);
   return offset + other_bytes;
 }
 

@@ -52,27 +52,27 @@ Result<Bytes> sealed_frame(const GroupProtection& protection, const BlackAddress
   Bytes frame(ethernet_bytes + header + esp.size());
   const MacAddress to = multicast_mac(destination);
   std::copy(to.begin(), to.end(), frame.begin());
-  std::copy(own.mac.begin(), own.mac.end(), frame.begin() + 6);
+  std::copy(own.mac.begin(), own.mac.end(), frame.begin() + ethernet::source);
   std::uint8_t* const ip = frame.data() + ethernet_bytes;
-  store16(ip - 2, v4 ? V4::ether_type : V6::ether_type);
+  store16(frame.data() + ethernet::type, v4 ? V4::ether_type : V6::ether_type);
   if (v4) {
-    ip[0] = 0x45;
-    ip[1] = static_cast<std::uint8_t>(dscp << 2);
-    store16(ip + 2, static_cast<std::uint16_t>(header + esp.size()));
-    ip[8] = ttl;
-    ip[9] = protocol_esp;
+    ip[ipv4::version] = ipv4::version_plain;
+    ip[ipv4::tos] = static_cast<std::uint8_t>(dscp << 2);
+    store16(ip + ipv4::total_length, static_cast<std::uint16_t>(header + esp.size()));
+    ip[ipv4::ttl] = ttl;
+    ip[ipv4::protocol] = protocol_esp;
   } else {
-    store32(ip, (6U << 28) | (std::uint32_t{dscp} << 22));
-    store16(ip + 4, static_cast<std::uint16_t>(esp.size()));
-    ip[6] = protocol_esp;
-    ip[7] = ttl;
+    store32(ip + ipv6::version, (6U << 28) | (std::uint32_t{dscp} << 22));
+    store16(ip + ipv6::payload_length, static_cast<std::uint16_t>(esp.size()));
+    ip[ipv6::next_header] = protocol_esp;
+    ip[ipv6::hop_limit] = ttl;
   }
-  std::uint8_t* const at = ip + (v4 ? 12 : 8);
+  std::uint8_t* const at = ip + (v4 ? ipv4::source : ipv6::source);
   std::copy_n(source->bytes.begin(), source->size(), at);
   std::copy_n(destination.bytes.begin(), destination.size(), at + source->size());
   if (v4) {
     const auto checksum = static_cast<std::uint16_t>(~fold16(sum_words(ip, min_ipv4_bytes)));
-    std::memcpy(ip + 10, &checksum, 2);  // the sum is of words as they lie in memory
+    std::memcpy(ip + ipv4::checksum, &checksum, 2);  // the sum is of words as they lie in memory
   }
   std::copy(esp.begin(), esp.end(), ip + header);
   return frame;

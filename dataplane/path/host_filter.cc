@@ -17,12 +17,12 @@ struct Arp {
 };
 bool read_arp(const ClearPacket& packet, Arp& arp) noexcept {
   constexpr std::uint8_t head[] = {0, 1, 8, 0, 6, 4, 0};
-  if (packet.ether_type != ether_type_arp || packet.total_bytes < 28 || std::memcmp(packet.data, head, 7) != 0)
+  if (packet.ether_type != ether_type_arp || packet.total_bytes < arp::bytes || std::memcmp(packet.data, head, 7) != 0)
     return false;
-  if (packet.data[7] != 1 && packet.data[7] != 2) return false;
-  arp.request = packet.data[7] == 1;
-  arp.sender = IpAddress::v4(load32(packet.data + 14));
-  arp.target = IpAddress::v4(load32(packet.data + 24));
+  if (packet.data[arp::operation + 1] != arp::request && packet.data[arp::operation + 1] != arp::reply) return false;
+  arp.request = packet.data[arp::operation + 1] == arp::request;
+  arp.sender = IpAddress::v4(load32(packet.data + arp::sender));
+  arp.target = IpAddress::v4(load32(packet.data + arp::target));
   return true;
 }
 
@@ -31,7 +31,7 @@ bool is_resolution(const ClearPacket& packet) noexcept {
   if (packet.family != 6 || packet.protocol != protocol_icmpv6 || packet.fragment || packet.hop_limit != 255 ||
       packet.payload_bytes() < 24)
     return false;
-  const std::uint8_t type = packet.payload()[0];
+  const std::uint8_t type = packet.payload()[icmpv6::type];
   return type == neighbour_solicitation || type == neighbour_advertisement;
 }
 
@@ -49,7 +49,8 @@ bool is_solicited_node_of(const std::vector<IpAddress>& list, const IpAddress& g
 }
 
 bool is_tcp(const ClearPacket& packet) noexcept {
-  return packet.family != 0 && packet.protocol == protocol_tcp && !packet.fragment && packet.payload_bytes() >= 20;
+  return packet.family != 0 && packet.protocol == protocol_tcp && !packet.fragment &&
+         packet.payload_bytes() >= min_tcp_bytes;
 }
 
 bool unspecified(const IpAddress& address) noexcept {
@@ -86,23 +87,26 @@ HostFilter::Class HostFilter::wants(const std::uint8_t* frame, const ClearPacket
   Arp arp;
   if (read_arp(packet, arp))
     // Asking for one of its addresses, by whatever MAC address; or an answer to it.
-    return has(own.addresses, arp.target) && (mine || (arp.request && (frame[0] & 1) != 0)) ? Class::resolution
-                                                                                            : Class::none;
+    return has(own.addresses, arp.target) && (mine || (arp.request && (frame[ethernet::destination] & 1) != 0))
+               ? Class::resolution
+               : Class::none;
   if (is_resolution(packet))
     return (mine && has(own.addresses, packet.destination)) || is_solicited_node_of(own.addresses, packet.destination)
                ? Class::resolution
                : Class::none;
   if (!mine || !is_tcp(packet) || !has(own.addresses, packet.destination)) return Class::none;
-  const std::uint16_t from = load16(packet.payload());
-  const std::uint16_t to = load16(packet.payload() + 2);
+  const std::uint16_t from = load16(packet.payload() + udp::source_port);
+  const std::uint16_t to = load16(packet.payload() + udp::destination_port);
   return is_remote(packet.source, from) || is_local(packet.destination, to) ? Class::key_server : Class::none;
 }
 
 HostFilter::Class HostFilter::may_send(const std::uint8_t* frame, std::uint32_t length) const noexcept {
   const HostAddresses& own = *addresses_.load(std::memory_order_acquire);
-  if (length < ethernet_bytes || std::memcmp(frame + 6, own.mac.data(), own.mac.size()) != 0) return Class::none;
+  if (length < ethernet_bytes || std::memcmp(frame + ethernet::source, own.mac.data(), own.mac.size()) != 0)
+    return Class::none;
   ClearPacket packet;
-  if (read_clear(frame + ethernet_bytes, length - ethernet_bytes, load16(frame + 12), packet) != DropReason::none)
+  if (read_clear(frame + ethernet_bytes, length - ethernet_bytes, load16(frame + ethernet::type), packet) !=
+      DropReason::none)
     return Class::none;
   Arp arp;
   if (read_arp(packet, arp))
@@ -111,8 +115,8 @@ HostFilter::Class HostFilter::may_send(const std::uint8_t* frame, std::uint32_t 
   if (is_resolution(packet))
     return has(own.addresses, packet.source) || unspecified(packet.source) ? Class::resolution : Class::none;
   if (!is_tcp(packet) || !has(own.addresses, packet.source)) return Class::none;
-  const std::uint16_t from = load16(packet.payload());
-  const std::uint16_t to = load16(packet.payload() + 2);
+  const std::uint16_t from = load16(packet.payload() + udp::source_port);
+  const std::uint16_t to = load16(packet.payload() + udp::destination_port);
   return is_remote(packet.destination, to) || is_local(packet.source, from) ? Class::key_server : Class::none;
 }
 

@@ -37,14 +37,14 @@ constexpr std::uint8_t ecn_combined[4][4] = {
 template <typename Family>
 void set_ecn(std::uint8_t* ip, std::uint8_t ecn) {
   if constexpr (Family::family == 6) {
-    ip[1] = static_cast<std::uint8_t>((ip[1] & 0xcf) | (ecn << 4));
+    ip[ipv6::version + 1] = static_cast<std::uint8_t>((ip[ipv6::version + 1] & 0xcf) | (ecn << 4));
   } else {
-    const std::uint16_t before = load16(ip);
-    ip[1] = static_cast<std::uint8_t>((ip[1] & 0xfc) | ecn);
-    const std::uint16_t after = load16(ip);
-    const std::uint32_t sum =
-        static_cast<std::uint16_t>(~load16(ip + 10)) + std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
-    store16(ip + 10, static_cast<std::uint16_t>(~fold16(sum)));
+    const std::uint16_t before = load16(ip + ipv4::version);
+    ip[ipv4::tos] = static_cast<std::uint8_t>((ip[ipv4::tos] & 0xfc) | ecn);
+    const std::uint16_t after = load16(ip + ipv4::version);
+    const std::uint32_t sum = static_cast<std::uint16_t>(~load16(ip + ipv4::checksum)) +
+                              std::uint32_t{static_cast<std::uint16_t>(~before)} + after;
+    store16(ip + ipv4::checksum, static_cast<std::uint16_t>(~fold16(sum)));
   }
 }
 
@@ -155,10 +155,10 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
     return black_fragment(frame, Packet(packet));
 
   const std::uint32_t esp_bytes = packet.total_bytes - packet.header_bytes;
-  constexpr std::uint32_t fixed = esp_front + tag_bytes;
+  constexpr std::uint32_t fixed = esp_front_bytes + tag_bytes;
   if (esp_bytes < fixed + padded(0) || (esp_bytes - fixed) % 4 != 0) return DropReason::esp_length;
   std::uint8_t* const esp = frame.data + packet.ip_offset + packet.header_bytes;
-  const std::uint32_t spi = load32(esp);
+  const std::uint32_t spi = load32(esp + esp::spi);
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
   if (entry == nullptr) return unknown_spi(frame, spi, now_tsc, snapshot);
   if (entry->own != 0) return DropReason::own_spi;
@@ -175,8 +175,9 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
   if (rules.mode != EspMode::transport && esp_bytes < fixed + padded(min_ipv4_bytes))
     return charge(sa, DropReason::esp_length);
   if (!addresses_allowed<Family>(rules, packet)) return charge(sa, DropReason::selector_mismatch);
-  const std::uint64_t number = load64(esp + esp_header_bytes);
-  if (static_cast<std::uint32_t>(number) != load32(esp + 4)) return charge(sa, DropReason::iv_sequence_mismatch);
+  const std::uint64_t number = load64(esp + esp::iv);
+  if (static_cast<std::uint32_t>(number) != load32(esp + esp::sequence))
+    return charge(sa, DropReason::iv_sequence_mismatch);
   if (!sa.replay.check(number)) {
     sa.replay.count_refused(number);
     return charge(sa, DropReason::replay);
@@ -203,8 +204,8 @@ inline DropReason Worker::admit_esp(Frame& frame, const Packet& packet, std::uin
 
   const std::uint8_t* const text = item.data;
   const std::uint32_t pad = text[item.length - 2];
-  if (pad + esp_trailer > item.length) return DropReason::bad_padding;
-  const std::uint32_t text_bytes = item.length - esp_trailer - pad;
+  if (pad + esp_trailer_bytes > item.length) return DropReason::bad_padding;
+  const std::uint32_t text_bytes = item.length - esp_trailer_bytes - pad;
   for (std::uint32_t n = 0; n < pad; ++n) {
     if (text[text_bytes + n] != n + 1) return DropReason::bad_padding;
   }
@@ -234,13 +235,13 @@ inline DropReason Worker::open_tunnel(Frame& frame, std::uint32_t i, std::uint32
                                              Family::addresses_bytes) != 0))
     return DropReason::outer_inner_mismatch;
   if (const DropReason bad = check_opened<Family>(rules, inner, packet); bad != DropReason::none) return bad;
-  const std::uint8_t outer_ecn = (scratch.opened[i].family == 4 ? outer[1] : outer[1] >> 4) & 3;
+  const std::uint8_t outer_ecn = (scratch.opened[i].family == 4 ? outer[ipv4::tos] : outer[ipv6::version + 1] >> 4) & 3;
   const std::uint8_t inner_ecn = packet.traffic_class & 3;
   const std::uint8_t ecn = ecn_combined[inner_ecn][outer_ecn];
   if (ecn == ecn_drop) return DropReason::ecn_illegal;
   if (ecn != inner_ecn) set_ecn<Family>(inner, ecn);
 
-  const std::uint32_t shift = scratch.opened[i].header_bytes + esp_front;
+  const std::uint32_t shift = scratch.opened[i].header_bytes + esp_front_bytes;
   const std::uint32_t old_length = frame.length;
   move_link_header(frame.data + shift, frame.data, ip_offset);
   frame.data += shift;

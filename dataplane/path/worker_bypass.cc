@@ -16,7 +16,7 @@ bool is_igmp(const ClearPacket& packet) {
 
 bool is_membership(const ClearPacket& packet) {
   return is_igmp(packet) || (packet.family == 6 && packet.protocol == protocol_icmpv6 && !packet.later_fragment &&
-                             packet.payload_bytes() != 0 && is_mld(packet.payload()[0]));
+                             packet.payload_bytes() != 0 && is_mld(packet.payload()[icmpv6::type]));
 }
 
 // Cuts off what follows an IP packet, so that nothing rides along behind it.
@@ -85,7 +85,7 @@ DropReason Worker::bypass(Frame& frame, Side from, const ClearPacket& clear, Dro
   const Bypass::Answer answer = bypass_.admit(from, clear, frame.data, frame.length, why, now_tsc);
   if (answer.reason == DropReason::bypass_loop) {
     BypassLoopSeen seen{answer.rule, from, {}};
-    std::memcpy(seen.source.data(), frame.data + 6, seen.source.size());
+    std::memcpy(seen.source.data(), frame.data + ethernet::source, seen.source.size());
     bypass_loops_.push(seen);
   }
   if (answer.reason != DropReason::none) return answer.reason;

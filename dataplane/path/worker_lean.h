@@ -56,11 +56,11 @@ inline constexpr std::size_t few_groups = 512;
   for (const Frame& frame : frames) {
     if (frame.length < ethernet_bytes + min_ipv4_bytes) continue;
     const std::uint8_t* const ip = frame.data + ethernet_bytes;
-    table.prefetch(load32(ip + 16), load32(ip + 12));
+    table.prefetch(load32(ip + ipv4::destination), load32(ip + ipv4::source));
     packets[n++] = ip;
   }
   for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t group = table.guess(load32(packets[i] + 16), load32(packets[i] + 12));
+    const std::uint32_t group = table.guess(load32(packets[i] + ipv4::destination), load32(packets[i] + ipv4::source));
     places[i] = &snapshot.outbound[group * snapshot.workers + index_];
     __builtin_prefetch(places[i]);
   }
@@ -78,12 +78,12 @@ inline constexpr std::size_t few_groups = 512;
   std::array<const OpeningSa*, max_burst> sas;
   std::size_t n = 0;
   for (const Frame& frame : frames) {
-    if (frame.length < esp_offset + esp_front) continue;
+    if (frame.length < esp_offset + esp_front_bytes) continue;
     packets[n] = frame.data + esp_offset;
-    snapshot.spis.prefetch(load32(packets[n++]));
+    snapshot.spis.prefetch(load32(packets[n++] + esp::spi));
   }
   for (std::size_t i = 0; i < n; ++i) {
-    const SpiTable::Entry* const entry = snapshot.spis.find(load32(packets[i]));
+    const SpiTable::Entry* const entry = snapshot.spis.find(load32(packets[i] + esp::spi));
     sas[i] = entry != nullptr && entry->worker == index_ ? entry->sa : nullptr;
     if (sas[i] == nullptr) continue;
     __builtin_prefetch(sas[i], 1);
@@ -91,7 +91,7 @@ inline constexpr std::size_t few_groups = 512;
   }
   for (std::size_t i = 0; i < n; ++i) {
     if (sas[i] == nullptr) continue;
-    sas[i]->replay.prefetch(load64(packets[i] + esp_header_bytes));
+    sas[i]->replay.prefetch(load64(packets[i] + esp::iv));
     engine_.prefetch(sas[i]->key);
   }
 }
@@ -113,11 +113,11 @@ inline void Worker::settle(SealRun& run) noexcept {
 [[gnu::noinline]] inline SealingSa* Worker::sa_of_flow(const std::uint8_t* ip, std::uint64_t now_tsc,
                                                        const Snapshot& snapshot) noexcept {
   PacketKey key;
-  key.source = load32(ip + 12);
-  key.destination = load32(ip + 16);
+  key.source = load32(ip + ipv4::source);
+  key.destination = load32(ip + ipv4::destination);
   key.protocol = protocol_udp;
   key.has_ports = true;
-  key.destination_port = load16(ip + min_ipv4_bytes + 2);
+  key.destination_port = load16(ip + min_ipv4_bytes + udp::destination_port);
   std::uint32_t group = 0;
   if (snapshot.policy->find(key, group) != Match::found) return nullptr;
   SealingSa* const sa = snapshot.outbound[group * snapshot.workers + index_];
@@ -132,21 +132,22 @@ inline void Worker::settle(SealRun& run) noexcept {
 // RFC 4303 tunnel mode with the addresses of the inner packet (RFC 5374 §3.1), as encapsulate<V4> does it.
 [[gnu::always_inline]] inline bool Worker::seal_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot,
                                                      SealRun& run) noexcept {
-  constexpr std::uint32_t front = min_ipv4_bytes + esp_front;
+  constexpr std::uint32_t front = min_ipv4_bytes + esp_front_bytes;
   constexpr std::uint32_t least = min_ipv4_bytes + udp_header_bytes;
   if (frame.length < ethernet_bytes + least) return false;
   std::uint8_t* const link = frame.data;
   std::uint8_t* const ip = link + ethernet_bytes;
   std::uint32_t total = 0;
-  if (load16(link + 12) != ether_type_ipv4 ||
-      !lean_header(ip, protocol_udp, least, frame.length - ethernet_bytes, total) || (ip[16] & 0xf0) != 0xe0)
+  if (load16(link + ethernet::type) != ether_type_ipv4 ||
+      !lean_header(ip, protocol_udp, least, frame.length - ethernet_bytes, total) ||
+      (ip[ipv4::destination] & 0xf0) != 0xe0)
     return false;
   const std::uint32_t plaintext_bytes = padded(total);
   const std::uint32_t sealed = front + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
   const std::uint32_t tailroom = frame.tailroom + (frame.length - ethernet_bytes - total);
   if (sealed > black_limit_ || frame.headroom < front || tailroom < sealed - front - total) return false;
-  const std::uint64_t addresses = words_of(ip + 12);
-  const std::uint16_t port = load16(ip + min_ipv4_bytes + 2);
+  const std::uint64_t addresses = words_of(ip + ipv4::source);
+  const std::uint16_t port = load16(ip + min_ipv4_bytes + udp::destination_port);
   if (!run.is_flow(addresses, port)) {
     SealingSa* const next = sa_of_flow(ip, now_tsc, snapshot);
     if (next == nullptr) return false;
@@ -157,32 +158,34 @@ inline void Worker::settle(SealRun& run) noexcept {
       run.blocks = run.bytes = 0;
     }
     run.addresses = addresses;
-    const std::uint64_t words = load64(ip + 12);
+    const std::uint64_t words = load64(ip + ipv4::source);
     run.address_sum = (words & 0xffffffff) + (words >> 32);
     run.port = port;
   }
 
   SealingSa& sa = *run.sa;
-  const std::uint32_t udp = load32(ip + min_ipv4_bytes + 4);  // length, checksum
-  if ((udp & 0xffff) != 0 && (udp & 0xffff) == fold16(run.address_sum + protocol_udp + (udp >> 16))) [[unlikely]]
+  const std::uint32_t length_checksum = load32(ip + min_ipv4_bytes + udp::length);
+  const std::uint32_t checksum = length_checksum & 0xffff;
+  if (checksum != 0 && checksum == fold16(run.address_sum + protocol_udp + (length_checksum >> 16))) [[unlikely]]
     count(charge(sa, DropReason::partial_checksum));
 
   const std::uint64_t number = run.number++;
   std::uint8_t* const outer = ip - front;
-  const std::uint64_t first = (std::uint64_t{0x45} << 56) | (std::uint64_t{ip[1]} << 48) |
-                              (std::uint64_t{sealed} << 32) | ((number & 0xffff) << 16) | ((ip[6] & 0x40U) << 8);
-  const std::uint32_t third = (std::uint32_t{ip[8]} << 24) | (std::uint32_t{protocol_esp} << 16);
+  const std::uint64_t first = (std::uint64_t{ipv4::version_plain} << 56) | (std::uint64_t{ip[ipv4::tos]} << 48) |
+                              (std::uint64_t{sealed} << 32) | ((number & 0xffff) << 16) |
+                              ((ip[ipv4::fragment] & std::uint32_t{ipv4::dont_fragment_byte}) << 8);
+  const std::uint32_t third = (std::uint32_t{ip[ipv4::ttl]} << 24) | (std::uint32_t{protocol_esp} << 16);
   const std::uint64_t sum = (first >> 32) + (first & 0xffffffff) + third + run.address_sum;
-  const std::uint64_t link_words[2] = {words_of(link), words_of(link + 6)};
+  const std::uint64_t link_words[2] = {words_of(link), words_of(link + ethernet::source)};
   std::memcpy(link - front, &link_words[0], 8);
   std::memcpy(link - front + 6, &link_words[1], 8);
   store64(outer, first);
-  store32(outer + 8, third | static_cast<std::uint16_t>(~fold16(sum)));
-  std::memcpy(outer + 12, &run.addresses, 8);
+  store32(outer + ipv4::ttl, third | static_cast<std::uint16_t>(~fold16(sum)));
+  std::memcpy(outer + ipv4::source, &run.addresses, 8);
   std::uint8_t* const esp = outer + min_ipv4_bytes;
   store64(esp, (std::uint64_t{sa.spi} << 32) | static_cast<std::uint32_t>(number));
   store64(esp + esp_header_bytes, number);
-  store64(ip + total, lean_trailer[plaintext_bytes - total - esp_trailer]);
+  store64(ip + total, lean_trailer[plaintext_bytes - total - esp_trailer_bytes]);
   push_seal_item(sa, number, esp, plaintext_bytes);
 
   frame.data = link - front;
@@ -204,11 +207,11 @@ inline void Worker::settle(SealRun& run) noexcept {
   if (entry == nullptr || entry->own != 0 || entry->worker != index_) return {};
   OpeningSa& sa = *entry->sa;
   if (now_tsc >= sa.expires_tsc || !sa.keeps_addresses) return {};
-  if (words_of(ip + 12) == sa.flow_addresses) return {&sa, spi};
-  const Address4 source = load32(ip + 12), destination = load32(ip + 16);
+  if (words_of(ip + ipv4::source) == sa.flow_addresses) return {&sa, spi};
+  const Address4 source = load32(ip + ipv4::source), destination = load32(ip + ipv4::destination);
   for (const Rule& rule : sa.epoch->rules) {
     if (!rule.addresses_match(destination, source)) continue;
-    sa.flow_addresses = words_of(ip + 12);
+    sa.flow_addresses = words_of(ip + ipv4::source);
     sa.flow_opened = false;
     return {&sa, spi};
   }
@@ -217,30 +220,30 @@ inline void Worker::settle(SealRun& run) noexcept {
 
 [[gnu::always_inline]] inline bool Worker::admit_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot,
                                                       OpenRun& run) noexcept {
-  constexpr std::uint32_t fixed = esp_front + static_cast<std::uint32_t>(aead::tag_bytes);
+  constexpr std::uint32_t fixed = esp_front_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
   constexpr std::uint32_t least = min_ipv4_bytes + fixed + padded(min_ipv4_bytes);
   if (frame.length < ethernet_bytes + least) return false;
   std::uint8_t* const ip = frame.data + ethernet_bytes;
   std::uint32_t total = 0;
-  if (load16(frame.data + 12) != ether_type_ipv4 ||
-      !lean_header(ip, protocol_esp, least, frame.length - ethernet_bytes, total) || (ip[16] & 0xf0) != 0xe0 ||
-      total % 4 != 0)
+  if (load16(frame.data + ethernet::type) != ether_type_ipv4 ||
+      !lean_header(ip, protocol_esp, least, frame.length - ethernet_bytes, total) ||
+      (ip[ipv4::destination] & 0xf0) != 0xe0 || total % 4 != 0)
     return false;
   std::uint8_t* const esp = ip + min_ipv4_bytes;
   const std::uint64_t header = load64(esp);
   const auto spi = static_cast<std::uint32_t>(header >> 32);
-  if (run.sa == nullptr || spi != run.spi || words_of(ip + 12) != run.sa->flow_addresses) {
+  if (run.sa == nullptr || spi != run.spi || words_of(ip + ipv4::source) != run.sa->flow_addresses) {
     run = begin_sender(ip, spi, now_tsc, snapshot);
     if (run.sa == nullptr) return false;
   }
-  const std::uint64_t number = load64(esp + esp_header_bytes);
+  const std::uint64_t number = load64(esp + esp::iv);
   if (static_cast<std::uint32_t>(number) != static_cast<std::uint32_t>(header) || !run.sa->replay.check(number))
     return false;
   cut_padding(frame, ethernet_bytes, total);
   push_open_item(*run.sa, esp, total - min_ipv4_bytes - fixed,
                  {.number = number,
                   .header_bytes = min_ipv4_bytes,
-                  .protocol_field = 9,
+                  .protocol_field = ipv4::protocol,
                   .ip_offset = ethernet_bytes,
                   .family = 4,
                   .lean = true});
@@ -266,23 +269,24 @@ inline void Worker::settle(StripRun& run) noexcept {
   constexpr std::uint32_t least = min_ipv4_bytes + udp_header_bytes;
   const std::uint32_t pad = inner[item.length - 2];
   if (pad > 3) return false;
-  const std::uint32_t text_bytes = item.length - esp_trailer - pad;
+  const std::uint32_t text_bytes = item.length - esp_trailer_bytes - pad;
   // The last eight bytes; the trailer is moved to the top of the word.
-  const std::uint64_t tail = load64(inner + item.length - 8) << (8 * (8 - esp_trailer - pad));
+  const std::uint64_t tail = load64(inner + item.length - 8) << (8 * (8 - esp_trailer_bytes - pad));
   std::uint32_t total = 0;
   if (tail != lean_trailer[pad] || !lean_header(inner, protocol_udp, least, text_bytes, total) ||
-      words_of(inner + 12) != words_of(outer + 12) || ((inner[1] ^ outer[1]) & 3) != 0)
+      words_of(inner + ipv4::source) != words_of(outer + ipv4::source) ||
+      ((inner[ipv4::tos] ^ outer[ipv4::tos]) & 3) != 0)
     return false;
-  const std::uint16_t port = load16(inner + min_ipv4_bytes + 2);
-  if (!sa.flow_opened || words_of(inner + 12) != sa.flow_addresses || port != sa.flow_port) {
+  const std::uint16_t port = load16(inner + min_ipv4_bytes + udp::destination_port);
+  if (!sa.flow_opened || words_of(inner + ipv4::source) != sa.flow_addresses || port != sa.flow_port) {
     PacketKey key;
-    key.source = load32(inner + 12);
-    key.destination = load32(inner + 16);
+    key.source = load32(inner + ipv4::source);
+    key.destination = load32(inner + ipv4::destination);
     key.protocol = protocol_udp;
     key.has_ports = true;
     key.destination_port = port;
     if (match_any(sa.epoch->rules, key) != Match::found || !local_red_.empty()) return false;
-    sa.flow_addresses = words_of(inner + 12);
+    sa.flow_addresses = words_of(inner + ipv4::source);
     sa.flow_port = port;
     sa.flow_opened = true;
   }
@@ -292,8 +296,8 @@ inline void Worker::settle(StripRun& run) noexcept {
     run = {&sa, 0, 0};
   }
 
-  constexpr std::uint32_t shift = min_ipv4_bytes + esp_front;
-  const std::uint64_t link_words[2] = {words_of(frame.data), words_of(frame.data + 6)};
+  constexpr std::uint32_t shift = min_ipv4_bytes + esp_front_bytes;
+  const std::uint64_t link_words[2] = {words_of(frame.data), words_of(frame.data + ethernet::source)};
   std::memcpy(frame.data + shift, &link_words[0], 8);
   std::memcpy(frame.data + shift + 6, &link_words[1], 8);
   frame.tailroom += frame.length - shift - ethernet_bytes - total;

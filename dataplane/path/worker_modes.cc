@@ -18,9 +18,9 @@ std::uint8_t outer_class(const OuterHeader& header, const Packet& packet) {
 }
 
 void finish_ipv4_header(std::uint8_t* ip, std::uint32_t header_bytes) {
-  std::memset(ip + 10, 0, 2);
+  std::memset(ip + ipv4::checksum, 0, 2);
   const auto checksum = static_cast<std::uint16_t>(~fold16(sum_words(ip, header_bytes)));
-  std::memcpy(ip + 10, &checksum, 2);
+  std::memcpy(ip + ipv4::checksum, &checksum, 2);
 }
 
 }  // namespace
@@ -28,7 +28,7 @@ void finish_ipv4_header(std::uint8_t* ip, std::uint32_t header_bytes) {
 void Worker::seal_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept {
   const OuterHeader& header = sa.epoch->outer;
   const std::uint32_t outer_bytes = header.family == 4 ? min_ipv4_bytes : ipv6_header_bytes;
-  const std::uint32_t front = outer_bytes + esp_front;
+  const std::uint32_t front = outer_bytes + esp_front_bytes;
   const std::uint32_t plaintext_bytes = padded(packet.total_bytes);
   const std::uint32_t sealed = front + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
   const std::uint64_t number = take_number(sa, plaintext_bytes);
@@ -38,30 +38,31 @@ void Worker::seal_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexc
   const std::uint8_t ttl = header.ttl == 0 ? packet.ttl : header.ttl;
   const std::uint8_t traffic_class = outer_class(header, packet);
   // RFC 4301 §8.1: DF is the inner packet's; an inner IPv6 packet may not be cut on its way either.
-  const bool dont_fragment = packet.family == 6 || (inner[6] & 0x40) != 0;
+  const bool dont_fragment = packet.family == 6 || (inner[ipv4::fragment] & ipv4::dont_fragment_byte) != 0;
 
   std::memcpy(start, frame.data, link_copy_bytes);
   if (header.family == 4) {
-    outer[0] = 0x45;
-    outer[1] = traffic_class;
-    store16(outer + 2, static_cast<std::uint16_t>(sealed));
-    store16(outer + 4, static_cast<std::uint16_t>(number));
-    store16(outer + 6, dont_fragment ? 0x4000 : 0);
-    outer[8] = ttl;
-    outer[9] = protocol_esp;
-    store32(outer + 12, header.source);
-    store32(outer + 16, header.destination);
+    outer[ipv4::version] = ipv4::version_plain;
+    outer[ipv4::tos] = traffic_class;
+    store16(outer + ipv4::total_length, static_cast<std::uint16_t>(sealed));
+    store16(outer + ipv4::identification, static_cast<std::uint16_t>(number));
+    store16(outer + ipv4::fragment, dont_fragment ? ipv4::dont_fragment : 0);
+    outer[ipv4::ttl] = ttl;
+    outer[ipv4::protocol] = protocol_esp;
+    store32(outer + ipv4::source, header.source);
+    store32(outer + ipv4::destination, header.destination);
     finish_ipv4_header(outer, min_ipv4_bytes);
     address_link<V4>(start, packet.ip_offset, header.destination);
   } else {
-    store32(outer, (std::uint32_t{6} << 28) | (std::uint32_t{traffic_class} << 20) | flow_label(sa.spi));
-    store16(outer + 4, static_cast<std::uint16_t>(sealed - ipv6_header_bytes));
-    outer[6] = protocol_esp;
-    outer[7] = ttl;
-    store64(outer + 8, header.source6.high);
-    store64(outer + 16, header.source6.low);
-    store64(outer + 24, header.destination6.high);
-    store64(outer + 32, header.destination6.low);
+    store32(outer + ipv6::version,
+            (std::uint32_t{6} << 28) | (std::uint32_t{traffic_class} << 20) | flow_label(sa.spi));
+    store16(outer + ipv6::payload_length, static_cast<std::uint16_t>(sealed - ipv6_header_bytes));
+    outer[ipv6::next_header] = protocol_esp;
+    outer[ipv6::hop_limit] = ttl;
+    store64(outer + ipv6::source, header.source6.high);
+    store64(outer + ipv6::source + 8, header.source6.low);
+    store64(outer + ipv6::destination, header.destination6.high);
+    store64(outer + ipv6::destination + 8, header.destination6.low);
     address_link<V6>(start, packet.ip_offset, header.destination6);
   }
   add_seal_item(sa, number, outer + outer_bytes, packet.total_bytes, plaintext_bytes,
@@ -80,25 +81,25 @@ void Worker::seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) n
   const std::uint32_t kept = packet.esp_place;
   const std::uint32_t payload_bytes = packet.total_bytes - kept;
   const std::uint32_t plaintext_bytes = padded(payload_bytes);
-  const std::uint32_t sealed = kept + esp_front + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
+  const std::uint32_t sealed = kept + esp_front_bytes + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
   const std::uint64_t number = take_number(sa, plaintext_bytes);
 
-  std::uint8_t* const start = frame.data - esp_front;
+  std::uint8_t* const start = frame.data - esp_front_bytes;
   std::memmove(start, frame.data, packet.ip_offset + kept);
   std::uint8_t* const ip = start + packet.ip_offset;
   const std::uint8_t next_header = ip[packet.esp_field];
   ip[packet.esp_field] = protocol_esp;
   if (packet.family == 4) {
-    store16(ip + 2, static_cast<std::uint16_t>(sealed));
+    store16(ip + ipv4::total_length, static_cast<std::uint16_t>(sealed));
     finish_ipv4_header(ip, kept);
   } else {
-    store16(ip + 4, static_cast<std::uint16_t>(sealed - ipv6_header_bytes));
+    store16(ip + ipv6::payload_length, static_cast<std::uint16_t>(sealed - ipv6_header_bytes));
   }
   add_seal_item(sa, number, ip + kept, payload_bytes, plaintext_bytes, next_header);
 
   frame.data = start;
-  frame.headroom -= esp_front;
-  frame.tailroom -= sealed - esp_front - packet.total_bytes;
+  frame.headroom -= esp_front_bytes;
+  frame.tailroom -= sealed - esp_front_bytes - packet.total_bytes;
   frame.length = packet.ip_offset + sealed;
   sa.bytes.add(packet.total_bytes);
 }
@@ -107,7 +108,6 @@ void Worker::seal_transport(Frame& frame, const Packet& packet, SealingSa& sa) n
 // address on the way to another one of the group is not noticed. docs/dataplane.md says so.
 template <typename Family>
 DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t text_bytes) noexcept {
-  constexpr std::uint8_t hop_by_hop = 0, routing = 43, fragment = 44;
   const Scratch& scratch = *scratch_;
   const aead::OpenItem& item = scratch.open.items[i];
   OpeningSa& sa = *scratch.open.sas[i];
@@ -116,26 +116,27 @@ DropReason Worker::open_transport(Frame& frame, std::uint32_t i, std::uint32_t t
   if (next_header == group_datagram_next_header) return take_datagram(i, text_bytes);
   // RFC 4303 §2.6: 59 is a dummy packet. Headers that routers look at have no place behind ESP.
   if (next_header == dummy_next_header) return DropReason::bad_next_header;
-  if (Family::family == 6 && (next_header == hop_by_hop || next_header == routing || next_header == fragment))
+  if (Family::family == 6 &&
+      (next_header == header_hop_by_hop || next_header == header_routing || next_header == header_fragment))
     return DropReason::bad_next_header;
 
   const std::uint32_t ip_offset = scratch.opened[i].ip_offset;
   const std::uint32_t header_bytes = scratch.opened[i].header_bytes;
   const std::uint32_t total = header_bytes + text_bytes;
   const std::uint32_t old_length = frame.length;
-  std::memmove(frame.data + esp_front, frame.data, ip_offset + header_bytes);
-  std::uint8_t* const ip = frame.data + esp_front + ip_offset;
+  std::memmove(frame.data + esp_front_bytes, frame.data, ip_offset + header_bytes);
+  std::uint8_t* const ip = frame.data + esp_front_bytes + ip_offset;
   ip[scratch.opened[i].protocol_field] = next_header;
   if constexpr (Family::family == 4) {
-    store16(ip + 2, static_cast<std::uint16_t>(total));
+    store16(ip + ipv4::total_length, static_cast<std::uint16_t>(total));
     finish_ipv4_header(ip, header_bytes);
   } else {
-    store16(ip + 4, static_cast<std::uint16_t>(total - ipv6_header_bytes));
+    store16(ip + ipv6::payload_length, static_cast<std::uint16_t>(total - ipv6_header_bytes));
   }
-  frame.data += esp_front;
-  frame.headroom += esp_front;
+  frame.data += esp_front_bytes;
+  frame.headroom += esp_front_bytes;
   frame.length = ip_offset + total;
-  frame.tailroom += old_length - esp_front - frame.length;
+  frame.tailroom += old_length - esp_front_bytes - frame.length;
 
   Packet packet{};
   if (Family::parse(ip, total, packet) != DropReason::none || packet.fragment) return DropReason::bad_inner_packet;

@@ -32,13 +32,13 @@ inline void Worker::push_open_item(OpeningSa& sa, std::uint8_t* esp, std::uint32
   Scratch& scratch = *scratch_;
   scratch.opened[scratch.open.size] = opened;
   aead::OpenItem& item = scratch.open.push(sa);
-  item.data = esp + esp_front;
+  item.data = esp + esp_front_bytes;
   item.length = length;
   item.aad = esp;
   item.aad_length = esp_header_bytes;
   item.tag = item.data + length;
   std::memcpy(item.nonce.data(), sa.salt.data(), 4);
-  std::memcpy(item.nonce.data() + 4, esp + esp_header_bytes, esp_iv_bytes);
+  std::memcpy(item.nonce.data() + 4, esp + esp::iv, esp_iv_bytes);
   item.ok = false;
 }
 

@@ -100,7 +100,7 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
     const std::uint32_t sealed = sealed_bytes(EspMode::tunnel_preserve, Family::family, packet.total_bytes);
     if (sealed > black_limit_) [[unlikely]]
       return charge(*sa, too_big_to_seal(frame, Packet(packet), *sa, now_tsc));
-    constexpr std::uint32_t front = Family::header_bytes + esp_front;
+    constexpr std::uint32_t front = Family::header_bytes + esp_front_bytes;
     if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes)
       return charge(*sa, DropReason::no_headroom);
     if (shows_ports) note_checksum<Family>(ip, packet, *sa);
@@ -119,7 +119,7 @@ inline DropReason Worker::admit_protected(Frame& frame, const Packet& packet, st
   const std::uint8_t outer_family = rules.outer_family(Family::family);
   const std::uint32_t sealed = sealed_bytes(mode, outer_family, packet.total_bytes);
   if (sealed > black_limit_) return charge(*sa, too_big_to_seal(frame, Packet(packet), *sa, now_tsc));
-  const std::uint32_t front = outer_header_bytes(mode, outer_family) + esp_front;
+  const std::uint32_t front = outer_header_bytes(mode, outer_family) + esp_front_bytes;
   if (frame.headroom < front || frame.tailroom < sealed - front - packet.total_bytes)
     return charge(*sa, DropReason::no_headroom);
   if (shows_ports) note_checksum<Family>(ip, packet, *sa);
@@ -137,7 +137,7 @@ inline void Worker::note_checksum(const std::uint8_t* ip, const Packet& packet, 
     count(charge(sa, DropReason::partial_checksum));
   // RFC 8200 §8.1: only tunnels may leave it out, and hosts drop such datagrams.
   if constexpr (Family::family == 6)
-    if (load16(ip + packet.header_bytes + 6) == 0) count(charge(sa, DropReason::zero_checksum));
+    if (load16(ip + packet.header_bytes + udp::checksum) == 0) count(charge(sa, DropReason::zero_checksum));
 }
 
 inline DropReason Worker::check_outbound(const SealingSa& sa, std::uint64_t now_tsc) const noexcept {
@@ -152,7 +152,7 @@ inline DropReason Worker::check_outbound(const SealingSa& sa, std::uint64_t now_
 // RFC 4303 tunnel mode with the addresses of the inner packet (RFC 5374 §3.1).
 template <typename Family>
 inline void Worker::encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept {
-  constexpr std::uint32_t front = Family::header_bytes + esp_front;
+  constexpr std::uint32_t front = Family::header_bytes + esp_front_bytes;
   const std::uint32_t inner_bytes = packet.total_bytes;
   std::uint8_t* const inner = frame.data + packet.ip_offset;
   std::uint8_t* const outer = inner - front;
@@ -166,22 +166,23 @@ inline void Worker::encapsulate(Frame& frame, const Packet& packet, SealingSa& s
   if constexpr (Family::family == 4) {
     // TOS: DSCP and ECN copied (RFC 4301 §5.1.2.1, RFC 6040 normal mode); DF copied; the identification follows the
     // number, for those who set DF aside on the way.
-    const std::uint64_t first = (std::uint64_t{0x45} << 56) | (std::uint64_t{inner[1]} << 48) |
-                                (std::uint64_t{sealed} << 32) | ((number & 0xffff) << 16) | ((inner[6] & 0x40U) << 8);
-    const std::uint32_t third = (std::uint32_t{inner[8]} << 24) | (std::uint32_t{protocol_esp} << 16);
-    const std::uint64_t addresses = load64(inner + 12);
+    const std::uint64_t first = (std::uint64_t{ipv4::version_plain} << 56) | (std::uint64_t{inner[ipv4::tos]} << 48) |
+                                (std::uint64_t{sealed} << 32) | ((number & 0xffff) << 16) |
+                                ((inner[ipv4::fragment] & std::uint32_t{ipv4::dont_fragment_byte}) << 8);
+    const std::uint32_t third = (std::uint32_t{inner[ipv4::ttl]} << 24) | (std::uint32_t{protocol_esp} << 16);
+    const std::uint64_t addresses = load64(inner + ipv4::source);
     const std::uint64_t sum =
         (first >> 32) + (first & 0xffffffff) + third + (addresses >> 32) + (addresses & 0xffffffff);
     store64(outer, first);
-    store32(outer + 8, third | static_cast<std::uint16_t>(~fold16(sum)));
-    store64(outer + 12, addresses);
+    store32(outer + ipv4::ttl, third | static_cast<std::uint16_t>(~fold16(sum)));
+    store64(outer + ipv4::source, addresses);
   } else {
     // Version, traffic class and flow label of the inner packet: the outer one belongs to the same flow (RFC 6438 §3,
     // RFC 6040 normal mode).
     const std::uint64_t payload = sealed - ipv6_header_bytes;
-    store64(outer,
-            (std::uint64_t{load32(inner)} << 32) | (payload << 16) | (std::uint64_t{protocol_esp} << 8) | inner[7]);
-    std::memcpy(outer + 8, inner + 8, 32);
+    store64(outer, (std::uint64_t{load32(inner + ipv6::version)} << 32) | (payload << 16) |
+                       (std::uint64_t{protocol_esp} << 8) | inner[ipv6::hop_limit]);
+    std::memcpy(outer + ipv6::source, inner + ipv6::source, ipv6::addresses_bytes);
   }
   add_seal_item(sa, number, outer + Family::header_bytes, inner_bytes, plaintext_bytes, Family::next_header);
 

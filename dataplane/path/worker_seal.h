@@ -6,11 +6,6 @@
 
 namespace sealcast::dataplane {
 
-inline constexpr std::uint32_t esp_header_bytes = 8;
-inline constexpr std::uint32_t esp_iv_bytes = 8;
-inline constexpr std::uint32_t esp_front = esp_header_bytes + esp_iv_bytes;
-inline constexpr std::uint32_t esp_trailer = 2;  // pad length, next header
-
 // Bytes moved when the Ethernet header travels: 14 to 22 of them matter. A frame that was parsed has at least 34, and
 // what is copied too much is overwritten by the outer IP header.
 inline constexpr std::uint32_t link_copy_bytes = 24;
@@ -23,7 +18,7 @@ constexpr std::uint64_t blocks_of(std::uint32_t plaintext_bytes) {
 }
 // RFC 4303 §2.4: payload, padding and the two trailer bytes fill a multiple of 4.
 constexpr std::uint32_t padded(std::uint32_t payload_bytes) {
-  return (payload_bytes + esp_trailer + 3) & ~3U;
+  return (payload_bytes + esp_trailer_bytes + 3) & ~3U;
 }
 
 // Takes the next number of the SA (H9): from here the packet either leaves under it or the number stays unused.
@@ -43,14 +38,14 @@ inline void Worker::count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept {
 // ESP header and IV at esp, padding and trailer behind the payload_bytes that follow them.
 inline void Worker::add_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t payload_bytes,
                                   std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept {
-  std::uint8_t* const text = esp + esp_front;
-  store32(esp, sa.spi);
-  store32(esp + 4, static_cast<std::uint32_t>(number));
-  store64(esp + 8, number);
+  std::uint8_t* const text = esp + esp_front_bytes;
+  store32(esp + esp::spi, sa.spi);
+  store32(esp + esp::sequence, static_cast<std::uint32_t>(number));
+  store64(esp + esp::iv, number);
 
   // Padding 1, 2, 3, ...; then its length and the next header.
   std::uint8_t* trailer = text + payload_bytes;
-  const std::uint32_t pad = plaintext_bytes - payload_bytes - esp_trailer;
+  const std::uint32_t pad = plaintext_bytes - payload_bytes - esp_trailer_bytes;
   for (std::uint32_t i = 1; i <= pad; ++i)
     *trailer++ = static_cast<std::uint8_t>(i);
   *trailer++ = static_cast<std::uint8_t>(pad);
@@ -62,7 +57,7 @@ inline void Worker::add_seal_item(SealingSa& sa, std::uint64_t number, std::uint
 // RFC 4106 nonce and AAD.
 inline void Worker::push_seal_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp,
                                    std::uint32_t plaintext_bytes) noexcept {
-  std::uint8_t* const text = esp + esp_front;
+  std::uint8_t* const text = esp + esp_front_bytes;
   aead::SealItem& item = scratch_->seal.push(sa);
   item.data = text;
   item.length = plaintext_bytes;

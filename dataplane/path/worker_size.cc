@@ -19,11 +19,11 @@ constexpr std::uint64_t answers_at_once = 10;
 // Where the fragment header of an IPv6 packet begins, from ip; 0: there is none. The headers were walked before, so
 // they all lie within header_bytes.
 std::uint32_t find_fragment_header(const std::uint8_t* ip, std::uint32_t header_bytes) {
-  std::uint8_t next = ip[6];
+  std::uint8_t next = ip[ipv6::next_header];
   for (std::uint32_t at = ipv6_header_bytes; at + fragment_header_bytes <= header_bytes;) {
     if (next == header_fragment) return at;
-    next = ip[at];
-    at += (ip[at + 1] + 1U) * 8;
+    next = ip[at + extension::next_header];
+    at += (ip[at + extension::length] + 1U) * 8;
   }
   return 0;
 }
@@ -36,15 +36,18 @@ struct Part {
 // Of a packet that is a fragment. IPv6's length field does not count the fixed header.
 Part part_of(const std::uint8_t* ip, const Packet& packet) {
   if (packet.family == 4) {
-    const std::uint16_t field = load16(ip + 6);
-    const bool more = (field & 0x2000) != 0;
-    return {{(field & 0x1fffU) * 8, packet.total_bytes - packet.header_bytes, more}, packet.header_bytes};
+    const std::uint16_t field = load16(ip + ipv4::fragment);
+    const bool more = (field & ipv4::more_fragments) != 0;
+    return {{(field & std::uint32_t{ipv4::fragment_offset}) * 8, packet.total_bytes - packet.header_bytes, more},
+            packet.header_bytes};
   }
   const std::uint32_t at = find_fragment_header(ip, packet.header_bytes);
   if (at == 0) return {};
-  const std::uint16_t field = load16(ip + at + 2);
+  const std::uint16_t field = load16(ip + at + fragment_header::place);
   const std::uint32_t begin = at + fragment_header_bytes;
-  return {{field & 0xfff8U, packet.total_bytes - begin, (field & 1) != 0}, at - ipv6_header_bytes};
+  return {{std::uint32_t{field} & fragment_header::offset, packet.total_bytes - begin,
+           (field & fragment_header::more) != 0},
+          at - ipv6_header_bytes};
 }
 
 FragmentKey key_of(const Packet& packet, const void* scope) {
@@ -75,7 +78,7 @@ DropReason Worker::too_big_to_seal(Frame& frame, const Packet& packet, const Sea
     return DropReason::none;
   }
   if (packet.family == 6) return answer_too_big(frame, packet, limit, now_tsc);
-  const bool dont_fragment = (frame.data[packet.ip_offset + 6] & 0x40) != 0;
+  const bool dont_fragment = (frame.data[packet.ip_offset + ipv4::fragment] & ipv4::dont_fragment_byte) != 0;
   // Transport mode protects whole datagrams only (RFC 4303 §3.1.1).
   if (dont_fragment || mode == EspMode::transport || limit < min_ipv4_mtu) return DropReason::too_big;
   frame.verdict = Verdict::fragment;
