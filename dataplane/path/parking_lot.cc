@@ -25,7 +25,8 @@ ParkingLot::Place ParkingLot::park(std::uint32_t spi, Frame& frame, std::uint64_
   const auto most =
       (counts_[1] & 1) != 0 ? parked_per_slot : static_cast<std::uint32_t>(std::bit_width(counts_[0]) - 1);
   if (most < mine + (mine == 0 ? 1 : 2)) return Place::no_place;
-  const Frame evicted = take_last(by_count_[most].first);
+  const std::uint16_t fullest = by_count_[most].first;
+  const Frame evicted = take(fullest, slots_[fullest].last);
   if (slot == none) slot = make_slot(spi);
   append(slot, frame, now_tsc);
   frame = evicted;
@@ -109,34 +110,17 @@ void ParkingLot::append(std::uint16_t i, const Frame& frame, std::uint64_t now_t
   ++size_;
 }
 
-Frame ParkingLot::take_first(std::uint16_t i) noexcept {
+Frame ParkingLot::take(std::uint16_t i, std::uint16_t p) noexcept {
   Slot& slot = slots_[i];
-  const std::uint16_t p = slot.first;
-  slot.first = places_[p].next;
-  (slot.first == none ? slot.last : places_[slot.first].previous) = none;
-  const Frame frame = places_[p].frame;
-  free_place(p);
-  set_count(i, static_cast<std::uint16_t>(slot.count - 1));
-  if (slot.count == 0) end_slot(i);
-  return frame;
-}
-
-Frame ParkingLot::take_last(std::uint16_t i) noexcept {
-  Slot& slot = slots_[i];
-  const std::uint16_t p = slot.last;
-  slot.last = places_[p].previous;
-  (slot.last == none ? slot.first : places_[slot.last].next) = none;
-  const Frame frame = places_[p].frame;
-  free_place(p);
-  set_count(i, static_cast<std::uint16_t>(slot.count - 1));
-  if (slot.count == 0) end_slot(i);
-  return frame;
-}
-
-void ParkingLot::free_place(std::uint16_t p) noexcept {
-  places_[p].next = free_place_;
+  Parked& place = places_[p];
+  (place.previous == none ? slot.first : places_[place.previous].next) = place.next;
+  (place.next == none ? slot.last : places_[place.next].previous) = place.previous;
+  place.next = free_place_;
   free_place_ = p;
   --size_;
+  set_count(i, static_cast<std::uint16_t>(slot.count - 1));
+  if (slot.count == 0) end_slot(i);
+  return place.frame;
 }
 
 }  // namespace sealcast::dataplane

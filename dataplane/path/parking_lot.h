@@ -43,7 +43,7 @@ class alignas(cache_line) ParkingLot {
       if (!wanted(slots_[i].spi, places_[slots_[i].first].arrived_tsc)) continue;
       turn_ = (turn_ + seen) % slots_in_use_;
       spi = slots_[i].spi;
-      frame = take_first(i);
+      frame = take(i, slots_[i].first);
       return true;
     }
     return false;
@@ -83,9 +83,8 @@ class alignas(cache_line) ParkingLot {
   void end_slot(std::uint16_t slot) noexcept;
   void set_count(std::uint16_t slot, std::uint16_t count) noexcept;
   void append(std::uint16_t slot, const Frame& frame, std::uint64_t now_tsc) noexcept;
-  Frame take_first(std::uint16_t slot) noexcept;
-  Frame take_last(std::uint16_t slot) noexcept;
-  void free_place(std::uint16_t place) noexcept;
+  // The frame at a place of that slot, which is free from then on.
+  Frame take(std::uint16_t slot, std::uint16_t place) noexcept;
 
   std::uint32_t size_ = 0, slots_in_use_ = 0, turn_ = 0;
   std::uint16_t free_place_ = 0, free_slot_ = 0;
