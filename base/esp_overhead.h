@@ -20,11 +20,15 @@ constexpr std::uint32_t outer_header_bytes(EspMode mode, std::uint8_t family) {
   return family == 4 ? 20 : 40;
 }
 
+// RFC 4303 §2.4: payload, padding and the two trailer bytes fill a multiple of 4.
+constexpr std::uint32_t esp_padded_bytes(std::uint32_t payload_bytes) {
+  return (payload_bytes + esp_trailer_bytes + 3) & ~3U;
+}
+
 // Bytes of the sealed IP packet. IP headers are multiples of 4 bytes: the padding is the same whether they are
 // encrypted (tunnel) or stay in front (transport).
 constexpr std::uint32_t sealed_bytes(EspMode mode, std::uint8_t family, std::uint32_t inner_bytes) {
-  return outer_header_bytes(mode, family) + esp_front_bytes + ((inner_bytes + esp_trailer_bytes + 3) & ~3U) +
-         esp_icv_bytes;
+  return outer_header_bytes(mode, family) + esp_front_bytes + esp_padded_bytes(inner_bytes) + esp_icv_bytes;
 }
 
 // The largest inner IP packet that still fits black_mtu once sealed; 0 if none does.

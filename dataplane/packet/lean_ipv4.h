@@ -6,6 +6,13 @@
 
 namespace sealcast::dataplane {
 
+// Eight bytes as they lie in memory.
+inline std::uint64_t words_of(const std::uint8_t* p) noexcept {
+  std::uint64_t words;
+  std::memcpy(&words, p, sizeof words);
+  return words;
+}
+
 // Sum of a 20-byte header with end-around carry, to be folded; words in memory order.
 inline std::uint64_t lean_sum(const std::uint8_t* ip) noexcept {
   std::uint64_t first, second;

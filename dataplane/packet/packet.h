@@ -106,6 +106,13 @@ inline std::uint64_t sum_ipv4_header(const std::uint8_t* p) noexcept {
   return std::uint64_t{word[0]} + word[1] + word[2] + word[3] + word[4];
 }
 
+// Writes the checksum of the IPv4 header at ip.
+inline void put_ipv4_checksum(std::uint8_t* ip, std::uint32_t header_bytes) noexcept {
+  std::memset(ip + ipv4::checksum, 0, 2);
+  const auto checksum = static_cast<std::uint16_t>(~fold16(sum_words(ip, header_bytes)));
+  std::memcpy(ip + ipv4::checksum, &checksum, 2);  // the sum is of words as they lie in memory
+}
+
 // Checks the IPv4 header at p, of which available bytes may be read, and fills packet (ip_offset excepted).
 // none, or short_frame, truncated, bad_ip_header.
 inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Packet& packet) noexcept {

@@ -4,9 +4,6 @@
 #include <cstring>
 
 #include "dataplane/packet/packet.h"
-#include "dataplane/path/worker.h"
-#include "dataplane/path/worker_open.h"
-#include "dataplane/path/worker_scratch.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -70,22 +67,17 @@ Result<Bytes> sealed_frame(const GroupProtection& protection, const BlackAddress
   std::uint8_t* const at = ip + (v4 ? ipv4::source : ipv6::source);
   std::copy_n(source->bytes.begin(), source->size(), at);
   std::copy_n(destination.bytes.begin(), destination.size(), at + source->size());
-  if (v4) {
-    const auto checksum = static_cast<std::uint16_t>(~fold16(sum_words(ip, min_ipv4_bytes)));
-    std::memcpy(ip + ipv4::checksum, &checksum, 2);  // the sum is of words as they lie in memory
-  }
+  if (v4) put_ipv4_checksum(ip, min_ipv4_bytes);
   std::copy(esp.begin(), esp.end(), ip + header);
   return frame;
 }
 
-// It is authentic as any member's packet is, no more: who looks at it is the control thread, at its own pace.
-[[gnu::noinline, gnu::cold]] DropReason Worker::take_datagram(std::uint32_t i, std::uint32_t text_bytes) noexcept {
-  const aead::OpenItem& item = scratch_->open.items[i];
-  if (text_bytes > TakenDatagram::most_bytes) return DropReason::bad_next_header;
-  taken_datagram_.spi = scratch_->open.sas[i]->spi;
-  taken_datagram_.length = static_cast<std::uint16_t>(text_bytes);
-  std::copy_n(item.data, text_bytes, taken_datagram_.bytes.begin());
-  datagrams_.push(taken_datagram_);
+DropReason DatagramInbox::take(std::uint32_t spi, ByteView text) noexcept {
+  if (text.size() > TakenDatagram::most_bytes) return DropReason::bad_next_header;
+  copy_.spi = spi;
+  copy_.length = static_cast<std::uint16_t>(text.size());
+  std::copy(text.begin(), text.end(), copy_.bytes.begin());
+  ring_.push(copy_);
   return DropReason::group_datagram;
 }
 

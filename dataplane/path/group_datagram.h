@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "base/dataplane_control.h"
+#include "dataplane/packet/drop_reason.h"
 #include "dataplane/packet/multicast_macs.h"
 #include "dataplane/sa/event_ring.h"
 
@@ -21,6 +22,20 @@ struct TakenDatagram {
 };
 // Of one worker: what comes between two looks of the control thread, 20 a second; more of them are a flood.
 using TakenDatagramRing = EventRing<TakenDatagram, 8>;
+
+// One worker's: datagrams on their way to the control thread. They are authentic as any member's packet is, no more;
+// the control thread judges them, at its own pace.
+class DatagramInbox {
+ public:
+  // Worker. text: what was opened under the SPI, without padding and trailer. Returns why its frame goes no further:
+  // group_datagram; bad_next_header where it is too long for one.
+  DropReason take(std::uint32_t spi, ByteView text) noexcept;
+  TakenDatagramRing& ring() { return ring_; }
+
+ private:
+  TakenDatagram copy_;
+  TakenDatagramRing ring_;
+};
 
 // This gateway on black. An address that is missing: nothing of that family is sent.
 struct BlackAddress {

@@ -17,6 +17,19 @@ EspFields datagram_fields(std::uint64_t number) {
   return fields;
 }
 
+TEST(DatagramInbox, KeepsWhatTheControlThreadHasRoomFor) {
+  DatagramInbox inbox;
+  const Bytes text = pattern(300);
+  EXPECT_EQ(inbox.take(0x10000008, Bytes(TakenDatagram::most_bytes + 1)), DropReason::bad_next_header);
+  for (std::size_t i = 0; i < TakenDatagramRing::capacity + 1; ++i)
+    EXPECT_EQ(inbox.take(0x10000008, text), DropReason::group_datagram);
+  TakenDatagram taken;
+  ASSERT_TRUE(inbox.ring().pop(taken));
+  EXPECT_EQ(taken.spi, 0x10000008U);
+  EXPECT_EQ(Bytes(taken.bytes.begin(), taken.bytes.begin() + taken.length), text);
+  EXPECT_EQ(inbox.ring().lost(), 1U);
+}
+
 TEST(GroupDatagram, IsTakenOutOnceAndNeverForwarded) {
   Harness plane;
   plane.install_tv();

@@ -6,7 +6,7 @@
 #include <set>
 
 #include "dataplane/path/parking_lot.h"
-#include "dataplane/path/worker_scratch.h"
+#include "dataplane/path/worker.h"
 #include "dataplane/testing/harness.h"
 
 namespace sealcast::dataplane::testing {
@@ -17,7 +17,7 @@ constexpr bool whole_lines = alignof(T) == cache_line && sizeof(T) % cache_line 
 
 static_assert(whole_lines<SealingSa> && whole_lines<OpeningSa>);
 static_assert(whole_lines<Worker> && whole_lines<WorkerCounters> && whole_lines<ParkingLot>);
-static_assert(whole_lines<Worker::SpiRing>);
+static_assert(whole_lines<SpiRing>);
 
 using Lines = std::set<std::uintptr_t>;
 
@@ -76,8 +76,8 @@ TEST(Layout, NoTwoWorkersWriteOneLine) {
 
 TEST(Layout, TheTwoEndsOfAnEventRingAreApart) {
   // Producer's index and count of losses, consumer's index, the events: each from a line of its own on.
-  EXPECT_GE(sizeof(Worker::SpiRing), 3 * cache_line);
-  EXPECT_EQ(sizeof(Worker::SpiRing), 2 * cache_line + 256 * sizeof(std::uint32_t));
+  EXPECT_GE(sizeof(SpiRing), 3 * cache_line);
+  EXPECT_EQ(sizeof(SpiRing), 2 * cache_line + 256 * sizeof(std::uint32_t));
 }
 
 }  // namespace

@@ -53,4 +53,7 @@ class EventRing {
   alignas(cache_line) std::array<T, Capacity> slots_{};
 };
 
+// SPIs alone: the control thread knows which group and epoch they belong to.
+using SpiRing = EventRing<std::uint32_t, 256>;
+
 }  // namespace sealcast::dataplane

@@ -59,6 +59,9 @@ struct SpiRange {
   std::uint32_t window_last = 0;  // workers may ask for keys up to this SPI
 };
 
+// With so few groups, what packets read of a snapshot stays in the caches by itself.
+inline constexpr std::size_t few_groups = 512;
+
 struct Snapshot {
   std::uint64_t version = 0;  // rises by one with each; 0 is none
   std::shared_ptr<const Policy> policy;

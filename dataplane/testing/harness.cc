@@ -67,6 +67,13 @@ std::vector<BypassRule> bypass_at(std::uint32_t rate) {
   return rules;
 }
 
+BufferedFrame::BufferedFrame(const Bytes& bytes, std::size_t room) : buffer_(room + bytes.size() + room, 0xee) {
+  std::copy(bytes.begin(), bytes.end(), buffer_.begin() + static_cast<std::ptrdiff_t>(room));
+  frame.data = buffer_.data() + room;
+  frame.length = static_cast<std::uint32_t>(bytes.size());
+  frame.headroom = frame.tailroom = static_cast<std::uint32_t>(room);
+}
+
 Harness::Harness(Options options) : options_(std::move(options)) {
   DataPlaneOptions plane;
   plane.workers = options_.workers;

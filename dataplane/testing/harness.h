@@ -25,6 +25,22 @@ struct Outcome {
   Bytes frame;  // as it would be sent
 };
 
+// A frame in a buffer of its own, with room on both sides, for parts of the path that are tested by themselves.
+class BufferedFrame {
+ public:
+  explicit BufferedFrame(const Bytes& bytes, std::size_t room = 128);
+  BufferedFrame(const BufferedFrame&) = delete;
+  BufferedFrame& operator=(const BufferedFrame&) = delete;
+
+  // As it is now.
+  Bytes bytes() const { return {frame.data, frame.data + frame.length}; }
+
+  Frame frame;
+
+ private:
+  Bytes buffer_;
+};
+
 // The key of an SPI, the same at every member: a fixed function replaces the derivation from the group master.
 SaKey key_of(std::uint32_t spi, std::uint8_t key_size = 16);
 

@@ -15,7 +15,6 @@ _HALLS = {
     "Node": (80, 41, 6),
     "SharedLink": (20, 17, 1),
     "TcpLink": (5, 17, 0),
-    "Worker": (63, 31, 3),
 }
 
 _HEADER = """

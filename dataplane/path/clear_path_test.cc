@@ -1,10 +1,14 @@
-// What crosses in clear, through whole workers: gateways in a ring, reports of fixed tunnels, the listener on black.
+// What crosses in clear, by itself and through whole workers: gateways in a ring, reports of fixed tunnels, the
+// listener on black.
+#include "dataplane/path/clear_path.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <deque>
 
 #include "dataplane/membership/black_listener.h"
+#include "dataplane/packet/packet.h"
 #include "dataplane/testing/clear_packets.h"
 #include "dataplane/testing/harness.h"
 
@@ -27,6 +31,56 @@ PathSettings settings_with(std::vector<BypassRule> rules) {
   settings.bypass = std::move(rules);
   return settings;
 }
+
+// ---- The part by itself.
+
+TEST(HeardFrames, AreBoundedInSizeAndNumber) {
+  constexpr std::uint64_t hz = 1'000'000;
+  const auto heard = std::make_unique<HeardFrames<EventRing<HostFrame, 1024>>>();
+  const BufferedFrame longest(Bytes(HostFrame::most_bytes)), too_long(Bytes(HostFrame::most_bytes + 1));
+  heard->hear(too_long.frame, hz, hz);
+  HostFrame copy;
+  EXPECT_FALSE(heard->ring().pop(copy));
+  heard->hear(longest.frame, hz, hz);
+  ASSERT_TRUE(heard->ring().pop(copy));
+  EXPECT_EQ(copy.length, HostFrame::most_bytes);
+
+  const BufferedFrame report(pattern(60));
+  std::size_t passed = 0;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    heard->hear(report.frame, hz, 10 * hz + i);
+    while (heard->ring().pop(copy))
+      ++passed;
+  }
+  EXPECT_EQ(passed, heard_per_second);
+  EXPECT_EQ(Bytes(copy.bytes.begin(), copy.bytes.begin() + copy.length), pattern(60));
+}
+
+TEST(ClearPath, WhatRidesBehindAPacketIsCutOffAndTheRestCounted) {
+  PathSettings settings;
+  settings.tsc_hz = 1'000'000;
+  Tally tally(0);
+  const auto path = std::make_unique<ClearPath>(settings, tally);
+  Ipv4Fields fields;
+  fields.protocol = protocol_igmp;
+  fields.ttl = 1;
+  fields.options = router_alert;
+  const Bytes report = ethernet(ipv4(fields, igmp(igmp_report_v2, 0, "239.1.1.5")));
+  BufferedFrame buffered(report + pattern(9));
+  Packet packet{};
+  packet.ip_offset = ethernet_bytes;
+  packet.ether_type = ether_type_ipv4;
+  EXPECT_EQ(path->from_red(buffered.frame, packet, DropReason::igmp_not_allowed, settings.tsc_hz, Snapshot{}),
+            DropReason::none);
+  EXPECT_EQ(buffered.frame.verdict, Verdict::forward);
+  EXPECT_EQ(buffered.bytes(), report);
+  EXPECT_EQ(tally.counters().bypassed_bytes.get(), report.size());
+  HostFrame heard;
+  EXPECT_TRUE(path->reports_heard().pop(heard));
+  EXPECT_FALSE(path->queries_heard().pop(heard));
+}
+
+// ---- Through whole workers.
 
 // Gateways between the same two networks, and optionally a plain cable between those. Each network hands a frame to
 // everybody on it but its sender.

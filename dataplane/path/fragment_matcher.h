@@ -1,0 +1,38 @@
+// Which fragments selectors match. Where the port decides, the rest of a datagram follows its first fragment, for no
+// other shows the port; elsewhere every fragment speaks for itself.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "dataplane/packet/fragment_table.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/policy/policy.h"
+
+namespace sealcast::dataplane {
+
+// One worker's, for the datagrams of one side.
+class FragmentMatcher {
+ public:
+  // Remembers first fragments for two seconds. It takes a secret from the system's random numbers.
+  explicit FragmentMatcher(std::uint64_t ticks_per_second);
+
+  // ip: the packet's header; packet.fragment holds. key: of what the packet shows; a later fragment's is given the port
+  // of its first. none: the selectors of policy (then group is set) or the rules match; or bad_fragment,
+  // fragment_orphan.
+  template <typename Address>
+  DropReason match(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<Address>& key, std::uint64_t now_tsc,
+                   const Policy& policy, std::uint32_t& group) noexcept;
+  template <typename Address>
+  DropReason match(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<Address>& key, std::uint64_t now_tsc,
+                   const std::vector<RuleOf<Address>>& rules) noexcept;
+
+ private:
+  FragmentTable table_;
+};
+
+// Whether a fragment can be put together again. none; or bad_fragment, or fragment where only librte_ip_frag, which
+// does it, cannot.
+DropReason can_reassemble(const std::uint8_t* ip, const Packet& packet) noexcept;
+
+}  // namespace sealcast::dataplane

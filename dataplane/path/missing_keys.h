@@ -1,0 +1,61 @@
+// ESP under a slot whose key is not there yet: the key is asked for, the frames are parked meanwhile and come back in
+// the order of their arrival.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <span>
+
+#include "dataplane/packet/frame.h"
+#include "dataplane/path/parking_lot.h"
+#include "dataplane/path/path_settings.h"
+#include "dataplane/path/tally.h"
+#include "dataplane/sa/event_ring.h"
+#include "dataplane/sa/snapshot.h"
+
+namespace sealcast::dataplane {
+
+// One worker's.
+class MissingKeys {
+ public:
+  // settings and tally outlive it. worker: the index of its worker.
+  MissingKeys(std::uint32_t worker, const PathSettings& settings, Tally& tally)
+      : worker_(worker), settings_(settings), tally_(tally) {}
+
+  // A frame of ESP under an SPI that is in no table. none: it has its verdict: parked, another frame dropped in its
+  // place, or handed to the worker that the slot will belong to.
+  DropReason take_in(Frame& frame, std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  bool empty() const noexcept { return parking_.size() == 0; }
+  // Parked frames about which the snapshot decides: the key came, the slot turned out to be our own, or its epoch
+  // ended. Returns how many frames it put to out.
+  std::size_t take_decided(std::span<Frame> out, const Snapshot& snapshot) noexcept;
+  // Parked frames that waited too long, as dropped.
+  std::size_t take_late(std::span<Frame> out, std::uint64_t now_tsc) noexcept;
+  // Any parked frames, as dropped.
+  std::size_t give_back(std::span<Frame> out) noexcept;
+
+  // For the control thread.
+  SpiRing& slots_wanted() { return slots_wanted_; }
+
+ private:
+  struct Asked {
+    std::uint32_t spi = 0;
+    std::uint64_t at_tsc = 0;
+  };
+  // The slots asked for lately, so that a stream under one unknown slot asks a few times a second only. A place for
+  // every slot of a window and of so many epochs: where two shared one, a flood of both would ask with every packet and
+  // fill the ring (DATA-2).
+  static constexpr std::uint32_t asked_epochs = 16;
+
+  const std::uint32_t worker_;
+  const PathSettings& settings_;
+  Tally& tally_;
+  std::uint64_t looked_version_ = 0;  // of the snapshot whose keys were looked for
+  std::uint64_t looked_tsc_ = 0;      // for frames that waited too long
+  ParkingLot parking_;
+  std::array<Asked, asked_epochs * slot_window> asked_{};
+  SpiRing slots_wanted_;
+};
+
+}  // namespace sealcast::dataplane

@@ -1,0 +1,89 @@
+// Red to black. Here, and nowhere else, packets are sealed and take their numbers.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "dataplane/aead/engine.h"
+#include "dataplane/packet/packet.h"
+#include "dataplane/path/aead_batch.h"
+#include "dataplane/path/clear_path.h"
+#include "dataplane/path/fragment_matcher.h"
+#include "dataplane/path/path_settings.h"
+#include "dataplane/path/size_limit.h"
+#include "dataplane/path/tally.h"
+#include "dataplane/sa/event_ring.h"
+#include "dataplane/sa/snapshot.h"
+
+namespace sealcast::dataplane {
+
+// AES blocks one sealed packet costs: its counter blocks and the tag's mask.
+constexpr std::uint64_t blocks_of(std::uint32_t plaintext_bytes) {
+  return (plaintext_bytes + 15) / 16 + 1;
+}
+
+// One worker's. For each frame of a burst: headers, policy, SA and its limits, size; then the packet is encapsulated.
+// All of the burst are sealed in one call of the engine.
+//
+// Two ways lead there. The lean one (sealer_lean.h) takes the packets that nearly all are, and refuses whatever it does
+// not know; the general one (sealer.cc) then decides and gives the reason. Both make the same bytes, verdicts and
+// counts: Property.TheLeanWayOutDecidesAsTheGeneralOne (property_test.cc) holds seal_lean() against encapsulate().
+class Sealer {
+ public:
+  // What is passed outlives the sealer. worker: the index of its worker.
+  Sealer(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
+         ClearPath& clear_path);
+
+  // Sets the verdict of every frame: forward means to black, as the frame is now.
+  void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  // For the control thread: SPIs under which so much was sealed that their epoch should end.
+  SpiRing& counter_limits() { return counter_limits_; }
+
+ private:
+  friend class Intake;
+  struct Run;
+
+  // At most max_burst frames.
+  void seal_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+
+  // sealer_lean.h. False: nothing was done, the general way decides.
+  bool seal_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, Run& run) noexcept;
+  SealingSa* sa_of_flow(const std::uint8_t* ip, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  void settle(Run& run) noexcept;
+  void fetch(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept;
+
+  // The general way. none: an item was added to the batch, or the frame has its verdict already.
+  template <typename Family>
+  DropReason admit_multicast(Frame& frame, const Packet& packet, std::uint64_t now_tsc,
+                             const Snapshot& snapshot) noexcept;
+  DropReason admit_other(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
+                         const Snapshot& snapshot) noexcept {
+    return clear_path_.from_red(frame, packet, why, now_tsc, snapshot);
+  }
+  DropReason check_limits(const SealingSa& sa, std::uint64_t now_tsc) const noexcept;
+  template <typename Family>
+  void note_checksum(const std::uint8_t* ip, const Packet& packet, SealingSa& sa) noexcept;
+  // A mode each: tunnel_preserve, tunnel_fixed, transport.
+  template <typename Family>
+  void encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
+  void encapsulate_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
+  void insert_esp(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
+
+  std::uint64_t take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept;
+  void count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept;
+  void add_esp(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t payload_bytes,
+               std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept;
+  void add_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t plaintext_bytes) noexcept;
+
+  const std::uint32_t worker_;
+  const PathSettings& settings_;
+  Tally& tally_;
+  ClearPath& clear_path_;
+  SizeLimit size_limit_;
+  FragmentMatcher fragments_;
+  AeadBatch<aead::SealItem, SealingSa> batch_;
+  SpiRing counter_limits_;
+};
+
+}  // namespace sealcast::dataplane
