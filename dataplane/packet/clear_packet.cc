@@ -87,7 +87,7 @@ DropReason read_ipv6(const std::uint8_t* p, std::uint32_t bytes, ClearPacket& pa
   packet.destination = address_at(p + ipv6::destination, 6);
   packet.protocol = p[ipv6::next_header];
   packet.header_bytes = ipv6_header_bytes;
-  // Routing headers are not walked: where such a packet goes in the end no rule could tell.
+  // Routing headers are not walked: no rule could tell where such a packet goes in the end.
   for (int n = 0; packet.protocol == header_hop_by_hop || packet.protocol == header_destination_options ||
                   packet.protocol == header_fragment;
        ++n) {

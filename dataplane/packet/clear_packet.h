@@ -1,5 +1,5 @@
-// Reading a frame that is to cross in clear or to be dropped: any EtherType, unicast as well as multicast, options and
-// extension headers looked into. Slower than packet.h and asked for odd frames only.
+// Reads a frame that is to cross in clear or to be dropped: any EtherType, unicast as well as multicast, options and
+// extension headers included. It is slower than packet.h and serves unusual frames only.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 
 namespace sealcast::dataplane {
 
-// Points into a frame that was checked as far as its announced lengths go.
+// Points into a frame. Its announced lengths were checked: what they cover may be read.
 struct ClearPacket {
   const std::uint8_t* data = nullptr;  // what follows the Ethernet header and its tags
   std::uint32_t header_bytes = 0;      // IP header with options; IPv6: and the extension headers walked
@@ -30,12 +30,13 @@ struct ClearPacket {
   std::uint32_t payload_bytes() const { return total_bytes - header_bytes; }
 };
 
-// bytes: what may be read at data. none, or short_frame, truncated, bad_ip_header (of a multicast source, too).
+// bytes: how many may be read at data. Returns none, short_frame, truncated or bad_ip_header; the last also for a
+// multicast source.
 DropReason read_clear(const std::uint8_t* data, std::uint32_t bytes, std::uint16_t ether_type,
                       ClearPacket& packet) noexcept;
 
-// The Internet checksum (RFC 1071) over bytes at data, one more word given; 0xffff in a message whose checksum is
-// right.
+// The Internet checksum (RFC 1071) over the bytes at data, added to start. It is 0xffff for a message with a right
+// checksum.
 std::uint16_t checksum_sum(const std::uint8_t* data, std::uint32_t bytes, std::uint64_t start = 0) noexcept;
 
 // Writes the checksum of `bytes` bytes from data on to the two bytes at field, which may lie among them. Sums are kept
@@ -63,7 +64,7 @@ inline bool is_link_local(const IpAddress& address) noexcept {
 // 224.0.0.last or ff02::last: a group of the link.
 bool is_local_group(const IpAddress& address, std::uint8_t last) noexcept;
 
-// Of the pseudo-header of an IPv6 packet (RFC 8200 §8.1), to start checksum_sum with.
+// The sum of the pseudo-header of an IPv6 packet (RFC 8200 §8.1), to start checksum_sum with.
 std::uint64_t pseudo_header_sum(const IpAddress& source, const IpAddress& destination, std::uint32_t upper_bytes,
                                 std::uint8_t protocol) noexcept;
 

@@ -6,7 +6,7 @@ namespace sealcast::dataplane {
 FragmentTable::FragmentTable(std::uint64_t lifetime, std::uint64_t secret)
     : lifetime_(lifetime), secret_(secret), table_(std::make_unique<std::array<Bucket, buckets>>()) {}
 
-// By the source alone: a flood from one source stays in one bucket, whatever groups and identifications it names.
+// The source alone decides: a flood from one source stays in one bucket, whatever groups and identifications it names.
 FragmentTable::Bucket& FragmentTable::bucket_of(const FragmentKey& key) noexcept {
   const std::uint64_t hash =
       mix(mix(key.source[0] ^ secret_, 0x9e3779b97f4a7c15) ^ key.source[1], (secret_ << 1) | 0x6c62272e07bb0143);
@@ -43,7 +43,7 @@ DropReason FragmentTable::first(const FragmentKey& key, const FragmentPlace& pla
   Bucket& bucket = bucket_of(key);
   Entry* entry = find(bucket, key, now);
   if (entry != nullptr && entry->port != port && !entry->complete()) return DropReason::bad_fragment;
-  // The same again, or the identification came round: what follows belongs to this one.
+  // The same fragment again, or the identification came round: the fragments that follow belong to this one.
   if (entry == nullptr) entry = &place_for(bucket, key, now);
   *entry = {key, now, ++serial_, place.bytes, 0, place.bytes, port};
   return DropReason::none;

@@ -1,5 +1,5 @@
-// The destination port that the first fragment of a datagram showed, for the fragments behind it: where selectors name
-// ports, nothing else says whose they are. One table a worker, of fixed size.
+// Remembers the destination port that the first fragment of a datagram showed. Where selectors name ports, nothing else
+// says to which group the fragments behind it belong. Each worker has a table of its own, of fixed size.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace sealcast::dataplane {
 struct FragmentKey {
   std::array<std::uint64_t, 2> source{};       // network byte order
   std::array<std::uint64_t, 2> destination{};  // ...
-  const void* scope = nullptr;                 // what else keeps datagrams apart: the epoch they were opened under
+  const void* scope = nullptr;                 // keeps datagrams apart as well: the epoch they were opened under
   std::uint32_t id = 0;                        // IPv4: 16 bits
   std::uint8_t protocol = 0;                   // IPv6: of the fragment header
   std::uint8_t family = 4;                     // 4 or 6
@@ -32,18 +32,19 @@ struct FragmentPlace {
   bool first() const { return offset == 0; }
 };
 
-// A datagram's payload never reaches beyond this together with its header.
+// The longest IP datagram, header included.
 inline constexpr std::uint32_t max_ip_bytes = 65535;
 
-// False for fragments no honest sender makes: without payload; more to follow, but no multiple of 8 bytes; beyond the
-// longest datagram once put together ("ping of death"). header_bytes: of the IP header(s) the whole datagram will have.
+// False for fragments that no honest sender makes: one without payload, one that is not the last and not a multiple of
+// 8 bytes, one that reaches beyond the longest datagram ("ping of death"). header_bytes: of the IP headers that the
+// whole datagram will have.
 constexpr bool plausible(const FragmentPlace& place, std::uint32_t header_bytes) {
   if (place.bytes == 0 || (place.more && place.bytes % 8 != 0)) return false;
   return header_bytes + place.offset + place.bytes <= max_ip_bytes;
 }
 
-// Bounded against floods: the sources are spread over buckets by a secret, and within its bucket a source that holds
-// half of the places replaces its own oldest, so that it takes nothing more from the others.
+// Bounded against floods. A secret spreads the sources over buckets. A source that holds half of the places of its
+// bucket replaces its own oldest entry, so that it takes no more from the others.
 class FragmentTable {
  public:
   static constexpr std::uint32_t buckets = 64;
@@ -53,12 +54,12 @@ class FragmentTable {
   // lifetime: ticks from a first fragment until the rest is too late. secret: random, from the start of the process.
   FragmentTable(std::uint64_t lifetime, std::uint64_t secret);
 
-  // A first fragment that a selector matches because of its destination port. none: those behind it will follow it.
-  // bad_fragment: a first fragment of this datagram came before and showed another port.
+  // A first fragment that a selector matches because of its destination port. Returns none: the fragments behind it
+  // will follow it; bad_fragment: an earlier first fragment of this datagram showed another port.
   DropReason first(const FragmentKey& key, const FragmentPlace& place, std::uint16_t port, std::uint64_t now) noexcept;
 
-  // none: port is that of the first fragment. fragment_orphan: no such, or too long ago. bad_fragment: it would
-  // overwrite bytes of the first, or reach beyond the last.
+  // Returns none: port is that of the first fragment; fragment_orphan: there was no first fragment, or it is too long
+  // ago; bad_fragment: it would overwrite bytes of the first or reach beyond the last.
   DropReason later(const FragmentKey& key, const FragmentPlace& place, std::uint64_t now, std::uint16_t& port) noexcept;
 
  private:
@@ -71,8 +72,8 @@ class FragmentTable {
     std::uint32_t received = 0;     // bytes so far
     std::uint16_t port = 0;
 
-    // Whole: its identification may be used again. It stays for fragments that are looked at twice, because they or
-    // others of their burst have to be cut.
+    // The datagram is whole: its identification may be used again. The entry stays for fragments that come here twice,
+    // because they or others of their burst have to be cut.
     bool complete() const { return end != 0 && received >= end; }
   };
   using Bucket = std::array<Entry, places>;

@@ -124,7 +124,7 @@ TEST_F(FragmentTableTest, PlausibleIsWhatAnHonestSenderMakes) {
     EXPECT_EQ(plausible(c.place, c.header), c.expected) << c.what;
 }
 
-// DATA-2 for fragments: whoever floods takes places from itself.
+// DATA-2 for fragments: a source that floods takes places from itself.
 TEST_F(FragmentTableTest, AFloodFromOneSourceDisplacesItself) {
   constexpr std::uint64_t victims = 256;
   for (std::uint64_t source = 1000; source < 1000 + victims; ++source)

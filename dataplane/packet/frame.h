@@ -1,5 +1,5 @@
-// One Ethernet frame in somebody's buffer, and what became of it: the only thing the packet layer (DPDK, a test) and
-// the pipeline exchange per packet.
+// One Ethernet frame in a buffer of the packet layer (DPDK, a test), and the verdict on it. The packet layer and the
+// path exchange nothing else per packet.
 #pragma once
 
 #include <cstdint>
@@ -12,18 +12,18 @@ enum class Verdict : std::uint8_t {
   drop,      // free the buffer; already counted under reason
   forward,   // send on the other side: data/length describe the frame as it is to be sent
   hand_off,  // untouched: give it to worker target's black_burst (its SPI belongs there)
-  park,      // untouched and no longer the caller's: the worker keeps the buffer until it gives the frame back
+  park,      // untouched; the worker keeps the buffer until it gives the frame back
   fragment,  // red only, untouched: cut it so that no IP packet exceeds target bytes, and give the pieces to red_burst
   reply,     // send on the side it came from: data/length describe the frame as it is to be sent
   reassemble,  // black only, untouched: a fragment of an ESP packet; give what it was part of to black_burst, once
                // whole
-  punt,        // untouched: for the host interface of the port it came from
+  punt,        // untouched: give it to the host interface of the port it came from
 };
 
-// A contiguous frame from destination MAC to the last byte, without FCS. The pipeline rewrites it in place: sealing
-// moves data back by seal_headroom (or seal_headroom6) and appends up to seal_tailroom bytes; opening moves data
-// forward and shortens it. The owner sets everything but verdict, reason and target, and must be the buffer's only user
-// (reference count 1).
+// A contiguous frame from destination MAC to the last byte, without FCS. The path rewrites it in place: sealing moves
+// data back by seal_headroom (or seal_headroom6) and appends up to seal_tailroom bytes; opening moves data forward and
+// shortens it. The owner sets everything but verdict, reason and target, and must be the buffer's only user (reference
+// count 1).
 struct Frame {
   std::uint8_t* data = nullptr;
   std::uint32_t length = 0;    // bytes at data
@@ -31,7 +31,7 @@ struct Frame {
   std::uint32_t tailroom = 0;  // writable bytes after data + length
   Verdict verdict = Verdict::drop;
   DropReason reason = DropReason::none;  // why, when dropped
-  std::uint16_t target = 0;              // worker index, when handed off; bytes of an IP packet, when to be cut
+  std::uint16_t target = 0;              // hand_off: index of the worker; fragment: bytes of an IP packet
   void* buffer = nullptr;                // the owner's own; never touched
 };
 

@@ -9,7 +9,7 @@
 namespace sealcast::dataplane {
 
 inline constexpr std::uint32_t ethernet_bytes = 14;
-inline constexpr std::uint32_t ether_type_bytes = 2;  // the last of the link header, tagged or not
+inline constexpr std::uint32_t ether_type_bytes = 2;  // the last bytes of the link header, tagged or not
 inline constexpr std::uint32_t vlan_tag_bytes = 4;
 inline constexpr std::uint32_t max_vlan_tags = 2;  // 802.1ad: QinQ
 inline constexpr std::uint32_t min_ipv4_bytes = 20;

@@ -8,7 +8,7 @@ namespace sealcast::dataplane {
 // packet is IPv4 of protocol 2 in both.
 
 // A well-formed report or leave with TTL 1, sent where such a message belongs, no IP option but Router Alert. none, or
-// fragment, igmp_not_allowed. It shows who reads it which groups have listeners; the documentation says so.
+// fragment, igmp_not_allowed. A reader of black learns from it which groups have listeners; the documentation says so.
 DropReason check_igmp_report(const ClearPacket& packet) noexcept;
 
 // A well-formed membership query with TTL 1 and, from version 2 on, Router Alert. none, or fragment, igmp_not_allowed.

@@ -1,5 +1,5 @@
-// The IPv4 packet that nearly all multicast is, read in a few wide loads: no options, no fragment, UDP or ESP. Whatever
-// differs is no error here: the worker's general path looks again and decides.
+// Nearly all multicast packets are IPv4 without options, no fragments, and carry UDP or ESP. These are read here in a
+// few wide loads. A packet that differs is no error: the general way of the path reads it again and decides.
 #pragma once
 
 #include "dataplane/packet/packet.h"
@@ -27,8 +27,8 @@ inline std::uint64_t lean_sum(const std::uint8_t* ip) noexcept {
   return all + more;
 }
 
-// True: version 4, 20 bytes of header, no fragment, that protocol, a living TTL, total bytes from least to most, and
-// the header checksum is right. At least 20 bytes are readable at ip.
+// True: version 4, 20 bytes of header, no fragment, that protocol, a TTL above 0, least to most bytes in total, and a
+// right header checksum. At least 20 bytes are readable at ip.
 inline bool lean_header(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t least, std::uint32_t most,
                         std::uint32_t& total_bytes) noexcept {
   // Flags and offset 16 bits, TTL 8, protocol 8, checksum 16, the source's first half.
@@ -39,9 +39,8 @@ inline bool lean_header(const std::uint8_t* ip, std::uint8_t protocol, std::uint
          fold16(lean_sum(ip)) == 0xffff;
 }
 
-// The padding behind a payload and ESP's two trailer bytes, as eight bytes to be stored at the payload's end; what
-// follows the trailer is the tag's place.
-// [padding bytes], next header 4; the first byte on the wire is the word's top one.
+// By bytes of padding: padding and ESP's two trailer bytes (next header 4), as a word to be stored at the payload's
+// end. Its top byte is the first on the wire. The bytes behind the trailer may hold anything: the tag is written there.
 inline constexpr std::uint64_t lean_trailer[4] = {0x0004000000000000, 0x0101040000000000, 0x0102020400000000,
                                                   0x0102030304000000};
 

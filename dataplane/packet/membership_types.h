@@ -20,11 +20,11 @@ constexpr bool is_mld(std::uint8_t type) {
   return (type >= mld_query && type <= mld_done_v1) || type == mld_report_v2;
 }
 
-// RFC 3376 §4.1; the same places in older versions.
+// RFC 3376 §4.1. Older versions have their fields at the same places.
 namespace igmp {
 inline constexpr std::uint32_t type = 0, max_response = 1, checksum = 2, group = 4, query_sources = 10;
 }
-// RFC 3810 §5.1; the same places in version 1.
+// RFC 3810 §5.1. Version 1 has its fields at the same places.
 namespace mld {
 inline constexpr std::uint32_t type = 0, code = 1, checksum = 2, group = 8, query_sources = 26;
 }

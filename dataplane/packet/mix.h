@@ -1,4 +1,4 @@
-// A quick hash of two words, for tables that a stranger cannot fill.
+// A quick hash of two words. With a secret in it, an attacker cannot choose what falls into one place of a table.
 #pragma once
 
 #include <cstdint>

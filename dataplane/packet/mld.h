@@ -1,4 +1,4 @@
-// Which MLD messages pass in clear (RFC 2710, 3810), the rules of igmp.h said for IPv6.
+// Which MLD messages pass in clear (RFC 2710, 3810): the rules of igmp.h for IPv6.
 #pragma once
 
 #include "dataplane/packet/clear_packet.h"

@@ -70,7 +70,7 @@ void add_rule(Builder& out, const BypassRule& rule) {
       return;
     case BypassProtocol::arp:  // requests are broadcast, replies are not
       return out.promiscuous();
-    case BypassProtocol::nd:  // solicited-node groups of hosts nobody lists
+    case BypassProtocol::nd:  // solicited-node groups of hosts that are not known
       out.all();
       return out.promiscuous();
     case BypassProtocol::stp:

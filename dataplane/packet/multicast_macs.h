@@ -1,6 +1,6 @@
-// Which frames a port must let through to the gateway, worked out from what the policy, the bypass rules and the
-// gateway's own membership need. Pure functions; whoever owns the device decides how to bring it about: a list of
-// multicast addresses, else all multicast, else promiscuous.
+// Which frames a port must let through to the gateway: what the policy, the bypass rules and the gateway's own
+// membership need. Pure functions. The owner of the device brings it about by a list of multicast addresses, else by
+// all multicast, else by promiscuous mode.
 #pragma once
 
 #include <array>
@@ -20,8 +20,8 @@ inline constexpr std::size_t max_multicast_macs = 256;
 
 struct PortFilter {
   std::vector<MacAddress> multicast;  // ascending, no duplicates; empty with all_multicast
-  bool all_multicast = false;         // more than max_multicast_macs, or addresses nobody can list
-  bool promiscuous = false;           // unicast frames to others' addresses cross the gateway, too
+  bool all_multicast = false;         // more than max_multicast_macs, or addresses that cannot be listed
+  bool promiscuous = false;           // unicast frames to other addresses cross the gateway, too
 
   bool operator==(const PortFilter&) const = default;
 };

@@ -1,4 +1,4 @@
-// Reading an Ethernet/IPv4 frame with every length checked. What passes here may be indexed up to its announced sizes.
+// Reads an Ethernet frame with an IP packet, every length checked. What passes may be read up to its announced sizes.
 #pragma once
 
 #include <bit>
@@ -13,10 +13,9 @@
 
 namespace sealcast::dataplane {
 
-// An IP packet whose header was read and found right. Host byte order. A worker's own paths are templates over the
-// family and look at the addresses of theirs only. Not initialised: zeroing it cost a third of the path. The parsers
-// set every member but the other family's addresses, the details of a fragment (IPv6, of a whole packet), and ip_offset
-// and ether_type, which are parse_link's.
+// An IP packet; its header was read and found right. Host byte order. It is not initialised, for zeroing it took a
+// third of the path's time. The parsers set all members but: the addresses of the other family; of a whole IPv6 packet,
+// the details of a fragment; ip_offset and ether_type, which parse_link() sets.
 struct Packet {
   std::uint8_t family;             // 4 or 6; 0: not IP (only ip_offset and ether_type are set)
   std::uint8_t protocol;           // of the upper layer: IPv6 extension headers are walked over
@@ -45,8 +44,8 @@ struct Packet {
 };
 static_assert(std::is_trivially_default_constructible_v<Packet>);
 
-// Network byte order at any alignment, as single loads and stores: GCC 12 leaves the portable loops of base/bytes.h as
-// loops at -O2, which cost a third of the path.
+// Network byte order at any alignment, as single loads and stores. GCC 12 at -O2 keeps the loops of base/bytes.h, which
+// took a third of the path's time.
 inline std::uint16_t load16(const std::uint8_t* p) noexcept {
   std::uint16_t value;
   std::memcpy(&value, p, sizeof value);
@@ -91,8 +90,8 @@ inline std::uint64_t sum_words(const std::uint8_t* p, std::uint32_t n) noexcept 
   }
   return sum;
 }
-// To 16 bits with end-around carry: the halves are added to each other the wrong way round as well, so that the carry
-// of the lower half's sum runs into the upper one's.
+// Folds a sum to 16 bits with end-around carry. The word and its rotated self are added: the upper half then holds the
+// sum of both halves with the carry of the lower half.
 inline std::uint16_t fold16(std::uint64_t sum) noexcept {
   sum += std::rotl(sum, 32);
   auto half = static_cast<std::uint32_t>(sum >> 32);
@@ -143,7 +142,8 @@ inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Pac
   return DropReason::none;
 }
 
-// Extension headers walked over in one packet: no honest sender of multicast needs more, and the walk stays short.
+// The most extension headers that are walked over in one packet. No honest sender of multicast needs more, and the walk
+// stays short.
 inline constexpr std::uint32_t max_extension_headers = 8;
 inline constexpr std::uint32_t max_extension_bytes = 512;
 
@@ -232,7 +232,7 @@ struct V6 {
   }
 };
 
-// What selectors look at; ip points at the packet's IP header. False: a UDP packet without room for its header.
+// Fills in what selectors look at. ip: the packet's IP header. False: a UDP packet without room for its header.
 template <typename Family>
 bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<typename Family::Address>& key) noexcept {
   key.destination = Family::destination(packet);
@@ -245,8 +245,8 @@ bool packet_key(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<typena
   return true;
 }
 
-// A UDP checksum that equals the bare sum of its pseudo-header: what Linux leaves for a NIC to finish, and what nobody
-// finished. True by chance once in 65,536 packets.
+// Whether the UDP checksum is the bare sum of the pseudo-header. Linux leaves it so for a NIC to finish, and here no
+// NIC did. True by chance once in 65,536 packets.
 template <typename Family>
 bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept {
   const std::uint8_t* const header = ip + packet.header_bytes;
@@ -262,8 +262,8 @@ bool has_partial_checksum(const std::uint8_t* ip, const Packet& packet) noexcept
 template <typename Family>
 constexpr DropReason membership_not_allowed =
     Family::family == 4 ? DropReason::igmp_not_allowed : DropReason::mld_not_allowed;
-// Messages of IGMP and MLD (RFC 2710, RFC 3810): whatever group they name, they are for the link and no group's
-// traffic.
+// Whether the packet is a message of IGMP or MLD (RFC 2710, RFC 3810). Whatever group it names, it is for the link and
+// no group's traffic.
 inline bool is_membership_message(const std::uint8_t* ip, const Packet& packet) noexcept {
   if (packet.family == 4) return packet.protocol == protocol_igmp;
   if (packet.protocol != protocol_icmpv6 || packet.later_fragment || packet.total_bytes == packet.header_bytes)

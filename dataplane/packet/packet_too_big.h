@@ -1,4 +1,4 @@
-// ICMPv6 Packet Too Big for a packet that sealed would not fit the black MTU.
+// ICMPv6 Packet Too Big, the answer to a packet that is too big for the black MTU once it is sealed.
 #pragma once
 
 #include <array>

@@ -101,7 +101,7 @@ TEST(PacketTooBig, WithoutHeadroomTheFrameIsUntouched) {
   EXPECT_EQ(buffer.frame.length, frame.size());
 }
 
-TEST(PacketTooBig, RFC4443_NoErrorAboutErrorsNorToNobody) {
+TEST(PacketTooBig, RFC4443_NoErrorAboutErrorsNorToNoNode) {
   const auto answered = [](const Bytes& packet, std::uint8_t protocol) {
     return may_answer(packet.data(), static_cast<std::uint32_t>(packet.size()), protocol, 40);
   };

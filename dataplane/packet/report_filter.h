@@ -1,5 +1,5 @@
-// Takes out of IGMP and MLD reports what is said about groups that travel in a fixed tunnel: on black they do not
-// exist, and who listens to them need not be seen there. The gateway reports the tunnel's own group itself.
+// Takes out of IGMP and MLD reports what they say about groups that travel in a fixed tunnel. These groups do not exist
+// on black, and their listeners need not be seen there. The gateway itself reports the group of the tunnel.
 #pragma once
 
 #include <vector>
@@ -26,7 +26,7 @@ class GroupRanges {
 enum class Filtered : std::uint8_t { untouched, shortened, nothing_left };
 
 // packet: a report in frame that check_igmp_report or check_mld_report found right. Shortened: lengths and checksums
-// are made right again, frame_bytes and packet.total_bytes are less by what went.
+// are right again, and frame_bytes and packet.total_bytes are reduced.
 Filtered filter_report(std::uint8_t* frame, std::uint32_t& frame_bytes, ClearPacket& packet,
                        const GroupRanges& stopped) noexcept;
 

@@ -13,7 +13,7 @@
 
 namespace sealcast::dataplane {
 
-// Frames processed together; longer bursts are cut.
+// The most frames that are processed together. Longer bursts are cut.
 inline constexpr std::size_t max_burst = 64;
 
 // Calls chunk with at most max_burst frames at a time, in order.
@@ -47,7 +47,7 @@ class alignas(cache_line) AeadBatch {
   // The frame of the burst that item i was made of.
   void set_frame(std::uint32_t i, std::size_t frame) noexcept { frames_[i] = static_cast<std::uint8_t>(frame); }
 
-  // Seals or opens all items. An engine that wants it sees the items of one key together, in their order.
+  // Seals or opens all items. An engine for which that is faster gets the items of one key together, in their order.
   void run() noexcept {
     const std::span<Item> all = items();
     if (!several_keys_ || !keys_together_) [[likely]] {
@@ -78,7 +78,7 @@ class alignas(cache_line) AeadBatch {
   }
 
   // Copies the items to sorted_ so that those of one key stand together, in their order within a key; order[i]: which
-  // item the i-th copy is. One look at each: a small table leads from a key to its items.
+  // item the i-th copy is. Each item is looked at once: a small table leads from a key to its items.
   [[gnu::noinline]] void sort_by_key(std::span<const Item> items, std::array<std::uint8_t, max_burst>& order) noexcept {
     constexpr std::uint8_t none = 0xff;
     constexpr std::size_t places = 4 * max_burst;

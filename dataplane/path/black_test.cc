@@ -18,7 +18,7 @@ class Black : public ::testing::Test {
     EXPECT_EQ(name(outcome.reason), name(reason));
     EXPECT_EQ(path_.dropped(reason), before + 1);
   }
-  // Inner packet sealed by the holder of slot 8, who may lie about anything.
+  // An inner packet sealed by the holder of slot 8, which may lie about anything.
   Bytes lie(const Bytes& inner, EspFields fields = {}) {
     fields.number = ++number_;
     return esp_frame(fields, inner);
@@ -425,7 +425,7 @@ TEST_F(Black, DATA2_UnknownSpisAndSlots) {
   EXPECT_EQ(events.slots_wanted[0].slot, 10U);
   EXPECT_EQ(events.slots_wanted[1].slot, 73U);
 
-  // A flood asks a few times a second, not per packet; and a newcomer beside it is still heard.
+  // A flood asks a few times a second, not once a packet, and a newcomer beside it is still asked for.
   for (int i = 0; i < 1000; ++i)
     path_.black(frame(0x1000000b));
   EXPECT_EQ(path_.plane().take_events().slots_wanted.size(), 1U);

@@ -81,7 +81,7 @@ bool fits_stp(const ClearPacket& packet, const std::uint8_t* frame) {
 bool fits_ip(const BypassRule& rule, const ClearPacket& packet) {
   if (packet.family == 0 || packet.protocol != rule.ip_protocol) return false;
   if (packet.protocol == protocol_icmpv6 && packet.family == 6 && !packet.later_fragment) {
-    // Those have rules of their own, which look closer.
+    // These have rules of their own, which check more.
     if (packet.payload_bytes() < 4) return false;
     const std::uint8_t type = packet.payload()[icmpv6::type];
     if (is_mld(type) || is_nd(type)) return false;
@@ -170,7 +170,7 @@ std::uint8_t Bypass::find(Side from, const ClearPacket& packet, const std::uint8
                           DropReason why) const noexcept {
   const auto direction = static_cast<unsigned>(from == Side::red ? BypassDirection::red_to_black  //
                                                                  : BypassDirection::black_to_red);
-  // What a group protects; or what nobody asked the policy about, since it looks like a report or query.
+  // What a group protects, or a message that looks like a report or query, for which the policy was not asked.
   const bool membership_only =
       why == DropReason::clear_on_black || why == DropReason::igmp_not_allowed || why == DropReason::mld_not_allowed;
   for (std::size_t i = 0; i < rules_.size(); ++i) {
@@ -186,7 +186,8 @@ Bypass::Answer Bypass::admit(Side from, const ClearPacket& packet, const std::ui
                              DropReason why, std::uint64_t now) noexcept {
   const std::uint8_t rule = find(from, packet, frame, why);
   if (rule == Answer::none) {
-    // Nothing can go round here, but a frame of ours that came back from the far side tells of a second way.
+    // Nothing passes here, so nothing can go round. But a frame that this gateway passed and that comes back shows a
+    // second way around it.
     const std::uint8_t back = find(other(from), packet, frame, why);
     if (back == Answer::none || !recent_->came_from(recent_->hash(frame, frame_bytes), other(from), now))
       return {why, Answer::none};

@@ -1,6 +1,6 @@
-// The bypass rules as one worker applies them: which rule lets a frame pass in clear, whether its measure is full, and
-// whether the same frame went round the gateway. Denies by default. Everything here is odd traffic's: no packet that a
-// group protects comes by.
+// The bypass rules as one worker applies them: which rule lets a frame pass in clear, whether its rate is used up, and
+// whether the same frame went round the gateway. The default is to deny. Packets that a group protects do not come
+// here.
 #pragma once
 
 #include <cstdint>
@@ -14,14 +14,15 @@
 
 namespace sealcast::dataplane {
 
-// Of a bypassed frame, Ethernet header included: holds a report on one group. What is longer takes as much of a rule's
-// rate as several, so that the rate bounds the bytes that can cross in clear as well.
+// A unit of a rule's rate: a bypassed frame of so many bytes, Ethernet header included, which holds a report on one
+// group. A longer frame takes several units, so that the rate also bounds the bytes that cross in clear.
 inline constexpr std::uint32_t bypass_unit_bytes = 64;
 
-// A measure in ticks: a unit costs ticks_per_second / rate of them, a second's worth may be saved up.
+// Counts in ticks: a unit costs ticks_per_second / rate of them. A second's worth can be saved up.
 class TokenBucket {
  public:
-  // One frame of so many bytes. False: not now. A frame of more units than rate takes all of a second.
+  // Takes what one frame of so many bytes costs. False: there is not enough now. A frame of more units than rate costs
+  // a whole second.
   bool take(std::uint32_t frame_bytes, std::uint32_t rate, std::uint64_t ticks_per_second, std::uint64_t now) noexcept;
 
  private:
@@ -61,7 +62,7 @@ class Bypass {
   };
 
   static std::size_t index(Side side) { return side == Side::red ? 0 : 1; }
-  // The first rule for this direction that fits; Answer::none.
+  // The first rule for this direction that fits; Answer::none: no rule does.
   std::uint8_t find(Side from, const ClearPacket& packet, const std::uint8_t* frame, DropReason why) const noexcept;
 
   const std::vector<BypassRule> rules_;
@@ -70,7 +71,7 @@ class Bypass {
   std::unique_ptr<RecentFrames> recent_;
 };
 
-// Whether the packet has the form its rule's kind demands, addresses as the rule narrows them.
+// Whether the packet has the form that the rule's protocol demands, and addresses that the rule allows.
 bool fits(const BypassRule& rule, const ClearPacket& packet, const std::uint8_t* frame) noexcept;
 
 }  // namespace sealcast::dataplane

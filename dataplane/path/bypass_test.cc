@@ -426,7 +426,7 @@ TEST(BypassGate, AFrameThatComesBackWhereItMayNotPassRaisesTheAlarmToo) {
   EXPECT_EQ(gate.from(Side::red, report, DropReason::igmp_not_allowed), DropReason::none);
   EXPECT_EQ(gate.from(Side::black, report, DropReason::igmp_not_allowed), DropReason::bypass_loop);
   EXPECT_EQ(gate.counters(0, Side::red).looped.get(), 1U);
-  // Nobody on black can stop red's reports by sending them back.
+  // A host on black cannot stop red's reports by sending them back.
   EXPECT_EQ(gate.from(Side::red, report, DropReason::igmp_not_allowed), DropReason::none);
   EXPECT_EQ(gate.from(Side::black, igmp_report_frame("239.1.1.6"), DropReason::igmp_not_allowed),
             DropReason::igmp_not_allowed);
@@ -438,7 +438,7 @@ TEST(RecentFramesTest, PaddingDoesNotCountAndTheTableIsBounded) {
   const auto hash = recent.hash(frame.data(), 42);
   frame.resize(60);
   EXPECT_EQ(recent.hash(frame.data(), 60), hash);
-  EXPECT_NE(RecentFrames(second_in_ns, 8).hash(frame.data(), 60), hash) << "nobody outside can choose collisions";
+  EXPECT_NE(RecentFrames(second_in_ns, 8).hash(frame.data(), 60), hash) << "an outsider cannot choose collisions";
   for (std::uint8_t bit = 0; bit < 8; ++bit) {
     Bytes other_frame = frame;
     other_frame[20] = static_cast<std::uint8_t>(other_frame[20] ^ (1U << bit));

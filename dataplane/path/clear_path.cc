@@ -47,7 +47,7 @@ DropReason ClearPath::from_red(Frame& frame, const Packet& packet, DropReason wh
   if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
   if (is_membership(clear)) {
     const bool report = is_report(clear);
-    // Heard before any of it is filtered out: groups that are joined on demand need all of it.
+    // It is heard before any of it is filtered out: groups that are joined on demand need all of it.
     if (report || is_query(clear)) reports_.hear(frame, settings_.tsc_hz, now_tsc);
     if (report && snapshot.stopped_reports != nullptr && !snapshot.stopped_reports->empty()) {
       const std::uint32_t before = frame.length;
@@ -67,7 +67,7 @@ DropReason ClearPath::from_black(Frame& frame, const Packet& packet, DropReason 
     frame.verdict = Verdict::punt;
     return DropReason::none;
   }
-  // The gateway is a listener on black itself, whether or not its hosts may hear queries.
+  // The gateway itself is a listener on black, whether or not its hosts may hear queries.
   if (is_membership(clear) && is_query(clear)) queries_.hear(frame, settings_.tsc_hz, now_tsc);
   return pass(frame, Side::black, clear, why, now_tsc);
 }

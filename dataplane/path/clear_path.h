@@ -1,5 +1,5 @@
-// What crosses in clear: all that is neither ESP nor multicast that a group protects, by rule and by measure. The
-// queries and reports among it are handed to the control thread, too, for the gateway is a listener itself.
+// What crosses in clear: all that is neither ESP nor multicast that a group protects, by rule and up to a rate. The
+// control thread gets a copy of the queries and reports among it, because the gateway is a listener itself.
 #pragma once
 
 #include <cstdint>
@@ -20,7 +20,7 @@ struct Packet;
 template <typename Ring>
 class HeardFrames {
  public:
-  // Worker. Frames that are longer than HostFrame::most_bytes or come too fast are left out.
+  // Worker. Leaves out frames that are longer than HostFrame::most_bytes or come too fast.
   void hear(const Frame& frame, std::uint64_t ticks_per_second, std::uint64_t now_tsc) noexcept {
     if (frame.length > HostFrame::most_bytes ||
         !bucket_.take(frame.length, heard_per_second, ticks_per_second, now_tsc))

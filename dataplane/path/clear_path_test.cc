@@ -82,8 +82,8 @@ TEST(ClearPath, WhatRidesBehindAPacketIsCutOffAndTheRestCounted) {
 
 // ---- Through whole workers.
 
-// Gateways between the same two networks, and optionally a plain cable between those. Each network hands a frame to
-// everybody on it but its sender.
+// Gateways between the same two networks, and optionally a plain cable between those. Each network hands a frame to all
+// gateways on it but its sender.
 class Ring {
  public:
   Ring(std::size_t gateways, bool cable, const std::vector<BypassRule>& rules, std::uint64_t order) : order_(order) {

@@ -1,4 +1,4 @@
-// Who is charged with what: drops and estimates per SA and group, across epochs, and that the sums agree.
+// What is charged to which SA and group: drops and estimates, across epochs, and that the sums agree.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

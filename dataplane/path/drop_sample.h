@@ -1,5 +1,5 @@
-// Headers of dropped packets for an operator who looks on. Off unless somebody asks: a worker samples only as many
-// drops as the control thread granted it, so the rate is bounded by who reads, and a reader that went away ends it.
+// Headers of dropped packets for an operator. A worker samples only as many drops as the control thread grants it. So
+// there are none without a reader, the reader sets the rate, and they end when the reader goes away.
 #pragma once
 
 #include <array>
@@ -36,7 +36,7 @@ class DropSampler {
     take(side, reason, frame);
   }
 
-  // Control thread. So many further drops are sampled; what was granted and not used before is void.
+  // Control thread. Grants so many further samples. Earlier grants that were not used are void.
   void grant(std::uint32_t samples) noexcept;
   bool pop(DropSample& sample) noexcept { return ring_.pop(sample); }
   std::uint64_t lost() const noexcept { return ring_.lost(); }

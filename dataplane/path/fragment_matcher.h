@@ -1,5 +1,5 @@
-// Which fragments selectors match. Where the port decides, the rest of a datagram follows its first fragment, for no
-// other shows the port; elsewhere every fragment speaks for itself.
+// Which fragments the selectors match. Where the port decides, the rest of a datagram follows its first fragment, the
+// only one that shows the port. Elsewhere each fragment is judged by itself.
 #pragma once
 
 #include <cstdint>
@@ -17,9 +17,9 @@ class FragmentMatcher {
   // Remembers first fragments for two seconds. It takes a secret from the system's random numbers.
   explicit FragmentMatcher(std::uint64_t ticks_per_second);
 
-  // ip: the packet's header; packet.fragment holds. key: of what the packet shows; a later fragment's is given the port
-  // of its first. none: the selectors of policy (then group is set) or the rules match; or bad_fragment,
-  // fragment_orphan.
+  // ip: the header of packet, which is a fragment. key: what the packet shows; a later fragment gets the port of its
+  // first in it. Returns none: the selectors of policy match, and group is set, or the rules match; else bad_fragment
+  // or fragment_orphan.
   template <typename Address>
   DropReason match(const std::uint8_t* ip, const Packet& packet, PacketKeyOf<Address>& key, std::uint64_t now_tsc,
                    const Policy& policy, std::uint32_t& group) noexcept;
@@ -31,8 +31,8 @@ class FragmentMatcher {
   FragmentTable table_;
 };
 
-// Whether a fragment can be put together again. none; or bad_fragment, or fragment where only librte_ip_frag, which
-// does it, cannot.
+// Whether a fragment can be put together with others. Returns none; bad_fragment; or fragment, where librte_ip_frag,
+// which does it, cannot.
 DropReason can_reassemble(const std::uint8_t* ip, const Packet& packet) noexcept;
 
 }  // namespace sealcast::dataplane

@@ -1,4 +1,4 @@
-// Fragments against selectors, by themselves: size_path_test.cc has them in the path.
+// Fragments against selectors. size_path_test.cc tests them through the worker.
 #include "dataplane/path/fragment_matcher.h"
 
 #include <gtest/gtest.h>

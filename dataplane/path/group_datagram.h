@@ -16,15 +16,15 @@ namespace sealcast::dataplane {
 
 struct TakenDatagram {
   static constexpr std::uint32_t most_bytes = 1400;
-  std::uint32_t spi = 0;  // it came under
+  std::uint32_t spi = 0;  // that it came under
   std::uint16_t length = 0;
   std::array<std::uint8_t, most_bytes> bytes;
 };
-// Of one worker: what comes between two looks of the control thread, 20 a second; more of them are a flood.
+// One worker's: what comes between two looks of the control thread, of which there are 20 a second. More is a flood.
 using TakenDatagramRing = EventRing<TakenDatagram, 8>;
 
-// One worker's: datagrams on their way to the control thread. They are authentic as any member's packet is, no more;
-// the control thread judges them, at its own pace.
+// One worker's datagrams on their way to the control thread. They are as authentic as any member's packet, no more. The
+// control thread judges them, at its own pace.
 class DatagramInbox {
  public:
   // Worker. text: what was opened under the SPI, without padding and trailer. Returns why its frame goes no further:
@@ -37,7 +37,7 @@ class DatagramInbox {
   TakenDatagramRing ring_;
 };
 
-// This gateway on black. An address that is missing: nothing of that family is sent.
+// This gateway's addresses on black. Where one is missing, nothing of its family is sent.
 struct BlackAddress {
   MacAddress mac{};
   std::optional<IpAddress> address4, address6;

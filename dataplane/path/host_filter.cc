@@ -86,7 +86,7 @@ HostFilter::Class HostFilter::wants(const std::uint8_t* frame, const ClearPacket
   const bool mine = std::memcmp(frame, own.mac.data(), own.mac.size()) == 0;
   Arp arp;
   if (read_arp(packet, arp))
-    // Asking for one of its addresses, by whatever MAC address; or an answer to it.
+    // A question for one of its addresses, whatever MAC address it goes to, or an answer to it.
     return has(own.addresses, arp.target) && (mine || (arp.request && (frame[ethernet::destination] & 1) != 0))
                ? Class::resolution
                : Class::none;

@@ -1,5 +1,5 @@
-// What the gateway's own host interface on black may hear and say: address resolution for its own addresses, and TCP to
-// and from the configured key servers. Everything else stays what it is without such an interface.
+// What the gateway's own host interface on black may receive and send: address resolution for its own addresses, and
+// TCP to and from the configured key servers. All other frames are treated as without such an interface.
 #pragma once
 
 #include <atomic>
@@ -33,14 +33,15 @@ class HostFilter {
   HostFilter(const HostFilter&) = delete;
   HostFilter& operator=(const HostFilter&) = delete;
 
-  // The interface's addresses are these from now on; any thread, one at a time. What it returns must live until no
-  // worker is inside wants() any more: a grace period.
+  // Sets the interface's addresses. Any thread, one at a time. The caller keeps what it returns until no worker is
+  // inside wants() any more: a grace period.
   [[nodiscard]] std::unique_ptr<const HostAddresses> set_addresses(HostAddresses addresses);
 
   enum class Class : std::uint8_t { none, resolution, key_server };
-  // A frame from black, untagged, whose packet was read by read_clear(): is it the interface's alone? Workers.
+  // Workers. Whether a frame from black is for the interface alone. The frame is untagged, and read_clear() read its
+  // packet.
   Class wants(const std::uint8_t* frame, const ClearPacket& packet) const noexcept;
-  // A frame from the interface: may it go out on black?
+  // Whether a frame from the interface may go out on black.
   Class may_send(const std::uint8_t* frame, std::uint32_t length) const noexcept;
 
  private:

@@ -112,7 +112,7 @@ TEST_F(Host, HearsResolutionOfItsOwnAddressesAlone) {
     EXPECT_EQ(hears(row.frame), row.heard ? Class::resolution : Class::none) << row.name;
 }
 
-TEST_F(Host, HearsKeyServersAndNobodyElse) {
+TEST_F(Host, HearsKeyServersAndNothingElse) {
   const struct {
     const char* name;
     Bytes frame;

@@ -19,10 +19,10 @@ struct HostFrame {
 using HostFrameRing = EventRing<HostFrame, 16>;
 using ReportRing = EventRing<HostFrame, 64>;
 
-// Queries a worker passes on to the listener; more of them in a second ask nothing new.
+// The most queries in a second that a worker passes on to the listener. More of them ask nothing new.
 inline constexpr std::uint32_t heard_per_second = 256;
 
-// The same frame was bypassed, or would have been, on both sides.
+// The same frame came in on both sides, and was or would have been bypassed from both.
 struct BypassLoopSeen {
   std::uint8_t rule = 0;     // place in the rules in force
   Side seen_on = Side::red;  // where it came in the second time

@@ -24,7 +24,7 @@ class Ipv6 : public ::testing::Test {
     fields.extensions = extensions;
     return fields;
   }
-  // Sealed by the holder of slot 8, who may lie about anything.
+  // Sealed by the holder of slot 8, which may lie about anything.
   Bytes lie(const Bytes& inner, EspFields fields = {}) {
     if (!fields.outer6) fields.outer6 = Ipv6Fields{};
     fields.number = ++number_;

@@ -1,4 +1,4 @@
-// The sources that stand on this gateway's own red side: an opened packet from one of them went round a loop.
+// The sources on this gateway's own red side. An opened packet from one of them went round a loop.
 #pragma once
 
 #include <vector>

@@ -3,18 +3,18 @@
 namespace sealcast::dataplane {
 namespace {
 
-// Asks for one slot at most this often.
+// How often one slot is asked for at most.
 constexpr std::uint64_t asks_per_second = 10;
-// A frame waits so long. The control thread looks for questions twenty times a second and answers within a few
+// How long a frame waits. The control thread looks for questions twenty times a second and answers within a few
 // milliseconds: what has not come after a second will not come.
 constexpr std::uint64_t parked_seconds = 1;
-// Looks for frames that waited too long: so often a second.
+// How often frames are looked for that waited too long.
 constexpr std::uint64_t expiry_looks_per_second = 50;
 
 }  // namespace
 
-// Slots in no table belong to the worker they will belong to: all packets of one are parked in one place, in their
-// order, whichever queue brought them.
+// A slot that is in no table yet already belongs to the worker that will have it. So all packets of one slot are parked
+// in one place, in their order, whichever queue brought them.
 DropReason MissingKeys::take_in(Frame& frame, std::uint32_t spi, std::uint64_t now_tsc,
                                 const Snapshot& snapshot) noexcept {
   const SpiRange* range = snapshot.range_of(spi);
@@ -34,7 +34,7 @@ DropReason MissingKeys::take_in(Frame& frame, std::uint32_t spi, std::uint64_t n
     case ParkingLot::Place::kept:
       frame.verdict = Verdict::park;
       break;
-    case ParkingLot::Place::swapped:  // the burst's place holds the frame that made room
+    case ParkingLot::Place::swapped:  // frame is now the one that made room
       tally_.drop(frame, DropReason::slot_pending, Side::black);
       break;
     case ParkingLot::Place::no_place:

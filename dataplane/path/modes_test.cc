@@ -41,7 +41,7 @@ TEST(TunnelFixed, ByteExactInIpv4) {
   // RFC 1112 §6.4: the outer group's MAC; the sender's stays.
   EXPECT_EQ(to_hex(sealed.frame), to_hex(esp_frame(same, packet_of(frame))));
   EXPECT_EQ(to_hex(Bytes(sealed.frame.begin(), sealed.frame.begin() + 6)), "01005e090909");
-  // An inner IPv6 packet in it: next header 41, DF set, since nobody may cut IPv6 on its way.
+  // An inner IPv6 packet in it: next header 41, DF set, since IPv6 may not be cut on its way.
   const Bytes frame6 = udp6_frame(33);
   same.number = 2;
   same.next_header = 41;

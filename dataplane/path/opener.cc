@@ -110,7 +110,7 @@ void Opener::open_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sn
   tally_.opened(opened);
 }
 
-// Nothing of what was opened and then refused stays in a buffer that others may be able to map.
+// What was opened and then refused is wiped: others may be able to map its buffer.
 inline void Opener::refuse(Frame& frame, std::uint32_t i, DropReason reason) noexcept {
   const aead::OpenItem& item = batch_.item(i);
   if (item.ok) wipe(item.data, item.length);
@@ -188,7 +188,7 @@ inline DropReason Opener::admit_multicast(Frame& frame, const Packet& packet, st
   return DropReason::none;
 }
 
-// A fragment of an ESP packet: put together it comes back.
+// A fragment of an ESP packet. Once it is whole, the packet layer brings the packet here again.
 DropReason Opener::admit_fragment(Frame& frame, const Packet& packet) noexcept {
   if (!settings_.reassemble) return DropReason::fragment;
   if (const DropReason bad = can_reassemble(frame.data + packet.ip_offset, packet); bad != DropReason::none) return bad;
@@ -212,8 +212,8 @@ inline void Opener::add_item(OpeningSa& sa, std::uint8_t* esp, std::uint32_t len
 
 // ---- Opened packets.
 
-// The tag first, then the window again (two copies may stand in one burst), then everything the key's holder could lie
-// about. Only a packet that passed it all leaves its place in the buffer.
+// First the tag, then the window again, for two copies may stand in one burst, then all that the holder of the key
+// could lie about. Only a packet that passed all of it is moved in its buffer.
 [[gnu::noinline]] DropReason Opener::strip(Frame& frame, std::uint32_t i) noexcept {
   const aead::OpenItem& item = batch_.item(i);
   OpeningSa& sa = batch_.sa(i);
@@ -286,8 +286,8 @@ inline DropReason Opener::strip_tunnel(Frame& frame, std::uint32_t i, std::uint3
   return DropReason::none;
 }
 
-// The IP header is the sender's own, and nothing vouches for it but the selectors (and a UDP checksum): who changes an
-// address on the way to another one of the group is not noticed. docs/dataplane.md says so.
+// The IP header is the sender's own. Only the selectors and a UDP checksum protect it: if an address is changed on the
+// way to another one of the group, nothing here notices. docs/dataplane.md says so.
 template <typename Family>
 [[gnu::noinline]] DropReason Opener::strip_transport(Frame& frame, std::uint32_t i, std::uint32_t text_bytes) noexcept {
   const aead::OpenItem& item = batch_.item(i);
@@ -295,7 +295,7 @@ template <typename Family>
   const std::uint8_t next_header = item.data[item.length - 1];
   if (next_header == protocol_esp || next_header == protocol_ah) return DropReason::nested_esp;
   if (next_header == group_datagram_next_header) return take_datagram(i, text_bytes);
-  // RFC 4303 §2.6: 59 is a dummy packet. Headers that routers look at have no place behind ESP.
+  // A dummy packet (RFC 4303 §2.6). Headers that routers look at do not stand behind ESP either.
   if (next_header == dummy_next_header) return DropReason::bad_next_header;
   if (Family::family == 6 &&
       (next_header == header_hop_by_hop || next_header == header_routing || next_header == header_fragment))

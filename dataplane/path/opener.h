@@ -1,4 +1,4 @@
-// Black to red. Here, and nowhere else, packets are opened, and judged by what was inside.
+// Black to red. Packets are opened here, and nowhere else, and judged by what was inside.
 #pragma once
 
 #include <array>
@@ -20,20 +20,21 @@
 
 namespace sealcast::dataplane {
 
-// One worker's. For each frame of a burst: headers, SPI, addresses, replay window. All of the burst are opened in one
-// call of the engine. Then for each: the window again, which takes the number, and everything that the holder of a key
-// could lie about.
+// One worker's. For each frame of a burst it reads the headers and checks SPI, addresses and replay window. Then it
+// opens all of the burst in one call of the engine. Then for each it checks the window again, which takes the number,
+// and all that the holder of a key could lie about.
 //
-// Two ways lead there. The lean one (opener_lean.h) takes the packets that nearly all are, and refuses whatever it does
-// not know; the general one (opener.cc) then decides and gives the reason. Both make the same bytes, verdicts and
-// counts: Property.TheLeanWayInDecidesAsTheGeneralOne (property_test.cc) holds strip_lean() against strip_tunnel().
+// There are two ways through it. The lean way (opener_lean.h) takes nearly all packets and leaves those it does not
+// know untouched. The general way (opener.cc) takes these, decides, and gives the reason. Both make the same bytes,
+// verdicts and counts: Property.TheLeanWayInDecidesAsTheGeneralOne (property_test.cc) holds strip_lean() against
+// strip_tunnel().
 class Opener {
  public:
-  // What is passed outlives the opener. worker: the index of its worker.
+  // All that it is given outlives the opener. worker: the index of its worker.
   Opener(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
          ClearPath& clear_path, MissingKeys& missing_keys);
 
-  // Sets the verdict of every frame: forward means to red, as the frame is now.
+  // Sets the verdict of every frame. forward: the frame as it is now goes to red.
   void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
 
   // For the control thread: what came for the gateways themselves, of any group.
@@ -78,7 +79,7 @@ class Opener {
   // length: of the ciphertext.
   void add_item(OpeningSa& sa, std::uint8_t* esp, std::uint32_t length, const Arrival& arrival) noexcept;
 
-  // Behind the engine. text_bytes: without padding and trailer.
+  // After the engine. text_bytes: without padding and trailer.
   DropReason strip(Frame& frame, std::uint32_t item) noexcept;
   template <typename Family>
   DropReason strip_tunnel(Frame& frame, std::uint32_t item, std::uint32_t text_bytes) noexcept;

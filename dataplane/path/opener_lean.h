@@ -1,6 +1,7 @@
 // Black to red for runs of lean packets (lean_ipv4.h) in tunnels that keep the addresses. What packets of one sender
 // have in common is looked up once a run, and what they count is added up in registers until it ends. Each of these
-// functions may say no to anything; nothing is changed then, and the general way decides. A part of opener.cc.
+// functions may say no to any packet; nothing is changed then, and the general way decides. Only opener.cc includes
+// this.
 #pragma once
 
 #include "dataplane/packet/lean_ipv4.h"
@@ -19,7 +20,7 @@ struct Opener::StripRun {
   std::uint64_t packets = 0, bytes = 0;
 };
 
-// The same for opening.
+// Brings near what the packets of a burst are going to read, as Sealer::fetch() does.
 [[gnu::noinline]] inline void Opener::fetch(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept {
   constexpr std::uint32_t esp_offset = ethernet_bytes + min_ipv4_bytes;
   std::array<const std::uint8_t*, max_burst> packets;  // from the ESP header on
@@ -44,7 +45,7 @@ struct Opener::StripRun {
   }
 }
 
-// Without an SA: the general path has to say why.
+// Without an SA: the general way has to say why.
 [[gnu::noinline]] inline Opener::OpenRun Opener::begin_sender(const std::uint8_t* ip, std::uint32_t spi,
                                                               std::uint64_t now_tsc,
                                                               const Snapshot& snapshot) noexcept {
@@ -102,7 +103,7 @@ inline void Opener::settle(StripRun& run) noexcept {
   run.sa = nullptr;
 }
 
-// What strip() does, for a lean packet in a lean packet. False: no number has been taken.
+// Does what strip() does, for a lean packet in a lean packet. False: no number has been taken.
 [[gnu::always_inline]] inline bool Opener::strip_lean(Frame& frame, std::uint32_t i, StripRun& run) noexcept {
   const Arrival& arrival = arrivals_[i];
   const aead::OpenItem& item = batch_.item(i);

@@ -20,8 +20,8 @@ ParkingLot::Place ParkingLot::park(std::uint32_t spi, Frame& frame, std::uint64_
     append(slot, frame, now_tsc);
     return Place::kept;
   }
-  // Full. Taking one frame from a slot that would then have no more than this one helps nobody, except a newcomer: its
-  // first frame counts for more than another's last.
+  // The lot is full. A slot gives up a frame only if it then still has as many as this one gets. But a newcomer's first
+  // frame counts for more than another slot's last.
   const auto most =
       (counts_[1] & 1) != 0 ? parked_per_slot : static_cast<std::uint32_t>(std::bit_width(counts_[0]) - 1);
   if (most < mine + (mine == 0 ? 1 : 2)) return Place::no_place;
@@ -45,7 +45,7 @@ std::uint16_t ParkingLot::find(std::uint32_t spi) const noexcept {
   return slot;
 }
 
-// There are as many slots as places, so one is free whenever a place is.
+// There are as many slots as places, so a slot is free whenever a place is.
 std::uint16_t ParkingLot::make_slot(std::uint32_t spi) noexcept {
   const std::uint16_t i = free_slot_;
   Slot& slot = slots_[i];
@@ -72,7 +72,7 @@ void ParkingLot::end_slot(std::uint16_t i) noexcept {
   free_slot_ = i;
 }
 
-// From the list of its old count to the young end of its new one; 0 is in no list.
+// Moves the slot from the list of its old count to the young end of the list of its new one. A count of 0 has no list.
 void ParkingLot::set_count(std::uint16_t i, std::uint16_t count) noexcept {
   Slot& slot = slots_[i];
   const auto mark = [this](std::uint32_t n, bool some) {

@@ -1,5 +1,5 @@
-// Frames that wait for the key of their slot. One worker's; bounded in every direction, without allocation after
-// construction, and constant work per frame.
+// Frames that wait for the key of their slot, of one worker. Their number is bounded, by slot and in all. Nothing is
+// allocated after construction, and the work per frame is constant.
 #pragma once
 
 #include <array>
@@ -11,7 +11,7 @@
 
 namespace sealcast::dataplane {
 
-// A newcomer's first burst, while its key is derived. More would only be more to forge.
+// Room for a newcomer's first burst, while its key is derived. More room would only hold more forged frames.
 inline constexpr std::uint32_t parked_per_slot = 64;
 inline constexpr std::uint32_t parked_frames = 1024;  // of all slots of one worker
 
@@ -21,21 +21,22 @@ class alignas(cache_line) ParkingLot {
   enum class Place : std::uint8_t {
     kept,      // the frame waits here now
     swapped,   // it waits here; the parameter now holds another frame that had to make room for it
-    no_place,  // left to the caller: its slot has parked_per_slot already, or its fair share of a full house
+    no_place,  // left to the caller: its slot has parked_per_slot already, or its fair share of a full lot
   };
 
   ParkingLot();
 
-  // Places are shared fairly: in a full house the slot with the most frames gives up its youngest one for a slot that
-  // has fewer, so that a flood of many slots leaves every newcomer room (DATA-2). Frames of a slot keep their order.
+  // Places are shared fairly. When the lot is full, the slot with the most frames gives up its youngest one for a slot
+  // that has fewer. So a flood of many slots leaves room for every newcomer (DATA-2). Frames of a slot keep their
+  // order.
   Place park(std::uint32_t spi, Frame& frame, std::uint64_t now_tsc) noexcept;
 
   std::uint32_t size() const noexcept { return size_; }
   std::uint32_t slots() const noexcept { return slots_in_use_; }
   std::uint32_t of_slot(std::uint32_t spi) const noexcept;
 
-  // The oldest frame of a slot for which wanted(spi, arrived_tsc of that frame) holds; false: there is none. Looks at
-  // slots from where the last call found one.
+  // Takes the oldest frame of a slot for which wanted(spi, arrived_tsc of that frame) is true. False: there is none.
+  // The search begins where the last call found one.
   template <typename Wanted>
   bool take(Wanted&& wanted, Frame& frame, std::uint32_t& spi) noexcept {
     for (std::uint32_t seen = 0; seen < slots_in_use_; ++seen) {
@@ -48,7 +49,7 @@ class alignas(cache_line) ParkingLot {
     }
     return false;
   }
-  // Any frame; false: there is none.
+  // Takes any frame. False: there is none.
   bool take_any(Frame& frame) noexcept {
     std::uint32_t spi = 0;
     return take([](std::uint32_t, std::uint64_t) { return true; }, frame, spi);
@@ -83,7 +84,7 @@ class alignas(cache_line) ParkingLot {
   void end_slot(std::uint16_t slot) noexcept;
   void set_count(std::uint16_t slot, std::uint16_t count) noexcept;
   void append(std::uint16_t slot, const Frame& frame, std::uint64_t now_tsc) noexcept;
-  // The frame at a place of that slot, which is free from then on.
+  // Takes the frame at a place of that slot; the place is free then.
   Frame take(std::uint16_t slot, std::uint16_t place) noexcept;
 
   std::uint32_t size_ = 0, slots_in_use_ = 0, turn_ = 0;

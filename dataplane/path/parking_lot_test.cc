@@ -82,10 +82,10 @@ TEST(ParkingLot, DATA2_AgreesWithAReferenceUnderRandomTraffic) {
       } else if (random() % 64 == 0) {  // one slot's key came
         const std::uint32_t spi = 0x10000000 + random() % senders;
         Frame frame;
-        std::uint32_t whose = 0;
+        std::uint32_t of_spi = 0;
         auto& mine = reference.slots[spi];
-        while (lot.take([&](std::uint32_t s, std::uint64_t) { return s == spi; }, frame, whose)) {
-          ASSERT_EQ(whose, spi);
+        while (lot.take([&](std::uint32_t s, std::uint64_t) { return s == spi; }, frame, of_spi)) {
+          ASSERT_EQ(of_spi, spi);
           ASSERT_FALSE(mine.empty());
           ASSERT_EQ(frame.length, mine.front()) << "in order of arrival";
           mine.pop_front();
@@ -137,7 +137,7 @@ TEST(ParkingLot, DATA2_AFloodOfOtherSlotsLeavesANewcomerItsShare) {
   }
 }
 
-TEST(ParkingLot, AFullSlotTakesNoMoreAndHurtsNobody) {
+TEST(ParkingLot, AFullSlotTakesNoMoreAndNothingFromOthers) {
   ParkingLot lot;
   Frame frame = numbered(1);
   for (std::uint32_t i = 0; i < parked_per_slot; ++i)

@@ -1,4 +1,4 @@
-// What a packet path is told at start-up.
+// The settings of the packet path.
 #pragma once
 
 #include <array>

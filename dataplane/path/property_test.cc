@@ -374,7 +374,7 @@ TEST(Property, HundredsOfGroupsEachUnderItsOwnKey) {
     std::vector<Bytes> plain, sealed;
     std::vector<std::uint32_t> wanted;
     for (int n = 0; n < 64; ++n) {
-      wanted.push_back(static_cast<std::uint32_t>(random() % (groups + 1)));  // the last one is nobody's
+      wanted.push_back(static_cast<std::uint32_t>(random() % (groups + 1)));  // the last one is no group's
       Ipv4Fields fields;
       fields.destination = address(wanted.back());
       plain.push_back(n % 16 == 0 ? Bytes(random() % 40, 0) : udp_frame(random() % 300, fields));

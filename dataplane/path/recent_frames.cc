@@ -45,7 +45,7 @@ void RecentFrames::remember(std::uint64_t hash, Side from, std::uint64_t now) no
   Entry* place = find(hash, now);
   if (place == nullptr) {
     auto& set = sets_[hash % sets];
-    // A place whose second is over, else the one that waited longest.
+    // A place that is free again, else the oldest one.
     place = &*std::max_element(set.begin(), set.end(), [&](const Entry& a, const Entry& b) {
       const auto age = [&](const Entry& e) { return live(e, now) ? now - e.at : ~std::uint64_t{0}; };
       return age(a) < age(b);

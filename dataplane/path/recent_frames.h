@@ -1,5 +1,5 @@
-// Remembers for a moment what was bypassed and from which side it came, so that the same frame arriving on the other
-// side is known for what it is: a second way around this gateway. Bounded; one worker's own.
+// Remembers for a second what was bypassed and from which side it came. If the same frame arrives on the other side,
+// there is a second way around this gateway. One worker's; bounded.
 #pragma once
 
 #include <array>
@@ -14,15 +14,15 @@ constexpr Side other(Side side) {
 
 class RecentFrames {
  public:
-  // seed makes it impossible to choose frames that displace or block a given other one.
+  // seed: random and secret, so that no frames can be chosen that displace or block a given other one.
   RecentFrames(std::uint64_t ticks_per_second, std::uint64_t seed) : window_(ticks_per_second), seed_(seed) {}
 
   // Of a frame's bytes; trailing zeros (padding) do not count.
   std::uint64_t hash(const std::uint8_t* data, std::uint32_t bytes) const noexcept;
 
   // A frame that may pass from this side arrived. True: the same frame passed from the other side within the last
-  // second, or is known to loop. From then on it loops on both sides for a second, so that no copy can go round,
-  // whichever came first.
+  // second, or is known to loop. From then on it is known to loop for a second, on both sides, so that no copy can go
+  // round, whichever came first.
   bool loops(std::uint64_t hash, Side from, std::uint64_t now) noexcept;
   // It passed.
   void remember(std::uint64_t hash, Side from, std::uint64_t now) noexcept;

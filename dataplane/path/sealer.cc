@@ -10,14 +10,14 @@
 namespace sealcast::dataplane {
 namespace {
 
-// Bytes moved when the Ethernet header travels: 14 to 22 of them matter. A frame that was parsed has at least 34, and
-// what is copied too much is overwritten by the outer IP header.
+// Bytes copied when the Ethernet header is moved; 14 to 22 of them matter. A frame that was parsed has at least 34. The
+// outer IP header overwrites what is copied too much.
 constexpr std::uint32_t link_copy_bytes = 24;
 static_assert(link_copy_bytes >= ethernet_bytes + max_vlan_tags * vlan_tag_bytes);
 static_assert(link_copy_bytes <= ethernet_bytes + min_ipv4_bytes && link_copy_bytes <= seal_headroom);
 
-// RFC 6438 §3 wants the packets of one tunnel's flow under one label that says nothing else. An SPI is such a flow and
-// readable anyway. 20 bits, never 0.
+// RFC 6438 §3 wants the packets of one tunnel's flow under one label that says nothing else. An SPI is such a flow, and
+// readable anyway. The label has 20 bits and is never 0.
 constexpr std::uint32_t flow_label(std::uint32_t spi) {
   const std::uint32_t label = (spi * 2654435769U) >> 12;
   return label == 0 ? 1 : label;
@@ -125,7 +125,7 @@ inline DropReason Sealer::admit_multicast(Frame& frame, const Packet& packet, st
   // RFC 4303 §3.1.1: transport mode takes whole packets only.
   if (mode == EspMode::transport) {
     if (packet.fragment) return tally_.charge(*sa, DropReason::fragment);
-    // Receivers would take it for a dummy packet (RFC 4303 §2.6), or for the key server's word.
+    // Receivers would take it for a dummy packet (RFC 4303 §2.6) or for a datagram of the key server.
     const std::uint8_t next_header = ip[packet.esp_field];
     if (next_header == dummy_next_header || next_header == group_datagram_next_header)
       return tally_.charge(*sa, DropReason::bad_next_header);
@@ -150,7 +150,7 @@ template <typename Family>
 inline void Sealer::note_checksum(const std::uint8_t* ip, const Packet& packet, SealingSa& sa) noexcept {
   if (has_partial_checksum<Family>(ip, packet)) [[unlikely]]
     tally_.count(tally_.charge(sa, DropReason::partial_checksum));
-  // RFC 8200 §8.1: only tunnels may leave it out, and hosts drop such datagrams.
+  // RFC 8200 §8.1: only tunnels may leave the checksum out, and hosts drop such datagrams.
   if constexpr (Family::family == 6)
     if (load16(ip + packet.header_bytes + udp::checksum) == 0)
       tally_.count(tally_.charge(sa, DropReason::zero_checksum));
@@ -167,7 +167,7 @@ inline DropReason Sealer::check_limits(const SealingSa& sa, std::uint64_t now_ts
 
 // ---- Numbers, and what the engine is given.
 
-// Takes the next number of the SA (H9): from here the packet either leaves under it or the number stays unused.
+// Takes the next number of the SA (H9). The packet leaves under it, or the number is never used.
 inline std::uint64_t Sealer::take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept {
   const std::uint64_t number = sa.next_number.get();
   sa.next_number.set(number + 1);
@@ -230,10 +230,10 @@ inline void Sealer::encapsulate(Frame& frame, const Packet& packet, SealingSa& s
 
   std::memcpy(frame.data - front, frame.data, link_copy_bytes);
 
-  // Header fields are put together and summed in registers: bytes just stored and loaded again as words would stall.
+  // Header fields are put together and summed in registers: to store bytes and load them again as words would stall.
   if constexpr (Family::family == 4) {
     // TOS: DSCP and ECN copied (RFC 4301 §5.1.2.1, RFC 6040 normal mode); DF copied; the identification follows the
-    // number, for those who set DF aside on the way.
+    // number, for routers that ignore DF.
     const std::uint64_t first = (std::uint64_t{ipv4::version_plain} << 56) | (std::uint64_t{inner[ipv4::tos]} << 48) |
                                 (std::uint64_t{sealed} << 32) | ((number & 0xffff) << 16) |
                                 ((inner[ipv4::fragment] & std::uint32_t{ipv4::dont_fragment_byte}) << 8);
@@ -261,7 +261,7 @@ inline void Sealer::encapsulate(Frame& frame, const Packet& packet, SealingSa& s
   sa.bytes.add(inner_bytes);
 }
 
-// To the addresses that the group is given.
+// A tunnel between the addresses that are configured for the group.
 [[gnu::noinline]] void Sealer::encapsulate_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept {
   const OuterHeader& header = sa.epoch->outer;
   const std::uint32_t outer_bytes = header.family == 4 ? min_ipv4_bytes : ipv6_header_bytes;

@@ -1,4 +1,4 @@
-// Red to black. Here, and nowhere else, packets are sealed and take their numbers.
+// Red to black. Packets take their numbers and are sealed here, and nowhere else.
 #pragma once
 
 #include <cstdint>
@@ -17,27 +17,28 @@
 
 namespace sealcast::dataplane {
 
-// AES blocks one sealed packet costs: its counter blocks and the tag's mask.
+// AES blocks that one sealed packet takes: its counter blocks and the tag's mask.
 constexpr std::uint64_t blocks_of(std::uint32_t plaintext_bytes) {
   return (plaintext_bytes + 15) / 16 + 1;
 }
 
-// One worker's. For each frame of a burst: headers, policy, SA and its limits, size; then the packet is encapsulated.
-// All of the burst are sealed in one call of the engine.
+// One worker's. For each frame of a burst it reads the headers, looks up policy and SA, checks limits and size, and
+// encapsulates the packet. Then it seals all of the burst in one call of the engine.
 //
-// Two ways lead there. The lean one (sealer_lean.h) takes the packets that nearly all are, and refuses whatever it does
-// not know; the general one (sealer.cc) then decides and gives the reason. Both make the same bytes, verdicts and
-// counts: Property.TheLeanWayOutDecidesAsTheGeneralOne (property_test.cc) holds seal_lean() against encapsulate().
+// There are two ways through it. The lean way (sealer_lean.h) takes nearly all packets and leaves those it does not
+// know untouched. The general way (sealer.cc) takes these, decides, and gives the reason. Both make the same bytes,
+// verdicts and counts: Property.TheLeanWayOutDecidesAsTheGeneralOne (property_test.cc) holds seal_lean() against
+// encapsulate().
 class Sealer {
  public:
-  // What is passed outlives the sealer. worker: the index of its worker.
+  // All that it is given outlives the sealer. worker: the index of its worker.
   Sealer(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
          ClearPath& clear_path);
 
-  // Sets the verdict of every frame: forward means to black, as the frame is now.
+  // Sets the verdict of every frame. forward: the frame as it is now goes to black.
   void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
 
-  // For the control thread: SPIs under which so much was sealed that their epoch should end.
+  // For the control thread: SPIs that reached the soft limit of blocks.
   SpiRing& counter_limits() { return counter_limits_; }
 
  private:
@@ -64,7 +65,7 @@ class Sealer {
   DropReason check_limits(const SealingSa& sa, std::uint64_t now_tsc) const noexcept;
   template <typename Family>
   void note_checksum(const std::uint8_t* ip, const Packet& packet, SealingSa& sa) noexcept;
-  // A mode each: tunnel_preserve, tunnel_fixed, transport.
+  // One for each mode: tunnel_preserve, tunnel_fixed, transport.
   template <typename Family>
   void encapsulate(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;
   void encapsulate_fixed(Frame& frame, const Packet& packet, SealingSa& sa) noexcept;

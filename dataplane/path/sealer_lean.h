@@ -1,6 +1,7 @@
 // Red to black for runs of lean packets (lean_ipv4.h) in tunnels that keep the addresses. What packets of one flow have
 // in common is looked up once a run, and what they count is added up in registers until it ends. Each of these
-// functions may say no to anything; nothing is changed then, and the general way decides. A part of sealer.cc.
+// functions may say no to any packet; nothing is changed then, and the general way decides. Only sealer.cc includes
+// this.
 #pragma once
 
 #include "base/esp_overhead.h"
@@ -9,7 +10,7 @@
 
 namespace sealcast::dataplane {
 
-// Consecutive packets of one chunk under one SA; of one flow, while addresses and port stay.
+// Consecutive packets of one chunk under one SA. As long as addresses and port stay the same, they are of one flow.
 struct Sealer::Run {
   SealingSa* sa = nullptr;
   std::uint64_t addresses = 0;    // of the flow, as in the header
@@ -23,8 +24,8 @@ struct Sealer::Run {
   }
 };
 
-// Many groups: what the packets of a burst are going to read lies scattered over megabytes, and each step says only
-// where the next one reads. So all packets take the first step, then all the second.
+// With many groups, what the packets of a burst are going to read lies scattered over megabytes, and only each step
+// says where the next one reads. So all packets take the first step, then all take the second.
 [[gnu::noinline]] inline void Sealer::fetch(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept {
   const PolicyTable<Address4>& table = snapshot.policy->ipv4();
   std::array<const std::uint8_t*, max_burst> packets;
@@ -47,7 +48,7 @@ struct Sealer::Run {
     if (*places[i] != nullptr) batch_.engine().prefetch((*places[i])->key);
 }
 
-// Before anybody else reads or writes the SA.
+// Writes back what the run has in registers, before other code reads or writes the SA.
 inline void Sealer::settle(Run& run) noexcept {
   if (run.sa == nullptr) return;
   SealingSa& sa = *run.sa;
@@ -57,8 +58,8 @@ inline void Sealer::settle(Run& run) noexcept {
   count_blocks(sa, run.blocks);
 }
 
-// The SA that seals the packet at ip; null: the general path has to say why. Takes nothing of the run, which so stays
-// in registers.
+// The SA that seals the packet at ip; null: the general way has to say why. It is not given the run, which so stays in
+// registers.
 [[gnu::noinline]] inline SealingSa* Sealer::sa_of_flow(const std::uint8_t* ip, std::uint64_t now_tsc,
                                                        const Snapshot& snapshot) noexcept {
   PacketKey key;

@@ -9,9 +9,9 @@
 namespace sealcast::dataplane {
 namespace {
 
-// RFC 791 §3.2: every network carries so much uncut; and less librte_ip_frag refuses.
+// RFC 791 §3.2: every network carries so much uncut. librte_ip_frag refuses less.
 constexpr std::uint32_t min_ipv4_mtu = 68;
-// RFC 4443 §2.4(f): so many answers a second and worker, so many of them at once.
+// RFC 4443 §2.4(f): the most answers of one worker in a second, and the most at once.
 constexpr std::uint64_t answers_per_second = 100;
 constexpr std::uint64_t answers_at_once = 10;
 
@@ -35,7 +35,7 @@ DropReason SizeLimit::exceeded(Frame& frame, const Packet& packet, const EpochRu
 }
 
 DropReason SizeLimit::answer(Frame& frame, const Packet& packet, std::uint32_t limit, std::uint64_t now_tsc) noexcept {
-  // Below 1280 no sender would follow (RFC 8201 §4).
+  // No sender would go below 1280 (RFC 8201 §4).
   if (limit < min_ipv6_mtu || settings_.red_address6 == std::array<std::uint8_t, 16>{}) return DropReason::too_big;
   const std::uint8_t* const ip = frame.data + packet.ip_offset;
   if (packet.later_fragment || !may_answer(ip, packet.total_bytes, packet.protocol, packet.header_bytes))

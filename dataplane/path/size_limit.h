@@ -1,4 +1,4 @@
-// What the black MTU allows a sealed packet, and what becomes of a packet that is too big for it.
+// The largest sealed packet that may leave, and what becomes of a packet that is too big.
 #pragma once
 
 #include <cstdint>
@@ -20,12 +20,12 @@ class SizeLimit {
       : settings_(settings), tally_(tally), most_bytes_(settings.black_mtu) {}
 
   void begin_burst() noexcept { most_bytes_ = settings_.black_mtu; }
-  // The largest sealed IP packet that may leave now: the black MTU; 0 behind a packet of the burst that has to be cut
-  // first, so that no later packet of its sender takes a number before its fragments do.
+  // The largest sealed IP packet that may leave now, in bytes: the black MTU. Behind a packet of the burst that is to
+  // be cut it is 0, so that no later packet of its sender takes a number before its fragments do.
   std::uint32_t most_bytes() const noexcept { return most_bytes_; }
 
-  // A packet from red whose sealed form under rules would exceed most_bytes(). none: the frame has its verdict, to be
-  // cut or to be sent back as the answer to its sender.
+  // A packet from red whose sealed form under rules would exceed most_bytes(). Returns none: the frame has its verdict;
+  // it is to be cut, or it is now the answer to its sender.
   DropReason exceeded(Frame& frame, const Packet& packet, const EpochRules& rules, std::uint64_t now_tsc) noexcept;
 
  private:

@@ -128,11 +128,11 @@ TEST(Size, WhereNoAnswerMayBeSentItIsDroppedAndCounted) {
     return std::string(name(path.red(frame).reason));
   };
   EXPECT_EQ(reason(narrow(1500, false), udp6_frame(1450)), "too_big") << "no address6";
-  EXPECT_EQ(reason(narrow(1300), udp6_frame(1240)), "too_big") << "nobody goes below 1280";
+  EXPECT_EQ(reason(narrow(1300), udp6_frame(1240)), "too_big") << "no host goes below 1280";
   EXPECT_EQ(reason(narrow(), part6(1448, pattern(1456), true)), "too_big") << "a later fragment";
-  Ipv6Fields nobody;
-  nobody.source = "::";
-  EXPECT_EQ(reason(narrow(), udp6_frame(1450, nobody)), "too_big");
+  Ipv6Fields unspecified;
+  unspecified.source = "::";
+  EXPECT_EQ(reason(narrow(), udp6_frame(1450, unspecified)), "too_big");
   Ipv6Fields error;
   error.next_header = 58;
   EXPECT_EQ(reason(narrow(), ethernet(ipv6(error, Bytes{1, 0} + pattern(1450)), {}, ether_type_ipv6)), "too_big")
@@ -201,7 +201,7 @@ TEST_P(Following, WithoutItsFirstThereIsNoVerdict) {
   EXPECT_EQ(red(second()), "fragment_orphan") << "too late";
 }
 
-// Attacks by fragments, whoever sends them: a row each, in order, with what becomes of them.
+// Attacks by fragments: a row each, in order, with what becomes of them.
 TEST_P(Following, HostileFragments) {
   struct Row {
     const char* what;

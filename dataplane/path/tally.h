@@ -1,5 +1,5 @@
-// What one worker counts, and the drops of its frames: for the worker, for the SA or group they belong to, and as
-// samples for an operator.
+// What one worker counts. Drops count for the worker and for the SA or group that they belong to, and become samples
+// for an operator.
 #pragma once
 
 #include <array>
@@ -17,7 +17,7 @@ namespace sealcast::dataplane {
 struct alignas(cache_line) WorkerCounters {
   Counter sealed, opened, bypassed;
   Counter bypassed_bytes;                        // of frames
-  Counter parked;                                // waited for the key of their slot, whatever became of them then
+  Counter parked;                                // waited for the key of their slot, whatever became of them
   std::array<Counter, drop_reason_count> drops;  // by DropReason
 };
 
@@ -37,15 +37,15 @@ class Tally {
   }
   void count(DropReason reason) noexcept { counters_.drops[static_cast<std::size_t>(reason)].add(1); }
 
-  // The verdict on a frame that came in on that side.
+  // Gives a frame that came in on that side its verdict, and counts it.
   void drop(Frame& frame, DropReason reason, Side side) noexcept {
     frame.verdict = Verdict::drop;
     frame.reason = reason;
     count(reason);
     sampler_.drop(side, reason, frame);
   }
-  // Counts a drop for its SA; none is not counted. Returns the reason, for drop() or count(). Out of line, so that the
-  // code of packets that pass keeps its registers.
+  // Counts a drop for its SA; none is not counted. Returns the reason, for drop() or count(). It is out of line so that
+  // the code of packets that pass keeps its registers.
   template <typename Sa>
   [[gnu::noinline, gnu::cold]] DropReason charge(Sa& sa, DropReason reason) noexcept {
     if (reason != DropReason::none) sa.drops.add(reason, stock_);

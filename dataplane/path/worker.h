@@ -18,7 +18,7 @@
 
 namespace sealcast::dataplane {
 
-// Holds the parts of the path and gives each frame to the one for its side.
+// Holds the parts of the path and gives each burst to the one for its side.
 class Worker {
  public:
   // settings and engine outlive the worker. index is this worker's place: 0 .. workers-1.
@@ -46,13 +46,13 @@ class Worker {
   // Events for the control thread.
   SpiRing& slots_wanted() { return missing_keys_.slots_wanted(); }
   SpiRing& counter_limits() { return sealer_.counter_limits(); }
-  // Control thread: keeps the stock of drop counters filled; headers of dropped packets.
+  // Control thread: fills the stock of drop counters and takes the headers of dropped packets.
   DropStock& drop_stock() { return tally_.stock(); }
   DropSampler& sampler() { return tally_.sampler(); }
   const Bypass& bypass() const { return clear_path_.bypass(); }
   BypassLoopRing& bypass_loops() { return clear_path_.loops(); }
-  // Queries from black, for the gateway's own listener there; and what the listener has to say on black, which the
-  // packet layer fetches and sends.
+  // Queries from black, for the gateway's own listener there. Frames of that listener for black, which the packet layer
+  // fetches and sends.
   HostFrameRing& queries_heard() { return clear_path_.queries_heard(); }
   HostFrameRing& to_black() { return to_black_; }
   // Reports and queries that came in on red.
