@@ -1,14 +1,17 @@
 // The parts of a cluster that need no etcd: what is sealed, what is remembered, which slots are ours.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
 
+#include "controlplane/cluster/kept_memory.h"
 #include "controlplane/cluster/memory.h"
 #include "controlplane/cluster/records.h"
 #include "controlplane/cluster/sealing.h"
 #include "controlplane/cluster/slot_book.h"
+#include "controlplane/cluster/testing/plain_host.h"
 
 namespace sealcast::cluster {
 namespace {
@@ -135,6 +138,28 @@ TEST(ClusterMemory, IsReadBackAndNeverGuessed) {
   std::ofstream(path, std::ios::trunc) << "SQLite format 3";
   EXPECT_THAT(Memory::load(path).error().message, HasSubstr(path));
   unlink(path.c_str());
+  rmdir(folder);
+}
+
+TEST(ClusterMemory, IsWrittenWhenSomethingChangedAndUntilThatSucceeds) {
+  char folder[] = "/tmp/sealcast-memory-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string path = std::string(folder) + "/state";
+  testing::PlainHost host;
+  KeptMemory memory({}, path, host);
+  memory.save();
+  EXPECT_NE(access(path.c_str(), F_OK), 0) << "there is nothing to write";
+  memory.change().revision = 5;
+  EXPECT_EQ(memory->revision, 5);
+  ASSERT_EQ(rmdir(folder), 0);
+  memory.save();
+  EXPECT_THAT(host.notes, HasSubstr("cluster_memory_failed"));
+  ASSERT_EQ(mkdir(folder, 0700), 0);
+  memory.save();
+  EXPECT_EQ(Memory::load(path)->revision, 5);
+  unlink(path.c_str());
+  memory.save();
+  EXPECT_NE(access(path.c_str(), F_OK), 0) << "nothing has changed since";
   rmdir(folder);
 }
 

@@ -3,6 +3,7 @@
 // etcd's own promises.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -12,6 +13,10 @@
 #include "controlplane/etcd/etcd.h"
 
 namespace sealcast::cluster {
+
+using Operations = std::vector<etcd::Operation>;
+
+inline constexpr std::size_t max_operations = 100;  // of a transaction; etcd allows 128
 
 // The names of one cluster's keys. Group and member ids are in hexadecimal digits, so that a '/' in them does no harm.
 class Keys {

@@ -1,8 +1,7 @@
-// Whether what lies in etcd may be gone on with. Only who was there all the time knows that nothing was lost, since a
-// restored backup, or an etcd that was made anew, looks sound by itself. So epochs that are there are used by those
-// alone whom a key server that has used them all the time vouches for; and where there is none, nobody's slots are
-// known, and all groups get new epochs.
-#include "controlplane/cluster/node.h"
+#include "controlplane/cluster/trust.h"
+
+#include <algorithm>
+#include <utility>
 
 namespace sealcast::cluster {
 
@@ -10,58 +9,64 @@ using etcd::Compare;
 using etcd::Put;
 using etcd::Transaction;
 
-// After something was read, until this key server is trusted.
-void Node::seek_trust() {
-  Session& session = *session_;
-  if (session.seeking || !session.synced_once) return;
+namespace {
+
+constexpr std::size_t most_vouches = 8;  // in one transaction, beside the leader's other work
+
+}  // namespace
+
+void Trust::begin(bool started_over, SteadyTime now) {
+  state_ = started_over ? State::granted : State::none;
+  since_ = now;
+}
+
+std::optional<Transaction> Trust::seek() {
+  if (state_ != State::none) return std::nullopt;
+  const ClusterView::Self& self = view_.self();
+  const ClusterView::Live& live = view_.live();
+  const Keys& keys = view_.keys();
+  State next = State::joining;
   Transaction enter;
-  enter.compares = {still_here(), same_generation()};
-  enter.success = {Put{keys_.trusted(session.incarnation), "", session.lease}};
-  if (!session.vouched) {
+  enter.compares = {view_.still_here(), view_.same_generation()};
+  enter.success = {Put{keys.trusted(self.incarnation), "", self.lease}};
+  if (!live.vouched_for.count(self.incarnation)) {
     // One that is only remembered here (killed, or in a restored backup) is gone when its lease ends.
-    if (!session.trusted.empty() || !session.leader.empty()) return;
-    enter.compares.push_back({Compare::What::created, keys_.leader(), 0});
-    const bool nothing_yet = generation_ == 0 && std::all_of(groups_.begin(), groups_.end(), [](const auto& group) {
-                               return group.second.epochs.empty() && group.second.value.highest == 0;
-                             });
+    if (!live.trusted.empty() || !live.leader.empty()) return std::nullopt;
+    enter.compares.push_back({Compare::What::created, keys.leader(), 0});
+    const auto& groups = view_.groups();
+    const bool nothing_yet =
+        view_.generation() == 0 && std::all_of(groups.begin(), groups.end(), [](const auto& group) {
+          return group.second.epochs.empty() && group.second.value.highest == 0;
+        });
     if (!nothing_yet) {
-      enter.success.push_back(Put{keys_.generation(), session.incarnation});
-      session.founding = true;
+      enter.success.push_back(Put{keys.generation(), self.incarnation});
+      next = State::founding;
     }
   }
-  session.seeking = true;
-  etcd_.transact(std::move(enter), mine(&Node::on_trusted, host_.now().steady));
+  state_ = next;
+  return enter;
 }
 
-void Node::on_trusted(Result<etcd::Reply>&& reply, SteadyTime asked) {
-  if (!session_ || asked < session_->since) return;
-  session_->seeking = false;
-  const bool founding = std::exchange(session_->founding, false);
-  if (!reply || !check_revision(*reply) || !reply->succeeded) return;  // again, when something was read again
-  if (founding) {
-    generation_ = reply->revision;
-    host_.note(
-        NodeHost::Weight::warning,
-        Event("cluster_starts_over", {{"why", "no key server was there all the time; all groups get new epochs"}}));
-  }
-  trusted();
-  poll();
+Trust::Outcome Trust::answered(const etcd::Reply* reply, SteadyTime now) {
+  const bool founding = std::exchange(state_, State::none) == State::founding;
+  if (!reply || !reply->succeeded) return Outcome::refused;
+  state_ = State::granted;
+  since_ = now;
+  return founding ? Outcome::founded : Outcome::joined;
 }
 
-void Node::trusted() {
-  session_->is_trusted = true;
-  session_->trusted_since = host_.now().steady;
-}
-
-// The leader's word for who came since. It holds only while the leader itself has lost nothing.
-void Node::vouch(Operations& out) const {
-  for (const auto& [incarnation, peer] : session_->alive) {
-    if (out.size() >= 8) return;  // the others with the next transaction
-    if (incarnation == session_->incarnation || session_->trusted.count(incarnation) ||
-        session_->vouched_for.count(incarnation))
+Operations Trust::vouches() const {
+  Operations out;
+  if (!view_.leading()) return out;
+  const ClusterView::Self& self = view_.self();
+  const ClusterView::Live& live = view_.live();
+  for (const auto& [incarnation, peer] : live.alive) {
+    if (out.size() >= most_vouches) break;  // the others with the next transaction
+    if (incarnation == self.incarnation || live.trusted.count(incarnation) || live.vouched_for.count(incarnation))
       continue;
-    out.push_back(Put{keys_.vouched(incarnation), session_->incarnation, session_->lease});
+    out.push_back(Put{view_.keys().vouched(incarnation), self.incarnation, self.lease});
   }
+  return out;
 }
 
 }  // namespace sealcast::cluster

@@ -1,5 +1,8 @@
 // Which of what lies in etcd is gone on with: nothing that may have been lost is used, whoever comes first.
+#include "controlplane/cluster/trust.h"
+
 #include "controlplane/cluster/testing/node_fixture.h"
+#include "controlplane/cluster/testing/part_fixture.h"
 
 namespace sealcast::cluster::testing {
 namespace {
@@ -204,6 +207,108 @@ TEST_F(ClusterTrust, H9_ABlockUnderAnothersNameIsNeverUsed) {
   for (const auto& [epoch, slot] : given_)
     EXPECT_FALSE(strange.count(slot / most_block_slots)) << slot;
   EXPECT_GT(given_.size(), 150u);
+}
+
+// ---------------------------------------------------------------- the part alone
+
+class ClusterTrustAlone : public ClusterPart {
+ protected:
+  // Seeks, and etcd does what it asks for.
+  Trust::Outcome seek() {
+    const auto enter = trust_.seek();
+    if (!enter) return Trust::Outcome::refused;
+    const auto reply = store_.run(*enter);
+    const auto outcome = trust_.answered(&reply, host_.clock.steady);
+    read();
+    return outcome;
+  }
+
+  Trust trust_{view_};
+};
+
+TEST_F(ClusterTrustAlone, TheFirstOfAllIsTrustedWithoutANewGeneration) {
+  trust_.begin(false, host_.clock.steady);
+  EXPECT_FALSE(trust_.granted());
+  host_.pass(1s);
+  EXPECT_EQ(seek(), Trust::Outcome::joined);
+  EXPECT_TRUE(trust_.granted());
+  EXPECT_EQ(trust_.since(), host_.clock.steady);
+  EXPECT_EQ(view_.generation(), 0);
+  EXPECT_EQ(store_.keys.count(keys_.trusted(self_)), 1u);
+}
+
+TEST_F(ClusterTrustAlone, H9_TheFirstOneBackFoundsAGeneration) {
+  put_epoch(1, 1);
+  read();
+  EXPECT_EQ(seek(), Trust::Outcome::founded);
+  EXPECT_TRUE(trust_.granted());
+  EXPECT_EQ(store_.keys.at(keys_.generation()).value, self_);
+  EXPECT_FALSE(view_.usable(*view_.epoch("tv", 1), host_.clock.unix_ms));
+}
+
+TEST_F(ClusterTrustAlone, H9_WhereAnEarlierGenerationWasFoundedItIsNotTheFirst) {
+  put(keys_.generation(), other_);
+  read();
+  EXPECT_EQ(seek(), Trust::Outcome::founded);
+}
+
+TEST_F(ClusterTrustAlone, H9_OthersThatAreTrustedMustVouchForItOrEnd) {
+  join(other_);
+  put(keys_.trusted(other_), "");
+  read();
+  EXPECT_FALSE(trust_.seek());
+  put(keys_.leader(), other_);
+  remove(keys_.trusted(other_));
+  read();
+  EXPECT_FALSE(trust_.seek()) << "a leader that is only remembered may live";
+  put(keys_.vouched(self_), other_);
+  read();
+  EXPECT_EQ(seek(), Trust::Outcome::joined);
+}
+
+TEST_F(ClusterTrustAlone, H9_NothingIsGrantedWhereAnotherCameFirst) {
+  put_epoch(1, 1);
+  read();
+  const auto enter = trust_.seek();
+  ASSERT_TRUE(enter);
+  EXPECT_FALSE(trust_.seek()) << "one transaction at a time";
+  put(keys_.leader(), other_);
+  const auto reply = store_.run(*enter);
+  EXPECT_FALSE(reply.succeeded);
+  EXPECT_EQ(trust_.answered(&reply, host_.clock.steady), Trust::Outcome::refused);
+  EXPECT_FALSE(trust_.granted());
+  EXPECT_TRUE(trust_.seek()) << "and it may seek again";
+  EXPECT_EQ(trust_.answered(nullptr, host_.clock.steady), Trust::Outcome::refused) << "an answer was lost";
+}
+
+TEST_F(ClusterTrustAlone, AnewSessionSeeksAnewUnlessItHasStartedOverItself) {
+  ASSERT_EQ(seek(), Trust::Outcome::joined);
+  EXPECT_FALSE(trust_.seek()) << "there is nothing to seek";
+  trust_.begin(false, host_.clock.steady);
+  EXPECT_FALSE(trust_.granted());
+  trust_.begin(true, host_.clock.steady);
+  EXPECT_TRUE(trust_.granted());
+}
+
+TEST_F(ClusterTrustAlone, H9_OnlyTheLeaderVouchesAndOnlyForStrangers) {
+  join(other_);
+  join(third_);
+  put(keys_.trusted(third_), "");
+  read();
+  EXPECT_TRUE(trust_.vouches().empty());
+  lead();
+  read();
+  const Operations vouches = trust_.vouches();
+  ASSERT_EQ(vouches.size(), 1u);
+  EXPECT_EQ(std::get<etcd::Put>(vouches[0]).key, keys_.vouched(other_));
+  EXPECT_EQ(std::get<etcd::Put>(vouches[0]).lease, lease_) << "its word ends with it";
+  store_.run({{}, vouches, {}});
+  read();
+  EXPECT_TRUE(trust_.vouches().empty());
+  for (char c = 'd'; c < 'z'; ++c)
+    join(std::string(32, c));
+  read();
+  EXPECT_EQ(trust_.vouches().size(), 8u) << "the others with the next transaction";
 }
 
 }  // namespace

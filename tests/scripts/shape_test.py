@@ -12,7 +12,6 @@ _HALLS = {
     "GroupMember": (44, 19, 2),
     "KeyServer::Impl": (40, 28, 2),
     "Machine": (46, 16, 1),
-    "Node": (80, 41, 6),
     "SharedLink": (20, 17, 1),
     "TcpLink": (5, 17, 0),
 }
