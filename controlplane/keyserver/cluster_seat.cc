@@ -17,8 +17,9 @@ constexpr std::chrono::milliseconds rekey_earlier{20'000};
 
 }  // namespace
 
-ClusterSeat::ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks)
-    : context_(context), io_(io), callbacks_(std::move(callbacks)), timer_(io) {}
+ClusterSeat::ClusterSeat(asio::io_context& io, const GroupContext& context, HostedGroups& groups,
+                         std::function<void()> revocations_changed)
+    : context_(context), io_(io), groups_(groups), revocations_changed_(std::move(revocations_changed)), timer_(io) {}
 
 ClusterSeat::~ClusterSeat() {
   node_.reset();  // before etcd_, whose last answers are dropped
@@ -26,11 +27,12 @@ ClusterSeat::~ClusterSeat() {
 
 Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(asio::io_context& io, const config::KeyserverConfig& config,
                                                        handshake::Random& random, const GroupContext& context,
-                                                       SeatCallbacks callbacks) {
+                                                       HostedGroups& groups,
+                                                       std::function<void()> revocations_changed) {
   const config::ClusterConfig& cluster = *config.cluster;
   auto key = config::read_cluster_key(cluster);
   if (!key) return tl::unexpected(key.error());
-  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(io, context, std::move(callbacks)));
+  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(io, context, groups, std::move(revocations_changed)));
   etcd::ClientSettings client;
   client.addresses = cluster.etcd;
   client.ca = cluster.ca;
@@ -79,7 +81,7 @@ void ClusterSeat::resumed() {
 
 // Of the epoch that a newcomer gets, and of the one that it gets next.
 bool ClusterSeat::has_slots(const std::string& group_id) {
-  const GroupState* group = callbacks_.find_group(group_id);
+  const GroupState* group = groups_.state(group_id);
   if (!group) return true;  // the caller finds that out
   const auto waiting =
       std::count_if(waiting_.begin(), waiting_.end(), [&](const Waiting& one) { return one.group_id == group_id; });
@@ -95,13 +97,13 @@ bool ClusterSeat::has_slots(const std::string& group_id) {
 
 bool ClusterSeat::wait_for_slots(const std::string& group_id, std::function<void()> then) {
   if (has_slots(group_id)) return false;
-  waiting_.push_back({group_id, callbacks_.now().steady + slots_patience, std::move(then)});
+  waiting_.push_back({group_id, groups_.now().steady + slots_patience, std::move(then)});
   return true;
 }
 
 void ClusterSeat::wake_waiting() {
   if (waiting_.empty()) return;
-  const SteadyTime now = callbacks_.now().steady;
+  const SteadyTime now = groups_.now().steady;
   std::map<std::string, bool> ready;
   for (const Waiting& one : waiting_)
     if (!ready.count(one.group_id)) ready[one.group_id] = has_slots(one.group_id);
@@ -144,7 +146,7 @@ std::uint64_t ClusterSeat::highest_before(const store::Revocation& revocation, c
 // ---------------------------------------------------------------- what the node asks and says
 
 cluster::Moment ClusterSeat::now() const {
-  const Moment now = callbacks_.now();
+  const Moment now = groups_.now();
   const auto system = std::chrono::system_clock::now().time_since_epoch();
   const auto unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(system).count();
   // Seconds as the key server counts them, milliseconds as the system does.
@@ -152,22 +154,22 @@ cluster::Moment ClusterSeat::now() const {
 }
 
 std::vector<std::string> ClusterSeat::groups() const {
-  return callbacks_.groups();
+  return groups_.names();
 }
 
 cluster::GroupWish ClusterSeat::wish(const std::string& group_id) const {
-  const GroupState* group = callbacks_.find_group(group_id);
+  const GroupState* group = groups_.state(group_id);
   if (!group) return {};
   return {policy_of(group->config()), group->config().epoch_lifetime, context_.slot_bits};
 }
 
 std::uint32_t ClusterSeat::slots_needed(const std::string& group_id) const {
-  const GroupState* group = callbacks_.find_group(group_id);
+  const GroupState* group = groups_.state(group_id);
   return group ? group->slots_needed() : 0;
 }
 
 Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&& made) {
-  GroupState* group = callbacks_.find_group(group_id);
+  GroupState* group = groups_.state(group_id);
   if (!group) return {};
   auto premaster = context_.vault->take();
   if (!premaster) return tl::unexpected(premaster.error());
@@ -179,43 +181,43 @@ Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&
                                .remaining = made.remaining,
                                .why = "made for the cluster",
                                .rekey_earlier = std::min(rekey_earlier, (made.age + made.remaining) / 8)},
-                              callbacks_.now());
-  callbacks_.group_changed(*group);
+                              groups_.now());
+  groups_.changed(*group);
   return adopted;
 }
 
 void ClusterSeat::activated(const std::string& group_id, std::uint64_t epoch) {
-  GroupState* group = callbacks_.find_group(group_id);
+  GroupState* group = groups_.state(group_id);
   if (!group) return;
-  group->activated(epoch, callbacks_.now());
-  callbacks_.group_changed(*group);
+  group->activated(epoch, groups_.now());
+  groups_.changed(*group);
 }
 
 std::uint64_t ClusterSeat::switched(const std::string& group_id) const {
-  const GroupState* group = callbacks_.find_group(group_id);
-  return group ? group->switched(callbacks_.now()) : 0;
+  const GroupState* group = groups_.state(group_id);
+  return group ? group->switched(groups_.now()) : 0;
 }
 
 void ClusterSeat::others_changed(const std::string& group_id) {
-  GroupState* group = callbacks_.find_group(group_id);
+  GroupState* group = groups_.state(group_id);
   if (!group) return;
-  group->on_time(callbacks_.now());
-  callbacks_.group_changed(*group);
+  group->on_time(groups_.now());
+  groups_.changed(*group);
   wake_waiting();
 }
 
 void ClusterSeat::revocations_changed() {
-  callbacks_.revocations_changed();
+  revocations_changed_();
 }
 
 void ClusterSeat::serve() {}  // serving() says so to those that come
 
 void ClusterSeat::cut_off(const std::string& why) {
-  for (const std::string& id : callbacks_.groups()) {
-    GroupState* group = callbacks_.find_group(id);
+  for (const std::string& id : groups_.names()) {
+    GroupState* group = groups_.state(id);
     if (!group) continue;
-    group->begin_anew(why, callbacks_.now());
-    callbacks_.group_changed(*group);
+    group->begin_anew(why, groups_.now());
+    groups_.changed(*group);
   }
 }
 

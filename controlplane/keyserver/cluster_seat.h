@@ -11,25 +11,18 @@
 
 #include "controlplane/cluster/node.h"
 #include "controlplane/config/config.h"
-#include "controlplane/keyserver/group/group_state.h"
+#include "controlplane/keyserver/hosted_groups.h"
 
 namespace sealcast::keyserver {
 
-// What it needs of its key server.
-struct SeatCallbacks {
-  std::function<Moment()> now;
-  std::function<std::vector<std::string>()> groups;
-  std::function<GroupState*(const std::string&)> find_group;
-  std::function<void(GroupState&)> group_changed;  // its next deadline may be another
-  std::function<void()> revocations_changed;
-};
-
 class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
  public:
-  // Reads the cluster key and the state file. etcd need not answer yet: no member is served before it does.
+  // Reads the cluster key and the state file. etcd need not answer yet: no member is served before it does. All that is
+  // given must outlive it; revocations_changed: etcd says something else of revocations, or was read for the first
+  // time.
   static Result<std::unique_ptr<ClusterSeat>> open(asio::io_context& io, const config::KeyserverConfig& config,
                                                    handshake::Random& random, const GroupContext& context,
-                                                   SeatCallbacks callbacks);
+                                                   HostedGroups& groups, std::function<void()> revocations_changed);
   ~ClusterSeat() override;
 
   void start();
@@ -70,14 +63,16 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void note(Weight weight, const Event& event) override;
 
  private:
-  ClusterSeat(asio::io_context& io, const GroupContext& context, SeatCallbacks callbacks);
+  ClusterSeat(asio::io_context& io, const GroupContext& context, HostedGroups& groups,
+              std::function<void()> revocations_changed);
   void tick();
   bool has_slots(const std::string& group_id);
   void wake_waiting();
 
   const GroupContext& context_;
   asio::io_context& io_;
-  SeatCallbacks callbacks_;
+  HostedGroups& groups_;
+  std::function<void()> revocations_changed_;
   struct Waiting {
     std::string group_id;
     SteadyTime until;

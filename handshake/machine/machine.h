@@ -43,6 +43,7 @@ struct HandshakeState {
   bool awaiting_owner = false;  // stands still until password_checked()
 };
 
+// Shape: eleven methods are Endpoint's, the others the steps of one state machine, which is read in one place.
 class Machine : public Endpoint {
  public:
   Outcome<void> receive(ByteView bytes, std::int64_t unix_now) final;

@@ -117,8 +117,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         if ((lies & 8) != 0) fields.trailer = fuzz::copy(input.short_block());
         if ((lies & 16) != 0) fields.outer.options = Bytes(input.pick(11) * 4, 1);
         if ((lies & 32) != 0) fields.outer.tos = input.u8();
-        Bytes inner =
-            (lies & 64) != 0 ? fuzz::copy(input.block()) : ipv4({}, udp(4000, input.u16(), pattern(input.u8())));
+        Bytes inner = (lies & 64) != 0 ? fuzz::copy(input.block())
+                                       : testing::ipv4({}, testing::udp(4000, input.u16(), pattern(input.u8())));
         inner = edited(std::move(inner), input);
         const bool sound = (lies & 128) == 0;
         on_black(gateway, sound ? esp_frame(fields, inner) : edited(esp_frame(fields, inner), input), true);

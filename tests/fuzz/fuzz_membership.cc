@@ -52,8 +52,9 @@ Bytes message(Input& input) {
     const char* const fixed[] = {"224.0.0.1", "224.0.0.22", "224.0.0.2"};
     const std::size_t where = input.pick(4);
     const std::string to = where < 3 ? fixed[where] : group == "0.0.0.0" ? "224.0.0.1" : group;
-    return ethernet(ipv4({.destination = to, .protocol = 2, .ttl = 1, .options = input.flag() ? router_alert : Bytes{}},
-                         igmp(type, code, group, rest)));
+    return testing::ethernet(
+        testing::ipv4({.destination = to, .protocol = 2, .ttl = 1, .options = input.flag() ? router_alert : Bytes{}},
+                      testing::igmp(type, code, group, rest)));
   }
   const char* const fixed[] = {"ff02::1", "ff02::16", "ff02::2"};
   const std::size_t where = input.pick(4);

@@ -202,7 +202,7 @@ Bytes edited(Bytes frame, Input& input) {
 Bytes clear_packet(Input& input, std::uint16_t& type) {
   const std::uint8_t kind = input.u8();
   const std::uint16_t port = (kind & 1) != 0 ? input.u16() : 5000;
-  const Bytes payload = udp(4000, port, pattern((kind & 2) != 0 ? input.u16() % 3000 : input.u8()), 0x1234);
+  const Bytes payload = testing::udp(4000, port, pattern((kind & 2) != 0 ? input.u16() % 3000 : input.u8()), 0x1234);
   if ((kind & 4) == 0) {
     type = 0x0800;
     Ipv4Fields fields;
@@ -213,7 +213,7 @@ Bytes clear_packet(Input& input, std::uint16_t& type) {
     if ((kind & 32) != 0) fields.tos = input.u8();
     if ((kind & 64) != 0) fields.protocol = input.u8();
     if ((kind & 128) != 0) fields.id = input.u8();
-    return ipv4(fields, payload);
+    return testing::ipv4(fields, payload);
   }
   type = 0x86dd;
   Ipv6Fields fields;
@@ -222,21 +222,22 @@ Bytes clear_packet(Input& input, std::uint16_t& type) {
   fields.source = "2001:db8::1";
   if ((kind & 8) != 0) {
     fields.next_header = 44;
-    fields.extensions = fragment_header(17, static_cast<std::uint16_t>(input.u8() * 8), (kind & 128) != 0, input.u8());
+    fields.extensions =
+        testing::fragment_header(17, static_cast<std::uint16_t>(input.u8() * 8), (kind & 128) != 0, input.u8());
   } else if ((kind & 16) != 0) {
     fields.next_header = (kind & 128) != 0 ? 0 : 60;
-    fields.extensions = extension(17);
+    fields.extensions = testing::extension(17);
   }
   if ((kind & 32) != 0) fields.traffic_class = input.u8();
   if ((kind & 64) != 0) fields.flow_label = input.u32() & 0xfffff;
-  return ipv6(fields, payload);
+  return testing::ipv6(fields, payload);
 }
 
 Bytes clear_frame(Input& input) {
   std::uint16_t type = 0;
   const Bytes packet = clear_packet(input, type);
   const std::vector<std::uint16_t> tags[] = {{}, {}, {7}, {100, 200}};
-  return edited(ethernet(packet, tags[input.pick(4)], type), input);
+  return edited(testing::ethernet(packet, tags[input.pick(4)], type), input);
 }
 
 // ESP that authenticates, whatever its content.
@@ -275,8 +276,8 @@ Bytes in_clear(Input& input) {
       fields.ttl = 1;
       fields.options = router_alert;
       fields.destination = "239.1.1.5";
-      return ethernet(ipv4(fields, igmp(static_cast<std::uint8_t>(0x11 + input.u8() % 0x20), 0, "239.1.1.5",
-                                        fuzz::copy(input.short_block()))));
+      return testing::ethernet(testing::ipv4(fields, testing::igmp(static_cast<std::uint8_t>(0x11 + input.u8() % 0x20),
+                                                                   0, "239.1.1.5", fuzz::copy(input.short_block()))));
     }
     case 2:
       return frame6(mld_packet({}, static_cast<std::uint8_t>(130 + input.u8() % 14), fuzz::copy(input.short_block())));
@@ -291,7 +292,7 @@ Bytes in_clear(Input& input) {
       fields.protocol = protocols[which];
       fields.destination = to[which];
       fields.ttl = which == 2 ? 255 : 1;
-      return ethernet(ipv4(fields, fuzz::copy(input.short_block())));
+      return testing::ethernet(testing::ipv4(fields, fuzz::copy(input.short_block())));
     }
   }
 }

@@ -10,8 +10,6 @@ import shape  # noqa: E402
 # Classes still over the limits: (methods, data members, .cc files). The figures may only fall.
 _HALLS = {
     "GroupMember": (44, 19, 2),
-    "KeyServer::Impl": (40, 28, 2),
-    "Machine": (46, 16, 1),
     "SharedLink": (20, 17, 1),
     "TcpLink": (5, 17, 0),
 }

@@ -1,0 +1,66 @@
+#include "controlplane/keyserver/persistence.h"
+
+#include <utility>
+
+#include "controlplane/keyserver/audit/audit.h"
+
+namespace sealcast::keyserver {
+namespace {
+
+constexpr std::chrono::seconds alive_every{10};
+
+}  // namespace
+
+Result<void> Persistence::open(asio::io_context& io, const config::KeyserverConfig& config, handshake::Random& random,
+                               GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed, Moment now) {
+  context.vault = &vault_;
+  if (config.cluster) {
+    auto seat = ClusterSeat::open(io, config, random, context, groups, std::move(revocations_changed));
+    if (!seat) return tl::unexpected(seat.error());
+    seat_ = std::move(*seat);
+    context.store = &seat_->store();
+    context.maker = seat_.get();
+    return {};
+  }
+  auto store = store::open_sqlite(config.state, config.id, now.unix_seconds);
+  if (!store) return tl::unexpected(store.error());
+  store_ = std::move(*store);
+  context.store = store_.get();
+  auto opened = open_keeper(config, random);
+  context.keeper = keeper_.get();
+  return opened;
+}
+
+// Without a wrapping key, or of a group that is no more, no epoch may stay in the file.
+Result<void> Persistence::open_keeper(const config::KeyserverConfig& config, handshake::Random& random) {
+  auto key = config::read_wrapping_key(config);
+  if (!key) return tl::unexpected(key.error());
+  std::vector<std::string> groups;
+  for (const auto& group : config.groups)
+    if (*key) groups.push_back(group.id);
+  if (auto dropped = store_->drop_kept_except(groups); !dropped) return dropped;
+  if (!*key) return {};
+  auto keeper = EpochKeeper::create(std::move(**key), config.id, *store_, random);
+  if (!keeper) return tl::unexpected(keeper.error());
+  keeper_ = std::move(*keeper);
+  return {};
+}
+
+void Persistence::close() {
+  keeper_.reset();
+  store_.reset();
+  seat_.reset();
+}
+
+void Persistence::note_alive(Moment now) {
+  if (now.steady >= alive_again_) note_alive_now(now);
+}
+
+void Persistence::note_alive_now(Moment now) {
+  if (!keeper_) return;
+  alive_again_ = now.steady + alive_every;
+  if (auto noted = store_->note_alive(now.unix_seconds); !noted)
+    audit_error(Event("state_not_written", {{"why", noted.error().message}}));
+}
+
+}  // namespace sealcast::keyserver
