@@ -24,7 +24,7 @@ class Departed {
   // A session begins: which key servers vanished before is not known here.
   void begin_blind(SteadyTime now);
   void vanished(const std::string& incarnation, const std::string& name, SteadyTime now);
-  // Drops those whose time is over. True: a revocation may wait for less than before.
+  // Drops those that no longer matter. True: a revocation may wait for less than before.
   bool expire(SteadyTime now);
 
   // Senders of a key server that vanished before the session may still go on.

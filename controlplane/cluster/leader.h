@@ -60,7 +60,7 @@ class Leader {
   ClusterView::LastBlock last_block_;                        // behind which the next one is looked for
   std::vector<store::UsedBlock> used_;                       // while a transaction is put together
   std::map<std::string, SteadyTime> quiet_;                  // by group: no complaint before
-  std::set<std::pair<std::string, std::uint64_t>> cleared_;  // epochs whose deletion was asked for
+  std::set<std::pair<std::string, std::uint64_t>> cleared_;  // epochs that are being deleted
 };
 
 }  // namespace sealcast::cluster

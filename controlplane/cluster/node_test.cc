@@ -265,7 +265,7 @@ TEST_F(ClusterNodes, H11_NobodyElseHasSwitchedBeforeItSaysSo) {
   EXPECT_FALSE(servers_[0]->node->switched_elsewhere("tv", servers_[0]->active));
 }
 
-// The soak's finding: the epoch is in etcd, and whoever is revoked got it from a key server that was quicker.
+// The soak's finding: the epoch is in etcd, and the revoked member got it from a key server that was quicker.
 TEST_F(ClusterNodes, H11_ARevocationCountsAnEpochThatDidNotComeHereYet) {
   pass(90s);
   Server& one = other_than(leader());
@@ -288,7 +288,7 @@ TEST_F(ClusterNodes, H11_ARevocationCountsAnEpochThatDidNotComeHereYet) {
   EXPECT_EQ(one.epochs.size(), epochs) << "and one is enough";
 }
 
-// Who reads of a revocation together with the epoch that was made for it needs no other.
+// A key server that reads of a revocation together with the epoch that was made for it needs no other.
 TEST_F(ClusterNodes, H11_AnEpochMadeAfterARevocationIsNotHeldByTheRevoked) {
   pass(15s);
   Server& one = other_than(leader());
@@ -360,7 +360,7 @@ TEST_F(ClusterNodes, AnotherClusterKeyIsRefusedAndNamed) {
   EXPECT_THAT(servers_[2]->notes, HasSubstr("key_file"));
 }
 
-// Who ordered it was told that it would be done.
+// The operator that ordered it was told that it would be done.
 TEST_F(ClusterNodes, ARekeyThatWasAskedForIsNotForgottenByOneThatWasCutOff) {
   pass(15s);
   Server& one = other_than(leader());

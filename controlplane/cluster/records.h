@@ -1,6 +1,6 @@
 // What lies in etcd for a cluster of key servers, as keys and values (docs/cluster.md, "What lies in etcd"). Values are
-// text of numbers between spaces. All that is read is checked: who can write to etcd is not trusted with more than
-// etcd's own promises.
+// text of numbers between spaces. All that is read is checked: a client that can write to etcd is not trusted with more
+// than etcd's own promises.
 #pragma once
 
 #include <cstddef>

@@ -30,7 +30,7 @@ class SlotBook {
 
   struct Taken {
     std::uint16_t first = 0;
-    std::uint16_t used_to = 0;  // one above the highest slot known to be claimed by anybody
+    std::uint16_t used_to = 0;  // one above the highest slot known to be claimed
   };
 
   // Slots [first, end) are ours from now on.

@@ -1,4 +1,5 @@
-// Which of what lies in etcd is gone on with: nothing that may have been lost is used, whoever comes first.
+// Which of what lies in etcd is gone on with: nothing that may have been lost is used, whichever key server comes
+// first.
 #include "controlplane/cluster/trust.h"
 
 #include "controlplane/cluster/testing/node_fixture.h"
@@ -190,7 +191,7 @@ TEST_F(ClusterTrust, H9_AnEpochIsMadeOnlyUnderTheLeaderKeyOfItsMaker) {
   EXPECT_EQ(epochs_in_etcd(), before);
 }
 
-// Whatever the reason for which somebody else's name is under a block, it is not handed out.
+// Whatever the reason for which another's name is under a block, it is not handed out.
 TEST_F(ClusterTrust, H9_ABlockUnderAnothersNameIsNeverUsed) {
   pass(1s);
   Server& one = *servers_[0];

@@ -194,7 +194,7 @@ struct MemberGroup {
   // join = "static": while there is a key the gateway itself listens on black to the groups of selectors, or to the
   // tunnel's group (there unless join = "none" or the role is sender).
   bool join = false;
-  // join = "on-demand": the group's key is joined while somebody on red listens to an address of selectors, by IGMP or
+  // join = "on-demand": the group's key is joined while a host on red listens to an address of selectors, by IGMP or
   // MLD. In a fixed tunnel the gateway then listens on black, too.
   bool on_demand = false;
   SpiRange spi_range;

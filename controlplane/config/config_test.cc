@@ -681,7 +681,7 @@ TEST_F(Files, H14_PrivateKeysReadableByOthersAreRefused) {
               AllOf(HasSubstr("the certificate"), HasSubstr("No such file")));
 }
 
-// A daemon that reads its files again must not wait for somebody to write into one.
+// A daemon that reads its files again must not wait until something is written into one.
 TEST_F(Files, H13_APipeInAFilesPlaceIsRefusedAndNotWaitedFor) {
   const std::string pipe = folder_ + "/pipe";
   ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);

@@ -55,8 +55,8 @@ void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mo
   const std::size_t before = table.report().errors.size();
   const Node* suite = table.parsed("suite", flow.suite, Need::optional,
                                    "a cipher suite such as \"ECDHE_ECDSA_AES_256_GCM_SHA384\"", by_name,
-                                   {join_about, quoted(handshake::name(flow.suite)) + "; with variant 1 " +
-                                                    quoted(handshake::name(variant1_suite))});
+                                   {join_about, in_quotes(handshake::name(flow.suite)) + "; with variant 1 " +
+                                                    in_quotes(handshake::name(variant1_suite))});
   table.integer("variant", flow.variant, 1, 3, join_about);
   const Node* order =
       table.choice<SecondCcs>("second_ccs", flow.second_ccs, Need::optional,
@@ -83,7 +83,7 @@ void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mo
     flow.second_ccs = SecondCcs::not_applicable;
   }
   if (flow.authentication == Authentication::password) {
-    // Nobody is asked for a certificate, so there is no CertificateRequest to carry the flag.
+    // No client is asked for a certificate, so there is no CertificateRequest to carry the flag.
     if (flag && flow.flag_place == FlagPlace::certificate_request)
       table.note(*flag, "flag",
                  "expected \"smke\" with auth = \"password\": there is no CertificateRequest, got " + flag->describe());

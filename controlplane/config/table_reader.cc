@@ -33,7 +33,7 @@ std::string string_of(std::size_t min_bytes, std::size_t max_bytes) {
 
 }  // namespace
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   return "`\"" + std::string(text) + "\"`";
 }
 
@@ -192,13 +192,13 @@ const Node* TableReader::take_duration(std::string_view key, milliseconds& out, 
 
 const Node* TableReader::duration(std::string_view key, milliseconds& out, milliseconds min, milliseconds max,
                                   const About& about) {
-  add_row(key, Need::optional, range_of(min, max), quoted(duration_text(out)), about);
+  add_row(key, Need::optional, range_of(min, max), in_quotes(duration_text(out)), about);
   return take_duration(key, out, min, max);
 }
 
 const Node* TableReader::seconds(std::string_view key, std::chrono::seconds& out,
                                  const Limits<std::chrono::seconds>& limits, const About& about) {
-  add_row(key, Need::optional, range_of(limits.least, limits.most) + ", whole seconds", quoted(duration_text(out)),
+  add_row(key, Need::optional, range_of(limits.least, limits.most) + ", whole seconds", in_quotes(duration_text(out)),
           about);
   milliseconds value{};
   const Node* node = take_duration(key, value, limits.least, limits.most);

@@ -34,7 +34,7 @@ struct About {
 };
 
 // A string of TOML in Markdown: `"text"`.
-std::string quoted(std::string_view text);
+std::string in_quotes(std::string_view text);
 
 // What belongs to one file's reading.
 struct Report {
@@ -113,7 +113,7 @@ class TableReader {
     std::string expected, standard;
     for (const auto& option : choices) {
       expected += (expected.empty() ? "\"" : " or \"") + std::string(option.text) + "\"";
-      if (option.value == out) standard = quoted(option.text);
+      if (option.value == out) standard = in_quotes(option.text);
     }
     add_row(key, need, expected, standard, about);
     const Node* node = take(key, need, Node::Kind::string, expected);

@@ -12,7 +12,8 @@ constexpr std::chrono::seconds alive_every{10};
 }  // namespace
 
 Result<void> Persistence::open(asio::io_context& io, const config::KeyserverConfig& config, handshake::Random& random,
-                               GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed, Moment now) {
+                               GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed,
+                               Moment now) {
   context.vault = &vault_;
   if (config.cluster) {
     auto seat = ClusterSeat::open(io, config, random, context, groups, std::move(revocations_changed));

@@ -1,5 +1,5 @@
-// Where a key server keeps its numbers and revocations: in a file of its own, with the running epoch of each group where
-// there is a wrapping key; or in etcd, for all key servers of a cluster.
+// Where a key server keeps its numbers and revocations: in a file of its own, with the running epoch of each group
+// where there is a wrapping key; or in etcd, for all key servers of a cluster.
 #pragma once
 
 #include <asio/io_context.hpp>

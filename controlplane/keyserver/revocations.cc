@@ -21,8 +21,7 @@ Result<void> Revocations::read(const store::Store& store) {
 
 bool Revocations::revoked(const std::vector<std::string>& names, const std::string& group_id) const {
   return std::any_of(all_.begin(), all_.end(), [&](const store::Revocation& revocation) {
-    return covers(revocation, group_id) &&
-           std::find(names.begin(), names.end(), revocation.member_id) != names.end();
+    return covers(revocation, group_id) && std::find(names.begin(), names.end(), revocation.member_id) != names.end();
   });
 }
 

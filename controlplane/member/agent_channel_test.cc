@@ -207,7 +207,7 @@ TEST_F(Channel, LEASE1_AnAnswerHeldBackProlongsNothing) {
   ASSERT_TRUE(joined());
   ASSERT_TRUE(until([&] { return !server_->all<handshake::Keepalive>().empty(); }));
   const auto asked = std::chrono::steady_clock::now();  // at the latest
-  pass(500ms);                                          // somebody on the path holds the answer back
+  pass(500ms);                                          // an attacker on the path holds the answer back
   const auto number = server_->all<handshake::Keepalive>().front().sequence;
   const auto before = plane_.lease["tv"];
   server_->say(handshake::Keepalive{number});
@@ -220,7 +220,7 @@ TEST_F(Channel, LEASE1_AnAnswerHeldBackProlongsNothing) {
   EXPECT_EQ(plane_.lease["tv"], then) << "an answer counts once";
 }
 
-// A key server that is away for longer than the lease, and was told meanwhile to revoke somebody.
+// A key server that is away for longer than the lease, and was told meanwhile to revoke a member.
 TEST_F(Channel, H11_LEASE1_AReturnAfterTheLeaseRevivesNothing) {
   serve();
   server_->authority.keying.policy.authority_lease_s = 1;

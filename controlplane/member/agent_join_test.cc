@@ -140,7 +140,7 @@ TEST_F(Agent, H8_AnotherCasServerIsRefused) {
   EXPECT_THAT(refusal(), HasSubstr("do this gateway and the key server use the same CA"));
 }
 
-// A certificate that nobody vouches for may hold any text; what is done after a failure must not follow it.
+// A certificate without a trusted issuer may hold any text; what is done after a failure must not follow it.
 TEST_F(Agent, H6_AStrangersCertificateCannotNameAPenalty) {
   const auto other =
       pki::Authority::create("key_material_refused access_denied", pki::KeyKind::ecdsa_p256, {now_ - day, now_ + day});

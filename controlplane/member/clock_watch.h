@@ -2,7 +2,7 @@
 // goes on where it stopped, its real-time clock is set to the present. Their difference then jumps.
 //
 // Limits: a step of the real-time clock by an operator or NTP looks the same (new slots are fetched for nothing); a
-// rollback whose real-time clock is not corrected by more than the bound is not noticed.
+// rollback after which the real-time clock is not corrected by more than the bound is not noticed.
 #pragma once
 
 #include <chrono>

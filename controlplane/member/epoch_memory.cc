@@ -77,7 +77,7 @@ std::optional<std::pair<EpochMemory::Key, RememberedEpoch>> read_entry(const Jso
 }
 
 // What is after the document: one entry a line. What has no newline was being written when its process or machine
-// died; nobody was told that it is remembered.
+// died; no caller was told that it is remembered.
 constexpr std::string_view document_end = "\n}\n";
 
 Result<std::size_t> append(const std::string& path, const std::string& line, std::size_t expected_size) {

@@ -16,7 +16,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds longest_silence{35000};
 constexpr milliseconds longest_silence_of_several{12000};  // where another key server can be asked
-constexpr std::size_t max_asked = 16;                      // keepalives whose answer is awaited
+constexpr std::size_t max_asked = 16;                      // keepalives without an answer yet
 
 }  // namespace
 
@@ -174,8 +174,8 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   return {};
 }
 
-// The lease runs from the moment we asked, not from that at which the answer came: who holds answers back gains nothing
-// (LEASE-1).
+// The lease runs from the moment we asked, not from that at which the answer came: an attacker that holds answers back
+// gains nothing (LEASE-1).
 Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
   if (sequence > keepalives_)
     return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_));
@@ -191,7 +191,7 @@ void GroupMember::proven(SteadyTime asked) {
   epochs_.proven(proven_at_);
 }
 
-// It is lost like any packet where this gateway can't send it: whom it does not reach is told in another way.
+// It is lost like any packet where this gateway can't send it: members that it does not reach are told in another way.
 void GroupMember::handle_announce(const handshake::Announce& announce) {
   if (!group_.sends()) return;
   if (const auto sent = around_.data_plane.send_sealed(group_.id, announce.packet); !sent)
@@ -267,7 +267,7 @@ void GroupMember::poll(SteadyTime time) {
   }
   if (status_.state != MemberState::joined) return;
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
-  // A handshake may take longer than a short lease; whoever has just joined is first asked.
+  // A handshake may take longer than a short lease; a member that has just joined is asked first.
   const auto silent = time - std::max(proven_at_, joined_at_);
   const auto patience = group_.keyservers.size() > 1 ? longest_silence_of_several : longest_silence;
   if (silent > std::min(lease * 3 / 4, patience)) {

@@ -243,7 +243,7 @@ bool GroupEpochs::expire(SteadyTime now) {
   return active_expired;
 }
 
-// A slot under which something was opened is real. Only that moves the window: what anybody can forge does not.
+// A slot under which something was opened is real. Only that moves the window: what can be forged does not.
 void GroupEpochs::learn_real_slots(Epoch& epoch, SteadyTime now) {
   if (now < epoch.next_look) return;
   epoch.next_look = now + 1s;

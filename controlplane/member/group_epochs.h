@@ -18,7 +18,7 @@
 
 namespace sealcast::member {
 
-inline constexpr std::uint32_t look_ahead_slots = 64;      // derived before anybody asks: a new sender needs no message
+inline constexpr std::uint32_t look_ahead_slots = 64;      // derived ahead: a new sender needs no message
 inline constexpr std::uint32_t look_ahead_step = 16;       // ... of one epoch at a time, between other work
 inline constexpr std::uint32_t look_ahead_budget = 256;    // ... of all groups at a time
 inline constexpr std::uint32_t wanted_window = 256;        // above the highest slot known to be real
@@ -57,7 +57,7 @@ class GroupEpochs {
   // that were had under it. Revocations were complete without them, so nothing is sent under their epochs any more but
   // with new slots (H11, LEASE-1).
   void joined_anew(SteadyTime now);
-  // What time does: ends epochs that expired or whose deactivation delay is over. True if the active one expired.
+  // What time does: ends epochs that expired or that were deactivated long enough ago. True if the active one expired.
   bool expire(SteadyTime now);
   // In the background: one step towards look_ahead_slots derived above the highest slot known to be real, at most
   // budget of them. Looks for slots that proved real at most once a second. Returns how many were derived.

@@ -288,7 +288,7 @@ TEST_F(Epochs, H11_TheLeaseFollowsWhatWasAnswered) {
   EXPECT_EQ(plane_.lease_extensions, before) << "nothing is held";
 }
 
-// The key server waits for nobody longer than its lease, and gives a new epoch as pending when it has restarted.
+// The key server waits for no member longer than its lease, and gives a new epoch as pending when it has restarted.
 TEST_F(Epochs, H11_LEASE1_ANewMembershipDoesNotRenewALeaseThatHasEnded) {
   ASSERT_TRUE(apply(keying(1)));
   time_ += 60s - 1ms;
@@ -329,7 +329,7 @@ TEST_F(Epochs, DATA2_WantedSlotsAreBounded) {
   EXPECT_THAT(plane_.calls.back(), "add_inbound 1 x1");
   EXPECT_EQ(plane_.find(1)->inbound.count(0x10010000u + edge - 1), 1u);
   EXPECT_EQ(plane_.find(1)->inbound.count(0x10010000u + edge), 0u);
-  // Packets nobody could open do not move the window; an opened one does.
+  // Packets that could not be opened do not move the window; an opened one does.
   epochs_.slots_wanted({want(1, edge)}, time_ + 5s);
   EXPECT_EQ(plane_.find(1)->inbound.count(0x10010000u + edge), 0u);
   plane_.stats.sas.push_back(seen(1, 0x10010000u + edge - 1, 0));

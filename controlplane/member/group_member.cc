@@ -196,8 +196,8 @@ void GroupMember::connect() {
   link_ = around_.links.open(std::move(wish), std::move(callbacks));
 }
 
-// What has to be the same for two groups to share a connection: whom it goes to, how it is keyed, and what this member
-// proves itself with. Renewed files are others, so that a connection is opened with them.
+// What has to be the same for two groups to share a connection: which key server it goes to, how it is keyed, and what
+// this member proves itself with. Renewed files are others, so that a connection is opened with them.
 std::string GroupMember::alike() const {
   const config::MemberConfig& member = around_.settings.member;
   const auto file = [](const std::string& path) {

@@ -27,7 +27,7 @@ struct Credentials {
 // with_identity: certificate and private key, too; a member that has passwords alone needs none.
 Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity);
 
-// idle: joined on demand, and nobody on red listens.
+// idle: joined on demand, and no host on red listens.
 enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped, idle };
 std::string_view name(MemberState state);
 

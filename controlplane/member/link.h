@@ -56,12 +56,12 @@ class Link : public std::enable_shared_from_this<Link> {
 
   // Queues a message. False: the link has ended (on_end was called) or is not established.
   virtual bool send(const handshake::ControlMessage& message) = 0;
-  // When our random was drawn, or the group was asked for: whoever proves to have seen that was there later. The epoch
-  // before TCP was connected.
+  // When our random was drawn, or the group was asked for: a peer that proves to have seen that was there later. The
+  // epoch before TCP was connected.
   virtual std::chrono::steady_clock::time_point greeted() const = 0;
-  // As close(), and nobody may go on with the connection: it is silent, or this machine is not what it was.
+  // As close(), and the connection may not be used any more: it is silent, or this machine is not what it was.
   virtual void abandon() { close(); }
-  // Says close_notify if there is a channel, lets what is queued leave, calls nobody any more.
+  // Says close_notify if there is a channel, lets what is queued leave, makes no more calls.
   virtual void close() = 0;
 };
 

@@ -283,7 +283,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     const DataPlaneEvents events = plane_.take_events();
     for (const InterestChange& change : events.interests)
       if (GroupMember* group = find(change.group_id)) group->wanted(change.listened);
-    // Only whom they concern: nearly always nobody, and there may be thousands of groups.
+    // Only groups that they concern: nearly always none, and there may be thousands of groups.
     std::set<GroupMember*> concerned;
     for (const SlotWanted& event : events.slots_wanted)
       concerned.insert(find(event.group_id));

@@ -121,7 +121,7 @@ TEST_F(Memory, H5_ANewEpochIsOneLineMoreAndTheFileDoesNotGrowForEver) {
     const auto before = std::filesystem::file_size(path_);
     ASSERT_TRUE(memory.remember("s", "k", "group 7", epoch(number)));
     const auto after = std::filesystem::file_size(path_);
-    // Whoever writes everything changes the size by more than a line, or shrinks the file.
+    // A full rewrite changes the size by more than a line, or shrinks the file.
     if (after > before && after - before < 200)
       ++lines;
     else

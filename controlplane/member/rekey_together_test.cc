@@ -41,7 +41,7 @@ class ByDatagram : public Together {
     return std::nullopt;
   }
 
-  // Carries what senders put on black to everybody else; lost_for: to nobody of these.
+  // Carries what senders put on black to all others; lost_for: to none of these.
   void carry() {
     for (const auto& from : members_) {
       for (const auto& [group, esp] : std::exchange(from->plane.sealed, {})) {
@@ -115,8 +115,8 @@ TEST_F(ByDatagram, WhoMissesEveryCopyIsToldOverItsConnectionAndFollowsTheNextDat
   EXPECT_EQ(count(attic, "taken"), 1u) << "the path came with the GroupUpdate";
 }
 
-// Whoever was shut out keeps all it learned: its keys, its path, and the datagram under the old epoch, which it can
-// open.
+// A member that was shut out keeps all it learned: its keys, its path, and the datagram under the old epoch, which it
+// can open.
 TEST_F(ByDatagram, H11_ARevokedMemberGetsNothingOutOfTheDatagram) {
   Member& studio = join("studio", config::MemberRole::sender);
   Member& home = join("home", config::MemberRole::receiver);
@@ -162,7 +162,7 @@ TEST_F(ByDatagram, ALeaveWithRekeyOnLeaveShutsTheLeaverOut) {
   EXPECT_EQ(attic.plane.find(home.epoch()), nullptr);
 }
 
-// What anybody in the group, or on the way, can do with datagrams: nothing changes, and everybody is rekeyed in time.
+// What members, or attackers on the way, can do with datagrams: nothing changes, and all are rekeyed in time.
 TEST_F(ByDatagram, HostileDatagramsChangeNothing) {
   join("studio", config::MemberRole::sender);
   Member& home = join("home", config::MemberRole::receiver);

@@ -86,7 +86,7 @@ SharedLink::SharedLink(asio::io_context& io, std::weak_ptr<LinkPool::Place> plac
 void SharedLink::add(const std::shared_ptr<Branch>& branch) {
   branch->shared_ = shared_from_this();
   waiting_.push_back(branch);
-  // In a turn of its own: whoever opens a link is not called back before it has it.
+  // In a turn of its own: the opener of a link is not called back before it has it.
   asio::post(io_, [self = shared_from_this()] {
     if (self->phase_ == Phase::established)
       self->ask_more();
@@ -182,7 +182,7 @@ void SharedLink::end_all(const LinkEnd& end) {
     branch->ended(end);
 }
 
-// Nobody comes to this connection any more; the next one to come opens another.
+// No branch joins this connection any more; the next one to come opens another.
 void SharedLink::let_go() {
   phase_ = Phase::over;
   timer_.cancel();
@@ -216,7 +216,7 @@ void SharedLink::ask_more() {
     groups_[group] = branch;
     in_order_.push_back(branch);
     ++asking_;
-    if (!link_->send(handshake::GroupJoin{group})) return;  // it has ended, and everybody was told
+    if (!link_->send(handshake::GroupJoin{group})) return;  // it has ended, and all branches were told
   }
   watch_asking();
 }
@@ -283,7 +283,7 @@ void SharedLink::remove(Branch& branch) {
   groups_.erase(found);
 }
 
-// The branch is over; what the key server still says of its group is not for whoever comes next.
+// The branch is over; what the key server still says of its group is not for the next one.
 void SharedLink::leave(Branch& branch) {
   const auto self = shared_from_this();
   if (phase_ == Phase::over) return;

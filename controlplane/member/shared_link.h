@@ -88,7 +88,7 @@ class SharedLink final : public std::enable_shared_from_this<SharedLink> {
   asio::steady_timer timer_;
   Phase phase_ = Phase::idle;
   std::shared_ptr<Link> link_;
-  std::shared_ptr<Branch> opener_;                         // whose handshake is under way
+  std::shared_ptr<Branch> opener_;                         // its handshake is under way
   std::deque<std::shared_ptr<Branch>> waiting_;            // for the handshake, or for their turn to ask
   std::map<std::string, std::shared_ptr<Branch>> groups_;  // that asked or are joined, by group
   std::size_t asking_ = 0;                                 // of those

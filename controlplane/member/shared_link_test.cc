@@ -102,13 +102,13 @@ TEST_F(Shared, WithoutAnAnswerToGroupJoinEachGroupHasAConnection) {
   ASSERT_TRUE(until([&] { return server_->accepted >= 3; })) << status();
   EXPECT_EQ(group(0)["state"], "joined") << "which goes on";
   EXPECT_TRUE(server_->all<Leave>().empty()) << "it would take that for a mistake";
-  // What comes late is of no use to anybody, and harms nobody.
+  // What comes late is of no use, and does no harm.
   ASSERT_TRUE(until([&] { return group(1)["failures"] > 0; })) << "the scripted one knows tv alone";
   EXPECT_EQ(group(0)["joins"], 1);
   EXPECT_THAT(log_->str(), HasSubstr("does not know GroupJoin"));
 }
 
-// Records that somebody holds back and lets through later must not count for a later question (LEASE-1).
+// Records that an attacker holds back and lets through later must not count for a later question (LEASE-1).
 TEST_F(Shared, LEASE1_AnAnswerThatWasHeldBackIsNobodys) {
   settings_.timing.handshake_timeout = 300ms;
   groups(3);

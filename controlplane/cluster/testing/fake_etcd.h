@@ -137,7 +137,7 @@ class FakeEtcd final : public etcd::Etcd {
   std::size_t waiting() const { return waiting_.size(); }
 
   bool reachable = true;
-  bool lose_answers = false;  // it is done, and nobody hears of it
+  bool lose_answers = false;  // it is done, and no answer comes
 
  private:
   FakeStore& store_;

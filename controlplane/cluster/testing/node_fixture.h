@@ -53,7 +53,7 @@ class Server final : public NodeHost {
     ASSERT_TRUE(opened.has_value()) << opened.error().message;
     node = std::move(*opened);
   }
-  // kill -9: nobody is told anything.
+  // kill -9: no other is told.
   void crash() {
     node.reset();
     epochs.clear();
@@ -151,7 +151,7 @@ class ClusterNodes : public ::testing::Test {
     rmdir(folder_.c_str());
   }
 
-  // Leases end when nobody kept them alive for their time: the fake counts in ticks of the live servers.
+  // Leases end when they were not kept alive for their time: the fake counts in ticks of the live servers.
   void pass(std::chrono::milliseconds time) {
     for (auto left = time; left > 0ms; left -= 100ms) {
       clock_.pass(100ms);
@@ -179,7 +179,7 @@ class ClusterNodes : public ::testing::Test {
     return **std::find_if(servers_.begin(), servers_.end(),
                           [&](const auto& server) { return server.get() != &one && server.get() != leader(); });
   }
-  // Every slot that anybody is ever given, of every epoch: none twice (H9).
+  // Every slot that is ever given out, of every epoch: none twice (H9).
   void take_slot(Server& server, std::uint64_t epoch) {
     const auto slot = server.slot(epoch);
     if (!slot) return;

@@ -14,7 +14,7 @@ using asio::ip::tcp;
 using namespace std::chrono_literals;
 
 constexpr auto accept_pause = 100ms;  // when the system has no descriptor or memory left
-// Of each kind of line that anybody can cause (H13): at most about 8,700 a day, some 2 MB.
+// Of each kind of line that strangers can cause (H13): at most about 8,700 a day, some 2 MB.
 constexpr std::uint32_t log_lines_at_once = 20;
 constexpr auto log_line_every = 10s;
 constexpr int backlog = 4096;  // as many as the kernel holds by default (net.core.somaxconn)

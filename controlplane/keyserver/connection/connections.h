@@ -1,4 +1,4 @@
-// Who comes to the key server: the listening ports (TLS, ISAKMP: P34), the connections that were accepted there, how
+// The way in to the key server: the listening ports (TLS, ISAKMP: P34), the connections that were accepted there, how
 // many they may be (H13), and what is counted and logged of them.
 #pragma once
 
@@ -25,10 +25,10 @@ class Connections final : public std::enable_shared_from_this<Connections> {
   Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionSettings settings, SessionHost& host);
   ~Connections();
 
-  // Binds the ports of the configuration; all or none. Nobody is let in before accept().
+  // Binds the ports of the configuration; all or none. No connection is let in before accept().
   Result<void> listen();
   void accept();
-  // Closes the ports and says goodbye to everybody.
+  // Closes the ports and says goodbye to all.
   void stop();
 
   std::uint16_t port(config::Carriage carriage) const;  // 0: no such listener

@@ -1,4 +1,4 @@
-// Several groups on one connection, and groups that come and go, seen by somebody who wants more than is his due.
+// Several groups on one connection, and groups that come and go, seen by an attacker.
 #include <gmock/gmock.h>
 
 #include "controlplane/keyserver/testing/further_groups_fixture.h"
@@ -120,7 +120,7 @@ TEST_F(FurtherGroupsAttack, H9_H11_WhatIsSaidOfAFormerMembershipEndsTheConnectio
   }
 }
 
-// A slot that was given out once is nobody's any more: neither new keys under it nor a floor for it.
+// A slot that was given out once is never given again: neither new keys under it nor a floor for it.
 TEST_F(FurtherGroupsAttack, H9_WhoLeavesAndJoinsAgainGetsAnotherSlotAndMaySayNothingOfTheFormer) {
   groups(1);
   start();
@@ -166,7 +166,7 @@ TEST_F(FurtherGroupsAttack, WhoJoinsAgainAndAgainPutsOffNoKeepalive) {
   EXPECT_TRUE(sender->expect<Keepalive>(50ms));
 }
 
-// A group that is unknown, forbidden, or differently keyed: one answer, so that nobody learns which there are.
+// A group that is unknown, forbidden, or differently keyed: one answer, so that no client learns which there are.
 TEST_F(FurtherGroupsAttack, AGroupThatWasRemovedIsRefusedLikeOneThatNeverWas) {
   groups(2);
   start();

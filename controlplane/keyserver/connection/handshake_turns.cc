@@ -7,7 +7,7 @@
 namespace sealcast::keyserver {
 namespace {
 
-constexpr std::chrono::milliseconds slice{2};  // then everybody else has a turn
+constexpr std::chrono::milliseconds slice{2};  // then all others have a turn
 
 }  // namespace
 
@@ -21,7 +21,7 @@ void HandshakeTurns::wait_further(Turn turn) {
   serve_soon();
 }
 
-// Empty: nobody waits.
+// Empty: none waits.
 std::deque<HandshakeTurns::Turn>& HandshakeTurns::next() {
   if (!begun_.empty()) return begun_;
   further_turn_ = !further_.empty() && (fresh_.empty() || !further_turn_);

@@ -1,7 +1,7 @@
-// Who is served next while many join at once (H13). A handshake costs about a millisecond, so after a restart thousands
-// of members are seconds of work. They wait here, outside the loop: what is begun is finished first, so that nobody is
-// half served when its time is over; members that are joined already are served between two short slices; and nobody
-// more is accepted while too many wait.
+// Which member is served next while many join at once (H13). A handshake costs about a millisecond, so after a restart
+// thousands of members are seconds of work. They wait here, outside the loop: what is begun is finished first, so that
+// none is half served when its time is over; members that are joined already are served between two short slices; and
+// none more is accepted while too many wait.
 #pragma once
 
 #include <asio/io_context.hpp>

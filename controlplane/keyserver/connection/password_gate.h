@@ -1,9 +1,9 @@
 // Passwords of variant 3 (H7, AUTH-2): attempts limited, Argon2id in a small pool of its own, one answer on the loop's
 // thread. Everything but the hashing runs on that thread.
 //
-// Who is refused learns nothing but that: a wrong password, an unknown user and too many attempts get the same answer
-// after the same time. A limited attempt is not hashed, else the limit would protect nobody; it waits for as long as
-// attempts have lately taken.
+// A client that is refused learns nothing but that: a wrong password, an unknown user and too many attempts get the
+// same answer after the same time. A limited attempt is not hashed, else the limit would protect no password; it waits
+// for as long as attempts have lately taken.
 #pragma once
 
 #include <asio/io_context.hpp>
@@ -45,7 +45,7 @@ class PasswordGate {
   using Done = std::function<void(const Answer&)>;
 
   // What the asker holds while it waits. Letting go of it gives the attempt up: it is not hashed if it still waits, and
-  // nobody is called.
+  // no call is made.
   class Ticket {
    public:
     virtual ~Ticket() = default;
@@ -64,10 +64,11 @@ class PasswordGate {
   std::size_t users() const;
   std::size_t waiting() const;
 
-  // Calls done once, later, on the loop's thread. nullptr: too many wait already, and nobody will be called; it counts
-  // against nobody. An attempt that is given up before it was hashed does not count against its user.
+  // Calls done once, later, on the loop's thread. nullptr: too many wait already, and no call will be made; it counts
+  // against none. An attempt that is given up before it was hashed does not count against its user.
   std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done);
-  // For who may not even try: Verdict::wrong, after as long as an attempt would take. Nothing is hashed or counted.
+  // For a client that may not even try: Verdict::wrong, after as long as an attempt would take. Nothing is hashed or
+  // counted.
   std::shared_ptr<Ticket> refuse(Done done);
 
  private:

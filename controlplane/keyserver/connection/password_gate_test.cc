@@ -125,7 +125,7 @@ TEST_F(PasswordGateTest, H7_AttemptsAreLimitedPerUserWhoeverTheyAreAndPerAddress
     EXPECT_EQ(verdict(user, user == std::string("anna") ? "correct horse" : "wrong", "10.0.0.3"), Verdict::limited)
         << "the right password, too: from anywhere";
   }
-  // 10.0.0.2 has had four: one is left, whoever asks.
+  // 10.0.0.2 has had four: one is left, for any user.
   EXPECT_EQ(verdict("carl", "x", "10.0.0.2"), Verdict::wrong);
   EXPECT_EQ(verdict("dora", "x", "10.0.0.2"), Verdict::limited);
   EXPECT_EQ(verdict("dora", "x", "10.0.0.9"), Verdict::wrong);

@@ -1,5 +1,5 @@
 // Which certificates were found good, and for how long that holds: a rekey asks again for every member (H8), and
-// verifying ten thousand chains again would take seconds in which nobody else is served.
+// verifying ten thousand chains again would take seconds in which no other member is served.
 #pragma once
 
 #include <array>
@@ -24,7 +24,7 @@ class StandingCertificates {
   Result<void> check(const Bytes& chain_der, const handshake::TrustStore& trust, const std::string& group_id,
                      std::int64_t unix_now);
   std::size_t size() const { return found_.size(); }
-  // Whether any that was found good has ended by now, or may have, where it was forgotten: then somebody must be asked
+  // Whether any that was found good has ended by now, or may have, where it was forgotten: then members must be asked
   // for again. True once for each.
   bool any_ended(std::int64_t unix_now);
 

@@ -134,7 +134,7 @@ class FakeDataPlane : public DataPlaneControl {
   DataPlaneStatistics stats;
 
  private:
-  // As the true one: every worker has a slot of its own, or nobody seals (H9).
+  // As the true one: every worker has a slot of its own, or none seals (H9).
   Result<void> one_a_worker(const std::vector<OutboundSa>& slots) const {
     if (slots.empty() || slots.size() == workers_) return {};
     return fail("expected no outbound SA or one per worker (" + std::to_string(workers_) + "), got " +

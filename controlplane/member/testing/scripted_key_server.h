@@ -1,4 +1,4 @@
-// A key server whose every word the test decides: the real server half of the handshake on a loopback port, with a
+// A key server with answers that the test decides: the real server half of the handshake on a loopback port, with a
 // scripted group authority behind it. Everything runs on the test's own loop.
 #pragma once
 
@@ -28,7 +28,7 @@ class ScriptedKeyServer {
 
   // The authority: what issue() hands out is this, a new slot each time.
   handshake::testing::TestAuthority authority;
-  // Bytes to write to whoever connects instead of a handshake; empty: the handshake.
+  // Bytes to write to each client instead of a handshake; empty: the handshake.
   std::string babble;
   bool mute = false;    // accepts and says nothing
   bool answers = true;  // every Keepalive, at once, as key servers do
