@@ -30,8 +30,13 @@ class SessionTest : public SessionHostTest {
     };
   }
 
+  ~SessionTest() override {
+    if (transport_) transport_->forget();
+  }
+
   // A connection of a peer that says nothing yet.
   void connect() {
+    if (transport_) transport_->forget();
     auto transport = std::make_unique<FakeTransport>();
     transport_ = transport.get();
     Peer peer;

@@ -62,6 +62,13 @@ class FakeTransport : public Transport {
     std::exchange(written, {})({});
     return bytes;
   }
+  // Calls nothing any more: what it was handed keeps its session alive, and the session keeps the transport.
+  void forget() {
+    readable = {};
+    timer = {};
+    written = {};
+    posted.clear();
+  }
   void fire_timer() { std::exchange(timer, {})(); }
 
   Bytes incoming;  // from the peer, not read yet
