@@ -1,4 +1,4 @@
-// The admin socket: who may open it, its answers, and its limits: no client can hang the daemon or fill its memory.
+// The admin socket: its permissions, its answers, and its limits: no client can hang the daemon or fill its memory.
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <sys/socket.h>

@@ -162,7 +162,7 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
       file.lines_.push_back({"", std::string(line)});
       continue;
     }
-    // Errors never quote a line: a user who mistook the format may have written a password there.
+    // Errors never quote a line: it may hold a password, written there by mistake.
     const auto colon = line.find(':');
     if (colon == std::string_view::npos) return problem("expected USER:HASH, a comment (#) or an empty line");
     const std::string_view user = line.substr(0, colon);

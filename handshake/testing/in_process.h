@@ -38,7 +38,7 @@ class TestAuthority : public GroupAuthority {
   int issued = 0;
 };
 
-// The users who may log in, and the questions asked.
+// The known users, and the questions asked.
 struct PasswordBook {
   std::map<std::string, std::string> passwords;  // by user
   int asked = 0;
