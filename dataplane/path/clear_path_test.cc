@@ -37,7 +37,7 @@ PathSettings settings_with(std::vector<BypassRule> rules) {
 TEST(HeardFrames, AreBoundedInSizeAndNumber) {
   constexpr std::uint64_t hz = 1'000'000;
   const auto heard = std::make_unique<HeardFrames<EventRing<HostFrame, 1024>>>();
-  const BufferedFrame longest(Bytes(HostFrame::most_bytes)), too_long(Bytes(HostFrame::most_bytes + 1));
+  const BufferedFrame longest{Bytes(HostFrame::most_bytes)}, too_long{Bytes(HostFrame::most_bytes + 1)};
   heard->hear(too_long.frame, hz, hz);
   HostFrame copy;
   EXPECT_FALSE(heard->ring().pop(copy));
