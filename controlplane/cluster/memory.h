@@ -1,7 +1,8 @@
 // What one key server of a cluster keeps in a file of its own: how far it knows etcd to have come, so that it notices
-// an etcd that was set back; the highest epoch number it ever saw and its SPIs, so that neither comes again; and who is
-// revoked, so that a restored backup brings no revoked member back; and what said who stands in a group when all who
-// did not were shut out of it, so that a restart with another list shuts out those who don't any more.
+// an etcd that was set back; the highest epoch number it ever saw and its SPIs, so that neither comes again; and the
+// revoked members, so that a restored backup brings none of them back. Of each group it keeps a digest of what decided
+// which members stand, as of when all others had been shut out: a restart under another list or CA shuts out those that
+// no longer stand.
 #pragma once
 
 #include <cstdint>

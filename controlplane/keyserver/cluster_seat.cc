@@ -171,9 +171,8 @@ std::uint32_t ClusterSeat::slots_needed(const std::string& group_id) const {
 Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&& made) {
   GroupState* group = groups_.state(group_id);
   if (!group) return {};
-  auto premaster = context_.vault->take();
+  auto premaster = context_.vault->keep(made.content.premaster);
   if (!premaster) return tl::unexpected(premaster.error());
-  std::copy(made.content.premaster.span().begin(), made.content.premaster.span().end(), (*premaster)->span().begin());
   auto adopted = group->adopt({.number = made.number,
                                .policy = std::move(made.content.policy),
                                .premaster = std::move(*premaster),

@@ -54,12 +54,10 @@ void HostedGroups::changed(const GroupState& state) {
 }
 
 void HostedGroups::on_deadline(const std::string& id) {
-  Hosted* group = find(id);
+  Hosted* const group = find(id);
   if (!group) return;
   group->armed.reset();
   if (before_deadlines_) before_deadlines_();
-  group = find(id);
-  if (!group) return;
   group->state.on_time(now_());
   changed(group->state);
 }

@@ -33,7 +33,8 @@ class HostedGroups {
   HostedGroups& operator=(const HostedGroups&) = delete;
 
   Moment now() const { return now_(); }
-  // Called before a group is told that its deadline has come: a machine that slept looks at its clocks first.
+  // Called before a group is told that its deadline has come: a machine that slept looks at its clocks first. Removes
+  // no group.
   void before_deadlines(std::function<void()> call) { before_deadlines_ = std::move(call); }
 
   Hosted& add(const config::KeyserverGroup& config, std::string standing);

@@ -12,11 +12,7 @@ void make_old(Epoch& epoch, SteadyTime now) {
 
 }  // namespace
 
-bool Epochs::lives(std::uint64_t number) const {
-  return std::any_of(epochs_.begin(), epochs_.end(), [&](const Epoch& epoch) { return epoch.number == number; });
-}
-
-Epoch* Epochs::find(std::uint64_t number) {
+const Epoch* Epochs::find(std::uint64_t number) const {
   const auto found = std::find_if(epochs_.begin(), epochs_.end(), [&](const Epoch& e) { return e.number == number; });
   return found == epochs_.end() ? nullptr : &*found;
 }

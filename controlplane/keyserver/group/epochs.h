@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "controlplane/keyserver/group/parts.h"
@@ -17,10 +18,11 @@ class Epochs {
   bool full() const { return epochs_.size() >= max_live_epochs; }
   std::uint64_t newest() const { return epochs_.empty() ? 0 : epochs_.back().number; }   // 0: there is none
   std::uint64_t oldest() const { return epochs_.empty() ? 0 : epochs_.front().number; }  // likewise
-  bool lives(std::uint64_t number) const;
+  bool lives(std::uint64_t number) const { return find(number) != nullptr; }
 
   // nullptr: there is none. Good until an epoch is added or removed.
-  Epoch* find(std::uint64_t number);
+  const Epoch* find(std::uint64_t number) const;
+  Epoch* find(std::uint64_t number) { return const_cast<Epoch*>(std::as_const(*this).find(number)); }
   Epoch* active() { return in_phase(epochs_, Phase::active); }
   const Epoch* active() const { return in_phase(epochs_, Phase::active); }
   Epoch* pending() { return in_phase(epochs_, Phase::pending); }

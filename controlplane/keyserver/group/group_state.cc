@@ -27,8 +27,7 @@ Epoch epoch_of(MadeEpoch& made, SteadyTime now) {
   epoch.policy = std::move(made.policy);
   epoch.policy.slots_used = 0;
   epoch.premaster = std::move(made.premaster);
-  epoch.id = handshake::derive_epoch_id(epoch.policy.cipher_suite,
-                                        handshake::derive_group_master(epoch.policy.cipher_suite, *epoch.premaster));
+  epoch.id = id_of(epoch);
   epoch.begun = now - made.age;
   epoch.expires = now + made.remaining;
   return epoch;

@@ -58,4 +58,9 @@ bool equal_except_spis(const handshake::GroupPolicy& a, const handshake::GroupPo
          a.deactivation_delay_ms == b.deactivation_delay_ms && a.authority_lease_s == b.authority_lease_s;
 }
 
+handshake::EpochId id_of(const Epoch& epoch) {
+  const handshake::CipherSuite suite = epoch.policy.cipher_suite;
+  return handshake::derive_epoch_id(suite, handshake::derive_group_master(suite, *epoch.premaster));
+}
+
 }  // namespace sealcast::keyserver

@@ -145,6 +145,9 @@ struct Epoch {
   std::uint32_t capacity() const { return std::min<std::uint32_t>(1U << policy.spi_slot_bits, 65535); }
 };
 
+// The identifier that follows from its suite and premaster.
+handshake::EpochId id_of(const Epoch& epoch);
+
 // The first epoch in a phase, of a vector of epochs that may be const; nullptr: there is none.
 template <typename Epochs>
 auto* in_phase(Epochs& epochs, Phase phase) {

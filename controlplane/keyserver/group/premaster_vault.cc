@@ -1,5 +1,6 @@
 #include "controlplane/keyserver/group/premaster_vault.h"
 
+#include <algorithm>
 #include <new>
 
 namespace sealcast::keyserver {
@@ -17,6 +18,12 @@ Result<PremasterVault::Handle> PremasterVault::take() {
   Premaster* premaster = free_.back();
   free_.pop_back();
   return Handle(premaster, GiveBack{this});
+}
+
+Result<PremasterVault::Handle> PremasterVault::keep(const Premaster& premaster) {
+  auto handle = take();
+  if (handle) std::copy(premaster.view().begin(), premaster.view().end(), (*handle)->data());
+  return handle;
 }
 
 void PremasterVault::release(Premaster* premaster) {

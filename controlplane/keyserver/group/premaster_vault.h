@@ -25,6 +25,8 @@ class PremasterVault {
 
   // An all-zero premaster; the vault must outlive the handle. Fails when no more memory can be locked.
   Result<Handle> take();
+  // The same, with this premaster in it.
+  Result<Handle> keep(const Premaster& premaster);
 
  private:
   void release(Premaster* premaster);

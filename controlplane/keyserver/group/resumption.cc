@@ -67,17 +67,14 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
     for (const auto& [first, count] : holder.runs)
       before.slots[holder.identity.name].push_back({found.number, first, count});
   }
-  auto premaster = context_.vault->take();
+  auto premaster = context_.vault->keep(found.content.premaster);
   if (!premaster) return premaster.error().message;
   Epoch& epoch = out.epoch;
   epoch.number = found.number;
   epoch.phase = Phase::active;
   epoch.policy = std::move(policy);
   epoch.premaster = std::move(*premaster);
-  std::copy(found.content.premaster.span().begin(), found.content.premaster.span().end(),
-            epoch.premaster->span().begin());
-  epoch.id = handshake::derive_epoch_id(epoch.policy.cipher_suite,
-                                        handshake::derive_group_master(epoch.policy.cipher_suite, *epoch.premaster));
+  epoch.id = id_of(epoch);
   epoch.begun = now.steady - std::chrono::seconds(std::max<std::int64_t>(now.unix_seconds - found.times.begun, 0));
   epoch.expires = now.steady + left;
   audit(Event("epoch_taken_up", {{"group", config_.id},

@@ -5,19 +5,9 @@
 
 namespace sealcast::keyserver {
 
-Member* Roster::find(const std::string& name) {
-  const auto found = members_.find(name);
-  return found == members_.end() ? nullptr : &found->second;
-}
-
 const Member* Roster::find(const std::string& name) const {
   const auto found = members_.find(name);
   return found == members_.end() ? nullptr : &found->second;
-}
-
-Member* Roster::of(const MemberLink& link) {
-  const auto found = by_link_.find(&link);
-  return found == by_link_.end() ? nullptr : found->second;
 }
 
 const Member* Roster::of(const MemberLink& link) const {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 #include <unordered_map>
+#include <utility>
 
 #include "controlplane/keyserver/group/parts.h"
 
@@ -17,10 +18,10 @@ class Roster {
   bool empty() const { return members_.empty(); }
 
   // nullptr: there is none. Good until that member is removed.
-  Member* find(const std::string& name);
   const Member* find(const std::string& name) const;
-  Member* of(const MemberLink& link);
+  Member* find(const std::string& name) { return const_cast<Member*>(std::as_const(*this).find(name)); }
   const Member* of(const MemberLink& link) const;
+  Member* of(const MemberLink& link) { return const_cast<Member*>(std::as_const(*this).of(link)); }
 
   // A member of that name must have been removed before. `link` outlives it.
   Member& add(MemberLink& link, const handshake::PeerIdentity& identity);
