@@ -37,7 +37,7 @@ Headers read_headers(const Bytes& frame) {
   if (frame.size() < ethernet_bytes) return headers;
   std::size_t offset = ethernet_bytes;
   std::uint16_t type = load16(&frame[12]);
-  while ((type == 0x8100 || type == 0x88a8) && headers.vlans.size() < max_vlan_tags) {
+  while (is_vlan_type(type) && headers.vlans.size() < max_vlan_tags) {
     if (frame.size() < offset + vlan_tag_bytes) return headers;
     headers.vlans.push_back(load16(&frame[offset]) & 0x0fff);
     type = load16(&frame[offset + 2]);

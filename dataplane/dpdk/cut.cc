@@ -11,12 +11,9 @@ namespace sealcast::dataplane {
 namespace {
 
 std::uint32_t link_bytes(const Frame& frame) {
-  std::uint32_t offset = ethernet_bytes;
-  std::uint16_t type = load16(frame.data + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    type = load16(frame.data + offset + 2);
-    offset += vlan_tag_bytes;
-  }
+  std::uint32_t offset = 0;
+  std::uint16_t type = 0;
+  parse_link(frame, type, offset);  // it was read before
   return offset;
 }
 

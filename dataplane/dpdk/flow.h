@@ -26,14 +26,9 @@ inline Flow flow_of(const rte_mbuf* frame) noexcept {
   Flow flow;
   const auto* const p = rte_pktmbuf_mtod(frame, const std::uint8_t*);
   const std::uint32_t length = frame->data_len;
-  if (length < ethernet_bytes) return flow;
-  std::uint32_t offset = ethernet_bytes;
-  std::uint16_t type = load16(p + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    if (length < offset + vlan_tag_bytes) return flow;
-    type = load16(p + offset + 2);
-    offset += vlan_tag_bytes;
-  }
+  std::uint32_t offset = 0;
+  std::uint16_t type = 0;
+  if (!parse_link(p, length, type, offset)) return flow;
   constexpr std::uint64_t mix = 0x9e3779b97f4a7c15;  // 2^64 / golden ratio
   std::uint64_t hash = 0;
   if (type == 0x0800) {

@@ -54,12 +54,9 @@ rte_mbuf* Reassembler::add(const Frame& frame, std::uint64_t now) {
   buffer->data_off = static_cast<std::uint16_t>(frame.data - static_cast<std::uint8_t*>(buffer->buf_addr));
   buffer->data_len = static_cast<std::uint16_t>(frame.length);
   buffer->pkt_len = frame.length;
-  std::uint32_t link = ethernet_bytes;
-  std::uint16_t type = load16(frame.data + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    type = load16(frame.data + link + 2);
-    link += vlan_tag_bytes;
-  }
+  std::uint32_t link = 0;
+  std::uint16_t type = 0;
+  parse_link(frame, type, link);  // it was read before
   std::uint8_t* const ip = frame.data + link;
   buffer->l2_len = link & 0x7f;
   rte_mbuf* whole = nullptr;

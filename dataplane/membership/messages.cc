@@ -150,14 +150,9 @@ Bytes old_message(std::uint8_t type, const IpAddress& group) {
 
 // The IP packet of a frame with at most two VLAN tags.
 bool read_packet(std::span<const std::uint8_t> frame, ClearPacket& packet) {
-  std::size_t offset = ethernet_bytes;
-  if (frame.size() < offset) return false;
-  std::uint16_t type = load16(frame.data() + 12);
-  for (std::uint32_t tags = 0; (type == 0x8100 || type == 0x88a8) && tags < max_vlan_tags; ++tags) {
-    if (frame.size() < offset + vlan_tag_bytes) return false;
-    type = load16(frame.data() + offset + 2);
-    offset += vlan_tag_bytes;
-  }
+  std::uint32_t offset = 0;
+  std::uint16_t type = 0;
+  if (!parse_link(frame.data(), frame.size(), type, offset)) return false;
   const auto bytes = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size() - offset, 65535));
   return read_clear(frame.data() + offset, bytes, type, packet) == DropReason::none;
 }

@@ -154,17 +154,21 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
 
 // Where the network layer's packet begins, behind at most two VLAN tags, and its EtherType. False: the frame is too
 // short to say.
-inline bool parse_link(const Frame& frame, std::uint16_t& type, std::uint32_t& offset) noexcept {
-  if (frame.length < ethernet_bytes) return false;
+inline bool parse_link(const std::uint8_t* frame, std::size_t length, std::uint16_t& type,
+                       std::uint32_t& offset) noexcept {
+  if (length < ethernet_bytes) return false;
   offset = ethernet_bytes;
-  type = load16(frame.data + ethernet::type);
+  type = load16(frame + ethernet::type);
   for (std::uint32_t tags = 0; is_vlan_type(type) && tags < max_vlan_tags; ++tags)
     [[unlikely]] {
-      if (frame.length < offset + vlan_tag_bytes) return false;
-      type = load16(frame.data + offset + vlan::type);
+      if (length < offset + vlan_tag_bytes) return false;
+      type = load16(frame + offset + vlan::type);
       offset += vlan_tag_bytes;
     }
   return true;
+}
+inline bool parse_link(const Frame& frame, std::uint16_t& type, std::uint32_t& offset) noexcept {
+  return parse_link(frame.data, frame.length, type, offset);
 }
 
 // Cuts off what follows the IP packet (Ethernet padding).

@@ -13,14 +13,9 @@ constexpr std::uint32_t other_bytes = arp::bytes;
 
 // Where the headers end; the frame may be shorter, and may be garbage.
 std::uint32_t header_bytes(const Frame& frame) noexcept {
-  std::uint32_t offset = ethernet_bytes;
-  if (frame.length < offset) return frame.length;
-  std::uint16_t type = load16(frame.data + ethernet::type);
-  for (std::uint32_t tags = 0; is_vlan_type(type) && tags < max_vlan_tags; ++tags) {
-    if (frame.length < offset + vlan_tag_bytes) return frame.length;
-    type = load16(frame.data + offset + vlan::type);
-    offset += vlan_tag_bytes;
-  }
+  std::uint32_t offset = 0;
+  std::uint16_t type = 0;
+  if (!parse_link(frame, type, offset)) return frame.length;
   if (type == ether_type_ipv4 && frame.length >= offset + min_ipv4_bytes) {
     const std::uint8_t* const ip = frame.data + offset;
     const std::uint32_t bytes = std::max<std::uint32_t>((ip[ipv4::version] & 0x0fU) * 4, min_ipv4_bytes);
