@@ -152,7 +152,7 @@ Bytes old_message(std::uint8_t type, const IpAddress& group) {
 bool read_packet(std::span<const std::uint8_t> frame, ClearPacket& packet) {
   std::uint32_t offset = 0;
   std::uint16_t type = 0;
-  if (!parse_link(frame.data(), frame.size(), type, offset)) return false;
+  if (!parse_link(frame.data(), static_cast<std::uint32_t>(frame.size()), type, offset)) return false;
   const auto bytes = static_cast<std::uint32_t>(std::min<std::size_t>(frame.size() - offset, 65535));
   return read_clear(frame.data() + offset, bytes, type, packet) == DropReason::none;
 }

@@ -154,7 +154,7 @@ DropReason parse_ipv6(const std::uint8_t* p, std::uint32_t available, Packet& pa
 
 // Where the network layer's packet begins, behind at most two VLAN tags, and its EtherType. False: the frame is too
 // short to say.
-inline bool parse_link(const std::uint8_t* frame, std::size_t length, std::uint16_t& type,
+inline bool parse_link(const std::uint8_t* frame, std::uint32_t length, std::uint16_t& type,
                        std::uint32_t& offset) noexcept {
   if (length < ethernet_bytes) return false;
   offset = ethernet_bytes;
