@@ -167,8 +167,8 @@ struct SaStatistics {
 struct GroupStatistics {
   std::string group_id;
   std::optional<std::uint64_t> active_epoch;
-  std::uint32_t epochs = 0;   // installed
-  std::uint32_t senders = 0;  // inbound SPIs of installed epochs that packets came from
+  std::uint64_t epochs = 0;   // installed
+  std::uint64_t senders = 0;  // inbound SPIs of installed epochs that packets came from
   std::uint64_t sealed = 0, sealed_bytes = 0, opened = 0, opened_bytes = 0;  // bytes of inner IP packets
   std::uint64_t lost = 0, reordered = 0, duplicates = 0, late = 0;           // over all senders
   std::optional<double> silent_s;  // of the sender that sent last; none: no packet so far

@@ -1,79 +1,77 @@
-// Reads a daemon's JSON leniently: a field that a daemon of another version leaves out is blank, never guessed. Only
-// for the files that format answers.
+// Values of a daemon's answer as text: what it does not tell is blank. Only for the files that format answers.
 #pragma once
 
 #include <fmt/format.h>
 
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 
 #include "app/cli/table.h"
-#include "base/result.h"
+#include "base/figures.h"
+#include "base/spi_text.h"
+#include "controlplane/admin/messages.h"
 
 namespace sealcast::cli {
 
-using Json = nlohmann::json;
-
-inline const Json& at(const Json& object, const char* key) {
-  static const Json nothing;
-  const auto found = object.is_object() ? object.find(key) : object.end();
-  return found == object.end() ? nothing : *found;
+inline std::string digits(const admin::Number& value) {
+  return value ? std::to_string(*value) : "";
 }
-inline std::string text(const Json& value) {
-  if (value.is_string()) return clean(value.get_ref<const std::string&>());
-  return value.is_null() ? "" : clean(value.dump(-1, ' ', false, Json::error_handler_t::replace));
+inline std::string number(const admin::Number& value) {
+  return value ? count(*value) : "";
 }
-inline std::string number(const Json& value) {
-  return value.is_number_unsigned() ? count(value.get<std::uint64_t>()) : "";
+inline std::string seconds(const admin::Seconds& value) {
+  return value ? duration(static_cast<std::int64_t>(std::floor(*value))) : "";
 }
-inline std::string seconds(const Json& value) {
-  return value.is_number() ? duration(static_cast<std::int64_t>(std::floor(value.get<double>()))) : "";
-}
-inline std::string size(const Json& value) {
-  return value.is_number_unsigned() ? bytes_text(value.get<std::uint64_t>()) : "";
-}
-inline std::string yes(const Json& value) {
-  return value.is_boolean() ? (value.get<bool>() ? "yes" : "no") : text(value);
-}
-inline std::string list(const Json& values, std::size_t most = 8) {
+inline std::string list(const admin::Names& values, std::size_t most = 8) {
   std::string out;
-  if (!values.is_array()) return out;
   for (std::size_t i = 0; i < values.size() && i < most; ++i)
-    out += (i == 0 ? "" : ", ") + text(values[i]);
+    out += (i == 0 ? "" : ", ") + clean(values[i]);
   if (values.size() > most) out += fmt::format(", … ({} in all)", values.size());
   return out;
 }
-// {"no_sa": 3, "replay": 1} -> "no_sa 3, replay 1"; zeros left out.
-inline std::string counters(const Json& by_reason) {
+inline std::string list(const admin::Spis& values, std::size_t most = 8) {
   std::string out;
-  if (!by_reason.is_object()) return out;
-  for (const auto& [reason, value] : by_reason.items())
-    if (value != 0) out += (out.empty() ? "" : ", ") + clean(reason) + " " + number(value);
+  for (std::size_t i = 0; i < values.size() && i < most; ++i)
+    out += (i == 0 ? "" : ", ") + spi_text(values[i]);
+  if (values.size() > most) out += fmt::format(", … ({} in all)", values.size());
   return out;
 }
+// "no_sa 3, replay 1"; zeros left out.
+inline std::string counters(const admin::Counts& by_reason) {
+  std::string out;
+  for (const auto& [reason, value] : by_reason)
+    if (value != 0) out += (out.empty() ? "" : ", ") + clean(reason) + " " + count(value);
+  return out;
+}
+inline std::string counters(const std::vector<DropCount>& by_reason) {
+  std::string out;
+  for (const DropCount& one : by_reason)
+    if (one.packets != 0) out += (out.empty() ? "" : ", ") + clean(one.reason) + " " + count(one.packets);
+  return out;
+}
+inline std::uint64_t sum(const std::vector<DropCount>& by_reason) {
+  std::uint64_t all = 0;
+  for (const DropCount& one : by_reason)
+    all += one.packets;
+  return all;
+}
 
+// A figure of base/figures.h as its unit asks.
+template <typename Of>
+std::string shown(const Figure<Of>& figure, const Of& of) {
+  const std::uint64_t value = of.*figure.value;
+  return figure.unit == Unit::bytes ? bytes_text(value) : count(value);
+}
+
+// The daemon's clock between two readings, in seconds; 0 if it did not tell it.
+inline double seconds_between(SteadyTime now, SteadyTime earlier) {
+  return earlier == SteadyTime() ? 0 : std::chrono::duration<double>(now - earlier).count();
+}
 // Per second between two readings of one counter; nothing if there is no earlier reading or the counter began anew.
-inline std::optional<double> rate(const Json& now, const Json& earlier, double seconds_between) {
-  if (!now.is_number_unsigned() || !earlier.is_number_unsigned() || !(seconds_between > 0)) return std::nullopt;
-  const auto a = earlier.get<std::uint64_t>();
-  const auto b = now.get<std::uint64_t>();
-  if (b < a) return std::nullopt;
-  return static_cast<double>(b - a) / seconds_between;
-}
-inline double seconds_between(const Json& now, const Json& earlier) {
-  const Json& b = at(now, "taken_s");
-  const Json& a = at(earlier, "taken_s");
-  return a.is_number() && b.is_number() ? b.get<double>() - a.get<double>() : 0;
-}
-
-// An answer's text as an object, or the error it carries.
-inline Result<Json> read_answer(const std::string& answer) {
-  Json value = Json::parse(answer, nullptr, false);
-  if (!value.is_object()) return fail("the daemon's answer is no JSON object");
-  if (value.contains("error")) return fail("the daemon answers: " + text(at(value, "error")));
-  return value;
+inline std::optional<double> rate(std::uint64_t now, std::optional<std::uint64_t> earlier, double seconds_between) {
+  if (!earlier || now < *earlier || !(seconds_between > 0)) return std::nullopt;
+  return static_cast<double>(now - *earlier) / seconds_between;
 }
 
 }  // namespace sealcast::cli

@@ -4,7 +4,7 @@
 #include <cstdio>
 #include <cstdlib>
 
-#include "app/exit_code.h"
+#include "app/cli/table.h"
 #include "controlplane/admin/admin_client.h"
 
 namespace sealcast::cli {
@@ -31,14 +31,27 @@ void add_asking(CLI::App& command, Asking& asking) {
       ->capture_default_str();
 }
 
-std::optional<std::string> ask_daemon(const Asking& asking, const char* command, const std::string& request,
-                                      int& code) {
+int complain(const std::string& command, int code, const std::string& why) {
+  std::fprintf(stderr, "sealcast %s: %s\n", command.c_str(), clean(why).c_str());
+  return code;
+}
+
+std::optional<std::string> ask_line(const Asking& asking, const std::string& command, const std::string& request,
+                                    int& code) {
   const std::chrono::milliseconds deadline(static_cast<std::int64_t>(asking.timeout_s * 1000));
   auto answer = admin::ask(asking.socket, request, deadline);
   if (answer) return std::move(*answer);
-  std::fprintf(stderr, "sealcast %s: %s\n", command, answer.error().message.c_str());
-  code = app::ExitCode::unreachable;
+  code = complain(command, app::ExitCode::unreachable, answer.error().message);
   return std::nullopt;
+}
+
+void warn_of_untold(const std::string& command, const Asking& asking, const admin::Names& untold) {
+  if (untold.empty()) return;
+  std::string names;
+  for (const std::string& name : untold)
+    names += (names.empty() ? "" : ", ") + name;
+  complain(command, 0,
+           asking.socket + ": the daemon is of another version and does not tell " + names + ": shown as 0");
 }
 
 }  // namespace sealcast::cli

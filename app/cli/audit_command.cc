@@ -46,17 +46,16 @@ std::int64_t now_ms() {
 }
 
 int print_audit(const AuditArguments& arguments) {
-  nlohmann::json request{{"command", "audit"}, {"count", arguments.count}};
-  if (!arguments.since.empty()) request["since_ms"] = std::max<std::int64_t>(*moment(arguments.since, now_ms()), 0);
-  for (const auto& [name, value] : {std::pair{"group", &arguments.group}, std::pair{"member", &arguments.member},
-                                    std::pair{"event", &arguments.event}})
-    if (!value->empty()) request[name] = *value;
-  const KeyserverAnswer found = ask_keyserver("audit", arguments.socket, request);
-  if (found.code != app::ExitCode::ok) return found.code;
-  const std::string text = arguments.json
-                               ? found.value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n"
-                               : audit_text(found.value);
-  std::fputs(text.c_str(), stdout);
+  int code = app::ExitCode::ok;
+  const auto asking = keyserver_at("audit", arguments.socket, arguments.json, code);
+  if (!asking) return code;
+  admin::AuditRequest request{
+      .group = arguments.group, .member = arguments.member, .event = arguments.event, .count = arguments.count};
+  if (!arguments.since.empty())
+    request.since_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(*moment(arguments.since, now_ms()), 0));
+  const auto found = ask(*asking, "audit", request, code);
+  if (!found) return code;
+  std::fputs((arguments.json ? found->line + "\n" : audit_text(found->value)).c_str(), stdout);
   return app::ExitCode::ok;
 }
 

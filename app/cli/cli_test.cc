@@ -282,7 +282,7 @@ constexpr const char* keyserver_answer =
     R"("ECDHE_ECDSA_AES_256_GCM_SHA384","variant":2,"mode":"tunnel-preserve","selectors":["239.1.1.0/24"],"epochs":[)"
     R"({"epoch":1887436800001,"epoch_id":"0011","state":"active","age_s":60,"remaining_s":86340,"spi_prefix":"0x10000000",)"
     R"("slots_used":3,"holders":2}],"members":[{"member":"ho\u001b[31mme","address":"10.9.0.3:40000","carriage":"isakmp","roles":"receiver",)"
-    R"("joined_s":59,"slots":[],"acknowledged":true,"activated":true,"report":{"epoch":1,"sealed":0,"opened":89,)"
+    R"("joined_s":59,"slots":[],"acknowledged":1887436800001,"activated":1887436800001,"report":{"epoch":1,"sealed":0,"opened":89,)"
     R"("dropped":1,"age_s":2}}]}]})";
 
 class CliStatus : public Cli {
@@ -404,8 +404,8 @@ group: tv
   epoch          state   id      age    remaining  SPI prefix  slots used  holders
   1887436800001  active  0011  1 min  23 h 59 min  0x10000000           3        2
 
-  member     address         carriage  role      joined for  slots  acknowledged  sealed  opened  dropped
-  ho?[31mme  10.9.0.3:40000  isakmp    receiver        59 s         yes                0      89        1
+  member     address         carriage  role      joined for  slots  acknowledged   sealed  opened  dropped
+  ho?[31mme  10.9.0.3:40000  isakmp    receiver        59 s         1887436800001       0      89        1
 )");
 }
 

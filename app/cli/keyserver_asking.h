@@ -1,22 +1,15 @@
 // How the commands for a key server ask it: at the given socket or, without one, at the first usual one.
 #pragma once
 
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 
-#include "app/exit_code.h"
+#include "app/cli/asking.h"
 
 namespace sealcast::cli {
 
-struct KeyserverAnswer {
-  int code = app::ExitCode::ok;  // not ok: the reason is on standard error already
-  nlohmann::json value;          // an object
-};
-
-// command: for messages.
-KeyserverAnswer ask_keyserver(const std::string& command, const std::string& socket, const nlohmann::json& request);
-
-// "sealcast COMMAND: WHY" on standard error; returns code.
-int complain(const std::string& command, int code, const std::string& why);
+// How to ask the key server at `socket`; empty: at its usual socket or that of the gateway it is embedded in. Nothing
+// if there is neither: then standard error has the reason and code is the exit code. command: for messages.
+std::optional<Asking> keyserver_at(const std::string& command, const std::string& socket, bool json, int& code);
 
 }  // namespace sealcast::cli

@@ -1,24 +1,22 @@
 // What an operator asks of a key server: rekey, revoke, reinstate, revocations, members.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstdlib>
 #include <memory>
-#include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
 #include <thread>
 
-#include "app/cli/asking.h"
 #include "app/cli/commands.h"
 #include "app/cli/keyserver_asking.h"
-#include "app/cli/table.h"
+#include "app/cli/keyserver_text.h"
 #include "app/exit_code.h"
 
 namespace sealcast::cli {
 namespace {
 
 using app::ExitCode;
-using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds between_looks{200};
@@ -33,112 +31,59 @@ struct KeyServerArguments {
   double timeout_s = 120;
 };
 
-using Answer = KeyserverAnswer;
-
-int complain(const KeyServerArguments& arguments, int code, const std::string& why) {
-  return cli::complain(arguments.command, code, why);
+// How to ask; nothing when there is none to ask, then code is the exit code.
+std::optional<Asking> asking_of(const KeyServerArguments& arguments, int& code) {
+  return keyserver_at(arguments.command, arguments.socket, arguments.json, code);
 }
 
-Answer ask(const KeyServerArguments& arguments, const json& request) {
-  return ask_keyserver(arguments.command, arguments.socket, request);
+// A command whose answer is only that it was done. A failure's reason is on standard error already.
+template <typename Request>
+int run_simple(const KeyServerArguments& arguments, const Request& request) {
+  int code = ExitCode::ok;
+  const auto asking = asking_of(arguments, code);
+  if (!asking) return code;
+  const auto answer = ask(*asking, arguments.command, request, code);
+  if (answer && arguments.json) std::printf("%s\n", answer->line.c_str());
+  return code;
 }
 
-json request(const KeyServerArguments& arguments, const char* name_field) {
-  json out = {{"command", arguments.command}, {name_field, arguments.name}};
-  if (!arguments.group.empty()) out["group"] = arguments.group;
-  return out;
-}
-
-std::string text_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_string() ? clean(found->get<std::string>()) : std::string();
-}
-
-double number_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number() ? found->get<double>() : 0;
-}
-
-std::uint64_t whole(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
-json list_of(const json& object, const char* key) {
-  const auto found = object.find(key);
-  return found != object.end() && found->is_array() ? *found : json::array();
-}
-
-bool complete(const json& group) {
-  const auto found = group.find("complete");
-  return found != group.end() && found->is_boolean() && found->get<bool>();
-}
-
-// "waiting for the senders studio, camera2", "waiting 31 s for the leases of senders that are away"
-std::string waiting(const json& group) {
-  std::string senders;
-  for (const json& sender : list_of(group, "senders_awaited"))
-    if (sender.is_string()) senders += (senders.empty() ? "" : ", ") + clean(sender.get<std::string>());
-  if (!senders.empty()) return "waiting for the senders " + senders + " to switch";
-  if (const double left = number_of(group, "leases_end_in_s"); left > 0)
-    return "waiting " + duration(static_cast<std::int64_t>(left) + 1) + " for the leases of senders that are away";
-  return "waiting for the next epoch to become active";
-}
-
-// Members that are behind receive nothing until they have the new epoch; they do not keep a revocation from being
-// complete.
-std::string still_behind(const json& group) {
-  std::string names;
-  for (const json& name : list_of(group, "members_behind"))
-    if (name.is_string()) names += (names.empty() ? "" : ", ") + clean(name.get<std::string>());
-  return names.empty() ? "" : "; behind, without the new epoch yet: " + names;
-}
-
-std::string progress(const json& group) {
-  char after[32];
-  std::snprintf(after, sizeof after, "%.1f s", number_of(group, "after_s"));
-  return "group " + text_of(group, "group") + ": " +
-         (complete(group) ? std::string("shut out, complete after ") + after : waiting(group)) + still_behind(group);
-}
-
-// The exit code; a failure's reason is on standard error already.
-int run_simple(const KeyServerArguments& arguments, const char* name_field) {
-  const Answer answer = ask(arguments, request(arguments, name_field));
-  if (answer.code == ExitCode::ok && arguments.json) std::printf("%s\n", answer.value.dump().c_str());
-  return answer.code;
+std::optional<std::string> named(const std::string& group) {
+  return group.empty() ? std::nullopt : std::optional(group);
 }
 
 int run_rekey(const KeyServerArguments& arguments) {
-  return run_simple(arguments, "group");
+  return run_simple(arguments, admin::RekeyRequest{arguments.name});
 }
 
 int run_reinstate(const KeyServerArguments& arguments) {
-  return run_simple(arguments, "member");
+  return run_simple(arguments, admin::ReinstateRequest{arguments.name, named(arguments.group)});
 }
 
 // Revokes and, unless told not to, waits until the member can read nothing that is sent any more (H11).
 int run_revoke(const KeyServerArguments& arguments) {
-  const Answer revoked = ask(arguments, request(arguments, "member"));
-  if (revoked.code != ExitCode::ok) return revoked.code;
+  int code = ExitCode::ok;
+  const auto asking = asking_of(arguments, code);
+  if (!asking) return code;
+  if (!ask(*asking, arguments.command, admin::RevokeRequest{arguments.name, named(arguments.group)}, code)) return code;
   const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<std::int64_t>(arguments.timeout_s * 1000));
   for (;;) {
-    const Answer state = ask(arguments, {{"command", "revocations"}});
-    if (state.code != ExitCode::ok) return state.code;
+    const auto state = ask(*asking, arguments.command, admin::RevocationsRequest(), code);
+    if (!state) return code;
     bool all = true;
     std::string lines;
-    for (const json& group : list_of(state.value, "groups")) {
-      if (!group.is_object() || (!arguments.group.empty() && text_of(group, "group") != arguments.group)) continue;
-      all = all && complete(group);
-      lines += progress(group) + "\n";
+    for (const auto& group : state->value.groups) {
+      if (!arguments.group.empty() && group.group != arguments.group) continue;
+      all = all && group.complete.value_or(false);
+      lines += progress_text(group) + "\n";
     }
     const bool late = arguments.wait && !all && Clock::now() >= deadline;
     if (all || !arguments.wait || late) {
       if (arguments.json)
-        std::printf("%s\n", state.value.dump().c_str());
+        std::printf("%s\n", state->line.c_str());
       else
         std::printf("%s", lines.empty() ? "it held no live epoch; it is refused from now on\n" : lines.c_str());
       if (late)
-        return complain(arguments, ExitCode::partial,
+        return complain(arguments.command, ExitCode::partial,
                         "revoked, but not complete yet; sealcast revocations shows how far it is");
       return ExitCode::ok;
     }
@@ -146,74 +91,51 @@ int run_revoke(const KeyServerArguments& arguments) {
   }
 }
 
-std::string utc(double unix_seconds) {
-  const auto time = static_cast<std::time_t>(unix_seconds);
-  std::tm parts{};
-  char text[32] = "";
-  if (gmtime_r(&time, &parts) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%SZ", &parts);
-  return text;
-}
-
 int run_revocations(const KeyServerArguments& arguments) {
-  const Answer state = ask(arguments, {{"command", "revocations"}});
-  if (state.code != ExitCode::ok) return state.code;
-  if (arguments.json) {
-    std::printf("%s\n", state.value.dump().c_str());
-    return ExitCode::ok;
-  }
-  Table table({{"MEMBER"}, {"GROUP"}, {"SINCE"}});
-  for (const json& entry : list_of(state.value, "revocations")) {
-    if (!entry.is_object()) continue;
-    const std::string group = text_of(entry, "group");
-    table.row({text_of(entry, "member"), group.empty() ? "all" : group, utc(number_of(entry, "since"))});
-  }
-  std::printf("%s", table.empty() ? "nobody is revoked\n" : table.text().c_str());
-  for (const json& group : list_of(state.value, "groups"))
-    if (group.is_object()) std::printf("%s\n", progress(group).c_str());
-  return ExitCode::ok;
+  int code = ExitCode::ok;
+  const auto asking = asking_of(arguments, code);
+  if (!asking) return code;
+  const auto state = ask(*asking, arguments.command, admin::RevocationsRequest(), code);
+  if (state) std::printf("%s", (arguments.json ? state->line + "\n" : revocations_text(state->value)).c_str());
+  return code;
 }
 
-std::uint64_t newest_epoch(const json& group) {
+// A gateway's answer holds the embedded key server's.
+const admin::KeyserverStatus* keyserver_in(const admin::StatusRequest::Answer& status) {
+  if (const auto* const keyserver = std::get_if<admin::KeyserverStatus>(&status)) return keyserver;
+  const auto& gateway = std::get<admin::GatewayStatus>(status);
+  return gateway.keyserver ? &*gateway.keyserver : nullptr;
+}
+
+void add_members(const admin::KeyserverGroup& group, admin::MemberList& list) {
   std::uint64_t newest = 0;
-  for (const json& epoch : list_of(group, "epochs"))
-    if (epoch.is_object()) newest = std::max(newest, whole(epoch, "epoch"));
-  return newest;
+  for (const admin::EpochStatus& epoch : group.epochs)
+    newest = std::max(newest, epoch.epoch.value_or(0));
+  for (admin::MemberStatus member : group.members.value_or(std::vector<admin::MemberStatus>())) {
+    member.behind = member.acknowledged.value_or(0) < newest;
+    list.members.push_back({group.group, newest, std::move(member)});
+  }
 }
 
-// One line a member and group: what it has, and how far it is behind.
 int run_members(const KeyServerArguments& arguments) {
-  const Answer status = ask(arguments, {{"command", "status"}});
-  if (status.code != ExitCode::ok) return status.code;
-  // A gateway's answer holds the embedded key server's.
-  const json& keyserver = status.value.contains("keyserver") ? status.value["keyserver"] : status.value;
-  if (!keyserver.is_object() || !keyserver.contains("groups") || !keyserver.contains("handshakes"))
-    return complain(arguments, ExitCode::failed, "no key server answers at this socket");
-  json members = json::array();
+  int code = ExitCode::ok;
+  const auto asking = asking_of(arguments, code);
+  if (!asking) return code;
+  const auto status = ask(*asking, arguments.command, admin::StatusRequest(), code);
+  if (!status) return code;
+  const admin::KeyserverStatus* const keyserver = keyserver_in(status->value);
+  if (keyserver == nullptr)
+    return complain(arguments.command, ExitCode::failed, "no key server answers at this socket");
+  admin::MemberList list;
   bool known = arguments.group.empty();
-  Table table(
-      {{"GROUP"}, {"MEMBER"}, {"ADDRESS"}, {"ROLE"}, {"JOINED", Align::right}, {"SLOTS", Align::right}, {"EPOCH"}});
-  for (const json& group : list_of(keyserver, "groups")) {
-    if (!group.is_object() || (!arguments.group.empty() && text_of(group, "group") != arguments.group)) continue;
+  for (const admin::KeyserverGroup& group : keyserver->groups) {
+    if (!arguments.group.empty() && group.group != arguments.group) continue;
     known = true;
-    const std::uint64_t newest = newest_epoch(group);
-    for (json member : list_of(group, "members")) {
-      if (!member.is_object()) continue;
-      member["group"] = group["group"];
-      member["newest_epoch"] = newest_epoch(group);
-      const bool behind = whole(member, "acknowledged") < newest;
-      member["behind"] = behind;
-      table.row({text_of(group, "group"), text_of(member, "member"), text_of(member, "address"),
-                 text_of(member, "roles"), duration(static_cast<std::int64_t>(number_of(member, "joined_s"))),
-                 count(list_of(member, "slots").size()), behind ? "behind" : "current"});
-      members.push_back(std::move(member));
-    }
+    add_members(group, list);
   }
   if (!known)
-    return complain(arguments, ExitCode::failed, "expected a group of this key server, got " + clean(arguments.group));
-  if (arguments.json)
-    std::printf("%s\n", json{{"members", members}}.dump().c_str());
-  else
-    std::printf("%s", table.empty() ? "no members\n" : table.text().c_str());
+    return complain(arguments.command, ExitCode::failed, "expected a group of this key server, got " + arguments.group);
+  std::printf("%s", (arguments.json ? admin::to_json(list) + "\n" : members_text(list.members)).c_str());
   return ExitCode::ok;
 }
 
@@ -231,18 +153,18 @@ CLI::App* add(CLI::App& app, const Choose& choose, const std::shared_ptr<KeyServ
 }  // namespace
 
 void add_keyserver_commands(CLI::App& app, const Choose& choose) {
-  const auto named = [&](const char* name, const char* help, Run run) {
+  const auto command_of = [&](const char* name, const char* help, Run run) {
     auto arguments = std::make_shared<KeyServerArguments>();
     return std::pair(arguments, add(app, choose, arguments, name, help, run));
   };
   {
-    const auto [arguments, command] = named("rekey", "Begin a group's next epoch now", run_rekey);
+    const auto [arguments, command] = command_of("rekey", "Begin a group's next epoch now", run_rekey);
     command->add_option("group", arguments->name, "the group's id")->required();
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
     const auto [arguments, command] =
-        named("revoke", "Shut a member out: refuse it from now on and rekey what it holds", run_revoke);
+        command_of("revoke", "Shut a member out: refuse it from now on and rekey what it holds", run_revoke);
     command->add_option("member", arguments->name, "a name in its certificate, or its user")->required();
     command->add_option("--group", arguments->group, "of this group only (default: of all)");
     command->add_flag("!--no-wait", arguments->wait, "do not wait until it is complete");
@@ -252,18 +174,18 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
-    const auto [arguments, command] = named("reinstate", "Take a revocation back", run_reinstate);
+    const auto [arguments, command] = command_of("reinstate", "Take a revocation back", run_reinstate);
     command->add_option("member", arguments->name, "the name it was revoked under")->required();
     command->add_option("--group", arguments->group, "the group it was revoked in (default: all)");
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
     const auto [arguments, command] =
-        named("revocations", "Show who is revoked, and how far the last revocation is", run_revocations);
+        command_of("revocations", "Show who is revoked, and how far the last revocation is", run_revocations);
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {
-    const auto [arguments, command] = named("members", "Show a key server's members, one a line", run_members);
+    const auto [arguments, command] = command_of("members", "Show a key server's members, one a line", run_members);
     command->add_option("--group", arguments->group, "of this group only");
     command->add_flag("--json", arguments->json, "one JSON object, for programs");
   }

@@ -1,31 +1,77 @@
 #include "app/cli/keyserver_text.h"
 
+#include <ctime>
+
 #include "app/cli/answer.h"
 
 namespace sealcast::cli {
 namespace {
 
-std::string milliseconds(const Json& value) {
-  if (!value.is_number()) return "";
-  const double ms = value.get<double>();
-  return ms < 1000 ? fmt::format("{:.0f} ms", ms) : fmt::format("{:.1f} s", ms / 1000);
+std::string milliseconds(const admin::Number& ms) {
+  if (!ms) return "";
+  return *ms < 1000 ? fmt::format("{} ms", *ms) : fmt::format("{:.1f} s", static_cast<double>(*ms) / 1000);
 }
 
-std::string names(const Json& list_of_names, const Json& count_of_all) {
-  std::string out = list(list_of_names, 32);
-  if (count_of_all.is_number_unsigned() && list_of_names.is_array() &&
-      count_of_all.get<std::uint64_t>() > list_of_names.size())
-    out += fmt::format(", … ({} in all)", count_of_all.get<std::uint64_t>());
+// Lists are cut by the daemon: all is how many there are.
+std::string names(const admin::Names& some, const admin::Number& all) {
+  std::string out = list(some, 32);
+  if (all && *all > some.size()) out += fmt::format(", … ({} in all)", *all);
   return out;
 }
 
-bool some(const Json& value) {
-  return value.is_number_unsigned() && value != 0;
+std::string notes_of(const admin::KeyserverGroup& group) {
+  std::string out;
+  const std::string name = clean(group.group);
+  if (group.missing_count.value_or(0) != 0)
+    out += name + ": missing: " + names(group.missing, group.missing_count) + "\n";
+  if (group.behind_count.value_or(0) != 0) out += name + ": behind: " + names(group.behind, group.behind_count) + "\n";
+  if (group.last_rekey && group.last_rekey->unacknowledged.value_or(0) != 0)
+    out += name + ": the last rekey did not wait for " + number(group.last_rekey->unacknowledged) +
+           " that had not acknowledged in time\n";
+  return out;
+}
+
+std::vector<std::string> row_of(const admin::KeyserverGroup& group) {
+  const admin::ActiveEpoch active = group.active.value_or(admin::ActiveEpoch());
+  const std::string slots = number(active.slots_used);
+  std::vector<std::string> row{group.group,
+                               digits(active.epoch),
+                               seconds(active.remaining),
+                               seconds(group.epoch_lifetime),
+                               number(group.joined),
+                               number(group.behind_count),
+                               number(group.expected),
+                               slots.empty() ? "" : slots + " of " + number(active.slots_capacity)};
+  if (group.last_rekey) {
+    const admin::RekeyStatus& rekey = *group.last_rekey;
+    row.push_back(seconds(rekey.age) + " ago");
+    row.push_back(rekey.why);
+    row.push_back(rekey.active_after_ms ? milliseconds(rekey.active_after_ms) : "under way");
+    row.push_back(rekey.slowest.empty() ? "" : rekey.slowest + ", " + milliseconds(rekey.slowest_after_ms));
+  }
+  return row;
+}
+
+// "waiting for the senders studio, camera2", "waiting 31 s for the leases of senders that are away"
+std::string waiting(const admin::Revocations::Progress& group) {
+  if (!group.senders_awaited.empty())
+    return "waiting for the senders " + list(group.senders_awaited, group.senders_awaited.size()) + " to switch";
+  if (const double left = group.leases_end_in.value_or(0); left > 0)
+    return "waiting " + duration(static_cast<std::int64_t>(left) + 1) + " for the leases of senders that are away";
+  return "waiting for the next epoch to become active";
+}
+
+std::string utc(std::int64_t unix_seconds) {
+  const auto time = static_cast<std::time_t>(unix_seconds);
+  std::tm parts{};
+  char text[32] = "";
+  if (gmtime_r(&time, &parts) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d %H:%M:%SZ", &parts);
+  return text;
 }
 
 }  // namespace
 
-std::string keyserver_groups_text(const Json& keyserver) {
+std::string keyserver_groups_text(const admin::KeyserverGroups& keyserver) {
   std::vector<Table::Column> columns{{"group"}, {"epoch", Align::right}};
   for (const char* title : {"remaining", "lifetime", "joined", "behind", "expected", "slots"})
     columns.push_back({title, Align::right});
@@ -33,56 +79,70 @@ std::string keyserver_groups_text(const Json& keyserver) {
     columns.push_back({title});
   Table table(std::move(columns));
   std::string notes;
-  for (const Json& group : at(keyserver, "groups")) {
-    const Json& rekey = at(group, "last_rekey");
-    const std::string slots = number(at(group, "slots_used"));
-    const bool under_way = rekey.is_object() && at(rekey, "active_after_ms").is_null();
-    const std::string slowest = text(at(rekey, "slowest"));
-    table.row({text(at(group, "group")), text(at(group, "epoch")), seconds(at(group, "remaining_s")),
-               seconds(at(group, "epoch_lifetime_s")), number(at(group, "joined")), number(at(group, "behind_count")),
-               number(at(group, "expected")), slots.empty() ? "" : slots + " of " + number(at(group, "slots_capacity")),
-               rekey.is_object() ? seconds(at(rekey, "age_s")) + " ago" : "", text(at(rekey, "why")),
-               under_way ? "under way" : milliseconds(at(rekey, "active_after_ms")),
-               slowest.empty() ? "" : slowest + ", " + milliseconds(at(rekey, "slowest_after_ms"))});
-    const std::string name = text(at(group, "group"));
-    if (some(at(group, "missing_count")))
-      notes += name + ": missing: " + names(at(group, "missing"), at(group, "missing_count")) + "\n";
-    if (some(at(group, "behind_count")))
-      notes += name + ": behind: " + names(at(group, "behind"), at(group, "behind_count")) + "\n";
-    if (some(at(rekey, "unacknowledged")))
-      notes += name + ": the last rekey did not wait for " + number(at(rekey, "unacknowledged")) +
-               " that had not acknowledged in time\n";
+  for (const admin::KeyserverGroup& group : keyserver.groups) {
+    table.row(row_of(group));
+    notes += notes_of(group);
   }
-  std::string out = "key server " + text(at(keyserver, "id")) + "\n\n" + table.text();
+  std::string out = "key server " + clean(keyserver.id) + "\n\n" + table.text();
   if (!notes.empty()) out += "\n" + notes;
-  if (const Json& cluster = at(keyserver, "cluster"); cluster.is_object()) {
-    std::string peers;
-    for (const Json& server : at(cluster, "servers"))
-      peers += (peers.empty() ? "" : ", ") + text(at(server, "name"));
-    const std::string leader = text(at(cluster, "leader"));
-    out += "\ncluster: this is " + text(at(cluster, "name")) + ", " + text(at(cluster, "state")) +
-           "; leader: " + (leader.empty() ? "none" : leader) + "; serving: " + peers + "\n";
-    if (const std::string alarm = text(at(cluster, "alarm")); !alarm.empty()) out += "ALARM: " + alarm + "\n";
-  }
+  if (!keyserver.cluster) return out;
+  const admin::ClusterStatus& cluster = *keyserver.cluster;
+  std::string peers;
+  for (const auto& server : cluster.servers)
+    peers += (peers.empty() ? "" : ", ") + server.name;
+  out += "\n" +
+         clean("cluster: this is " + cluster.name + ", " + cluster.state +
+               "; leader: " + (cluster.leader.empty() ? "none" : cluster.leader) + "; serving: " + peers) +
+         "\n";
+  if (!cluster.alarm.empty()) out += "ALARM: " + clean(cluster.alarm) + "\n";
   return out;
 }
 
-std::string audit_text(const Json& answer) {
+std::string audit_text(const admin::AuditAnswer& answer) {
   Table table({{"time"}, {"level"}, {"event"}, {"group"}, {"member"}, {"details"}});
-  for (const Json& event : at(answer, "events")) {
-    const Json& fields = at(event, "fields");
-    std::string member = text(at(fields, "member")), details;
-    if (member.empty()) member = text(at(fields, "user"));
-    if (fields.is_object())
-      for (const auto& [name, value] : fields.items())
-        if (name != "group" && name != "member" && name != "user")
-          details += (details.empty() ? "" : ", ") + clean(name) + " " + text(value);
-    table.row({text(at(event, "time")), text(at(event, "level")), text(at(event, "event")), text(at(fields, "group")),
-               member, details});
+  for (const auto& event : answer.events) {
+    std::string member = event.field("member"), details;
+    if (member.empty()) member = event.field("user");
+    for (const auto& [name, value] : event.fields)
+      if (name != "group" && name != "member" && name != "user")
+        details += (details.empty() ? "" : ", ") + name + " " + value;
+    table.row({event.time, event.level, event.event, event.field("group"), member, details});
   }
   std::string out = table.empty() ? "no events\n" : table.text();
-  if (at(answer, "more") == true) out = "… there are older ones; --count shows more\n" + out;
+  if (answer.more.value_or(false)) out = "… there are older ones; --count shows more\n" + out;
   return out;
+}
+
+std::string progress_text(const admin::Revocations::Progress& group) {
+  const bool complete = group.complete.value_or(false);
+  std::string out =
+      "group " + clean(group.group) + ": " +
+      (complete ? fmt::format("shut out, complete after {:.1f} s", group.after.value_or(0)) : waiting(group));
+  // Members that are behind receive nothing until they have the new epoch; they do not keep a revocation from being
+  // complete.
+  if (!group.members_behind.empty())
+    out += "; behind, without the new epoch yet: " + list(group.members_behind, group.members_behind.size());
+  return out;
+}
+
+std::string revocations_text(const admin::Revocations& revocations) {
+  Table table({{"MEMBER"}, {"GROUP"}, {"SINCE"}});
+  for (const auto& entry : revocations.revocations)
+    table.row({entry.member, entry.group.empty() ? "all" : entry.group, entry.since ? utc(*entry.since) : ""});
+  std::string out = table.empty() ? "nobody is revoked\n" : table.text();
+  for (const auto& group : revocations.groups)
+    out += progress_text(group) + "\n";
+  return out;
+}
+
+std::string members_text(const std::vector<admin::ListedMember>& members) {
+  if (members.empty()) return "no members\n";
+  Table table(
+      {{"GROUP"}, {"MEMBER"}, {"ADDRESS"}, {"ROLE"}, {"JOINED", Align::right}, {"SLOTS", Align::right}, {"EPOCH"}});
+  for (const auto& [group, newest, status] : members)
+    table.row({group, status.member, status.address, status.roles, seconds(status.joined), count(status.slots.size()),
+               status.behind.value_or(false) ? "behind" : "current"});
+  return table.text();
 }
 
 }  // namespace sealcast::cli

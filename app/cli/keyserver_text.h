@@ -1,16 +1,26 @@
-// A key server's groups as a table for people.
+// A key server's answers as text for people.
 #pragma once
 
-#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
+
+#include "controlplane/admin/messages.h"
 
 namespace sealcast::cli {
 
-// keyserver: KeyServer::groups_json(). A line for each group, then the members that are missing or behind, then the
-// cluster.
-std::string keyserver_groups_text(const nlohmann::json& keyserver);
+// A line for each group, then the members that are missing or behind, then the cluster.
+std::string keyserver_groups_text(const admin::KeyserverGroups& keyserver);
 
-// {"events": [..]} of AuditTrail::find_json(): a line for each.
-std::string audit_text(const nlohmann::json& answer);
+// A line for each event.
+std::string audit_text(const admin::AuditAnswer& answer);
+
+// A line for each revocation, then a line for each group that a member was shut out of.
+std::string revocations_text(const admin::Revocations& revocations);
+
+// "group tv: shut out, complete after 2.1 s", "group tv: waiting for the senders studio, camera2 to switch"
+std::string progress_text(const admin::Revocations::Progress& group);
+
+// A line for each: what it has, and whether it is behind.
+std::string members_text(const std::vector<admin::ListedMember>& members);
 
 }  // namespace sealcast::cli

@@ -124,14 +124,4 @@ Result<Bytes> parse_hex(const std::string& text) {
   return bytes;
 }
 
-std::string hex_text(const Bytes& bytes) {
-  constexpr char digits[] = "0123456789abcdef";
-  std::string text;
-  for (const std::uint8_t byte : bytes) {
-    text += digits[byte >> 4];
-    text += digits[byte & 15];
-  }
-  return text;
-}
-
 }  // namespace sealcast::cli

@@ -26,6 +26,5 @@ Result<Bytes> build_frame(const PacketFields& fields);
 
 // "01005e010105…", blanks and colons allowed.
 Result<Bytes> parse_hex(const std::string& text);
-std::string hex_text(const Bytes& bytes);
 
 }  // namespace sealcast::cli

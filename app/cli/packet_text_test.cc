@@ -14,7 +14,7 @@ TEST(PacketText, BuildsWhatTheFieldsSay) {
   fields.dont_fragment = true;
   fields.vlans = {5, 6};
   fields.source_port = 0x1234;
-  EXPECT_EQ(hex_text(build_frame(fields).value()),
+  EXPECT_EQ(to_hex(build_frame(fields).value()),
             "01005e010105020000000001"
             "88a8000581000006"
             "0800"
@@ -26,7 +26,7 @@ TEST(PacketText, BuildsWhatTheFieldsSay) {
   six.destination = "ff3e::8000:5";
   six.protocol = "58";
   six.size = 44;
-  EXPECT_EQ(hex_text(build_frame(six).value()),
+  EXPECT_EQ(to_hex(build_frame(six).value()),
             "333380000005"
             "020000000001"
             "86dd"

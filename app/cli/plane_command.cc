@@ -4,13 +4,14 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <memory>
-#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 
 #include "app/cli/asking.h"
 #include "app/cli/commands.h"
+#include "app/cli/keyserver_text.h"
 #include "app/cli/plane_text.h"
 #include "app/exit_code.h"
 
@@ -26,64 +27,61 @@ struct PlaneArguments : Asking {
   double interval_s = 0;
   std::uint32_t count = 0;  // screens of top; 0: until interrupted
   std::uint32_t rows = 20;
-
-  std::string request() const {
-    nlohmann::json request{{"command", name}};
-    if (!group.empty()) request["group"] = group;
-    if (all) request["all"] = true;
-    return request.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  }
 };
-
-Result<std::string> screen(const PlaneArguments& arguments, const std::string& answer, const std::string& earlier) {
-  if (arguments.name == "ports") return ports_text(answer, earlier);
-  if (arguments.name == "groups") return groups_text(answer, earlier);
-  if (arguments.name == "sas") return sas_text(answer, earlier, arguments.all);
-  return top_text(answer, earlier, arguments.rows);
-}
-
-// The text of one screen, or nothing and the exit code.
-std::optional<std::string> shown(const PlaneArguments& arguments, const std::string& answer, const std::string& earlier,
-                                 int& code) {
-  auto text = screen(arguments, answer, earlier);
-  if (text) return arguments.json ? answer + "\n" : std::move(*text);
-  std::fprintf(stderr, "sealcast %s: %s: %s\n", arguments.name.c_str(), arguments.socket.c_str(),
-               text.error().message.c_str());
-  code = ExitCode::failed;
-  return std::nullopt;
-}
 
 void wait(double seconds) {
   std::this_thread::sleep_for(std::chrono::duration<double>(seconds));
 }
 
-int once(const PlaneArguments& arguments) {
+// What a screen shows of an answer and, for rates, of an earlier one (nullptr: none).
+template <typename Request>
+using Screen = std::function<std::string(const typename Request::Answer& now, const typename Request::Answer* earlier)>;
+
+// For answers that hold the data plane's statistics and nothing else of interest.
+template <typename Request, typename Show>
+Screen<Request> plane_screen(Show show) {
+  return [show](const auto& now, const auto* earlier) {
+    return show(Looks{now.statistics, earlier != nullptr ? &earlier->statistics : nullptr});
+  };
+}
+
+template <typename Request>
+int once(const PlaneArguments& arguments, const Request& request, const Screen<Request>& screen) {
   int code = ExitCode::ok;
-  std::string earlier;
+  std::optional<Asked<Request>> earlier;
   if (arguments.interval_s > 0) {
-    auto first = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
-    if (!first) return code;
-    earlier = std::move(*first);
-    if (arguments.json) std::printf("%s\n", earlier.c_str());
+    earlier = ask(arguments, arguments.name, request, code);
+    if (!earlier) return code;
+    if (arguments.json) std::printf("%s\n", earlier->line.c_str());
     wait(arguments.interval_s);
   }
-  const auto answer = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
-  if (!answer) return code;
-  const auto text = shown(arguments, *answer, earlier, code);
-  if (text) std::fputs(text->c_str(), stdout);
+  const auto now = ask(arguments, arguments.name, request, code);
+  if (!now) return code;
+  const std::string text = arguments.json ? now->line + "\n" : screen(now->value, earlier ? &earlier->value : nullptr);
+  std::fputs(text.c_str(), stdout);
   return code;
+}
+
+std::string groups_screen(const admin::GroupsRequest::Answer& now, const admin::GroupsRequest::Answer* earlier) {
+  if (const auto* keyserver = std::get_if<admin::KeyserverGroups>(&now)) return keyserver_groups_text(*keyserver);
+  const auto& plane = std::get<admin::PlaneGroups>(now);
+  const auto* before = earlier != nullptr ? std::get_if<admin::PlaneGroups>(earlier) : nullptr;
+  std::string out = plane_groups_text({plane.statistics, before != nullptr ? &before->statistics : nullptr});
+  if (plane.keyserver) out += "\n" + keyserver_groups_text(*plane.keyserver);
+  return out;
 }
 
 // Shows a gateway's groups and a key server's: without a socket, those of the daemons that run here.
 int groups(PlaneArguments arguments) {
-  if (!arguments.socket.empty()) return once(arguments);
+  const auto show = [&] { return once<admin::GroupsRequest>(arguments, {}, groups_screen); };
+  if (!arguments.socket.empty()) return show();
   int code = ExitCode::unreachable;
   bool first = true;
   for (const char* usual : {usual_gateway_socket, usual_keyserver_socket}) {
     if (::access(usual, F_OK) != 0) continue;
     if (!first && !arguments.json) std::puts("");
     arguments.socket = usual;
-    const int one = once(arguments);
+    const int one = show();
     code = first || code == one ? one : ExitCode::partial;
     first = false;
   }
@@ -93,18 +91,18 @@ int groups(PlaneArguments arguments) {
   return code;
 }
 
-int again(const PlaneArguments& arguments) {
+int top(const PlaneArguments& arguments) {
   const bool terminal = ::isatty(STDOUT_FILENO) == 1 && !arguments.json;
-  std::string earlier;
+  std::optional<Asked<admin::TopRequest>> earlier;
   for (std::uint32_t n = 0; arguments.count == 0 || n < arguments.count; ++n) {
     if (n != 0) wait(arguments.interval_s);
     int code = ExitCode::ok;
-    auto answer = ask_daemon(arguments, arguments.name.c_str(), arguments.request(), code);
-    if (!answer) return code;
-    const auto text = shown(arguments, *answer, earlier, code);
-    if (!text) return code;
+    auto now = ask(arguments, arguments.name, admin::TopRequest(), code);
+    if (!now) return code;
+    const Looks looks{now->value.statistics, earlier ? &earlier->value.statistics : nullptr};
+    const std::string text = arguments.json ? now->line + "\n" : top_text(looks, arguments.rows);
     // Cursor home, the new screen, then clear what is left of the old one below it: no flicker of a cleared screen.
-    std::string out = terminal ? "\x1b[H" + *text + "\x1b[J" : *text;
+    std::string out = terminal ? "\x1b[H" + text + "\x1b[J" : text;
     if (terminal)
       for (std::size_t at = 0; (at = out.find('\n', at)) != std::string::npos; at += 4)
         out.replace(at, 1, "\x1b[K\n");
@@ -112,9 +110,17 @@ int again(const PlaneArguments& arguments) {
     if (!terminal && !arguments.json && n != 0) out = "\n" + out;
     std::fputs(out.c_str(), stdout);
     if (std::fflush(stdout) != 0) return ExitCode::failed;  // main() says why
-    earlier = std::move(*answer);
+    earlier = std::move(now);
   }
   return ExitCode::ok;
+}
+
+int run(const PlaneArguments& arguments) {
+  using namespace admin;
+  if (arguments.name == "groups") return groups(arguments);
+  if (arguments.name == "ports") return once<PortsRequest>(arguments, {}, plane_screen<PortsRequest>(ports_text));
+  const auto sas = [all = arguments.all](const Looks& looks) { return sas_text(looks, all); };
+  return once<SasRequest>(arguments, {.group = arguments.group, .all = arguments.all}, plane_screen<SasRequest>(sas));
 }
 
 }  // namespace
@@ -139,8 +145,7 @@ void add_plane(CLI::App& app, const Choose& choose) {
       command->add_option("--group", arguments->group, "of this group only");
       command->add_flag("--all", arguments->all, "also SAs without packets");
     }
-    command->callback(
-        [=, held = arguments] { choose([=] { return held->name == "groups" ? groups(*held) : once(*held); }); });
+    command->callback([=, held = arguments] { choose([=] { return run(*held); }); });
   }
   const auto [command, arguments] = add("top", "Show ports and the busiest groups again and again");
   arguments->interval_s = 2;
@@ -149,7 +154,7 @@ void add_plane(CLI::App& app, const Choose& choose) {
       ->capture_default_str();
   command->add_option("--count", arguments->count, "end after so many screens; 0: never")->capture_default_str();
   command->add_option("--rows", arguments->rows, "groups on a screen")->capture_default_str();
-  command->callback([=, held = arguments] { choose([=] { return again(*held); }); });
+  command->callback([=, held = arguments] { choose([=] { return top(*held); }); });
 }
 
 }  // namespace sealcast::cli

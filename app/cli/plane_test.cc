@@ -3,7 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "app/cli/plane_text.h"
-#include "controlplane/admin/status_json.h"
+#include "controlplane/admin/plane_answers.h"
 
 namespace sealcast::cli {
 namespace {
@@ -71,13 +71,28 @@ DataPlaneStatistics counted(std::uint64_t seconds) {
   return all;
 }
 
-std::string part(const char* request, std::uint64_t seconds) {
-  return admin::gateway_part(counted(seconds), request);
+// As the command line tool gets it.
+template <typename Request, typename Answer>
+DataPlaneStatistics told(const Answer& answer) {
+  const auto read = admin::read_answer<Request>(admin::to_json(answer));
+  EXPECT_TRUE(read.has_value());
+  if constexpr (std::is_same_v<Answer, admin::PlaneGroups>)
+    return std::get<Answer>(read->value).statistics;
+  else
+    return read->value.statistics;
+}
+DataPlaneStatistics ports(std::uint64_t seconds) {
+  return told<admin::PortsRequest>(admin::PortsAnswer{counted(seconds)});
+}
+DataPlaneStatistics top(std::uint64_t seconds) {
+  return told<admin::TopRequest>(admin::TopAnswer{counted(seconds)});
+}
+DataPlaneStatistics sas(const admin::SasRequest& request) {
+  return told<admin::SasRequest>(*admin::sas_answer(counted(5), request));
 }
 
 TEST(PlaneText, PortsWithAndWithoutRates) {
-  const char* request = R"({"command":"ports"})";
-  EXPECT_EQ(ports_text(part(request, 5), "").value(),
+  EXPECT_EQ(ports_text({ports(5)}),
             "port  device  link  rx packets  rx bytes  tx packets  tx bytes  tx dropped\n"
             "red   null    up         5,000    625 kB           0       0 B           0\n"
             "\n"
@@ -88,56 +103,58 @@ TEST(PlaneText, PortsWithAndWithoutRates) {
             "\n"
             "dropped because  packets\n"
             "too_big                3\n");
-  EXPECT_THAT(ports_text(part(request, 5), part(request, 3)).value(),
+  const auto earlier = ports(3);
+  EXPECT_THAT(ports_text({ports(5), &earlier}),
               AllOf(HasSubstr("rx packets/s  rx bits/s"), HasSubstr("       1,000    1.00 Mb")));
 }
 
 TEST(PlaneText, ACounterThatBeganAnewHasNoRate) {
-  const char* request = R"({"command":"ports"})";
   // Smaller counters in the later answer: the daemon was started again.
   auto restarted = counted(1);
   restarted.taken = SteadyTime(std::chrono::seconds(200));
-  const auto text = ports_text(admin::gateway_part(restarted, request), part(request, 50)).value();
+  const auto before = ports(50);
+  const auto text = ports_text({restarted, &before});
   EXPECT_THAT(text, HasSubstr("rx packets/s"));
   EXPECT_THAT(text, HasSubstr("red   null    up         1,000    125 kB           0       0 B           0"
                               "                                      0        0 b\n"));
 }
 
 TEST(PlaneText, SasHideWhatNobodyUsesAndShowTheEstimates) {
-  const char* request = R"({"command":"sas","group":"tv"})";
-  const auto text = sas_text(part(request, 5), "", false).value();
+  const auto text = sas_text({sas({.group = "tv"})}, false);
   EXPECT_THAT(text, AllOf(HasSubstr("0x10000000"), HasSubstr("too_big 3"), Not(HasSubstr("0x10000009"))));
   EXPECT_THAT(text, HasSubstr("tv     0x10000008  in             7               1       50     0 B      60    17      "
                               "  2          5          30           4     6     2 s\n"));
-  const char* all = R"({"command":"sas","group":"tv","all":true})";
-  EXPECT_THAT(sas_text(part(all, 5), "", true).value(), HasSubstr("0x10000009"));
-  EXPECT_THAT(sas_text(part(all, 5), "", false).value(), Not(HasSubstr("0x10000009"))) << "an older gateway names all";
-  const auto error = sas_text(part(R"({"command":"sas","group":"news"})", 5), "", false);
+  const auto all = sas({.group = "tv", .all = true});
+  EXPECT_THAT(sas_text({all}, true), HasSubstr("0x10000009"));
+  EXPECT_THAT(sas_text({all}, false), Not(HasSubstr("0x10000009"))) << "an older gateway names all";
+  const auto error = admin::sas_answer(counted(5), {.group = "news"});
   ASSERT_FALSE(error);
   EXPECT_THAT(error.error().message, HasSubstr("no group \"news\""));
 }
 
 TEST(PlaneText, TopShowsTheBusiestGroupsFirst) {
-  const char* request = R"({"command":"top"})";
-  const auto text = top_text(part(request, 5), part(request, 3), 1).value();
+  const auto earlier = top(3);
+  const auto text = top_text({top(5), &earlier}, 1);
   EXPECT_THAT(text, AllOf(HasSubstr("tv"), HasSubstr("1,000"), Not(HasSubstr("radio")), HasSubstr("2 groups in all")));
-  EXPECT_THAT(groups_text(part(R"({"command":"groups"})", 5), "").value(),
+  EXPECT_THAT(plane_groups_text({told<admin::GroupsRequest>(admin::PlaneGroups{counted(5)})}),
               AllOf(HasSubstr("radio"), HasSubstr("no_sa 1, too_big 3")));
 }
 
 TEST(PlaneText, StrangeAnswersAreErrorsOrBlank) {
   for (const char* answer : {"", "7", "[]", "no JSON", R"({"error":"x"})"}) {
-    EXPECT_FALSE(ports_text(answer, ""));
-    EXPECT_FALSE(groups_text(answer, ""));
-    EXPECT_FALSE(sas_text(answer, "", true));
-    EXPECT_FALSE(top_text(answer, "", 5));
+    EXPECT_FALSE(admin::read_answer<admin::PortsRequest>(answer));
+    EXPECT_FALSE(admin::read_answer<admin::GroupsRequest>(answer));
+    EXPECT_FALSE(admin::read_answer<admin::SasRequest>(answer));
+    EXPECT_FALSE(admin::read_answer<admin::TopRequest>(answer));
   }
-  const char* odd =
-      R"({"ports":[3,{"name":7,"rx_packets":"x"}],"groups":[[],{"group":{}}],"sas":{"a":1},"taken_s":"x"})";
-  EXPECT_TRUE(ports_text(odd, odd));
-  EXPECT_TRUE(groups_text(odd, odd));
-  EXPECT_TRUE(sas_text(odd, odd, true));
-  EXPECT_TRUE(top_text(odd, odd, 5));
+  const auto odd = admin::read_answer<admin::TopRequest>(
+      R"({"ports":[3,{"name":7,"rx_packets":"x"}],"groups":[[],{"group":{}}],"sas":{"a":1},"taken_s":"x"})");
+  ASSERT_TRUE(odd);
+  const Looks looks{odd->value.statistics, &odd->value.statistics};
+  EXPECT_THAT(top_text(looks, 5), HasSubstr("down"));
+  EXPECT_THAT(ports_text(looks), HasSubstr("down"));
+  EXPECT_THAT(plane_groups_text(looks), HasSubstr("because"));
+  EXPECT_THAT(sas_text(looks, true), HasSubstr("SPI"));
 }
 
 }  // namespace

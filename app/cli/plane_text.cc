@@ -5,243 +5,248 @@
 #include <vector>
 
 #include "app/cli/answer.h"
-#include "app/cli/keyserver_text.h"
 
 namespace sealcast::cli {
 namespace {
 
-// Two answers of one gateway.
-struct Looks {
-  Json now, earlier;
-  double seconds = 0;  // between them; 0: no rates
-
-  bool rates() const { return seconds > 0; }
-};
-
-Result<Looks> read(const std::string& answer, const std::string& earlier) {
-  Looks looks;
-  auto now = read_answer(answer);
-  if (!now) return tl::unexpected(now.error());
-  looks.now = std::move(*now);
-  if (earlier.empty()) return looks;
-  auto before = read_answer(earlier);
-  if (!before) return tl::unexpected(before.error());
-  looks.earlier = std::move(*before);
-  looks.seconds = seconds_between(looks.now, looks.earlier);
-  return looks;
+double seconds_of(const Looks& looks) {
+  return looks.earlier != nullptr ? seconds_between(looks.now.taken, looks.earlier->taken) : 0;
+}
+bool with_rates(const Looks& looks) {
+  return seconds_of(looks) > 0;
 }
 
-// The element of the earlier list that is the same port, group or SA.
+// The port, group or SA of the earlier look that is the same.
+template <typename Of, typename Key>
 class Former {
  public:
-  Former(const Json& list, const char* key) : key_(key) {
-    if (!list.is_array()) return;
-    for (const Json& element : list)
-      by_key_.emplace(text(at(element, key)), &element);
+  Former(const std::vector<Of>* earlier, Key Of::*key) : key_(key) {
+    if (earlier == nullptr) return;
+    for (const Of& one : *earlier)
+      by_key_.emplace(one.*key, &one);
   }
-  const Json& of(const Json& element) const {
-    static const Json nothing;
-    const auto found = by_key_.find(text(at(element, key_)));
-    return found == by_key_.end() ? nothing : *found->second;
+  const Of* of(const Of& one) const {
+    const auto found = by_key_.find(one.*key_);
+    return found == by_key_.end() ? nullptr : found->second;
   }
 
  private:
-  const char* key_;
-  std::map<std::string, const Json*> by_key_;
+  Key Of::*key_;
+  std::map<Key, const Of*> by_key_;
 };
-
-std::string per_second(const Looks& looks, const Json& now, const Json& former, const char* key) {
-  const auto value = rate(at(now, key), at(former, key), looks.seconds);
-  return value ? packets_rate(*value) : "";
+template <typename Of, typename Key>
+Former<Of, Key> former(const Looks& looks, std::vector<Of> DataPlaneStatistics::*list, Key Of::*key) {
+  return {looks.earlier != nullptr ? &(looks.earlier->*list) : nullptr, key};
 }
-std::string bits_per_second(const Looks& looks, const Json& now, const Json& former, const char* key) {
-  const auto value = rate(at(now, key), at(former, key), looks.seconds);
-  return value ? bits_rate(*value * 8) : "";
+
+template <typename Of>
+std::optional<double> rate_of(const Looks& looks, const Of& now, const Of* before, std::uint64_t Of::*value) {
+  return rate(now.*value, before != nullptr ? std::optional(before->*value) : std::nullopt, seconds_of(looks));
+}
+template <typename Of>
+std::string packets_per_second(const Looks& looks, const Of& now, const Of* before, std::uint64_t Of::*value) {
+  const auto per_second = rate_of(looks, now, before, value);
+  return per_second ? packets_rate(*per_second) : "";
+}
+template <typename Of>
+std::string bits_per_second(const Looks& looks, const Of& now, const Of* before, std::uint64_t Of::*bytes) {
+  const auto per_second = rate_of(looks, now, before, bytes);
+  return per_second ? bits_rate(*per_second * 8) : "";
+}
+
+template <typename Of>
+void add_titles(std::vector<Table::Column>& columns, const std::vector<const Figure<Of>*>& figures) {
+  for (const Figure<Of>* figure : figures)
+    columns.push_back({figure->title, Align::right});
+}
+void add_titles(std::vector<Table::Column>& columns, std::initializer_list<const char*> titles) {
+  for (const char* title : titles)
+    columns.push_back({title, Align::right});
+}
+// of: nullptr for blanks.
+template <typename Of>
+void add_figures(std::vector<std::string>& row, const std::vector<const Figure<Of>*>& figures, const Of* of) {
+  for (const Figure<Of>* figure : figures)
+    row.push_back(of != nullptr ? shown(*figure, *of) : "");
+}
+template <typename Of, std::size_t n>
+std::vector<const Figure<Of>*> all_of(const Figure<Of> (&table)[n]) {
+  std::vector<const Figure<Of>*> out;
+  for (const Figure<Of>& figure : table)
+    out.push_back(&figure);
+  return out;
 }
 
 Table ports_table(const Looks& looks) {
+  const auto figures = all_of(port_figures);
   std::vector<Table::Column> columns{{"port"}, {"device"}, {"link"}};
-  for (const char* title : {"rx packets", "rx bytes", "tx packets", "tx bytes", "tx dropped"})
-    columns.push_back({title, Align::right});
-  if (looks.rates())
-    for (const char* title : {"rx packets/s", "rx bits/s", "tx packets/s", "tx bits/s"})
-      columns.push_back({title, Align::right});
+  add_titles(columns, figures);
+  if (with_rates(looks)) add_titles(columns, {"rx packets/s", "rx bits/s", "tx packets/s", "tx bits/s"});
   Table table(std::move(columns));
-  const Former former(at(looks.earlier, "ports"), "name");
-  for (const Json& port : at(looks.now, "ports")) {
-    std::vector<std::string> row{
-        text(at(port, "name")),         text(at(port, "device")),      at(port, "link_up") == true ? "up" : "down",
-        number(at(port, "rx_packets")), size(at(port, "rx_bytes")),    number(at(port, "tx_packets")),
-        size(at(port, "tx_bytes")),     number(at(port, "tx_dropped"))};
-    if (looks.rates()) {
-      const Json& before = former.of(port);
-      row.push_back(per_second(looks, port, before, "rx_packets"));
-      row.push_back(bits_per_second(looks, port, before, "rx_bytes"));
-      row.push_back(per_second(looks, port, before, "tx_packets"));
-      row.push_back(bits_per_second(looks, port, before, "tx_bytes"));
+  const auto earlier = former(looks, &DataPlaneStatistics::ports, &PortStatistics::name);
+  for (const PortStatistics& port : looks.now.ports) {
+    std::vector<std::string> row{port.name, port.device, port.link_up ? "up" : "down"};
+    add_figures(row, figures, &port);
+    if (with_rates(looks)) {
+      const PortStatistics* const before = earlier.of(port);
+      row.push_back(packets_per_second(looks, port, before, &PortStatistics::rx_packets));
+      row.push_back(bits_per_second(looks, port, before, &PortStatistics::rx_bytes));
+      row.push_back(packets_per_second(looks, port, before, &PortStatistics::tx_packets));
+      row.push_back(bits_per_second(looks, port, before, &PortStatistics::tx_bytes));
     }
     table.row(std::move(row));
   }
   return table;
 }
 
-std::uint64_t sum(const Json& by_reason) {
-  std::uint64_t all = 0;
-  if (by_reason.is_object())
-    for (const auto& [reason, value] : by_reason.items())
-      if (value.is_number_unsigned()) all += value.get<std::uint64_t>();
-  return all;
-}
-
-std::string silence(const Json& value) {
-  return value.is_number() ? seconds(value) : "";
-}
-
-Table groups_table(const Looks& looks, const std::vector<const Json*>& groups) {
+Table groups_table(const Looks& looks, const std::vector<const GroupStatistics*>& groups) {
+  using Group = GroupStatistics;
+  constexpr std::span<const Figure<Group>> table_of = group_figures;
+  const std::vector<const Figure<Group>*> figures{
+      &figure_of(table_of, &Group::sealed),    &figure_of(table_of, &Group::opened),
+      &figure_of(table_of, &Group::senders),   &figure_of(table_of, &Group::lost),
+      &figure_of(table_of, &Group::reordered), &figure_of(table_of, &Group::duplicates),
+      &figure_of(table_of, &Group::late)};
   std::vector<Table::Column> columns{{"group"}, {"epoch", Align::right}};
-  if (looks.rates())
-    for (const char* title : {"sealed/s", "bits/s", "opened/s", "bits/s"})
-      columns.push_back({title, Align::right});
-  for (const char* title :
-       {"sealed", "opened", "senders", "lost", "reordered", "duplicates", "late", "silent", "dropped"})
-    columns.push_back({title, Align::right});
+  if (with_rates(looks)) add_titles(columns, {"sealed/s", "bits/s", "opened/s", "bits/s"});
+  add_titles(columns, figures);
+  add_titles(columns, {"silent", "dropped"});
   columns.push_back({"because"});
   Table table(std::move(columns));
-  const Former former(at(looks.earlier, "groups"), "group");
-  for (const Json* group : groups) {
-    const Json& g = *group;
-    std::vector<std::string> row{text(at(g, "group")), text(at(g, "active_epoch"))};
-    if (looks.rates()) {
-      const Json& before = former.of(g);
-      row.push_back(per_second(looks, g, before, "sealed"));
-      row.push_back(bits_per_second(looks, g, before, "sealed_bytes"));
-      row.push_back(per_second(looks, g, before, "opened"));
-      row.push_back(bits_per_second(looks, g, before, "opened_bytes"));
+  const auto earlier = former(looks, &DataPlaneStatistics::groups, &Group::group_id);
+  for (const Group* group : groups) {
+    std::vector<std::string> row{group->group_id, digits(group->active_epoch)};
+    if (with_rates(looks)) {
+      const Group* const before = earlier.of(*group);
+      row.push_back(packets_per_second(looks, *group, before, &Group::sealed));
+      row.push_back(bits_per_second(looks, *group, before, &Group::sealed_bytes));
+      row.push_back(packets_per_second(looks, *group, before, &Group::opened));
+      row.push_back(bits_per_second(looks, *group, before, &Group::opened_bytes));
     }
-    for (const char* key : {"sealed", "opened", "senders", "lost", "reordered", "duplicates", "late"})
-      row.push_back(number(at(g, key)));
-    row.push_back(silence(at(g, "silent_s")));
-    row.push_back(count(sum(at(g, "drops"))));
-    row.push_back(counters(at(g, "drops")));
+    add_figures(row, figures, group);
+    row.push_back(seconds(group->silent_s));
+    row.push_back(count(sum(group->drops)));
+    row.push_back(counters(group->drops));
     table.row(std::move(row));
   }
   return table;
 }
 
-std::vector<const Json*> all_groups(const Json& answer) {
-  std::vector<const Json*> groups;
-  for (const Json& group : at(answer, "groups"))
+std::vector<const GroupStatistics*> all_groups(const Looks& looks) {
+  std::vector<const GroupStatistics*> groups;
+  for (const GroupStatistics& group : looks.now.groups)
     groups.push_back(&group);
   return groups;
 }
 
+Table workers_table(const DataPlaneStatistics& now) {
+  using Worker = WorkerStatistics;
+  constexpr std::span<const Figure<Worker>> table_of = worker_figures;
+  const std::vector<const Figure<Worker>*> figures{
+      &figure_of(table_of, &Worker::sealed), &figure_of(table_of, &Worker::sealed_bytes),
+      &figure_of(table_of, &Worker::opened), &figure_of(table_of, &Worker::opened_bytes),
+      &figure_of(table_of, &Worker::bypassed)};
+  std::vector<Table::Column> columns{{"worker", Align::right}};
+  add_titles(columns, figures);
+  add_titles(columns, {"dropped"});
+  Table table(std::move(columns));
+  for (const Worker& worker : now.workers) {
+    std::vector<std::string> row{std::to_string(worker.index)};
+    add_figures(row, figures, &worker);
+    row.push_back(count(sum(worker.drops)));
+    table.row(std::move(row));
+  }
+  return table;
+}
+
 }  // namespace
 
-std::string ports_rows(const nlohmann::json& now, const nlohmann::json& earlier, std::size_t indent) {
-  const Table table = ports_table({now, earlier, seconds_between(now, earlier)});
+std::string ports_rows(const Looks& looks, std::size_t indent) {
+  const Table table = ports_table(looks);
   return table.empty() ? std::string() : table.text(indent);
 }
 
-std::string detours(const nlohmann::json& now) {
+std::string detours(const DataPlaneStatistics& now) {
   std::string out;
-  for (const auto& [key, words] :
-       {std::pair{"cut", "cut before sealing"}, std::pair{"reassembled", "put together from fragments"},
-        std::pair{"parked", "parked until their key came"}, std::pair{"spread_waits", "waits of a spread stream"}}) {
-    const Json& value = at(now, key);
-    if (value.is_number_unsigned() && value != 0) out += (out.empty() ? "" : ", ") + number(value) + " " + words;
-  }
+  for (const auto& figure : detour_figures)
+    if (now.*figure.value != 0) out += (out.empty() ? "" : ", ") + shown(figure, now) + " " + figure.title;
   return out;
 }
 
-Result<std::string> ports_text(const std::string& answer, const std::string& earlier) {
-  const auto looks = read(answer, earlier);
-  if (!looks) return tl::unexpected(looks.error());
-  std::string out = ports_table(*looks).text();
-  std::vector<Table::Column> columns{{"worker", Align::right}};
-  for (const char* title : {"sealed", "sealed bytes", "opened", "opened bytes", "bypassed", "dropped"})
-    columns.push_back({title, Align::right});
-  Table workers(std::move(columns));
-  for (const Json& worker : at(looks->now, "workers"))
-    workers.row({text(at(worker, "worker")), number(at(worker, "sealed")), size(at(worker, "sealed_bytes")),
-                 number(at(worker, "opened")), size(at(worker, "opened_bytes")), number(at(worker, "bypassed")),
-                 count(sum(at(worker, "drops")))});
-  if (!workers.empty()) out += "\n" + workers.text();
-  if (const std::string text = detours(looks->now); !text.empty()) out += "\non the way: " + text + "\n";
+std::string ports_text(const Looks& looks) {
+  std::string out = ports_table(looks).text();
+  if (const Table workers = workers_table(looks.now); !workers.empty()) out += "\n" + workers.text();
+  if (const std::string text = detours(looks.now); !text.empty()) out += "\non the way: " + text + "\n";
   Table drops({{"dropped because"}, {"packets", Align::right}});
-  for (const Json& drop : at(looks->now, "drops"))
-    if (at(drop, "packets") != 0) drops.row({text(at(drop, "reason")), number(at(drop, "packets"))});
+  for (const DropCount& drop : looks.now.drops)
+    if (drop.packets != 0) drops.row({drop.reason, count(drop.packets)});
   if (!drops.empty()) out += "\n" + drops.text();
   return out;
 }
 
-Result<std::string> groups_text(const std::string& answer, const std::string& earlier) {
-  const auto looks = read(answer, earlier);
-  if (!looks) return tl::unexpected(looks.error());
-  if (at(looks->now, "daemon") == "keyserver") return keyserver_groups_text(looks->now);
-  std::string out = groups_table(*looks, all_groups(looks->now)).text();
-  if (const Json& embedded = at(looks->now, "keyserver"); embedded.is_object())
-    out += "\n" + keyserver_groups_text(embedded);
-  return out;
+std::string plane_groups_text(const Looks& looks) {
+  return groups_table(looks, all_groups(looks)).text();
 }
 
-Result<std::string> sas_text(const std::string& answer, const std::string& earlier, bool all) {
-  const auto looks = read(answer, earlier);
-  if (!looks) return tl::unexpected(looks.error());
+std::string sas_text(const Looks& looks, bool all) {
+  using Sa = SaStatistics;
+  using Sender = SenderEstimate;
+  constexpr std::span<const Figure<Sa>> sa_table = sa_figures;
+  constexpr std::span<const Figure<Sender>> sender_table = sender_figures;
+  const std::vector<const Figure<Sa>*> of_sa{&figure_of(sa_table, &Sa::packets), &figure_of(sa_table, &Sa::bytes),
+                                             &figure_of(sa_table, &Sa::next_number)};
+  const std::vector<const Figure<Sender>*> of_sender{
+      &figure_of(sender_table, &Sender::lost),       &figure_of(sender_table, &Sender::missing),
+      &figure_of(sender_table, &Sender::reordered),  &figure_of(sender_table, &Sender::reorder_max),
+      &figure_of(sender_table, &Sender::duplicates), &figure_of(sender_table, &Sender::late)};
   std::vector<Table::Column> columns{
       {"group"}, {"SPI"}, {"direction"}, {"epoch", Align::right}, {"active"}, {"worker", Align::right}};
-  if (looks->rates())
-    for (const char* title : {"packets/s", "bits/s"})
-      columns.push_back({title, Align::right});
-  for (const char* title :
-       {"packets", "bytes", "number", "lost", "missing", "reordered", "by at most", "duplicates", "late", "silent"})
-    columns.push_back({title, Align::right});
+  if (with_rates(looks)) add_titles(columns, {"packets/s", "bits/s"});
+  add_titles(columns, of_sa);
+  add_titles(columns, of_sender);
+  add_titles(columns, {"silent"});
   columns.push_back({"drops"});
   Table table(std::move(columns));
-  const Former former(at(looks->earlier, "sas"), "spi");
-  for (const Json& sa : at(looks->now, "sas")) {
-    const bool out_bound = text(at(sa, "direction")) == "out";
-    const Json& sender = at(sa, "sender");
+  const auto earlier = former(looks, &DataPlaneStatistics::sas, &Sa::spi);
+  for (const Sa& sa : looks.now.sas) {
     // Slots that are derived ahead and unused would hide those in use.
-    if (!out_bound && !all && at(sa, "packets") == 0 && sum(at(sa, "drops")) == 0) continue;
-    std::vector<std::string> row{text(at(sa, "group")),
-                                 text(at(sa, "spi")),
-                                 text(at(sa, "direction")),
-                                 text(at(sa, "epoch")),
-                                 out_bound ? yes(at(sa, "active")) : "",
-                                 text(at(sa, "worker"))};
-    if (looks->rates()) {
-      row.push_back(per_second(*looks, sa, former.of(sa), "packets"));
-      row.push_back(bits_per_second(*looks, sa, former.of(sa), "bytes"));
+    if (!sa.outbound && !all && sa.packets == 0 && sum(sa.drops) == 0) continue;
+    const Sender* const sender = sa.sender ? &*sa.sender : nullptr;
+    std::vector<std::string> row{sa.group_id,
+                                 spi_text(sa.spi),
+                                 sa.outbound ? "out" : "in",
+                                 std::to_string(sa.epoch),
+                                 sa.outbound ? (sa.active ? "yes" : "no") : "",
+                                 std::to_string(sa.worker)};
+    if (with_rates(looks)) {
+      const Sa* const before = earlier.of(sa);
+      row.push_back(packets_per_second(looks, sa, before, &Sa::packets));
+      row.push_back(bits_per_second(looks, sa, before, &Sa::bytes));
     }
-    row.push_back(number(at(sa, "packets")));
-    row.push_back(size(at(sa, "bytes")));
-    row.push_back(number(at(sa, "next_number")));
-    for (const char* key : {"lost", "missing", "reordered", "reorder_max", "duplicates", "late"})
-      row.push_back(number(at(sender, key)));
-    row.push_back(silence(at(sender, "silent_s")));
-    row.push_back(counters(at(sa, "drops")));
+    add_figures(row, of_sa, &sa);
+    add_figures(row, of_sender, sender);
+    row.push_back(sender != nullptr ? seconds(sender->silent_s) : "");
+    row.push_back(counters(sa.drops));
     table.row(std::move(row));
   }
   return table.text();
 }
 
-Result<std::string> top_text(const std::string& answer, const std::string& earlier, std::size_t rows) {
-  const auto looks = read(answer, earlier);
-  if (!looks) return tl::unexpected(looks.error());
-  const Former former(at(looks->earlier, "groups"), "group");
-  const auto busy = [&](const Json* group) {
-    const Json& before = former.of(*group);
-    return rate(at(*group, "sealed"), at(before, "sealed"), looks->seconds).value_or(0) +
-           rate(at(*group, "opened"), at(before, "opened"), looks->seconds).value_or(0);
-  };
-  std::vector<std::pair<double, const Json*>> order;
-  for (const Json* group : all_groups(looks->now))
-    order.emplace_back(busy(group), group);
+std::string top_text(const Looks& looks, std::size_t rows) {
+  using Group = GroupStatistics;
+  const auto earlier = former(looks, &DataPlaneStatistics::groups, &Group::group_id);
+  std::vector<std::pair<double, const Group*>> order;
+  for (const Group* group : all_groups(looks)) {
+    const Group* const before = earlier.of(*group);
+    order.emplace_back(rate_of(looks, *group, before, &Group::sealed).value_or(0) +
+                           rate_of(looks, *group, before, &Group::opened).value_or(0),
+                       group);
+  }
   std::stable_sort(order.begin(), order.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
-  std::vector<const Json*> shown;
+  std::vector<const Group*> busiest;
   for (std::size_t i = 0; i < order.size() && i < rows; ++i)
-    shown.push_back(order[i].second);
-  std::string out = ports_table(*looks).text() + "\n" + groups_table(*looks, shown).text();
+    busiest.push_back(order[i].second);
+  std::string out = ports_table(looks).text() + "\n" + groups_table(looks, busiest).text();
   if (order.size() > rows) out += fmt::format("… {} groups in all\n", order.size());
   return out;
 }

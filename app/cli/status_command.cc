@@ -12,7 +12,6 @@
 #include "app/cli/commands.h"
 #include "app/cli/status_text.h"
 #include "app/exit_code.h"
-#include "controlplane/admin/admin_client.h"
 
 namespace sealcast::cli {
 namespace {
@@ -29,28 +28,22 @@ struct StatusArguments {
 
 // One daemon: 0, 1 (it answers, but not with a status) or 3.
 int show(const std::string& socket, const StatusArguments& arguments, bool first) {
-  const std::chrono::milliseconds deadline(static_cast<std::int64_t>(arguments.timeout_s * 1000));
-  std::string earlier;
-  auto answer = admin::ask(socket, R"({"command": "status"})", deadline);
-  if (answer && arguments.interval_s > 0) {
-    earlier = std::move(*answer);
+  const Asking asking{.socket = socket, .json = arguments.json, .timeout_s = arguments.timeout_s};
+  int code = ExitCode::ok;
+  std::optional<Asked<admin::StatusRequest>> earlier;
+  if (arguments.interval_s > 0) {
+    earlier = ask(asking, "status", admin::StatusRequest(), code);
+    if (!earlier) return code;
     std::this_thread::sleep_for(std::chrono::duration<double>(arguments.interval_s));
-    answer = admin::ask(socket, R"({"command": "status"})", deadline);
   }
-  if (!answer) {
-    std::fprintf(stderr, "sealcast status: %s\n", answer.error().message.c_str());
-    return ExitCode::unreachable;
-  }
-  const auto text = status_text(*answer, arguments.view, earlier);  // fails if it is no status
-  if (!text) {
-    std::fprintf(stderr, "sealcast status: %s: %s\n", socket.c_str(), text.error().message.c_str());
-    return ExitCode::failed;
-  }
-  if (arguments.json && !earlier.empty()) std::printf("%s\n", earlier.c_str());
+  const auto now = ask(asking, "status", admin::StatusRequest(), code);
+  if (!now) return code;
+  if (arguments.json && earlier) std::printf("%s\n", earlier->line.c_str());
   if (arguments.json)
-    std::printf("%s\n", answer->c_str());
+    std::printf("%s\n", now->line.c_str());
   else
-    std::printf("%s%s", first ? "" : "\n", text->c_str());
+    std::printf("%s%s", first ? "" : "\n",
+                status_text(now->value, arguments.view, earlier ? &earlier->value : nullptr).c_str());
   return ExitCode::ok;
 }
 

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "base/result.h"
+#include "controlplane/admin/messages.h"
 
 namespace sealcast::cli {
 
@@ -11,8 +11,8 @@ struct StatusView {
   bool all = false;  // SAs without packets and drop reasons that never occurred, too
 };
 
-// answer: the JSON text of a daemon's answer to "status"; earlier: an earlier one of the same daemon, for rates, or
-// empty. Fails if it is no such answer.
-Result<std::string> status_text(const std::string& answer, const StatusView& view, const std::string& earlier = "");
+// earlier: an earlier answer of the same daemon, for rates; nullptr: none.
+std::string status_text(const admin::StatusRequest::Answer& status, const StatusView& view,
+                        const admin::StatusRequest::Answer* earlier = nullptr);
 
 }  // namespace sealcast::cli

@@ -65,35 +65,33 @@ Result<std::vector<Bytes>> frames_of(const TraceArguments& arguments) {
   return std::vector<Bytes>{std::move(*frame)};
 }
 
-std::string steps_text(const Json& answer) {
-  std::string out;
+std::string steps_text(const admin::WhatIfAnswer& answer) {
   Table steps({{"step"}, {"what"}});
-  for (const Json& step : at(answer, "steps"))
-    steps.row({text(at(step, "step")), text(at(step, "text"))});
+  for (const auto& step : answer.steps)
+    steps.row({step.step, step.text});
   return steps.text();
 }
 
 int what_if(const TraceArguments& arguments) {
   const auto frames = frames_of(arguments);
   if (!frames) return usage(frames.error().message);
+  admin::WhatIfRequest request{.side = arguments.side == "red" ? admin::Side::red : admin::Side::black,
+                               .worker = arguments.worker};
+  if (!arguments.spi.empty()) {
+    request.spi = parse_spi(arguments.spi);
+    if (!request.spi) return usage("--spi: expected an SPI such as 0x10000001, got " + arguments.spi);
+  }
+  if (arguments.number != 0) request.number = arguments.number;
   bool first = true;
   for (const Bytes& frame : *frames) {
-    Json request{
-        {"command", "what-if"}, {"side", arguments.side}, {"frame", hex_text(frame)}, {"worker", arguments.worker}};
-    if (!arguments.spi.empty()) request["spi"] = arguments.spi;
-    if (arguments.number != 0) request["number"] = arguments.number;
+    request.frame = frame;
     int code = ExitCode::ok;
-    const auto answer = ask_daemon(arguments, "trace", request.dump(), code);
+    const auto answer = ask(arguments, "trace", request, code);
     if (!answer) return code;
-    const auto value = read_answer(*answer);
-    if (!value) {
-      std::fprintf(stderr, "sealcast trace: %s\n", value.error().message.c_str());
-      return ExitCode::failed;
-    }
     if (arguments.json)
-      std::printf("%s\n", answer->c_str());
+      std::printf("%s\n", answer->line.c_str());
     else
-      std::printf("%s%s", first ? "" : "\n", steps_text(*value).c_str());
+      std::printf("%s%s", first ? "" : "\n", steps_text(answer->value).c_str());
     first = false;
   }
   return ExitCode::ok;
@@ -106,23 +104,18 @@ int drops(const TraceArguments& arguments) {
   for (bool first = true;; first = false) {
     const bool last = std::chrono::steady_clock::now() >= end;
     int code = ExitCode::ok;
-    const Json request{{"command", "drops"}, {"further", last ? 0 : std::min<std::uint32_t>(32, arguments.count)}};
-    const auto answer = ask_daemon(arguments, "trace", request.dump(), code);
+    const admin::DropsRequest request{.further = last ? 0 : std::min<std::uint32_t>(32, arguments.count)};
+    const auto answer = ask(arguments, "trace", request, code);
     if (!answer) return code;
-    const auto value = read_answer(*answer);
-    if (!value) {
-      std::fprintf(stderr, "sealcast trace: %s\n", value.error().message.c_str());
-      return ExitCode::failed;
-    }
     // The first answer may hold drops sampled for an earlier caller.
-    for (const Json& drop : at(*value, "drops")) {
+    for (const auto& drop : answer->value.drops) {
       if (first || shown == arguments.count) continue;
       ++shown;
       if (arguments.json)
-        std::printf("%s\n", drop.dump(-1, ' ', false, Json::error_handler_t::replace).c_str());
+        std::printf("%s\n", admin::to_json(drop).c_str());
       else
-        std::printf("%s %s, %s bytes: %s\n", text(at(drop, "side")).c_str(), text(at(drop, "reason")).c_str(),
-                    text(at(drop, "bytes")).c_str(), text(at(drop, "headers")).c_str());
+        std::printf("%s %s, %s bytes: %s\n", std::string(name(drop.side)).c_str(), clean(drop.reason).c_str(),
+                    digits(drop.bytes).c_str(), clean(drop.headers).c_str());
     }
     std::fflush(stdout);
     if (last || shown == arguments.count) return ExitCode::ok;

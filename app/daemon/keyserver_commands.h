@@ -9,11 +9,7 @@
 
 namespace sealcast::daemon {
 
-// {"command": "rekey", "group": "tv"}                          -> {"ok": true}
-// {"command": "revoke", "member": "anna" (, "group": "tv")}    -> {"ok": true}
-// {"command": "reinstate", "member": "anna" (, "group": "tv")} -> {"ok": true}
-// {"command": "revocations"}                                   -> KeyServer::revocations_json()
-// {"command": "audit" (, "since_ms", "group", "member", "event", "count")} -> AuditTrail::find_json()
+// Answers rekey, revoke, reinstate, revocations and audit (controlplane/admin/messages.h).
 // Call it before admin starts; server and trail (nullptr: there is none) outlive it. The trail records every
 // change and its caller.
 void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail);

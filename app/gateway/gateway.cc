@@ -13,7 +13,8 @@
 #include "app/gateway/reload_check.h"
 #include "app/gateway/trace.h"
 #include "controlplane/admin/admin_server.h"
-#include "controlplane/admin/status_json.h"
+#include "controlplane/admin/commands.h"
+#include "controlplane/admin/plane_answers.h"
 #include "controlplane/keyserver/key_server.h"
 #include "controlplane/member/member_agent.h"
 #include "dataplane/dpdk/gateway.h"
@@ -118,9 +119,35 @@ struct Gateway::State {
     });
   }
 
-  std::string status() {
-    return admin::gateway_status(version, agent->status_json(), control().statistics(),
-                                 key_server ? key_server->status_json() : std::string());
+  admin::GatewayStatus status() {
+    admin::GatewayStatus out{
+        .version = version, .agent = agent->status(), .dataplane = admin::plane_status(control().statistics())};
+    if (key_server) out.keyserver = key_server->status();
+    return out;
+  }
+
+  // Before it starts.
+  void answer_admin() {
+    using namespace admin;
+    if (key_server) daemon::handle_keyserver_commands(*admin, *key_server, audit_trail.get());
+    answer<StatusRequest>(*admin, [this](const StatusRequest&) { return status(); });
+    answer<PortsRequest>(*admin, [this](const PortsRequest&) { return PortsAnswer{control().statistics()}; });
+    answer<TopRequest>(*admin, [this](const TopRequest&) { return TopAnswer{control().statistics()}; });
+    answer<SasRequest>(*admin,
+                       [this](const SasRequest& request) { return sas_answer(control().statistics(), request); });
+    answer<GroupsRequest>(*admin, [this](const GroupsRequest&) {
+      PlaneGroups groups{control().statistics()};
+      if (key_server) groups.keyserver = key_server->groups();
+      return groups;
+    });
+    answer<WhatIfRequest>(*admin, [this](const WhatIfRequest& request) -> Result<WhatIfAnswer> {
+      const auto question = question_of(request);
+      if (!question) return tl::unexpected(question.error());
+      return data_plane->what_if(*question).map([](const auto& answer) { return answer_of(answer); });
+    });
+    answer<DropsRequest>(*admin, [this](const DropsRequest& request) {
+      return answer_of(data_plane->drop_samples(further_of(request)));
+    });
   }
 };
 
@@ -161,23 +188,7 @@ Result<void> Gateway::start() {
   s.watch_drops();
 
   s.admin = std::make_unique<admin::AdminServer>(s.io, s.config.admin_socket);
-  if (s.key_server) daemon::handle_keyserver_commands(*s.admin, *s.key_server, s.audit_trail.get());
-  s.admin->handle("status", [this](const std::string&) { return state_->status(); });
-  s.admin->handle("what-if", [this](const std::string& request) {
-    const auto question = parse_what_if(request);
-    return to_json(question ? state_->data_plane->what_if(*question) : tl::unexpected(question.error()));
-  });
-  s.admin->handle("drops", [this](const std::string& request) {
-    return to_json(state_->data_plane->drop_samples(further_of(request)));
-  });
-  for (const char* part : {"ports", "sas", "top"})
-    s.admin->handle(part, [this](const std::string& request) {
-      return admin::gateway_part(state_->control().statistics(), request);
-    });
-  s.admin->handle("groups", [this](const std::string& request) {
-    return admin::gateway_part(state_->control().statistics(), request,
-                               state_->key_server ? state_->key_server->groups_json() : std::string());
-  });
+  s.answer_admin();
   return s.admin->start();
 }
 

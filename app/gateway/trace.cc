@@ -1,23 +1,14 @@
 #include "app/gateway/trace.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
-#include <charconv>
-#include <nlohmann/json.hpp>
 
 #include "base/bytes.h"
 
 namespace sealcast::gateway {
 namespace {
 
-using Json = nlohmann::ordered_json;
 using dataplane::Side;
 using dataplane::Verdict;
-
-std::string text_of(const Json& json) {
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace);
-}
 
 const char* name(Verdict verdict) {
   switch (verdict) {
@@ -43,85 +34,57 @@ const char* name(Verdict verdict) {
 
 }  // namespace
 
-Result<dataplane::WhatIfQuestion> parse_what_if(const std::string& request_json) {
-  const Json request = Json::parse(request_json, nullptr, false);
-  if (!request.is_object()) return fail(std::string("expected a JSON object"));
+Result<dataplane::WhatIfQuestion> question_of(const admin::WhatIfRequest& request) {
+  constexpr std::uint64_t most = 255;  // workers; the data plane knows how many there are
+  if (request.worker.value_or(0) > most)
+    return fail("expected \"worker\" from 0 to " + std::to_string(most) + ", got " + std::to_string(*request.worker));
   dataplane::WhatIfQuestion question;
-  const auto side = request.find("side");
-  if (side == request.end() || (*side != "red" && *side != "black"))
-    return fail(std::string("expected a member \"side\", \"red\" or \"black\""));
-  question.side = *side == "red" ? Side::red : Side::black;
-  const auto frame = request.find("frame");
-  if (frame == request.end() || !frame->is_string())
-    return fail(std::string("expected a member \"frame\" of hex digits"));
-  auto bytes = from_hex(frame->get_ref<const std::string&>());
-  if (!bytes) return fail(std::string("frame: expected an even number of hex digits and nothing else"));
-  question.frame = std::move(*bytes);
-  if (const auto worker = request.find("worker"); worker != request.end()) {
-    if (!worker->is_number_unsigned() || worker->get<std::uint64_t>() > 255)
-      return fail(std::string("worker: expected a number from 0 on"));
-    question.worker = worker->get<std::uint32_t>();
-  }
-  if (const auto spi = request.find("spi"); spi != request.end()) {
-    const std::string text = spi->is_string() ? spi->get<std::string>() : std::string();
-    std::uint32_t value = 0;
-    const bool prefixed = text.rfind("0x", 0) == 0;
-    const char* const first = text.data() + (prefixed ? 2 : 0);
-    const auto [end, error] = std::from_chars(first, text.data() + text.size(), value, prefixed ? 16 : 10);
-    if (text.empty() || error != std::errc() || end != text.data() + text.size())
-      return fail("spi: expected an SPI such as \"0x10000001\", got " + spi->dump());
-    question.spi = value;
-  }
-  if (const auto number = request.find("number"); number != request.end()) {
-    if (!number->is_number_unsigned()) return fail(std::string("number: expected a number from 0 on"));
-    question.number = number->get<std::uint64_t>();
-  }
+  question.side = request.side == admin::Side::red ? Side::red : Side::black;
+  question.frame = request.frame;
+  question.worker = static_cast<std::uint32_t>(request.worker.value_or(0));
+  question.spi = request.spi;
+  question.number = request.number;
   return question;
 }
 
-std::string to_json(const Result<dataplane::WhatIfAnswer>& answer) {
-  if (!answer) return text_of({{"error", answer.error().message}});
-  Json json{{"daemon", "gateway"},
-            {"verdict", answer->key_decides ? "undecided" : name(answer->verdict)},
-            {"key_decides", answer->key_decides},
-            {"worker", answer->worker},
-            {"bytes_in", answer->bytes_in},
-            {"bytes_out", answer->bytes_out}};
-  if (answer->verdict == Verdict::drop && !answer->key_decides) {
-    json["reason"] = dataplane::name(answer->reason);
-    json["text"] = dataplane::text(answer->reason);
+admin::WhatIfAnswer answer_of(const dataplane::WhatIfAnswer& answer) {
+  admin::WhatIfAnswer out{.verdict = answer.key_decides ? "undecided" : name(answer.verdict),
+                          .key_decides = answer.key_decides,
+                          .group = answer.group,
+                          .selector = answer.selector,
+                          .spi = answer.spi,
+                          .epoch = answer.epoch,
+                          .number = answer.number,
+                          .worker = answer.worker,
+                          .bytes_in = answer.bytes_in,
+                          .bytes_out = answer.bytes_out};
+  if (answer.verdict == Verdict::drop && !answer.key_decides) {
+    out.reason = dataplane::name(answer.reason);
+    out.text = dataplane::text(answer.reason);
   }
-  if (!answer->group.empty()) json["group"] = answer->group;
-  if (!answer->selector.empty()) json["selector"] = answer->selector;
-  if (answer->spi) json["spi"] = fmt::format("0x{:08x}", *answer->spi);
-  if (answer->epoch) json["epoch"] = *answer->epoch;
-  if (answer->number) json["number"] = *answer->number;
-  json["steps"] = Json::array();
-  for (const auto& step : answer->steps)
-    json["steps"].push_back({{"step", step.name}, {"text", step.text}});
-  return text_of(json);
+  for (const auto& step : answer.steps)
+    out.steps.push_back({step.name, step.text});
+  return out;
 }
 
-std::uint32_t further_of(const std::string& request_json) {
-  const Json request = Json::parse(request_json, nullptr, false);
-  const auto further = request.is_object() ? request.find("further") : request.end();
-  if (further == request.end() || !further->is_number_unsigned()) return 0;
-  return static_cast<std::uint32_t>(std::min<std::uint64_t>(further->get<std::uint64_t>(), 64));
+std::uint32_t further_of(const admin::DropsRequest& request) {
+  constexpr std::uint64_t most = 64;
+  return static_cast<std::uint32_t>(std::min(request.further.value_or(0), most));
 }
 
-std::string to_json(const std::vector<dataplane::DropSample>& samples) {
-  Json drops = Json::array();
+admin::DropsAnswer answer_of(const std::vector<dataplane::DropSample>& samples) {
+  admin::DropsAnswer out;
   for (const auto& sample : samples) {
     // Only headers were sampled: the rest is read as zeros.
     Bytes header(sample.header.begin(), sample.header.begin() + sample.kept);
     header.resize(std::max<std::size_t>(sample.length, sample.kept), 0);
-    drops.push_back({{"side", sample.side == Side::red ? "red" : "black"},
-                     {"reason", dataplane::name(sample.reason)},
-                     {"bytes", sample.length},
-                     {"headers", dataplane::describe_frame(header)},
-                     {"hex", to_hex({sample.header.data(), sample.kept})}});
+    out.drops.push_back({.side = sample.side == Side::red ? admin::Side::red : admin::Side::black,
+                         .reason = std::string(dataplane::name(sample.reason)),
+                         .bytes = sample.length,
+                         .headers = dataplane::describe_frame(header),
+                         .hex = to_hex({sample.header.data(), sample.kept})});
   }
-  return text_of({{"daemon", "gateway"}, {"drops", std::move(drops)}});
+  return out;
 }
 
 }  // namespace sealcast::gateway

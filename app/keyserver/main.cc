@@ -2,20 +2,18 @@
 #include <spdlog/spdlog.h>
 
 #include <asio/io_context.hpp>
-#include <nlohmann/json.hpp>
 #include <string>
 
 #include "app/daemon/command_line.h"
 #include "app/daemon/daemon.h"
 #include "app/daemon/keyserver_commands.h"
 #include "app/exit_code.h"
-#include "controlplane/admin/admin_server.h"
+#include "controlplane/admin/commands.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/key_server.h"
 
 namespace {
 
-using nlohmann::json;
 using sealcast::app::ExitCode;
 using sealcast::config::KeyserverConfig;
 
@@ -29,11 +27,12 @@ std::optional<KeyserverConfig> load(const std::string& file, const std::string& 
   return std::move(loaded.value);
 }
 
-// {"daemon": "keyserver", "version": …} and KeyServer's own values beside them.
-std::string answer(const std::string& values) {
-  json out = {{"daemon", "keyserver"}, {"version", SEALCAST_VERSION}};
-  out.update(json::parse(values, nullptr, false));
-  return out.dump();
+// With the daemon's name and version.
+template <typename Status>
+Status answer(Status status) {
+  status.daemon = "keyserver";
+  status.version = SEALCAST_VERSION;
+  return status;
 }
 
 // "port 7400", "port 7400 and 7500 (ISAKMP)", "port 7500 (ISAKMP)"
@@ -65,8 +64,10 @@ int run(const std::string& file) {
     return ExitCode::failed;
   }
   sealcast::admin::AdminServer admin(io, config->admin_socket.value_or(""));
-  admin.handle("status", [&server](const std::string&) { return answer(server.status_json()); });
-  admin.handle("groups", [&server](const std::string&) { return answer(server.groups_json()); });
+  using sealcast::admin::GroupsRequest;
+  using sealcast::admin::StatusRequest;
+  sealcast::admin::answer<StatusRequest>(admin, [&server](const StatusRequest&) { return answer(server.status()); });
+  sealcast::admin::answer<GroupsRequest>(admin, [&server](const GroupsRequest&) { return answer(server.groups()); });
   sealcast::daemon::handle_keyserver_commands(admin, server, trail->get());
   if (auto started = admin.start(); !started) {
     spdlog::error("{}", started.error().message);

@@ -15,7 +15,6 @@
 
 #include "controlplane/admin/admin_client.h"
 #include "controlplane/admin/admin_server.h"
-#include "controlplane/admin/status_json.h"
 
 namespace sealcast::admin {
 namespace {
@@ -239,90 +238,6 @@ TEST_F(AdminTest, ClientSaysWhatIsWrong) {
   const auto dead = ask(path_, "{}", 200ms);
   ASSERT_FALSE(dead);
   EXPECT_NE(dead.error().message.find("has ended"), std::string::npos) << dead.error().message;
-}
-
-TEST(StatusJson, RendersEveryFieldOfTheDataPlane) {
-  DataPlaneStatistics statistics;
-  statistics.engine = "ipsec_mb";
-  statistics.sealed = 1;
-  statistics.opened = 2;
-  statistics.bypassed = 3;
-  statistics.ports.push_back({"black", "vhost-user:/x", true, 4, 5, 6, 7, 8});
-  statistics.taken = SteadyTime(std::chrono::milliseconds(1500));
-  statistics.sas.push_back({"tv", 9, 0x10000001, 2, true, true, 10, 11, 12, 13, 14, {{"too_big", 16}}, {}});
-  statistics.sas.push_back({"tv", 9, 0x10000002, 0, false, false, 1, 1, 1, 1, 1, {}, SenderEstimate{}});
-  statistics.sas[1].sender = SenderEstimate{20, 21, 22, 23, 24, 25, 26, 27, 28, 2.5};
-  statistics.groups.push_back({"tv", 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, std::nullopt, {{"no_sa", 11}}});
-  statistics.workers.push_back({3, 1, 2, 3, 4, 5, 6, {{"not_ip", 7}}});
-  statistics.events_lost.push_back({"slots_wanted", 17});
-  statistics.drops.push_back({"no_sa", 15});
-  statistics.cut = 30;
-  statistics.reassembled = 31;
-  statistics.parked = 32;
-  statistics.spread_waits = 33;
-  const Json status = Json::parse(gateway_status("0.1.0", "{\"joined\": 1}", statistics, ""));
-  EXPECT_EQ(status["daemon"], "gateway");
-  EXPECT_EQ(status["agent"]["joined"], 1);
-  EXPECT_FALSE(status.contains("keyserver"));
-  const Json& plane = status["dataplane"];
-  EXPECT_EQ(plane["engine"], "ipsec_mb");
-  EXPECT_EQ(plane["ports"][0], Json::parse(R"({"name":"black","device":"vhost-user:/x","link_up":true,"rx_packets":4,
-    "rx_bytes":5,"tx_packets":6,"tx_bytes":7,"tx_dropped":8})"));
-  EXPECT_EQ(plane["sas"][0], Json::parse(R"({"group":"tv","epoch":9,"spi":"0x10000001","worker":2,"direction":"out",
-    "active":true,"packets":10,"bytes":11,"next_number":12,"replays":13,"bad_tags":14,"drops":{"too_big":16}})"));
-  EXPECT_EQ(plane["sas"][1]["sender"], Json::parse(R"({"first":20,"last":21,"lost":22,"missing":23,"reordered":24,
-    "reorder_sum":25,"reorder_max":26,"duplicates":27,"late":28,"silent_s":2.5})"));
-  EXPECT_EQ(plane["groups"][0], Json::parse(R"({"group":"tv","active_epoch":9,"epochs":1,"senders":2,"sealed":3,
-    "sealed_bytes":4,"opened":5,"opened_bytes":6,"lost":7,"reordered":8,"duplicates":9,"late":10,"silent_s":null,
-    "drops":{"no_sa":11}})"));
-  EXPECT_EQ(plane["workers"][0], Json::parse(R"({"worker":3,"sealed":1,"sealed_bytes":2,"opened":3,"opened_bytes":4,
-    "bypassed":5,"bypassed_bytes":6,"drops":{"not_ip":7}})"));
-  const Json ports = Json::parse(gateway_part(statistics, R"({"command":"ports"})"));
-  for (const Json* answer : std::initializer_list<const Json*>{&plane, &ports}) {
-    EXPECT_EQ((*answer)["cut"], 30);
-    EXPECT_EQ((*answer)["reassembled"], 31);
-    EXPECT_EQ((*answer)["parked"], 32);
-    EXPECT_EQ((*answer)["spread_waits"], 33);
-  }
-  EXPECT_EQ(plane["events_lost"], Json::parse(R"({"slots_wanted":17})"));
-  EXPECT_EQ(plane["taken_s"], 1.5);
-  EXPECT_EQ(plane["drops"][0], Json::parse(R"({"reason":"no_sa","packets":15})"));
-  EXPECT_TRUE(Json::parse(gateway_status("", "{}", statistics, "{\"id\": 1}")).contains("keyserver"));
-}
-
-TEST(StatusJson, PartsAloneForScreensThatAreDrawnAgain) {
-  DataPlaneStatistics statistics;
-  statistics.groups.push_back({});
-  statistics.groups[0].group_id = "tv";
-  statistics.sas.resize(2);
-  statistics.sas[0].group_id = "tv";
-  statistics.sas[1].group_id = "radio";
-  const auto part = [&](const char* request) { return Json::parse(gateway_part(statistics, request)); };
-  statistics.sas[0].outbound = true;
-  statistics.sas[1].packets = 1;
-  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 2U);
-  EXPECT_EQ(part(R"({"command":"sas","group":"tv"})")["sas"].size(), 1U);
-  // Dozens of slots are derived ahead for each epoch; with a thousand groups the answer would be huge.
-  statistics.sas.resize(66);
-  for (std::size_t i = 2; i < 66; ++i)
-    statistics.sas[i].group_id = "tv";
-  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 2U);
-  EXPECT_EQ(part(R"({"command":"sas"})")["sas_unheard"], 64);
-  EXPECT_EQ(part(R"({"command":"sas","group":"tv"})")["sas"].size(), 1U);
-  EXPECT_EQ(part(R"({"command":"sas","all":true})")["sas"].size(), 66U);
-  EXPECT_EQ(part(R"({"command":"sas","group":"tv","all":true})")["sas"].size(), 65U);
-  const Json plane = Json::parse(gateway_status("", "{}", statistics, ""))["dataplane"];
-  EXPECT_EQ(plane["sas"].size(), 2U);
-  EXPECT_EQ(plane["sas_unheard"], 64);
-  statistics.sas[7].bad_tags = 1;
-  EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 3U) << "a bad tag shows a sender";
-  EXPECT_TRUE(part(R"({"command":"sas","group":"x"})").contains("error"));
-  EXPECT_TRUE(part(R"({"command":"ports"})").contains("ports"));
-  EXPECT_TRUE(part(R"({"command":"groups"})").contains("groups"));
-  EXPECT_FALSE(part(R"({"command":"groups"})").contains("sas"));
-  EXPECT_TRUE(part(R"({"command":"top"})").contains("groups"));
-  EXPECT_TRUE(part(R"({"command":7})").contains("error"));
-  EXPECT_TRUE(part("nonsense").contains("error"));
 }
 
 }  // namespace

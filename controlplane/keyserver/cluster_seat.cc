@@ -1,11 +1,9 @@
 #include "controlplane/keyserver/cluster_seat.h"
 
 #include <algorithm>
-#include <asio/post.hpp>
 #include <iterator>
 #include <map>
 
-#include "controlplane/etcd/client.h"
 #include "controlplane/keyserver/audit/audit.h"
 
 namespace sealcast::keyserver {
@@ -17,28 +15,27 @@ constexpr std::chrono::milliseconds rekey_earlier{20'000};
 
 }  // namespace
 
-ClusterSeat::ClusterSeat(asio::io_context& io, const GroupContext& context, HostedGroups& groups,
+ClusterSeat::ClusterSeat(Loop& loop, const GroupContext& context, HostedGroups& groups,
                          std::function<void()> revocations_changed)
-    : context_(context), io_(io), groups_(groups), revocations_changed_(std::move(revocations_changed)), timer_(io) {}
+    : context_(context),
+      loop_(loop),
+      groups_(groups),
+      revocations_changed_(std::move(revocations_changed)),
+      timer_(loop.timer()) {}
 
 ClusterSeat::~ClusterSeat() {
   node_.reset();  // before etcd_, whose last answers are dropped
 }
 
-Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(asio::io_context& io, const config::KeyserverConfig& config,
-                                                       handshake::Random& random, const GroupContext& context,
-                                                       HostedGroups& groups,
+Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd,
+                                                       const config::KeyserverConfig& config, handshake::Random& random,
+                                                       const GroupContext& context, HostedGroups& groups,
                                                        std::function<void()> revocations_changed) {
   const config::ClusterConfig& cluster = *config.cluster;
   auto key = config::read_cluster_key(cluster);
   if (!key) return tl::unexpected(key.error());
-  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(io, context, groups, std::move(revocations_changed)));
-  etcd::ClientSettings client;
-  client.addresses = cluster.etcd;
-  client.ca = cluster.ca;
-  client.certificate = cluster.certificate;
-  client.private_key = cluster.private_key;
-  seat->etcd_ = std::make_unique<etcd::Client>(io, std::move(client));
+  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(loop, context, groups, std::move(revocations_changed)));
+  seat->etcd_ = std::move(etcd);
   cluster::NodeSettings settings;
   settings.cluster_id = config.id;
   settings.name = cluster.name;
@@ -61,14 +58,11 @@ void ClusterSeat::start() {
 void ClusterSeat::tick() {
   node_->tick();
   wake_waiting();
-  timer_.expires_after(node_->next_tick());
-  timer_.async_wait([this](const std::error_code& error) {
-    if (!error) tick();
-  });
+  timer_->set(loop_.now() + node_->next_tick(), [this] { tick(); });
 }
 
 void ClusterSeat::leave() {
-  timer_.cancel();
+  timer_->cancel();
   waiting_.clear();
   node_->leave();
 }
@@ -113,7 +107,7 @@ void ClusterSeat::wake_waiting() {
   waiting_.erase(first, waiting_.end());
   if (awake.empty()) return;
   // Not from inside what etcd's answer has begun.
-  asio::post(io_, [awake = std::move(awake)] {
+  loop_.post([awake = std::move(awake)] {
     for (const Waiting& one : awake)
       one.then();
   });
@@ -147,8 +141,7 @@ std::uint64_t ClusterSeat::highest_before(const store::Revocation& revocation, c
 
 cluster::Moment ClusterSeat::now() const {
   const Moment now = groups_.now();
-  const auto system = std::chrono::system_clock::now().time_since_epoch();
-  const auto unix_ms = std::chrono::duration_cast<std::chrono::milliseconds>(system).count();
+  const std::int64_t unix_ms = loop_.unix_time().count();
   // Seconds as the key server counts them, milliseconds as the system does.
   return {now.steady, now.unix_seconds * 1000 + (unix_ms / 1000 == now.unix_seconds ? unix_ms % 1000 : 0)};
 }

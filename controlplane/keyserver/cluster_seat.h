@@ -2,13 +2,12 @@
 // owns the clock, timer and etcd client of that. Everything on the key server's loop.
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "base/loop.h"
 #include "controlplane/cluster/node.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/hosted_groups.h"
@@ -20,9 +19,10 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   // Reads the cluster key and the state file. etcd need not answer yet: no member is served before it does. All that is
   // given must outlive it; revocations_changed: etcd says something else of revocations, or was read for the first
   // time.
-  static Result<std::unique_ptr<ClusterSeat>> open(asio::io_context& io, const config::KeyserverConfig& config,
-                                                   handshake::Random& random, const GroupContext& context,
-                                                   HostedGroups& groups, std::function<void()> revocations_changed);
+  static Result<std::unique_ptr<ClusterSeat>> open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd,
+                                                   const config::KeyserverConfig& config, handshake::Random& random,
+                                                   const GroupContext& context, HostedGroups& groups,
+                                                   std::function<void()> revocations_changed);
   ~ClusterSeat() override;
 
   void start();
@@ -63,14 +63,13 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void note(Weight weight, const Event& event) override;
 
  private:
-  ClusterSeat(asio::io_context& io, const GroupContext& context, HostedGroups& groups,
-              std::function<void()> revocations_changed);
+  ClusterSeat(Loop& loop, const GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed);
   void tick();
   bool has_slots(const std::string& group_id);
   void wake_waiting();
 
   const GroupContext& context_;
-  asio::io_context& io_;
+  Loop& loop_;
   HostedGroups& groups_;
   std::function<void()> revocations_changed_;
   struct Waiting {
@@ -79,7 +78,7 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
     std::function<void()> then;
   };
   std::vector<Waiting> waiting_;  // for slots; as many as there are connections, at most
-  asio::steady_timer timer_;
+  std::unique_ptr<Timer> timer_;
   std::unique_ptr<etcd::Etcd> etcd_;
   std::unique_ptr<cluster::Node> node_;
 };

@@ -18,7 +18,7 @@ Result<Credentials::Loaded> Credentials::load(const config::KeyserverConfig& con
       std::any_of(config.groups.begin(), config.groups.end(), [](const auto& group) { return group.uses_passwords(); });
   if (!passwords_needed) return loaded;
   if (!config.password_file) return fail("expected keyserver.password_file, since a group uses passwords");
-  if (!passwords_) passwords_ = std::make_unique<PasswordGate>(io_, password_settings_, random_);
+  if (!passwords_) passwords_ = std::make_unique<PasswordGate>(loop_, password_settings_, random_);
   // Read on this thread, like all files at start and reload.
   auto users = passwords_->load(*config.password_file);
   if (!users) {

@@ -2,7 +2,6 @@
 // the password file. Handshakes run with it; a rekey asks it again (H7, H8).
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -18,9 +17,9 @@ namespace sealcast::keyserver {
 
 class Credentials {
  public:
-  // io and random must outlive it.
-  Credentials(asio::io_context& io, PasswordSettings passwords, handshake::Random& random)
-      : io_(io), password_settings_(passwords), random_(random) {}
+  // loop and random must outlive it.
+  Credentials(Loop& loop, PasswordSettings passwords, handshake::Random& random)
+      : loop_(loop), password_settings_(std::move(passwords)), random_(random) {}
 
   struct Loaded {
     LoadedCredentials files;
@@ -62,7 +61,7 @@ class Credentials {
  private:
   void use(std::shared_ptr<const handshake::ServerConfig> server);
 
-  asio::io_context& io_;
+  Loop& loop_;
   PasswordSettings password_settings_;
   handshake::Random& random_;
   std::shared_ptr<const handshake::ServerConfig> server_;

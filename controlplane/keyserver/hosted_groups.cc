@@ -7,7 +7,7 @@
 namespace sealcast::keyserver {
 
 HostedGroups::Hosted& HostedGroups::add(const config::KeyserverGroup& config, std::string standing) {
-  auto& group = groups_[config.id] = std::make_unique<Hosted>(config, context_, io_);
+  auto& group = groups_[config.id] = std::make_unique<Hosted>(config, context_, loop_);
   group->standing = std::move(standing);
   return *group;
 }
@@ -43,14 +43,10 @@ void HostedGroups::changed(const GroupState& state) {
   if (group->armed == next) return;
   group->armed = next;
   if (!next) {
-    group->timer.cancel();
+    group->timer->cancel();
     return;
   }
-  group->timer.expires_at(*next);
-  // A handler that is queued already outlives the timer, and may outlive this object.
-  group->timer.async_wait([this, alive = std::weak_ptr<char>(alive_), id = state.config().id](const auto& error) {
-    if (!error && !alive.expired()) on_deadline(id);
-  });
+  group->timer->set(*next, [this, id = state.config().id] { on_deadline(id); });
 }
 
 void HostedGroups::on_deadline(const std::string& id) {

@@ -1,8 +1,6 @@
 // The groups of a key server by name, each with the timer of its next deadline.
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
 #include <functional>
 #include <map>
 #include <memory>
@@ -10,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "base/loop.h"
 #include "controlplane/keyserver/group/group_state.h"
 
 namespace sealcast::keyserver {
@@ -19,16 +18,16 @@ class HostedGroups {
   struct Hosted {
     GroupState state;
     std::string standing;  // standing_of() today's configuration
-    asio::steady_timer timer;
+    std::unique_ptr<Timer> timer;
     std::optional<SteadyTime> armed;  // when the timer will fire
-    Hosted(config::KeyserverGroup config, GroupContext& context, asio::io_context& io)
-        : state(std::move(config), context), timer(io) {}
+    Hosted(config::KeyserverGroup config, GroupContext& context, Loop& loop)
+        : state(std::move(config), context), timer(loop.timer()) {}
   };
   using ByName = std::map<std::string, std::unique_ptr<Hosted>>;
 
   // Both must outlive it. now: the time, as of each call.
-  HostedGroups(asio::io_context& io, GroupContext& context, std::function<Moment()> now)
-      : io_(io), context_(context), now_(std::move(now)) {}
+  HostedGroups(Loop& loop, GroupContext& context, std::function<Moment()> now)
+      : loop_(loop), context_(context), now_(std::move(now)) {}
   HostedGroups(const HostedGroups&) = delete;
   HostedGroups& operator=(const HostedGroups&) = delete;
 
@@ -57,13 +56,12 @@ class HostedGroups {
  private:
   void on_deadline(const std::string& id);
 
-  asio::io_context& io_;
+  Loop& loop_;
   GroupContext& context_;
   std::function<Moment()> now_;
   std::function<void()> before_deadlines_;
   ByName groups_;
   std::map<std::string, SteadyTime> removed_;
-  std::shared_ptr<char> alive_ = std::make_shared<char>();
 };
 
 }  // namespace sealcast::keyserver

@@ -1,9 +1,9 @@
 #include "controlplane/keyserver/key_server.h"
 
-#include <asio/steady_timer.hpp>
-#include <ctime>
-
+#include "base/asio_loop.h"
+#include "controlplane/etcd/client.h"
 #include "controlplane/keyserver/audit/audit.h"
+#include "controlplane/keyserver/connection/tcp_door.h"
 #include "controlplane/keyserver/key_server_impl.h"
 
 namespace sealcast::keyserver {
@@ -15,7 +15,8 @@ Result<void> KeyServer::Impl::start() {
   if (!credentials) return tl::unexpected(credentials.error());
   credentials_.use(std::move(*credentials));
   if (auto opened = persistence_.open(
-          io_, config_, random(), context_, groups_, [this] { act_on_revocations(); }, now());
+          loop_, config_.cluster ? options_.etcd(*config_.cluster) : nullptr, config_, random(), context_, groups_,
+          [this] { act_on_revocations(); }, now());
       !opened)
     return opened;
   const auto give_up = [this](Error error) {
@@ -28,7 +29,7 @@ Result<void> KeyServer::Impl::start() {
   if (auto listening = connections_->listen(); !listening) return give_up(listening.error());
   if (config_.listen_isakmp)
     cookies_ =
-        std::make_shared<CookieJar>(io_, random(), options_.cookie_rotation.value_or(CookieJar::rotation_period));
+        std::make_shared<CookieJar>(loop_, random(), options_.cookie_rotation.value_or(CookieJar::rotation_period));
   fill_context(*slot_bits);
   if (auto read = revocations_.read(*context_.store); !read) return read;
   for (const auto& group : config_.groups)
@@ -92,16 +93,13 @@ void KeyServer::Impl::look_around() {
     groups_.changed(group->state);
   }
   note_standing();
-  look_timer_.expires_after(options_.look_every);
-  look_timer_.async_wait([weak = weak_from_this()](const std::error_code& error) {
-    if (const auto self = weak.lock(); self && !error) self->look_around();
-  });
+  look_timer_->set(now().steady + options_.look_every, [this] { look_around(); });
 }
 
 void KeyServer::Impl::stop() {
   if (!started_) return;
   started_.reset();
-  look_timer_.cancel();
+  look_timer_->cancel();
   if (cookies_) cookies_->stop();
   connections_->stop();
   credentials_.stop();
@@ -115,7 +113,7 @@ void KeyServer::Impl::stop() {
 // ---------------------------------------------------------------- what sessions ask
 
 Moment KeyServer::Impl::now() const {
-  return {std::chrono::steady_clock::now(), options_.unix_now ? options_.unix_now() : std::int64_t{std::time(nullptr)}};
+  return {loop_.now(), options_.unix_now ? options_.unix_now() : loop_.unix_now()};
 }
 
 // A machine resumed from a snapshot has forgotten what it handed out since: what it would hand out next may be in use.
@@ -135,7 +133,7 @@ std::unique_ptr<handshake::Endpoint> KeyServer::Impl::make_endpoint(const Peer& 
   const auto responder = [this, &groups, carriage = peer.carriage] {
     return handshake::make_server(credentials_.server(carriage), groups, random());
   };
-  return peer.carriage == config::Carriage::tls ? responder() : cookies_->responder(peer.endpoint, responder);
+  return peer.carriage == config::Carriage::tls ? responder() : cookies_->responder(peer.place, responder);
 }
 
 StatusInput KeyServer::Impl::status_input() const {
@@ -154,8 +152,28 @@ StatusInput KeyServer::Impl::status_input() const {
 
 // ---------------------------------------------------------------- the public face
 
+namespace {
+
+// What is not replaced is the product's own, on the given Asio loop.
+KeyServerOptions on(asio::io_context& io, KeyServerOptions options) {
+  if (!options.loop) options.loop = std::make_shared<AsioLoop>(io);
+  if (!options.door) options.door = [&io] { return std::make_unique<TcpDoor>(io); };
+  if (!options.etcd)
+    options.etcd = [&io](const config::ClusterConfig& cluster) {
+      etcd::ClientSettings client;
+      client.addresses = cluster.etcd;
+      client.ca = cluster.ca;
+      client.certificate = cluster.certificate;
+      client.private_key = cluster.private_key;
+      return std::make_unique<etcd::Client>(io, std::move(client));
+    };
+  return options;
+}
+
+}  // namespace
+
 KeyServer::KeyServer(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
-    : impl_(std::make_shared<Impl>(io, std::move(config), std::move(options))) {}
+    : impl_(std::make_shared<Impl>(std::move(config), on(io, std::move(options)))) {}
 
 KeyServer::~KeyServer() {
   stop();
@@ -185,20 +203,20 @@ Result<void> KeyServer::reinstate(const std::string& member, const std::optional
   return impl_->reinstate(member, group_id);
 }
 
-std::string KeyServer::revocations_json() const {
-  return impl_->revocations_json();
+admin::Revocations KeyServer::revocations() const {
+  return impl_->revocations();
 }
 
 Result<void> KeyServer::reload(const config::KeyserverConfig& config) {
   return impl_->reload(config);
 }
 
-std::string KeyServer::status_json() const {
-  return impl_->status_json();
+admin::KeyserverStatus KeyServer::status() const {
+  return impl_->status();
 }
 
-std::string KeyServer::groups_json() const {
-  return impl_->groups_json();
+admin::KeyserverGroups KeyServer::groups() const {
+  return impl_->groups();
 }
 
 }  // namespace sealcast::keyserver

@@ -14,16 +14,23 @@
 #include <optional>
 #include <string>
 
+#include "base/loop.h"
 #include "base/result.h"
+#include "controlplane/admin/messages.h"
 #include "controlplane/config/config.h"
+#include "controlplane/etcd/etcd.h"
+#include "controlplane/keyserver/connection/door.h"
 #include "controlplane/keyserver/connection/password_gate.h"
 
 namespace sealcast::keyserver {
 
-// What the tests replace; the defaults are what a daemon uses.
+// What tests and a simulator replace; the defaults are what a daemon uses.
 struct KeyServerOptions {
-  handshake::Random* random = nullptr;                         // nullptr: the system's CSPRNG
-  std::function<std::int64_t()> unix_now;                      // seconds; empty: the system's clock
+  std::shared_ptr<Loop> loop;                                                     // empty: the io_context
+  MakeDoor door;                                                                  // empty: TCP ports on the io_context
+  std::function<std::unique_ptr<etcd::Etcd>(const config::ClusterConfig&)> etcd;  // empty: a client over HTTP
+  handshake::Random* random = nullptr;                                            // nullptr: the system's CSPRNG
+  std::function<std::int64_t()> unix_now;                                         // seconds; empty: the system's clock
   std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
   std::chrono::milliseconds look_every{2000};                // at the revocation list's file and at certificates' ends
   std::chrono::milliseconds longest_keepalive{10000};        // keepalives leave every min(lease / 4, this)
@@ -62,11 +69,8 @@ class KeyServer {
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   // Takes that back. Fails when the member is not revoked so.
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
-  // {"revocations": [{"member", "group" (absent: all), "since" (unix seconds)}],
-  //  "groups": [{"group", "epoch", "complete", "since_s", "after_s" (when complete), "senders_awaited": [..],
-  //   "leases_end_in_s" (where senders that are away may go on)}]}: groups from which a member was shut out since the
-  //   start.
-  std::string revocations_json() const;
+  // What is revoked, and how far it is in each group that a member was shut out of since the start (H11).
+  admin::Revocations revocations() const;
 
   // Takes over what may change while running: certificate, private key, CA, CRL, password file, allow_standard,
   // timeouts and quotas, members, senders, lifetimes and delays of a group, and whole new groups. Anything else that
@@ -74,25 +78,10 @@ class KeyServer {
   // from its next epoch on.
   Result<void> reload(const config::KeyserverConfig& config);
 
-  // {"id", "listen" and "listen_isakmp" (where there is one), "isakmp": {"connections", "cookies_shown"}, "uptime_s",
-  // "connections", "members", "handshakes": {"completed", "failed": {"<reason>": n}},
-  //  "refused": {"<reason>": n},
-  //  "groups": [{"group", "suite", "variant", "mode", "selectors": [..],
-  //   "epochs": [{"epoch", "epoch_id", "state" ("pending"|"active"|"old"), "age_s", "remaining_s", "spi_prefix",
-  //   "slots_used",
-  //               "holders"}],
-  //   "members": [{"member", "address", "carriage" ("tls"|"isakmp"), "roles", "joined_s", "slots": ["0x…"],
-  //   "acknowledged", "activated",
-  //                "report": {"epoch", "sealed", "opened", "dropped", "age_s"}}]}],
-  //  "cluster" (of several key servers; docs/cluster.md) and in each group its own "cluster"}
-  // With it of each group: "epoch_lifetime_s", "authority_lease_s", "handing_over", "joined", "expected" by
-  // "expected_by" ("members": the list of names; "holders": those of a live epoch), "missing" and "behind" (at
-  // most 32 names each, with "missing_count" and "behind_count"); of the active epoch "epoch", "remaining_s",
-  // "slots_used", "slots_capacity"; "last_rekey": {"epoch", "why", "age_s", "told", "acknowledged", "slowest",
-  // "slowest_after_ms", "active_after_ms" and "unacknowledged" (once it is active)}.
-  std::string status_json() const;
-  // {"id", "groups": [the same without "members"], "cluster"}: short, with however many members.
-  std::string groups_json() const;
+  // docs/operator.md, "The admin socket", explains each member. groups() leaves the members out: it stays short, with
+  // however many of them.
+  admin::KeyserverStatus status() const;
+  admin::KeyserverGroups groups() const;
 
  private:
   class Impl;

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <array>
-#include <asio/steady_timer.hpp>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,11 +22,12 @@ namespace sealcast::keyserver {
 
 class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
  public:
-  Impl(asio::io_context& io, config::KeyserverConfig config, KeyServerOptions options)
-      : io_(io), config_(std::move(config)), options_(std::move(options)) {
+  // Without empty options.
+  Impl(config::KeyserverConfig config, KeyServerOptions options)
+      : config_(std::move(config)), options_(std::move(options)), loop_(*options_.loop) {
     SessionSettings sessions{standard_answer(config_.id), options_.longest_keepalive, options_.max_output_bytes,
                              options_.control_burst, scratch_};
-    connections_ = std::make_shared<Connections>(io_, config_, std::move(sessions), *this);
+    connections_ = std::make_shared<Connections>(loop_, options_.door, config_, std::move(sessions), *this);
     groups_.before_deadlines([this] { notice_resume(); });
   }
 
@@ -37,10 +37,10 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> rekey(const std::string& group_id);
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
-  std::string revocations_json() const;
+  admin::Revocations revocations() const;
   Result<void> reload(const config::KeyserverConfig& config);
-  std::string status_json() const { return to_json(status_input(), now().steady); }
-  std::string groups_json() const { return keyserver::groups_json(status_input(), now().steady); }
+  admin::KeyserverStatus status() const { return whole_status(status_input(), now().steady); }
+  admin::KeyserverGroups groups() const { return groups_status(status_input(), now().steady); }
 
   // SessionHost
   Moment now() const override;
@@ -73,19 +73,19 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> check_revocation(const std::string& member, const std::optional<std::string>& group_id);
   void add_group(const config::KeyserverGroup& config);
 
-  asio::io_context& io_;
   config::KeyserverConfig config_;
   KeyServerOptions options_;
-  Credentials credentials_{io_, options_.passwords, random()};
+  Loop& loop_;
+  Credentials credentials_{loop_, options_.passwords, random()};
   Persistence persistence_;  // outlives groups_: their epochs give their premasters back
   GroupContext context_;
-  HostedGroups groups_{io_, context_, [this] { return now(); }};
+  HostedGroups groups_{loop_, context_, [this] { return now(); }};
   Revocations revocations_;
   bool looked_back_ = false;            // in a cluster: etcd was read, and what the process before left undone was done
   std::shared_ptr<CookieJar> cookies_;  // set where there is listen_isakmp
   std::shared_ptr<Connections> connections_;
   ClockWatch clocks_{options_.clock_difference};
-  asio::steady_timer look_timer_{io_};
+  std::unique_ptr<Timer> look_timer_ = loop_.timer();
   std::optional<SteadyTime> started_;  // empty: it does not run
   std::array<std::uint8_t, 16 * 1024> scratch_{};
 };

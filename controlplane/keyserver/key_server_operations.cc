@@ -101,8 +101,8 @@ Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::op
   return revocations_.read(*context_.store);
 }
 
-std::string KeyServer::Impl::revocations_json() const {
-  return keyserver::revocations_json(revocations_.all(), groups_.states(), now());
+admin::Revocations KeyServer::Impl::revocations() const {
+  return revocations_status(revocations_.all(), groups_.states(), now());
 }
 
 Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {

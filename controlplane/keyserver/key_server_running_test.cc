@@ -69,7 +69,7 @@ TEST_F(KeyServerTest, H11_WhoAnOperatorRevokesIsCutOffAndStaysOutAfterARestart) 
   auto a = join("sender");
   auto b = join("home");
   ASSERT_TRUE(members_are(2));
-  const auto state = [this] { return json::parse(on_loop([this] { return server_->revocations_json(); })); };
+  const auto state = [this] { return json::parse(on_loop([this] { return admin::to_json(server_->revocations()); })); };
   ASSERT_TRUE(on_loop([this] { return server_->revoke("home", std::nullopt); }).has_value());
   EXPECT_TRUE(b->expect<handshake::Revoked>().has_value());
   EXPECT_TRUE(b->ended());

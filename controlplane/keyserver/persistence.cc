@@ -11,12 +11,13 @@ constexpr std::chrono::seconds alive_every{10};
 
 }  // namespace
 
-Result<void> Persistence::open(asio::io_context& io, const config::KeyserverConfig& config, handshake::Random& random,
-                               GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed,
-                               Moment now) {
+Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
+                               handshake::Random& random, GroupContext& context, HostedGroups& groups,
+                               std::function<void()> revocations_changed, Moment now) {
   context.vault = &vault_;
   if (config.cluster) {
-    auto seat = ClusterSeat::open(io, config, random, context, groups, std::move(revocations_changed));
+    auto seat =
+        ClusterSeat::open(loop, std::move(etcd), config, random, context, groups, std::move(revocations_changed));
     if (!seat) return tl::unexpected(seat.error());
     seat_ = std::move(*seat);
     context.store = &seat_->store();

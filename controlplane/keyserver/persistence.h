@@ -2,7 +2,6 @@
 // where there is a wrapping key; or in etcd, for all key servers of a cluster.
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <memory>
 
 #include "controlplane/config/config.h"
@@ -21,8 +20,10 @@ class Persistence {
 
   // Opens it, and fills in what `context` needs of it. All that is given must outlive it;
   // groups and revocations_changed are for a cluster's seat.
-  Result<void> open(asio::io_context& io, const config::KeyserverConfig& config, handshake::Random& random,
-                    GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed, Moment now);
+  // etcd: of a cluster.
+  Result<void> open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
+                    handshake::Random& random, GroupContext& context, HostedGroups& groups,
+                    std::function<void()> revocations_changed, Moment now);
   void close();
 
   ClusterSeat* seat() { return seat_.get(); }  // nullptr: this key server stands alone

@@ -3,6 +3,7 @@
 
 #include <asio/io_context.hpp>
 
+#include "base/testing/manual_loop.h"
 #include "controlplane/keyserver/clock_watch.h"
 #include "controlplane/keyserver/hosted_groups.h"
 #include "controlplane/keyserver/testing/group_state_fixture.h"
@@ -55,11 +56,11 @@ TEST(ClockWatch, H9_AJumpBetweenTheClocksIsNoticedOnceInEitherDirection) {
 
 class HostedGroupsTest : public GroupStateTest {
  protected:
-  HostedGroupsTest() { now_.steady = std::chrono::steady_clock::now(); }
+  HostedGroupsTest() { now_.steady = loop_.now(); }
   ~HostedGroupsTest() override { groups_.clear(); }
 
-  asio::io_context io_;
-  HostedGroups groups_{io_, context_, [this] { return now_; }};
+  sealcast::testing::ManualLoop loop_;
+  HostedGroups groups_{loop_, context_, [this] { return now_; }};
 };
 
 TEST_F(HostedGroupsTest, ADeadlineIsKeptAfterALookAtTheClocks) {
@@ -71,10 +72,10 @@ TEST_F(HostedGroupsTest, ADeadlineIsKeptAfterALookAtTheClocks) {
   int looks = 0;
   groups_.before_deadlines([&] {
     ++looks;
-    now_.steady = std::chrono::steady_clock::now();
+    now_.steady = loop_.now();
   });
   groups_.changed(hosted.state);
-  io_.run();
+  loop_.run_for(1min);
   EXPECT_GT(looks, 0);
   EXPECT_TRUE(hosted.state.epochs().empty()) << "its only epoch ended, and there was no member to rekey for";
 }
@@ -89,14 +90,14 @@ TEST_F(HostedGroupsTest, H11_SendersOfAGroupThatWasRemovedMayGoOnForTheirLease) 
 }
 
 TEST_F(HostedGroupsTest, ATimerThatFiredOutlivesItsGroupsHarmlessly) {
-  auto groups = std::make_unique<HostedGroups>(io_, context_, [this] { return now_; });
+  auto groups = std::make_unique<HostedGroups>(loop_, context_, [this] { return now_; });
   HostedGroups::Hosted& hosted = groups->add(config_, "");
   ASSERT_TRUE(hosted.state.issue(identity("home"), "10.0.0.1:5", now_).has_value());
   bool asked = false;
   groups->before_deadlines([&] { asked = true; });
   groups->changed(hosted.state);
   groups.reset();
-  io_.run();
+  loop_.run_for(1min);
   EXPECT_FALSE(asked);
 }
 

@@ -1,4 +1,4 @@
-// The key server's status as JSON text; the JSON library stays in status.cc.
+// What a key server tells an operator of itself.
 #pragma once
 
 #include <memory>
@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "controlplane/admin/messages.h"
 #include "controlplane/cluster/node.h"
 #include "controlplane/keyserver/connection/carriage.h"
 #include "controlplane/keyserver/connection/counters.h"
@@ -26,13 +27,10 @@ struct StatusInput {
   const cluster::Node* cluster = nullptr;   // where there are several key servers
 };
 
-std::string to_json(const StatusInput& input, SteadyTime now);
-
-// KeyServer::groups_json().
-std::string groups_json(const StatusInput& input, SteadyTime now);
-
-// KeyServer::revocations_json().
-std::string revocations_json(const std::vector<store::Revocation>& revocations,
-                             const std::vector<const GroupState*>& groups, Moment now);
+// KeyServer::status(), groups() and revocations().
+admin::KeyserverStatus whole_status(const StatusInput& input, SteadyTime now);
+admin::KeyserverGroups groups_status(const StatusInput& input, SteadyTime now);
+admin::Revocations revocations_status(const std::vector<store::Revocation>& revocations,
+                                      const std::vector<const GroupState*>& groups, Moment now);
 
 }  // namespace sealcast::keyserver

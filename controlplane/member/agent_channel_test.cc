@@ -102,7 +102,7 @@ TEST_F(Channel, JoiningDuringARekeyTakesThePendingEpochAgain) {
   update(next());
   ASSERT_TRUE(until([&] { return plane_.find(epoch_ + 1) != nullptr; }));
   server_->say_goodbye();
-  ASSERT_TRUE(joined(2)) << agent_->status_json();  // SMKE: the active epoch again
+  ASSERT_TRUE(joined(2)) << admin::to_json(agent_->status());  // SMKE: the active epoch again
   GroupKeying again = next();
   again.assignment.first_slot = 9;
   update(again);
@@ -233,7 +233,7 @@ TEST_F(Channel, H11_LEASE1_AReturnAfterTheLeaseRevivesNothing) {
   serve(port);
   server_->authority.keying = next(1);
   server_->authority.keying.policy.authority_lease_s = 1;
-  ASSERT_TRUE(joined(2)) << agent_->status_json();
+  ASSERT_TRUE(joined(2)) << admin::to_json(agent_->status());
   EXPECT_TRUE(plane_.find(epoch_)->outbound.empty()) << "the epoch before";
   EXPECT_EQ(plane_.find(epoch_ + 1)->outbound.size(), 1u);
   EXPECT_TRUE(plane_.find(epoch_)->active);

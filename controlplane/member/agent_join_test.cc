@@ -27,7 +27,7 @@ TEST_F(Agent, P27_JoinsAndInstalls) {
   serve();
   start();
   EXPECT_THAT(plane_.calls, ElementsAre("protect tv")) << "H10: the policy stands before any key";
-  ASSERT_TRUE(joined()) << agent_->status_json();
+  ASSERT_TRUE(joined()) << admin::to_json(agent_->status());
   const auto* held = plane_.find(epoch_);
   ASSERT_NE(held, nullptr);
   EXPECT_TRUE(held->active);
@@ -71,7 +71,7 @@ TEST_F(Agent, TriesKeyServersInTheirOrder) {
   const auto good = settings_.member.groups[0].keyservers[0];
   settings_.member.groups[0].keyservers = {{"127.0.0.1", 1}, {"localhost", good.port}};
   start();
-  ASSERT_TRUE(joined()) << agent_->status_json();
+  ASSERT_TRUE(joined()) << admin::to_json(agent_->status());
   EXPECT_EQ(group()["failures"], 1);
   EXPECT_EQ(group()["keyserver"], "localhost:" + std::to_string(good.port));
   EXPECT_THAT(log_->str(), HasSubstr("127.0.0.1:1: Connection refused: nobody listens there"));

@@ -3,10 +3,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <ctime>
 
 #include "controlplane/member/group_member.h"
-#include "controlplane/member/moment.h"
 
 namespace sealcast::member {
 namespace {
@@ -16,7 +14,23 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds longest_silence{35000};
 constexpr milliseconds longest_silence_of_several{12000};  // where another key server can be asked
-constexpr std::size_t max_asked = 16;                      // keepalives without an answer yet
+
+// Answers renew the lease each third of it, and a next epoch is active a deactivation delay before the last one ends.
+// What is later than that is said long before a sender has to stop (LEASE-1).
+std::string why_sending_will_stop(const config::MemberGroup& group, const GroupEpochs& epochs, SteadyTime time) {
+  const auto active = group.sends() ? epochs.active() : std::nullopt;
+  if (!active) return {};
+  const auto left = [&](SteadyTime end) {
+    return std::chrono::duration_cast<std::chrono::seconds>(std::max<SteadyTime::duration>(end - time, 0s)).count();
+  };
+  if (epochs.lease_until() - time < epochs.lease() / 2)
+    return fmt::format("no key server was heard for half of its authority lease; sending stops in {} s",
+                       left(epochs.lease_until()));
+  const auto policy = epochs.policy(active->epoch);
+  if (policy && active->expires - time < milliseconds(policy->deactivation_delay_ms))
+    return fmt::format("no key server made a next epoch; sending stops in {} s", left(active->expires));
+  return {};
+}
 
 }  // namespace
 
@@ -38,11 +52,12 @@ void GroupMember::on_joined(Joined&& joined) {
     refuse(kept.error().message);
     return;
   }
-  const auto time = now();
+  const auto time = around_.world.now();
   // Its Finished covers our random, its GroupUpdate answers our GroupJoin: the key server was there after that, how
   // long ago that ever is.
   epochs_.joined_anew(time);
-  proven(link_->greeted());
+  keepalives_.joined(link_->greeted(), time);
+  epochs_.proven(keepalives_.proven());
   const auto own = epochs_.apply(keying, joined.group_master, id, time);
   if (!own) {
     refuse(own.error().message);
@@ -56,14 +71,10 @@ void GroupMember::on_joined(Joined&& joined) {
   status_.granted = keying.assignment.roles;
   ++status_.joins;
   joined_at_ = time;
-  keepalive_at_ = time;
-  keepalives_ = 0;
   datagrams_.joined(std::move(joined.server_leaf));
-  asked_.clear();
   report_at_ = time + timing().status_report;
   failures_.clear();
-  password_penalty_.reset();
-  key_penalty_.reset();
+  attempts_.joined();
   spdlog::info("group \"{}\": {} at {} ({}, carriage {}): epoch {} ({}), id {}, {} s left, {} slot(s) of our own",
                group_.id, again ? "joined again" : "joined", server().text(), keying.key_server_id,
                config::name(group_.carriage), keying.epoch,
@@ -132,7 +143,7 @@ Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
   if (keying.state == handshake::EpochState::active) {
     if (const auto kept = remember(keying.epoch, id); !kept) return kept;
   }
-  const auto own = epochs_.apply(keying, master, id, now());
+  const auto own = epochs_.apply(keying, master, id, around_.world.now());
   if (!own) return tl::unexpected(own.error());
   spdlog::info("group \"{}\": next epoch {}, id {}, {} slot(s) of our own", group_.id, keying.epoch, to_hex(id),
                own->slots);
@@ -148,7 +159,7 @@ Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
       std::find_if(live.begin(), live.end(), [&](const LiveEpoch& candidate) { return candidate.epoch == epoch; });
   if (held == live.end()) return fail(fmt::format("Activate: epoch {} is not held", epoch));
   if (const auto kept = remember(epoch, held->epoch_id); !kept) return kept;
-  const auto switched = epochs_.activate(epoch, now());
+  const auto switched = epochs_.activate(epoch, around_.world.now());
   if (!switched) return tl::unexpected(switched.error());
   if (*switched) {
     ++status_.rekeys;
@@ -169,26 +180,16 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
         "the key server grants {} of {} slots (slots_per_member): new ones are used only if every worker gets one",
         grant.count, around_.data_plane.workers()));
   }
-  const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, now());
+  const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, around_.world.now());
   if (!own) return tl::unexpected(own.error());
   return {};
 }
 
-// The lease runs from the moment we asked, not from that at which the answer came: an attacker that holds answers back
-// gains nothing (LEASE-1).
 Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
-  if (sequence > keepalives_)
-    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_));
-  while (!asked_.empty() && asked_.front().sequence <= sequence) {
-    proven(asked_.front().at);
-    asked_.pop_front();
-  }
+  if (!keepalives_.answered(sequence))
+    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_.sent()));
+  epochs_.proven(keepalives_.proven());
   return {};
-}
-
-void GroupMember::proven(SteadyTime asked) {
-  proven_at_ = std::max(proven_at_, asked);
-  epochs_.proven(proven_at_);
 }
 
 // It is lost like any packet where this gateway can't send it: members that it does not reach are told in another way.
@@ -204,7 +205,7 @@ void GroupMember::handle_datagram(const GroupDatagram& datagram, SteadyTime time
   const auto policy = views.empty() ? std::nullopt : epochs_.policy(views.front().epoch);
   if (!policy) return;
   const auto keying =
-      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, std::time(nullptr), time);
+      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, around_.world.loop.unix_now(), time);
   if (!keying) return;
   if (const auto done = handle_update(*keying); !done) {
     leave_link();
@@ -227,25 +228,8 @@ void GroupMember::handle_revoked(const std::string& words) {
 
 // ---------------------------------------------------------------- time
 
-// Answers renew the lease each third of it, and a next epoch is active a deactivation delay before the last one ends.
-// What is later than that is said long before a sender has to stop (LEASE-1).
-std::string GroupMember::why_sending_will_stop(SteadyTime time) const {
-  const auto active = group_.sends() ? epochs_.active() : std::nullopt;
-  if (!active) return {};
-  const auto left = [&](SteadyTime end) {
-    return std::chrono::duration_cast<std::chrono::seconds>(std::max<SteadyTime::duration>(end - time, 0s)).count();
-  };
-  if (epochs_.lease_until() - time < epochs_.lease() / 2)
-    return fmt::format("no key server was heard for half of its authority lease; sending stops in {} s",
-                       left(epochs_.lease_until()));
-  const auto policy = epochs_.policy(active->epoch);
-  if (policy && active->expires - time < milliseconds(policy->deactivation_delay_ms))
-    return fmt::format("no key server made a next epoch; sending stops in {} s", left(active->expires));
-  return {};
-}
-
 void GroupMember::watch_sending(SteadyTime time) {
-  std::string why = why_sending_will_stop(time);
+  std::string why = why_sending_will_stop(group_, epochs_, time);
   if (!why.empty() && status_.alarm.empty()) {
     ++status_.alarms;
     spdlog::warn("group \"{}\": alarm: {}", group_.id, why);
@@ -268,7 +252,7 @@ void GroupMember::poll(SteadyTime time) {
   if (status_.state != MemberState::joined) return;
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
   // A handshake may take longer than a short lease; a member that has just joined is asked first.
-  const auto silent = time - std::max(proven_at_, joined_at_);
+  const auto silent = time - std::max(keepalives_.proven(), joined_at_);
   const auto patience = group_.keyservers.size() > 1 ? longest_silence_of_several : longest_silence;
   if (silent > std::min(lease * 3 / 4, patience)) {
     abandon_link();
@@ -276,10 +260,7 @@ void GroupMember::poll(SteadyTime time) {
                      std::chrono::duration_cast<milliseconds>(silent).count()));
     return;
   }
-  if (time >= keepalive_at_) {
-    keepalive_at_ = time + std::min(timing().keepalive, lease / 3);
-    ask(time);
-  }
+  if (keepalives_.due(time)) ask(time);
   if (status_.state == MemberState::joined && time >= report_at_) {
     report_at_ = time + timing().status_report;
     if (const auto active = epochs_.active(); active && goes_on_under(*active)) report(active->epoch);
@@ -290,11 +271,9 @@ void GroupMember::poll(SteadyTime time) {
 }
 
 void GroupMember::ask(SteadyTime time) {
-  if (!link_) return;
-  // What is dropped is older than what is kept; its answer proves less.
-  if (asked_.size() == max_asked) asked_.pop_front();
-  asked_.push_back({++keepalives_, time});
-  link_->send(handshake::Keepalive{keepalives_});
+  const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
+  const auto next = time + std::min(timing().keepalive, lease / 3);
+  if (const std::uint64_t number = keepalives_.ask(time, next); link_) link_->send(handshake::Keepalive{number});
 }
 
 // A sender that has no slots in it any more waits for the one that is pending, and others need not wait for its sake.

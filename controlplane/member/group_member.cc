@@ -6,8 +6,6 @@
 
 #include <algorithm>
 
-#include "controlplane/member/moment.h"
-
 namespace sealcast::member {
 namespace {
 
@@ -48,6 +46,27 @@ std::string advice(const handshake::HandshakeError& cause) {
   for (const Entry& entry : entries)
     if (cause.reason == entry.what) return entry.then;
   return "";
+}
+
+// What has to be the same for two groups to share a connection: which key server it goes to, how it is keyed, and what
+// this member proves itself with. Renewed files are others, so that a connection is opened with them.
+std::string alike(const config::MemberGroup& group, const config::HostPort& server,
+                  const config::MemberConfig& member) {
+  const auto file = [](const std::string& path) {
+    struct stat is {};
+    if (path.empty() || ::stat(path.c_str(), &is) != 0) return fmt::format("{}|", path);
+    return fmt::format("{}|{}|{}|{}.{}|", path, is.st_ino, is.st_size, is.st_mtim.tv_sec, is.st_mtim.tv_nsec);
+  };
+  const handshake::GroupFlow& flow = group.flow;
+  std::string out =
+      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|", server.text(), config::name(group.carriage),
+                  member.local_address ? member.local_address->text() : "", group.keyserver_name, group.keyserver_id,
+                  static_cast<int>(flow.suite), flow.variant, static_cast<int>(flow.second_ccs),
+                  static_cast<int>(flow.flag_place), static_cast<int>(flow.authentication), member.multicast_flag);
+  if (group.uses_certificate()) out += file(member.certificate) + file(member.private_key);
+  out += file(member.ca) + file(member.crl.value_or(""));
+  if (group.uses_password()) out += fmt::format("{}|{}", group.user, place_of(*group.password));
+  return out;
 }
 
 }  // namespace
@@ -99,10 +118,8 @@ GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& g
       group_(group),
       epochs_(group_, around_.data_plane),
       datagrams_(group_),
-      retry_(around_.io),
-      backoff_(timing().backoff_first, timing().backoff_max),
-      password_penalty_(timing().refused_password, timing().refused_password_max),
-      key_penalty_(timing().refused_key, timing().refused_key_max),
+      retry_(around_.world.loop.timer()),
+      attempts_(group_.keyservers.size(), timing()),
       failures_(timing().repeat_log) {}
 
 void GroupMember::start() {
@@ -111,7 +128,7 @@ void GroupMember::start() {
 
 void GroupMember::stop() {
   if (status_.state == MemberState::stopped) return;
-  retry_.cancel();
+  retry_->cancel();
   if (link_ && status_.state == MemberState::joined) link_->send(handshake::Leave{group_.id});
   status_.state = MemberState::stopped;
   status_.why.clear();
@@ -133,7 +150,7 @@ void GroupMember::wanted(bool now_wanted) {
     return;
   }
   spdlog::info("group \"{}\": nobody on red listens any more; leaving", group_.id);
-  retry_.cancel();
+  retry_->cancel();
   if (link_ && status_.state == MemberState::joined) link_->send(handshake::Leave{group_.id});
   leave_link();
   epochs_.retire_all();
@@ -178,7 +195,7 @@ void GroupMember::connect() {
   };
   LinkWish wish;
   wish.group_id = group_.id;
-  wish.alike = alike();
+  wish.alike = alike(group_, server(), around_.settings.member);
   wish.settings.server = server();
   wish.settings.carriage = group_.carriage;
   wish.settings.local_address = around_.settings.member.local_address;
@@ -194,27 +211,6 @@ void GroupMember::connect() {
     return self && self->password_shown_;
   };
   link_ = around_.links.open(std::move(wish), std::move(callbacks));
-}
-
-// What has to be the same for two groups to share a connection: which key server it goes to, how it is keyed, and what
-// this member proves itself with. Renewed files are others, so that a connection is opened with them.
-std::string GroupMember::alike() const {
-  const config::MemberConfig& member = around_.settings.member;
-  const auto file = [](const std::string& path) {
-    struct stat is {};
-    if (path.empty() || ::stat(path.c_str(), &is) != 0) return fmt::format("{}|", path);
-    return fmt::format("{}|{}|{}|{}.{}|", path, is.st_ino, is.st_size, is.st_mtim.tv_sec, is.st_mtim.tv_nsec);
-  };
-  const handshake::GroupFlow& flow = group_.flow;
-  std::string out =
-      fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|", server().text(), config::name(group_.carriage),
-                  member.local_address ? member.local_address->text() : "", group_.keyserver_name, group_.keyserver_id,
-                  static_cast<int>(flow.suite), flow.variant, static_cast<int>(flow.second_ccs),
-                  static_cast<int>(flow.flag_place), static_cast<int>(flow.authentication), member.multicast_flag);
-  if (group_.uses_certificate()) out += file(member.certificate) + file(member.private_key);
-  out += file(member.ca) + file(member.crl.value_or(""));
-  if (group_.uses_password()) out += fmt::format("{}|{}", group_.user, place_of(*group_.password));
-  return out;
 }
 
 Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client() {
@@ -248,22 +244,20 @@ Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client(
 }
 
 void GroupMember::connect_later(milliseconds wait) {
-  retry_.expires_after(wait);
-  retry_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+  retry_->set(around_.world.now() + wait, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!error && self && !self->link_) self->connect();
+    if (self && !self->link_) self->connect();
   });
 }
 
 void GroupMember::log_failure(const std::string& text) {
-  if (const auto line = failures_.line(text, now())) spdlog::warn("group \"{}\": {}", group_.id, *line);
+  if (const auto line = failures_.line(text, around_.world.now())) spdlog::warn("group \"{}\": {}", group_.id, *line);
 }
 
-// An attempt came to nothing: the next server of the list at once, a wait before the list begins anew.
 void GroupMember::attempt_failed(std::string reason, const handshake::HandshakeError* cause) {
   ++status_.failures;
-  const auto longer = cause ? penalty(*cause) : std::nullopt;
-  if (longer && password_shown_)
+  const Attempts::Next next = attempts_.failed(password_shown_, cause, around_.world.random_bits());
+  if (next.penalty && password_shown_)
     reason += fmt::format(
         "; the key server refuses user \"{}\": unknown, a wrong password ({}), tried too often, or no member of the "
         "group; its log says which",
@@ -271,36 +265,23 @@ void GroupMember::attempt_failed(std::string reason, const handshake::HandshakeE
   else if (cause)
     reason += advice(*cause);
   log_failure(reason);
-  if (longer) reason += fmt::format("; next attempt in {} s", std::chrono::ceil<std::chrono::seconds>(*longer).count());
+  if (next.penalty)
+    reason += fmt::format("; next attempt in {} s", std::chrono::ceil<std::chrono::seconds>(next.wait).count());
   status_.why = std::move(reason);
-  server_ = (server_ + 1) % group_.keyservers.size();
-  if (longer)
-    connect_later(*longer);
-  else
-    connect_later(server_ == 0 ? backoff_.next(random_bits()) : 0ms);
-}
-
-// For what must not be repeated soon, at this key server or another: a refused password counts against the user's
-// allowance (H7), and refused key material must not be asked for again and again (H6).
-std::optional<milliseconds> GroupMember::penalty(const handshake::HandshakeError& cause) {
-  if (password_shown_ && cause.from_peer && cause.alert == handshake::Alert::access_denied)
-    return password_penalty_.next(random_bits());
-  if (cause.reason == handshake::Reason::key_material_refused) return key_penalty_.next(random_bits());
-  return std::nullopt;
+  connect_later(next.wait);
 }
 
 // The channel was there and is no more. What is held stays in use until it expires or the lease ends (H10).
 void GroupMember::lost(std::string reason) {
-  if (now() - joined_at_ >= steady_after) backoff_.reset();
-  const auto lease_left = std::max(0s, std::chrono::duration_cast<std::chrono::seconds>(epochs_.lease_until() - now()));
+  const auto lease_left =
+      std::max(0s, std::chrono::duration_cast<std::chrono::seconds>(epochs_.lease_until() - around_.world.now()));
   log_failure(fmt::format("lost the key server: {}; connecting again", reason));
   if (group_.sends() && epochs_.active())
     spdlog::info("group \"{}\": sending goes on for {} s without a key server (authority lease)", group_.id,
                  lease_left.count());
   status_.state = MemberState::reconnecting;
   status_.why = std::move(reason);
-  server_ = (server_ + 1) % group_.keyservers.size();  // this one may be silent for long
-  connect_later(backoff_.next(random_bits()));
+  connect_later(attempts_.lost(around_.world.now() - joined_at_ >= steady_after, around_.world.random_bits()));
 }
 
 void GroupMember::on_end(LinkEnd&& end) {

@@ -1,21 +1,20 @@
 // One group's membership: which key server is tried when, what is done with what it says, what it is told.
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/steady_timer.hpp>
-#include <deque>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "controlplane/member/backoff.h"
+#include "controlplane/member/attempts.h"
 #include "controlplane/member/failure_log.h"
 #include "controlplane/member/group_epochs.h"
+#include "controlplane/member/keepalives.h"
 #include "controlplane/member/link_pool.h"
 #include "controlplane/member/member_passwords.h"
 #include "controlplane/member/member_settings.h"
 #include "controlplane/member/rekey_datagrams.h"
+#include "controlplane/member/world.h"
 
 namespace sealcast::member {
 
@@ -34,7 +33,7 @@ std::string_view name(MemberState state);
 class GroupMember : public std::enable_shared_from_this<GroupMember> {
  public:
   struct Surroundings {
-    asio::io_context& io;
+    const World& world;
     const MemberSettings& settings;
     DataPlaneControl& data_plane;
     EpochMemory& memory;
@@ -73,15 +72,13 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
 
  private:
   const AgentTiming& timing() const { return around_.settings.timing; }
-  const config::HostPort& server() const { return group_.keyservers[server_]; }
+  const config::HostPort& server() const { return group_.keyservers[attempts_.server()]; }
   KeyingContext context(KeyingSource source, const handshake::GroupPolicy& policy) const;
 
   void connect();
   Result<std::shared_ptr<const handshake::ClientConfig>> make_client();
-  std::string alike() const;
   void connect_later(std::chrono::milliseconds wait);
   void attempt_failed(std::string reason, const handshake::HandshakeError* cause = nullptr);
-  std::optional<std::chrono::milliseconds> penalty(const handshake::HandshakeError& cause);
   void lost(std::string reason);
   void leave_link();
   void abandon_link();
@@ -97,10 +94,8 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   void handle_announce(const handshake::Announce& announce);
   void handle_datagram(const GroupDatagram& datagram, SteadyTime time);
   void handle_revoked(const std::string& words);
-  std::string why_sending_will_stop(SteadyTime time) const;
   void watch_sending(SteadyTime time);
   void ask(SteadyTime time);
-  void proven(SteadyTime asked);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
   void ask_for_slots(std::uint64_t epoch, const GroupEpochs::Own& own);
   bool goes_on_under(const GroupEpochs::View& epoch) const;
@@ -113,19 +108,12 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   RekeyDatagrams datagrams_;
   Status status_;
   std::shared_ptr<Link> link_;
-  asio::steady_timer retry_;
-  Backoff backoff_;
-  Penalty password_penalty_, key_penalty_;
+  std::unique_ptr<Timer> retry_;
+  Attempts attempts_;
   bool password_shown_ = false;  // in this attempt
   FailureLog failures_;
-  std::size_t server_ = 0;  // index into group_.keyservers
-  SteadyTime joined_at_{}, proven_at_{}, keepalive_at_{}, report_at_{};
-  struct Asked {
-    std::uint64_t sequence;
-    SteadyTime at;
-  };
-  std::deque<Asked> asked_;  // keepalives of this connection without an answer so far
-  std::uint64_t keepalives_ = 0;
+  Keepalives keepalives_;
+  SteadyTime joined_at_{}, report_at_{};
 };
 
 }  // namespace sealcast::member

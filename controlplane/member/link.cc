@@ -40,6 +40,26 @@ asio::ip::address to_asio(const IpAddress& address) {
   return asio::ip::address_v6(bytes);
 }
 
+// The addresses of a name, tried one after the other, and why the last one failed.
+class Targets {
+ public:
+  void add(tcp::endpoint address) { addresses_.push_back(std::move(address)); }
+  // nullptr: all were tried.
+  const tcp::endpoint* next() { return tried_ < addresses_.size() ? &addresses_[tried_++] : nullptr; }
+  std::size_t tried() const { return tried_; }
+  void failed(const std::string& name, const std::string& what) {
+    const tcp::endpoint& target = addresses_[tried_ - 1];
+    const std::string address = target.address().to_string() + ":" + std::to_string(target.port());
+    last_failure_ = (name == address ? name : name + " (" + address + ")") + ": " + what;
+  }
+  const std::string& last_failure() const { return last_failure_; }
+
+ private:
+  std::vector<tcp::endpoint> addresses_;
+  std::size_t tried_ = 0;
+  std::string last_failure_;
+};
+
 class TcpLink final : public Link {
  public:
   TcpLink(asio::io_context& io, LinkSettings settings, Callbacks callbacks)
@@ -58,7 +78,7 @@ class TcpLink final : public Link {
     asio::error_code error;
     const auto address = asio::ip::make_address(settings_.server.host, error);
     if (!error) {
-      addresses_.emplace_back(address, settings_.server.port);
+      targets_.add({address, settings_.server.port});
       asio::post(socket_.get_executor(), [self = this_link()] {
         if (!self->ended_) self->connect_next();
       });
@@ -74,7 +94,7 @@ class TcpLink final : public Link {
             return;
           }
           for (const auto& entry : found)
-            self->addresses_.push_back(entry.endpoint());
+            self->targets_.add(entry.endpoint());
           self->connect_next();
         });
   }
@@ -115,38 +135,38 @@ class TcpLink final : public Link {
   }
 
   void connect_next() {
-    if (next_address_ >= addresses_.size()) {
-      end(last_failure_);
+    const tcp::endpoint* const next = targets_.next();
+    if (next == nullptr) {
+      end(targets_.last_failure());
       return;
     }
-    const tcp::endpoint target = addresses_[next_address_++];
+    const tcp::endpoint target = *next;
     asio::error_code error;
     socket_.close(error);
     socket_.open(target.protocol(), error);
     if (!error && settings_.local_address) {
       const auto local = to_asio(*settings_.local_address);
       if (local.is_v4() != target.address().is_v4()) {
-        note_failure(target, "local_address " + settings_.local_address->text() + " is of the other IP version");
+        note_failure("local_address " + settings_.local_address->text() + " is of the other IP version");
         connect_next();
         return;
       }
       socket_.bind(tcp::endpoint(local, 0), error);
     }
     if (error) {
-      note_failure(target, error.message() + connect_advice(error));
+      note_failure(error.message() + connect_advice(error));
       connect_next();
       return;
     }
     arm(settings_.connect_timeout, [](TcpLink& self) {
-      self.note_failure(self.addresses_[self.next_address_ - 1],
-                        fmt::format("no answer within {} ms: check the address, routes and firewalls",
+      self.note_failure(fmt::format("no answer within {} ms: check the address, routes and firewalls",
                                     self.settings_.connect_timeout.count()));
       self.connect_next();
     });
-    socket_.async_connect(target, [self = this_link(), attempt = next_address_](const asio::error_code& failed) {
-      if (self->ended_ || attempt != self->next_address_ || failed == asio::error::operation_aborted) return;
+    socket_.async_connect(target, [self = this_link(), attempt = targets_.tried()](const asio::error_code& failed) {
+      if (self->ended_ || attempt != self->targets_.tried() || failed == asio::error::operation_aborted) return;
       if (failed) {
-        self->note_failure(self->addresses_[attempt - 1], failed.message() + connect_advice(failed));
+        self->note_failure(failed.message() + connect_advice(failed));
         self->connect_next();
         return;
       }
@@ -154,11 +174,7 @@ class TcpLink final : public Link {
     });
   }
 
-  void note_failure(const tcp::endpoint& target, const std::string& what) {
-    const std::string address = target.address().to_string() + ":" + std::to_string(target.port());
-    const std::string name = settings_.server.text();
-    last_failure_ = (name == address ? name : name + " (" + address + ")") + ": " + what;
-  }
+  void note_failure(const std::string& what) { targets_.failed(settings_.server.text(), what); }
 
   void connected() {
     asio::error_code ignored;
@@ -285,10 +301,8 @@ class TcpLink final : public Link {
   tcp::resolver resolver_;
   tcp::socket socket_;
   asio::steady_timer deadline_;
-  std::vector<tcp::endpoint> addresses_;
-  std::size_t next_address_ = 0;
+  Targets targets_;
   std::uint64_t wait_number_ = 0;
-  std::string last_failure_;
   std::chrono::steady_clock::time_point greeted_{};
   std::unique_ptr<handshake::Endpoint> endpoint_;
   std::array<std::uint8_t, 16384> input_{};
@@ -299,10 +313,12 @@ class TcpLink final : public Link {
 
 }  // namespace
 
-std::shared_ptr<Link> Link::open(asio::io_context& io, LinkSettings settings, Callbacks callbacks) {
-  auto link = std::make_shared<TcpLink>(io, std::move(settings), std::move(callbacks));
-  link->begin();
-  return link;
+Link::Open Link::over_tcp(asio::io_context& io) {
+  return [&io](LinkSettings settings, Callbacks callbacks) {
+    auto link = std::make_shared<TcpLink>(io, std::move(settings), std::move(callbacks));
+    link->begin();
+    return link;
+  };
 }
 
 }  // namespace sealcast::member

@@ -51,7 +51,9 @@ class Link : public std::enable_shared_from_this<Link> {
     std::function<void(LinkEnd&&)> on_end;
   };
 
-  static std::shared_ptr<Link> open(asio::io_context& io, LinkSettings settings, Callbacks callbacks);
+  // How links are opened: over TCP, or as a test or a simulator does. No callback comes before it returns.
+  using Open = std::function<std::shared_ptr<Link>(LinkSettings settings, Callbacks callbacks)>;
+  static Open over_tcp(asio::io_context& io);
   virtual ~Link() = default;
 
   // Queues a message. False: the link has ended (on_end was called) or is not established.

@@ -3,7 +3,6 @@
 // were alone; a key server that does not know GroupJoin gives each a connection, too.
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <chrono>
 #include <functional>
 #include <map>
@@ -12,6 +11,7 @@
 
 #include "controlplane/member/backoff.h"
 #include "controlplane/member/link.h"
+#include "controlplane/member/world.h"
 
 namespace sealcast::member {
 
@@ -32,12 +32,12 @@ class LinkPool {
     std::chrono::milliseconds refused_password{90000};  // as AgentTiming's
     std::chrono::milliseconds refused_password_max{900000};
   };
-  LinkPool(asio::io_context& io, Timing timing);
+  LinkPool(const World& world, Timing timing);
   ~LinkPool();
   LinkPool(const LinkPool&) = delete;
   LinkPool& operator=(const LinkPool&) = delete;
 
-  // As Link::open(); no callback comes before it returns.
+  // No callback comes before it returns.
   std::shared_ptr<Link> open(LinkWish wish, Link::Callbacks callbacks);
   // Established ones, however many groups share them.
   std::size_t connections() const;
@@ -46,7 +46,7 @@ class LinkPool {
   friend class SharedLink;
   struct Place;
 
-  asio::io_context& io_;
+  const World& world_;
   Timing timing_;
   std::map<std::string, std::shared_ptr<Place>> places_;  // by LinkWish::alike
 };

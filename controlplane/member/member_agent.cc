@@ -1,22 +1,18 @@
 #include "controlplane/member/member_agent.h"
 
-#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <time.h>
 
-#include <asio/steady_timer.hpp>
-#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
 
+#include "base/asio_loop.h"
 #include "controlplane/member/clock_watch.h"
 #include "controlplane/member/group_member.h"
 #include "controlplane/terminal/secret_input.h"
 
 namespace sealcast::member {
 namespace {
-
-using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::size_t longest_password = 128;  // bytes, as ClientAuthResponse carries it
 
@@ -31,54 +27,47 @@ double seconds_until(SteadyTime when, SteadyTime now) {
   return static_cast<double>(std::max<std::int64_t>(left, 0)) / 1000.0;
 }
 
-OrderedJson status_of(const GroupMember& member, SteadyTime now) {
+admin::AgentGroup status_of(const GroupMember& member, SteadyTime now) {
   const GroupMember::Status& status = member.status();
   const GroupEpochs& epochs = member.epochs();
-  OrderedJson out{{"group", member.group().id},
-                  {"state", name(status.state)},
-                  {"why", status.why},
-                  {"role", config::name(member.group().role)},
-                  {"carriage", config::name(member.group().carriage)},
-                  {"keyserver", status.keyserver},
-                  {"keyserver_id", member.group().keyserver_id},
-                  {"member_id", status.member_id}};
+  const RekeyDatagrams::Counts& datagrams = member.datagrams().counts();
+  admin::AgentGroup out{.group = member.group().id,
+                        .state = std::string(name(status.state)),
+                        .why = status.why,
+                        .role = std::string(config::name(member.group().role)),
+                        .carriage = std::string(config::name(member.group().carriage)),
+                        .keyserver = status.keyserver,
+                        .keyserver_id = member.group().keyserver_id,
+                        .member_id = status.member_id,
+                        .joins = status.joins,
+                        .failures = status.failures,
+                        .rekeys = status.rekeys,
+                        .alarm = status.alarm,
+                        .alarms = status.alarms,
+                        .datagrams = {{.taken = datagrams.taken,
+                                       .old = datagrams.old,
+                                       .refused = datagrams.refused,
+                                       .held_back = datagrams.held_back}}};
   const auto views = epochs.views();
-  // The epoch in use; before the first activation, the one that is waited with.
   auto shown = epochs.active();
   if (!shown && !views.empty()) shown = views.front();
-  if (shown) {
-    OrderedJson own = OrderedJson::array();
-    for (const std::uint32_t spi : shown->own_spis)
-      own.push_back(fmt::format("0x{:08x}", spi));
-    out["epoch"] = shown->epoch;
-    out["epoch_id"] = to_hex(shown->epoch_id);
-    out["epoch_state"] = shown->active ? "active" : "pending";
-    out["remaining_s"] = seconds_until(shown->expires, now);
-    out["lease_remaining_s"] = seconds_until(epochs.lease_until(), now);
-    out["slots_known"] = shown->slots_known;
-    out["own_slots"] = std::move(own);
-  }
-  out["joins"] = status.joins;
-  out["failures"] = status.failures;
-  out["rekeys"] = status.rekeys;
-  out["alarm"] = status.alarm;
-  out["alarms"] = status.alarms;
-  const RekeyDatagrams::Counts& datagrams = member.datagrams().counts();
-  out["datagrams"] = {{"taken", datagrams.taken},
-                      {"old", datagrams.old},
-                      {"refused", datagrams.refused},
-                      {"held_back", datagrams.held_back}};
-  OrderedJson list = OrderedJson::array();
+  if (shown)
+    out.held = {.epoch = shown->epoch,
+                .epoch_id = to_hex(shown->epoch_id),
+                .epoch_state = shown->active ? "active" : "pending",
+                .remaining = seconds_until(shown->expires, now),
+                .lease_remaining = seconds_until(epochs.lease_until(), now),
+                .slots_known = shown->slots_known,
+                .own_slots = shown->own_spis};
   const std::uint64_t active = epochs.active() ? epochs.active()->epoch : 0;
   for (const auto& view : views)
-    list.push_back({{"epoch", view.epoch},
-                    {"epoch_id", to_hex(view.epoch_id)},
-                    {"state", view.active           ? "active"
-                              : view.epoch < active ? "old"
-                                                    : "pending"},
-                    {"remaining_s", seconds_until(view.expires, now)},
-                    {"slots_derived", view.derived}});
-  out["epochs"] = std::move(list);
+    out.epochs.push_back({.epoch = view.epoch,
+                          .epoch_id = to_hex(view.epoch_id),
+                          .state = view.active           ? "active"
+                                   : view.epoch < active ? "old"
+                                                         : "pending",
+                          .remaining = seconds_until(view.expires, now),
+                          .slots_derived = view.derived});
   return out;
 }
 
@@ -87,11 +76,14 @@ OrderedJson status_of(const GroupMember& member, SteadyTime now) {
 class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl> {
  public:
   Impl(asio::io_context& io, MemberSettings settings, DataPlaneControl& data_plane)
-      : io_(io),
+      : asio_loop_(io),
         settings_(std::move(settings)),
+        world_{settings_.seams.loop ? *settings_.seams.loop : asio_loop_,
+               settings_.seams.open_link ? settings_.seams.open_link : Link::over_tcp(io),
+               settings_.seams.random ? *settings_.seams.random : handshake::system_random()},
         plane_(data_plane),
-        links_(io, {settings_.timing.refused_password, settings_.timing.refused_password_max}),
-        timer_(io),
+        links_(world_, {settings_.timing.refused_password, settings_.timing.refused_password_max}),
+        timer_(world_.loop.timer()),
         clocks_(settings_.timing.clock_jump) {}
 
   Result<void> start() {
@@ -170,24 +162,21 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
 
   void stop() {
     if (!std::exchange(running_, false)) return;
-    timer_.cancel();
+    timer_->cancel();
     for (const auto& group : groups_)
       group->stop();
   }
 
-  std::string status_json() const {
-    const auto now = std::chrono::steady_clock::now();
-    OrderedJson list = OrderedJson::array();
-    std::size_t joined = 0;
+  admin::AgentStatus status() const {
+    const auto now = world_.now();
+    admin::AgentStatus out{.connections = links_.connections(), .snapshot_resumes = resumes_};
+    std::uint64_t joined = 0;
     for (const auto& group : groups_) {
-      list.push_back(status_of(*group, now));
+      out.groups.push_back(status_of(*group, now));
       if (group->status().state == MemberState::joined) ++joined;
     }
-    return OrderedJson{{"groups", std::move(list)},
-                       {"joined", joined},
-                       {"connections", links_.connections()},
-                       {"snapshot_resumes", resumes_}}
-        .dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
+    out.joined = joined;
+    return out;
   }
 
  private:
@@ -231,7 +220,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
 
   GroupMember* add(const config::MemberGroup& group) {
     const auto weak = weak_from_this();
-    GroupMember::Surroundings around{io_,
+    GroupMember::Surroundings around{world_,
                                      settings_,
                                      plane_,
                                      memory_,
@@ -259,17 +248,19 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   }
 
   void tick() {
-    timer_.expires_after(settings_.timing.poll);
-    timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+    timer_->set(world_.now() + settings_.timing.poll, [weak = weak_from_this()] {
       const auto self = weak.lock();
-      if (error || !self || !self->running_) return;
+      if (!self || !self->running_) return;
       self->poll();
       self->tick();
     });
   }
 
   void poll() {
-    if (clocks_.jumped(read_clock(CLOCK_BOOTTIME), read_clock(CLOCK_REALTIME))) {
+    const auto [boot, real] = settings_.seams.clocks
+                                  ? settings_.seams.clocks()
+                                  : std::pair(read_clock(CLOCK_BOOTTIME), read_clock(CLOCK_REALTIME));
+    if (clocks_.jumped(boot, real)) {
       ++resumes_;
       spdlog::warn(
           "the boot-time and real-time clocks moved against each other: this machine may have been resumed from a "
@@ -279,7 +270,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       for (const auto& group : groups_)
         group->snapshot_resumed();
     }
-    const auto now = std::chrono::steady_clock::now();
+    const auto now = world_.now();
     const DataPlaneEvents events = plane_.take_events();
     for (const InterestChange& change : events.interests)
       if (GroupMember* group = find(change.group_id)) group->wanted(change.listened);
@@ -301,15 +292,16 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       budget -= groups_[look_ahead_turn_++ % groups_.size()]->look_ahead(now, budget);
   }
 
-  asio::io_context& io_;
+  AsioLoop asio_loop_;
   MemberSettings settings_;
+  const World world_;
   DataPlaneControl& plane_;
   EpochMemory memory_;
   MemberPasswords passwords_;  // outlives the groups
   LinkPool links_;             // likewise
   std::vector<std::shared_ptr<GroupMember>> groups_;
   std::unordered_map<std::string, GroupMember*> by_id_;
-  asio::steady_timer timer_;
+  std::unique_ptr<Timer> timer_;
   ClockWatch clocks_;
   std::uint64_t resumes_ = 0;
   std::size_t look_ahead_turn_ = 0;
@@ -335,8 +327,8 @@ void MemberAgent::stop() {
   impl_->stop();
 }
 
-std::string MemberAgent::status_json() const {
-  return impl_->status_json();
+admin::AgentStatus MemberAgent::status() const {
+  return impl_->status();
 }
 
 }  // namespace sealcast::member

@@ -12,6 +12,7 @@
 
 #include "base/dataplane_control.h"
 #include "base/result.h"
+#include "controlplane/admin/messages.h"
 #include "controlplane/member/member_settings.h"
 
 namespace sealcast::member {
@@ -38,13 +39,7 @@ class MemberAgent {
   Result<void> reload(config::MemberConfig member);
   void stop();
 
-  // {"groups": [{"group", "state" ("joining"|"joined"|"reconnecting"|"revoked"|"stopped"), "why", "role", "carriage",
-  //   "keyserver", "keyserver_id", "member_id", "epoch", "epoch_id", "epoch_state" ("active"|"pending"), "remaining_s",
-  //   "lease_remaining_s", "slots_known", "own_slots": ["0x10000001"], "joins", "failures", "rekeys",
-  //   "alarm" (why sending is going to stop, or ""), "alarms" (times it began),
-  //   "datagrams": {"taken", "old", "refused", "held_back"},
-  //   "epochs": [{"epoch", "epoch_id", "state", "remaining_s"}]}], "joined", "snapshot_resumes"}
-  std::string status_json() const;
+  admin::AgentStatus status() const;
 
  private:
   class Impl;

@@ -32,7 +32,7 @@ TEST_F(Together, RekeysMakeBeforeBreak) {
   const std::uint64_t first = studio.epoch();
   ASSERT_TRUE(until([&] { return studio.group()["epoch_state"] == "active"; }));
   ASSERT_TRUE(until([&] { return server_->rekey("tv").has_value(); }));
-  ASSERT_TRUE(until([&] { return studio.epoch() > first; })) << studio.agent->status_json();
+  ASSERT_TRUE(until([&] { return studio.epoch() > first; })) << admin::to_json(studio.agent->status());
   ASSERT_TRUE(until([&] { return home.epoch() == studio.epoch(); }));
   expect_heard(studio, home, studio.epoch());
   EXPECT_NE(home.plane.find(first), nullptr) << "packets under way must still open";
@@ -54,12 +54,12 @@ TEST_F(Together, H9_ARestartedKeyServerNeverRepeatsASlotAndBreaksNothing) {
     EXPECT_FALSE(held->outbound.empty());
     serve();
     ASSERT_TRUE(until([&] { return studio.group()["joins"] == round + 1 && home.group()["joins"] == round + 1; }))
-        << studio.agent->status_json() << home.agent->status_json();
+        << admin::to_json(studio.agent->status()) << admin::to_json(home.agent->status());
   }
   // FakeDataPlane fails the test if an own SPI ever comes back.
   ASSERT_TRUE(until([&] {
     return studio.group()["epoch_state"] == "active" && studio.epoch() > first && home.epoch() == studio.epoch();
-  })) << studio.agent->status_json();
+  })) << admin::to_json(studio.agent->status());
   expect_heard(studio, home, studio.epoch());
 }
 
@@ -92,11 +92,11 @@ TEST_F(Together, H16_OneMemberHoldsSeveralGroupsOfOneKeyServer) {
   second.id = "radio";
   second.selectors = radio.selectors;
   Member& home = join("home", config::MemberRole::receiver, 1, {second});
-  const auto joined = [&] { return Json::parse(home.agent->status_json())["joined"] == 2; };
-  ASSERT_TRUE(until(joined)) << home.agent->status_json();
+  const auto joined = [&] { return Json::parse(admin::to_json(home.agent->status()))["joined"] == 2; };
+  ASSERT_TRUE(until(joined)) << admin::to_json(home.agent->status());
   until([] { return false; }, 300ms);
-  EXPECT_TRUE(joined()) << "one connection pushes the other out: " << home.agent->status_json();
-  const Json status = Json::parse(home.agent->status_json());
+  EXPECT_TRUE(joined()) << "one connection pushes the other out: " << admin::to_json(home.agent->status());
+  const Json status = Json::parse(admin::to_json(home.agent->status()));
   for (const Json& group : status["groups"])
     EXPECT_EQ(group["joins"], 1);
   EXPECT_EQ(home.plane.held.size(), 2u);
@@ -112,9 +112,9 @@ TEST_F(Together, StatusReportsReachTheKeyServer) {
   sa.packets = 4711;
   studio.plane.stats.sas = {sa};
   EXPECT_TRUE(until([&] {
-    const Json member = Json::parse(server_->status_json())["groups"][0]["members"][0];
+    const Json member = Json::parse(admin::to_json(server_->status()))["groups"][0]["members"][0];
     return member.contains("report") && member["report"].value("sealed", 0) == 4711;
-  })) << server_->status_json();
+  })) << admin::to_json(server_->status());
 }
 
 // ---------------------------------------------------------------- the same in ISAKMP messages (P34)
@@ -131,7 +131,7 @@ TEST_F(TogetherInIsakmp, P34_GatewaysJoinAndAreRekeyed) {
   ASSERT_TRUE(until([&] { return studio.group()["epoch_state"] == "active" && home.epoch() == first; }));
   expect_heard(studio, home, first);
   EXPECT_EQ(studio.group()["carriage"], "isakmp");
-  const Json server = Json::parse(server_->status_json());
+  const Json server = Json::parse(admin::to_json(server_->status()));
   EXPECT_EQ(server["isakmp"]["cookies_shown"], 2);
   for (const Json& member : server["groups"][0]["members"])
     EXPECT_EQ(member["carriage"], "isakmp");
@@ -150,7 +150,7 @@ TEST_F(TogetherInIsakmp, P34_OverIpv6) {
   ASSERT_TRUE(started) << started.error().message;
   host_ = "::1";
   EXPECT_EQ(join("home", config::MemberRole::receiver).group()["carriage"], "isakmp");
-  const Json member = Json::parse(server_->status_json())["groups"][0]["members"][0];
+  const Json member = Json::parse(admin::to_json(server_->status()))["groups"][0]["members"][0];
   EXPECT_THAT(member["address"].get<std::string>(), ::testing::StartsWith("[::1]:"));
 }
 
@@ -159,7 +159,7 @@ TEST_F(TogetherInIsakmp, P34_MembersComeBackToARestartedKeyServer) {
   server_.reset();
   ASSERT_TRUE(until([&] { return studio.group()["state"] == "reconnecting"; }));
   serve();  // its cookies are made with other keys
-  EXPECT_TRUE(until([&] { return studio.group()["joins"] == 2; })) << studio.agent->status_json();
+  EXPECT_TRUE(until([&] { return studio.group()["joins"] == 2; })) << admin::to_json(studio.agent->status());
 }
 
 TEST_F(TogetherInIsakmp, P35_WhatSmkeBroughtIsAllThatASecurityAssociationNeeds) {
@@ -195,7 +195,7 @@ TEST_F(TogetherInIsakmp, P37_TheSpiIsTheKeyServersChoice) {
   Member& studio = join("studio", config::MemberRole::sender);
   Member& attic = join("attic", config::MemberRole::sender);
   ASSERT_TRUE(until([&] { return studio.epoch() == attic.epoch() && studio.plane.find(studio.epoch()); }));
-  const Json status = Json::parse(server_->status_json());
+  const Json status = Json::parse(admin::to_json(server_->status()));
   std::set<std::uint32_t> given;
   for (const Json& member : status["groups"][0]["members"])
     for (const Json& spi : member["slots"])

@@ -8,10 +8,13 @@
 #include <fstream>
 #include <random>
 
+#include "controlplane/member/attempts.h"
 #include "controlplane/member/backoff.h"
 #include "controlplane/member/clock_watch.h"
 #include "controlplane/member/epoch_memory.h"
 #include "controlplane/member/failure_log.h"
+#include "controlplane/member/keepalives.h"
+#include "controlplane/member/shared_keepalives.h"
 
 namespace sealcast::member {
 namespace {
@@ -194,6 +197,95 @@ TEST(Backoff, GrowsToItsBoundAndJittersOverAllOfIt) {
   EXPECT_LT(least, 200ms);
   EXPECT_GT(most, 9800ms);
   EXPECT_LE(most, 10s);
+}
+
+handshake::HandshakeError refused_by_peer(handshake::Alert alert) {
+  handshake::HandshakeError cause;
+  cause.from_peer = true;
+  cause.alert = alert;
+  return cause;
+}
+
+TEST(Attempts, GoThroughTheListAtOnceAndWaitBeforeItBeginsAnew) {
+  AgentTiming timing;
+  Attempts attempts(3, timing);
+  const std::uint64_t random = 0xffff'ffff'ffff'ffff;
+  EXPECT_EQ(attempts.server(), 0u);
+  EXPECT_EQ(attempts.failed(false, nullptr, random).wait, 0ms);
+  EXPECT_EQ(attempts.failed(false, nullptr, random).wait, 0ms);
+  EXPECT_EQ(attempts.server(), 2u);
+  const auto round = attempts.failed(false, nullptr, static_cast<std::uint64_t>(timing.backoff_first.count()));
+  EXPECT_EQ(attempts.server(), 0u);
+  EXPECT_EQ(round.wait, timing.backoff_first);
+  EXPECT_FALSE(round.penalty);
+  EXPECT_LE(attempts.lost(true, random), timing.backoff_first) << "a connection that held begins anew";
+  EXPECT_EQ(attempts.server(), 1u) << "the one that was lost may be silent for long";
+}
+
+TEST(Attempts, H6_H7_WhatWasRefusedIsNotRepeatedSoon) {
+  AgentTiming timing;
+  Attempts attempts(2, timing);
+  const auto denied = refused_by_peer(handshake::Alert::access_denied);
+  EXPECT_FALSE(attempts.failed(false, &denied, 0).penalty) << "no password was shown";
+  const auto first = attempts.failed(true, &denied, 0);
+  EXPECT_TRUE(first.penalty);
+  EXPECT_EQ(first.wait, timing.refused_password);
+  EXPECT_EQ(attempts.failed(true, &denied, 0).wait, 2 * timing.refused_password);
+  attempts.joined();
+  EXPECT_EQ(attempts.failed(true, &denied, 0).wait, timing.refused_password);
+  handshake::HandshakeError material;
+  material.reason = handshake::Reason::key_material_refused;
+  EXPECT_EQ(attempts.failed(false, &material, 0).wait, timing.refused_key);
+}
+
+TEST(Keepalives, LEASE1_AnAnswerProvesTheMomentOfItsQuestion) {
+  const SteadyTime start{1000s};
+  Keepalives asked;
+  asked.joined(start - 1s, start);
+  EXPECT_EQ(asked.proven(), start - 1s);
+  EXPECT_TRUE(asked.due(start));
+  EXPECT_EQ(asked.ask(start, start + 5s), 1u);
+  EXPECT_FALSE(asked.due(start + 4s));
+  EXPECT_EQ(asked.ask(start + 5s, start + 10s), 2u);
+  EXPECT_FALSE(asked.answered(3)) << "it was never sent";
+  EXPECT_TRUE(asked.answered(1));
+  EXPECT_EQ(asked.proven(), start) << "whenever the answer came";
+  EXPECT_TRUE(asked.answered(1));
+  EXPECT_EQ(asked.proven(), start) << "twice proves no more";
+  // Sixteen are remembered; the answer to an older one proves nothing new.
+  for (int i = 0; i < 17; ++i)
+    asked.ask(start + std::chrono::seconds(20 + i), start);
+  EXPECT_TRUE(asked.answered(3));
+  EXPECT_EQ(asked.proven(), start);
+  EXPECT_TRUE(asked.answered(4));
+  EXPECT_EQ(asked.proven(), start + 21s);
+  asked.joined(start, start + 60s);
+  EXPECT_EQ(asked.proven(), start + 21s) << "it never goes back";
+  EXPECT_FALSE(asked.answered(1)) << "numbers begin anew";
+}
+
+TEST(SharedKeepalives, OneQuestionATurnAnswersAllThatAsked) {
+  struct Group {};
+  const auto tv = std::make_shared<Group>();
+  auto radio = std::make_shared<Group>();
+  SharedKeepalives<Group> shared;
+  EXPECT_FALSE(shared.take_next(true)) << "nothing waits";
+  EXPECT_TRUE(shared.add(tv, 7));
+  EXPECT_FALSE(shared.add(radio, 3)) << "it leaves with the first";
+  EXPECT_EQ(shared.take_next(true), 1u);
+  EXPECT_TRUE(shared.add(tv, 8));
+  EXPECT_EQ(shared.take_next(true), 2u);
+  EXPECT_TRUE(shared.add(tv, 9));
+  EXPECT_FALSE(shared.take_next(false)) << "the connection is gone";
+  EXPECT_EQ(shared.sent(), 2u);
+  EXPECT_FALSE(shared.answered(3));
+  radio.reset();
+  const auto answered = shared.answered(2);
+  ASSERT_TRUE(answered);
+  ASSERT_EQ(answered->size(), 2u) << "the one that left is not answered";
+  EXPECT_EQ((*answered)[0], std::pair(tv, std::uint64_t{7}));
+  EXPECT_EQ((*answered)[1], std::pair(tv, std::uint64_t{8}));
+  EXPECT_EQ(shared.answered(2)->size(), 0u) << "once";
 }
 
 TEST(FailureLog, SaysEachFailureOnceAndHowOftenItCameBack) {

@@ -4,10 +4,13 @@
 #include <chrono>
 #include <functional>
 #include <string>
+#include <utility>
 
+#include "base/loop.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "controlplane/config/config.h"
+#include "controlplane/member/link.h"
 
 namespace sealcast::member {
 
@@ -30,12 +33,22 @@ struct AgentTiming {
   std::chrono::milliseconds clock_jump{2000};   // H9: a larger jump between the clocks means a resumed snapshot
 };
 
+// What tests and a simulator replace; the defaults are what a gateway uses. What is given outlives the agent.
+struct AgentSeams {
+  Loop* loop = nullptr;                 // nullptr: the io_context
+  Link::Open open_link = {};            // empty: TCP on the io_context
+  handshake::Random* random = nullptr;  // for back-off; nullptr: the system's CSPRNG
+  // Boot-time and real-time clock (H9); empty: the system's.
+  std::function<std::pair<std::chrono::nanoseconds, std::chrono::nanoseconds>()> clocks = {};
+};
+
 struct MemberSettings {
   config::MemberConfig member;  // PEM files are read again at every connection, so that renewed ones take effect
   std::string state_file;       // highest epoch per (server name, key_server_id, group) (H5): [gateway] state
   AgentTiming timing = {};
   // Asks for a password that must be typed (password_prompt); empty: on the terminal.
   std::function<Result<SecretBytes>(const std::string& prompt)> ask_password = {};
+  AgentSeams seams = {};
 };
 
 }  // namespace sealcast::member

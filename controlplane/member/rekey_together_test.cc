@@ -83,7 +83,7 @@ TEST_F(ByDatagram, OneDatagramRekeysAllReceivers) {
   for (std::uint64_t round = 1; round <= 3; ++round) {
     const std::uint64_t old = home.epoch();
     ASSERT_TRUE(server_->rekey("tv"));
-    ASSERT_TRUE(run([&] { return active_everywhere(old); })) << home.agent->status_json();
+    ASSERT_TRUE(run([&] { return active_everywhere(old); })) << admin::to_json(home.agent->status());
     ASSERT_TRUE(run([&] { return studio.epoch() == home.epoch(); }));
     EXPECT_EQ(count(home, "taken"), round);
     EXPECT_EQ(count(attic, "taken"), round);

@@ -4,19 +4,16 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <asio/post.hpp>
 
 #include "base/bytes.h"
-#include "controlplane/member/moment.h"
 
 namespace sealcast::member {
 namespace {
 
 using namespace std::chrono_literals;
 
-constexpr std::size_t most_asking = 16;      // GroupJoins without an answer so far
-constexpr std::size_t most_keepalives = 64;  // likewise
-constexpr auto separate_for = 10min;         // then it is asked again whether it knows GroupJoin
+constexpr std::size_t most_asking = 16;  // GroupJoins without an answer so far
+constexpr auto separate_for = 10min;     // then it is asked again whether it knows GroupJoin
 
 }  // namespace
 
@@ -59,7 +56,7 @@ void Branch::ended(LinkEnd end) {
   if (callbacks.on_end) callbacks.on_end(std::move(end));
 }
 
-void Branch::go_alone(asio::io_context& io) {
+void Branch::go_alone(const World& world) {
   shared_.reset();
   auto client = wish_.client();
   if (!client) return ended({client.error().message, std::nullopt, false});
@@ -75,19 +72,19 @@ void Branch::go_alone(asio::io_context& io) {
     branch->own_.reset();
     branch->ended(std::move(end));
   };
-  own_ = Link::open(io, std::move(settings), std::move(callbacks));
+  own_ = world.open_link(std::move(settings), std::move(callbacks));
 }
 
 // ---------------------------------------------------------------- the connection
 
-SharedLink::SharedLink(asio::io_context& io, std::weak_ptr<LinkPool::Place> place)
-    : io_(io), place_(std::move(place)), timer_(io) {}
+SharedLink::SharedLink(const World& world, std::weak_ptr<LinkPool::Place> place)
+    : world_(world), place_(std::move(place)), timer_(world.loop.timer()) {}
 
 void SharedLink::add(const std::shared_ptr<Branch>& branch) {
   branch->shared_ = shared_from_this();
   waiting_.push_back(branch);
   // In a turn of its own: the opener of a link is not called back before it has it.
-  asio::post(io_, [self = shared_from_this()] {
+  world_.loop.post([self = shared_from_this()] {
     if (self->phase_ == Phase::established)
       self->ask_more();
     else
@@ -98,18 +95,17 @@ void SharedLink::add(const std::shared_ptr<Branch>& branch) {
 void SharedLink::begin() {
   const auto place = place_.lock();
   if (phase_ != Phase::idle || !place || waiting_.empty()) return;
-  if (now() < place->separate) {
+  if (world_.now() < place->separate) {
     for (const auto& branch : std::exchange(waiting_, {}))
-      branch->go_alone(io_);
+      branch->go_alone(world_);
     return let_go();
   }
   phase_ = Phase::opening;
-  if (now() >= place->not_before) return open();
+  if (world_.now() >= place->not_before) return open();
   // A password was refused here not long ago: one attempt for all that have the same (H7).
-  timer_.expires_at(place->not_before);
-  timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+  timer_->set(place->not_before, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!error && self && self->phase_ == Phase::opening && !self->link_) self->open();
+    if (self && self->phase_ == Phase::opening && !self->link_) self->open();
   });
 }
 
@@ -134,7 +130,7 @@ void SharedLink::open() {
   callbacks.on_end = [weak](LinkEnd&& end) {
     if (const auto self = weak.lock()) self->on_end(std::move(end));
   };
-  link_ = Link::open(io_, std::move(settings), std::move(callbacks));
+  link_ = world_.open_link(std::move(settings), std::move(callbacks));
 }
 
 void SharedLink::on_joined(Joined&& joined) {
@@ -160,7 +156,8 @@ void SharedLink::on_end(LinkEnd&& end) {
   if (phase_ != Phase::opening || !opener_) return end_all(end);
   end.password_shown = opener_->wish_.password_shown && opener_->wish_.password_shown();
   if (refused && end.password_shown) {
-    if (const auto place = place_.lock()) place->not_before = now() + place->password_penalty.next(random_bits());
+    if (const auto place = place_.lock())
+      place->not_before = world_.now() + place->password_penalty.next(world_.random_bits());
     return end_all(end);
   }
   if (!of_one_group) return end_all(end);
@@ -185,7 +182,7 @@ void SharedLink::end_all(const LinkEnd& end) {
 // No branch joins this connection any more; the next one to come opens another.
 void SharedLink::let_go() {
   phase_ = Phase::over;
-  timer_.cancel();
+  timer_->cancel();
   if (const auto link = std::exchange(link_, nullptr)) link->close();
   if (const auto place = place_.lock(); place && place->link.get() == this) place->link.reset();
 }
@@ -204,7 +201,7 @@ void SharedLink::ask_more() {
     waiting_.pop_front();
     const std::string& group = branch->wish_.group_id;
     if (unanswered_.count(group)) {  // what it is told of it now would be of the last time
-      branch->go_alone(io_);
+      branch->go_alone(world_);
       continue;
     }
     if (draining_.count(group) || groups_.count(group)) {
@@ -212,7 +209,7 @@ void SharedLink::ask_more() {
       continue;
     }
     branch->state_ = Branch::State::asking;
-    branch->asked_ = now();
+    branch->asked_ = world_.now();
     groups_[group] = branch;
     in_order_.push_back(branch);
     ++asking_;
@@ -230,21 +227,20 @@ void SharedLink::watch_asking() {
   while (!in_order_.empty() && settled(in_order_.front()))
     in_order_.pop_front();
   if (in_order_.empty()) {
-    timer_.cancel();
+    timer_->cancel();
     return;
   }
   const auto oldest = in_order_.front().lock();
-  timer_.expires_at(oldest->asked_ + oldest->wish_.settings.handshake_timeout);
-  timer_.async_wait([weak = weak_from_this()](const asio::error_code& error) {
+  timer_->set(oldest->asked_ + oldest->wish_.settings.handshake_timeout, [weak = weak_from_this()] {
     const auto self = weak.lock();
-    if (!error && self && self->phase_ == Phase::established) self->overdue();
+    if (self && self->phase_ == Phase::established) self->overdue();
   });
 }
 
 // Either this key server does not know GroupJoin, or it is very slow.
 void SharedLink::overdue() {
   const auto self = shared_from_this();
-  const auto time = now();
+  const auto time = world_.now();
   std::vector<std::shared_ptr<Branch>> late;
   std::vector<std::shared_ptr<Branch>> asking;
   for (const auto& weak : in_order_) {
@@ -261,10 +257,10 @@ void SharedLink::overdue() {
       groups_.erase(branch->wish_.group_id);
       unanswered_.insert(branch->wish_.group_id);
       --asking_;
-      branch->go_alone(io_);
+      branch->go_alone(world_);
     }
     for (const auto& branch : std::exchange(waiting_, {}))
-      branch->go_alone(io_);
+      branch->go_alone(world_);
     if (forsaken()) let_go();
     return;
   }
@@ -293,7 +289,7 @@ void SharedLink::leave(Branch& branch) {
     if (const auto link = std::exchange(link_, nullptr)) link->close();
     if (waiting_.empty()) return let_go();
     phase_ = Phase::idle;
-    asio::post(io_, [self] { self->begin(); });
+    world_.loop.post([self] { self->begin(); });
     return;
   }
   const bool known = branch.state_ == Branch::State::asking || branch.state_ == Branch::State::joined;
@@ -306,7 +302,7 @@ void SharedLink::leave(Branch& branch) {
   const bool said = branch.left_ || link_->send(handshake::Leave{group});
   if (forsaken()) return let_go();
   if (!said || phase_ != Phase::established) return;
-  draining_[group] = keepalives_ + 1;
+  draining_[group] = keepalives_.next();
   keepalive(nullptr, 0);
 }
 
@@ -354,30 +350,20 @@ void SharedLink::answered(const std::shared_ptr<Branch>& branch, handshake::Cont
 
 // All groups' questions of one turn are one question.
 void SharedLink::keepalive(const std::shared_ptr<Branch>& branch, std::uint64_t number) {
-  const bool posted = next_.sequence != 0;
-  next_.sequence = keepalives_ + 1;
-  if (branch) next_.of.emplace_back(branch, number);
-  if (!posted) asio::post(io_, [self = shared_from_this()] { self->send_keepalive(); });
+  if (keepalives_.add(branch, number)) world_.loop.post([self = shared_from_this()] { self->send_keepalive(); });
 }
 
 void SharedLink::send_keepalive() {
-  auto question = std::exchange(next_, {});
-  if (phase_ != Phase::established || !link_ || question.sequence == 0) return;
-  keepalives_ = question.sequence;
-  if (asked_.size() == most_keepalives) asked_.pop_front();  // a later answer proves more
-  asked_.push_back(std::move(question));
-  link_->send(handshake::Keepalive{keepalives_});
+  const auto number = keepalives_.take_next(phase_ == Phase::established && link_);
+  if (number) link_->send(handshake::Keepalive{*number});
 }
 
 void SharedLink::take_keepalive(std::uint64_t sequence) {
-  if (sequence > keepalives_)
-    return broken(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_));
-  std::vector<std::pair<std::shared_ptr<Branch>, std::uint64_t>> answered;
-  for (; !asked_.empty() && asked_.front().sequence <= sequence; asked_.pop_front())
-    for (const auto& [weak, number] : asked_.front().of)
-      if (auto branch = weak.lock()) answered.emplace_back(std::move(branch), number);
+  const auto answered = keepalives_.answered(sequence);
+  if (!answered)
+    return broken(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_.sent()));
   std::erase_if(draining_, [&](const auto& entry) { return entry.second <= sequence; });
-  for (const auto& [branch, number] : answered) {
+  for (const auto& [branch, number] : *answered) {
     if (branch->state_ != Branch::State::joined || branch->shared_.get() != this) continue;
     const auto callbacks = branch->callbacks_;
     if (callbacks.on_message) callbacks.on_message(handshake::Keepalive{number});

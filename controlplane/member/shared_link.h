@@ -1,7 +1,6 @@
 // One connection and the groups that share it; part of LinkPool.
 #pragma once
 
-#include <asio/steady_timer.hpp>
 #include <deque>
 #include <map>
 #include <memory>
@@ -11,6 +10,7 @@
 #include <vector>
 
 #include "controlplane/member/link_pool.h"
+#include "controlplane/member/shared_keepalives.h"
 
 namespace sealcast::member {
 
@@ -32,7 +32,7 @@ class Branch final : public Link {
   friend class SharedLink;
   std::shared_ptr<Branch> self() { return std::static_pointer_cast<Branch>(shared_from_this()); }
   void ended(LinkEnd end);
-  void go_alone(asio::io_context& io);
+  void go_alone(const World& world);
 
   LinkWish wish_;
   Callbacks callbacks_;
@@ -54,7 +54,7 @@ struct LinkPool::Place {
 
 class SharedLink final : public std::enable_shared_from_this<SharedLink> {
  public:
-  SharedLink(asio::io_context& io, std::weak_ptr<LinkPool::Place> place);
+  SharedLink(const World& world, std::weak_ptr<LinkPool::Place> place);
 
   void add(const std::shared_ptr<Branch>& branch);
   bool established() const { return phase_ == Phase::established; }
@@ -83,9 +83,9 @@ class SharedLink final : public std::enable_shared_from_this<SharedLink> {
   void let_go();
   bool forsaken() const { return groups_.empty() && waiting_.empty() && !opener_; }
 
-  asio::io_context& io_;
+  const World& world_;
   std::weak_ptr<LinkPool::Place> place_;
-  asio::steady_timer timer_;
+  std::unique_ptr<Timer> timer_;
   Phase phase_ = Phase::idle;
   std::shared_ptr<Link> link_;
   std::shared_ptr<Branch> opener_;                         // its handshake is under way
@@ -98,13 +98,7 @@ class SharedLink final : public std::enable_shared_from_this<SharedLink> {
   std::map<std::string, std::uint64_t> draining_;
   std::set<std::string> unanswered_;  // GroupJoins that may never be
   Bytes server_leaf_;
-  std::uint64_t keepalives_ = 0;  // this connection's own
-  struct Asked {
-    std::uint64_t sequence = 0;
-    std::vector<std::pair<std::weak_ptr<Branch>, std::uint64_t>> of;  // with the group's own numbers
-  };
-  std::deque<Asked> asked_;
-  Asked next_;  // gathered in this turn of the loop
+  SharedKeepalives<Branch> keepalives_;
 };
 
 }  // namespace sealcast::member

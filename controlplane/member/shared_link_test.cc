@@ -43,7 +43,7 @@ class Shared : public testing::AgentFixture {
     keying.premaster.data()[1] = static_cast<std::uint8_t>(step);
     return {std::move(keying)};
   }
-  Json status() const { return Json::parse(agent_->status_json()); }
+  Json status() const { return Json::parse(admin::to_json(agent_->status())); }
   Json group(int i) const { return status()["groups"][static_cast<std::size_t>(i)]; }
   int joined_now() const { return status()["joined"]; }
   std::size_t asked(const std::string& group_id) const {

@@ -52,7 +52,7 @@ class SharedTogether : public Together {
     }
     return false;
   }
-  static Json status(const Member& member) { return Json::parse(member.agent->status_json()); }
+  static Json status(const Member& member) { return Json::parse(admin::to_json(member.agent->status())); }
   static std::size_t joined(const Member& member) { return status(member)["joined"]; }
   static Json group(const Member& member, const std::string& id) {
     const Json now = status(member);
@@ -60,7 +60,7 @@ class SharedTogether : public Together {
       if (one["group"] == id) return one;
     return {};
   }
-  std::size_t connections() const { return Json::parse(server_->status_json())["connections"]; }
+  std::size_t connections() const { return Json::parse(admin::to_json(server_->status()))["connections"]; }
 
   std::vector<config::MemberGroup> more_;
 };
@@ -142,7 +142,7 @@ TEST_F(SharedTogether, LeavingOneGroupTellsTheKeyServerAndKeepsTheConnection) {
   Member& home = join("home", config::MemberRole::receiver, 1, more_);
   ASSERT_TRUE(until([&] { return joined(home) == 2; }));
   const auto members_of_g0 = [&]() -> std::size_t {
-    const Json all = Json::parse(server_->status_json());
+    const Json all = Json::parse(admin::to_json(server_->status()));
     for (const Json& one : all["groups"])
       if (one["group"] == "g0") return one["members"].size();
     return 0;

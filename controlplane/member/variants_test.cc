@@ -49,7 +49,7 @@ class Variants : public ::testing::Test {
   struct Member {
     FakeDataPlane plane{1};
     std::unique_ptr<MemberAgent> agent;
-    Json group() const { return Json::parse(agent->status_json())["groups"][0]; }
+    Json group() const { return Json::parse(admin::to_json(agent->status()))["groups"][0]; }
     std::uint64_t epoch() const { return group().value("epoch", std::uint64_t{0}); }
     std::string state() const { return group()["state"]; }
     std::string why() const { return group()["why"]; }
@@ -172,7 +172,7 @@ class Variants : public ::testing::Test {
   }
   Member& join(const std::string& name, const GroupFlow& group_flow) {
     Member& member = start(settings_of(name, group_flow, ""));
-    EXPECT_TRUE(until([&] { return member.state() == "joined"; })) << member.agent->status_json();
+    EXPECT_TRUE(until([&] { return member.state() == "joined"; })) << admin::to_json(member.agent->status());
     return member;
   }
   template <typename Condition>
@@ -188,7 +188,7 @@ class Variants : public ::testing::Test {
   void pass(std::chrono::milliseconds time) {
     until([] { return false; }, time);
   }
-  Json status() const { return Json::parse(server_->status_json()); }
+  Json status() const { return Json::parse(admin::to_json(server_->status())); }
   std::uint64_t failed(const std::string& reason) const { return status()["handshakes"]["failed"].value(reason, 0u); }
   // The receiver has the sender's key of this epoch (P5, P38).
   static bool heard(const Member& from, const Member& to, std::uint64_t epoch) {
@@ -274,8 +274,8 @@ TEST_F(Variants, H4_P31_AMemberConfiguredForAnotherFlowNeverJoins) {
              CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256),
         flow(3, SecondCcs::claim5, Authentication::certificate_and_password), kPassword}) {
     Member& member = start(settings_of("studio", other, ""));
-    EXPECT_TRUE(until([&] { return member.failures() >= 2; })) << member.agent->status_json();
-    EXPECT_EQ(member.group()["joins"], 0) << member.agent->status_json();
+    EXPECT_TRUE(until([&] { return member.failures() >= 2; })) << admin::to_json(member.agent->status());
+    EXPECT_EQ(member.group()["joins"], 0) << admin::to_json(member.agent->status());
     member.agent->stop();
   }
   EXPECT_EQ(status()["members"], 0);
@@ -342,7 +342,7 @@ TEST_F(Variants, H7_H8_H11_ARemovedUserIsShutOutAtOnceAndTheOthersGetANewKey) {
   });
   EXPECT_EQ(home.state(), "joined") << "the file is read when the key server is told to";
   ASSERT_TRUE(server_->reload(config_));
-  EXPECT_TRUE(until([&] { return home.state() == "revoked"; })) << home.agent->status_json();
+  EXPECT_TRUE(until([&] { return home.state() == "revoked"; })) << admin::to_json(home.agent->status());
   EXPECT_EQ(home.epoch(), 0u) << "its keys are wiped";
   EXPECT_TRUE(until([&] { return studio.epoch() > before; }));
   EXPECT_EQ(studio.state(), "joined");
@@ -410,7 +410,7 @@ TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
     return settings;
   };
   Member& wrong = start(of_all("a guess"));
-  const auto status_of = [](const Member& member) { return Json::parse(member.agent->status_json()); };
+  const auto status_of = [](const Member& member) { return Json::parse(admin::to_json(member.agent->status())); };
   ASSERT_TRUE(until([&] {
     const Json now = status_of(wrong);
     return std::all_of(now["groups"].begin(), now["groups"].end(),
@@ -461,7 +461,7 @@ TEST_F(Variants, H7_APromptedPasswordIsAskedForOnceAndNothingStartsWithoutOne) {
   };
   Member& studio = start(settings);
   EXPECT_THAT(asked, ::testing::ElementsAre("Password of studio at key server cluster-1: "));
-  EXPECT_TRUE(until([&] { return studio.state() == "joined"; })) << studio.agent->status_json();
+  EXPECT_TRUE(until([&] { return studio.state() == "joined"; })) << admin::to_json(studio.agent->status());
   settings.ask_password = [](const std::string&) -> Result<SecretBytes> { return fail("there is no terminal"); };
   FakeDataPlane plane{1};
   MemberAgent agent(io_, settings, plane);

@@ -4,9 +4,9 @@
 #include <cstdio>
 #include <cstring>
 
+#include "base/spi_text.h"
 #include "dataplane/packet/clear_packet.h"
 #include "dataplane/packet/packet.h"
-#include "dataplane/sa/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {

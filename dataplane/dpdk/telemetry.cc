@@ -9,7 +9,8 @@
 #include <mutex>
 #include <string>
 
-#include "dataplane/sa/spi_text.h"
+#include "base/figures.h"
+#include "base/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -50,6 +51,12 @@ int add_number(rte_tel_data* d, const char* name, std::uint64_t value) {
 #endif
 }
 
+template <typename S, std::size_t n>
+void add_figures(rte_tel_data* d, const S& of, const Figure<S> (&table)[n]) {
+  for (const Figure<S>& figure : table)
+    add_number(d, figure.name, of.*figure.value);
+}
+
 void add_drops(rte_tel_data* d, const std::vector<DropCount>& drops) {
   rte_tel_data* const inner = rte_tel_data_alloc();
   if (inner == nullptr) return;
@@ -63,9 +70,8 @@ int on_status(const char*, const char*, rte_tel_data* d) {
   return answer([d](const DataPlaneStatistics& all) {
     rte_tel_data_start_dict(d);
     rte_tel_data_add_dict_string(d, "engine", all.engine.c_str());
-    add_number(d, "sealed", all.sealed);
-    add_number(d, "opened", all.opened);
-    add_number(d, "bypassed", all.bypassed);
+    add_figures(d, all, plane_figures);
+    add_figures(d, all, detour_figures);
     add_number(d, "groups", all.groups.size());
     add_number(d, "sas", all.sas.size());
     add_number(d, "workers", all.workers.size());
@@ -90,17 +96,7 @@ int on_groups(const char*, const char* params, rte_tel_data* d) {
       rte_tel_data_start_dict(d);
       rte_tel_data_add_dict_string(d, "group", group.group_id.c_str());
       if (group.active_epoch) add_number(d, "active_epoch", *group.active_epoch);
-      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"epochs", group.epochs},
-                                        {"senders", group.senders},
-                                        {"sealed", group.sealed},
-                                        {"sealed_bytes", group.sealed_bytes},
-                                        {"opened", group.opened},
-                                        {"opened_bytes", group.opened_bytes},
-                                        {"lost", group.lost},
-                                        {"reordered", group.reordered},
-                                        {"duplicates", group.duplicates},
-                                        {"late", group.late}})
-        add_number(d, name, value);
+      add_figures(d, group, group_figures);
       add_drops(d, group.drops);
       return 0;
     }
@@ -116,22 +112,10 @@ int on_sas(const char*, const char* params, rte_tel_data* d) {
       rte_tel_data_start_dict(d);
       rte_tel_data_add_dict_string(d, "group", sa.group_id.c_str());
       rte_tel_data_add_dict_string(d, "direction", sa.outbound ? "out" : "in");
-      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"epoch", sa.epoch},
-                                        {"worker", sa.worker},
-                                        {"packets", sa.packets},
-                                        {"bytes", sa.bytes},
-                                        {"next_number", sa.next_number}})
-        add_number(d, name, value);
-      if (sa.sender)
-        for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"first", sa.sender->first},
-                                          {"last", sa.sender->last},
-                                          {"lost", sa.sender->lost},
-                                          {"missing", sa.sender->missing},
-                                          {"reordered", sa.sender->reordered},
-                                          {"reorder_max", sa.sender->reorder_max},
-                                          {"duplicates", sa.sender->duplicates},
-                                          {"late", sa.sender->late}})
-          add_number(d, name, value);
+      add_number(d, "epoch", sa.epoch);
+      add_number(d, "worker", sa.worker);
+      add_figures(d, sa, sa_figures);
+      if (sa.sender) add_figures(d, *sa.sender, sender_figures);
       add_drops(d, sa.drops);
       return 0;
     }
@@ -154,12 +138,7 @@ int on_ports(const char*, const char*, rte_tel_data* d) {
       rte_tel_data_start_dict(inner);
       rte_tel_data_add_dict_string(inner, "device", port.device.c_str());
       rte_tel_data_add_dict_string(inner, "link", port.link_up ? "up" : "down");
-      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"rx_packets", port.rx_packets},
-                                        {"rx_bytes", port.rx_bytes},
-                                        {"tx_packets", port.tx_packets},
-                                        {"tx_bytes", port.tx_bytes},
-                                        {"tx_dropped", port.tx_dropped}})
-        add_number(inner, name, value);
+      add_figures(inner, port, port_figures);
       rte_tel_data_add_dict_container(d, port.name.c_str(), inner, 0);
     }
     return 0;
@@ -182,13 +161,7 @@ int on_workers(const char*, const char*, rte_tel_data* d) {
       rte_tel_data* const inner = rte_tel_data_alloc();
       if (inner == nullptr) return -1;
       rte_tel_data_start_dict(inner);
-      for (const auto& [name, value] : {std::pair<const char*, std::uint64_t>{"sealed", worker.sealed},
-                                        {"sealed_bytes", worker.sealed_bytes},
-                                        {"opened", worker.opened},
-                                        {"opened_bytes", worker.opened_bytes},
-                                        {"bypassed", worker.bypassed},
-                                        {"bypassed_bytes", worker.bypassed_bytes}})
-        add_number(inner, name, value);
+      add_figures(inner, worker, worker_figures);
       for (const DropCount& drop : worker.drops)
         add_number(inner, ("drop_" + drop.reason).c_str(), drop.packets);
       rte_tel_data_add_dict_container(d, std::to_string(worker.index).c_str(), inner, 0);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "dataplane/sa/spi_text.h"
+#include "base/spi_text.h"
 
 namespace sealcast::dataplane {
 namespace {

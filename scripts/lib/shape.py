@@ -127,7 +127,7 @@ def flat(text):
 def is_function(text):
     plain = flat(text)
     plain = re.sub(r"\b(?:alignas|noexcept|decltype|requires|explicit)\s*\([^()]*(?:\([^()]*\)[^()]*)*\)", " ", plain)
-    return re.search(r"\b~?\w+\s*\(", plain.partition("=")[0]) is not None and "(*" not in plain.replace(" ", "")
+    return re.search(r"\b~?\w+\s*\(", plain.partition("=")[0]) is not None and not re.search(r"\(\*\w*\)\(", plain.replace(" ", ""))
 
 
 def classify(text):

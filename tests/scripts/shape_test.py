@@ -7,13 +7,6 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "scripts/lib"))
 import shape  # noqa: E402
 
-# Classes still over the limits: (methods, data members, .cc files). The figures may only fall.
-_HALLS = {
-    "GroupMember": (44, 19, 2),
-    "SharedLink": (20, 17, 1),
-    "TcpLink": (5, 17, 0),
-}
-
 _HEADER = """
 #include "base/other.h"
 // A sentence; with { braces } and "quotes".
@@ -26,7 +19,7 @@ class Whole final : public Base<int, Other> {
     std::map<int, std::string> c{{1, "x;y"}};
   };
   using Callback = std::function<void(int)>;
-  Whole(int a, int b);
+  Whole(int a, int* b) : told_(a), a_(*b) {}
   ~Whole() override;
   Whole(const Whole&) = delete;
   Whole& operator=(const Whole&) = default;
@@ -118,7 +111,7 @@ class TheCode(unittest.TestCase):
 
     def test_classes_keep_their_limits(self):
         over = {one.name: (one.methods, one.members, one.files) for one in shape.all_classes(self.texts) if shape.too_large(one)}
-        self.assertEqual(over, _HALLS)
+        self.assertEqual(over, {})
 
     def test_folders_and_arrows_keep_theirs(self):
         problems = [f"{folder}: {count}" for folder, count in shape.folders(self.texts).items() if count > shape.FOLDER]

@@ -42,9 +42,9 @@ class Trail : public ::testing::Test {
     trail_ = std::move(*opened);
   }
   json find(const AuditQuery& query = {}) {
-    auto found = trail_->find_json(query);
+    auto found = trail_->find(query);
     EXPECT_TRUE(found.has_value()) << found.error().message;
-    return found ? json::parse(*found) : json();
+    return found ? json::parse(admin::to_json(*found)) : json();
   }
   std::vector<std::string> names(const AuditQuery& query = {}) {
     std::vector<std::string> out;

@@ -70,6 +70,16 @@ std::string fields_json(const Event& event) {
   return out.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
+// And back.
+std::vector<std::pair<std::string, std::string>> fields_of(const std::string& text) {
+  const auto object = nlohmann::ordered_json::parse(text, nullptr, false);
+  if (!object.is_object()) return {{"text", text}};  // another program wrote it
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const auto& [key, value] : object.items())
+    out.emplace_back(key, value.is_string() ? value.get<std::string>() : value.dump());
+  return out;
+}
+
 std::int64_t unix_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
@@ -292,7 +302,7 @@ AuditTrail::~AuditTrail() {
   impl_->thread.join();
 }
 
-Result<std::string> AuditTrail::find_json(const AuditQuery& query) {
+Result<admin::AuditAnswer> AuditTrail::find(const AuditQuery& query) {
   impl_->flush_soon();
   const std::uint32_t count = std::min(query.count, AuditQuery::most_count);
   std::string sql = "SELECT time_ms, level, event, fields FROM events WHERE time_ms >= ?";
@@ -305,28 +315,25 @@ Result<std::string> AuditTrail::find_json(const AuditQuery& query) {
   for (const std::string* value : {&query.group, &query.member, &query.event})
     if (!value->empty()) rows.bind(*value);
   rows.bind(std::int64_t{count} + 1);
-  json events = json::array();
-  bool more = false;
+  admin::AuditAnswer out;
+  out.more = false;
   for (std::size_t bytes = 0;;) {
     const auto row = rows.step();
     if (!row) return tl::unexpected(row.error());
     if (!*row) break;
     const std::string fields = rows.text(3);
     bytes += fields.size() + 64;
-    if (events.size() == count || bytes > most_answer) {
-      more = true;
+    if (out.events.size() == count || bytes > most_answer) {
+      out.more = true;
       break;
     }
-    json of_event = json::parse(fields, nullptr, false);
-    if (!of_event.is_object()) of_event = {{"text", fields}};  // another program wrote it
-    events.push_back({{"time", utc(rows.integer(0))},
-                      {"level", name(static_cast<AuditLevel>(rows.integer(1)))},
-                      {"event", rows.text(2)},
-                      {"fields", std::move(of_event)}});
+    out.events.push_back({.time = utc(rows.integer(0)),
+                          .level = std::string(name(static_cast<AuditLevel>(rows.integer(1)))),
+                          .event = rows.text(2),
+                          .fields = fields_of(fields)});
   }
-  std::reverse(events.begin(), events.end());
-  const json out = {{"events", std::move(events)}, {"more", more}};
-  return out.dump(-1, ' ', false, json::error_handler_t::replace);
+  std::reverse(out.events.begin(), out.events.end());
+  return out;
 }
 
 }  // namespace sealcast::keyserver

@@ -11,6 +11,7 @@
 
 #include "base/limits.h"
 #include "base/result.h"
+#include "controlplane/admin/messages.h"
 
 namespace sealcast::keyserver {
 
@@ -37,10 +38,8 @@ class AuditTrail {
   AuditTrail(const AuditTrail&) = delete;
   AuditTrail& operator=(const AuditTrail&) = delete;
 
-  // {"events": [{"time": "2026-01-31T12:00:00.123Z", "level", "event", "fields": {"group": "tv", …}}], "more": bool}:
-  // oldest first, up to now; "more": older ones match, too. Values are texts. At most about
-  // 8 MiB. Waits for the disk a quarter of a second at most.
-  Result<std::string> find_json(const AuditQuery& query);
+  // Up to now; about 8 MiB of fields at most. Waits for the disk a quarter of a second at most.
+  Result<admin::AuditAnswer> find(const AuditQuery& query);
 
  private:
   struct Impl;

@@ -1,13 +1,11 @@
 // What a connection's bytes travel in (P34): the cookies of the ISAKMP listener, and the endpoints that ask for them.
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 #include <chrono>
 #include <functional>
 #include <memory>
 
+#include "base/loop.h"
 #include "handshake/endpoint.h"
 #include "handshake/isakmp/cookie.h"
 
@@ -21,7 +19,7 @@ class CookieJar : public std::enable_shared_from_this<CookieJar> {
   static_assert(rotation_period.count() >= 2 * isakmp::CookieKeys::kSlotSeconds);
 
   // random outlives the jar's last rotation.
-  CookieJar(asio::io_context& io, handshake::Random& random, std::chrono::milliseconds period);
+  CookieJar(Loop& loop, handshake::Random& random, std::chrono::milliseconds period);
 
   void start();
   void stop();
@@ -29,7 +27,7 @@ class CookieJar : public std::enable_shared_from_this<CookieJar> {
 
   // An endpoint that calls make_tls once, when the peer has shown its cookie: before that there is neither a TLS
   // endpoint nor the use of a private key (H13). It keeps the jar alive.
-  std::unique_ptr<handshake::Endpoint> responder(const asio::ip::tcp::endpoint& peer,
+  std::unique_ptr<handshake::Endpoint> responder(const isakmp::PeerAddress& peer,
                                                  std::function<std::unique_ptr<handshake::Endpoint>()> make_tls);
 
   std::uint64_t opened() const { return opened_; }  // connections
@@ -42,7 +40,8 @@ class CookieJar : public std::enable_shared_from_this<CookieJar> {
 
   handshake::Random& random_;
   std::chrono::milliseconds period_;
-  asio::steady_timer timer_;
+  Loop& loop_;
+  std::unique_ptr<Timer> timer_;
   isakmp::CookieKeys keys_;
   std::uint64_t opened_ = 0;
   std::uint64_t shown_ = 0;

@@ -1,49 +1,35 @@
 #include "controlplane/keyserver/connection/connections.h"
 
-#include <asio/steady_timer.hpp>
-#include <cerrno>
+#include <utility>
 
 #include "controlplane/keyserver/connection/peer_address.h"
-#include "controlplane/keyserver/connection/tcp_transport.h"
 
 namespace sealcast::keyserver {
 namespace {
 
-using asio::error_code;
-using asio::ip::tcp;
 using namespace std::chrono_literals;
 
 constexpr auto accept_pause = 100ms;  // when the system has no descriptor or memory left
 // Of each kind of line that strangers can cause (H13): at most about 8,700 a day, some 2 MB.
 constexpr std::uint32_t log_lines_at_once = 20;
 constexpr auto log_line_every = 10s;
-constexpr int backlog = 4096;  // as many as the kernel holds by default (net.core.somaxconn)
-
-tcp::endpoint endpoint_of(const config::ListenAddress& listen) {
-  const IpAddress& address = listen.address;
-  if (address.family == 4) return {asio::ip::address_v4(load_be<std::uint32_t>(address.bytes.data())), listen.port};
-  asio::ip::address_v6::bytes_type bytes;
-  std::copy(address.bytes.begin(), address.bytes.end(), bytes.begin());
-  return {asio::ip::address_v6(bytes), listen.port};
-}
 
 }  // namespace
 
 struct Connections::Listener {
   config::Carriage carriage;
-  tcp::acceptor acceptor;
-  asio::steady_timer timer;
-  std::uint16_t port = 0;
-  Listener(config::Carriage carried, asio::io_context& io) : carriage(carried), acceptor(io), timer(io) {}
+  std::unique_ptr<Door> door;
+  std::unique_ptr<Timer> pause;
 };
 
-Connections::Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionSettings settings,
-                         SessionHost& host)
-    : io_(io),
+Connections::Connections(Loop& loop, MakeDoor make_door, const config::KeyserverConfig& config,
+                         SessionSettings settings, SessionHost& host)
+    : loop_(loop),
+      make_door_(std::move(make_door)),
       config_(config),
       settings_(std::move(settings)),
       host_(host),
-      turns_(std::make_shared<HandshakeTurns>(io)),
+      turns_(std::make_shared<HandshakeTurns>(loop)),
       strangers_lines_(log_lines_at_once, log_line_every) {}
 
 Connections::~Connections() = default;
@@ -65,30 +51,15 @@ Result<void> Connections::listen() {
 }
 
 Result<void> Connections::listen(config::Carriage carriage, const config::ListenAddress& at) {
-  const tcp::endpoint place = endpoint_of(at);
-  auto listener = std::make_unique<Listener>(carriage, io_);
-  tcp::acceptor& acceptor = listener->acceptor;
-  error_code error;
-  acceptor.open(place.protocol(), error);
-  if (!error) acceptor.set_option(tcp::acceptor::reuse_address(true), error);
-  if (!error) acceptor.bind(place, error);
-  if (!error) acceptor.listen(backlog, error);
-  if (!error) acceptor.non_blocking(true, error);
-  if (!error) listener->port = acceptor.local_endpoint(error).port();
-  if (error) {
-    std::string hint;
-    if (error == asio::error::address_in_use) hint = ": another program (another key server?) listens there";
-    if (error.value() == EADDRNOTAVAIL) hint = ": this machine has no such address";
-    if (error == asio::error::access_denied) hint = ": ports below 1024 need the right to bind them";
-    return fail("can't listen at " + at.text() + ": " + error.message() + hint);
-  }
+  auto listener = std::make_unique<Listener>(Listener{carriage, make_door_(), loop_.timer()});
+  if (auto opened = listener->door->open(at); !opened) return opened;
   listeners_.push_back(std::move(listener));
   return {};
 }
 
 std::uint16_t Connections::port(config::Carriage carriage) const {
   for (const auto& listener : listeners_)
-    if (listener->carriage == carriage) return listener->port;
+    if (listener->carriage == carriage) return listener->door->port();
   return 0;
 }
 
@@ -106,10 +77,9 @@ void Connections::accept() {
 
 void Connections::stop() {
   accepting_ = false;
-  error_code ignored;
   for (const auto& listener : listeners_) {
-    listener->acceptor.close(ignored);
-    listener->timer.cancel();
+    listener->door->close();
+    listener->pause->cancel();
   }
   turns_->stop();
   for (auto& [session, owner] : sessions_)
@@ -121,11 +91,11 @@ void Connections::stop() {
 // ---------------------------------------------------------------- connections
 
 void Connections::accept(Listener& listener) {
-  listener.acceptor.async_accept([weak = weak_from_this(), &listener](const error_code& error, tcp::socket socket) {
+  listener.door->accept([weak = weak_from_this(), &listener](Result<Door::Came> came) {
     const auto self = weak.lock();
-    if (!self || !self->accepting_ || error == asio::error::operation_aborted) return;
-    if (!error) {
-      self->accepted(std::move(socket), listener.carriage);
+    if (!self || !self->accepting_) return;
+    if (came) {
+      self->accepted(std::move(*came), listener.carriage);
       if (!self->turns_->crowded()) return self->accept(listener);
       // The others wait in the backlog, and when that is full, where they are (H13).
       return self->turns_->call_when_room([weak, &listener] {
@@ -134,20 +104,17 @@ void Connections::accept(Listener& listener) {
       });
     }
     // Out of descriptors or memory: members that are here are served first (H13), others wait in the backlog.
-    self->log_failure("accept_failed", Event("accept_failed", {{"why", error.message()}}));
-    listener.timer.expires_after(accept_pause);
-    listener.timer.async_wait([weak, &listener](const error_code& cancelled) {
+    self->log_failure("accept_failed", Event("accept_failed", {{"why", came.error().message}}));
+    listener.pause->set(self->loop_.now() + accept_pause, [weak, &listener] {
       const auto again = weak.lock();
-      if (again && again->accepting_ && !cancelled) again->accept(listener);
+      if (again && again->accepting_) again->accept(listener);
     });
   });
 }
 
-void Connections::accepted(tcp::socket socket, config::Carriage carriage) {
-  error_code error;
-  const tcp::endpoint peer = socket.remote_endpoint(error);
-  if (error) return;  // gone already
-  const std::string host = peer.address().to_string();
+void Connections::accepted(Door::Came came, config::Carriage carriage) {
+  const std::string& host = came.host;
+  if (host.empty()) return;  // gone already
   const char* full = host_.serving() ? nullptr : "cut_off";
   if (!full && sessions_.size() >= config_.max_connections) full = "max_connections";
   const std::string counted = counted_address(host).text();
@@ -159,15 +126,15 @@ void Connections::accepted(tcp::socket socket, config::Carriage carriage) {
     log_failure(full, Event("connection_refused", {{"address", Word{host}}, {"why", Word{full}}}));
     return;  // the socket closes
   }
-  auto transport = TcpTransport::open(std::move(socket));
+  auto transport = came.take();
   if (!transport) {
     if (from_here == 0) per_address_.erase(counted);
     return;
   }
   ++from_here;
-  const std::string address = (peer.address().is_v6() ? "[" + host + "]" : host) + ":" + std::to_string(peer.port());
-  auto session =
-      std::make_shared<Session>(std::move(transport), Peer{peer, host, address, carriage}, settings_, *turns_, host_);
+  const std::string address = (came.address.family == 6 ? "[" + host + "]" : host) + ":" + std::to_string(came.port);
+  auto session = std::make_shared<Session>(
+      std::move(transport), Peer{{came.address, came.port}, host, address, carriage}, settings_, *turns_, host_);
   sessions_.emplace(session.get(), session);
   session->start(config_.handshake_timeout);
 }
@@ -202,7 +169,7 @@ void Connections::standard_client_answered(const std::string& address, const std
 // True: it may be logged, with a field that tells how many of its kind were not.
 bool Connections::may_log(std::string_view kind, Event& event) {
   std::uint64_t held_back = 0;
-  if (!strangers_lines_.pass(kind, std::chrono::steady_clock::now(), &held_back)) return false;
+  if (!strangers_lines_.pass(kind, loop_.now(), &held_back)) return false;
   if (held_back) event.add({"not_logged_before", held_back});
   return true;
 }

@@ -2,8 +2,6 @@
 // many they may be (H13), and what is counted and logged of them.
 #pragma once
 
-#include <asio/io_context.hpp>
-#include <asio/ip/tcp.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,6 +12,7 @@
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/connection/counters.h"
+#include "controlplane/keyserver/connection/door.h"
 #include "controlplane/keyserver/connection/handshake_turns.h"
 #include "controlplane/keyserver/connection/session.h"
 
@@ -21,8 +20,9 @@ namespace sealcast::keyserver {
 
 class Connections final : public std::enable_shared_from_this<Connections> {
  public:
-  // io, config and host must outlive it; config is looked at anew for each connection.
-  Connections(asio::io_context& io, const config::KeyserverConfig& config, SessionSettings settings, SessionHost& host);
+  // loop, config and host must outlive it; config is looked at anew for each connection.
+  Connections(Loop& loop, MakeDoor make_door, const config::KeyserverConfig& config, SessionSettings settings,
+              SessionHost& host);
   ~Connections();
 
   // Binds the ports of the configuration; all or none. No connection is let in before accept().
@@ -47,11 +47,12 @@ class Connections final : public std::enable_shared_from_this<Connections> {
 
   Result<void> listen(config::Carriage carriage, const config::ListenAddress& at);
   void accept(Listener& listener);
-  void accepted(asio::ip::tcp::socket socket, config::Carriage carriage);
+  void accepted(Door::Came came, config::Carriage carriage);
   bool may_log(std::string_view kind, Event& event);
   void log_failure(std::string_view kind, Event event);
 
-  asio::io_context& io_;
+  Loop& loop_;
+  const MakeDoor make_door_;
   const config::KeyserverConfig& config_;
   const SessionSettings settings_;
   SessionHost& host_;

@@ -25,7 +25,7 @@ class FurtherGroupsAttack : public SeveralGroups {
   }
   // What `revoke` reports of a group; null: nothing is under way.
   json exclusion(const std::string& group) {
-    const json all = json::parse(on_loop([this] { return server_->revocations_json(); }));
+    const json all = json::parse(on_loop([this] { return admin::to_json(server_->revocations()); }));
     for (const json& one : all["groups"])
       if (one["group"] == group) return one;
     return nullptr;

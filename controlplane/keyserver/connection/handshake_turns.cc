@@ -1,6 +1,5 @@
 #include "controlplane/keyserver/connection/handshake_turns.h"
 
-#include <asio/post.hpp>
 #include <chrono>
 #include <utility>
 
@@ -37,21 +36,21 @@ void HandshakeTurns::stop() {
 
 void HandshakeTurns::serve_soon() {
   if (std::exchange(posted_, true)) return;
-  asio::post(io_, [weak = weak_from_this()] {
+  loop_.post([weak = weak_from_this()] {
     if (const auto self = weak.lock()) self->serve();
   });
 }
 
 void HandshakeTurns::serve() {
   posted_ = false;
-  const auto end = std::chrono::steady_clock::now() + slice;
+  const auto end = loop_.now() + slice;
   do {
     auto& waiting = next();
     if (waiting.empty()) break;
     const Turn turn = std::move(waiting.front());
     waiting.pop_front();
     turn();
-  } while (std::chrono::steady_clock::now() < end);
+  } while (loop_.now() < end);
   if (!crowded())
     for (auto& called : std::exchange(when_room_, {}))
       called();

@@ -4,11 +4,12 @@
 // none more is accepted while too many wait.
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <cstddef>
 #include <deque>
 #include <functional>
 #include <memory>
+
+#include "base/loop.h"
 
 namespace sealcast::keyserver {
 
@@ -16,7 +17,7 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
  public:
   using Turn = std::function<void()>;
 
-  explicit HandshakeTurns(asio::io_context& io) : io_(io) {}
+  explicit HandshakeTurns(Loop& loop) : loop_(loop) {}
 
   // turn is called once, later, from the loop. begun: this connection has had a turn before.
   void wait(Turn turn, bool begun);
@@ -36,7 +37,7 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
   void serve();
   std::deque<Turn>& next();
 
-  asio::io_context& io_;
+  Loop& loop_;
   std::deque<Turn> begun_, fresh_, further_;
   bool further_turn_ = false;
   std::deque<std::function<void()>> when_room_;

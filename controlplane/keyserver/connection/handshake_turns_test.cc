@@ -2,10 +2,10 @@
 
 #include <gtest/gtest.h>
 
-#include <asio/post.hpp>
 #include <chrono>
 #include <string>
-#include <thread>
+
+#include "base/testing/manual_loop.h"
 
 namespace sealcast::keyserver {
 namespace {
@@ -13,39 +13,38 @@ namespace {
 using namespace std::chrono_literals;
 
 TEST(HandshakeTurns, H13_WhatIsBegunIsFinishedFirst) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   std::string order;
   turns->wait([&] { order += 'a'; }, false);
   turns->wait([&] { order += 'b'; }, false);
   turns->wait([&] { order += 'c'; }, true);
   EXPECT_EQ(order, "");  // not from inside wait()
-  io.run();
+  loop.run();
   EXPECT_EQ(order, "cab");
 }
 
 // Joined members' messages are handlers of the loop like this one: they wait for a slice at most, not for the queue.
 TEST(HandshakeTurns, H13_OthersAreServedBetweenTwoSlices) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   int served = 0, served_before = -1;
   for (int i = 0; i < 200; ++i)
     turns->wait(
         [&] {
           ++served;
-          std::this_thread::sleep_for(1ms);
+          loop.pass(1ms);
         },
         false);
-  asio::post(io, [&] { served_before = served; });
-  io.run();
+  loop.post([&] { served_before = served; });
+  loop.run();
   EXPECT_EQ(served, 200);
-  EXPECT_GE(served_before, 0);
-  EXPECT_LT(served_before, 20);
+  EXPECT_EQ(served_before, 2) << "a slice is 2 ms";
 }
 
 TEST(HandshakeTurns, H13_ACrowdOfNewcomersStopsAccepting) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   for (std::size_t i = 0; i < HandshakeTurns::most_newcomers - 1; ++i)
     turns->wait([] {}, false);
   EXPECT_FALSE(turns->crowded());
@@ -55,48 +54,47 @@ TEST(HandshakeTurns, H13_ACrowdOfNewcomersStopsAccepting) {
   EXPECT_TRUE(turns->crowded());
   int room = 0;
   turns->call_when_room([&] { ++room; });
-  io.run();
+  loop.run();
   EXPECT_EQ(room, 1);
   EXPECT_FALSE(turns->crowded());
 }
 
 TEST(HandshakeTurns, H13_FurtherGroupsComeInSlicesToo) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   int served = 0, served_before = -1;
   for (int i = 0; i < 200; ++i)
     turns->wait_further([&] {
       ++served;
-      std::this_thread::sleep_for(1ms);
+      loop.pass(1ms);
     });
-  asio::post(io, [&] { served_before = served; });
-  io.run();
+  loop.post([&] { served_before = served; });
+  loop.run();
   EXPECT_EQ(served, 200);
-  EXPECT_GE(served_before, 0);
-  EXPECT_LT(served_before, 20);
+  EXPECT_EQ(served_before, 2) << "a slice is 2 ms";
 }
 
 // Neither of them keeps the other waiting until its time is over.
 TEST(HandshakeTurns, H13_NewcomersAndFurtherGroupsTakeTurns) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   std::string order;
   for (int i = 0; i < 3; ++i)
     turns->wait_further([&] { order += 'g'; });
   for (int i = 0; i < 5; ++i)
     turns->wait([&] { order += 'n'; }, false);
   turns->wait([&] { order += 'b'; }, true);
-  io.run();
+  loop.run();
   EXPECT_EQ(order, "bgngngnnn");
 }
 
 TEST(HandshakeTurns, NobodyIsServedAfterStop) {
-  asio::io_context io;
-  const auto turns = std::make_shared<HandshakeTurns>(io);
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
   turns->wait([] { ADD_FAILURE() << "served after stop()"; }, false);
   turns->wait_further([] { ADD_FAILURE() << "served after stop()"; });
   turns->stop();
-  io.run();
+  loop.run();
 }
 
 }  // namespace

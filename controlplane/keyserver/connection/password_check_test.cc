@@ -6,6 +6,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "base/asio_loop.h"
 #include "handshake/endpoint.h"
 
 namespace sealcast::keyserver {
@@ -38,7 +39,7 @@ class PasswordCheckTest : public ::testing::Test {
   }
   PasswordGate& gate() {
     if (gate_) return *gate_;
-    gate_.emplace(io_, settings_, handshake::system_random());
+    gate_.emplace(loop_, settings_, handshake::system_random());
     auto file = gate_->load(folder_ + "/users");
     EXPECT_TRUE(file);
     gate_->use(std::move(*file));
@@ -60,6 +61,7 @@ class PasswordCheckTest : public ::testing::Test {
 
   std::string folder_;
   asio::io_context io_{1};
+  AsioLoop loop_{io_};
   PasswordSettings settings_;
   std::optional<PasswordGate> gate_;
   int answers_ = 0;

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <asio/post.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/thread_pool.hpp>
 #include <atomic>
 #include <thread>
@@ -15,27 +14,45 @@
 namespace sealcast::keyserver {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using passwords::PasswordFile;
 
-constexpr int politeness = 10;  // nice: members that have joined are served first (H13)
+constexpr int politeness = 10;  // nice
 
 unsigned thread_count(unsigned wanted) {
   if (wanted != 0) return wanted;
   return std::thread::hardware_concurrency() >= 4 ? 2 : 1;
 }
 
-void be_polite() {
-  thread_local const bool done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), politeness) == 0;
-  static_cast<void>(done);  // without it the hash is merely in the way a little more
-}
+// Members that have joined are served first (H13).
+class PoliteThreads final : public HashWorkers {
+ public:
+  explicit PoliteThreads(unsigned threads) : pool_(threads) {}
+  ~PoliteThreads() override {
+    pool_.stop();
+    pool_.join();
+  }
+  void run(std::function<void()> job) override {
+    asio::post(pool_, [job = std::move(job)] {
+      be_polite();
+      job();
+    });
+  }
+
+ private:
+  static void be_polite() {
+    thread_local const bool done = ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), politeness) == 0;
+    static_cast<void>(done);  // without it the hash is merely in the way a little more
+  }
+
+  asio::thread_pool pool_;
+};
 
 // One attempt. The pool holds it too, but never what done() refers to: that is the loop's.
 struct Attempt {
   std::string user;
   SecretBytes password;
   IpAddress from;
-  Clock::time_point begun;
+  SteadyTime begun;
   std::shared_ptr<const PasswordFile> file;  // as it was at the beginning
   std::atomic<bool> given_up{false};
 };
@@ -43,7 +60,7 @@ struct Attempt {
 struct Waiting final : PasswordGate::Ticket {
   std::shared_ptr<Attempt> attempt;
   PasswordGate::Done done;
-  std::unique_ptr<asio::steady_timer> timer;  // of a limited attempt
+  std::unique_ptr<Timer> timer;  // of a limited attempt
   ~Waiting() override { attempt->given_up = true; }
 };
 
@@ -51,24 +68,23 @@ struct Waiting final : PasswordGate::Ticket {
 
 class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
  public:
-  Impl(asio::io_context& io, PasswordSettings settings, handshake::Random& random)
-      : io_(io),
-        settings_(settings),
-        limiter_(settings.limits, key(random)),
-        threads_(thread_count(settings.threads)),
-        pool_(threads_) {}
+  Impl(Loop& loop, PasswordSettings settings, handshake::Random& random)
+      : loop_(loop),
+        settings_(std::move(settings)),
+        limiter_(settings_.limits, key(random)),
+        threads_(thread_count(settings_.threads)),
+        workers_(settings_.workers ? settings_.workers(threads_) : std::make_unique<PoliteThreads>(threads_)) {}
 
   void stop() {
     stopped_ = true;
-    pool_.stop();
-    pool_.join();
+    workers_.reset();
   }
 
   Result<PasswordFile> load(const std::string& path) {
-    const auto before = Clock::now();
+    const auto before = loop_.now();
     auto file = PasswordFile::load(path, settings_.policy);
     // Another cost may have come with the file.
-    if (file) usual_ = hash_time_ = Clock::now() - before;
+    if (file) usual_ = hash_time_ = loop_.now() - before;
     return file;
   }
 
@@ -85,7 +101,7 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     ticket->attempt = std::make_shared<Attempt>();
     ticket->done = std::move(done);
     Attempt& attempt = *ticket->attempt;
-    attempt.begun = Clock::now();
+    attempt.begun = loop_.now();
     attempt.file = file_;
     attempt.from = from;
     if (!limiter_.take(user, from, attempt.begun).allowed) {
@@ -96,8 +112,8 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     attempt.user = std::move(user);
     attempt.password = std::move(password);
     ++waiting_;
-    asio::post(pool_, [weak = weak_from_this(), self = this, attempt = ticket->attempt,
-                       asker = std::weak_ptr<Waiting>(ticket)]() mutable { self->hash(weak, attempt, asker); });
+    workers_->run([weak = weak_from_this(), self = this, attempt = ticket->attempt,
+                   asker = std::weak_ptr<Waiting>(ticket)] { self->hash(weak, attempt, asker); });
     return ticket;
   }
 
@@ -111,7 +127,9 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
 
  private:
   // How long an attempt that comes now would wait and take.
-  Clock::duration backlog() const { return hash_time_ * static_cast<int>(waiting_ + 1) / static_cast<int>(threads_); }
+  SteadyTime::duration backlog() const {
+    return hash_time_ * static_cast<int>(waiting_ + 1) / static_cast<int>(threads_);
+  }
 
   static Secret<16> key(handshake::Random& random) {
     Secret<16> out;
@@ -119,23 +137,23 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     return out;
   }
 
-  // In the pool. `asker` is only handed on: letting go of the last reference here would destroy what is the loop's.
+  // Among the workers. `asker` is only handed on: letting go of the last reference here would destroy what is the
+  // loop's.
   void hash(const std::weak_ptr<Impl>& weak, const std::shared_ptr<Attempt>& attempt,
             const std::weak_ptr<Waiting>& asker) {
-    be_polite();
     Verdict verdict = Verdict::failed;
-    const auto begun = Clock::now();
+    const auto begun = loop_.now();
     if (!attempt->given_up) {
       const auto right = attempt->file->verify(attempt->user, attempt->password);
       if (right) verdict = *right ? Verdict::right : Verdict::wrong;
     }
     attempt->password.clear();
-    asio::post(io_, [weak, attempt, asker, verdict, took = Clock::now() - begun] {
+    loop_.post([weak, attempt, asker, verdict, took = loop_.now() - begun] {
       if (const auto self = weak.lock()) self->hashed(*attempt, asker, verdict, took);
     });
   }
 
-  void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict, Clock::duration took) {
+  void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict, SteadyTime::duration took) {
     --waiting_;
     if (stopped_) return;
     if (verdict == Verdict::right) limiter_.give_back(attempt.user, attempt.from);
@@ -145,7 +163,7 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
       hash_time_ = (hash_time_ * 7 + took) / 8;
     const auto ticket = asker.lock();
     if (!ticket) return;
-    usual_ = (usual_ * 7 + (Clock::now() - attempt.begun)) / 8;
+    usual_ = (usual_ * 7 + (loop_.now() - attempt.begun)) / 8;
     Answer answer{verdict, {}};
     if (verdict == Verdict::right) answer.stamp = attempt.file->stamp(attempt.user).value_or("");
     ticket->done(answer);
@@ -153,26 +171,27 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
 
   // As late as an attempt that was hashed, also while a queue stands.
   void answer_later(const std::shared_ptr<Waiting>& ticket, Verdict verdict) {
-    ticket->timer = std::make_unique<asio::steady_timer>(io_, waiting_ == 0 ? usual_ : std::max(usual_, backlog()));
-    ticket->timer->async_wait([asker = std::weak_ptr<Waiting>(ticket), verdict](const asio::error_code& error) {
-      if (const auto waiting = asker.lock(); waiting && !error) waiting->done({verdict, {}});
-    });
+    ticket->timer = loop_.timer();
+    ticket->timer->set(loop_.now() + (waiting_ == 0 ? usual_ : std::max(usual_, backlog())),
+                       [asker = std::weak_ptr<Waiting>(ticket), verdict] {
+                         if (const auto waiting = asker.lock()) waiting->done({verdict, {}});
+                       });
   }
 
-  asio::io_context& io_;
+  Loop& loop_;
   const PasswordSettings settings_;
   passwords::AttemptLimiter limiter_;
   std::shared_ptr<const PasswordFile> file_;
   const unsigned threads_;
-  Clock::duration hash_time_{};  // of one hash lately
-  Clock::duration usual_{};      // how long an attempt takes lately, from its arrival to its answer
+  SteadyTime::duration hash_time_{};  // of one hash lately
+  SteadyTime::duration usual_{};      // how long an attempt takes lately, from its arrival to its answer
   std::size_t waiting_ = 0;
   bool stopped_ = false;
-  asio::thread_pool pool_;
+  std::unique_ptr<HashWorkers> workers_;  // empty once it is stopped
 };
 
-PasswordGate::PasswordGate(asio::io_context& io, PasswordSettings settings, handshake::Random& random)
-    : impl_(std::make_shared<Impl>(io, settings, random)) {}
+PasswordGate::PasswordGate(Loop& loop, PasswordSettings settings, handshake::Random& random)
+    : impl_(std::make_shared<Impl>(loop, std::move(settings), random)) {}
 
 PasswordGate::~PasswordGate() {
   impl_->stop();

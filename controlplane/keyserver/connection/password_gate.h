@@ -6,7 +6,6 @@
 // for as long as attempts have lately taken.
 #pragma once
 
-#include <asio/io_context.hpp>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -15,6 +14,7 @@
 #include <string>
 
 #include "base/address.h"
+#include "base/loop.h"
 #include "base/result.h"
 #include "base/secret.h"
 #include "controlplane/passwords/attempt_limiter.h"
@@ -26,6 +26,14 @@ class Random;
 
 namespace sealcast::keyserver {
 
+// Where passwords are hashed: beside the loop, since a hash takes long.
+class HashWorkers {
+ public:
+  virtual ~HashWorkers() = default;  // waits for jobs under way; those that wait are dropped
+  // Runs job once, on a thread of its own or later from the loop.
+  virtual void run(std::function<void()> job) = 0;
+};
+
 struct PasswordSettings {
   unsigned threads = 0;       // Argon2id at once, each with the file's memory (64 MiB); 0: one, from four cores on two
   std::size_t waiting = 128;  // attempts that wait for a thread; a further one's connection is closed unanswered
@@ -33,6 +41,8 @@ struct PasswordSettings {
   std::chrono::milliseconds longest_wait{8000};
   passwords::AttemptLimits limits{};
   passwords::HashPolicy policy{};
+  // Makes so many workers; empty: threads that yield to all others.
+  std::function<std::unique_ptr<HashWorkers>(unsigned threads)> workers = {};
 };
 
 class PasswordGate {
@@ -51,7 +61,7 @@ class PasswordGate {
     virtual ~Ticket() = default;
   };
 
-  PasswordGate(asio::io_context& io, PasswordSettings settings, handshake::Random& random);
+  PasswordGate(Loop& loop, PasswordSettings settings, handshake::Random& random);
   ~PasswordGate();  // waits for the hashes under way; those that wait are given up
   PasswordGate(const PasswordGate&) = delete;
   PasswordGate& operator=(const PasswordGate&) = delete;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "base/asio_loop.h"
 #include "controlplane/keyserver/connection/peer_address.h"
 #include "handshake/endpoint.h"
 
@@ -52,7 +53,7 @@ class PasswordGateTest : public ::testing::Test {
     gate().use(std::move(*file));
   }
   PasswordGate& gate() {
-    if (!gate_) gate_.emplace(io_, settings_, handshake::system_random());
+    if (!gate_) gate_.emplace(loop_, settings_, handshake::system_random());
     return *gate_;
   }
   struct Asked {
@@ -93,6 +94,7 @@ class PasswordGateTest : public ::testing::Test {
 
   std::string folder_;
   asio::io_context io_{1};
+  AsioLoop loop_{io_};
   PasswordSettings settings_;
   std::optional<PasswordGate> gate_;
 };

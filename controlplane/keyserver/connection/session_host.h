@@ -1,7 +1,6 @@
 // What the sessions of one key server are given once, and what they ask of it and tell it.
 #pragma once
 
-#include <asio/ip/tcp.hpp>
 #include <chrono>
 #include <cstddef>
 #include <functional>
@@ -13,6 +12,7 @@
 #include "controlplane/keyserver/connection/password_gate.h"
 #include "controlplane/keyserver/group/group_state.h"
 #include "handshake/endpoint.h"
+#include "handshake/isakmp/cookie.h"
 
 namespace sealcast::keyserver {
 
@@ -20,7 +20,7 @@ class Session;
 
 // The other end of a connection, and what its bytes travel in.
 struct Peer {
-  asio::ip::tcp::endpoint endpoint;
+  isakmp::PeerAddress place;
   std::string host;     // "10.0.0.1"
   std::string address;  // "10.0.0.1:50000"
   config::Carriage carriage = config::Carriage::tls;

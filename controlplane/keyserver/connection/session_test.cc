@@ -4,6 +4,7 @@
 
 #include <array>
 
+#include "base/asio_loop.h"
 #include "controlplane/keyserver/testing/fake_transport.h"
 #include "controlplane/keyserver/testing/session_host_fixture.h"
 #include "handshake/isakmp/message.h"
@@ -98,7 +99,8 @@ class SessionTest : public SessionHostTest {
   std::array<std::uint8_t, 4096> scratch_{};
   SessionSettings settings_{"what this port is for\n", 10s, 64 * 1024, 10s, scratch_};
   asio::io_context io_{1};
-  std::shared_ptr<HandshakeTurns> turns_ = std::make_shared<HandshakeTurns>(io_);
+  AsioLoop loop_{io_};
+  std::shared_ptr<HandshakeTurns> turns_ = std::make_shared<HandshakeTurns>(loop_);
   std::shared_ptr<Session> session_;
   FakeTransport* transport_ = nullptr;  // the session's
   std::unique_ptr<handshake::Endpoint> client_;
@@ -281,7 +283,7 @@ class SessionPasswordTest : public SessionTest {
     ASSERT_EQ(host_.waiting.size(), 1u);
   }
 
-  PasswordGate gate_{io_, {}, handshake::system_random()};
+  PasswordGate gate_{loop_, {}, handshake::system_random()};
 };
 
 TEST_F(SessionPasswordTest, H7_NothingIsReadUntilThePasswordIsAnswered) {

@@ -88,7 +88,7 @@ class KeyServerTest : public ::testing::Test {
     return on_loop([this] { return server_->rekey("tv"); });
   }
   json status() {
-    return json::parse(on_loop([this] { return server_->status_json(); }));
+    return json::parse(on_loop([this] { return admin::to_json(server_->status()); }));
   }
   std::uint64_t failed(const std::string& reason) {
     const json now = status();

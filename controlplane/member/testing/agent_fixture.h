@@ -120,14 +120,14 @@ class AgentFixture : public ::testing::Test {
     return true;
   }
   void pass(std::chrono::milliseconds time) { io_.run_for(time); }
-  nlohmann::json group() const { return nlohmann::json::parse(agent_->status_json())["groups"][0]; }
+  nlohmann::json group() const { return nlohmann::json::parse(admin::to_json(agent_->status()))["groups"][0]; }
   bool joined(int times = 1) {
     return until([&] { return group()["state"] == "joined" && group()["joins"] >= times; });
   }
   std::string why() const { return group()["why"]; }
   // Runs until a join failed; returns the reason.
   std::string refusal() {
-    EXPECT_TRUE(until([&] { return group()["failures"] > 0; })) << agent_->status_json();
+    EXPECT_TRUE(until([&] { return group()["failures"] > 0; })) << admin::to_json(agent_->status());
     EXPECT_EQ(group()["joins"], 0);
     EXPECT_TRUE(plane_.held.empty()) << "H3: keys were installed all the same";
     EXPECT_THAT(log_->str(), ::testing::HasSubstr(why())) << "one clear line";

@@ -27,7 +27,7 @@ class Together : public ::testing::Test {
     explicit Member(std::uint32_t workers) : plane(workers) {}
     FakeDataPlane plane;
     std::unique_ptr<MemberAgent> agent;
-    Json group() const { return Json::parse(agent->status_json())["groups"][0]; }
+    Json group() const { return Json::parse(admin::to_json(agent->status()))["groups"][0]; }
     std::uint64_t epoch() const { return group().value("epoch", std::uint64_t{0}); }
   };
 
@@ -115,7 +115,7 @@ class Together : public ::testing::Test {
     const auto end = std::chrono::steady_clock::now() + 15s;
     while (member.group()["state"] != "joined" && std::chrono::steady_clock::now() < end)
       io_.run_for(5ms);
-    EXPECT_EQ(member.group()["state"], "joined") << member.agent->status_json();
+    EXPECT_EQ(member.group()["state"], "joined") << admin::to_json(member.agent->status());
     return member;
   }
   template <typename Condition>
