@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <mutex>
 #include <thread>
 
 #include "app/cli/testing/tool_fixture.h"
@@ -22,6 +23,7 @@ namespace {
 using app::ExitCode;
 
 using ::testing::AllOf;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using ::testing::StartsWith;
@@ -296,7 +298,11 @@ class CliStatus : public Cli {
   void serve(const std::string& name, const std::string& answer) {
     auto server = std::make_unique<admin::AdminServer>(io_, folder_ + "/" + name);
     for (const char* command : {"status", "ports", "groups", "sas", "top", "audit", "rekey", "reinstate"})
-      server->handle(command, [answer](const std::string&) { return answer; });
+      server->handle(command, [this, answer](const std::string& request) {
+        const std::lock_guard lock(mutex_);
+        requests_.push_back(request);
+        return answer;
+      });
     ASSERT_TRUE(server->start());
     servers_.push_back(std::move(server));
   }
@@ -309,6 +315,8 @@ class CliStatus : public Cli {
   asio::io_context io_;
   std::vector<std::unique_ptr<admin::AdminServer>> servers_;
   std::thread thread_;
+  std::mutex mutex_;
+  std::vector<std::string> requests_;  // read them once the tool has ended
 };
 
 TEST_F(CliStatus, AnUnreachableDaemonIs3) {
@@ -365,6 +373,16 @@ group: tv
   0x10000000  in         1887436800001                 89    950 B         89        1         0
 )");
   EXPECT_THAT(run("status --all --socket gw.sock").out, AllOf(HasSubstr("no_sa"), HasSubstr("0x10000003")));
+  EXPECT_THAT(requests_, ElementsAre(R"({"command":"status","all":false})", R"({"command":"status","all":true})"));
+}
+
+TEST_F(CliStatus, FiguresThatADaemonDoesNotTellAreNamed) {
+  serve("gw.sock", gateway_answer);
+  go();
+  EXPECT_THAT(
+      run("status --socket gw.sock").err,
+      HasSubstr("gw.sock: the daemon is of another version and does not tell reassembled, spread_waits: shown as 0"));
+  EXPECT_EQ(run("status --json --socket gw.sock").err, "") << "a program reads what is there";
 }
 
 TEST_F(CliStatus, PartsOfTheDataPlaneByTheirOwnCommands) {

@@ -29,14 +29,15 @@ struct StatusArguments {
 // One daemon: 0, 1 (it answers, but not with a status) or 3.
 int show(const std::string& socket, const StatusArguments& arguments, bool first) {
   const Asking asking{.socket = socket, .json = arguments.json, .timeout_s = arguments.timeout_s};
+  const admin::StatusRequest request{.all = arguments.view.all};
   int code = ExitCode::ok;
   std::optional<Asked<admin::StatusRequest>> earlier;
   if (arguments.interval_s > 0) {
-    earlier = ask(asking, "status", admin::StatusRequest(), code);
+    earlier = ask(asking, "status", request, code);
     if (!earlier) return code;
     std::this_thread::sleep_for(std::chrono::duration<double>(arguments.interval_s));
   }
-  const auto now = ask(asking, "status", admin::StatusRequest(), code);
+  const auto now = ask(asking, "status", request, code);
   if (!now) return code;
   if (arguments.json && earlier) std::printf("%s\n", earlier->line.c_str());
   if (arguments.json)

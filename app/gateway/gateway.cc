@@ -119,9 +119,9 @@ struct Gateway::State {
     });
   }
 
-  admin::GatewayStatus status() {
+  admin::GatewayStatus status(bool all) {
     admin::GatewayStatus out{
-        .version = version, .agent = agent->status(), .dataplane = admin::plane_status(control().statistics())};
+        .version = version, .agent = agent->status(), .dataplane = admin::plane_status(control().statistics(), all)};
     if (key_server) out.keyserver = key_server->status();
     return out;
   }
@@ -130,7 +130,7 @@ struct Gateway::State {
   void answer_admin() {
     using namespace admin;
     if (key_server) daemon::handle_keyserver_commands(*admin, *key_server, audit_trail.get());
-    answer<StatusRequest>(*admin, [this](const StatusRequest&) { return status(); });
+    answer<StatusRequest>(*admin, [this](const StatusRequest& request) { return status(request.all); });
     answer<PortsRequest>(*admin, [this](const PortsRequest&) { return PortsAnswer{control().statistics()}; });
     answer<TopRequest>(*admin, [this](const TopRequest&) { return TopAnswer{control().statistics()}; });
     answer<SasRequest>(*admin,

@@ -367,7 +367,7 @@ TEST_F(Operator, SeesTheGroupsAndWhatWasDoneByWhomAfterARestartToo) {
   EXPECT_EQ(tool("rekey radio").code, 1);
   const std::string uid = std::to_string(getuid());
   EXPECT_THAT(tool("audit --event operator_command").out,
-              AllOf(HasSubstr("command rekey, done yes"), HasSubstr("uid " + uid), HasSubstr("done no")));
+              AllOf(HasSubstr("command rekey, uid " + uid + ", pid "), HasSubstr(", done yes"), HasSubstr("done no")));
   EXPECT_THAT(tool("audit --member studio --json").out,
               AllOf(HasSubstr("\"event\":\"member_joined\""), Not(HasSubstr("rekey_begun"))));
   EXPECT_THAT(tool("audit --since 1h --group tv").out,

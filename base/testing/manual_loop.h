@@ -17,6 +17,16 @@ class ManualLoop final : public Loop {
                       std::chrono::seconds unix_start = std::chrono::seconds(1'800'000'000))
       : start_(start), now_(start), unix_start_(unix_start) {}
 
+  ~ManualLoop() override {
+    while (!timers_.empty()) {
+      const auto gone = timers_.extract(timers_.begin());
+    }
+    while (!turns_.empty()) {
+      const Then gone = std::move(turns_.front());
+      turns_.pop_front();
+    }
+  }
+
   SteadyTime now() const override { return now_; }
   std::chrono::milliseconds unix_time() const override {
     return unix_start_ + std::chrono::duration_cast<std::chrono::milliseconds>(now_ - start_);
@@ -65,7 +75,8 @@ class ManualLoop final : public Loop {
       place_ = {at, ++loop_.set_};
       loop_.timers_.emplace(place_, std::move(then));
     }
-    void cancel() override { loop_.timers_.erase(place_); }
+    // What is set may own timers: it goes when the map is whole again.
+    void cancel() override { const auto gone = loop_.timers_.extract(place_); }
 
    private:
     ManualLoop& loop_;

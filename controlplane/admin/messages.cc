@@ -400,8 +400,7 @@ void fields(F& f, S& s) {
 }
 
 template <typename F, typename S>
-requires Is<S, StatusRequest> || Is<S, RevocationsRequest> || Is<S, PortsRequest> || Is<S, TopRequest> ||
-    Is<S, GroupsRequest>
+requires Is<S, RevocationsRequest> || Is<S, PortsRequest> || Is<S, TopRequest> || Is<S, GroupsRequest>
 void fields(F&, S&) {}
 
 template <typename F, Is<PlaneStatus> S>
@@ -419,6 +418,11 @@ void fields(F& f, S& s) {
   f("drops", all.drops);
   f.by_reason("events_lost", all.events_lost);
   f.figures(all, detour_figures);
+}
+
+template <typename F, Is<StatusRequest> S>
+void fields(F& f, S& s) {
+  f("all", s.all);
 }
 
 template <typename F, Is<GatewayStatus> S>

@@ -280,7 +280,7 @@ struct AuditRequest {
 
 struct PlaneStatus {
   DataPlaneStatistics statistics = {};
-  Number sas_unheard = {};  // left out of statistics.sas: they only receive, and no packet came
+  Number sas_unheard = {};  // left out of statistics.sas: they only receive, and no packet came; none: all are there
 };
 struct GatewayStatus {
   std::string version = {};
@@ -291,6 +291,7 @@ struct GatewayStatus {
 struct StatusRequest {
   static constexpr const char* command = "status";
   using Answer = std::variant<GatewayStatus, KeyserverStatus>;
+  bool all = false;  // of a gateway: SAs that only receive and that no packet came for, too
 };
 
 // A part of the data plane's statistics, for a screen that is drawn again and again. What does not belong to the part

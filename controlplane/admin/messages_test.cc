@@ -94,6 +94,8 @@ TEST(Messages, PartsAloneForScreensThatAreDrawnAgain) {
   const Json plane = Json::parse(to_json(GatewayStatus{.dataplane = plane_status(statistics)}))["dataplane"];
   EXPECT_EQ(plane["sas"].size(), 2U);
   EXPECT_EQ(plane["sas_unheard"], 64);
+  EXPECT_EQ(Json::parse(to_json(GatewayStatus{.dataplane = plane_status(statistics, true)}))["dataplane"]["sas"].size(),
+            66U);
   statistics.sas[7].bad_tags = 1;
   EXPECT_EQ(part(R"({"command":"sas"})")["sas"].size(), 3U) << "a bad tag shows a sender";
   EXPECT_TRUE(part(R"({"command":"sas","group":"x"})").contains("error"));
@@ -239,6 +241,7 @@ void expect_same_request(const Request& request) {
 
 TEST(Messages, EveryRequestIsReadAsItWasWritten) {
   expect_same_request(StatusRequest());
+  expect_same_request(StatusRequest{true});
   expect_same_request(GroupsRequest());
   expect_same_request(PortsRequest());
   expect_same_request(TopRequest());

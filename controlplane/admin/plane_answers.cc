@@ -15,9 +15,9 @@ std::uint64_t leave_out_unheard(std::vector<SaStatistics>& sas) {
   return std::erase_if(sas, unheard);
 }
 
-PlaneStatus plane_status(DataPlaneStatistics statistics) {
+PlaneStatus plane_status(DataPlaneStatistics statistics, bool all) {
   PlaneStatus status{std::move(statistics)};
-  status.sas_unheard = leave_out_unheard(status.statistics.sas);
+  if (!all) status.sas_unheard = leave_out_unheard(status.statistics.sas);
   return status;
 }
 

@@ -9,7 +9,8 @@ namespace sealcast::admin {
 // Returns their number.
 std::uint64_t leave_out_unheard(std::vector<SaStatistics>& sas);
 
-PlaneStatus plane_status(DataPlaneStatistics statistics);
+// all: leaves out nothing.
+PlaneStatus plane_status(DataPlaneStatistics statistics, bool all = false);
 
 // Fails for a group that the gateway does not have.
 Result<SasAnswer> sas_answer(DataPlaneStatistics statistics, const SasRequest& request);
