@@ -91,9 +91,8 @@ std::string Prefix::text() const {
 
 Result<Prefix> Prefix::parse(std::string_view text) {
   const auto slash = text.find('/');
-  auto address = IpAddress::parse(text.substr(0, slash));
-  if (!address) return tl::unexpected(address.error());
-  Prefix prefix{*address, static_cast<std::uint8_t>(address->size() * 8)};
+  SEALCAST_TRY_ASSIGN(auto address, IpAddress::parse(text.substr(0, slash)));
+  Prefix prefix{address, static_cast<std::uint8_t>(address.size() * 8)};
   if (slash != std::string_view::npos) {
     const auto bits = number(text.substr(slash + 1), prefix.length);
     if (!bits) {
@@ -102,8 +101,8 @@ Result<Prefix> Prefix::parse(std::string_view text) {
     }
     prefix.length = static_cast<std::uint8_t>(*bits);
   }
-  for (unsigned bit = prefix.length; bit < address->size() * 8; ++bit) {
-    if ((address->bytes[bit / 8] >> (7 - bit % 8)) & 1) {
+  for (unsigned bit = prefix.length; bit < address.size() * 8; ++bit) {
+    if ((address.bytes[bit / 8] >> (7 - bit % 8)) & 1) {
       return fail("address bits beyond the prefix length must be 0 in \"" + std::string(text) + "\"");
     }
   }

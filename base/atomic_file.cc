@@ -101,9 +101,8 @@ std::size_t remove_stale_temporaries(const std::string& path) {
 
 Result<void> write_file_atomically(const std::string& path, ByteView content, mode_t mode, IfExists if_exists) {
   std::string temporary;
-  const auto file = open_temporary(path, mode, temporary);
-  if (!file) return tl::unexpected(file.error());
-  Result<void> written = write_and_flush(file->get(), content, mode, temporary);
+  SEALCAST_TRY_ASSIGN(const auto file, open_temporary(path, mode, temporary));
+  Result<void> written = write_and_flush(file.get(), content, mode, temporary);
   if (written) {
     const unsigned flags = if_exists == IfExists::refuse ? RENAME_NOREPLACE : 0u;
     if (::renameat2(AT_FDCWD, temporary.c_str(), AT_FDCWD, path.c_str(), flags) != 0) {

@@ -110,7 +110,7 @@ Result<void> validate(const BypassRule& rule) {
   if (rule.rate > max_bypass_rate)
     return fail("expected a rate of 0 to " + std::to_string(max_bypass_rate) + ", got " + std::to_string(rule.rate));
   if (rule.protocol == BypassProtocol::ip) {
-    if (auto ok = validate_ip(rule); !ok) return ok;
+    SEALCAST_TRY(validate_ip(rule));
   } else if (rule.ports) {
     return fail("expected ports beside protocol 17 or 6 only");
   }

@@ -138,7 +138,7 @@ bool is_pci_address(std::string_view text) {
 }
 
 Result<void> check_interface(std::string_view port, std::string_view name) {
-  if (auto ok = check_name(port, "interface name", name, 15); !ok) return ok;  // IFNAMSIZ - 1
+  SEALCAST_TRY(check_name(port, "interface name", name, 15));  // IFNAMSIZ - 1
   if (name.find('/') != std::string_view::npos || name == "." || name == "..")
     return bad(port, "\"" + std::string(name) + "\" cannot be an interface name");
   return {};
@@ -155,15 +155,15 @@ Result<void> read_target(PortSpec& spec, std::string_view target) {
     case PortKind::vhost_user:
     case PortKind::memif:
       // sun_path holds 107 bytes and the closing zero (unix(7)).
-      if (auto ok = check_name(port, "socket path", target, 107); !ok) return ok;
+      SEALCAST_TRY(check_name(port, "socket path", target, 107));
       break;
     case PortKind::af_packet:
     case PortKind::af_xdp:
     case PortKind::tap:
-      if (auto ok = check_interface(port, target); !ok) return ok;
+      SEALCAST_TRY(check_interface(port, target));
       break;
     case PortKind::ring:
-      if (auto ok = check_name(port, "ring name", target, 20); !ok) return ok;
+      SEALCAST_TRY(check_name(port, "ring name", target, 20));
       break;
     case PortKind::null:
       if (!target.empty()) return bad(port, "null takes no name, only options: null?size=64");
@@ -173,10 +173,8 @@ Result<void> read_target(PortSpec& spec, std::string_view target) {
       const std::string_view in = target.substr(0, comma);
       const std::string_view out = comma == std::string_view::npos ? std::string_view{} : target.substr(comma + 1);
       if (in.empty() && out.empty()) return bad(port, "expected a file to read, a file to write, or both: pcap:in,out");
-      if (!in.empty())
-        if (auto ok = check_name(port, "file to read", in, 1024); !ok) return ok;
-      if (!out.empty())
-        if (auto ok = check_name(port, "file to write", out, 1024); !ok) return ok;
+      if (!in.empty()) SEALCAST_TRY(check_name(port, "file to read", in, 1024));
+      if (!out.empty()) SEALCAST_TRY(check_name(port, "file to write", out, 1024));
       if (!in.empty() && in == out) return bad(port, "reads and writes the same file");
       spec.target = in;
       spec.output = out;
@@ -234,9 +232,8 @@ Result<void> read_option(PortSpec& spec, std::string_view key, std::string_view 
     case Form::number:
     case Form::power_of_two:
     case Form::octal: {
-      const auto n = bounded_number(spec, *option, value);
-      if (!n) return tl::unexpected(n.error());
-      option->set(spec, *n);
+      SEALCAST_TRY_ASSIGN(const auto n, bounded_number(spec, *option, value));
+      option->set(spec, n);
       return {};
     }
     case Form::role:
@@ -251,13 +248,13 @@ Result<void> read_option(PortSpec& spec, std::string_view key, std::string_view 
                                   std::string(value) + "\"");
       return {};
     case Form::name:
-      if (auto ok = check_name(spec.text, "name of netns", value, 200); !ok) return ok;
+      SEALCAST_TRY(check_name(spec.text, "name of netns", value, 200));
       if (value.find('/') != std::string_view::npos || value == "." || value == "..")
         return bad(spec.text, "option netns: expected a name as ip netns shows it, got \"" + std::string(value) + "\"");
       spec.netns = value;
       return {};
     case Form::path:
-      if (auto ok = check_name(spec.text, "path of secret_file", value, 1024); !ok) return ok;
+      SEALCAST_TRY(check_name(spec.text, "path of secret_file", value, 1024));
       spec.secret_file = value;
       return {};
   }
@@ -276,7 +273,7 @@ Result<void> read_options(PortSpec& spec, std::string_view rest) {
     if (seen.find(" " + key) != std::string::npos)
       return bad(spec.text, "option " + std::string(option.substr(0, equals)) + " is given twice");
     seen += key;
-    if (auto ok = read_option(spec, option.substr(0, equals), option.substr(equals + 1)); !ok) return ok;
+    SEALCAST_TRY(read_option(spec, option.substr(0, equals), option.substr(equals + 1)));
     if (end == std::string_view::npos) return {};
     rest = rest.substr(end + 1);
   }
@@ -337,10 +334,8 @@ Result<PortSpec> parse_port(std::string_view text) {
   spec.text = text;
   // Only this pairing survives a restart of either end (docs/ports.md).
   spec.socket_server = kind->kind == PortKind::virtio_user;
-  if (auto ok = read_target(spec, colon == std::string_view::npos ? std::string_view{} : device.substr(colon + 1)); !ok)
-    return tl::unexpected(ok.error());
-  if (question != std::string_view::npos)
-    if (auto ok = read_options(spec, text.substr(question + 1)); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(read_target(spec, colon == std::string_view::npos ? std::string_view{} : device.substr(colon + 1)));
+  if (question != std::string_view::npos) SEALCAST_TRY(read_options(spec, text.substr(question + 1)));
   if (spec.infinite && spec.target.empty()) return bad(text, "infinite=1 needs a file to read");
   if (spec.infinite && !spec.output.empty())
     return bad(text, "infinite=1 discards what is sent; leave out the file to write");
@@ -348,34 +343,33 @@ Result<PortSpec> parse_port(std::string_view text) {
 }
 
 Result<std::string> resolve_port(std::string_view text, const std::string& folder) {
-  auto spec = parse_port(text);
-  if (!spec) return tl::unexpected(spec.error());
+  SEALCAST_TRY_ASSIGN(auto spec, parse_port(text));
   const auto absolute = [&](const std::string& path) {
     if (path.empty() || path.front() == '/' || folder.empty()) return path;
     return (std::filesystem::path(folder) / path).lexically_normal().string();
   };
   const std::size_t question = text.find('?');
   std::string options_text(question == std::string_view::npos ? std::string_view{} : text.substr(question));
-  if (!spec->secret_file.empty()) {
+  if (!spec.secret_file.empty()) {
     constexpr std::string_view option = "secret_file=";
     const std::size_t at = options_text.find(option) + option.size();
-    options_text.replace(at, spec->secret_file.size(), absolute(spec->secret_file));
+    options_text.replace(at, spec.secret_file.size(), absolute(spec.secret_file));
   }
   std::string resolved(text);
-  switch (spec->kind) {
+  switch (spec.kind) {
     case PortKind::virtio_user:
     case PortKind::vhost_user:
     case PortKind::memif:
-      resolved = std::string(name(spec->kind)) + ":" + absolute(spec->target) + options_text;
+      resolved = std::string(name(spec.kind)) + ":" + absolute(spec.target) + options_text;
       break;
     case PortKind::pcap:
-      resolved = "pcap:" + absolute(spec->target) + "," + absolute(spec->output) + options_text;
+      resolved = "pcap:" + absolute(spec.target) + "," + absolute(spec.output) + options_text;
       break;
     default:
       break;
   }
   // The longer path may be too long for a socket, or its folder may hold a character that no driver argument can carry.
-  if (auto again = parse_port(resolved); !again) return tl::unexpected(again.error());
+  SEALCAST_TRY(parse_port(resolved));
   return resolved;
 }
 

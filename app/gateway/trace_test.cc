@@ -14,9 +14,8 @@ using ::testing::HasSubstr;
 using admin::to_json;
 
 Result<dataplane::WhatIfQuestion> parse(const char* json) {
-  const auto request = admin::read_request<admin::WhatIfRequest>(json);
-  if (!request) return tl::unexpected(request.error());
-  return question_of(*request);
+  SEALCAST_TRY_ASSIGN(const auto request, admin::read_request<admin::WhatIfRequest>(json));
+  return question_of(request);
 }
 
 std::uint32_t further(const char* json) {

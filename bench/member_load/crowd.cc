@@ -61,14 +61,11 @@ Result<void> Crowd::prepare() {
   const std::string ca = slurp(folder + "/ca.pem"), key = slurp(folder + "/ca.key");
   const auto authority = pki::Authority::load(ca, as_bytes(key));
   if (!authority) return fail("the CA in " + folder + ": " + authority.error().message);
-  auto trust = handshake::TrustStore::from_pem(ca, "");
-  if (!trust) return tl::unexpected(trust.error());
+  SEALCAST_TRY_ASSIGN(auto trust, handshake::TrustStore::from_pem(ca, ""));
   if (own_) {
     around_.server = {asio::ip::address_v4::loopback(), own_->port()};
   } else {
-    const auto place = place_of(*options_.server);
-    if (!place) return tl::unexpected(place.error());
-    around_.server = *place;
+    SEALCAST_TRY_ASSIGN(around_.server, place_of(*options_.server));
   }
   // The groups that each connection of a member serves.
   std::vector<std::shared_ptr<const std::vector<std::string>>> shares;
@@ -84,17 +81,15 @@ Result<void> Crowd::prepare() {
     if (options_.groups == 1)
       request.groups = {options_.group};  // else empty, for any group: a list of thousands is no use
     request.validity = {now - 60, now + 24 * 3600};
-    const auto identity = authority->issue(request);
-    if (!identity) return tl::unexpected(identity.error());
-    const auto pem = identity->private_key_pem.view();
+    SEALCAST_TRY_ASSIGN(const auto identity, authority->issue(request));
+    const auto pem = identity.private_key_pem.view();
     const void* text = pem.data();
-    auto credentials =
-        handshake::Credentials::from_pem(identity->certificate_pem, {static_cast<const char*>(text), pem.size()});
-    if (!credentials) return tl::unexpected(credentials.error());
+    SEALCAST_TRY_ASSIGN(auto credentials, handshake::Credentials::from_pem(
+                                              identity.certificate_pem, {static_cast<const char*>(text), pem.size()}));
     for (const auto& share : shares) {
       auto config = std::make_shared<handshake::ClientConfig>();
-      config->credentials = *credentials;
-      config->server_trust = *trust;
+      config->credentials = credentials;
+      config->server_trust = trust;
       config->server_name = options_.server_name;
       config->multicast = handshake::MulticastWish{share->front(), options_.server_id, {}};
       config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
@@ -314,7 +309,7 @@ Result<void> Crowd::storm() {
   });
   run_until([&] { return is_up.load(); });
   starting.join();
-  if (!up) return up;
+  SEALCAST_TRY(up);
   const auto begin = Clock::now();
   summary_.down_ms = ms(begin - down);
   const bool all = run_until([this] { return complete(); });

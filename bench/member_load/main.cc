@@ -19,15 +19,13 @@ int complain(const std::string& what) {
 }
 
 Result<void> measure(Crowd& crowd, const Options& options) {
-  if (auto done = crowd.prepare(); !done) return done;
-  if (auto done = crowd.join_all(); !done) return done;
+  SEALCAST_TRY(crowd.prepare());
+  SEALCAST_TRY(crowd.join_all());
   for (std::uint32_t i = 0; i < options.rekeys; ++i)
-    if (auto done = crowd.rekey(); !done) return done;
+    SEALCAST_TRY(crowd.rekey());
   crowd.hold();
-  if (options.surge)
-    if (auto done = crowd.surge(); !done) return done;
-  if (options.storm)
-    if (auto done = crowd.storm(); !done) return done;
+  if (options.surge) SEALCAST_TRY(crowd.surge());
+  if (options.storm) SEALCAST_TRY(crowd.storm());
   if (options.check && !crowd.complete()) return sealcast::fail("not every member is joined at the end");
   return {};
 }

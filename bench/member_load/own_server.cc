@@ -73,11 +73,9 @@ Result<OwnServer> OwnServer::start(const Options& options) {
   server.folder_ = folder.data();
   server.program_ = options.keyserver;
   server.keep_ = options.keep;
-  const auto port = free_port();
-  if (!port) return tl::unexpected(port.error());
-  server.port_ = *port;
-  if (auto written = server.write_configuration(options); !written) return tl::unexpected(written.error());
-  if (auto up = server.launch(); !up) return tl::unexpected(up.error());
+  SEALCAST_TRY_ASSIGN(server.port_, free_port());
+  SEALCAST_TRY(server.write_configuration(options));
+  SEALCAST_TRY(server.launch());
   return server;
 }
 
@@ -85,8 +83,8 @@ Result<void> OwnServer::write_configuration(const Options& options) {
   pki::FolderOptions made;
   made.folder = folder_ + "/pki";
   made.now = std::time(nullptr);
-  if (auto ca = pki::init(made, "Sealcast load"); !ca) return tl::unexpected(ca.error());
-  if (auto server = pki::make_server(made, options.server_name); !server) return tl::unexpected(server.error());
+  SEALCAST_TRY(pki::init(made, "Sealcast load"));
+  SEALCAST_TRY(pki::make_server(made, options.server_name));
   const std::string room = std::to_string(connections_of(options) + connections_of(options) / 10 + 100);
   std::ofstream file(folder_ + "/ks.toml");
   file << "[keyserver]\nid = \"" << options.server_id << "\"\nlisten = \"127.0.0.1:" << port_

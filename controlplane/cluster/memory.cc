@@ -50,11 +50,10 @@ Result<std::string> read_file(const std::string& path) {
 
 Result<Memory> Memory::load(const std::string& path) {
   remove_stale_temporaries(path);
-  const auto text = read_file(path);
-  if (!text) return tl::unexpected(text.error());
+  SEALCAST_TRY_ASSIGN(const auto text, read_file(path));
   Memory memory;
-  if (text->empty()) return memory;
-  std::istringstream in(*text);
+  if (text.empty()) return memory;
+  std::istringstream in(text);
   std::string line;
   std::string end;
   std::size_t revoked = 0;

@@ -33,9 +33,8 @@ Node::~Node() = default;
 
 Result<std::unique_ptr<Node>> Node::open(NodeSettings settings, NodeHost& host, etcd::Etcd& etcd,
                                          handshake::Random& random) {
-  auto memory = Memory::load(settings.state_file);
-  if (!memory) return tl::unexpected(memory.error());
-  return std::unique_ptr<Node>(new Node(std::move(settings), std::move(*memory), host, etcd, random));
+  SEALCAST_TRY_ASSIGN(auto memory, Memory::load(settings.state_file));
+  return std::unique_ptr<Node>(new Node(std::move(settings), std::move(memory), host, etcd, random));
 }
 
 void Node::tick() {

@@ -57,9 +57,8 @@ Result<void> Revocations::revoke(const store::Revocation& revocation) {
       // Unless another key server lifted it a moment ago.
       Transaction look;
       look.compares = {view_.still_here(), {Compare::What::modified, key, known->second.modified}};
-      const auto same = etcd_.transact_now(std::move(look));
-      if (!same) return tl::unexpected(same.error());
-      if (same->succeeded) return {};
+      SEALCAST_TRY_ASSIGN(const auto same, etcd_.transact_now(std::move(look)));
+      if (same.succeeded) return {};
     }
     since = std::max(since, known->second.since + 1);  // so that no key server takes it for that one
   }
@@ -69,17 +68,16 @@ Result<void> Revocations::revoke(const store::Revocation& revocation) {
   const std::string groups = view_.keys().group(revocation.group_id);
   note.success = {Put{key, std::to_string(since) + " revoked"},
                   Range{groups, revocation.group_id.empty() ? etcd::end_of(groups) : ""}};
-  const auto done = etcd_.transact_now(std::move(note));
-  if (!done) return tl::unexpected(done.error());
-  if (!done->succeeded) return fail(just_cut_off);
-  for (const auto& range : done->ranges) {
+  SEALCAST_TRY_ASSIGN(const auto done, etcd_.transact_now(std::move(note)));
+  if (!done.succeeded) return fail(just_cut_off);
+  for (const auto& range : done.ranges) {
     for (const etcd::KeyValue& entry : range.entries) {
       const SharedKey group = parse_shared(view_.keys(), entry.key);
       const auto value = GroupValue::parse(entry.value);
       if (group.kind == "group" && value) heard_of_[group.id] = std::max(heard_of_[group.id], value->highest);
     }
   }
-  known_[whom] = {since, false, done->revision};
+  known_[whom] = {since, false, done.revision};
   memory_.change().revoked[whom] = since;
   memory_.save();
   return {};
@@ -92,11 +90,10 @@ Result<bool> Revocations::reinstate(const std::string& member_id, const std::str
   Transaction note;
   note.compares = {view_.still_here()};
   note.success = {Put{view_.keys().revoked(member_id, group_id), std::to_string(known->second.since) + " lifted"}};
-  const auto done = etcd_.transact_now(std::move(note));
-  if (!done) return tl::unexpected(done.error());
-  if (!done->succeeded) return fail(just_cut_off);
+  SEALCAST_TRY_ASSIGN(const auto done, etcd_.transact_now(std::move(note)));
+  if (!done.succeeded) return fail(just_cut_off);
   known->second.lifted = true;
-  known->second.modified = done->revision;
+  known->second.modified = done.revision;
   memory_.change().revoked.erase({member_id, group_id});
   memory_.save();
   return true;

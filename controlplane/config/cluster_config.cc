@@ -16,7 +16,7 @@ Result<std::string> parse_url(std::string_view text) {
   constexpr std::string_view schemes[] = {"http://", "https://"};
   for (const std::string_view scheme : schemes) {
     if (text.substr(0, scheme.size()) != scheme) continue;
-    if (auto place = HostPort::parse(text.substr(scheme.size())); !place) return tl::unexpected(place.error());
+    SEALCAST_TRY(HostPort::parse(text.substr(scheme.size())));
     return std::string(text);
   }
   return fail("expected \"http://\" or \"https://\" and a host and port, got \"" + std::string(text) + "\"");

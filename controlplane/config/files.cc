@@ -168,14 +168,14 @@ int hex_digit(std::uint8_t c) {
 Result<Secret<32>> read_key(const std::optional<std::string>& file, const std::optional<std::string>& credential,
                             const std::string& what) {
   const std::string place = credential ? *credential : file.value_or("");
-  const auto line =
-      read_secret_line({credential ? PasswordSource::Kind::credential : PasswordSource::Kind::file, place}, what);
-  if (!line) return tl::unexpected(line.error());
+  SEALCAST_TRY_ASSIGN(
+      const auto line,
+      read_secret_line({credential ? PasswordSource::Kind::credential : PasswordSource::Kind::file, place}, what));
   Secret<32> key;
-  bool good = line->size() == 2 * key.span().size();
+  bool good = line.size() == 2 * key.span().size();
   for (std::size_t i = 0; good && i < key.span().size(); ++i) {
-    const int high = hex_digit(line->data()[2 * i]);
-    const int low = hex_digit(line->data()[2 * i + 1]);
+    const int high = hex_digit(line.data()[2 * i]);
+    const int low = hex_digit(line.data()[2 * i + 1]);
     good = high >= 0 && low >= 0;
     if (good) key.span()[i] = static_cast<std::uint8_t>(high * 16 + low);
   }
@@ -202,9 +202,9 @@ Result<Secret<32>> read_cluster_key(const ClusterConfig& cluster) {
 
 Result<std::optional<Secret<32>>> read_wrapping_key(const KeyserverConfig& keyserver) {
   if (!keyserver.wrapping_key_file && !keyserver.wrapping_key_credential) return std::optional<Secret<32>>();
-  auto key = read_key(keyserver.wrapping_key_file, keyserver.wrapping_key_credential, "wrapping key");
-  if (!key) return tl::unexpected(key.error());
-  return std::optional<Secret<32>>(std::move(*key));
+  SEALCAST_TRY_ASSIGN(auto key,
+                      read_key(keyserver.wrapping_key_file, keyserver.wrapping_key_credential, "wrapping key"));
+  return std::optional<Secret<32>>(std::move(key));
 }
 
 }  // namespace sealcast::config

@@ -34,30 +34,27 @@ void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
 }
 
 Result<IpAddress> parse_own_ipv4(std::string_view text) {
-  auto address = IpAddress::parse(text);
-  if (!address) return address;
-  if (address->family != 4 || address->is_multicast() || *address == IpAddress::v4(0))
-    return fail("expected a unicast IPv4 address, got " + address->text());
+  SEALCAST_TRY_ASSIGN(const auto address, IpAddress::parse(text));
+  if (address.family != 4 || address.is_multicast() || address == IpAddress::v4(0))
+    return fail("expected a unicast IPv4 address, got " + address.text());
   return address;
 }
 
 Result<IpAddress> parse_own_ipv6(std::string_view text) {
-  auto address = IpAddress::parse(text);
-  if (!address) return address;
+  SEALCAST_TRY_ASSIGN(const auto address, IpAddress::parse(text));
   const IpAddress none{6, {}};
-  if (address->family != 6 || address->is_multicast() || *address == none)
-    return fail("expected a unicast IPv6 address, got " + address->text());
+  if (address.family != 6 || address.is_multicast() || address == none)
+    return fail("expected a unicast IPv6 address, got " + address.text());
   return address;
 }
 
 // "tap:NAME": a kernel interface that the gateway makes.
 Result<std::string> parse_host(std::string_view text) {
-  const auto port = dataplane::parse_port(text);
-  if (!port) return tl::unexpected(port.error());
-  if (port->kind != dataplane::PortKind::tap || port->text != "tap:" + port->target)
+  SEALCAST_TRY_ASSIGN(const auto port, dataplane::parse_port(text));
+  if (port.kind != dataplane::PortKind::tap || port.text != "tap:" + port.target)
     return fail("expected \"tap:\" and the name of an interface to be made, without options, got \"" +
                 std::string(text) + "\"");
-  return port->target;
+  return port.target;
 }
 
 struct OwnAddress {

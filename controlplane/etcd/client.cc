@@ -234,9 +234,8 @@ Result<Reply> Client::transact_now(Transaction transaction) {
       [promise](Result<std::string> text) { promise->set_value(std::move(text)); }, true);
   if (future.wait_for(longest_now) != std::future_status::ready)
     return fail("etcd did not answer in time; the request may have been carried out: check, or ask again");
-  const auto text = future.get();
-  if (!text) return tl::unexpected(text.error());
-  return parse_reply(*text);
+  SEALCAST_TRY_ASSIGN(const auto text, future.get());
+  return parse_reply(text);
 }
 
 void Client::grant(std::chrono::seconds ttl, std::function<void(Result<Lease>)> done) {

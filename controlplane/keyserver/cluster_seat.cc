@@ -32,8 +32,7 @@ Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(Loop& loop, std::unique_p
                                                        const GroupContext& context, HostedGroups& groups,
                                                        std::function<void()> revocations_changed) {
   const config::ClusterConfig& cluster = *config.cluster;
-  auto key = config::read_cluster_key(cluster);
-  if (!key) return tl::unexpected(key.error());
+  SEALCAST_TRY_ASSIGN(auto key, config::read_cluster_key(cluster));
   std::unique_ptr<ClusterSeat> seat(new ClusterSeat(loop, context, groups, std::move(revocations_changed)));
   seat->etcd_ = std::move(etcd);
   cluster::NodeSettings settings;
@@ -42,12 +41,10 @@ Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(Loop& loop, std::unique_p
   settings.address = config.listen ? config.listen->text() : config.listen_isakmp ? config.listen_isakmp->text() : "-";
   settings.state_file = config.state;
   settings.lease_ttl = cluster.lease_ttl;
-  settings.key = std::move(*key);
+  settings.key = std::move(key);
   settings.spi_first = config.spi_range.first;
   settings.spi_last = config.spi_range.last;
-  auto node = cluster::Node::open(std::move(settings), *seat, *seat->etcd_, random);
-  if (!node) return tl::unexpected(node.error());
-  seat->node_ = std::move(*node);
+  SEALCAST_TRY_ASSIGN(seat->node_, cluster::Node::open(std::move(settings), *seat, *seat->etcd_, random));
   return seat;
 }
 
@@ -164,11 +161,10 @@ std::uint32_t ClusterSeat::slots_needed(const std::string& group_id) const {
 Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&& made) {
   GroupState* group = groups_.state(group_id);
   if (!group) return {};
-  auto premaster = context_.vault->keep(made.content.premaster);
-  if (!premaster) return tl::unexpected(premaster.error());
+  SEALCAST_TRY_ASSIGN(auto premaster, context_.vault->keep(made.content.premaster));
   auto adopted = group->adopt({.number = made.number,
                                .policy = std::move(made.content.policy),
-                               .premaster = std::move(*premaster),
+                               .premaster = std::move(premaster),
                                .age = made.age,
                                .remaining = made.remaining,
                                .why = "made for the cluster",

@@ -11,9 +11,8 @@ namespace sealcast::keyserver {
 
 Result<Credentials::Loaded> Credentials::load(const config::KeyserverConfig& config) {
   if (config.crl) list_.changed(*config.crl);  // it is read now; what comes later is noticed
-  auto files = load_credentials(config);
-  if (!files) return tl::unexpected(files.error());
-  Loaded loaded{std::move(*files), std::nullopt};
+  SEALCAST_TRY_ASSIGN(auto files, load_credentials(config));
+  Loaded loaded{std::move(files), std::nullopt};
   const bool passwords_needed =
       std::any_of(config.groups.begin(), config.groups.end(), [](const auto& group) { return group.uses_passwords(); });
   if (!passwords_needed) return loaded;

@@ -16,17 +16,13 @@ Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, con
                                std::function<void()> revocations_changed, Moment now) {
   context.vault = &vault_;
   if (config.cluster) {
-    auto seat =
-        ClusterSeat::open(loop, std::move(etcd), config, random, context, groups, std::move(revocations_changed));
-    if (!seat) return tl::unexpected(seat.error());
-    seat_ = std::move(*seat);
+    SEALCAST_TRY_ASSIGN(seat_, ClusterSeat::open(loop, std::move(etcd), config, random, context, groups,
+                                                 std::move(revocations_changed)));
     context.store = &seat_->store();
     context.maker = seat_.get();
     return {};
   }
-  auto store = store::open_sqlite(config.state, config.id, now.unix_seconds);
-  if (!store) return tl::unexpected(store.error());
-  store_ = std::move(*store);
+  SEALCAST_TRY_ASSIGN(store_, store::open_sqlite(config.state, config.id, now.unix_seconds));
   context.store = store_.get();
   auto opened = open_keeper(config, random);
   context.keeper = keeper_.get();
@@ -35,16 +31,13 @@ Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, con
 
 // Without a wrapping key, or of a group that is no more, no epoch may stay in the file.
 Result<void> Persistence::open_keeper(const config::KeyserverConfig& config, handshake::Random& random) {
-  auto key = config::read_wrapping_key(config);
-  if (!key) return tl::unexpected(key.error());
+  SEALCAST_TRY_ASSIGN(auto key, config::read_wrapping_key(config));
   std::vector<std::string> groups;
   for (const auto& group : config.groups)
-    if (*key) groups.push_back(group.id);
-  if (auto dropped = store_->drop_kept_except(groups); !dropped) return dropped;
-  if (!*key) return {};
-  auto keeper = EpochKeeper::create(std::move(**key), config.id, *store_, random);
-  if (!keeper) return tl::unexpected(keeper.error());
-  keeper_ = std::move(*keeper);
+    if (key) groups.push_back(group.id);
+  SEALCAST_TRY(store_->drop_kept_except(groups));
+  if (!key) return {};
+  SEALCAST_TRY_ASSIGN(keeper_, EpochKeeper::create(std::move(*key), config.id, *store_, random));
   return {};
 }
 

@@ -13,9 +13,7 @@ bool covers(const store::Revocation& revocation, const std::string& group_id) {
 }  // namespace
 
 Result<void> Revocations::read(const store::Store& store) {
-  auto all = store.revocations();
-  if (!all) return tl::unexpected(all.error());
-  all_ = std::move(*all);
+  SEALCAST_TRY_ASSIGN(all_, store.revocations());
   return {};
 }
 

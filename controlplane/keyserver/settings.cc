@@ -23,23 +23,18 @@ Result<std::string> digest_of(const std::string& ca, const std::string& crl) {
 }  // namespace
 
 Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config) {
-  const auto certificate = config::read_pem(config.certificate, "certificate");
-  if (!certificate) return tl::unexpected(certificate.error());
-  const auto key = config::read_private_key(config.private_key);
-  if (!key) return tl::unexpected(key.error());
-  const auto ca = config::read_pem(config.ca, "ca");
-  if (!ca) return tl::unexpected(ca.error());
+  SEALCAST_TRY_ASSIGN(const auto certificate, config::read_pem(config.certificate, "certificate"));
+  SEALCAST_TRY_ASSIGN(const auto key, config::read_private_key(config.private_key));
+  SEALCAST_TRY_ASSIGN(const auto ca, config::read_pem(config.ca, "ca"));
   std::string crl;
   if (config.crl) {
-    auto text = config::read_pem(*config.crl, "crl");
-    if (!text) return tl::unexpected(text.error());
-    crl = std::move(*text);
+    SEALCAST_TRY_ASSIGN(crl, config::read_pem(*config.crl, "crl"));
   }
   auto credentials = handshake::Credentials::from_pem(
-      *certificate, std::string_view(reinterpret_cast<const char*>(key->data()), key->size()));
+      certificate, std::string_view(reinterpret_cast<const char*>(key.data()), key.size()));
   if (!credentials)
     return fail(config.certificate + " with " + config.private_key + ": " + credentials.error().message);
-  auto trust = handshake::TrustStore::from_pem(*ca, crl);
+  auto trust = handshake::TrustStore::from_pem(ca, crl);
   if (!trust) return fail(config.ca + (config.crl ? " with " + *config.crl : "") + ": " + trust.error().message);
   auto server = std::make_shared<handshake::ServerConfig>();
   server->credentials = std::move(*credentials);
@@ -48,9 +43,8 @@ Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config
   server->allow_standard = config.allow_standard;
   server->key_server_id = config.id;
   server->realm = config.id;  // at most 64 bytes, as realm's are
-  auto digest = digest_of(*ca, crl);
-  if (!digest) return tl::unexpected(digest.error());
-  return LoadedCredentials{std::move(server), std::move(*digest)};
+  SEALCAST_TRY_ASSIGN(auto digest, digest_of(ca, crl));
+  return LoadedCredentials{std::move(server), std::move(digest)};
 }
 
 std::string standing_of(const std::string& trust, const config::KeyserverGroup& group) {

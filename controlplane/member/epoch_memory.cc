@@ -110,16 +110,15 @@ Result<EpochMemory> EpochMemory::load(const std::string& path) {
   remove_stale_temporaries(path);
   EpochMemory memory;
   memory.path_ = path;
-  const auto content = read_if_there(path);
-  if (!content) return tl::unexpected(content.error());
-  if (!*content) return memory;
+  SEALCAST_TRY_ASSIGN(const auto content, read_if_there(path));
+  if (!content) return memory;
   const auto damaged = [&](const std::string& what) {
     return fail(
         "state file " + path + " is damaged: " + what +
         ". It keeps replayed epochs out. Restore it from a copy; or, accepting that an epoch older than the last "
         "one could be replayed to this gateway once, remove it");
   };
-  const std::string_view whole = **content;
+  const std::string_view whole = *content;
   const auto end = whole.find(document_end);
   const auto document = whole.substr(0, end == std::string_view::npos ? whole.size() : end + document_end.size());
   const Json root = Json::parse(document, nullptr, false);
@@ -167,10 +166,9 @@ Result<void> EpochMemory::remember(const std::string& server_name, const std::st
   if (size_ != 0 && appended_ < std::max(fewest_appended, entries_.size())) {
     const std::string line = entry_of(key, epoch).dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     const std::size_t size = std::exchange(size_, 0);  // whatever happens to it: after a failure it is written whole
-    const auto appended = append(path_, line, size);
-    if (!appended) return tl::unexpected(appended.error());
-    if (*appended != 0) {
-      size_ = *appended;
+    SEALCAST_TRY_ASSIGN(const auto appended, append(path_, line, size));
+    if (appended != 0) {
+      size_ = appended;
       ++appended_;
       entries_.insert_or_assign(key, epoch);
       return {};

@@ -123,7 +123,7 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
   if (const auto* grant = std::get_if<handshake::SlotGrant>(&message))
     return ours(grant->group_id).and_then([&] { return handle_grant(*grant); });
   if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
-    if (const auto good = ours(revoked->group_id); !good) return good;
+    SEALCAST_TRY(ours(revoked->group_id));
     handle_revoked(revoked->reason);
     return {};
   }
@@ -138,17 +138,15 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
 Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
-  if (const auto good = check_keying(group_, keying, id, context(KeyingSource::group_update, keying.policy)); !good)
-    return good;
+  SEALCAST_TRY(check_keying(group_, keying, id, context(KeyingSource::group_update, keying.policy)));
   if (keying.state == handshake::EpochState::active) {
-    if (const auto kept = remember(keying.epoch, id); !kept) return kept;
+    SEALCAST_TRY(remember(keying.epoch, id));
   }
-  const auto own = epochs_.apply(keying, master, id, around_.world.now());
-  if (!own) return tl::unexpected(own.error());
+  SEALCAST_TRY_ASSIGN(const auto own, epochs_.apply(keying, master, id, around_.world.now()));
   spdlog::info("group \"{}\": next epoch {}, id {}, {} slot(s) of our own", group_.id, keying.epoch, to_hex(id),
-               own->slots);
+               own.slots);
   if (link_) link_->send(handshake::GroupUpdateAck{group_.id, keying.epoch});
-  ask_for_slots(keying.epoch, *own);
+  ask_for_slots(keying.epoch, own);
   return {};
 }
 
@@ -158,10 +156,9 @@ Result<void> GroupMember::handle_activate(std::uint64_t epoch) {
   const auto held =
       std::find_if(live.begin(), live.end(), [&](const LiveEpoch& candidate) { return candidate.epoch == epoch; });
   if (held == live.end()) return fail(fmt::format("Activate: epoch {} is not held", epoch));
-  if (const auto kept = remember(epoch, held->epoch_id); !kept) return kept;
-  const auto switched = epochs_.activate(epoch, around_.world.now());
-  if (!switched) return tl::unexpected(switched.error());
-  if (*switched) {
+  SEALCAST_TRY(remember(epoch, held->epoch_id));
+  SEALCAST_TRY_ASSIGN(const auto switched, epochs_.activate(epoch, around_.world.now()));
+  if (switched) {
     ++status_.rekeys;
     spdlog::info("group \"{}\": epoch {} is active", group_.id, epoch);
   }
@@ -180,8 +177,7 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
         "the key server grants {} of {} slots (slots_per_member): new ones are used only if every worker gets one",
         grant.count, around_.data_plane.workers()));
   }
-  const auto own = epochs_.grant(grant.epoch, grant.first_slot, grant.count, around_.world.now());
-  if (!own) return tl::unexpected(own.error());
+  SEALCAST_TRY(epochs_.grant(grant.epoch, grant.first_slot, grant.count, around_.world.now()));
   return {};
 }
 

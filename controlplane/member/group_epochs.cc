@@ -89,9 +89,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   Epoch epoch;
   epoch.number = keying.epoch;
   epoch.id = epoch_id;
-  auto vault = LockedArena::create(sizeof(handshake::GroupMaster));
-  if (!vault) return tl::unexpected(vault.error());
-  epoch.vault = std::move(*vault);
+  SEALCAST_TRY_ASSIGN(epoch.vault, LockedArena::create(sizeof(handshake::GroupMaster)));
   // Never destroyed by name: the arena wipes what it holds.
   epoch.master = new (epoch.vault.data()) handshake::GroupMaster(master.clone());
   epoch.policy = keying.policy;
@@ -107,9 +105,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
     drop(std::find_if(epochs_.begin(), epochs_.end(), [](const auto& held) { return !held.second.active; }));
 
   GroupEpoch value;
-  auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
-  if (!own) return tl::unexpected(own.error());
-  value.outbound = std::move(*own);
+  SEALCAST_TRY_ASSIGN(value.outbound, take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count));
   // Every slot that may be in use, before the epoch is acknowledged; the window above them follows in the background.
   value.inbound = take_inbound(epoch, epoch.real_end, epoch.real_end);
   value.group_id = group_.id;
@@ -122,29 +118,26 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   value.active = false;  // activate() below tells old from new
   value.expires = epoch.expires;
   value.lease_until = lease_until_;
-  if (auto installed = plane_.install(std::move(value)); !installed) return tl::unexpected(installed.error());
+  SEALCAST_TRY(plane_.install(std::move(value)));
   Epoch& kept = epochs_.emplace(keying.epoch, std::move(epoch)).first->second;
   if (keying.state == handshake::EpochState::active) {
-    if (auto active = activate(keying.epoch, now); !active) return tl::unexpected(active.error());
+    SEALCAST_TRY(activate(keying.epoch, now));
   }
   return own_of(kept, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& keying, SteadyTime now) {
   epoch.real_end = std::max<std::uint32_t>(epoch.real_end, keying.policy.slots_used);
-  auto own = take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count);
-  if (!own) return tl::unexpected(own.error());
-  if (!own->empty()) {
-    if (auto done = plane_.replace_outbound(group_.id, epoch.number, std::move(*own)); !done)
-      return tl::unexpected(done.error());
+  SEALCAST_TRY_ASSIGN(auto own, take_own(epoch, keying.assignment.first_slot, keying.assignment.slot_count));
+  if (!own.empty()) {
+    SEALCAST_TRY(plane_.replace_outbound(group_.id, epoch.number, std::move(own)));
   }
   auto in = take_inbound(epoch, epoch.real_end, epoch.real_end);
   if (!in.empty()) {
-    if (auto done = plane_.add_inbound(group_.id, epoch.number, std::move(in)); !done)
-      return tl::unexpected(done.error());
+    SEALCAST_TRY(plane_.add_inbound(group_.id, epoch.number, std::move(in)));
   }
   if (keying.state == handshake::EpochState::active && !epoch.active) {
-    if (auto active = activate(epoch.number, now); !active) return tl::unexpected(active.error());
+    SEALCAST_TRY(activate(epoch.number, now));
   }
   return own_of(epoch, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
 }
@@ -158,10 +151,8 @@ Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t 
     epoch.refused = true;
     return Own{static_cast<std::uint32_t>(epoch.own.size()), 0};
   }
-  auto own = take_own(epoch, first_slot, count);
-  if (!own) return tl::unexpected(own.error());
-  if (auto done = plane_.replace_outbound(group_.id, number, std::move(*own)); !done)
-    return tl::unexpected(done.error());
+  SEALCAST_TRY_ASSIGN(auto own, take_own(epoch, first_slot, count));
+  SEALCAST_TRY(plane_.replace_outbound(group_.id, number, std::move(own)));
   return own_of(epoch, count);
 }
 
@@ -179,7 +170,7 @@ Result<bool> GroupEpochs::activate(std::uint64_t number, SteadyTime now) {
   for (const auto& [other, epoch] : epochs_)
     if (epoch.active && other > number)
       return fail(fmt::format("Activate: expected an epoch above the active {}, got {} (H5)", other, number));
-  if (auto done = plane_.activate(group_.id, number); !done) return tl::unexpected(done.error());
+  SEALCAST_TRY(plane_.activate(group_.id, number));
   become_active(found->second, now);
   return true;
 }

@@ -90,24 +90,24 @@ std::string_view name(MemberState state) {
 }
 
 Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity) {
-  Result<std::string> chain;
-  Result<SecretBytes> key;
-  if (with_identity) chain = config::read_pem(member.certificate, "certificate");
-  if (!chain) return tl::unexpected(chain.error());
-  if (with_identity) key = config::read_private_key(member.private_key);
-  if (!key) return tl::unexpected(key.error());
-  const auto ca = config::read_pem(member.ca, "ca");
-  if (!ca) return tl::unexpected(ca.error());
-  Result<std::string> crl;
-  if (member.crl) crl = config::read_pem(*member.crl, "crl");
-  if (!crl) return tl::unexpected(crl.error());
+  std::string chain;
+  SecretBytes key;
+  if (with_identity) {
+    SEALCAST_TRY_ASSIGN(chain, config::read_pem(member.certificate, "certificate"));
+    SEALCAST_TRY_ASSIGN(key, config::read_private_key(member.private_key));
+  }
+  SEALCAST_TRY_ASSIGN(const auto ca, config::read_pem(member.ca, "ca"));
+  std::string crl;
+  if (member.crl) {
+    SEALCAST_TRY_ASSIGN(crl, config::read_pem(*member.crl, "crl"));
+  }
   Credentials out;
   if (with_identity) {
-    auto identity = handshake::Credentials::from_pem(*chain, {reinterpret_cast<const char*>(key->data()), key->size()});
+    auto identity = handshake::Credentials::from_pem(chain, {reinterpret_cast<const char*>(key.data()), key.size()});
     if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
     out.identity = std::move(*identity);
   }
-  auto trust = handshake::TrustStore::from_pem(*ca, *crl);
+  auto trust = handshake::TrustStore::from_pem(ca, crl);
   if (!trust) return fail(member.ca + (member.crl ? ", " + *member.crl : "") + ": " + trust.error().message);
   out.trust = std::move(*trust);
   return out;
@@ -214,12 +214,11 @@ void GroupMember::connect() {
 }
 
 Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client() {
-  auto credentials = load_credentials(around_.settings.member, group_.uses_certificate());
-  if (!credentials) return tl::unexpected(credentials.error());
+  SEALCAST_TRY_ASSIGN(auto credentials, load_credentials(around_.settings.member, group_.uses_certificate()));
   const auto weak = weak_from_this();
   auto client = std::make_shared<handshake::ClientConfig>();
-  client->credentials = std::move(credentials->identity);
-  client->server_trust = std::move(credentials->trust);
+  client->credentials = std::move(credentials.identity);
+  client->server_trust = std::move(credentials.trust);
   client->server_name = group_.keyserver_name;
   client->multicast_flag = around_.settings.member.multicast_flag;
   handshake::MulticastWish wish;

@@ -119,9 +119,9 @@ Result<void> check_spis(const config::MemberGroup& group, const GroupKeying& key
 
 Result<void> check_keying(const config::MemberGroup& group, const GroupKeying& keying,
                           const handshake::EpochId& epoch_id, const KeyingContext& context) {
-  if (const auto good = check_origin(group, keying); !good) return good;
-  if (const auto good = check_epoch(keying, epoch_id, context); !good) return good;
-  if (const auto good = check_policy(group, keying); !good) return good;
+  SEALCAST_TRY(check_origin(group, keying));
+  SEALCAST_TRY(check_epoch(keying, epoch_id, context));
+  SEALCAST_TRY(check_policy(group, keying));
   return check_spis(group, keying, context);
 }
 

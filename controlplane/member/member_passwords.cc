@@ -19,10 +19,9 @@ Result<void> MemberPasswords::prepare(const config::MemberConfig& member, const 
     if (typed_.count({group.keyserver_id, group.user}) != 0) continue;
     const auto password = ask("Password of " + group.user + " at key server " + group.keyserver_id + ": ");
     if (!password) return fail("group \"" + group.id + "\", password_prompt: " + password.error().message);
-    auto memory = LockedArena::create(password->size());
-    if (!memory) return tl::unexpected(memory.error());
-    std::memcpy(memory->data(), password->data(), password->size());
-    typed_[{group.keyserver_id, group.user}] = Typed{std::move(*memory), password->size()};
+    SEALCAST_TRY_ASSIGN(auto memory, LockedArena::create(password->size()));
+    std::memcpy(memory.data(), password->data(), password->size());
+    typed_[{group.keyserver_id, group.user}] = Typed{std::move(memory), password->size()};
   }
   return {};
 }
@@ -32,9 +31,7 @@ Result<handshake::PasswordCredential> MemberPasswords::credential(const MemberGr
   out.user = group.user;
   if (!group.password) return fail("no password is configured");
   if (group.password->kind != PasswordSource::Kind::prompt) {
-    auto password = config::read_password(*group.password);
-    if (!password) return tl::unexpected(password.error());
-    out.secret = std::move(*password);
+    SEALCAST_TRY_ASSIGN(out.secret, config::read_password(*group.password));
     return out;
   }
   const auto typed = typed_.find({group.keyserver_id, group.user});

@@ -143,7 +143,7 @@ bool valid_user(std::string_view user) {
 }
 
 Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::string& name, const HashPolicy& policy) {
-  if (auto ready = libsodium_ready(); !ready) return tl::unexpected(ready.error());
+  SEALCAST_TRY(libsodium_ready());
   PasswordFile file;
   file.cost_ = policy.preferred;
   std::map<std::string_view, std::size_t> line_of_user;  // views into text
@@ -197,9 +197,8 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
 }
 
 Result<PasswordFile> PasswordFile::load(const std::string& path, const HashPolicy& policy) {
-  const auto text = read_private_file(path);
-  if (!text) return tl::unexpected(text.error());
-  return parse(*text, path, policy);
+  SEALCAST_TRY_ASSIGN(const auto text, read_private_file(path));
+  return parse(text, path, policy);
 }
 
 const PasswordFile::Line* PasswordFile::find(std::string_view user) const {
@@ -242,12 +241,11 @@ Result<void> PasswordFile::set(std::string_view user, const SecretBytes& passwor
   const Line* known = find(user);
   if (known == nullptr && users().size() >= max_users)
     return fail("expected at most " + std::to_string(max_users) + " users");
-  auto hash = make_hash(password, cost_);
-  if (!hash) return tl::unexpected(hash.error());
+  SEALCAST_TRY_ASSIGN(auto hash, make_hash(password, cost_));
   if (known != nullptr)
-    lines_[static_cast<std::size_t>(known - lines_.data())].rest = std::move(*hash);
+    lines_[static_cast<std::size_t>(known - lines_.data())].rest = std::move(hash);
   else
-    lines_.push_back({std::string(user), std::move(*hash)});
+    lines_.push_back({std::string(user), std::move(hash)});
   return {};
 }
 
@@ -287,10 +285,9 @@ Result<void> update(const std::string& path, const HashPolicy& policy,
 
   remove_stale_temporaries(path);
   const bool missing = ::access(path.c_str(), F_OK) != 0 && errno == ENOENT;
-  auto file = missing ? PasswordFile::parse("", path, policy) : PasswordFile::load(path, policy);
-  if (!file) return tl::unexpected(file.error());
-  if (auto changed = change(*file); !changed) return changed;
-  return file->save(path);
+  SEALCAST_TRY_ASSIGN(auto file, missing ? PasswordFile::parse("", path, policy) : PasswordFile::load(path, policy));
+  SEALCAST_TRY(change(file));
+  return file.save(path);
 }
 
 }  // namespace sealcast::passwords

@@ -138,20 +138,18 @@ Authority::~Authority() = default;
 
 Result<Authority> Authority::create(std::string_view name, KeyKind kind, const Validity& validity) {
   if (name.empty() || name.size() > max_name) return fail("a CA's name has 1 to 64 bytes");
-  auto key = generate(kind);
-  if (!key) return tl::unexpected(key.error());
-  auto certificate = start_certificate(name, nullptr, key->get(), validity);
-  if (!certificate) return tl::unexpected(certificate.error());
-  X509* x = certificate->get();
+  SEALCAST_TRY_ASSIGN(auto key, generate(kind));
+  SEALCAST_TRY_ASSIGN(auto certificate, start_certificate(name, nullptr, key.get(), validity));
+  X509* x = certificate.get();
   const bool good = add_extension(x, x, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") &&
                     add_extension(x, x, NID_key_usage, "critical,keyCertSign,cRLSign") &&
                     add_extension(x, x, NID_subject_key_identifier, "hash") &&
                     add_extension(x, x, NID_authority_key_identifier, "keyid:always") &&
-                    X509_sign(x, key->get(), EVP_sha256()) > 0;
+                    X509_sign(x, key.get(), EVP_sha256()) > 0;
   if (!good) return openssl_failure("cannot make the CA's certificate");
   auto data = std::make_unique<Data>();
-  data->certificate = std::move(*certificate);
-  data->key = std::move(*key);
+  data->certificate = std::move(certificate);
+  data->key = std::move(key);
   return Authority(std::move(data));
 }
 
@@ -187,11 +185,10 @@ std::int64_t Authority::not_after() const {
 
 Result<Identity> Authority::Data::issue(std::string_view name, KeyKind kind, const Validity& validity,
                                         const LeafKind& leaf) const {
-  auto leaf_key = generate(kind);
-  if (!leaf_key) return tl::unexpected(leaf_key.error());
-  auto made = start_certificate(name, X509_get_subject_name(certificate.get()), leaf_key->get(), validity);
-  if (!made) return tl::unexpected(made.error());
-  X509* x = made->get();
+  SEALCAST_TRY_ASSIGN(auto leaf_key, generate(kind));
+  SEALCAST_TRY_ASSIGN(auto made,
+                      start_certificate(name, X509_get_subject_name(certificate.get()), leaf_key.get(), validity));
+  X509* x = made.get();
   X509* issuer = certificate.get();
   const std::string alternative = "DNS:" + std::string(name);  // check_name() refuses what could add a second entry
   const bool good = add_extension(x, issuer, NID_basic_constraints, "critical,CA:FALSE") &&
@@ -204,23 +201,20 @@ Result<Identity> Authority::Data::issue(std::string_view name, KeyKind kind, con
                     X509_sign(x, key.get(), EVP_sha256()) > 0;
   if (!good) return openssl_failure("cannot make the certificate");
   Identity identity;
-  auto pem = pem_text("a certificate", [x](BIO* out) { return PEM_write_bio_X509(out, x); });
-  if (!pem) return tl::unexpected(pem.error());
-  identity.certificate_pem = std::move(*pem);
-  auto key_pem = pem_of_key(leaf_key->get());
-  if (!key_pem) return tl::unexpected(key_pem.error());
-  identity.private_key_pem = std::move(*key_pem);
+  SEALCAST_TRY_ASSIGN(identity.certificate_pem,
+                      pem_text("a certificate", [x](BIO* out) { return PEM_write_bio_X509(out, x); }));
+  SEALCAST_TRY_ASSIGN(identity.private_key_pem, pem_of_key(leaf_key.get()));
   return identity;
 }
 
 Result<Identity> Authority::issue(const ServerRequest& request) const {
-  if (const auto good = check_server_name(request.name); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(check_server_name(request.name));
   return data_->issue(request.name, request.key, request.validity,
                       {"critical,digitalSignature", "serverAuth", nullptr});
 }
 
 Result<Identity> Authority::issue(const MemberRequest& request) const {
-  if (const auto good = check_name(request.name); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(check_name(request.name));
   for (const std::string& group : request.groups)
     if (group.empty() || group.size() > max_name) return fail("group \"" + group + "\": expected 1 to 64 bytes");
   return data_->issue(
@@ -256,13 +250,12 @@ Result<std::string> Authority::revocation_list(std::string_view previous_pem, st
   if (!list || !begin || !end) return openssl_failure("out of memory");
 
   if (!revoked_pem.empty()) {
-    auto certificate = read_certificate(revoked_pem);
-    if (!certificate) return tl::unexpected(certificate.error());
-    if (X509_verify(certificate->get(), X509_get0_pubkey(data_->certificate.get())) != 1) {
+    SEALCAST_TRY_ASSIGN(auto certificate, read_certificate(revoked_pem));
+    if (X509_verify(certificate.get(), X509_get0_pubkey(data_->certificate.get())) != 1) {
       ERR_clear_error();
       return fail("the certificate to revoke was not issued by this CA");
     }
-    const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate->get());
+    const ASN1_INTEGER* serial = X509_get0_serialNumber(certificate.get());
     X509_REVOKED* present = nullptr;
     if (X509_CRL_get0_by_serial(list.get(), &present, serial) == 0) {
       Handle<X509_REVOKED> entry(X509_REVOKED_new());
@@ -303,7 +296,7 @@ Result<void> check_name(std::string_view name) {
 }
 
 Result<void> check_server_name(std::string_view name) {
-  if (const auto good = check_name(name); !good) return good;
+  SEALCAST_TRY(check_name(name));
   bool good = name.find('_') == std::string_view::npos;
   for (std::size_t begin = 0; good && begin <= name.size();) {
     const std::size_t end = std::min(name.find('.', begin), name.size());
@@ -317,9 +310,8 @@ Result<void> check_server_name(std::string_view name) {
 }
 
 Result<CertificateFacts> facts_of(std::string_view certificate_pem) {
-  auto certificate = read_certificate(certificate_pem);
-  if (!certificate) return tl::unexpected(certificate.error());
-  X509* x = certificate->get();
+  SEALCAST_TRY_ASSIGN(auto certificate, read_certificate(certificate_pem));
+  X509* x = certificate.get();
   CertificateFacts facts;
   facts.serial_hex = hex_of(X509_get0_serialNumber(x));
   std::array<char, 256> subject{};

@@ -91,11 +91,9 @@ std::string_view text_of(const SecretBytes& bytes) {
 
 Result<Authority> load_authority(const FolderOptions& options) {
   const Paths paths = paths_of(options, "ca");
-  const auto certificate = read_file(paths.certificate);
-  if (!certificate) return tl::unexpected(certificate.error());
-  const auto key = read_file(paths.key);
-  if (!key) return tl::unexpected(key.error());
-  auto authority = Authority::load(text_of(*certificate), key->view());
+  SEALCAST_TRY_ASSIGN(const auto certificate, read_file(paths.certificate));
+  SEALCAST_TRY_ASSIGN(const auto key, read_file(paths.key));
+  auto authority = Authority::load(text_of(certificate), key.view());
   if (!authority) return fail(paths.certificate + ", " + paths.key + ": " + authority.error().message);
   return authority;
 }
@@ -122,7 +120,7 @@ Result<void> write_pair(const FolderOptions& options, const Paths& paths, const 
   const IfExists rule = options.force ? IfExists::replace : IfExists::refuse;
   remove_stale_temporaries(paths.key);
   remove_stale_temporaries(paths.certificate);
-  if (const auto done = write_file_atomically(paths.key, key_pem.view(), 0600, rule); !done) return done;
+  SEALCAST_TRY(write_file_atomically(paths.key, key_pem.view(), 0600, rule));
   made.files.push_back(paths.key);
   if (const auto done = write_file_atomically(paths.certificate, as_bytes(certificate_pem), 0644, rule); !done)
     return fail(done.error().message + "; " + paths.key + " was written already: remove it or use --force");
@@ -134,49 +132,40 @@ template <typename Request>
 Result<Made> make_leaf(const FolderOptions& options, Request request) {
   if (request.name == "ca" || request.name == "crl")
     return fail("name \"" + request.name + "\": taken by the CA's own files; choose another");
-  const auto lock = FolderLock::take(options.folder);
-  if (!lock) return tl::unexpected(lock.error());
-  const auto authority = load_authority(options);
-  if (!authority) return tl::unexpected(authority.error());
-  const auto validity = validity_of(options, default_leaf_days);
-  if (!validity) return tl::unexpected(validity.error());
+  SEALCAST_TRY_ASSIGN(const auto lock, FolderLock::take(options.folder));
+  SEALCAST_TRY_ASSIGN(const auto authority, load_authority(options));
+  SEALCAST_TRY_ASSIGN(const auto validity, validity_of(options, default_leaf_days));
   request.key = options.key;
-  request.validity = *validity;
+  request.validity = validity;
   Made made;
   // A leaf that outlives its CA would one day fail for no visible reason.
-  if (request.validity.not_after > authority->not_after()) {
-    request.validity.not_after = authority->not_after();
+  if (request.validity.not_after > authority.not_after()) {
+    request.validity.not_after = authority.not_after();
     made.cut_to_ca_life = true;
     if (request.validity.not_after <= options.now)
       return fail(options.folder + "/ca.pem has expired: make a new CA: sealcast pki init --force");
   }
   const Paths paths = paths_of(options, request.name);
-  if (const auto free = check_free(options, paths); !free) return tl::unexpected(free.error());
-  const auto identity = authority->issue(request);
-  if (!identity) return tl::unexpected(identity.error());
-  if (const auto facts = facts_of(identity->certificate_pem)) made.serial_hex = facts->serial_hex;
+  SEALCAST_TRY(check_free(options, paths));
+  SEALCAST_TRY_ASSIGN(const auto identity, authority.issue(request));
+  if (const auto facts = facts_of(identity.certificate_pem)) made.serial_hex = facts->serial_hex;
   made.not_after = request.validity.not_after;
-  if (const auto done = write_pair(options, paths, identity->certificate_pem, identity->private_key_pem, made); !done)
-    return tl::unexpected(done.error());
+  SEALCAST_TRY(write_pair(options, paths, identity.certificate_pem, identity.private_key_pem, made));
   return made;
 }
 
 Result<Made> write_list(const FolderOptions& options, const Authority& authority, std::string_view revoked_pem) {
   SecretBytes previous;
   if (::access(list_path(options).c_str(), F_OK) == 0) {
-    auto read = read_file(list_path(options));
-    if (!read) return tl::unexpected(read.error());
-    previous = std::move(*read);
+    SEALCAST_TRY_ASSIGN(previous, read_file(list_path(options)));
   }
-  const auto validity = validity_of(options, default_crl_days);
-  if (!validity) return tl::unexpected(validity.error());
-  const auto list = authority.revocation_list(text_of(previous), revoked_pem, *validity);
+  SEALCAST_TRY_ASSIGN(const auto validity, validity_of(options, default_crl_days));
+  const auto list = authority.revocation_list(text_of(previous), revoked_pem, validity);
   if (!list) return fail(list_path(options) + ": " + list.error().message);
-  if (const auto done = write_file_atomically(list_path(options), as_bytes(*list), 0644, IfExists::replace); !done)
-    return tl::unexpected(done.error());
+  SEALCAST_TRY(write_file_atomically(list_path(options), as_bytes(*list), 0644, IfExists::replace));
   Made made;
   made.files.push_back(list_path(options));
-  made.not_after = validity->not_after;
+  made.not_after = validity.not_after;
   return made;
 }
 
@@ -185,63 +174,52 @@ Result<Made> write_list(const FolderOptions& options, const Authority& authority
 Result<Made> init(const FolderOptions& options, const std::string& ca_name) {
   if (::mkdir(options.folder.c_str(), 0700) != 0 && errno != EEXIST)
     return fail(options.folder + ": cannot make the folder: " + std::strerror(errno));
-  const auto lock = FolderLock::take(options.folder);
-  if (!lock) return tl::unexpected(lock.error());
+  SEALCAST_TRY_ASSIGN(const auto lock, FolderLock::take(options.folder));
   const Paths paths = paths_of(options, "ca");
-  if (const auto free = check_free(options, paths); !free) return tl::unexpected(free.error());
-  const auto validity = validity_of(options, default_ca_days);
-  if (!validity) return tl::unexpected(validity.error());
-  const auto authority = Authority::create(ca_name, options.key, *validity);
-  if (!authority) return tl::unexpected(authority.error());
-  const auto key = authority->private_key_pem();
-  if (!key) return tl::unexpected(key.error());
+  SEALCAST_TRY(check_free(options, paths));
+  SEALCAST_TRY_ASSIGN(const auto validity, validity_of(options, default_ca_days));
+  SEALCAST_TRY_ASSIGN(const auto authority, Authority::create(ca_name, options.key, validity));
+  SEALCAST_TRY_ASSIGN(const auto key, authority.private_key_pem());
   Made made;
-  if (const auto facts = facts_of(authority->certificate_pem())) made.serial_hex = facts->serial_hex;
-  made.not_after = validity->not_after;
-  if (const auto done = write_pair(options, paths, authority->certificate_pem(), *key, made); !done)
-    return tl::unexpected(done.error());
+  if (const auto facts = facts_of(authority.certificate_pem())) made.serial_hex = facts->serial_hex;
+  made.not_after = validity.not_after;
+  SEALCAST_TRY(write_pair(options, paths, authority.certificate_pem(), key, made));
   // Another CA's list would make every certificate of this one unacceptable.
-  const Validity list_validity{validity->not_before,
-                               std::min(validity->not_after, options.now + default_crl_days * seconds_per_day)};
-  const auto list = authority->revocation_list("", "", list_validity);
-  if (!list) return tl::unexpected(list.error());
+  const Validity list_validity{validity.not_before,
+                               std::min(validity.not_after, options.now + default_crl_days * seconds_per_day)};
+  SEALCAST_TRY_ASSIGN(const auto list, authority.revocation_list("", "", list_validity));
   const auto rule = options.force ? IfExists::replace : IfExists::refuse;
-  if (const auto done = write_file_atomically(list_path(options), as_bytes(*list), 0644, rule); !done)
-    return tl::unexpected(done.error());
+  SEALCAST_TRY(write_file_atomically(list_path(options), as_bytes(list), 0644, rule));
   made.files.push_back(list_path(options));
   return made;
 }
 
 Result<Made> make_server(const FolderOptions& options, const std::string& name) {
-  if (const auto good = check_server_name(name); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(check_server_name(name));
   return make_leaf(options, ServerRequest{name, options.key, {}});
 }
 
 Result<Made> make_member(const FolderOptions& options, const std::string& name,
                          const std::vector<std::string>& groups) {
-  if (const auto good = check_name(name); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(check_name(name));
   return make_leaf(options, MemberRequest{name, groups, options.key, {}});
 }
 
 Result<Made> renew_revocation_list(const FolderOptions& options) {
-  const auto lock = FolderLock::take(options.folder);
-  if (!lock) return tl::unexpected(lock.error());
-  const auto authority = load_authority(options);
-  if (!authority) return tl::unexpected(authority.error());
-  return write_list(options, *authority, "");
+  SEALCAST_TRY_ASSIGN(const auto lock, FolderLock::take(options.folder));
+  SEALCAST_TRY_ASSIGN(const auto authority, load_authority(options));
+  return write_list(options, authority, "");
 }
 
 Result<Made> revoke(const FolderOptions& options, const std::string& name) {
-  if (const auto good = check_name(name); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(check_name(name));
   if (name == "ca" || name == "crl") return fail("name \"" + name + "\": expected a key server's or member's name");
-  const auto lock = FolderLock::take(options.folder);
-  if (!lock) return tl::unexpected(lock.error());
-  const auto authority = load_authority(options);
-  if (!authority) return tl::unexpected(authority.error());
+  SEALCAST_TRY_ASSIGN(const auto lock, FolderLock::take(options.folder));
+  SEALCAST_TRY_ASSIGN(const auto authority, load_authority(options));
   const std::string path = paths_of(options, name).certificate;
   const auto certificate = read_file(path);
   if (!certificate) return fail(path + ": cannot read the certificate to revoke");
-  auto made = write_list(options, *authority, text_of(*certificate));
+  auto made = write_list(options, authority, text_of(*certificate));
   if (made)
     if (const auto facts = facts_of(text_of(*certificate))) made->serial_hex = facts->serial_hex;
   return made;

@@ -18,9 +18,8 @@ Result<std::optional<Kept>> find(const Database& database, const std::string& gr
   Statement query(database,
                   "SELECT k.epoch, k.begun, k.expires, k.sealed, e.next_slot FROM kept_epochs k "
                   "JOIN epochs e USING (group_id, epoch) WHERE k.group_id = ? AND NOT e.retired");
-  const auto row = query.bind(group_id).step();
-  if (!row) return tl::unexpected(row.error());
-  if (!*row) return std::nullopt;
+  SEALCAST_TRY_ASSIGN(const auto row, query.bind(group_id).step());
+  if (!row) return std::nullopt;
   Kept out;
   out.epoch = {group_id, static_cast<std::uint64_t>(query.integer(0)), query.integer(1), query.integer(2),
                query.bytes(3)};
@@ -32,9 +31,8 @@ Result<std::optional<Kept>> find(const Database& database, const std::string& gr
   const auto epoch = query.integer(0);
   holders.bind(group_id).bind(epoch);
   for (;;) {
-    const auto next = holders.step();
-    if (!next) return tl::unexpected(next.error());
-    if (!*next) return out;
+    SEALCAST_TRY_ASSIGN(const auto next, holders.step());
+    if (!next) return out;
     const std::string member = holders.text(0), serial = holders.text(1);
     if (out.holders.empty() || out.holders.back().member_id != member ||
         out.holders.back().certificate_serial != serial)
@@ -61,15 +59,14 @@ Result<void> drop_except(const Database& database, const std::vector<std::string
   {
     Statement query(database, "SELECT group_id FROM kept_epochs");
     for (;;) {
-      const auto row = query.step();
-      if (!row) return tl::unexpected(row.error());
-      if (!*row) break;
+      SEALCAST_TRY_ASSIGN(const auto row, query.step());
+      if (!row) break;
       if (std::find(group_ids.begin(), group_ids.end(), query.text(0)) == group_ids.end())
         others.push_back(query.text(0));
     }
   }
   for (const std::string& group : others)
-    if (auto dropped = drop(database, group); !dropped) return dropped;
+    SEALCAST_TRY(drop(database, group));
   return {};
 }
 

@@ -72,9 +72,8 @@ Result<bool> Statement::step() {
 
 Result<void> Statement::finish() {
   for (;;) {
-    const auto row = step();
-    if (!row) return tl::unexpected(row.error());
-    if (!*row) return {};
+    SEALCAST_TRY_ASSIGN(const auto row, step());
+    if (!row) return {};
   }
 }
 
@@ -90,7 +89,7 @@ std::string Statement::bytes(int column) const {
 }
 
 Result<Transaction> Transaction::begin(const Database& database) {
-  if (auto begun = database.run("BEGIN IMMEDIATE"); !begun) return tl::unexpected(begun.error());
+  SEALCAST_TRY(database.run("BEGIN IMMEDIATE"));
   return Transaction(database);
 }
 

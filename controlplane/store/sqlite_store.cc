@@ -98,9 +98,8 @@ struct SqliteStore::Data {
 
   Result<std::int64_t> meta(const std::string& name, std::int64_t otherwise) const {
     Statement query(database, "SELECT value FROM meta WHERE name = ?");
-    const auto row = query.bind(name).step();
-    if (!row) return tl::unexpected(row.error());
-    return *row ? query.integer(0) : otherwise;
+    SEALCAST_TRY_ASSIGN(const auto row, query.bind(name).step());
+    return row ? query.integer(0) : otherwise;
   }
   Result<void> set_meta(const std::string& name, std::int64_t value) const {
     return Statement(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)").bind(name).bind(value).finish();
@@ -108,9 +107,8 @@ struct SqliteStore::Data {
 
   Result<std::int64_t> pragma(const char* sql) const {
     Statement query(database, sql);
-    const auto row = query.step();
-    if (!row) return tl::unexpected(row.error());
-    return *row ? query.integer(0) : 0;
+    SEALCAST_TRY_ASSIGN(const auto row, query.step());
+    return row ? query.integer(0) : 0;
   }
 
   Result<void> prepare(const std::string& key_server_id);
@@ -124,57 +122,46 @@ struct SqliteStore::Data {
 // Locks the file, then makes or checks its schema. Writes nothing to a file that isn't ours.
 Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
   // Exclusive locking keeps every other process out until this one ends, however it ends.
-  auto ready = database.run("PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE;");
-  if (!ready) return ready;
-  const auto owner = pragma("PRAGMA application_id");
-  if (!owner) return tl::unexpected(owner.error());
-  const auto version = pragma("PRAGMA user_version");
-  if (!version) return tl::unexpected(version.error());
-  const auto tables = pragma("SELECT count(*) FROM sqlite_master");
-  if (!tables) return tl::unexpected(tables.error());
-  const bool fresh = *owner == 0 && *version == 0 && *tables == 0;
-  if (!fresh && *owner != application_id)
+  SEALCAST_TRY(database.run("PRAGMA busy_timeout = 200; PRAGMA locking_mode = EXCLUSIVE;"));
+  SEALCAST_TRY_ASSIGN(const auto owner, pragma("PRAGMA application_id"));
+  SEALCAST_TRY_ASSIGN(const auto version, pragma("PRAGMA user_version"));
+  SEALCAST_TRY_ASSIGN(const auto tables, pragma("SELECT count(*) FROM sqlite_master"));
+  const bool fresh = owner == 0 && version == 0 && tables == 0;
+  if (!fresh && owner != application_id)
     return fail("state file " + database.path() + ": expected a key server's state, got another program's database");
-  if (!fresh && (*version < 1 || *version > schema_version)) {
+  if (!fresh && (version < 1 || version > schema_version)) {
     return fail("state file " + database.path() + ": expected schema version 1 to " + std::to_string(schema_version) +
-                ", got " + std::to_string(*version) + ": written by another version of Sealcast");
+                ", got " + std::to_string(version) + ": written by another version of Sealcast");
   }
-  ready = database.run(
-      "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; "
-      "PRAGMA secure_delete = ON;");
-  if (!ready) return ready;
+  SEALCAST_TRY(
+      database.run("PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA foreign_keys = OFF; "
+                   "PRAGMA secure_delete = ON;"));
   if (fresh) {
-    auto transaction = Transaction::begin(database);
-    if (!transaction) return tl::unexpected(transaction.error());
-    ready = database.run(std::string(schema) + revocations_schema + kept::schema + prefix_index +
-                         "PRAGMA application_id = " + std::to_string(application_id) +
-                         "; PRAGMA user_version = " + std::to_string(schema_version) + ";");
-    if (!ready) return ready;
-    ready = Statement(database, "INSERT INTO meta VALUES ('key_server_id', ?)").bind(key_server_id).finish();
-    if (!ready) return ready;
-    return transaction->commit();
+    SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+    SEALCAST_TRY(database.run(std::string(schema) + revocations_schema + kept::schema + prefix_index +
+                              "PRAGMA application_id = " + std::to_string(application_id) +
+                              "; PRAGMA user_version = " + std::to_string(schema_version) + ";"));
+    SEALCAST_TRY(Statement(database, "INSERT INTO meta VALUES ('key_server_id', ?)").bind(key_server_id).finish());
+    return transaction.commit();
   }
-  ready = check_owner(key_server_id);
-  if (ready) ready = database.run(prefix_index);
-  if (!ready || *version == schema_version) return ready;
-  auto transaction = Transaction::begin(database);
-  if (!transaction) return tl::unexpected(transaction.error());
-  ready = database.run(std::string(*version < 2 ? revocations_schema : "") + kept::schema +
-                       "PRAGMA user_version = " + std::to_string(schema_version) + ";");
-  return ready ? transaction->commit() : ready;
+  SEALCAST_TRY(check_owner(key_server_id));
+  SEALCAST_TRY(database.run(prefix_index));
+  if (version == schema_version) return {};
+  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+  SEALCAST_TRY(database.run(std::string(version < 2 ? revocations_schema : "") + kept::schema +
+                            "PRAGMA user_version = " + std::to_string(schema_version) + ";"));
+  return transaction.commit();
 }
 
 Result<void> SqliteStore::Data::check_owner(const std::string& key_server_id) const {
   Statement check(database, "PRAGMA quick_check(1)");
-  auto row = check.step();
-  if (!row) return tl::unexpected(row.error());
-  if (!*row || check.text(0) != "ok")
+  SEALCAST_TRY_ASSIGN(const auto checked, check.step());
+  if (!checked || check.text(0) != "ok")
     return fail("state file " + database.path() + ": damaged (" + check.text(0) +
                 "); restore it or give the key server a new id: its counters must never be used again");
   Statement owner(database, "SELECT value FROM meta WHERE name = 'key_server_id'");
-  row = owner.step();
-  if (!row) return tl::unexpected(row.error());
-  const std::string id = *row ? owner.text(0) : "";
+  SEALCAST_TRY_ASSIGN(const auto owned, owner.step());
+  const std::string id = owned ? owner.text(0) : "";
   if (id != key_server_id)
     return fail("state file " + database.path() + ": expected the state of key server \"" + key_server_id +
                 "\", got that of \"" + id + "\"");
@@ -182,32 +169,25 @@ Result<void> SqliteStore::Data::check_owner(const std::string& key_server_id) co
 }
 
 Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
-  auto transaction = Transaction::begin(database);
-  if (!transaction) return tl::unexpected(transaction.error());
-  const auto last = meta("starts", 0);
-  if (!last) return tl::unexpected(last.error());
-  const auto when = meta("last_start", 0);
-  if (!when) return tl::unexpected(when.error());
-  const auto alive = meta("alive", 0);
-  if (!alive) return tl::unexpected(alive.error());
-  last_alive = *alive;
-  start = *last + 1;
-  previous_start = *when;
-  auto done = set_meta("starts", start);
-  if (done) done = set_meta("last_start", unix_now);
+  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+  SEALCAST_TRY_ASSIGN(const auto last, meta("starts", 0));
+  SEALCAST_TRY_ASSIGN(const auto when, meta("last_start", 0));
+  SEALCAST_TRY_ASSIGN(last_alive, meta("alive", 0));
+  start = last + 1;
+  previous_start = when;
+  SEALCAST_TRY(set_meta("starts", start));
+  SEALCAST_TRY(set_meta("last_start", unix_now));
   // Bounded growth: an audit has no use for epochs that expired long ago.
   const std::int64_t horizon = unix_now - keep_history_s;
-  if (done) {
-    done = Statement(database,
-                     "DELETE FROM holders WHERE EXISTS (SELECT 1 FROM epochs e WHERE e.group_id = holders.group_id AND "
-                     "e.epoch = holders.epoch AND e.expires < ?)")
-               .bind(horizon)
-               .finish();
-  }
-  if (done) done = Statement(database, "DELETE FROM epochs WHERE expires < ?").bind(horizon).finish();
-  if (done) done = kept::forget_identities(database);
-  if (!done) return done;
-  return transaction->commit();
+  SEALCAST_TRY(
+      Statement(database,
+                "DELETE FROM holders WHERE EXISTS (SELECT 1 FROM epochs e WHERE e.group_id = holders.group_id AND "
+                "e.epoch = holders.epoch AND e.expires < ?)")
+          .bind(horizon)
+          .finish());
+  SEALCAST_TRY(Statement(database, "DELETE FROM epochs WHERE expires < ?").bind(horizon).finish());
+  SEALCAST_TRY(kept::forget_identities(database));
+  return transaction.commit();
 }
 
 // Leaves out epochs of an earlier start that were given to no member. Counts as retired, beside retired ones, epochs
@@ -227,9 +207,8 @@ FROM counted WHERE start = ? OR given ORDER BY epoch)sql");
   query.bind(unix_now - clock_slack_s).bind(start);
   std::vector<UsedBlock> used;
   for (;;) {
-    const auto row = query.step();
-    if (!row) return tl::unexpected(row.error());
-    if (!*row) return used;
+    SEALCAST_TRY_ASSIGN(const auto row, query.step());
+    if (!row) return used;
     used.push_back({{static_cast<std::uint32_t>(query.integer(0)), static_cast<std::uint8_t>(query.integer(1))},
                     query.integer(2) != 0});
   }
@@ -245,18 +224,16 @@ Result<bool> SqliteStore::Data::untouched(const SpiBlock& block, std::int64_t un
       .bind(static_cast<std::int64_t>(block.end()))
       .bind(unix_now - clock_slack_s);
   for (;;) {
-    const auto row = query.step();
-    if (!row) return tl::unexpected(row.error());
-    if (!*row) return true;
+    SEALCAST_TRY_ASSIGN(const auto row, query.step());
+    if (!row) return true;
     const SpiBlock other{static_cast<std::uint32_t>(query.integer(0)), static_cast<std::uint8_t>(query.integer(1))};
     if (other.end() > block.prefix) return false;
   }
 }
 
 Result<std::uint64_t> SqliteStore::Data::last_block() const {
-  const auto last = meta("last_spi_prefix", 0);
-  if (!last) return tl::unexpected(last.error());
-  return static_cast<std::uint64_t>(*last);
+  SEALCAST_TRY_ASSIGN(const auto last, meta("last_spi_prefix", 0));
+  return static_cast<std::uint64_t>(last);
 }
 
 SqliteStore::SqliteStore(std::unique_ptr<Data> data) : data_(std::move(data)) {}
@@ -264,13 +241,12 @@ SqliteStore::~SqliteStore() = default;
 
 Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
                                            std::int64_t unix_now) {
-  if (auto created = create_private(path); !created) return tl::unexpected(created.error());
-  auto database = Database::open(path);
-  if (!database) return tl::unexpected(database.error());
+  SEALCAST_TRY(create_private(path));
+  SEALCAST_TRY_ASSIGN(auto database, Database::open(path));
   auto data = std::make_unique<SqliteStore::Data>();
-  data->database = std::move(*database);
-  if (auto ready = data->prepare(key_server_id); !ready) return tl::unexpected(ready.error());
-  if (auto noted = data->note_start(unix_now); !noted) return tl::unexpected(noted.error());
+  data->database = std::move(database);
+  SEALCAST_TRY(data->prepare(key_server_id));
+  SEALCAST_TRY(data->note_start(unix_now));
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(data)));
 }
 
@@ -279,25 +255,20 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
   if (wish.unix_now < 0 || wish.unix_now >= std::int64_t{1} << 42)
     return fail("expected a sane clock, got " + std::to_string(wish.unix_now) + " seconds since 1970");
   const Database& database = data_->database;
-  auto transaction = Transaction::begin(database);
-  if (!transaction) return tl::unexpected(transaction.error());
+  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
 
   Statement group(database, "SELECT highest_epoch FROM groups WHERE group_id = ?");
-  const auto known = group.bind(wish.group_id).step();
-  if (!known) return tl::unexpected(known.error());
+  SEALCAST_TRY_ASSIGN(const auto known, group.bind(wish.group_id).step());
   const std::int64_t by_clock = wish.unix_now << 20;
-  const std::int64_t number = *known ? std::max(group.integer(0) + 1, by_clock) : std::max<std::int64_t>(by_clock, 1);
+  const std::int64_t number = known ? std::max(group.integer(0) + 1, by_clock) : std::max<std::int64_t>(by_clock, 1);
 
-  const auto last = data_->last_block();
-  if (!last) return tl::unexpected(last.error());
-  auto block = next_block(wish, *last);
+  SEALCAST_TRY_ASSIGN(const auto last, data_->last_block());
+  auto block = next_block(wish, last);
   if (block) {
-    const auto untouched = data_->untouched(*block, wish.unix_now);
-    if (!untouched) return tl::unexpected(untouched.error());
-    if (!*untouched) {
-      auto used = data_->used_blocks(wish.unix_now);
-      if (!used) return tl::unexpected(used.error());
-      block = choose_block(wish, *used, *last);
+    SEALCAST_TRY_ASSIGN(const auto untouched, data_->untouched(*block, wish.unix_now));
+    if (!untouched) {
+      SEALCAST_TRY_ASSIGN(auto used, data_->used_blocks(wish.unix_now));
+      block = choose_block(wish, used, last);
     }
   }
   if (!block)
@@ -311,33 +282,30 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
                     "WHERE e.group_id = ? AND e.expires > ? GROUP BY h.member_id");
   earlier.bind(wish.group_id).bind(wish.unix_now - clock_slack_s);
   for (;;) {
-    const auto row = earlier.step();
-    if (!row) return tl::unexpected(row.error());
-    if (!*row) break;
+    SEALCAST_TRY_ASSIGN(const auto row, earlier.step());
+    if (!row) break;
     const std::int64_t end = earlier.integer(1);
     record.earlier_end = record.earlier_holders.empty() ? end : std::min(record.earlier_end, end);
     record.earlier_holders.push_back(earlier.text(0));
   }
 
-  auto done =
-      Statement(database, "INSERT OR REPLACE INTO groups VALUES (?, ?)").bind(wish.group_id).bind(number).finish();
-  if (done) {
-    done = Statement(database,
-                     "INSERT INTO epochs (group_id, epoch, start, spi_prefix, slot_bits, next_slot, created, expires) "
-                     "VALUES (?, ?, ?, ?, ?, 0, ?, ?)")
-               .bind(wish.group_id)
-               .bind(number)
-               .bind(data_->start)
-               .bind(std::int64_t{block->prefix})
-               .bind(std::int64_t{block->slot_bits})
-               .bind(wish.unix_now)
-               .bind(wish.unix_expires)
-               .finish();
-  }
-  if (done) done = kept::drop(database, wish.group_id);
-  if (done) done = data_->set_meta("last_spi_prefix", block->prefix);
-  if (done) done = transaction->commit();
-  if (!done) return tl::unexpected(done.error());
+  SEALCAST_TRY(
+      Statement(database, "INSERT OR REPLACE INTO groups VALUES (?, ?)").bind(wish.group_id).bind(number).finish());
+  SEALCAST_TRY(
+      Statement(database,
+                "INSERT INTO epochs (group_id, epoch, start, spi_prefix, slot_bits, next_slot, created, expires) "
+                "VALUES (?, ?, ?, ?, ?, 0, ?, ?)")
+          .bind(wish.group_id)
+          .bind(number)
+          .bind(data_->start)
+          .bind(std::int64_t{block->prefix})
+          .bind(std::int64_t{block->slot_bits})
+          .bind(wish.unix_now)
+          .bind(wish.unix_expires)
+          .finish());
+  SEALCAST_TRY(kept::drop(database, wish.group_id));
+  SEALCAST_TRY(data_->set_meta("last_spi_prefix", block->prefix));
+  SEALCAST_TRY(transaction.commit());
   return record;
 }
 
@@ -345,16 +313,14 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
   const Database& database = data_->database;
   std::optional<Transaction> own;
   if (!data_->batch) {
-    auto transaction = Transaction::begin(database);
-    if (!transaction) return tl::unexpected(transaction.error());
-    own.emplace(std::move(*transaction));
+    SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+    own.emplace(std::move(transaction));
   }
   const auto epoch = static_cast<std::int64_t>(holder.epoch);
   Statement query(database, "SELECT start, slot_bits, next_slot FROM epochs WHERE group_id = ? AND epoch = ?");
-  const auto row = query.bind(holder.group_id).bind(epoch).step();
-  if (!row) return tl::unexpected(row.error());
+  SEALCAST_TRY_ASSIGN(const auto row, query.bind(holder.group_id).bind(epoch).step());
   const std::string which = "group \"" + holder.group_id + "\", epoch " + std::to_string(holder.epoch) + ": ";
-  if (!*row) return fail(which + "no such epoch");
+  if (!row) return fail(which + "no such epoch");
   if (query.integer(0) != data_->start) {
     const auto taken_up = data_->taken_up.find(holder.group_id);
     if (taken_up == data_->taken_up.end() || taken_up->second != epoch || holder.slot_count != 0)
@@ -369,35 +335,31 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
     return fail(which + "expected at least " + std::to_string(holder.slot_count) + " free slots, got " +
                 std::to_string(capacity - first));
 
-  auto done = Statement(database, "UPDATE epochs SET next_slot = ? WHERE group_id = ? AND epoch = ?")
-                  .bind(next)
-                  .bind(holder.group_id)
-                  .bind(epoch)
-                  .finish();
-  if (done) {
-    done = Statement(database, "INSERT INTO holders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
-               .bind(holder.group_id)
-               .bind(epoch)
-               .bind(holder.member_id)
-               .bind(holder.certificate_serial)
-               .bind(holder.address)
-               .bind(std::int64_t{holder.roles})
-               .bind(first)
-               .bind(std::int64_t{holder.slot_count})
-               .bind(holder.unix_now)
-               .finish();
-  }
-  if (done && !holder.identity.empty()) done = kept::note_identity(database, holder);
-  if (done && own) done = own->commit();
-  if (!done) return tl::unexpected(done.error());
+  SEALCAST_TRY(Statement(database, "UPDATE epochs SET next_slot = ? WHERE group_id = ? AND epoch = ?")
+                   .bind(next)
+                   .bind(holder.group_id)
+                   .bind(epoch)
+                   .finish());
+  SEALCAST_TRY(Statement(database, "INSERT INTO holders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+                   .bind(holder.group_id)
+                   .bind(epoch)
+                   .bind(holder.member_id)
+                   .bind(holder.certificate_serial)
+                   .bind(holder.address)
+                   .bind(std::int64_t{holder.roles})
+                   .bind(first)
+                   .bind(std::int64_t{holder.slot_count})
+                   .bind(holder.unix_now)
+                   .finish());
+  if (!holder.identity.empty()) SEALCAST_TRY(kept::note_identity(database, holder));
+  if (own) SEALCAST_TRY(own->commit());
   return Issue{static_cast<std::uint16_t>(first), static_cast<std::uint16_t>(next)};
 }
 
 Result<void> SqliteStore::begin_batch() {
   if (data_->batch) return fail("state file " + data_->database.path() + ": a batch is open already");
-  auto transaction = Transaction::begin(data_->database);
-  if (!transaction) return tl::unexpected(transaction.error());
-  data_->batch.emplace(std::move(*transaction));
+  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(data_->database));
+  data_->batch.emplace(std::move(transaction));
   return {};
 }
 
@@ -410,7 +372,7 @@ Result<void> SqliteStore::end_batch() {
 
 Result<void> SqliteStore::retire(const std::string& group_id, std::uint64_t epoch) {
   const auto number = static_cast<std::int64_t>(epoch);
-  if (auto dropped = kept::drop(data_->database, group_id, number); !dropped) return dropped;
+  SEALCAST_TRY(kept::drop(data_->database, group_id, number));
   return Statement(data_->database, "UPDATE epochs SET retired = 1 WHERE group_id = ? AND epoch = ?")
       .bind(group_id)
       .bind(number)
@@ -438,7 +400,7 @@ Result<void> SqliteStore::drop_kept_except(const std::vector<std::string>& group
 // In exclusive locking mode no other connection reads, so the whole log moves into the file and is truncated.
 Result<void> SqliteStore::note_alive(std::int64_t unix_now) {
   if (data_->batch) return {};
-  if (auto noted = data_->set_meta("alive", unix_now); !noted) return noted;
+  SEALCAST_TRY(data_->set_meta("alive", unix_now));
   return data_->database.run("PRAGMA wal_checkpoint(TRUNCATE);");
 }
 
@@ -455,14 +417,12 @@ Result<void> SqliteStore::revoke(const Revocation& revocation) {
 }
 
 Result<bool> SqliteStore::reinstate(const std::string& member_id, const std::string& group_id) {
-  const auto done = Statement(data_->database, "DELETE FROM revocations WHERE member_id = ? AND group_id = ?")
-                        .bind(member_id)
-                        .bind(group_id)
-                        .finish();
-  if (!done) return tl::unexpected(done.error());
+  SEALCAST_TRY(Statement(data_->database, "DELETE FROM revocations WHERE member_id = ? AND group_id = ?")
+                   .bind(member_id)
+                   .bind(group_id)
+                   .finish());
   Statement changes(data_->database, "SELECT changes()");
-  const auto row = changes.step();
-  if (!row) return tl::unexpected(row.error());
+  SEALCAST_TRY(changes.step());
   return changes.integer(0) != 0;
 }
 
@@ -470,17 +430,15 @@ Result<std::vector<Revocation>> SqliteStore::revocations() const {
   Statement query(data_->database, "SELECT member_id, group_id, since FROM revocations ORDER BY member_id, group_id");
   std::vector<Revocation> all;
   for (;;) {
-    const auto row = query.step();
-    if (!row) return tl::unexpected(row.error());
-    if (!*row) return all;
+    SEALCAST_TRY_ASSIGN(const auto row, query.step());
+    if (!row) return all;
     all.push_back({query.text(0), query.text(1), query.integer(2)});
   }
 }
 
 Result<std::uint32_t> SqliteStore::holder_count(const std::string& group_id, std::uint64_t epoch) const {
   Statement query(data_->database, "SELECT count(DISTINCT member_id) FROM holders WHERE group_id = ? AND epoch = ?");
-  const auto row = query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).step();
-  if (!row) return tl::unexpected(row.error());
+  SEALCAST_TRY(query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).step());
   return static_cast<std::uint32_t>(query.integer(0));
 }
 
@@ -489,8 +447,7 @@ Result<std::uint32_t> SqliteStore::slots_of(const std::string& group_id, std::ui
   Statement query(
       data_->database,
       "SELECT coalesce(sum(slot_count), 0) FROM holders WHERE group_id = ? AND epoch = ? AND member_id = ?");
-  const auto row = query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).bind(member_id).step();
-  if (!row) return tl::unexpected(row.error());
+  SEALCAST_TRY(query.bind(group_id).bind(static_cast<std::int64_t>(epoch)).bind(member_id).step());
   return static_cast<std::uint32_t>(query.integer(0));
 }
 

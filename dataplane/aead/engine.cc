@@ -78,10 +78,9 @@ bool answers(const Engine& engine, const KnownAnswer& known) {
 }
 
 Result<std::unique_ptr<Engine>> create_and_test(const Entry& entry) {
-  auto engine = entry.create();
-  if (!engine) return engine;
+  SEALCAST_TRY_ASSIGN(auto engine, entry.create());
   for (const KnownAnswer& known : known_answers) {
-    if (!answers(**engine, known))
+    if (!answers(*engine, known))
       return fail("engine " + std::string(entry.name) + ": AES-" + std::to_string(known.key_size * 8) +
                   "-GCM known-answer test failed");
   }

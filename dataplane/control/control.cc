@@ -64,7 +64,7 @@ Result<void> DataPlane::protect_all(const std::vector<NamedProtection>& groups) 
 Result<void> DataPlane::unprotect_all(const std::vector<std::string>& group_ids) {
   std::set<std::string_view> named;
   for (const std::string& group_id : group_ids) {
-    if (auto found = state_->find_group(group_id); !found) return tl::unexpected<Error>(found.error());
+    SEALCAST_TRY(state_->find_group(group_id));
     if (!named.insert(group_id).second) return fail("group " + group_id + " is to be removed twice");
   }
   if (!group_ids.empty()) state_->remove_groups(group_ids);
@@ -73,17 +73,15 @@ Result<void> DataPlane::unprotect_all(const std::vector<std::string>& group_ids)
 
 Result<void> DataPlane::install(GroupEpoch given) {
   State& state = *state_;
-  auto found = state.find_group(given.group_id);
-  if (!found) return tl::unexpected<Error>(found.error());
-  Group& group = **found;
-  if (auto ok = check_epoch(given, group.protection, state.options.workers); !ok) return ok;
+  SEALCAST_TRY_ASSIGN(auto found, state.find_group(given.group_id));
+  Group& group = *found;
+  SEALCAST_TRY(check_epoch(given, group.protection, state.options.workers));
   const std::string where = "group " + group.id + " epoch " + std::to_string(given.epoch) + ": ";
   if (group.epochs.count(given.epoch) != 0) return fail(where + "is installed already");
   if (given.active && group.highest && *group.highest > given.epoch)
     return fail(where + "cannot be active: epoch " + std::to_string(*group.highest) +
                 " is or was, and epochs never fall (H5)");
-  if (!given.outbound.empty())
-    if (auto ok = State::check_remembered(group, given.epoch); !ok) return ok;
+  if (!given.outbound.empty()) SEALCAST_TRY(State::check_remembered(group, given.epoch));
 
   auto epoch = std::make_shared<Epoch>();
   epoch->group_id = given.group_id;
@@ -113,14 +111,11 @@ Result<void> DataPlane::install(GroupEpoch given) {
   if (const auto known = group.own_history.find(given.epoch); known != group.own_history.end())
     epoch->own_spis = known->second;
 
-  auto outbound = make_outbound(state.keys, *epoch, std::move(given.outbound));
-  if (!outbound) return tl::unexpected<Error>(outbound.error());
-  epoch->outbound = std::move(*outbound);
+  SEALCAST_TRY_ASSIGN(epoch->outbound, make_outbound(state.keys, *epoch, std::move(given.outbound)));
   for (const auto& sa : epoch->outbound)
     epoch->own_spis.insert(sa->spi);
-  auto inbound = make_inbound(state.keys, *epoch, std::move(given.inbound), state.options.workers);
-  if (!inbound) return tl::unexpected<Error>(inbound.error());
-  epoch->inbound = std::move(*inbound);
+  SEALCAST_TRY_ASSIGN(epoch->inbound,
+                      make_inbound(state.keys, *epoch, std::move(given.inbound), state.options.workers));
 
   state.remember_own(group, *epoch);
   state.by_range.emplace(epoch->range.first, epoch.get());
@@ -136,12 +131,10 @@ Result<void> DataPlane::install(GroupEpoch given) {
 Result<void> DataPlane::add_inbound(const std::string& group_id, std::uint64_t number,
                                     std::vector<sealcast::InboundSa> slots) {
   State& state = *state_;
-  auto epoch = state.find_epoch(group_id, number);
-  if (!epoch) return tl::unexpected<Error>(epoch.error());
-  auto made = make_inbound(state.keys, **epoch, std::move(slots), state.options.workers);
-  if (!made) return tl::unexpected<Error>(made.error());
-  if (made->empty()) return {};
-  (*epoch)->inbound.merge(*made);
+  SEALCAST_TRY_ASSIGN(auto epoch, state.find_epoch(group_id, number));
+  SEALCAST_TRY_ASSIGN(auto made, make_inbound(state.keys, *epoch, std::move(slots), state.options.workers));
+  if (made.empty()) return {};
+  epoch->inbound.merge(made);
   state.publish(**state.find_group(group_id));
   return {};
 }
@@ -149,21 +142,18 @@ Result<void> DataPlane::add_inbound(const std::string& group_id, std::uint64_t n
 Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint64_t number,
                                          std::vector<sealcast::OutboundSa> slots) {
   State& state = *state_;
-  auto found = state.find_epoch(group_id, number);
-  if (!found) return tl::unexpected<Error>(found.error());
-  Epoch& epoch = **found;
+  SEALCAST_TRY_ASSIGN(auto found, state.find_epoch(group_id, number));
+  Epoch& epoch = *found;
   if (!slots.empty() && slots.size() != state.options.workers)
     return fail("group " + group_id + " epoch " + std::to_string(number) +
                 ": expected no outbound SA or one per worker (" + std::to_string(state.options.workers) + "), got " +
                 std::to_string(slots.size()));
   Group& group = **state.find_group(group_id);
-  if (!slots.empty())
-    if (auto ok = State::check_remembered(group, number); !ok) return ok;
-  auto made = make_outbound(state.keys, epoch, std::move(slots));
-  if (!made) return tl::unexpected<Error>(made.error());
+  if (!slots.empty()) SEALCAST_TRY(State::check_remembered(group, number));
+  SEALCAST_TRY_ASSIGN(auto made, make_outbound(state.keys, epoch, std::move(slots)));
 
   // Workers may hold the former SAs until publish() has returned.
-  SealingSas former = std::exchange(epoch.outbound, std::move(*made));
+  SealingSas former = std::exchange(epoch.outbound, std::move(made));
   state.remember_own(group, epoch);
   std::vector<OpeningSas::node_type> ours_now;  // slots derived in advance, before this member got them
   for (const auto& sa : epoch.outbound)
@@ -175,8 +165,7 @@ Result<void> DataPlane::replace_outbound(const std::string& group_id, std::uint6
 
 Result<void> DataPlane::activate(const std::string& group_id, std::uint64_t number) {
   State& state = *state_;
-  auto epoch = state.find_epoch(group_id, number);
-  if (!epoch) return tl::unexpected<Error>(epoch.error());
+  SEALCAST_TRY(state.find_epoch(group_id, number));
   Group& group = **state.find_group(group_id);
   if (group.active == number) return {};
   if (group.highest && *group.highest > number)
@@ -188,16 +177,15 @@ Result<void> DataPlane::activate(const std::string& group_id, std::uint64_t numb
 }
 
 Result<void> DataPlane::extend_lease(const std::string& group_id, SteadyTime until) {
-  auto group = state_->find_group(group_id);
-  if (!group) return tl::unexpected<Error>(group.error());
-  (*group)->lease_until = until;
-  state_->set_deadlines(**group);
+  SEALCAST_TRY_ASSIGN(auto group, state_->find_group(group_id));
+  group->lease_until = until;
+  state_->set_deadlines(*group);
   return {};
 }
 
 Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number) {
   State& state = *state_;
-  if (auto epoch = state.find_epoch(group_id, number); !epoch) return tl::unexpected<Error>(epoch.error());
+  SEALCAST_TRY(state.find_epoch(group_id, number));
   Group& group = **state.find_group(group_id);
   // The epoch, and with it its keys, ends when publish() has returned and no worker uses it. If the same epoch is
   // installed again, it waits for its activation like any other.
@@ -222,9 +210,8 @@ void DataPlane::drop_all_outbound() {
 
 Result<void> DataPlane::send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) {
   State& state = *state_;
-  auto group = state.find_group(group_id);
-  if (!group) return tl::unexpected<Error>(group.error());
-  auto frame = sealed_frame((*group)->protection, state.listener->own(), esp, state.options.path.black_mtu);
+  SEALCAST_TRY_ASSIGN(auto group, state.find_group(group_id));
+  auto frame = sealed_frame(group->protection, state.listener->own(), esp, state.options.path.black_mtu);
   if (!frame) return fail("group " + group_id + ": " + frame.error().message);
   if (!state.listener->send(*frame)) return fail("group " + group_id + ": the black port takes nothing just now");
   return {};

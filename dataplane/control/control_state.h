@@ -113,10 +113,9 @@ struct DataPlane::State {
   }
 
   Result<Epoch*> find_epoch(const std::string& id, std::uint64_t number) {
-    auto group = find_group(id);
-    if (!group) return tl::unexpected<Error>(group.error());
-    const auto found = (*group)->epochs.find(number);
-    if (found == (*group)->epochs.end()) return fail("group " + id + " has no epoch " + std::to_string(number));
+    SEALCAST_TRY_ASSIGN(auto group, find_group(id));
+    const auto found = group->epochs.find(number);
+    if (found == group->epochs.end()) return fail("group " + id + " has no epoch " + std::to_string(number));
     return found->second.get();
   }
 
@@ -150,7 +149,7 @@ struct DataPlane::State {
         return fail("group " + group_id + ": selector " + selector.text() + " overlaps " + met->selector.text() +
                     " of group " + met->group_id + "; a packet must belong to one group only (H16)");
     }
-    if (auto ok = listener->protect(group_id, protection); !ok) return ok;
+    SEALCAST_TRY(listener->protect(group_id, protection));
     for (const Selector& selector : protection.selectors)
       selectors.add(selector, group_id);
     if (protection.on_demand) red->add(group_id);

@@ -105,9 +105,7 @@ class DryKey {
   DryKey& operator=(const DryKey&) = delete;
   Result<void> make(aead::Direction direction) {
     const std::uint8_t nothing[16] = {};
-    auto made = engine_.expand_key(nothing, direction, memory_.data());
-    if (!made) return tl::unexpected<Error>(made.error());
-    key_ = *made;
+    SEALCAST_TRY_ASSIGN(key_, engine_.expand_key(nothing, direction, memory_.data()));
     return {};
   }
   const aead::Key& key() const { return key_; }
@@ -157,8 +155,8 @@ class DryRun {
   }
 
   Result<WhatIfAnswer> go() {
-    if (auto ok = seal_key_.make(aead::Direction::seal); !ok) return tl::unexpected<Error>(ok.error());
-    if (auto ok = open_key_.make(aead::Direction::open); !ok) return tl::unexpected<Error>(ok.error());
+    SEALCAST_TRY(seal_key_.make(aead::Direction::seal));
+    SEALCAST_TRY(open_key_.make(aead::Direction::open));
     answer_.worker = question_.worker;
     answer_.bytes_in = static_cast<std::uint32_t>(question_.frame.size());
     add_step("received", std::to_string(question_.frame.size()) + " bytes on " +

@@ -103,7 +103,7 @@ Result<void> check_socket(const PortSpec& spec) {
 
 Result<void> check_secret(const PortSpec& spec) {
   if (spec.secret_file.empty()) return {};
-  if (auto secret = read_memif_secret(spec); !secret) return tl::unexpected(secret.error());
+  SEALCAST_TRY(read_memif_secret(spec));
   return {};
 }
 
@@ -145,7 +145,7 @@ Result<void> check_device(const PortSpec& spec, std::uint16_t mtu) {
     case PortKind::pcap:
       return check_files(spec);
     case PortKind::memif:
-      if (auto ok = check_secret(spec); !ok) return ok;
+      SEALCAST_TRY(check_secret(spec));
       return check_socket(spec);
     case PortKind::virtio_user:
     case PortKind::vhost_user:

@@ -182,13 +182,13 @@ Result<void> Eal::start(const EalOptions& options) {
     s.sink = options.log;
     return {};
   }
-  if (auto ok = check_hugepages(options.memory_mb); !ok) return ok;
+  SEALCAST_TRY(check_hugepages(options.memory_mb));
   {
     const std::lock_guard log_lock(s.log_mutex);
     s.sink = options.log;
     s.warnings.clear();
   }
-  if (auto ok = redirect_log(); !ok) return ok;
+  SEALCAST_TRY(redirect_log());
 
   // No telemetry unless asked for: its socket is a file that a killed process leaves behind, and two processes must not
   // share its name. --in-memory: no files, so that a killed process leaves nothing behind and processes do not clash.

@@ -299,12 +299,10 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
     if (parsed->kind == PortKind::pci) eal.pci_devices.push_back(parsed->target);
     *spec = *parsed;
   }
-  if (auto ok = check_cores(options.cores, options.workers); !ok) return tl::unexpected(ok.error());
-  auto engine = aead::create_engine(options.engine);
-  if (!engine) return tl::unexpected(engine.error());
-  if (auto ok = Eal::start(eal); !ok) return tl::unexpected(ok.error());
-  if (!options.telemetry.empty())
-    if (auto ok = register_telemetry(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(check_cores(options.cores, options.workers));
+  SEALCAST_TRY_ASSIGN(auto engine, aead::create_engine(options.engine));
+  SEALCAST_TRY(Eal::start(eal));
+  if (!options.telemetry.empty()) SEALCAST_TRY(register_telemetry());
 
   DataPlaneOptions plane;
   plane.workers = options.workers;
@@ -321,15 +319,11 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   plane.now_tsc = [] { return rte_rdtsc(); };
   // Now, not at start(): a key server in this process may want to listen on the interface's address.
   if (options.black_host) {
-    auto host = HostInterface::open(*options.black_host, options.black.mtu);
-    if (!host) return tl::unexpected(host.error());
-    state->host = std::move(*host);
+    SEALCAST_TRY_ASSIGN(state->host, HostInterface::open(*options.black_host, options.black.mtu));
     plane.path.host = &state->host->filter();
   }
   state->publisher = std::make_unique<RcuPublisher>(options.workers);
-  auto made = DataPlane::create(std::move(plane), std::move(*engine), *state->publisher);
-  if (!made) return tl::unexpected(made.error());
-  state->plane = std::move(*made);
+  SEALCAST_TRY_ASSIGN(state->plane, DataPlane::create(std::move(plane), std::move(engine), *state->publisher));
   state->options = std::move(options);
   State* const raw = state.get();
   state->plane->set_port_statistics([raw] { return raw->port_statistics(); });
@@ -362,13 +356,10 @@ Result<void> GatewayDataPlane::start() {
   s.black.reset();
   for (std::size_t i = s.reassemblers.size(); s.options.reassemble && i < s.options.workers; ++i) {
     static std::atomic<unsigned> number{0};
-    auto made = Reassembler::create(number++, rte_get_tsc_hz());
-    if (!made) return tl::unexpected(made.error());
-    s.reassemblers.push_back(std::move(*made));
+    SEALCAST_TRY_ASSIGN(auto made, Reassembler::create(number++, rte_get_tsc_hz()));
+    s.reassemblers.push_back(std::move(made));
   }
-  auto red = s.open("red", s.red_spec, s.options.red.mtu);
-  if (!red) return tl::unexpected(red.error());
-  s.red = std::move(*red);
+  SEALCAST_TRY_ASSIGN(s.red, s.open("red", s.red_spec, s.options.red.mtu));
   auto black = s.open("black", s.black_spec, s.options.black.mtu);
   if (!black) {
     s.stop();

@@ -281,7 +281,7 @@ void HostInterface::State::run() {
 Result<std::unique_ptr<HostInterface>> HostInterface::open(const HostOptions& options, std::uint16_t mtu) {
   auto state = std::make_unique<State>(options);
   state->mtu = mtu;
-  if (auto ok = state->make(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(state->make());
   static std::atomic<unsigned> number{0};
   const std::string suffix = std::to_string(number++);
   state->to_host = rte_ring_create(("sc_to_host" + suffix).c_str(), queue_entries, SOCKET_ID_ANY, RING_F_SC_DEQ);
@@ -310,8 +310,7 @@ Result<void> HostInterface::start(Run run) {
   State& s = *state_;
   s.running = std::move(run);
   s.lanes = std::vector<HostLane>(s.running.workers);
-  if (s.running.mac)
-    if (auto ok = s.set_mac(*s.running.mac); !ok) return ok;
+  if (s.running.mac) SEALCAST_TRY(s.set_mac(*s.running.mac));
   s.addresses = {};
   s.update_addresses();
   s.stop = false;

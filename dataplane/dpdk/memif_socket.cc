@@ -63,9 +63,7 @@ Result<std::unique_ptr<MemifSocket>> MemifSocket::open(Settings settings) {
   made->driver_path_ = made->folder_ + "/driver";
   if (made->settings_.server) {
     ::unlink(made->settings_.path.c_str());  // check_device() found no listener on it
-    auto listener = listening(made->settings_.path, made->settings_.mode);
-    if (!listener) return tl::unexpected(listener.error());
-    made->listener_ = std::move(*listener);
+    SEALCAST_TRY_ASSIGN(made->listener_, listening(made->settings_.path, made->settings_.mode));
   }
   return made;
 }
@@ -183,7 +181,7 @@ MemifSocket::State MemifSocket::step() {
 }
 
 Result<std::unique_ptr<Descriptor>> MemifSocket::listen_for_driver() {
-  if (auto ok = make_folder(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(make_folder());
   return listening(driver_path_, 0600);
 }
 

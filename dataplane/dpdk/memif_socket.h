@@ -45,10 +45,9 @@ class MemifSocket {
   // Client, state server_found: connect is the call that makes the driver connect (it starts the device).
   template <typename Connect>
   Result<void> connect_driver(Connect&& connect) {
-    auto listener = listen_for_driver();
-    if (!listener) return tl::unexpected(listener.error());
+    SEALCAST_TRY_ASSIGN(auto listener, listen_for_driver());
     Result<void> result = connect();
-    return accept_driver(**listener, std::move(result));
+    return accept_driver(*listener, std::move(result));
   }
   void hang_up();  // both ends; state waiting
 

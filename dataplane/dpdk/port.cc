@@ -182,14 +182,14 @@ Result<std::unique_ptr<Port>> Port::open(const PortConfig& config) {
   auto state = std::make_unique<State>();
   state->config = config;
   state->wanted.all_multicast = true;
-  if (auto ok = state->check(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(state->check());
   if (config.spec.kind == PortKind::af_packet)
     // The kernel puts its own header in front of the frame (52 bytes and alignment).
     state->framesz = config.spec.framesz != 0 ? config.spec.framesz
                                               : next_power_of_two(std::uint32_t{config.mtu} + link_overhead + 96);
   Eal::mark_log();
-  if (auto ok = state->make_pool(); !ok) return tl::unexpected(ok.error());
-  if (auto ok = state->open_device(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(state->make_pool());
+  SEALCAST_TRY(state->open_device());
   return std::unique_ptr<Port>(new Port(std::move(state)));
 }
 

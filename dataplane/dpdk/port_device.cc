@@ -111,9 +111,8 @@ Result<std::pair<std::string, std::string>> Port::State::driver_arguments() cons
       const std::uint32_t buffer = std::max<std::uint32_t>(2048, (config.mtu + link_overhead + 63U) & ~63U);
       arguments += ",bsize=" + std::to_string(buffer) + ",rsize=" + std::to_string(31 - __builtin_clz(descriptors));
       if (!spec.secret_file.empty()) {
-        auto secret = read_memif_secret(spec);
-        if (!secret) return tl::unexpected(secret.error());
-        arguments += ",secret=" + std::string(secret->data(), secret->data() + secret->size());
+        SEALCAST_TRY_ASSIGN(auto secret, read_memif_secret(spec));
+        arguments += ",secret=" + std::string(secret.data(), secret.data() + secret.size());
       }
       return Arguments{"net_memif", arguments};
     }
@@ -186,10 +185,9 @@ Result<void> Port::State::probe() {
     if (!socket) return problem(socket.error().message);
     memif = std::move(*socket);
   }
-  auto arguments = driver_arguments();
-  if (!arguments) return tl::unexpected(arguments.error());
-  auto probed = probe_virtual(arguments->first, arguments->second);
-  wipe(arguments->second.data(), arguments->second.size());  // it may hold a secret
+  SEALCAST_TRY_ASSIGN(auto arguments, driver_arguments());
+  auto probed = probe_virtual(arguments.first, arguments.second);
+  wipe(arguments.second.data(), arguments.second.size());  // it may hold a secret
   return probed;
 }
 
@@ -246,7 +244,7 @@ Result<void> Port::State::configure() {
         "setting up " + std::to_string(config.queues) + " queues for MTU " + std::to_string(config.mtu), result);
   const auto entries =
       static_cast<std::uint16_t>(config.spec.descriptors == 0 ? default_descriptors : config.spec.descriptors);
-  if (auto ok = set_up_queues(kind == PortKind::tap ? tap_descriptors : entries, entries); !ok) return ok;
+  SEALCAST_TRY(set_up_queues(kind == PortKind::tap ? tap_descriptors : entries, entries));
   if (kind == PortKind::tap)
     if (const int result = rte_eth_dev_set_mtu(id, config.mtu); result != 0)
       return driver_problem("setting the interface's MTU to " + std::to_string(config.mtu), result);
@@ -269,12 +267,11 @@ Result<void> Port::State::open_device() {
   if (!there.entered()) return problem("cannot enter network namespace " + spec.netns + ": " + std::strerror(errno));
   asking = std::make_unique<Descriptor>(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   if (spec.kind != PortKind::tap) interface = present_interface();
-  if (auto ok = probe(); !ok) return ok;
+  SEALCAST_TRY(probe());
   if (spec.kind == PortKind::tap) interface = present_interface();
-  if (auto ok = configure(); !ok) return ok;
+  SEALCAST_TRY(configure());
   // A memif client starts when its server is there (recover_memif).
-  if (spec.kind != PortKind::memif || spec.socket_server)
-    if (auto ok = start_device(); !ok) return ok;
+  if (spec.kind != PortKind::memif || spec.socket_server) SEALCAST_TRY(start_device());
   apply_filter();
   lost = spec.kind == PortKind::memif;
   return {};

@@ -94,14 +94,11 @@ Result<void> WorkerThreads::State::connect() {
     std::vector<rte_ring*> inboxes(workers, nullptr), outboxes(workers, nullptr);
     const bool hands_over = !spread && workers > 1 && (!is_red || queues < workers);
     if (hands_over) {
-      auto made = make_rings(name + "_in", workers);
-      if (!made) return tl::unexpected(made.error());
-      inboxes = std::move(*made);
+      SEALCAST_TRY_ASSIGN(inboxes, make_rings(name + "_in", workers));
     }
     if (queues < workers) {
-      auto made = make_rings(name + "_out", queues);
-      if (!made) return tl::unexpected(made.error());
-      std::copy(made->begin(), made->end(), outboxes.begin());
+      SEALCAST_TRY_ASSIGN(auto made, make_rings(name + "_out", queues));
+      std::copy(made.begin(), made.end(), outboxes.begin());
     }
     for (auto& run : runs) {
       PortEnd& side = is_red ? run->red : run->black;
@@ -116,11 +113,10 @@ Result<void> WorkerThreads::State::connect() {
       if (hands_over) side.others.emplace(inboxes);
     }
     if (!spread) continue;
-    auto made = Spread::create(ring_name(name, 0), workers);
-    if (!made) return tl::unexpected(made.error());
+    SEALCAST_TRY_ASSIGN(auto made, Spread::create(ring_name(name, 0), workers));
     for (auto& run : runs)
-      (is_red ? run->red_spread : run->black_spread) = made->get();
-    spreads.push_back(std::move(*made));
+      (is_red ? run->red_spread : run->black_spread) = made.get();
+    spreads.push_back(std::move(made));
   }
   return {};
 }
@@ -216,9 +212,9 @@ Result<std::unique_ptr<WorkerThreads>> WorkerThreads::start(Settings settings) {
     s.runs.back()->worker = s.settings.workers[i];
     if (!s.settings.reassemblers.empty()) s.runs.back()->reassembler = s.settings.reassemblers[i];
   }
-  if (auto ok = s.connect(); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(s.connect());
   for (auto& run : s.runs)
-    if (auto ok = s.launch(*run); !ok) return tl::unexpected(ok.error());
+    SEALCAST_TRY(s.launch(*run));
   return threads;
 }
 

@@ -41,9 +41,8 @@ Result<membership::Interests> interests_of(const GroupProtection& protection) {
     membership::Filter filter;
     if (selector.source && selector.source->length == selector.source->address.size() * 8)
       filter = {false, {selector.source->address}};
-    auto groups = addresses_of(selector.destination);
-    if (!groups) return tl::unexpected<Error>(groups.error());
-    for (const IpAddress& group : *groups)
+    SEALCAST_TRY_ASSIGN(auto groups, addresses_of(selector.destination));
+    for (const IpAddress& group : groups)
       add(out, group, filter);
   }
   return out;

@@ -26,11 +26,10 @@ Result<void> check_key(const Epoch& epoch, const SaKey& key) {
 
 template <typename Sa>
 Result<void> give_key(KeyStore& store, Sa& sa, const SaKey& key, aead::Direction direction) {
-  auto context = store.contexts.allocate();
-  if (!context) return tl::unexpected<Error>(context.error());
-  auto expanded = store.engine.expand_key(std::span(key.key.data(), key.key_size), direction, *context);
+  SEALCAST_TRY_ASSIGN(auto context, store.contexts.allocate());
+  auto expanded = store.engine.expand_key(std::span(key.key.data(), key.key_size), direction, context);
   if (!expanded) {
-    store.contexts.release(*context);
+    store.contexts.release(context);
     return tl::unexpected<Error>(expanded.error());
   }
   sa.key = *expanded;
@@ -59,7 +58,7 @@ void Epoch::update_window() {
 Result<void> check_protection(const GroupProtection& protection) {
   if (protection.selectors.empty()) return fail("expected at least one selector, got none");
   for (const Selector& selector : protection.selectors)
-    if (auto valid = validate(selector); !valid) return valid;
+    SEALCAST_TRY(validate(selector));
   const bool fixed = protection.mode == EspMode::tunnel_fixed;
   if (!fixed && protection.outer)
     return fail("expected an outer header with mode tunnel-fixed only, got one with " + text(protection.mode));
@@ -117,13 +116,11 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
   OpeningSas made;
   for (const sealcast::InboundSa& slot : slots) {
     const std::uint32_t spi = slot.key.spi;
-    if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
+    SEALCAST_TRY(check_key(epoch, slot.key));
     if (epoch.own_spis.count(spi) != 0 || epoch.inbound.count(spi) != 0 || made.count(spi) != 0) continue;
-    auto sa = Locked<OpeningSa>::make(store.opening, epoch.replay_window, slot.floor);
-    if (!sa) return tl::unexpected<Error>(sa.error());
-    KeyedSa<OpeningSa> keyed(store, std::move(*sa), epoch.ledger);
-    if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::open); !ok)
-      return tl::unexpected<Error>(ok.error());
+    SEALCAST_TRY_ASSIGN(auto sa, Locked<OpeningSa>::make(store.opening, epoch.replay_window, slot.floor));
+    KeyedSa<OpeningSa> keyed(store, std::move(sa), epoch.ledger);
+    SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::open));
     keyed->worker = worker_of_spi(spi, workers);
     keyed->set_rules(epoch.rules);
     made.emplace(spi, std::move(keyed));
@@ -136,18 +133,16 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
   std::set<std::uint32_t> seen;
   for (const sealcast::OutboundSa& slot : slots) {
     const std::uint32_t spi = slot.key.spi;
-    if (auto ok = check_key(epoch, slot.key); !ok) return tl::unexpected<Error>(ok.error());
+    SEALCAST_TRY(check_key(epoch, slot.key));
     // If the same SPI began again, it would count from 1: the same nonces under the same key (H9).
     if (epoch.own_spis.count(spi) != 0 || !seen.insert(spi).second)
       return fail(epoch_name(epoch.group_id, epoch.number) + ": outbound SPI " + spi_text(spi) +
                   " was in use before in this epoch; expected a slot never used");
-    auto sa = Locked<SealingSa>::make(store.sealing);
-    if (!sa) return tl::unexpected<Error>(sa.error());
+    SEALCAST_TRY_ASSIGN(auto sa, Locked<SealingSa>::make(store.sealing));
     // Before any failure: when an SA ends, the ledger reads its counts from its numbers.
-    (*sa)->next_number.set(1);
-    KeyedSa<SealingSa> keyed(store, std::move(*sa), epoch.ledger);
-    if (auto ok = give_key(store, *keyed, slot.key, aead::Direction::seal); !ok)
-      return tl::unexpected<Error>(ok.error());
+    sa->next_number.set(1);
+    KeyedSa<SealingSa> keyed(store, std::move(sa), epoch.ledger);
+    SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::seal));
     keyed->set_rules(epoch.rules);
     keyed->worker = static_cast<std::uint32_t>(made.size());
     made.push_back(std::move(keyed));

@@ -43,11 +43,10 @@ class Locked {
   Locked() = default;
   template <typename... Args>
   static Result<Locked> make(KeyMemory& memory, Args&&... args) {
-    auto slot = memory.allocate();
-    if (!slot) return tl::unexpected<Error>(slot.error());
+    SEALCAST_TRY_ASSIGN(auto slot, memory.allocate());
     Locked owner;
     owner.memory_ = &memory;
-    owner.object_ = new (*slot) T(std::forward<Args>(args)...);
+    owner.object_ = new (slot) T(std::forward<Args>(args)...);
     return owner;
   }
   ~Locked() { reset(); }

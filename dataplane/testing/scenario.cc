@@ -54,8 +54,8 @@ Result<void> install_scenario(Harness& path, const std::vector<ScenarioGroup>& g
     epoch.mode = group.protection.mode;
     epoch.outbound.push_back({key_of(scenario_prefix(i) + own)});
     epoch.inbound.push_back({key_of(scenario_prefix(i) + peer), 0});
-    if (auto done = path.plane().protect(group.name, group.protection); !done) return done;
-    if (auto done = path.plane().install(std::move(epoch)); !done) return done;
+    SEALCAST_TRY(path.plane().protect(group.name, group.protection));
+    SEALCAST_TRY(path.plane().install(std::move(epoch)));
   }
   return {};
 }

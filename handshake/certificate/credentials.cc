@@ -89,9 +89,7 @@ TrustStore::TrustStore() = default;
 
 Result<Credentials> Credentials::from_pem(std::string_view chain_pem, std::string_view private_key_pem) {
   auto data = std::make_shared<CredentialsData>();
-  auto chain = read_certificates(chain_pem);
-  if (!chain) return fail(chain.error().message);
-  data->chain = std::move(*chain);
+  SEALCAST_TRY_ASSIGN(data->chain, read_certificates(chain_pem));
   if (data->chain.size() > max_chain_length)
     return fail("the chain has " + std::to_string(data->chain.size()) + " certificates, at most " +
                 std::to_string(max_chain_length) + " are allowed");
@@ -106,9 +104,8 @@ Result<Credentials> Credentials::from_pem(std::string_view chain_pem, std::strin
     return fail("the private key is too weak (" + describe(data->key.get()) +
                 "): expected RSA of 2048 bits or more, P-256 or better, or Ed25519");
   for (const X509Ptr& certificate : data->chain) {
-    auto der = to_der(certificate.get());
-    if (!der) return fail(der.error().message);
-    data->chain_der.push_back(std::move(*der));
+    SEALCAST_TRY_ASSIGN(auto der, to_der(certificate.get()));
+    data->chain_der.push_back(std::move(der));
   }
   Credentials credentials;
   credentials.data_ = std::move(data);
@@ -117,20 +114,18 @@ Result<Credentials> Credentials::from_pem(std::string_view chain_pem, std::strin
 
 Result<TrustStore> TrustStore::from_pem(std::string_view ca_pem, std::string_view crl_pem) {
   auto data = std::make_shared<TrustStoreData>();
-  auto anchors = read_certificates(ca_pem);
-  if (!anchors) return fail(anchors.error().message);
-  auto crls = read_crls(crl_pem);
-  if (!crls) return fail(crls.error().message);
+  SEALCAST_TRY_ASSIGN(auto anchors, read_certificates(ca_pem));
+  SEALCAST_TRY_ASSIGN(auto crls, read_crls(crl_pem));
   data->store.reset(X509_STORE_new());
   if (!data->store) return fail("making a trust store: " + take_openssl_error());
-  for (const X509Ptr& anchor : *anchors)
+  for (const X509Ptr& anchor : anchors)
     if (X509_STORE_add_cert(data->store.get(), anchor.get()) != 1)
       return fail("adding a certificate authority: " + take_openssl_error());
-  for (const X509CrlPtr& crl : *crls)
+  for (const X509CrlPtr& crl : crls)
     if (X509_STORE_add_crl(data->store.get(), crl.get()) != 1)
       return fail("adding a revocation list: " + take_openssl_error());
   // With lists configured, each certificate of a chain needs a current list of its issuer: a missing list refuses it.
-  if (!crls->empty()) X509_STORE_set_flags(data->store.get(), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
+  if (!crls.empty()) X509_STORE_set_flags(data->store.get(), X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);
   TrustStore trust;
   trust.data_ = std::move(data);
   return trust;

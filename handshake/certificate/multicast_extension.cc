@@ -88,11 +88,10 @@ Result<MulticastExtension> decode_multicast_extension(ByteView der) {
 }
 
 Result<void> add_multicast_extension(x509_st* certificate, const MulticastExtension& extension) {
-  auto der = encode_multicast_extension(extension);
-  if (!der) return fail(der.error().message);
+  SEALCAST_TRY_ASSIGN(auto der, encode_multicast_extension(extension));
   const ObjectPtr oid = extension_oid();
   const OctetStringPtr octets(ASN1_OCTET_STRING_new());
-  if (!oid || !octets || ASN1_OCTET_STRING_set(octets.get(), der->data(), static_cast<int>(der->size())) != 1)
+  if (!oid || !octets || ASN1_OCTET_STRING_set(octets.get(), der.data(), static_cast<int>(der.size())) != 1)
     return fail("making the multicast extension: " + take_openssl_error());
   const ExtensionPtr made(X509_EXTENSION_create_by_OBJ(nullptr, oid.get(), 0, octets.get()));
   if (!made || X509_add_ext(certificate, made.get(), -1) != 1)
@@ -107,10 +106,9 @@ Result<std::optional<MulticastExtension>> find_multicast_extension(const x509_st
   if (index < 0) return std::optional<MulticastExtension>();
   if (X509_get_ext_by_OBJ(certificate, oid.get(), index) >= 0) return fail("the multicast extension comes twice");
   const ASN1_OCTET_STRING* octets = X509_EXTENSION_get_data(X509_get_ext(certificate, index));
-  auto decoded =
-      decode_multicast_extension({ASN1_STRING_get0_data(octets), static_cast<std::size_t>(ASN1_STRING_length(octets))});
-  if (!decoded) return fail(decoded.error().message);
-  return std::optional<MulticastExtension>(std::move(*decoded));
+  SEALCAST_TRY_ASSIGN(auto decoded, decode_multicast_extension({ASN1_STRING_get0_data(octets),
+                                                                static_cast<std::size_t>(ASN1_STRING_length(octets))}));
+  return std::optional<MulticastExtension>(std::move(decoded));
 }
 
 }  // namespace sealcast::handshake

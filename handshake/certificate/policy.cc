@@ -215,13 +215,13 @@ class ChainVerifier {
   }
 
   Outcome<void> check_not_member() {
-    if (auto read = read_multicast(); !read) return read;
+    SEALCAST_TRY(read_multicast());
     if (multicast_) return refuse(Reason::certificate_is_member, subject(leaf()) + " carries the multicast extension");
     return {};
   }
 
   Outcome<void> check_member(const std::string& group_id) {
-    if (auto read = read_multicast(); !read) return read;
+    SEALCAST_TRY(read_multicast());
     if (!multicast_)
       return refuse(Reason::certificate_not_multicast, subject(leaf()) + " lacks the multicast extension");
     if (!multicast_->decrypt)

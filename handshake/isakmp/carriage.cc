@@ -31,7 +31,7 @@ class Carriage : public Endpoint {
       }
       if (!message) return give_up(message.error());
       if (!*message) break;
-      if (auto taken = take(**message, unix_now); !taken) return taken;
+      SEALCAST_TRY(take(**message, unix_now));
     }
     return {};
   }
@@ -230,9 +230,8 @@ class Responder final : public Carriage {
     }
     if (!header.has_payload)
       return refuse(Reason::unexpected_message, "expected the first TLS records with both cookies, got no payload");
-    const auto good = keys_->check(peer_, header.initiator, header.responder, unix_now);
-    if (!good) return tl::unexpected(good.error());
-    if (!*good || header.initiator != initiator_)
+    SEALCAST_TRY_ASSIGN(const auto good, keys_->check(peer_, header.initiator, header.responder, unix_now));
+    if (!good || header.initiator != initiator_)
       return refuse(Reason::illegal_parameter, "the ISAKMP cookies are not those of the answer, or too old");
     return {};
   }
@@ -245,10 +244,9 @@ class Responder final : public Carriage {
       open_ = true;
       return {};
     }
-    const auto cookie = keys_->make(peer_, initiator_, unix_now);
-    if (!cookie) return tl::unexpected(cookie.error());
+    SEALCAST_TRY_ASSIGN(const auto cookie, keys_->make(peer_, initiator_, unix_now));
     asked_ = true;
-    responder_ = *cookie;
+    responder_ = cookie;
     put({}, 0);
     return {};
   }

@@ -70,9 +70,8 @@ Outcome<bool> CookieKeys::check(const PeerAddress& peer, const Cookie& initiator
   for (const Secret<32>* key : {&current_, previous_ ? &*previous_ : nullptr}) {
     if (key == nullptr) continue;
     for (const std::int64_t age : {0, 1}) {
-      const auto wanted = cookie(*key, peer, initiator, unix_now / kSlotSeconds - age);
-      if (!wanted) return tl::unexpected(wanted.error());
-      const bool same = equal_constant_time(wanted->data(), responder.data(), responder.size());
+      SEALCAST_TRY_ASSIGN(const auto wanted, cookie(*key, peer, initiator, unix_now / kSlotSeconds - age));
+      const bool same = equal_constant_time(wanted.data(), responder.data(), responder.size());
       good = good || same;
     }
   }

@@ -68,7 +68,7 @@ Outcome<Header> decode_header(ByteView bytes) {
   header.message_id = reader.u32("message id");
   header.length = reader.u32("length");
   header.has_payload = next != no_payload;
-  if (auto whole = reader.finish(); !whole) return tl::unexpected(whole.error());
+  SEALCAST_TRY(reader.finish());
 
   if (version != isakmp_version)
     return refuse(Reason::decode_error, expected("ISAKMP version byte", isakmp_version, version));
@@ -123,7 +123,7 @@ Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes) {
     content.insert(content.end(), body.begin(), body.end());
     more = next == records_payload;
   }
-  if (auto whole = reader.finish(); !whole) return tl::unexpected(whole.error());
+  SEALCAST_TRY(reader.finish());
   return content;
 }
 
@@ -137,18 +137,16 @@ Outcome<std::optional<Message>> MessageReader::take(ByteView& bytes, const Judge
   if (!header_) {
     fill(bytes, kHeaderBytes);
     if (held_.size() < kHeaderBytes) return std::nullopt;
-    auto header = decode_header(ByteView(held_.data(), held_.size()));
-    if (!header) return tl::unexpected(header.error());
-    if (auto accepted = judge(*header); !accepted) return tl::unexpected(accepted.error());
-    header_ = *header;
+    SEALCAST_TRY_ASSIGN(auto header, decode_header(ByteView(held_.data(), held_.size())));
+    SEALCAST_TRY(judge(header));
+    header_ = header;
     held_ = SensitiveBytes();
   }
   const std::size_t rest = header_->length - kHeaderBytes;
   fill(bytes, rest);
   if (held_.size() < rest) return std::nullopt;
-  auto content = decode_payloads(*header_, ByteView(held_.data(), held_.size()));
-  if (!content) return tl::unexpected(content.error());
-  Message message{*header_, std::move(*content)};
+  SEALCAST_TRY_ASSIGN(auto content, decode_payloads(*header_, ByteView(held_.data(), held_.size())));
+  Message message{*header_, std::move(content)};
   held_ = SensitiveBytes();  // frees the memory, too: a large message must not hold it for ever (H13)
   header_.reset();
   return message;

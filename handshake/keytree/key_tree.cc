@@ -11,10 +11,9 @@ struct KeyTree::Renewal {
 };
 
 Result<KeyTree::Level> KeyTree::make_level(std::uint32_t nodes) {
-  auto seeds = LockedArena::create(std::size_t{nodes} * seed_size);
-  if (!seeds) return tl::unexpected(seeds.error());
+  SEALCAST_TRY_ASSIGN(auto seeds, LockedArena::create(std::size_t{nodes} * seed_size));
   Level level;
-  level.seeds = std::move(*seeds);
+  level.seeds = std::move(seeds);
   level.step.resize(nodes);
   level.occupied.resize(nodes);
   level.present.resize(nodes);
@@ -25,26 +24,23 @@ Result<KeyTree::Level> KeyTree::make_level(std::uint32_t nodes) {
 // root's seed, so it has none until the next update.
 Result<void> KeyTree::grow() {
   if (levels_.empty()) {
-    auto leaf = make_level(1);
-    if (!leaf) return tl::unexpected(leaf.error());
-    levels_.push_back(std::move(*leaf));
+    SEALCAST_TRY_ASSIGN(auto leaf, make_level(1));
+    levels_.push_back(std::move(leaf));
     return {};
   }
   std::vector<Level> larger;
   for (const Level& level : levels_) {
     const auto nodes = static_cast<std::uint32_t>(level.step.size());
-    auto made = make_level(2 * nodes);
-    if (!made) return tl::unexpected(made.error());
-    std::memcpy(made->seed(0), level.seed(0), std::size_t{nodes} * seed_size);
-    std::copy(level.step.begin(), level.step.end(), made->step.begin());
-    std::copy(level.occupied.begin(), level.occupied.end(), made->occupied.begin());
-    std::copy(level.present.begin(), level.present.end(), made->present.begin());
-    larger.push_back(std::move(*made));
+    SEALCAST_TRY_ASSIGN(auto made, make_level(2 * nodes));
+    std::memcpy(made.seed(0), level.seed(0), std::size_t{nodes} * seed_size);
+    std::copy(level.step.begin(), level.step.end(), made.step.begin());
+    std::copy(level.occupied.begin(), level.occupied.end(), made.occupied.begin());
+    std::copy(level.present.begin(), level.present.end(), made.present.begin());
+    larger.push_back(std::move(made));
   }
-  auto root = make_level(1);
-  if (!root) return tl::unexpected(root.error());
-  root->occupied[0] = larger.back().occupied[0];
-  larger.push_back(std::move(*root));
+  SEALCAST_TRY_ASSIGN(auto root, make_level(1));
+  root.occupied[0] = larger.back().occupied[0];
+  larger.push_back(std::move(root));
   levels_ = std::move(larger);
   return {};
 }
@@ -85,7 +81,7 @@ Result<LeafPosition> KeyTree::join() {
   } else if (levels_.empty() || used_ == levels_[0].occupied.size()) {
     if (depth() == max_tree_depth)
       return fail("the key tree is full: expected at most " + std::to_string(1U << max_tree_depth) + " members");
-    if (auto grown = grow(); !grown) return tl::unexpected(grown.error());
+    SEALCAST_TRY(grow());
   }
   free_.erase(position);
   used_ = std::max(used_, position + 1);

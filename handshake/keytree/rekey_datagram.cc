@@ -120,16 +120,14 @@ Outcome<Bytes> encode_rekey_datagram(const RekeyDatagram& datagram, EVP_PKEY* ke
   w.vector(2, [&](Writer& nodes) { write_nodes(nodes, datagram.update.nodes); });
   write_varint(w, datagram.update.root_step);
   w.bytes(datagram.update.premaster);
-  auto signature = sign(key, scheme, signature_input(w.view()));
-  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
+  SEALCAST_TRY_ASSIGN(auto signature, sign(key, scheme, signature_input(w.view())));
   w.u16(static_cast<std::uint16_t>(scheme));
-  w.vector16(*signature);
-  auto done = w.finish(datagram_name);
-  if (!done) return tl::unexpected<HandshakeError>(done.error());
-  if (done->size() > max_rekey_datagram)
+  w.vector16(signature);
+  SEALCAST_TRY_ASSIGN(auto done, w.finish(datagram_name));
+  if (done.size() > max_rekey_datagram)
     return refuse(Reason::internal_error, "rekey datagram: expected at most " + std::to_string(max_rekey_datagram) +
-                                              " bytes, got " + std::to_string(done->size()));
-  return Bytes(done->begin(), done->end());
+                                              " bytes, got " + std::to_string(done.size()));
+  return Bytes(done.begin(), done.end());
 }
 
 Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
@@ -162,7 +160,7 @@ Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
   received.signed_part = bytes.first(r.ok() ? r.offset() : 0);
   received.scheme = r.u16("scheme");
   received.signature = r.vector16(1, 1024, "signature");
-  if (auto done = r.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(r.finish());
   return received;
 }
 
@@ -207,7 +205,7 @@ Outcome<TreePath> decode_tree_path(ByteView bytes) {
   }
   if (r.ok() && !valid_path(path))
     r.refuse(Reason::illegal_parameter, "expected 1 to 25 levels, a key for the leaf and a position below it");
-  if (auto done = r.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(r.finish());
   return path;
 }
 

@@ -159,9 +159,7 @@ Outcome<SensitiveBytes> Client::make_client_hello() {
 }
 
 Outcome<void> Client::read_server_hello(ByteView body) {
-  auto decoded = decode_server_hello(body);
-  if (!decoded) return tl::unexpected<HandshakeError>(decoded.error());
-  const ServerHello& hello = *decoded;
+  SEALCAST_TRY_ASSIGN(const auto hello, decode_server_hello(body));
   if (hello.version != kTls12)
     return refuse(Reason::protocol_version, "expected a server that speaks TLS 1.2 (3.3), got version " +
                                                 std::to_string(hello.version >> 8) + "." +
@@ -188,42 +186,37 @@ Outcome<void> Client::read_server_hello(ByteView body) {
 // ---------------------------------------------------------------- the server's first flight
 
 Outcome<void> Client::read_certificate(ByteView body) {
-  auto message = decode_certificate(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  auto chain =
-      verify_server_chain(config_->server_trust, message->chain, config_->server_name, multicast(), unix_now());
-  if (!chain) return tl::unexpected<HandshakeError>(chain.error());
-  const int type = EVP_PKEY_get_base_id(chain->key());
+  SEALCAST_TRY_ASSIGN(auto message, decode_certificate(body));
+  SEALCAST_TRY_ASSIGN(auto chain, verify_server_chain(config_->server_trust, message.chain, config_->server_name,
+                                                      multicast(), unix_now()));
+  const int type = EVP_PKEY_get_base_id(chain.key());
   const bool wants_rsa = server_authentication(state().suite) == ServerAuthentication::rsa;
   const bool fits = wants_rsa ? type == EVP_PKEY_RSA : type == EVP_PKEY_EC || type == EVP_PKEY_ED25519;
   if (!fits)
     return refuse(Reason::certificate_wrong_key_type,
-                  "a " + describe(chain->key()) + " key under " + std::string(name(state().suite)));
-  state().peer_chain = std::move(*chain);
+                  "a " + describe(chain.key()) + " key under " + std::string(name(state().suite)));
+  state().peer_chain = std::move(chain);
   return {};
 }
 
 Outcome<void> Client::read_server_key_exchange(ByteView body) {
-  auto message = decode_server_key_exchange(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  if (!contains(kGroups, NamedGroup{message->group}))
+  SEALCAST_TRY_ASSIGN(auto message, decode_server_key_exchange(body));
+  if (!contains(kGroups, NamedGroup{message.group}))
     return refuse(Reason::illegal_parameter,
-                  "the server chose curve " + std::to_string(message->group) + ", which was not offered");
-  auto proved = PossessionProved::check(
-      *state().peer_chain, message->signature_scheme,
-      signed_parameters(state().client_random, state().server_random, message->group, message->point),
-      message->signature);
-  if (!proved) return tl::unexpected<HandshakeError>(proved.error());
-  state().possession = *proved;
-  curve_ = message->group;
-  server_point_ = std::move(message->point);
+                  "the server chose curve " + std::to_string(message.group) + ", which was not offered");
+  SEALCAST_TRY_ASSIGN(state().possession,
+                      PossessionProved::check(
+                          *state().peer_chain, message.signature_scheme,
+                          signed_parameters(state().client_random, state().server_random, message.group, message.point),
+                          message.signature));
+  curve_ = message.group;
+  server_point_ = std::move(message.point);
   return {};
 }
 
 Outcome<void> Client::read_certificate_request(ByteView body) {
-  auto message = decode_certificate_request(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  const bool flagged = message->names(config_->multicast_flag);
+  SEALCAST_TRY_ASSIGN(auto message, decode_certificate_request(body));
+  const bool flagged = message.names(config_->multicast_flag);
   const bool wanted = multicast() && config_->multicast->flow.flag_place == FlagPlace::certificate_request;
   if (wanted && !flagged)
     return refuse(Reason::flag_missing, "CertificateRequest lacks the multicast flag " +
@@ -238,10 +231,10 @@ Outcome<void> Client::read_certificate_request(ByteView body) {
     return refuse(Reason::own_certificate_missing, "the server asks for a certificate, none is configured");
   EVP_PKEY* key = config_->credentials->key.get();
   const std::uint8_t type = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? kRsaSign : kEcdsaSign;
-  if (!message->names(type))
+  if (!message.names(type))
     return refuse(Reason::certificate_wrong_key_type,
                   "the server accepts no client certificate with a " + describe(key) + " key");
-  scheme_ = choose_scheme(key, message->signature_schemes);
+  scheme_ = choose_scheme(key, message.signature_schemes);
   if (!scheme_)
     return refuse(Reason::no_common_signature,
                   "CertificateRequest offers no signature algorithm for our " + describe(key) + " key");
@@ -251,36 +244,30 @@ Outcome<void> Client::read_certificate_request(ByteView body) {
 // ---------------------------------------------------------------- our second flight
 
 Outcome<SensitiveBytes> Client::make_client_key_exchange() {
-  auto share = KeyShare::generate(NamedGroup{curve_}, random());
-  if (!share) return tl::unexpected<HandshakeError>(share.error());
-  auto premaster = share->agree(server_point_);
-  if (!premaster) return tl::unexpected<HandshakeError>(premaster.error());
-  state().premaster = std::move(*premaster);
-  return encode(ClientKeyExchange{share->point()});
+  SEALCAST_TRY_ASSIGN(auto share, KeyShare::generate(NamedGroup{curve_}, random()));
+  SEALCAST_TRY_ASSIGN(state().premaster, share.agree(server_point_));
+  return encode(ClientKeyExchange{share.point()});
 }
 
 Outcome<SensitiveBytes> Client::make_certificate_verify() {
-  auto signature = sign(config_->credentials->key.get(), *scheme_, state().transcript.messages());
-  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
-  return encode(CertificateVerify{static_cast<std::uint16_t>(*scheme_), std::move(*signature)});
+  SEALCAST_TRY_ASSIGN(auto signature, sign(config_->credentials->key.get(), *scheme_, state().transcript.messages()));
+  return encode(CertificateVerify{static_cast<std::uint16_t>(*scheme_), std::move(signature)});
 }
 
 // ---------------------------------------------------------------- variant 3: the password
 
 // H7, AUTH-1: the password is not even fetched before the server's proof holds.
 Outcome<void> Client::read_client_auth_request(ByteView body) {
-  auto proof = check_server_proof(find_request_verify_data(body));
-  if (!proof) return tl::unexpected<HandshakeError>(proof.error());
-  return use_client_auth_request(body, *proof);
+  SEALCAST_TRY_ASSIGN(auto proof, check_server_proof(find_request_verify_data(body)));
+  return use_client_auth_request(body, proof);
 }
 
 Outcome<void> Client::use_client_auth_request(ByteView body, const ServerProofVerified&) {
-  auto message = decode_client_auth_request(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  if (auto flagged = check_flag(message->flag, "ClientAuthRequest"); !flagged) return flagged;
-  if (!contains(message->methods, kAuthPassword))
+  SEALCAST_TRY_ASSIGN(auto message, decode_client_auth_request(body));
+  SEALCAST_TRY(check_flag(message.flag, "ClientAuthRequest"));
+  if (!contains(message.methods, kAuthPassword))
     return refuse(Reason::auth_method_refused, "ClientAuthRequest does not list method 1 (password)");
-  return check_names(message->key_server_id, message->group_id);
+  return check_names(message.key_server_id, message.group_id);
 }
 
 Outcome<SensitiveBytes> Client::make_client_auth_response() {
@@ -299,42 +286,38 @@ Outcome<ServerProofVerified> Client::check_server_proof(const Outcome<VerifyData
 
 // H3: nothing of SMKE is looked at before its proof holds.
 Outcome<void> Client::read_smke(ByteView body) {
-  auto proof = check_server_proof(find_server_verify_data(body));
-  if (!proof) return tl::unexpected<HandshakeError>(proof.error());
-  return use_smke(body, *proof);
+  SEALCAST_TRY_ASSIGN(auto proof, check_server_proof(find_server_verify_data(body)));
+  return use_smke(body, proof);
 }
 
 // H1: nor in variant 1, and nothing is decrypted.
 Outcome<void> Client::read_signed_smke(ByteView body) {
-  auto found = find_smke_signature(body);
-  if (!found) return tl::unexpected<HandshakeError>(found.error());
-  auto proved = PossessionProved::check(*state().peer_chain, found->scheme,
-                                        smke_signature_content(state().transcript.digest().view(), found->signed_part),
-                                        found->signature);
-  if (!proved) return tl::unexpected<HandshakeError>(proved.error());
-  state().possession = *proved;
-  return use_smke(body, ServerProofVerified::by_signature(*proved));
+  SEALCAST_TRY_ASSIGN(auto found, find_smke_signature(body));
+  SEALCAST_TRY_ASSIGN(
+      auto proved, PossessionProved::check(
+                       *state().peer_chain, found.scheme,
+                       smke_signature_content(state().transcript.digest().view(), found.signed_part), found.signature));
+  state().possession = proved;
+  return use_smke(body, ServerProofVerified::by_signature(proved));
 }
 
 Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified& proof) {
-  auto message =
-      flow().smke_sealed() ? decode_sealed_master_key_exchange(body) : decode_server_master_key_exchange(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  if (auto flagged = check_flag(message->flag, "SMKE"); !flagged) return flagged;
-  if (message->second_ccs != flow().second_ccs)
+  SEALCAST_TRY_ASSIGN(auto message, flow().smke_sealed() ? decode_sealed_master_key_exchange(body)
+                                                         : decode_server_master_key_exchange(body));
+  SEALCAST_TRY(check_flag(message.flag, "SMKE"));
+  if (message.second_ccs != flow().second_ccs)
     return refuse(Reason::wrong_second_ccs, "SMKE announces order " +
-                                                std::to_string(static_cast<int>(message->second_ccs)) +
+                                                std::to_string(static_cast<int>(message.second_ccs)) +
                                                 " of the second ChangeCipherSpec, expected " +
                                                 std::to_string(static_cast<int>(flow().second_ccs)));
-  if (auto sound = check_origin(message->keying, state().suite); !sound) return sound;
-  if (flow().smke_sealed())
-    if (auto opened = open_key_material(*message, proof); !opened) return opened;
-  GroupMaster master = derive_group_master(state().suite, message->keying.premaster);
+  SEALCAST_TRY(check_origin(message.keying, state().suite));
+  if (flow().smke_sealed()) SEALCAST_TRY(open_key_material(message, proof));
+  GroupMaster master = derive_group_master(state().suite, message.keying.premaster);
   if (config_->accept_keying)
-    if (auto accepted = config_->accept_keying(message->keying, derive_epoch_id(state().suite, master)); !accepted)
+    if (auto accepted = config_->accept_keying(message.keying, derive_epoch_id(state().suite, master)); !accepted)
       return refuse(Reason::keying_refused, accepted.error().message);
   state().group_master = std::move(master);
-  keying_ = std::move(message->keying);
+  keying_ = std::move(message.keying);
   return {};
 }
 
@@ -365,7 +348,7 @@ Outcome<void> Client::check_names(const std::string& key_server_id, const std::s
 }
 
 Outcome<void> Client::check_origin(const GroupKeying& keying, CipherSuite suite) const {
-  if (auto named = check_names(keying.key_server_id, keying.group_id); !named) return named;
+  SEALCAST_TRY(check_names(keying.key_server_id, keying.group_id));
   if (keying.policy.cipher_suite != suite)
     return refuse(Reason::wrong_suite,
                   "expected " + std::string(name(suite)) + ", got " + std::string(name(keying.policy.cipher_suite)));

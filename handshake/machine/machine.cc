@@ -55,10 +55,10 @@ Outcome<void> Machine::on_handshake_bytes(ByteView payload) {
                   "more than " + std::to_string(max_handshake_bytes_) + " bytes of handshake messages");
   joiner_.feed(payload);
   while (phase_ == Phase::handshake && !joiner_.empty()) {
-    if (auto next = check_next_message(); !next) return next;
+    SEALCAST_TRY(check_next_message());
     const auto message = joiner_.message();
     if (!message) break;
-    if (auto taken = take_message(*message); !taken) return taken;
+    SEALCAST_TRY(take_message(*message));
   }
   return {};
 }
@@ -80,8 +80,7 @@ Outcome<void> Machine::take_message(ByteView raw) {
   const Message message = *message_of(raw[0]);
   const Step step = *handshake_->cursor.permits(peer(), message);
   const ByteView body = raw.subspan(kMessageHeaderSize);
-  auto read = message == Message::finished ? read_finished(step, body) : read_message(message, body);
-  if (!read) return read;
+  SEALCAST_TRY(message == Message::finished ? read_finished(step, body) : read_message(message, body));
   handshake_->transcript.add(raw);
   // A role may have pinned the flow (ClientHello); the step itself stays the same.
   if (!handshake_->cursor.advance(peer(), message)) return unexpected(message);
@@ -91,13 +90,10 @@ Outcome<void> Machine::take_message(ByteView raw) {
 }
 
 Outcome<void> Machine::read_finished(const Step& step, ByteView body) {
-  auto finished = decode_finished(body);
-  if (!finished) return tl::unexpected<HandshakeError>(finished.error());
+  SEALCAST_TRY_ASSIGN(auto finished, decode_finished(body));
   const MasterSecret& secret = step.keys == Keys::channel ? handshake_->channel_secret : handshake_->first_master;
   const VerifyData expected = finished_data(hash(), secret, peer(), handshake_->transcript.digest());
-  auto verified = PeerFinishedVerified::check(expected, finished->verify_data);
-  if (!verified) return tl::unexpected<HandshakeError>(verified.error());
-  handshake_->peer_finished = *verified;
+  SEALCAST_TRY_ASSIGN(handshake_->peer_finished, PeerFinishedVerified::check(expected, finished.verify_data));
   return {};
 }
 
@@ -108,25 +104,23 @@ Outcome<void> Machine::on_change_cipher_spec(ByteView payload) {
   const auto aligned = joiner_.aligned();
   if (!aligned) return refuse(Reason::key_change_unaligned, "ChangeCipherSpec within a handshake message");
   if (!step) return unexpected(Message::change_cipher_spec);
-  if (auto sound = decode_change_cipher_spec(payload); !sound) return sound;
-  auto keys = keys_of(*step);
-  if (!keys) return tl::unexpected<HandshakeError>(keys.error());
-  reader_.install(**keys, *aligned);
+  SEALCAST_TRY(decode_change_cipher_spec(payload));
+  SEALCAST_TRY_ASSIGN(auto keys, keys_of(*step));
+  reader_.install(*keys, *aligned);
   handshake_->cursor.advance(peer(), Message::change_cipher_spec);
   after(*step);
   return drive();
 }
 
 Outcome<void> Machine::on_alert(ByteView payload) {
-  auto alert = decode_alert(payload);
-  if (!alert) return tl::unexpected<HandshakeError>(alert.error());
-  const auto code = Alert{alert->code};
+  SEALCAST_TRY_ASSIGN(auto alert, decode_alert(payload));
+  const auto code = Alert{alert.code};
   if (code == Alert::close_notify && phase_ == Phase::established) {
     phase_ = Phase::closed;
     push(PeerClosed{});
     return {};
   }
-  if (alert->fatal || code == Alert::close_notify) {
+  if (alert.fatal || code == Alert::close_notify) {
     auto error = refuse(Reason::peer_alert, "the peer ended the connection: " + std::string(name(code))).value();
     error.alert = code;
     error.from_peer = true;
@@ -153,18 +147,17 @@ Outcome<void> Machine::on_control_bytes(ByteView payload) {
                                                    std::to_string(kMaxControlMessage));
     const auto raw = joiner_.message();
     if (!raw) break;
-    auto message = decode_control((*raw)[0], raw->subspan(kMessageHeaderSize));
-    if (!message) return tl::unexpected<HandshakeError>(message.error());
+    SEALCAST_TRY_ASSIGN(auto message, decode_control((*raw)[0], raw->subspan(kMessageHeaderSize)));
     joiner_.take(raw->size());
-    if (!*message) {
+    if (!message) {
       ++ignored_messages_;
       continue;
     }
-    if (!may_send(peer(), type_of(**message)))
+    if (!may_send(peer(), type_of(*message)))
       return refuse(Reason::control_wrong_direction,
-                    std::string(name(type_of(**message))) + " is not the peer's to send");
-    if (auto sound = check_control(**message); !sound) return sound;
-    push(ControlReceived{std::move(**message)});
+                    std::string(name(type_of(*message))) + " is not the peer's to send");
+    SEALCAST_TRY(check_control(*message));
+    push(ControlReceived{std::move(*message)});
   }
   return {};
 }
@@ -177,7 +170,7 @@ Outcome<void> Machine::drive() {
       return refuse(Reason::trailing_data, std::to_string(joiner_.pending()) + " bytes (" + type_name(*joiner_.type()) +
                                                ") where it is our turn to send " + std::string(name(step->message)));
     if (handshake_->awaiting_owner) return {};
-    if (auto sent = send_step(*step); !sent) return sent;
+    SEALCAST_TRY(send_step(*step));
   }
   return handshake_->cursor.at_end() ? complete() : Outcome<void>();
 }
@@ -207,23 +200,20 @@ PeerIdentity Machine::proven_peer() const {
 
 Outcome<void> Machine::send_step(const Step& step) {
   if (step.message == Message::change_cipher_spec) {
-    auto keys = keys_of(step);
-    if (!keys) return tl::unexpected<HandshakeError>(keys.error());
+    SEALCAST_TRY_ASSIGN(auto keys, keys_of(step));
     writer_.write(ContentType::change_cipher_spec, kChangeCipherSpec, output_);
-    writer_.install(**keys);
+    writer_.install(*keys);
     handshake_->cursor.advance(self_, step.message);
     after(step);
     return {};
   }
-  auto body = step.message == Message::finished ? make_finished(step) : make_message(step.message);
-  if (!body) return tl::unexpected<HandshakeError>(body.error());
+  SEALCAST_TRY_ASSIGN(auto body, step.message == Message::finished ? make_finished(step) : make_message(step.message));
   Writer framed;
   framed.u8(static_cast<std::uint8_t>(type_of(step.message)));
-  framed.vector(3, [&](Writer& w) { w.bytes(*body); });
-  auto message = framed.finish(name(step.message));
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  handshake_->transcript.add(*message);
-  writer_.write(ContentType::handshake, *message, output_);
+  framed.vector(3, [&](Writer& w) { w.bytes(body); });
+  SEALCAST_TRY_ASSIGN(auto message, framed.finish(name(step.message)));
+  handshake_->transcript.add(message);
+  writer_.write(ContentType::handshake, message, output_);
   handshake_->cursor.advance(self_, step.message);
   after(step);
   if (step.message == Message::server_master_key_exchange) smke_sent();
@@ -305,10 +295,9 @@ Outcome<void> Machine::send(const ControlMessage& message) {
     return refuse(Reason::not_established, "control messages need an established multicast connection");
   if (!may_send(self_, type_of(message)))
     return refuse(Reason::control_wrong_direction, std::string(name(type_of(message))) + " is not ours to send");
-  auto bytes = encode(message);
-  if (!bytes) return tl::unexpected<HandshakeError>(bytes.error());
+  SEALCAST_TRY_ASSIGN(auto bytes, encode(message));
   control_sent(message);
-  writer_.write(ContentType::application_data, *bytes, output_);
+  writer_.write(ContentType::application_data, bytes, output_);
   return {};
 }
 

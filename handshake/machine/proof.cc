@@ -24,8 +24,7 @@ Outcome<ServerProofVerified> ServerProofVerified::check(const VerifyData& expect
 
 Outcome<PossessionProved> PossessionProved::check(const VerifiedChain& chain, std::uint16_t scheme, ByteView message,
                                                   ByteView signature) {
-  if (auto valid = verify_signature(chain.key(), scheme, message, signature); !valid)
-    return tl::unexpected<HandshakeError>(valid.error());
+  SEALCAST_TRY(verify_signature(chain.key(), scheme, message, signature));
   return PossessionProved();
 }
 

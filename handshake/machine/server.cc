@@ -125,10 +125,8 @@ Outcome<void> Server::check_versions(const ClientHello& hello) const {
 }
 
 Outcome<void> Server::read_client_hello(ByteView body) {
-  auto decoded = decode_client_hello(body);
-  if (!decoded) return tl::unexpected<HandshakeError>(decoded.error());
-  const ClientHello& hello = *decoded;
-  if (auto version = check_versions(hello); !version) return version;
+  SEALCAST_TRY_ASSIGN(const auto hello, decode_client_hello(body));
+  SEALCAST_TRY(check_versions(hello));
   if (!contains(hello.compression_methods, std::uint8_t{0}))
     return refuse(Reason::illegal_parameter, "ClientHello does not offer null compression");
   if (!hello.extended_master_secret)
@@ -139,8 +137,7 @@ Outcome<void> Server::read_client_hello(ByteView body) {
     return refuse(Reason::illegal_parameter, "ec_point_formats leaves uncompressed points out");
   answer_renegotiation_info_ = hello.renegotiation_info.has_value() || hello.offers(kRenegotiationScsv);
   if (!config_->credentials) return refuse(Reason::own_certificate_missing, "this server has no certificate");
-  auto chosen = hello.multicast_group ? choose_multicast(hello) : choose_standard(hello);
-  if (!chosen) return chosen;
+  SEALCAST_TRY(hello.multicast_group ? choose_multicast(hello) : choose_standard(hello));
   if (flow().has(Side::server, Message::server_key_exchange)) {
     const auto curve = choose_group(hello);
     if (!curve) return refuse(Reason::no_common_curve, "ClientHello offers neither x25519 nor secp256r1");
@@ -214,17 +211,15 @@ Outcome<SensitiveBytes> Server::make_server_hello() {
 }
 
 Outcome<SensitiveBytes> Server::make_server_key_exchange() {
-  auto share = KeyShare::generate(curve_, random());
-  if (!share) return tl::unexpected<HandshakeError>(share.error());
+  SEALCAST_TRY_ASSIGN(auto share, KeyShare::generate(curve_, random()));
   ServerKeyExchange message;
   message.group = static_cast<std::uint16_t>(curve_);
-  message.point = share->point();
+  message.point = share.point();
   message.signature_scheme = static_cast<std::uint16_t>(scheme_);
-  auto signature = sign(config_->credentials->key.get(), scheme_,
-                        signed_parameters(state().client_random, state().server_random, message.group, message.point));
-  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
-  message.signature = std::move(*signature);
-  state().own_share = std::move(*share);
+  SEALCAST_TRY_ASSIGN(message.signature, sign(config_->credentials->key.get(), scheme_,
+                                              signed_parameters(state().client_random, state().server_random,
+                                                                message.group, message.point)));
+  state().own_share = std::move(share);
   return encode(message);
 }
 
@@ -242,32 +237,25 @@ Outcome<SensitiveBytes> Server::make_certificate_request() const {
 // ---------------------------------------------------------------- the client's second flight
 
 Outcome<void> Server::read_certificate(ByteView body) {
-  auto message = decode_certificate(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
+  SEALCAST_TRY_ASSIGN(auto message, decode_certificate(body));
   const auto use = flow().smke_sealed() ? MemberKeyUse::sign_and_decrypt : MemberKeyUse::sign;
-  auto chain = multicast() ? verify_member_chain(config_->member_trust, message->chain, group_id_, unix_now(), use)
-                           : verify_standard_client_chain(config_->member_trust, message->chain, unix_now());
-  if (!chain) return tl::unexpected<HandshakeError>(chain.error());
-  state().peer_chain = std::move(*chain);
+  SEALCAST_TRY_ASSIGN(state().peer_chain,
+                      multicast()
+                          ? verify_member_chain(config_->member_trust, message.chain, group_id_, unix_now(), use)
+                          : verify_standard_client_chain(config_->member_trust, message.chain, unix_now()));
   return {};
 }
 
 Outcome<void> Server::read_client_key_exchange(ByteView body) {
-  auto message = decode_client_key_exchange(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  auto premaster = state().own_share->agree(message->point);
-  if (!premaster) return tl::unexpected<HandshakeError>(premaster.error());
-  state().premaster = std::move(*premaster);
+  SEALCAST_TRY_ASSIGN(auto message, decode_client_key_exchange(body));
+  SEALCAST_TRY_ASSIGN(state().premaster, state().own_share->agree(message.point));
   return {};
 }
 
 Outcome<void> Server::read_certificate_verify(ByteView body) {
-  auto message = decode_certificate_verify(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  auto proved = PossessionProved::check(*state().peer_chain, message->signature_scheme, state().transcript.messages(),
-                                        message->signature);
-  if (!proved) return tl::unexpected<HandshakeError>(proved.error());
-  state().possession = *proved;
+  SEALCAST_TRY_ASSIGN(auto message, decode_certificate_verify(body));
+  SEALCAST_TRY_ASSIGN(state().possession, PossessionProved::check(*state().peer_chain, message.signature_scheme,
+                                                                  state().transcript.messages(), message.signature));
   return {};
 }
 
@@ -285,18 +273,17 @@ Outcome<SensitiveBytes> Server::make_client_auth_request() const {
 }
 
 Outcome<void> Server::read_client_auth_response(ByteView body) {
-  auto message = decode_client_auth_response(body);
-  if (!message) return tl::unexpected<HandshakeError>(message.error());
-  if (message->method != kAuthPassword)
+  SEALCAST_TRY_ASSIGN(auto message, decode_client_auth_response(body));
+  if (message.method != kAuthPassword)
     return refuse(Reason::auth_method_refused,
-                  "ClientAuthResponse uses method " + std::to_string(message->method) + ", expected 1 (password)");
-  state().presented_user = message->user;
+                  "ClientAuthResponse uses method " + std::to_string(message.method) + ", expected 1 (password)");
+  state().presented_user = message.user;
   std::vector<std::string> names;
   if (state().peer_chain && state().possession) {
     auto member = state().peer_chain->identity();
     names = member.names.empty() ? std::vector{std::move(member.name)} : std::move(member.names);
   }
-  push(PasswordPresented{group_id_, std::move(message->user), std::move(message->secret), std::move(names)});
+  push(PasswordPresented{group_id_, std::move(message.user), std::move(message.secret), std::move(names)});
   await_owner();
   return {};
 }
@@ -314,7 +301,7 @@ Outcome<void> Server::member_proved_itself() const {
 }
 
 Outcome<SensitiveBytes> Server::make_smke() {
-  if (auto proved = member_proved_itself(); !proved) return tl::unexpected<HandshakeError>(proved.error());
+  SEALCAST_TRY(member_proved_itself());
   auto keying = authority_.issue(group_id_, proven_peer());
   if (!keying)
     return refuse(authority_.may_come_again() ? Reason::group_unavailable : Reason::group_refused,
@@ -337,17 +324,13 @@ Outcome<SensitiveBytes> Server::seal_smke(ServerMasterKeyExchange message) {
   TransportedKeys keys;
   keys.premaster = message.keying.premaster.clone();
   random().fill(keys.member_secret.span());
-  auto sealed = seal_keys(state().peer_chain->key(), keys);
-  if (!sealed) return tl::unexpected<HandshakeError>(sealed.error());
-  message.sealed_keys = std::move(*sealed);
-  auto signed_part = encode_signed_part(message);
-  if (!signed_part) return signed_part;
-  auto signature = sign(config_->credentials->key.get(), scheme_,
-                        smke_signature_content(state().transcript.digest().view(), *signed_part));
-  if (!signature) return tl::unexpected<HandshakeError>(signature.error());
+  SEALCAST_TRY_ASSIGN(message.sealed_keys, seal_keys(state().peer_chain->key(), keys));
+  SEALCAST_TRY_ASSIGN(auto signed_part, encode_signed_part(message));
+  SEALCAST_TRY_ASSIGN(auto signature, sign(config_->credentials->key.get(), scheme_,
+                                           smke_signature_content(state().transcript.digest().view(), signed_part)));
   message.signature.resize(2);
   store_be(message.signature.data(), static_cast<std::uint16_t>(scheme_));
-  message.signature.insert(message.signature.end(), signature->begin(), signature->end());
+  message.signature.insert(message.signature.end(), signature.begin(), signature.end());
   state().first_master = std::move(keys.member_secret);
   return encode(message);
 }

@@ -23,7 +23,7 @@ Outcome<CertificateMessage> decode_certificate(ByteView body) {
     if (list.ok()) message.chain.emplace_back(der.begin(), der.end());
   }
   reader.absorb(list);
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 

@@ -32,7 +32,7 @@ Outcome<CertificateRequest> decode_certificate_request(ByteView body) {
   while (!names.at_end())
     (void)names.vector16(1, 0xffff, "distinguished name");
   reader.absorb(names);
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 

@@ -24,7 +24,7 @@ inline Outcome<CertificateVerify> decode_certificate_verify(ByteView body) {
   message.signature_scheme = reader.u16("signature algorithm");
   const ByteView signature = reader.vector16(1, 0xffff, "signature");
   message.signature.assign(signature.begin(), signature.end());
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 

@@ -45,7 +45,7 @@ Outcome<ClientAuthRequest> decode_client_auth_request(ByteView body) {
   message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.realm = reader.string8(0, max_realm, "realm");
   message.server_verify_data = to_verify_data(reader.bytes(kVerifyDataSize, "server_verify_data"));
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 
@@ -87,7 +87,7 @@ Outcome<ClientAuthResponse> decode_client_auth_response(ByteView body) {
   if (reader.ok() && padding != 0) reader.refuse(Reason::illegal_parameter, "the padding is not zero");
   if (reader.ok() && has_control_characters(message.user))
     reader.refuse(Reason::illegal_parameter, "the user name holds control characters");
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 

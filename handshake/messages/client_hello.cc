@@ -131,7 +131,7 @@ Outcome<ClientHello> decode_client_hello(ByteView body) {
     read_known(raw, part, hello);
     reader.absorb(part);
   }
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return hello;
 }
 

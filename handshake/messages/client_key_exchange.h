@@ -19,7 +19,7 @@ inline Outcome<SensitiveBytes> encode(const ClientKeyExchange& message) {
 inline Outcome<ClientKeyExchange> decode_client_key_exchange(ByteView body) {
   Reader reader("ClientKeyExchange", body);
   const ByteView point = reader.vector8(1, 255, "point");
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return ClientKeyExchange{Bytes(point.begin(), point.end())};
 }
 

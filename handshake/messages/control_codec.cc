@@ -319,7 +319,7 @@ Outcome<std::optional<ControlMessage>> decode_control(std::uint8_t type, ByteVie
   }
   Reader reader(name(ControlType{type}), body);
   ControlMessage message = read_body(ControlType{type}, reader);
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return std::optional<ControlMessage>(std::move(message));
 }
 

@@ -23,7 +23,7 @@ inline Outcome<SensitiveBytes> encode(const Finished& message) {
 inline Outcome<Finished> decode_finished(ByteView body) {
   Reader reader("Finished", body);
   const ByteView data = reader.bytes(kVerifyDataSize, "verify_data");
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   Finished message;
   std::copy(data.begin(), data.end(), message.verify_data.begin());
   return message;

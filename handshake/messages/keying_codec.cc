@@ -181,7 +181,7 @@ Outcome<void> check_all_but_premaster(const GroupKeying& keying) {
 }  // namespace
 
 Outcome<void> check_keying(const GroupKeying& keying) {
-  if (auto sound = check_all_but_premaster(keying); !sound) return sound;
+  SEALCAST_TRY(check_all_but_premaster(keying));
   if (keying.premaster.is_zero()) return refuse(Reason::zero_premaster, "the premaster secret is all zero");
   return {};
 }

@@ -59,7 +59,7 @@ Outcome<ServerHello> decode_server_hello(ByteView body) {
     }
     reader.absorb(part);
   }
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return hello;
 }
 

@@ -30,13 +30,11 @@ Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
   message.extensions.assign(extensions.begin(), extensions.end());
   const ByteView verify = reader.vector8(0, kVerifyDataSize, "server_verify_data");
   if (reader.ok() && !verify.empty()) {
-    auto data = read_verify_data(verify);
-    if (!data) return tl::unexpected<HandshakeError>(data.error());
-    message.server_verify_data = *data;
+    SEALCAST_TRY_ASSIGN(message.server_verify_data, read_verify_data(verify));
   }
   const ByteView signature = reader.vector16(0, 0xffff, "signature");
   message.signature.assign(signature.begin(), signature.end());
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   return message;
 }
 
@@ -59,10 +57,9 @@ Outcome<SensitiveBytes> encode_signed_part(const ServerMasterKeyExchange& messag
 }
 
 Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
-  auto signed_part = encode_signed_part(message);
-  if (!signed_part) return signed_part;
+  SEALCAST_TRY_ASSIGN(auto signed_part, encode_signed_part(message));
   Writer out;
-  out.bytes(*signed_part);
+  out.bytes(signed_part);
   out.vector16(message.signature);
   return out.finish(smke_name);
 }
@@ -76,7 +73,7 @@ Outcome<VerifyData> find_server_verify_data(ByteView body) {
   Reader tail(smke_name, body.last(tail_size));
   const auto data = read_verify_data(tail.vector8(0, kVerifyDataSize, "server_verify_data"));
   (void)tail.vector16(0, 0, "signature");
-  if (auto done = tail.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(tail.finish());
   return data;
 }
 
@@ -97,7 +94,7 @@ Outcome<SmkeSignature> find_smke_signature(ByteView body) {
   SmkeSignature found;
   found.signed_part = body.first(reader.offset());
   const ByteView field = reader.vector16(0, 0xffff, "signature");
-  if (auto done = reader.finish(); !done) return tl::unexpected<HandshakeError>(done.error());
+  SEALCAST_TRY(reader.finish());
   if (field.empty()) return refuse(Reason::signature_invalid, std::string(smke_name) + " is not signed");
   if (field.size() < 3)
     return refuse(Reason::decode_error,

@@ -54,14 +54,13 @@ Outcome<std::optional<Record>> RecordReader::next(ByteView& input) {
   };
   if (buffer_.size() < kRecordHeaderSize) {
     if (!collect(kRecordHeaderSize)) return std::optional<Record>();
-    if (auto sound = check_header(); !sound) return tl::unexpected<HandshakeError>(sound.error());
+    SEALCAST_TRY(check_header());
   }
   const std::size_t length = load_be<std::uint16_t>(buffer_.data() + 3);
   if (!collect(kRecordHeaderSize + length)) return std::optional<Record>();
   consumed_ = true;
-  auto record = open();
-  if (!record) return tl::unexpected<HandshakeError>(record.error());
-  return std::optional<Record>(*record);
+  SEALCAST_TRY_ASSIGN(auto record, open());
+  return std::optional<Record>(record);
 }
 
 Outcome<Record> RecordReader::open() {

@@ -93,24 +93,22 @@ Result<Member> join_one(const Options& options, const pki::Authority& authority,
   request.groups = {options.group};
   const std::int64_t now = std::time(nullptr);
   request.validity = {.not_before = now - 60, .not_after = now + 3600};
-  const auto identity = authority.issue(request);
-  if (!identity) return tl::unexpected(identity.error());
-  const auto key = identity->private_key_pem.view();
+  SEALCAST_TRY_ASSIGN(const auto identity, authority.issue(request));
+  const auto key = identity.private_key_pem.view();
   const void* key_text = key.data();
-  auto credentials =
-      handshake::Credentials::from_pem(identity->certificate_pem, {static_cast<const char*>(key_text), key.size()});
-  if (!credentials) return tl::unexpected(credentials.error());
+  SEALCAST_TRY_ASSIGN(
+      auto credentials,
+      handshake::Credentials::from_pem(identity.certificate_pem, {static_cast<const char*>(key_text), key.size()}));
 
   auto config = std::make_shared<handshake::ClientConfig>();
-  config->credentials = *credentials;
+  config->credentials = credentials;
   config->server_trust = trust;
   config->server_name = options.key_server;
   config->multicast = handshake::MulticastWish{options.group, options.key_server, {}};
   config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
-  const auto fd = connect_to(options);
-  if (!fd) return tl::unexpected(fd.error());
-  Member member(handshake::make_client(std::move(config), handshake::system_random()), *fd);
-  if (auto joined = member.join(); !joined) return tl::unexpected(joined.error());
+  SEALCAST_TRY_ASSIGN(const auto fd, connect_to(options));
+  Member member(handshake::make_client(std::move(config), handshake::system_random()), fd);
+  SEALCAST_TRY(member.join());
   return member;
 }
 

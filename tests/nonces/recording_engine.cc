@@ -53,12 +53,12 @@ std::size_t RecordingEngine::context_bytes() const {
 Result<aead::Key> RecordingEngine::expand_key(std::span<const std::uint8_t> key, aead::Direction direction,
                                               void* context) const {
   auto* const front = new (context) Recorded;
-  auto real = engine_->expand_key(key, direction, static_cast<std::uint8_t*>(context) + sizeof(Recorded));
-  if (!real) return real;
-  front->key = *real;
+  SEALCAST_TRY_ASSIGN(auto real,
+                      engine_->expand_key(key, direction, static_cast<std::uint8_t*>(context) + sizeof(Recorded)));
+  front->key = real;
   front->recorded = direction == aead::Direction::seal && !is_dry(key);
   if (front->recorded) front->id = key_id(key);
-  aead::Key outer = *real;
+  aead::Key outer = real;
   outer.context = context;
   return outer;
 }

@@ -10,9 +10,7 @@ Result<std::unique_ptr<Engine>> recording_create_engine(std::string_view) __asm_
     "__wrap__ZN8sealcast9dataplane4aead13create_engineESt17basic_string_viewIcSt11char_traitsIcEE");
 
 Result<std::unique_ptr<Engine>> recording_create_engine(std::string_view name) {
-  auto log = sealcast::nonces::Log::of_process();
-  if (!log) return tl::unexpected<sealcast::Error>(log.error());
-  auto engine = real_create_engine(name);
-  if (!engine) return engine;
-  return std::make_unique<sealcast::nonces::RecordingEngine>(std::move(*engine), **log);
+  SEALCAST_TRY_ASSIGN(auto log, sealcast::nonces::Log::of_process());
+  SEALCAST_TRY_ASSIGN(auto engine, real_create_engine(name));
+  return std::make_unique<sealcast::nonces::RecordingEngine>(std::move(engine), *log);
 }

@@ -74,7 +74,7 @@ Result<void> change_impairment(Hub& hub, const std::string& word, std::istringst
   }
   std::string rest;
   if (!arguments.eof() && (arguments.fail() || arguments >> rest)) return fail(word + ": too many or malformed values");
-  if (auto ok = validate(now); !ok) return ok;
+  SEALCAST_TRY(validate(now));
   hub.set_impairments(now);
   return {};
 }

@@ -10,7 +10,7 @@ Result<void> validate(const Impairments& i) {
     return fail(std::string(name) + ": expected a probability from 0 to 1, got " + std::to_string(p));
   };
   for (const auto& [name, p] : {std::pair{"drop", i.drop}, {"duplicate", i.duplicate}, {"reorder", i.reorder}})
-    if (auto ok = probability(name, p); !ok) return ok;
+    SEALCAST_TRY(probability(name, p));
   if (i.reorder_depth < 1 || i.reorder_depth > 64)
     return fail("reorder: expected a depth from 1 to 64 frames, got " + std::to_string(i.reorder_depth));
   if (!(i.delay_ms >= 0 && i.delay_ms <= 10'000 && i.jitter_ms >= 0 && i.jitter_ms <= 10'000))

@@ -37,20 +37,19 @@ Result<std::vector<std::unique_ptr<dataplane::Port>>> open_ports(const Options& 
       std::fprintf(stderr, "sealcast-wire: %.*s\n", static_cast<int>(line.size()), line.data());
   };
   for (const std::string& text : options.ports) {
-    auto spec = dataplane::parse_port(text);
-    if (!spec) return tl::unexpected(spec.error());
+    SEALCAST_TRY_ASSIGN(auto spec, dataplane::parse_port(text));
     // The wire shares its CPU with the gateways it joins; long rings bridge the time it does not run.
-    if (spec->kind == dataplane::PortKind::virtio_user && spec->descriptors == 0) spec->descriptors = 4096;
-    if (spec->kind == dataplane::PortKind::pci) eal.pci_devices.push_back(spec->target);
-    specs.push_back(*spec);
+    if (spec.kind == dataplane::PortKind::virtio_user && spec.descriptors == 0) spec.descriptors = 4096;
+    if (spec.kind == dataplane::PortKind::pci) eal.pci_devices.push_back(spec.target);
+    specs.push_back(spec);
   }
-  if (auto ok = dataplane::Eal::start(eal); !ok) return tl::unexpected(ok.error());
+  SEALCAST_TRY(dataplane::Eal::start(eal));
   std::vector<std::unique_ptr<dataplane::Port>> ports;
   for (std::size_t i = 0; i < specs.size(); ++i) {
     // Enough for all frames that may wait on this port's links and lie in the others' rings.
-    auto port = dataplane::Port::open({"port " + std::to_string(i), specs[i], options.mtu, 1, 24576});
-    if (!port) return tl::unexpected(port.error());
-    ports.push_back(std::move(*port));
+    SEALCAST_TRY_ASSIGN(auto port,
+                        dataplane::Port::open({"port " + std::to_string(i), specs[i], options.mtu, 1, 24576}));
+    ports.push_back(std::move(port));
   }
   return ports;
 }

@@ -39,8 +39,7 @@ Connections::~Connections() = default;
 Result<void> Connections::listen() {
   if (!config_.listen && !config_.listen_isakmp)
     return fail("expected keyserver.listen, keyserver.listen_isakmp or both, got neither");
-  if (config_.listen)
-    if (auto done = listen(config::Carriage::tls, *config_.listen); !done) return done;
+  if (config_.listen) SEALCAST_TRY(listen(config::Carriage::tls, *config_.listen));
   if (config_.listen_isakmp) {
     if (auto done = listen(config::Carriage::isakmp, *config_.listen_isakmp); !done) {
       listeners_.clear();
@@ -52,7 +51,7 @@ Result<void> Connections::listen() {
 
 Result<void> Connections::listen(config::Carriage carriage, const config::ListenAddress& at) {
   auto listener = std::make_unique<Listener>(Listener{carriage, make_door_(), loop_.timer()});
-  if (auto opened = listener->door->open(at); !opened) return opened;
+  SEALCAST_TRY(listener->door->open(at));
   listeners_.push_back(std::move(listener));
   return {};
 }

@@ -50,7 +50,7 @@ std::string_view Admission::told_to(const PeerIdentity& member) const {
 // Besides admits(): the certificate against the trust store of now (H8), the password against the password file of now
 // (H7).
 Result<void> Admission::stands(const PeerIdentity& member, Moment now) const {
-  if (auto admitted = admits(member); !admitted) return admitted;
+  SEALCAST_TRY(admits(member));
   if (config_.uses_passwords() && !password_stands(member))
     return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
   if (!config_.uses_certificates()) return {};

@@ -24,9 +24,7 @@ Result<void> Announcer::assign_leaf(Member& member) {
   member.leaf.reset();
   if (!enabled() || admission_.may_send(member.identity)) return {};
   if (!tree_) tree_ = std::make_unique<Tree>(config_.flow.suite, *context_.random);
-  const auto leaf = tree_->keys.join();
-  if (!leaf) return tl::unexpected(leaf.error());
-  member.leaf = *leaf;
+  SEALCAST_TRY_ASSIGN(member.leaf, tree_->keys.join());
   send_path(member);
   return {};
 }

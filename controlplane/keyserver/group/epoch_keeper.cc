@@ -51,10 +51,9 @@ EpochKeeper::~EpochKeeper() = default;  // the arena wipes the key
 
 Result<std::unique_ptr<EpochKeeper>> EpochKeeper::create(Key key, std::string key_server_id, store::Store& store,
                                                          handshake::Random& random) {
-  auto arena = LockedArena::create(sizeof(Key));
-  if (!arena) return tl::unexpected(arena.error());
-  new (arena->data()) Key(std::move(key));
-  return std::unique_ptr<EpochKeeper>(new EpochKeeper(std::move(*arena), std::move(key_server_id), store, random));
+  SEALCAST_TRY_ASSIGN(auto arena, LockedArena::create(sizeof(Key)));
+  new (arena.data()) Key(std::move(key));
+  return std::unique_ptr<EpochKeeper>(new EpochKeeper(std::move(arena), std::move(key_server_id), store, random));
 }
 
 std::string EpochKeeper::bytes_of(const handshake::PeerIdentity& identity) {
@@ -79,29 +78,27 @@ std::string EpochKeeper::bytes_of(const handshake::PeerIdentity& identity) {
 
 Result<void> EpochKeeper::keep(const std::string& group_id, std::uint64_t epoch, Times times,
                                const handshake::GroupPolicy& policy, const Secret<48>& premaster) {
-  auto sealed = cluster::seal_epoch(key(), sealed_for(key_server_id_, group_id, epoch, times),
-                                    {policy, premaster.clone()}, random_);
-  if (!sealed) return tl::unexpected(sealed.error());
-  return store_.keep({group_id, epoch, times.begun, times.expires, std::move(*sealed)});
+  SEALCAST_TRY_ASSIGN(auto sealed, cluster::seal_epoch(key(), sealed_for(key_server_id_, group_id, epoch, times),
+                                                       {policy, premaster.clone()}, random_));
+  return store_.keep({group_id, epoch, times.begun, times.expires, std::move(sealed)});
 }
 
 Result<std::optional<EpochKeeper::Found>> EpochKeeper::take_up(const std::string& group_id, std::int64_t unix_now) {
-  auto kept = store_.take_up(group_id);
-  if (!kept) return tl::unexpected(kept.error());
-  if (!*kept) return std::nullopt;
+  SEALCAST_TRY_ASSIGN(auto kept, store_.take_up(group_id));
+  if (!kept) return std::nullopt;
   const std::int64_t gap = unix_now - store_.last_alive();
   if (gap > longest_gap_s || gap < -clock_slack_s)
     return fail("expected a sign of life of at most " + std::to_string(longest_gap_s) + " s ago, got one of " +
                 std::to_string(gap) + " s ago: it was down for long, or the state file is an old copy");
-  const store::KeptEpoch& row = (*kept)->epoch;
+  const store::KeptEpoch& row = kept->epoch;
   Found found;
   found.number = row.epoch;
   found.times = {row.begun, row.expires};
-  auto content = cluster::open_epoch(key(), sealed_for(key_server_id_, group_id, row.epoch, found.times), row.sealed);
-  if (!content) return tl::unexpected(content.error());
-  found.content = std::move(*content);
-  found.content.policy.slots_used = std::max(found.content.policy.slots_used, (*kept)->slots_used);
-  for (const store::KeptHolder& holder : (*kept)->holders) {
+  SEALCAST_TRY_ASSIGN(
+      found.content,
+      cluster::open_epoch(key(), sealed_for(key_server_id_, group_id, row.epoch, found.times), row.sealed));
+  found.content.policy.slots_used = std::max(found.content.policy.slots_used, kept->slots_used);
+  for (const store::KeptHolder& holder : kept->holders) {
     auto identity = read_identity(holder.identity);
     if (!identity || identity->name != holder.member_id || identity->serial_hex != holder.certificate_serial)
       return fail("who holds it is not known in full: " + holder.member_id);

@@ -48,16 +48,14 @@ void add(Event& event, const RekeyRecord& done) {
 
 // The handshake may have begun before the trust store was read again, so the certificate is looked at once more.
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
-  if (auto good = may_join(member, now); !good) return tl::unexpected(good.error());
+  SEALCAST_TRY(may_join(member, now));
   on_time(now);
-  auto epoch = is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now);
-  if (!epoch) return tl::unexpected(epoch.error());
-  auto keying = issuer_.give(**epoch, member, address, now);
-  if (!keying) return keying;
-  roster_.note_holder(member, keying->epoch);
-  senders_.given(address, *keying, now.steady);
+  SEALCAST_TRY_ASSIGN(auto epoch, is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now));
+  SEALCAST_TRY_ASSIGN(auto keying, issuer_.give(*epoch, member, address, now));
+  roster_.note_holder(member, keying.epoch);
+  senders_.given(address, keying, now.steady);
   newcomers_.admitted(principal_of(member));
-  issuer_.rekey_when_nearly_used(**epoch, now);
+  issuer_.rekey_when_nearly_used(*epoch, now);
   return keying;
 }
 
@@ -77,7 +75,7 @@ Result<Epoch*> GroupState::next_for_newcomer(const PeerIdentity& member, Moment 
   // Old epochs live for deactivation_delay, and a group has room for four. Where many come one after another, those of
   // half that time share an epoch.
   const bool at_once = epochs_.all().size() == 1;
-  if (auto begun = rekey("a member joins", now); !begun) return tl::unexpected(begun.error());
+  SEALCAST_TRY(rekey("a member joins", now));
   if (Epoch* pending = epochs_.pending()) {
     if (!at_once) hand_over_.not_before(now.steady + config_.deactivation_delay / 2);
     return pending;
@@ -98,10 +96,10 @@ Result<Epoch*> GroupState::current(Moment now) {
   if (Epoch* epoch = present()) return epoch;
   if (!roster_.empty()) {
     // The last epoch expired because no newer one could be begun. All must get the next one, not this member alone.
-    if (auto begun = rekey("no epoch left", now); !begun) return tl::unexpected(begun.error());
+    SEALCAST_TRY(rekey("no epoch left", now));
     if (Epoch* epoch = present()) return epoch;
   }
-  if (auto begun = ask_for_epoch("first of the group", now); !begun) return tl::unexpected(begun.error());
+  SEALCAST_TRY(ask_for_epoch("first of the group", now));
   if (Epoch* epoch = present()) return epoch;
   return fail(prefix() + "no epoch is there yet; the key servers are asked for one");
 }
@@ -126,15 +124,14 @@ Result<void> GroupState::rekey(const std::string& why, Moment now) {
 // Other key servers are asked again while there is none: those that were asked may be gone.
 Result<void> GroupState::ask_for_epoch(const std::string& why, Moment now) {
   const bool shutting_out = exclusion_.needs_later_than(epochs_.newest());
-  auto made = maker().want_epoch({.group_id = config_.id,
-                                  .seen = shutting_out ? exclusion_.last_known() : epochs_.newest(),
-                                  .why = shutting_out ? "revocation" : why,
-                                  .policy = policy_of(config_),
-                                  .lifetime = config_.epoch_lifetime,
-                                  .live = epochs_.all().size(),
-                                  .now = now});
-  if (!made) return tl::unexpected(made.error());
-  if (*made) return take_over(std::move(**made), now);
+  SEALCAST_TRY_ASSIGN(auto made, maker().want_epoch({.group_id = config_.id,
+                                                     .seen = shutting_out ? exclusion_.last_known() : epochs_.newest(),
+                                                     .why = shutting_out ? "revocation" : why,
+                                                     .policy = policy_of(config_),
+                                                     .lifetime = config_.epoch_lifetime,
+                                                     .live = epochs_.all().size(),
+                                                     .now = now}));
+  if (made) return take_over(std::move(*made), now);
   schedule_.set(now.steady + retry_after);
   return {};
 }

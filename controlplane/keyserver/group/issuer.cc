@@ -48,12 +48,12 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
   // A resumed epoch has no slots to give, but members that have some go on.
   const bool sends = slots != 0 || (resumed && admission_.may_send(identity));
   const handshake::Role roles = sends ? handshake::sender_and_receiver : handshake::receiver;
-  const auto given = context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
-                                            roles, static_cast<std::uint16_t>(slots), now.unix_seconds,
-                                            context_.keeper ? EpochKeeper::bytes_of(identity) : std::string()});
-  if (!given) return tl::unexpected(given.error());
+  SEALCAST_TRY_ASSIGN(const auto given,
+                      context_.store->issue({config_.id, epoch.number, identity.name, identity.serial_hex, address,
+                                             roles, static_cast<std::uint16_t>(slots), now.unix_seconds,
+                                             context_.keeper ? EpochKeeper::bytes_of(identity) : std::string()}));
   granted += slots;
-  epoch.policy.slots_used = given->slots_used;
+  epoch.policy.slots_used = given.slots_used;
 
   GroupKeying keying;
   keying.key_server_id = context_.key_server_id;
@@ -65,7 +65,7 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
   keying.policy = epoch.policy;
   keying.assignment.member_id = identity.name;
   keying.assignment.roles = roles;
-  keying.assignment.first_slot = slots ? given->first_slot : std::uint16_t{0};
+  keying.assignment.first_slot = slots ? given.first_slot : std::uint16_t{0};
   keying.assignment.slot_count = static_cast<std::uint16_t>(slots);
   for (const auto& [slot, next] : epoch.floors) {
     if (keying.assignment.floors.size() == max_floors) break;
@@ -89,10 +89,10 @@ Result<std::vector<Issuer::Update>> Issuer::updates(Epoch& epoch, const std::vec
   std::vector<Update> out;
   if (members.empty()) return out;
   // One commit for all, not one each: this thread serves all others, too (H13).
-  if (auto begun = context_.store->begin_batch(); !begun) return tl::unexpected(begun.error());
+  SEALCAST_TRY(context_.store->begin_batch());
   for (Member* member : members)
     if (auto keying = give_again(*member, epoch, now)) out.emplace_back(member, std::move(*keying));
-  if (auto noted = context_.store->end_batch(); !noted) return tl::unexpected(noted.error());
+  SEALCAST_TRY(context_.store->end_batch());
   // Receivers are told of each slot that this hand-over gives out: a key that they began to derive only with its first
   // packet would be too late for a fast stream.
   for (auto& [member, keying] : out)

@@ -8,12 +8,11 @@ namespace sealcast::keyserver {
 Result<PremasterVault::Handle> PremasterVault::take() {
   if (free_.empty()) {
     constexpr std::size_t page = 4096;
-    auto arena = LockedArena::create(page);
-    if (!arena) return tl::unexpected(arena.error());
-    auto* bytes = static_cast<std::uint8_t*>(arena->data());
-    for (std::size_t at = 0; at + sizeof(Premaster) <= arena->size(); at += sizeof(Premaster))
+    SEALCAST_TRY_ASSIGN(auto arena, LockedArena::create(page));
+    auto* bytes = static_cast<std::uint8_t*>(arena.data());
+    for (std::size_t at = 0; at + sizeof(Premaster) <= arena.size(); at += sizeof(Premaster))
       free_.push_back(new (bytes + at) Premaster);
-    arenas_.push_back(std::move(*arena));
+    arenas_.push_back(std::move(arena));
   }
   Premaster* premaster = free_.back();
   free_.pop_back();

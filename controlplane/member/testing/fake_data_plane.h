@@ -50,7 +50,7 @@ class FakeDataPlane : public DataPlaneControl {
       return fail("no memory for another epoch");
     }
     EXPECT_TRUE(protected_.count(epoch.group_id)) << "H10: installed before protect()";
-    if (auto ok = one_a_worker(epoch.outbound); !ok) return ok;
+    SEALCAST_TRY(one_a_worker(epoch.outbound));
     const Key key{epoch.group_id, epoch.epoch};
     EXPECT_FALSE(held.count(key)) << "epoch installed twice";
     Held entry;
@@ -75,7 +75,7 @@ class FakeDataPlane : public DataPlaneControl {
   Result<void> replace_outbound(const std::string& group_id, std::uint64_t epoch,
                                 std::vector<OutboundSa> slots) override {
     calls.push_back("replace_outbound " + std::to_string(epoch) + " x" + std::to_string(slots.size()));
-    if (auto ok = one_a_worker(slots); !ok) return ok;
+    SEALCAST_TRY(one_a_worker(slots));
     Held& entry = held.at({group_id, epoch});
     entry.outbound.clear();
     for (const OutboundSa& sa : slots)
