@@ -30,6 +30,7 @@ sealcast_pkg(sqlite sqlite3 libsqlite3-dev)
 sealcast_pkg(curl libcurl libcurl4-openssl-dev)  # etcd, for clusters of key servers
 sealcast_pkg(sodium libsodium libsodium-dev)
 sealcast_pkg(bsd libbsd libbsd-dev)
+sealcast_pkg(smartcols smartcols libsmartcols-dev)
 sealcast_header(expected tl/expected.hpp libexpected-dev)
 sealcast_header(asio asio.hpp libasio-dev)
 # A libstdc++ macro decides how Asio 1.22 allocates, and it is only there if a standard header came first: files that

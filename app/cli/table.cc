@@ -1,18 +1,49 @@
 #include "app/cli/table.h"
 
 #include <fmt/format.h>
+#include <libsmartcols.h>
+#include <locale.h>
 
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstdlib>
+#include <memory>
+#include <new>
 
 namespace sealcast::cli {
 namespace {
 
-// Columns on the screen, for UTF-8: bytes that begin a character.
-std::size_t width_of(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0) != 0x80; }));
+// libsmartcols measures text by the thread's locale. A process that set none is in "C", which knows no UTF-8.
+class InUtf8 {
+ public:
+  InUtf8() : utf8_(newlocale(LC_CTYPE_MASK, "C.UTF-8", nullptr)), former_(uselocale(utf8_)) {}
+  InUtf8(const InUtf8&) = delete;
+  InUtf8& operator=(const InUtf8&) = delete;
+  ~InUtf8() {
+    uselocale(former_);
+    if (utf8_ != nullptr) freelocale(utf8_);
+  }
+
+ private:
+  locale_t utf8_;
+  locale_t former_;
+};
+
+// Its calls fail for want of memory alone, which is told as std::string tells it.
+void require(bool done) {
+  if (!done) throw std::bad_alloc();
+}
+
+void add_row(libscols_table* table, const std::vector<std::string>& cells) {
+  libscols_line* const line = scols_table_new_line(table, nullptr);
+  require(line != nullptr);
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    require(scols_line_set_data(line, i, cells[i].c_str()) == 0);
+    // Unencoded, text that is no UTF-8 would keep libsmartcols 2.38 busy for ever.
+    if (std::mbstowcs(nullptr, cells[i].c_str(), 0) == static_cast<std::size_t>(-1))
+      scols_table_enable_noencoding(table, 0);
+  }
 }
 
 }  // namespace
@@ -27,28 +58,35 @@ void Table::row(std::vector<std::string> cells) {
 }
 
 std::string Table::text(std::size_t indent) const {
-  std::vector<std::size_t> widths;
-  for (std::size_t i = 0; i < columns_.size(); ++i) {
-    std::size_t width = width_of(columns_[i].title);
-    for (const auto& cells : rows_)
-      width = std::max(width, width_of(cells[i]));
-    widths.push_back(width);
+  const InUtf8 in_utf8;
+  const std::unique_ptr<libscols_table, void (*)(libscols_table*)> table(scols_new_table(), scols_unref_table);
+  require(table != nullptr);
+  scols_table_set_termforce(table.get(), SCOLS_TERMFORCE_NEVER);  // else it cuts what the screen has no room for
+  scols_table_enable_noencoding(table.get(), 1);                  // clean() was here, and "\x" is text
+  scols_table_enable_noheadings(table.get(), 1);                  // the titles are a row: they show without others, too
+  require(scols_table_set_column_separator(table.get(), "  ") == 0);
+  std::vector<std::string> titles;
+  for (const Column& column : columns_) {
+    const int flags = column.align == Align::right ? SCOLS_FL_RIGHT : 0;
+    require(scols_table_new_column(table.get(), nullptr, 0, flags) != nullptr);
+    titles.push_back(column.title);
   }
-  std::string out;
-  const auto line = [&](const auto& cell_of) {
-    std::string text(indent, ' ');
-    for (std::size_t i = 0; i < columns_.size(); ++i) {
-      const std::string& cell = cell_of(i);
-      const std::string padding(widths[i] - width_of(cell), ' ');
-      text += columns_[i].align == Align::left ? cell + padding : padding + cell;
-      text += "  ";
-    }
-    text.erase(text.find_last_not_of(' ') + 1);
-    out += text + "\n";
-  };
-  line([&](std::size_t i) -> const std::string& { return columns_[i].title; });
+  add_row(table.get(), titles);
   for (const auto& cells : rows_)
-    line([&](std::size_t i) -> const std::string& { return cells[i]; });
+    add_row(table.get(), cells);
+  char* text = nullptr;
+  require(scols_print_table_to_string(table.get(), &text) == 0);
+  const std::unique_ptr<char, void (*)(void*)> owner(text, std::free);
+
+  std::string out;
+  std::string_view rest = text;
+  for (std::size_t row = 0; row <= rows_.size(); ++row) {  // with the titles
+    const std::string_view drawn = rest.substr(0, rest.find('\n'));
+    rest.remove_prefix(std::min(drawn.size() + 1, rest.size()));
+    std::string line = std::string(indent, ' ').append(drawn);
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  }
   return out;
 }
 

@@ -17,7 +17,7 @@ class Table {
     std::string title;
     Align align = Align::left;
   };
-  explicit Table(std::vector<Column> columns);
+  explicit Table(std::vector<Column> columns);  // one or more
 
   // Missing cells are blank; further ones are dropped.
   void row(std::vector<std::string> cells);

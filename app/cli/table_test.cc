@@ -15,6 +15,41 @@ TEST(Table, AlignsByCharactersAndLeavesNoTrailingBlanks) {
             "  studio  1,000,000  x\n");
 }
 
+TEST(Table, AWideCharacterTakesTwoColumns) {
+  Table table({{"name"}, {"n", Align::right}});
+  table.row({"演播室", "1"});
+  table.row({"studio", "10"});
+  EXPECT_EQ(table.text(),
+            "name     n\n"
+            "演播室   1\n"
+            "studio  10\n");
+}
+
+TEST(Table, ShowsEverythingAsItIs) {
+  const std::string longest(500, 'x');
+  Table table({{"path"}, {"", Align::right}, {"rest"}});
+  table.row({"C:\\x41", "", longest});
+  table.row({longest});
+  table.row({"\x1b[2J", "", "", "dropped"});
+  EXPECT_EQ(table.text(), "path" + std::string(500, ' ') + "rest\n" + "C:\\x41" + std::string(498, ' ') + longest +
+                              "\n" + longest + "\n" + "?[2J\n");
+}
+
+TEST(Table, EndsWithTextThatIsNoUtf8) {
+  Table table({{"name"}, {"n", Align::right}});
+  table.row({"a\xff", "1"});
+  table.row({"\xc3", "2"});
+  EXPECT_EQ(table.text(),
+            "name   n\n"
+            "a\\xff  1\n"
+            "\\xc3   2\n");
+}
+
+TEST(Table, WithoutRowsTheTitlesAreLeft) {
+  const Table table({{"name"}, {"packets", Align::right}});
+  EXPECT_EQ(table.text(1), " name  packets\n");
+}
+
 TEST(Text, ControlCharactersGoAway) {
   EXPECT_EQ(clean("a\x1b[2Jb\r\n\x7f"), "a?[2Jb???");
   EXPECT_EQ(clean("caf\xc3\xa9 \xc2\x9b"
