@@ -100,10 +100,10 @@ void server_share(benchmark::State& state) {
       state.PauseTiming();
       const auto up = client->take_output();
       state.ResumeTiming();
-      if (up.empty() || !server->receive(up, kNow)) break;
+      if (up.empty() || !server->receive(up, test_now)) break;
       const auto down = server->take_output();
       state.PauseTiming();
-      (void)client->receive(down, kNow);
+      (void)client->receive(down, test_now);
       state.ResumeTiming();
     }
     state.PauseTiming();

@@ -11,7 +11,7 @@ namespace sealcast::bench {
 namespace {
 
 using handshake::testing::KeyKind;
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 using handshake::testing::TestIdentity;
 using handshake::testing::TestPki;
 using handshake::testing::World;
@@ -22,7 +22,7 @@ class SealcastParty final : public Party {
  public:
   explicit SealcastParty(std::unique_ptr<handshake::Endpoint> endpoint) : endpoint_(std::move(endpoint)) {}
   bool receive(ByteView bytes) override {
-    if (!endpoint_->receive(bytes, kNow)) return false;
+    if (!endpoint_->receive(bytes, test_now)) return false;
     for (const handshake::Event& event : endpoint_->take_events())
       if (std::holds_alternative<handshake::Established>(event)) established_ = true;
     return true;
@@ -104,7 +104,7 @@ Context context(const SSL_METHOD* method, const TestIdentity& identity, const st
   const std::unique_ptr<X509, decltype(&X509_free)> ca(PEM_read_bio_X509(ca_text.get(), nullptr, nullptr, nullptr),
                                                        &X509_free);
   must(ca && X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), ca.get()) == 1, "the authority");
-  X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(ctx), kNow);
+  X509_VERIFY_PARAM_set_time(SSL_CTX_get0_param(ctx), test_now);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, nullptr);
   return made;
 }

@@ -241,7 +241,7 @@ struct FlowDefinition {
   constexpr bool smke_sealed() const { return multicast && !has(Side::client, Message::client_key_exchange); }
 };
 
-inline constexpr std::array kFlows = {
+inline constexpr std::array flow_definitions = {
     FlowDefinition{Flow::standard, false, 0, SecondCcs::not_applicable, Authentication::certificate,
                    flow_list::standard},
     FlowDefinition{Flow::standard_mutual, false, 0, SecondCcs::not_applicable, Authentication::certificate,
@@ -261,10 +261,10 @@ inline constexpr std::array kFlows = {
     FlowDefinition{Flow::variant3_both_description, true, 3, SecondCcs::description,
                    Authentication::certificate_and_password, flow_list::variant3_both_description},
 };
-inline constexpr auto kEveryFlow = [] {
-  std::array<Flow, kFlows.size()> all{};
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
-    all[i] = kFlows[i].flow;
+inline constexpr auto every_flow = [] {
+  std::array<Flow, flow_definitions.size()> all{};
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
+    all[i] = flow_definitions[i].flow;
   return all;
 }();
 

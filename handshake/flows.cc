@@ -9,8 +9,8 @@ namespace {
 // know what to send. A multicast flow is decided before its first message differs from another flow's: by the member's
 // configuration, and on the server by the group that ClientHello names.
 constexpr bool server_decides() {
-  for (const FlowDefinition& a : kFlows)
-    for (const FlowDefinition& b : kFlows)
+  for (const FlowDefinition& a : flow_definitions)
+    for (const FlowDefinition& b : flow_definitions)
       for (std::size_t i = 0; i < a.steps.size() && i < b.steps.size(); ++i) {
         if (a.steps[i] == b.steps[i]) continue;
         if (i == 0) return false;
@@ -23,7 +23,7 @@ constexpr bool server_decides() {
 static_assert(server_decides());
 
 constexpr bool both_finish() {
-  for (const FlowDefinition& flow : kFlows) {
+  for (const FlowDefinition& flow : flow_definitions) {
     bool client = false, server = false;
     const Keys last = flow.steps.back().keys;
     for (const Step& step : flow.steps)
@@ -35,15 +35,15 @@ constexpr bool both_finish() {
 static_assert(both_finish(), "H3: every flow has a closing Finished from both sides, under its last keys");
 
 constexpr bool in_the_enumerations_order() {
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
-    if (kFlows[i].flow != static_cast<Flow>(i)) return false;
-  return kFlows.size() == static_cast<std::size_t>(Flow::variant3_both_description) + 1;
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
+    if (flow_definitions[i].flow != static_cast<Flow>(i)) return false;
+  return flow_definitions.size() == static_cast<std::size_t>(Flow::variant3_both_description) + 1;
 }
 static_assert(in_the_enumerations_order(), "every flow has its list");
 
 // H7: no password before the server proved itself, and no keying before the password.
 constexpr bool password_follows_proof() {
-  for (const FlowDefinition& flow : kFlows) {
+  for (const FlowDefinition& flow : flow_definitions) {
     const bool asked = flow.before_smke(Side::server, Message::client_auth_request);
     if (asked != flow.has(Side::client, Message::client_auth_response)) return false;
     if (asked != (flow.multicast && flow.authentication != Authentication::certificate)) return false;
@@ -177,11 +177,11 @@ std::string_view name(Flow flow) {
 
 const FlowDefinition& definition(Flow flow) {
   const auto index = static_cast<std::size_t>(flow);
-  return kFlows[index < kFlows.size() ? index : 0];
+  return flow_definitions[index < flow_definitions.size() ? index : 0];
 }
 
 std::optional<Flow> flow_for(const GroupFlow& group) {
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     if (flow.multicast && flow.variant == group.variant && flow.authentication == group.authentication &&
         (flow.second_ccs == group.second_ccs || flow.second_ccs == SecondCcs::not_applicable) &&
         is_ecdhe(group.suite) != flow.smke_sealed())
@@ -214,42 +214,42 @@ std::string flow_graph() {
   const auto node = [](std::size_t flow, std::size_t length) {
     std::size_t first = flow;
     for (std::size_t earlier = flow; earlier-- > 0;) {
-      const auto mine = kFlows[flow].steps.first(length);
-      const auto other = kFlows[earlier].steps;
+      const auto mine = flow_definitions[flow].steps.first(length);
+      const auto other = flow_definitions[earlier].steps;
       if (other.size() >= length && std::equal(mine.begin(), mine.end(), other.begin())) first = earlier;
     }
     return "s" + std::to_string(first) + "_" + std::to_string(length);
   };
   std::string text = "stateDiagram-v2\n  [*] --> s0_0\n";
-  for (std::size_t i = 0; i < kFlows.size(); ++i) {
-    const auto steps = kFlows[i].steps;
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i) {
+    const auto steps = flow_definitions[i].steps;
     for (std::size_t at = 0; at < steps.size(); ++at) {
       if (!node(i, at + 1).starts_with("s" + std::to_string(i) + "_")) continue;  // drawn with an earlier flow
       text += "  " + node(i, at) + " --> " + node(i, at + 1) + " : " + step_text(steps[at]) + "\n";
     }
-    text += "  " + node(i, steps.size()) + " --> [*] : " + std::string(name(kFlows[i].flow)) + "\n";
+    text += "  " + node(i, steps.size()) + " --> [*] : " + std::string(name(flow_definitions[i].flow)) + "\n";
   }
   return text;
 }
 
 FlowCursor::FlowCursor(std::span<const Flow> candidates) {
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
     for (const Flow candidate : candidates)
-      if (kFlows[i].flow == candidate) possible_[i] = true;
+      if (flow_definitions[i].flow == candidate) possible_[i] = true;
 }
 
 void FlowCursor::pin(Flow flow) {
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
-    possible_[i] = possible_[i] && kFlows[i].flow == flow;
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
+    possible_[i] = possible_[i] && flow_definitions[i].flow == flow;
 }
 
 std::optional<Step> FlowCursor::next_of(std::size_t index) const {
-  if (!possible_[index] || position_ >= kFlows[index].steps.size()) return std::nullopt;
-  return kFlows[index].steps[position_];
+  if (!possible_[index] || position_ >= flow_definitions[index].steps.size()) return std::nullopt;
+  return flow_definitions[index].steps[position_];
 }
 
 std::optional<Step> FlowCursor::permits(Side side, Message message) const {
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
     if (const auto step = next_of(i); step && step->from == side && step->message == message) return step;
   return std::nullopt;
 }
@@ -257,14 +257,14 @@ std::optional<Step> FlowCursor::permits(Side side, Message message) const {
 bool FlowCursor::advance(Side side, Message message) {
   const auto taken = permits(side, message);
   if (!taken) return false;
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
     possible_[i] = next_of(i) == taken;
   ++position_;
   return true;
 }
 
 std::optional<Step> FlowCursor::own_next(Side self) const {
-  for (std::size_t i = 0; i < kFlows.size(); ++i)
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
     if (const auto step = next_of(i); step && step->from == self) return step;
   return std::nullopt;
 }
@@ -276,17 +276,17 @@ bool FlowCursor::at_end() const {
 
 std::optional<Flow> FlowCursor::flow() const {
   std::optional<Flow> only;
-  for (std::size_t i = 0; i < kFlows.size(); ++i) {
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i) {
     if (!possible_[i]) continue;
     if (only) return std::nullopt;
-    only = kFlows[i].flow;
+    only = flow_definitions[i].flow;
   }
   return only;
 }
 
 std::string FlowCursor::expected() const {
   std::string text;
-  for (std::size_t i = 0; i < kFlows.size(); ++i) {
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i) {
     const auto step = next_of(i);
     if (!step) continue;
     const std::string one =
@@ -302,7 +302,7 @@ std::string FlowCursor::place() const {
 }
 
 bool fits_standard(std::size_t position, Side side, Message message) {
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     if (!flow.multicast && position < flow.steps.size() && flow.steps[position].from == side &&
         flow.steps[position].message == message)
       return true;

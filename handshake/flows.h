@@ -58,7 +58,7 @@ class FlowCursor {
  private:
   std::optional<Step> next_of(std::size_t index) const;
 
-  std::array<bool, kFlows.size()> possible_{};
+  std::array<bool, flow_definitions.size()> possible_{};
   std::size_t position_ = 0;
 };
 

@@ -30,14 +30,14 @@ std::size_t index_of(Flow flow, Side from, Message message, Keys keys = Keys::no
 
 std::vector<Flow> of_variant(std::uint8_t variant) {
   std::vector<Flow> flows;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     if (flow.variant == variant) flows.push_back(flow.flow);
   return flows;
 }
 
 TEST(Flows, TheDocumentationHoldsTheSameLists) {
   const std::string text = contents(protocol_page);
-  for (const FlowDefinition& flow : kFlows) {
+  for (const FlowDefinition& flow : flow_definitions) {
     const std::string block = "Flow `" + std::string(name(flow.flow)) + "`:\n\n```\n" + flow_text(flow.flow) + "```\n";
     EXPECT_NE(text.find(block), std::string::npos) << "docs/protocol.md lacks:\n" << block;
   }
@@ -69,7 +69,7 @@ TEST(Flows, P3_P21_P22_UpToTheServersFirstChangeCipherSpecVariant2IsTheStandardH
 }
 
 TEST(Flows, P25_TheServersSecondChangeCipherSpecComesFirstOrLast) {
-  for (const FlowDefinition& flow : kFlows) {
+  for (const FlowDefinition& flow : flow_definitions) {
     if (flow.second_ccs == SecondCcs::not_applicable) continue;
     const auto server = index_of(flow.flow, Side::server, Message::change_cipher_spec, Keys::channel);
     const auto client = index_of(flow.flow, Side::client, Message::change_cipher_spec, Keys::channel);

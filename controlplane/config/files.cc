@@ -9,8 +9,8 @@
 
 #include "base/descriptor.h"
 #include "base/file_owner.h"
+#include "base/limits.h"
 #include "controlplane/config/table_reader.h"
-#include "controlplane/passwords/password_file.h"
 
 namespace sealcast::config {
 namespace {
@@ -190,8 +190,8 @@ Result<Secret<32>> read_key(const std::optional<std::string>& file, const std::o
 Result<SecretBytes> read_password(const PasswordSource& source) {
   if (source.kind == PasswordSource::Kind::prompt) return fail("the password is asked for on a terminal, not read");
   auto password = read_secret_line(source, "password");
-  if (password && password->size() > passwords::kMaxPasswordBytes)
-    return fail("the password " + source.place + ": expected at most " + std::to_string(passwords::kMaxPasswordBytes) +
+  if (password && password->size() > max_password_bytes)
+    return fail("the password " + source.place + ": expected at most " + std::to_string(max_password_bytes) +
                 " bytes, got " + std::to_string(password->size()));
   return password;
 }

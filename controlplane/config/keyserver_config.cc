@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 std::vector<std::string> read_names(TableReader& table, std::string_view key, const Node& list, bool of_users) {
   std::vector<std::string> names;
   const std::string expected =
-      of_users ? "expected a user's name of " + std::string(passwords::kUserForm) + ", got "
+      of_users ? "expected a user's name of " + std::string(passwords::user_form) + ", got "
                : "expected a certificate name of 1 to " + std::to_string(max_name_bytes) + " bytes, got ";
   for (std::size_t i = 0; i < list.items.size(); ++i) {
     const Node& item = list.items[i];

@@ -11,7 +11,7 @@ namespace {
 void read_password(TableReader& table, MemberGroup& group) {
   const auto user = [](std::string_view text) -> Result<std::string> {
     if (passwords::valid_user(text)) return std::string(text);
-    return fail("expected a user's name of " + std::string(passwords::kUserForm) + ", got \"" + std::string(text) +
+    return fail("expected a user's name of " + std::string(passwords::user_form) + ", got \"" + std::string(text) +
                 "\"");
   };
   const auto credential = [](std::string_view text) -> Result<std::string> {
@@ -22,7 +22,7 @@ void read_password(TableReader& table, MemberGroup& group) {
   };
   const Need need = group.uses_password() ? Need::required : Need::optional;
   const Node* who = table.parsed("user", group.user, need, "the user's name in the key server's password file", user,
-                                 {std::string(passwords::kUserForm), "required with passwords"});
+                                 {std::string(passwords::user_form), "required with passwords"});
   const char* one_of_three = "with passwords one of these three";
   PasswordSource source;
   const Node* sources[3] = {};

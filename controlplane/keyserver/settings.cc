@@ -63,8 +63,8 @@ std::string standing_of(const std::string& trust, const config::KeyserverGroup& 
 
 Result<Bytes> sign_datagram(const handshake::ServerConfig& server, const handshake::RekeyDatagram& datagram) {
   EVP_PKEY* const key = server.credentials->key.get();
-  std::array<std::uint16_t, handshake::kSignatureSchemes.size()> all{};
-  std::transform(handshake::kSignatureSchemes.begin(), handshake::kSignatureSchemes.end(), all.begin(),
+  std::array<std::uint16_t, handshake::offered_schemes.size()> all{};
+  std::transform(handshake::offered_schemes.begin(), handshake::offered_schemes.end(), all.begin(),
                  [](handshake::SignatureScheme scheme) { return static_cast<std::uint16_t>(scheme); });
   const auto scheme = handshake::choose_scheme(key, all);
   if (!scheme) return fail("the certificate's key makes no signature of a known scheme");

@@ -29,7 +29,7 @@ class ByDatagram : public Together {
         std::copy(sa.key.salt.begin(), sa.key.salt.end(), keys.salt.data());
         handshake::AesGcm gcm(keys, handshake::AesGcm::Direction::open);
         const ByteView all(esp);
-        Bytes text(esp.size() - 16 - handshake::kGcmTagSize);
+        Bytes text(esp.size() - 16 - handshake::gcm_tag_size);
         if (!gcm.open(load_be<std::uint64_t>(esp.data() + 8), all.first(8), all.subspan(16), text)) return std::nullopt;
         EXPECT_EQ(load_be<std::uint32_t>(esp.data() + 4), load_be<std::uint64_t>(esp.data() + 8));
         EXPECT_EQ(text.back(), group_datagram_next_header);

@@ -32,17 +32,17 @@ using testing::FakeDataPlane;
 using ::testing::HasSubstr;
 using Json = nlohmann::json;
 
-constexpr auto kEcdsa = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
-constexpr auto kRsa = CipherSuite::rsa_aes_256_gcm_sha384;
-constexpr passwords::HashPolicy kCheap{{8, 1}, {8, 1}, {128 * 1024, 8}};
-constexpr passwords::HashPolicy kSlow{{32 * 1024, 4}, {8, 1}, {128 * 1024, 8}};  // tens of milliseconds each
+constexpr auto ecdsa_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
+constexpr auto rsa_suite = CipherSuite::rsa_aes_256_gcm_sha384;
+constexpr passwords::HashPolicy cheap_policy{{8, 1}, {8, 1}, {128 * 1024, 8}};
+constexpr passwords::HashPolicy slow_policy{{32 * 1024, 4}, {8, 1}, {128 * 1024, 8}};  // tens of milliseconds each
 
 GroupFlow flow(std::uint8_t variant, SecondCcs order = SecondCcs::claim5,
                Authentication proof = Authentication::certificate, FlagPlace place = FlagPlace::certificate_request,
-               CipherSuite suite = kEcdsa) {
+               CipherSuite suite = ecdsa_suite) {
   return {suite, variant, order, place, proof};
 }
-const GroupFlow kPassword = flow(3, SecondCcs::claim5, Authentication::password, FlagPlace::smke);
+const GroupFlow password_flow = flow(3, SecondCcs::claim5, Authentication::password, FlagPlace::smke);
 
 class Variants : public ::testing::Test {
  protected:
@@ -206,7 +206,7 @@ class Variants : public ::testing::Test {
   asio::io_context io_;
   config::KeyserverConfig config_;
   keyserver::KeyServerOptions options_;
-  passwords::HashPolicy policy_ = kCheap;
+  passwords::HashPolicy policy_ = cheap_policy;
   std::chrono::milliseconds timeout_ = 5s;
   config::Carriage carriage_ = config::Carriage::tls;
   std::unique_ptr<keyserver::KeyServer> server_;
@@ -220,9 +220,9 @@ TEST_F(Variants, P10_P11_P13_P22_P25_P30_EveryFlowBringsOneKeyToTwoMembersAndThe
   constexpr auto both = Authentication::certificate_and_password;
   constexpr auto in_smke = FlagPlace::smke;
   constexpr auto in_request = FlagPlace::certificate_request;
-  std::vector<GroupFlow> flows = {kPassword, flow(3, description, Authentication::password, in_smke)};
+  std::vector<GroupFlow> flows = {password_flow, flow(3, description, Authentication::password, in_smke)};
   for (const FlagPlace place : {in_request, in_smke}) {
-    flows.push_back(flow(1, SecondCcs::not_applicable, certificate, place, kRsa));
+    flows.push_back(flow(1, SecondCcs::not_applicable, certificate, place, rsa_suite));
     for (const SecondCcs order : {claim5, description}) {
       flows.push_back(flow(2, order, certificate, place));
       flows.push_back(flow(3, order, both, place));
@@ -255,8 +255,8 @@ TEST_F(Variants, P10_P11_P13_P22_P25_P30_EveryFlowBringsOneKeyToTwoMembersAndThe
 
 TEST_F(Variants, P34_H7_PasswordsAndVariant1AreCarriedInIsakmpToo) {
   carriage_ = config::Carriage::isakmp;
-  for (const GroupFlow& each : {kPassword, flow(1, SecondCcs::not_applicable, Authentication::certificate,
-                                                FlagPlace::certificate_request, kRsa)}) {
+  for (const GroupFlow& each : {password_flow, flow(1, SecondCcs::not_applicable, Authentication::certificate,
+                                                    FlagPlace::certificate_request, rsa_suite)}) {
     serve(each);
     const std::string prefix = each.variant == 1 ? "rsa-" : "";
     Member& studio = join(prefix + "studio", each);
@@ -272,7 +272,7 @@ TEST_F(Variants, H4_P31_AMemberConfiguredForAnotherFlowNeverJoins) {
        {flow(2, SecondCcs::description), flow(2, SecondCcs::claim5, Authentication::certificate, FlagPlace::smke),
         flow(2, SecondCcs::claim5, Authentication::certificate, FlagPlace::certificate_request,
              CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256),
-        flow(3, SecondCcs::claim5, Authentication::certificate_and_password), kPassword}) {
+        flow(3, SecondCcs::claim5, Authentication::certificate_and_password), password_flow}) {
     Member& member = start(settings_of("studio", other, ""));
     EXPECT_TRUE(until([&] { return member.failures() >= 2; })) << admin::to_json(member.agent->status());
     EXPECT_EQ(member.group()["joins"], 0) << admin::to_json(member.agent->status());
@@ -285,11 +285,11 @@ TEST_F(Variants, H4_P31_AMemberConfiguredForAnotherFlowNeverJoins) {
 
 TEST_F(Variants, H7_AUTH_2_AWrongPasswordAnUnknownUserAndTooManyAttemptsLookAlike) {
   options_.passwords.limits.user = {1, std::chrono::hours(1)};
-  serve(kPassword);
-  Member& wrong = start(settings_of("studio", kPassword, "guess"));
+  serve(password_flow);
+  Member& wrong = start(settings_of("studio", password_flow, "guess"));
   ASSERT_TRUE(until([&] { return wrong.failures() == 1; }));
-  Member& limited = start(settings_of("studio", kPassword, ""));  // right, but too late
-  Member& unknown = start(settings_of("nobody", kPassword, "guess"));
+  Member& limited = start(settings_of("studio", password_flow, ""));  // right, but too late
+  Member& unknown = start(settings_of("nobody", password_flow, "guess"));
   ASSERT_TRUE(until([&] { return limited.failures() == 1 && unknown.failures() == 1; }));
   const auto without_names = [](std::string text) {
     for (const std::string name : {"studio", "nobody"})
@@ -331,9 +331,9 @@ TEST_F(Variants, H7_NobodyUsesUpTheAttemptsOfAnothersName) {
 }
 
 TEST_F(Variants, H7_H8_H11_ARemovedUserIsShutOutAtOnceAndTheOthersGetANewKey) {
-  serve(kPassword);
-  Member& studio = join("studio", kPassword);
-  Member& home = join("home", kPassword);
+  serve(password_flow);
+  Member& studio = join("studio", password_flow);
+  Member& home = join("home", password_flow);
   ASSERT_TRUE(until([&] { return status()["members"] == 2; }));
   const std::uint64_t before = studio.epoch();
   change([](passwords::PasswordFile& file) -> Result<void> {
@@ -356,14 +356,14 @@ TEST_F(Variants, H7_H8_H11_ARemovedUserIsShutOutAtOnceAndTheOthersGetANewKey) {
 }
 
 TEST_F(Variants, H7_ABrokenPasswordFileIsNotTakenOver) {
-  serve(kPassword);
-  Member& studio = join("studio", kPassword);
+  serve(password_flow);
+  Member& studio = join("studio", password_flow);
   ASSERT_EQ(::chmod((folder_ + "/users").c_str(), 0644), 0);
   const auto reloaded = server_->reload(config_);
   ASSERT_FALSE(reloaded);
   EXPECT_THAT(reloaded.error().message, AllOf(HasSubstr("mode 0600"), HasSubstr("Nothing was taken over")));
   EXPECT_EQ(studio.state(), "joined");
-  join("home", kPassword);
+  join("home", password_flow);
 }
 
 TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
@@ -373,12 +373,12 @@ TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
   set("studio", "studio's password");
   options_.passwords.limits.user = {1000, 1ms};
   options_.passwords.limits.address = {1000, 1ms};
-  serve(kPassword);
-  Member& studio = join("studio", kPassword);
+  serve(password_flow);
+  Member& studio = join("studio", password_flow);
   ASSERT_TRUE(until([&] { return status()["members"] == 1; }));
   const std::uint64_t before = studio.epoch();
   for (int i = 0; i < 30; ++i)
-    start(settings_of("nobody", kPassword, "guess"));
+    start(settings_of("nobody", password_flow, "guess"));
   ASSERT_TRUE(until([&] { return status()["passwords"]["waiting"] >= 10; })) << status().dump();
   const auto begun = std::chrono::steady_clock::now();
   ASSERT_TRUE(server_->rekey("tv"));
@@ -389,7 +389,7 @@ TEST_F(Variants, H13_DOS_1_APasswordFloodDoesNotKeepMembersFromTheirRekey) {
 
 // As many attempts as groups would use up the user's allowance, and lock it out.
 TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
-  serve(kPassword);
+  serve(password_flow);
   server_.reset();
   for (int i = 0; i < 20; ++i) {
     auto group = config_.groups[0];
@@ -400,7 +400,7 @@ TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
   server_ = std::make_unique<keyserver::KeyServer>(io_, config_, options_);
   ASSERT_TRUE(server_->start());
   const auto of_all = [&](const std::string& password) {
-    MemberSettings settings = settings_of("studio", kPassword, password);
+    MemberSettings settings = settings_of("studio", password_flow, password);
     for (std::size_t i = 1; i < config_.groups.size(); ++i) {
       auto group = settings.member.groups[0];
       group.id = config_.groups[i].id;
@@ -428,16 +428,16 @@ TEST_F(Variants, H7_AWrongPasswordIsTriedOnceForAllGroupsThatShareIt) {
 }
 
 TEST_F(Variants, H7_H13_WhoGoesOrIsTooSlowLeavesNothingBehind) {
-  policy_ = kSlow;
+  policy_ = slow_policy;
   policy_.preferred = policy_.most;  // hundreds of milliseconds each
   ::unlink((folder_ + "/users").c_str());
   set("studio", "studio's password");
   timeout_ = 3s;
   options_.passwords.limits.user = {1000, 1ms};
   options_.passwords.limits.address = {1000, 1ms};
-  serve(kPassword);
+  serve(password_flow);
   for (int i = 0; i < 12; ++i)  // right passwords, far more than 3 s of work
-    start(settings_of("studio", kPassword, ""));
+    start(settings_of("studio", password_flow, ""));
   ASSERT_TRUE(until([&] { return status()["passwords"]["waiting"] >= 8; }));
   for (auto& member : members_)
     member->agent->stop();
@@ -447,8 +447,8 @@ TEST_F(Variants, H7_H13_WhoGoesOrIsTooSlowLeavesNothingBehind) {
 }
 
 TEST_F(Variants, H7_APromptedPasswordIsAskedForOnceAndNothingStartsWithoutOne) {
-  serve(kPassword);
-  MemberSettings settings = settings_of("studio", kPassword, "");
+  serve(password_flow);
+  MemberSettings settings = settings_of("studio", password_flow, "");
   settings.member.groups[0].password = config::PasswordSource{};
   auto radio = settings.member.groups[0];
   radio.id = "radio";
@@ -471,8 +471,8 @@ TEST_F(Variants, H7_APromptedPasswordIsAskedForOnceAndNothingStartsWithoutOne) {
 }
 
 TEST_F(Variants, H7_StartSaysWhenAPasswordFileWillNotDo) {
-  serve(kPassword);
-  MemberSettings settings = settings_of("studio", kPassword, "");
+  serve(password_flow);
+  MemberSettings settings = settings_of("studio", password_flow, "");
   ASSERT_EQ(::chmod((folder_ + "/studio.pass").c_str(), 0640), 0);
   FakeDataPlane plane{1};
   const auto started = MemberAgent(io_, settings, plane).start();

@@ -167,7 +167,7 @@ Result<PasswordFile> PasswordFile::parse(std::string_view text, const std::strin
     if (colon == std::string_view::npos) return problem("expected USER:HASH, a comment (#) or an empty line");
     const std::string_view user = line.substr(0, colon);
     const std::string_view hash = line.substr(colon + 1);
-    if (!valid_user(user)) return problem("expected a user name of " + std::string(kUserForm) + " before ':'");
+    if (!valid_user(user)) return problem("expected a user name of " + std::string(user_form) + " before ':'");
     if (const auto [before, fresh] = line_of_user.emplace(user, number); !fresh)
       return problem("user " + std::string(user) + " stands in line " + std::to_string(before->second) + " already");
     if (line_of_user.size() > max_users) return problem("expected at most " + std::to_string(max_users) + " users");
@@ -213,8 +213,8 @@ Result<bool> PasswordFile::verify(std::string_view user, const SecretBytes& pass
   const Line* line = find(user);
   const std::string& hash = line != nullptr ? line->rest : decoy_hash_;
   // Lengths beyond the protocol's take the same time, too, and never match.
-  const bool length_ok = !password.empty() && password.size() <= kMaxPasswordBytes;
-  const std::size_t length = std::min(password.size(), kMaxPasswordBytes);
+  const bool length_ok = !password.empty() && password.size() <= max_password_bytes;
+  const std::size_t length = std::min(password.size(), max_password_bytes);
   const char nothing = 0;
   const char* bytes = password.empty() ? &nothing : reinterpret_cast<const char*>(password.data());
   errno = 0;
@@ -235,8 +235,8 @@ std::string PasswordFile::digest() const {
 }
 
 Result<void> PasswordFile::set(std::string_view user, const SecretBytes& password) {
-  if (!valid_user(user)) return fail("expected a user name of " + std::string(kUserForm));
-  if (password.empty() || password.size() > kMaxPasswordBytes)
+  if (!valid_user(user)) return fail("expected a user name of " + std::string(user_form));
+  if (password.empty() || password.size() > max_password_bytes)
     return fail("expected a password of 1 to 128 bytes, got " + std::to_string(password.size()));
   const Line* known = find(user);
   if (known == nullptr && users().size() >= max_users)

@@ -20,9 +20,10 @@
 
 namespace sealcast::passwords {
 
-inline constexpr std::size_t kMaxPasswordBytes = max_password_bytes;
 // The names that valid_user() accepts, for messages.
-inline constexpr std::string_view kUserForm = "1 to 64 characters A-Z a-z 0-9 . _ - @";
+inline constexpr std::string_view user_form = "1 to 64 characters A-Z a-z 0-9 . _ - @";
+inline constexpr std::string_view kUserForm = user_form;              // as app/cli still names it
+inline constexpr std::size_t kMaxPasswordBytes = max_password_bytes;  // and this
 static_assert(max_name_bytes == 64);
 inline constexpr std::size_t max_users = 10'000;
 inline constexpr std::size_t max_file_bytes = 4 * 1024 * 1024;
@@ -99,7 +100,7 @@ class PasswordFile {
 Result<void> update(const std::string& path, const HashPolicy& policy,
                     const std::function<Result<void>(PasswordFile&)>& change);
 
-// kUserForm: such a name needs no escaping in logs and in the file.
+// user_form: such a name needs no escaping in logs and in the file.
 bool valid_user(std::string_view user);
 
 }  // namespace sealcast::passwords

@@ -138,7 +138,7 @@ TEST(PasswordFile, AUTH_2_UnknownUsersAndWrongPasswordsCostTheSame) {
 
 TEST(PasswordFile, H7_PasswordsBeyondTheProtocolsLengthAreNeverRight) {
   auto file = PasswordFile::parse("", "users", cheap_policy);
-  const std::string longest(kMaxPasswordBytes, 'p');
+  const std::string longest(max_password_bytes, 'p');
   ASSERT_TRUE(file->set("anna", secret(longest)).has_value());
   EXPECT_TRUE(file->verify("anna", secret(longest)).value());
   EXPECT_FALSE(file->verify("anna", secret(longest + "p")).value()) << "cut to 128 bytes it would match";

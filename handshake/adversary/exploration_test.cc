@@ -44,7 +44,7 @@ class Exploration : public ::testing::TestWithParam<Play> {
   // Does some flow's list of the peer's messages begin with this one? whole: are they equal?
   static bool in_a_list(const std::vector<std::pair<Message, Keys>>& list, bool whole, std::optional<Flow> flow) {
     const bool multicast = definition(GetParam().flow).multicast;
-    for (const FlowDefinition& candidate : kFlows) {
+    for (const FlowDefinition& candidate : flow_definitions) {
       // A standard client follows the server; every other end is pinned to its flow.
       const bool possible =
           candidate.flow == GetParam().flow || (GetParam().real == Side::client && !multicast && !candidate.multicast);

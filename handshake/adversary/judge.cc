@@ -5,7 +5,7 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-using testing::kNow;
+using testing::test_now;
 
 bool begins(const Bytes& text, const Bytes& longer) {
   return text.size() <= longer.size() && std::equal(text.begin(), text.end(), longer.begin());
@@ -16,16 +16,16 @@ bool begins(const Bytes& text, const Bytes& longer) {
 void Stream::add(ByteView bytes) {
   size_ += bytes.size();
   pending_.insert(pending_.end(), bytes.begin(), bytes.end());
-  while (!broken_ && pending_.size() >= kRecordHeaderSize) {
+  while (!broken_ && pending_.size() >= record_header_size) {
     const std::uint8_t type = pending_[0];
-    const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(pending_.data() + 3);
+    const std::size_t size = record_header_size + load_be<std::uint16_t>(pending_.data() + 3);
     if (type < 20 || type > 23) {
       broken_ = true;
       items_.push_back({type, pending_});
       return;
     }
     if (pending_.size() < size) return;
-    const Bytes body(pending_.begin() + kRecordHeaderSize, pending_.begin() + static_cast<std::ptrdiff_t>(size));
+    const Bytes body(pending_.begin() + record_header_size, pending_.begin() + static_cast<std::ptrdiff_t>(size));
     pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(size));
     handshake_records_ += type == 22;
     alerts_ += type == 21;
@@ -162,7 +162,7 @@ void Judge::finish(Endpoint& client, Endpoint& server, bool exchange) {
   const auto across = [&](Endpoint& from, Endpoint& to) {
     const auto sent = multicast ? from.send(Keepalive{7}) : from.send_data(Bytes{7});
     if (!sent) return true;  // this side has closed
-    if (!to.receive(from.take_output(), kNow)) return false;
+    if (!to.receive(from.take_output(), test_now)) return false;
     const auto events = to.take_events();
     return !events.empty();
   };

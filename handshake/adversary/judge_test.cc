@@ -8,8 +8,8 @@ namespace sealcast::handshake::adversary {
 namespace {
 
 using testing::find_event;
-using testing::kNow;
 using testing::Puppet;
+using testing::test_now;
 using testing::World;
 
 class Judging : public ::testing::TestWithParam<Flow> {};
@@ -24,7 +24,7 @@ void tell(Judge& judge, Side side, Endpoint& end) {
   for (const Event& event : end.take_events()) {
     judge.observe(side, event);
     if (!std::holds_alternative<PasswordPresented>(event)) continue;
-    (void)end.password_checked(true, kNow);
+    (void)end.password_checked(true, test_now);
     tell(judge, side, end);
   }
 }
@@ -38,10 +38,10 @@ void play(Ends& ends, Judge& judge, std::size_t records) {
       judge.sent(from, sent);
       for (ByteView left = sent; !left.empty();) {
         if (records-- == 0) return;
-        const ByteView record = left.first(kRecordHeaderSize + load_be<std::uint16_t>(left.data() + 3));
+        const ByteView record = left.first(record_header_size + load_be<std::uint16_t>(left.data() + 3));
         left = left.subspan(record.size());
         judge.delivered(other(from), record);
-        (void)ends.of(other(from)).receive(record, kNow);
+        (void)ends.of(other(from)).receive(record, test_now);
         tell(judge, other(from), ends.of(other(from)));
         moved = true;
       }
@@ -58,10 +58,10 @@ Established stolen(Flow flow, Side side) {
     for (const Side from : {Side::client, Side::server}) {
       const Bytes sent = ends.of(from).take_output();
       moved |= !sent.empty();
-      (void)ends.of(other(from)).receive(sent, kNow);
+      (void)ends.of(other(from)).receive(sent, test_now);
       for (Event& event : ends.of(Side::server).take_events()) {
         if (std::holds_alternative<PasswordPresented>(event)) {
-          (void)ends.server->password_checked(true, kNow);
+          (void)ends.server->password_checked(true, test_now);
           moved = true;
         }
         if (side == Side::server) events.push_back(std::move(event));
@@ -124,7 +124,7 @@ TEST_P(Judging, H3_AnAttackerWhoMakesEveryFinishedFitIsCaught) {
     speaker.send(step);
     const Bytes bytes = speaker.take_output();
     judge.delivered(listener, bytes);
-    (void)ends.of(listener).receive(bytes, kNow);
+    (void)ends.of(listener).receive(bytes, test_now);
     tell(judge, listener, ends.of(listener));
   }
   ASSERT_TRUE(ends.client->established()) << ends.client->failure()->message();
@@ -150,10 +150,10 @@ TEST_P(Judging, AnotherIdentityFlowGroupOrKeyingIsCaught) {
         moved |= !sent.empty();
         judge.sent(from, sent);
         judge.delivered(other(from), sent);
-        (void)ends.of(other(from)).receive(sent, kNow);
+        (void)ends.of(other(from)).receive(sent, test_now);
         for (const Event& event : ends.server->take_events())
           if (std::holds_alternative<PasswordPresented>(event)) {
-            (void)ends.server->password_checked(true, kNow);
+            (void)ends.server->password_checked(true, test_now);
             moved = true;
           }
       }
@@ -169,7 +169,7 @@ TEST_P(Judging, AnotherIdentityFlowGroupOrKeyingIsCaught) {
 
 INSTANTIATE_TEST_SUITE_P(EveryFlow, Judging, ::testing::ValuesIn([] {
                            std::vector<Flow> flows;
-                           for (const FlowDefinition& flow : kFlows)
+                           for (const FlowDefinition& flow : flow_definitions)
                              flows.push_back(flow.flow);
                            return flows;
                          }()),

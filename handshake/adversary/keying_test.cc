@@ -12,8 +12,8 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-using testing::kNow;
 using testing::Puppet;
+using testing::test_now;
 using testing::World;
 
 std::size_t step_of(Flow flow, Side from, Message message) {
@@ -112,7 +112,7 @@ TEST_P(Keying, FLAG1_P11_TheFlagInSmkeAloneIsAsBinding) {
 }
 
 TEST_P(Keying, FLAG3_EveryOtherFlowThanTheConfiguredOneIsRefused) {
-  for (const FlowDefinition& offered : kFlows) {
+  for (const FlowDefinition& offered : flow_definitions) {
     if (offered.flow == flow()) continue;
     World& there = world_of(offered.flow);
     const auto member = world_of(flow()).client();
@@ -121,7 +121,7 @@ TEST_P(Keying, FLAG3_EveryOtherFlowThanTheConfiguredOneIsRefused) {
     for (const Step& step : offered.steps) {
       if (member->failed() || step.from == Side::client) continue;
       puppet.send(step);
-      (void)member->receive(puppet.take_output(), kNow);
+      (void)member->receive(puppet.take_output(), test_now);
       puppet.receive(member->take_output());
     }
     const std::string what = std::string(name(flow())) + " meets " + std::string(name(offered.flow));
@@ -208,7 +208,7 @@ TEST_P(Keying, SMKE5_AnotherOrderThanConfiguredOrDataBeforeTheClosingFinished) {
 
 INSTANTIATE_TEST_SUITE_P(EveryFlow, Keying, ::testing::ValuesIn([] {
                            std::vector<Flow> flows;
-                           for (const FlowDefinition& definition_of : kFlows)
+                           for (const FlowDefinition& definition_of : flow_definitions)
                              if (definition_of.multicast) flows.push_back(definition_of.flow);
                            return flows;
                          }()),
@@ -450,7 +450,7 @@ TEST_P(Password, AUTH1_AResponseTwiceOrOversizeOrEarlyIsFatal) {
     ASSERT_TRUE(stage.walk_to(response() + 1));
     EXPECT_EQ(stage.verdict().passwords, 1);
     stage.send(step(response()));
-    if (standing_still && !stage.real().failed()) (void)stage.real().password_checked(true, kNow);
+    if (standing_still && !stage.real().failed()) (void)stage.real().password_checked(true, test_now);
     EXPECT_TRUE(stage.real().failed());
     EXPECT_EQ(stage.verdict().passwords, 1) << "asked once";
     EXPECT_EQ(stage.verdict().established_events, 0);
@@ -504,7 +504,7 @@ TEST_P(Password, AUTH2_ARefusalIsOneAlertAndSaysNothing) {
     EXPECT_EQ(verdict.issued, 0);
     EXPECT_EQ(verdict.keying_sent, 0);
     EXPECT_EQ(verdict.established_events, 0);
-    EXPECT_EQ(verdict.why.find(testing::kTestPassword), std::string::npos);
+    EXPECT_EQ(verdict.why.find(testing::test_password), std::string::npos);
   }
 }
 
@@ -525,13 +525,13 @@ TEST_P(Password, AUTH2_H13_WhileThePasswordIsCheckedNothingMovesAndNothingGrows)
   }
   EXPECT_LT(records, 80);
   EXPECT_EQ(stage.verdict().established_events, 0);
-  EXPECT_FALSE(stage.real().password_checked(true, kNow)) << "too late";
+  EXPECT_FALSE(stage.real().password_checked(true, test_now)) << "too late";
   EXPECT_EQ(stage.verdict().issued, 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(EveryFlow, Password, ::testing::ValuesIn([] {
                            std::vector<Flow> flows;
-                           for (const FlowDefinition& definition_of : kFlows)
+                           for (const FlowDefinition& definition_of : flow_definitions)
                              if (asks_password(definition_of.flow)) flows.push_back(definition_of.flow);
                            return flows;
                          }()),

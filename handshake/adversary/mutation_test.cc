@@ -35,7 +35,7 @@ std::size_t weight(Flow flow) {
 }
 std::size_t cases_of(Flow flow) {
   std::size_t all = 0;
-  for (const FlowDefinition& one : kFlows)
+  for (const FlowDefinition& one : flow_definitions)
     all += 2 * shard_count * weight(one.flow);
   return (number("SEALCAST_CASES", default_cases) * weight(flow) + all - 1) /
          all;  // rounded up: never fewer than promised
@@ -119,7 +119,7 @@ TEST_P(Mutations, REC1_AnyDivisionIntoRecordsIsTheSame) {
 
 std::vector<Share> shares(std::size_t shards) {
   std::vector<Share> list;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     for (const bool keyed : {false, true})
       for (std::size_t shard = 0; shard < shards; ++shard)
         list.push_back({flow.flow, keyed, shard});

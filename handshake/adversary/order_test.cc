@@ -12,8 +12,8 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-using testing::kNow;
 using testing::Puppet;
+using testing::test_now;
 
 class Order : public ::testing::TestWithParam<Play> {
  protected:
@@ -283,7 +283,7 @@ TEST_P(Order, FIN4_ItsOwnFinishedAndChangeCipherSpecReflected) {
       sender.receive(bytes);
       for (const Event& event : real_end->take_events())
         if (std::holds_alternative<PasswordPresented>(event)) {
-          (void)real_end->password_checked(true, kNow);
+          (void)real_end->password_checked(true, test_now);
           const Bytes more = real_end->take_output();
           own.insert(own.end(), more.begin(), more.end());
           sender.receive(more);
@@ -293,22 +293,22 @@ TEST_P(Order, FIN4_ItsOwnFinishedAndChangeCipherSpecReflected) {
     for (std::size_t i = 0; i < position; ++i) {
       if (steps()[i].from == real()) continue;
       sender.send(steps()[i]);
-      ASSERT_TRUE(real_end->receive(sender.take_output(), kNow)) << at(i);
+      ASSERT_TRUE(real_end->receive(sender.take_output(), test_now)) << at(i);
       take();
     }
     std::vector<Bytes> records;
     for (ByteView left = own; !left.empty();) {
-      const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(left.data() + 3);
+      const std::size_t size = record_header_size + load_be<std::uint16_t>(left.data() + 3);
       records.emplace_back(left.begin(), left.begin() + static_cast<std::ptrdiff_t>(size));
       left = left.subspan(size);
     }
     ASSERT_FALSE(records.empty());
     const Bytes last = records.back();
     const bool clear_ccs = last[0] == 20 && steps()[position].message == Message::change_cipher_spec;
-    const auto done = real_end->receive(last, kNow);
+    const auto done = real_end->receive(last, test_now);
     // A clear ChangeCipherSpec is one byte and the same from both sides: after it no own message of the real end fits.
     if (clear_ccs && done) {
-      const auto next = real_end->receive(last, kNow);
+      const auto next = real_end->receive(last, test_now);
       EXPECT_FALSE(next) << at(position);
     } else {
       EXPECT_FALSE(done) << at(position);

@@ -9,7 +9,7 @@
 namespace sealcast::handshake::adversary {
 namespace {
 
-using testing::kNow;
+using testing::test_now;
 
 constexpr std::size_t max_growth = 256 * 1024;  // bytes of heap for one pair, whatever the pipe sends
 constexpr int max_rounds = 64;
@@ -54,7 +54,7 @@ Piece inserted(SeededRandom& dice) {
       return finished;
     }
     case 13: {  // announces 16 MB and sends 16 kB of it
-      Piece huge{22, Bytes(kMaxPlaintext, 0)};
+      Piece huge{22, Bytes(max_plaintext, 0)};
       constexpr std::uint8_t handshake_types[] = {1, 2, 11, 12, 13, 15, 16, 240, 241, 242};
       huge.payload[0] = handshake_types[dice.below(std::size(handshake_types))];
       huge.payload[1] = huge.payload[2] = huge.payload[3] = 255;
@@ -283,7 +283,7 @@ void Pair::events(Side end) {
   }
   if (password_waits_ && !answer_late_) {
     password_waits_ = false;
-    (void)ends_[1]->password_checked(true, kNow);
+    (void)ends_[1]->password_checked(true, test_now);
     events(Side::server);
   }
 }
@@ -294,7 +294,7 @@ void Pair::deliver(Side to, ByteView bytes) {
     const ByteView part = bytes.first(chunk_ == 0 ? bytes.size() : std::min(chunk_, bytes.size()));
     bytes = bytes.subspan(part.size());
     judge_.delivered(to, part);
-    (void)end.receive(part, kNow);
+    (void)end.receive(part, test_now);
     events(to);
   }
 }
@@ -312,10 +312,10 @@ bool Pair::carry(Side from, bool rest) {
   Bytes out;
   bool opened = case_.keyed && !lanes_[at(from)].keys_missing();
   for (ByteView left = sent; !left.empty();) {
-    const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(left.data() + 3);
+    const std::size_t size = record_header_size + load_be<std::uint16_t>(left.data() + 3);
     const ByteView record = left.first(size);
     left = left.subspan(size);
-    Piece piece{record[0], Bytes(record.begin() + kRecordHeaderSize, record.end())};
+    Piece piece{record[0], Bytes(record.begin() + record_header_size, record.end())};
     if (opened) {
       if (auto inside = lanes_[at(from)].open(record))
         piece = std::move(*inside);
@@ -343,7 +343,7 @@ Ending Pair::play() {
     most = std::max(most, mallinfo2().uordblks);
     if (!moved && password_waits_ && !ends_[1]->failed()) {
       password_waits_ = false;
-      (void)ends_[1]->password_checked(true, kNow);
+      (void)ends_[1]->password_checked(true, test_now);
       events(Side::server);
       moved = true;
     }

@@ -7,13 +7,13 @@ namespace sealcast::handshake::adversary {
 namespace {
 
 using testing::KeyKind;
-using testing::kNow;
+using testing::test_now;
 using testing::World;
 
 std::unique_ptr<World> make_world(Flow flow) {
   auto world = std::make_unique<World>(flow);
   // The authority's signatures have one fixed size, too, so that certificates of every run are equally long.
-  static testing::TestPki& pki = *new testing::TestPki(kNow, KeyKind::ed25519);
+  static testing::TestPki& pki = *new testing::TestPki(test_now, KeyKind::ed25519);
   if (definition(flow).smke_sealed()) {
     world->server_config.credentials = pki.server("ks.example", KeyKind::rsa2048).credentials;
     world->client_config.credentials = pki.decrypting_member("member-a", {"tv"}).credentials;
@@ -117,7 +117,7 @@ void Stage::collect() {
       seen_.established_flow = established->flow;
     }
     if (std::holds_alternative<PasswordPresented>(event) && password_verdict) {
-      (void)real_->password_checked(*password_verdict, kNow);
+      (void)real_->password_checked(*password_verdict, test_now);
       collect();
     }
   }
@@ -131,7 +131,7 @@ void Stage::deliver() {
 
 void Stage::release() {
   holding_ = false;
-  if (!held_.empty() && !real_->failed()) (void)real_->receive(held_, kNow);
+  if (!held_.empty() && !real_->failed()) (void)real_->receive(held_, test_now);
   held_.clear();
   collect();
 }
@@ -228,7 +228,7 @@ std::size_t last_step_of(Flow flow, Side side) {
 
 std::vector<Play> all_plays() {
   std::vector<Play> plays;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     for (const Side real : {Side::server, Side::client})
       plays.push_back({flow.flow, real});
   return plays;

@@ -1,5 +1,5 @@
 // A stage for attacks: for any flow and either role, a real end that a puppet has brought to a chosen state with sound
-// messages, ready for one stimulus, and a verdict on its effect. All code here is generic over kFlows.
+// messages, ready for one stimulus, and a verdict on its effect. All code here is generic over flow_definitions.
 #pragma once
 
 #include <memory>

@@ -71,7 +71,7 @@ void Table::check_fatal(Stage& stage, const Verdict& before, const std::string& 
   EXPECT_EQ(after.passwords, before.passwords) << what;
   EXPECT_FALSE(stage.real().send(Keepalive{1})) << what;
   EXPECT_FALSE(stage.real().send_data(Bytes{1})) << what;
-  const auto more = stage.real().receive(Bytes{22, 3, 3, 0, 1, 0}, testing::kNow);
+  const auto more = stage.real().receive(Bytes{22, 3, 3, 0, 1, 0}, testing::test_now);
   ASSERT_FALSE(more) << what;
   EXPECT_EQ(more.error().reason, Reason::connection_closed) << what;
   stage.real().close();
@@ -130,7 +130,7 @@ TEST_P(Table, SEQ1_CCS1_FIN1_EveryStateTimesEveryMessage) {
 
 INSTANTIATE_TEST_SUITE_P(EveryFlow, Table, ::testing::ValuesIn([] {
                            std::vector<Flow> flows;
-                           for (const FlowDefinition& flow : kFlows)
+                           for (const FlowDefinition& flow : flow_definitions)
                              flows.push_back(flow.flow);
                            return flows;
                          }()),
@@ -140,7 +140,7 @@ INSTANTIATE_TEST_SUITE_P(EveryFlow, Table, ::testing::ValuesIn([] {
 TEST(TableRows, EveryRowOfEveryFlowIsWalkedByBothEnds) {
   std::size_t rows = 0;
   std::string missing;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     for (const Side real : {Side::client, Side::server}) {
       Stage stage(flow.flow, real);
       for (std::size_t i = 0; i < flow.steps.size(); ++i) {
@@ -163,7 +163,7 @@ TEST(TableRows, EveryRowOfEveryFlowIsWalkedByBothEnds) {
 // A sample of unknown types stands for all: one function decides what a type is.
 TEST(TableTypes, SEQ1_EveryTypeIsEitherInAFlowOrUnknown) {
   std::set<Message> used;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     for (const Step& step : flow.steps)
       used.insert(step.message);
   used.erase(Message::change_cipher_spec);

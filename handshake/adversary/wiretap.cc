@@ -53,7 +53,7 @@ Digest View::transcript() const {
 
 void View::absorb(ByteView raw) {
   const auto type = message_of(raw[0]);
-  const ByteView body = raw.subspan(kMessageHeaderSize);
+  const ByteView body = raw.subspan(message_header_size);
   messages_.insert(messages_.end(), raw.begin(), raw.end());
   if (!type) return;
   switch (*type) {

@@ -119,7 +119,7 @@ TEST(Auth3, KeyServerCertificates) {
 }
 
 TEST(Auth3, ForeignAuthority) {
-  TestPki other(kNow, KeyKind::p256, "other CA");
+  TestPki other(test_now, KeyKind::p256, "other CA");
   World member;
   member.client_config.credentials = other.member("member-a", {"tv"}).credentials;
   expect_refused(member, Side::server, Reason::certificate_unknown_ca, "a member of another authority");
@@ -178,7 +178,7 @@ TEST(Auth3, SEQ2_ACertificateWithoutItsKey) {
     if (step.from != Side::client || server->failed()) continue;
     world.client_config.credentials = step.message == Message::certificate_verify ? other.credentials : shown;
     puppet.send(step);
-    (void)server->receive(puppet.take_output(), kNow);
+    (void)server->receive(puppet.take_output(), test_now);
     puppet.receive(server->take_output());
   }
   ASSERT_TRUE(server->failed());
@@ -191,11 +191,11 @@ TEST(Auth3, SEQ2_NoCertificateWhereOneIsRequired) {
   Puppet puppet(Side::client, world, true);
   const auto server = world.server();
   puppet.send({Side::client, Message::client_hello});
-  (void)server->receive(puppet.take_output(), kNow);
+  (void)server->receive(puppet.take_output(), test_now);
   puppet.receive(server->take_output());
   world.client_config.credentials = Credentials();
   puppet.send({Side::client, Message::certificate});
-  (void)server->receive(puppet.take_output(), kNow);
+  (void)server->receive(puppet.take_output(), test_now);
   ASSERT_TRUE(server->failed());
   EXPECT_EQ(server->failure()->reason, Reason::certificate_missing);
 }
@@ -212,7 +212,7 @@ TEST(Down1, WeakKeysAreRefusedAtLoadingAndInChains) {
   }
   // A strong key does not help below a weak authority.
   World world;
-  TestPki weak(kNow, KeyKind::rsa1024, "weak CA");
+  TestPki weak(test_now, KeyKind::rsa1024, "weak CA");
   auto trust = TrustStore::from_pem(weak.ca_pem(), "");
   ASSERT_TRUE(trust);
   world.server_config.member_trust = *trust;
@@ -231,7 +231,7 @@ TEST(H8, ChainsThroughAnIntermediateAreVerifiedAndRechecked) {
   auto events = server->take_events();
   const auto established = find_event<Established>(events);
   ASSERT_TRUE(established);
-  EXPECT_TRUE(recheck_member(established->peer.leaf_der, world.pki.trust(), "tv", kNow));
+  EXPECT_TRUE(recheck_member(established->peer.leaf_der, world.pki.trust(), "tv", test_now));
 }
 
 TEST(H8, RecheckAtEveryRekey) {
@@ -243,14 +243,15 @@ TEST(H8, RecheckAtEveryRekey) {
   pump(*client, *server);
   auto events = server->take_events();
   const Bytes leaf = find_event<Established>(events)->peer.leaf_der;
-  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", kNow));
-  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "radio", kNow).error().reason, Reason::certificate_wrong_group);
-  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "tv", kNow + 400 * 86400).error().reason,
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", test_now));
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "radio", test_now).error().reason, Reason::certificate_wrong_group);
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust(), "tv", test_now + 400 * 86400).error().reason,
             Reason::certificate_expired);
   world.pki.revoke(identity);
-  EXPECT_EQ(recheck_member(leaf, world.pki.trust_with_crl(), "tv", kNow).error().reason, Reason::certificate_revoked);
-  EXPECT_EQ(recheck_member({}, world.pki.trust(), "tv", kNow).error().reason, Reason::certificate_missing);
-  EXPECT_EQ(recheck_member({1, 2, 3}, world.pki.trust(), "tv", kNow).error().reason, Reason::certificate_malformed);
+  EXPECT_EQ(recheck_member(leaf, world.pki.trust_with_crl(), "tv", test_now).error().reason,
+            Reason::certificate_revoked);
+  EXPECT_EQ(recheck_member({}, world.pki.trust(), "tv", test_now).error().reason, Reason::certificate_missing);
+  EXPECT_EQ(recheck_member({1, 2, 3}, world.pki.trust(), "tv", test_now).error().reason, Reason::certificate_malformed);
 }
 
 TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
@@ -261,12 +262,12 @@ TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
   pump(*client, *server);
   auto events = server->take_events();
   const Bytes leaf = find_event<Established>(events)->peer.leaf_der;
-  const auto chain = recheck_member_until(leaf, world.pki.trust(), "tv", kNow);
+  const auto chain = recheck_member_until(leaf, world.pki.trust(), "tv", test_now);
   ASSERT_TRUE(chain);
-  EXPECT_GT(*chain, kNow);
+  EXPECT_GT(*chain, test_now);
   EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", *chain));
   EXPECT_FALSE(recheck_member(leaf, world.pki.trust(), "tv", *chain + 1));
-  const auto list = recheck_member_until(leaf, world.pki.trust_with_crl(), "tv", kNow);
+  const auto list = recheck_member_until(leaf, world.pki.trust_with_crl(), "tv", test_now);
   ASSERT_TRUE(list);
   EXPECT_LT(*list, *chain);  // the list ends first
   EXPECT_TRUE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", *list));

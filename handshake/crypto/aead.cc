@@ -28,22 +28,22 @@ void AesGcm::seal(std::uint64_t explicit_nonce, ByteView aad, ByteView plaintext
     done = done &&
            EVP_CipherUpdate(context_.get(), out.data(), &n, plaintext.data(), static_cast<int>(plaintext.size())) == 1;
   done = done && EVP_CipherFinal_ex(context_.get(), out.data() + plaintext.size(), &n) == 1 &&
-         EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, kGcmTagSize, out.data() + plaintext.size()) == 1;
+         EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_GET_TAG, gcm_tag_size, out.data() + plaintext.size()) == 1;
   if (!done) crypto_unusable("AES-GCM");
 }
 
 bool AesGcm::open(std::uint64_t explicit_nonce, ByteView aad, ByteView sealed, ByteSpan out) {
   set_nonce(explicit_nonce);
-  const ByteView ciphertext = sealed.first(sealed.size() - kGcmTagSize);
-  std::array<std::uint8_t, kGcmTagSize> tag{};
-  std::copy(sealed.end() - kGcmTagSize, sealed.end(), tag.begin());
+  const ByteView ciphertext = sealed.first(sealed.size() - gcm_tag_size);
+  std::array<std::uint8_t, gcm_tag_size> tag{};
+  std::copy(sealed.end() - gcm_tag_size, sealed.end(), tag.begin());
   int n = 0;
   std::uint8_t none = 0;
   bool done = EVP_CipherUpdate(context_.get(), nullptr, &n, aad.data(), static_cast<int>(aad.size())) == 1;
   if (!ciphertext.empty())
     done = done && EVP_CipherUpdate(context_.get(), out.data(), &n, ciphertext.data(),
                                     static_cast<int>(ciphertext.size())) == 1;
-  done = done && EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, kGcmTagSize, tag.data()) == 1 &&
+  done = done && EVP_CIPHER_CTX_ctrl(context_.get(), EVP_CTRL_AEAD_SET_TAG, gcm_tag_size, tag.data()) == 1 &&
          EVP_CipherFinal_ex(context_.get(), &none, &n) == 1;
   if (!done) {
     wipe(out.data(), ciphertext.size());

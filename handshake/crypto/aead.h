@@ -10,7 +10,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kGcmTagSize = 16;
+inline constexpr std::size_t gcm_tag_size = 16;
 inline constexpr std::size_t gcm_explicit_nonce_size = 8;
 
 // The write key and salt of one direction (RFC 5246 §6.3 with RFC 5288 §3).
@@ -24,9 +24,9 @@ class AesGcm {
   enum class Direction { seal, open };
   AesGcm(const DirectionKeys& keys, Direction direction);
 
-  // out has plaintext.size() + kGcmTagSize bytes; in place allowed.
+  // out has plaintext.size() + gcm_tag_size bytes; in place allowed.
   void seal(std::uint64_t explicit_nonce, ByteView aad, ByteView plaintext, ByteSpan out);
-  // sealed is ciphertext ‖ tag, at least kGcmTagSize bytes; out has sealed.size() - kGcmTagSize bytes; in place
+  // sealed is ciphertext ‖ tag, at least gcm_tag_size bytes; out has sealed.size() - gcm_tag_size bytes; in place
   // allowed. False: not authentic, out is wiped.
   [[nodiscard]] bool open(std::uint64_t explicit_nonce, ByteView aad, ByteView sealed, ByteSpan out);
 

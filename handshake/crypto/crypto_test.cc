@@ -256,13 +256,13 @@ TEST(Wycheproof, AesGcm) {
       const Bytes aad = from_hex(test["aad"].get<std::string>());
       const Bytes message = from_hex(test["msg"].get<std::string>());
       const Bytes sealed = join({from_hex(test["ct"].get<std::string>()), from_hex(test["tag"].get<std::string>())});
-      Bytes opened(sealed.size() - kGcmTagSize);
+      Bytes opened(sealed.size() - gcm_tag_size);
       const bool good = AesGcm(keys, AesGcm::Direction::open).open(nonce, aad, sealed, opened);
       EXPECT_EQ(good, test["result"] == "valid") << test["tcId"];
       ++(good ? valid : invalid);
       if (!good) continue;
       EXPECT_EQ(opened, message) << test["tcId"];
-      Bytes made(message.size() + kGcmTagSize);
+      Bytes made(message.size() + gcm_tag_size);
       AesGcm(keys, AesGcm::Direction::seal).seal(nonce, aad, message, made);
       EXPECT_EQ(made, sealed) << test["tcId"];
     }
@@ -378,7 +378,7 @@ TEST(Signatures, SEQ2_OnlyTheRightSchemeKeyAndMessageVerify) {
       Bytes bent = *signature;
       bent.back() = static_cast<std::uint8_t>(bent.back() ^ 1);
       EXPECT_EQ(verify_signature(key, scheme, message, bent).error().reason, Reason::signature_invalid);
-      for (const SignatureScheme other : kSignatureSchemes) {
+      for (const SignatureScheme other : offered_schemes) {
         const auto number = static_cast<std::uint16_t>(other);
         if (number == scheme) continue;
         EXPECT_FALSE(verify_signature(key, number, message, *signature))

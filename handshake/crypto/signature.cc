@@ -39,7 +39,7 @@ bool set_padding(EVP_PKEY_CTX* context, const SchemeEntry& entry) {
 }  // namespace
 
 std::optional<SignatureScheme> choose_scheme(EVP_PKEY* key, std::span<const std::uint16_t> peer_schemes) {
-  for (const SignatureScheme ours : kSignatureSchemes) {
+  for (const SignatureScheme ours : offered_schemes) {
     const auto number = static_cast<std::uint16_t>(ours);
     const SchemeEntry* entry = find(number);
     if (entry == nullptr || EVP_PKEY_get_base_id(key) != entry->key_type) continue;

@@ -177,7 +177,7 @@ class Initiator final : public Carriage {
  public:
   Initiator(std::unique_ptr<Endpoint> inner, handshake::Random& random) : Carriage(std::move(inner)) {
     random.fill(initiator_);
-    if (initiator_ == kNoCookie) initiator_.back() = 1;
+    if (initiator_ == no_cookie) initiator_.back() = 1;
     if (!failed()) put({}, 0);
   }
 
@@ -192,7 +192,7 @@ class Initiator final : public Carriage {
   Outcome<void> judge_cookies(const Header& header, std::int64_t) override {
     if (header.initiator != initiator_)
       return refuse(Reason::illegal_parameter, "the initiator cookie came back changed");
-    if (header.responder == kNoCookie) return refuse(Reason::illegal_parameter, "expected a responder cookie, got 0");
+    if (header.responder == no_cookie) return refuse(Reason::illegal_parameter, "expected a responder cookie, got 0");
     if (header.has_payload)
       return refuse(Reason::unexpected_message, "expected both cookies without a payload, got one");
     return {};
@@ -224,7 +224,7 @@ class Responder final : public Carriage {
 
   Outcome<void> judge_cookies(const Header& header, std::int64_t unix_now) override {
     if (!asked_) {
-      if (header.responder != kNoCookie || header.has_payload)
+      if (header.responder != no_cookie || header.has_payload)
         return refuse(Reason::unexpected_message, "expected a request for a cookie: responder cookie 0, no payload");
       return {};
     }

@@ -14,8 +14,8 @@ using handshake::Event;
 using handshake::Keepalive;
 using handshake::Reason;
 using handshake::testing::find_event;
-using handshake::testing::kNow;
 using handshake::testing::pump;
+using handshake::testing::test_now;
 using handshake::testing::World;
 
 // Stands in for a TLS endpoint: records its input, and sends what the test puts in.
@@ -108,11 +108,11 @@ struct ResponderCase : testing::Test {
   }
   // Up to and with the message that carries the first records.
   void exchange(const Bytes& first_records = {0x16}) {
-    ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    ASSERT_TRUE(responder->receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
     cookie = messages(responder->take_output()).at(0).header.responder;
-    ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, first_records), kNow).has_value());
+    ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 0, first_records), test_now).has_value());
   }
-  Reason refusal(const Bytes& bytes, std::int64_t now = kNow) {
+  Reason refusal(const Bytes& bytes, std::int64_t now = test_now) {
     const auto received = responder->receive(bytes, now);
     return received ? Reason::internal_error : received.error().reason;
   }
@@ -123,7 +123,7 @@ struct ResponderCase : testing::Test {
     EXPECT_FALSE(responder->established());
     EXPECT_TRUE(responder->take_output().empty());
     EXPECT_EQ(responder->ignored_messages(), made == 0 ? 0u : 5u) << "a count outlives what it counted";
-    EXPECT_EQ(refusal(encode(kI, cookie, 0, Bytes{1})), Reason::connection_closed);
+    EXPECT_EQ(refusal(encode(initiator_cookie, cookie, 0, Bytes{1})), Reason::connection_closed);
   }
 
   CookieKeys keys = keys_for_tests();
@@ -135,38 +135,39 @@ struct ResponderCase : testing::Test {
 };
 
 TEST_F(ResponderCase, H13_NoTlsEndpointBeforeThePeerShowedItsCookie) {
-  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
   EXPECT_EQ(made, 0);
   const auto answer = messages(responder->take_output());
   ASSERT_EQ(answer.size(), 1u);
-  EXPECT_EQ(answer[0].header.initiator, kI);
-  EXPECT_NE(answer[0].header.responder, kNoCookie);
+  EXPECT_EQ(answer[0].header.initiator, initiator_cookie);
+  EXPECT_NE(answer[0].header.responder, no_cookie);
   EXPECT_FALSE(answer[0].header.has_payload);
-  const Bytes first = encode(kI, answer[0].header.responder, 0, Bytes{0x16, 0x03});
-  ASSERT_TRUE(responder->receive(ByteView(first).first(first.size() - 1), kNow).has_value());
+  const Bytes first = encode(initiator_cookie, answer[0].header.responder, 0, Bytes{0x16, 0x03});
+  ASSERT_TRUE(responder->receive(ByteView(first).first(first.size() - 1), test_now).has_value());
   EXPECT_EQ(made, 0);
-  ASSERT_TRUE(responder->receive(ByteView(first).last(1), kNow).has_value());
+  ASSERT_TRUE(responder->receive(ByteView(first).last(1), test_now).has_value());
   EXPECT_EQ(made, 1);
   EXPECT_EQ(fake->received, (std::vector<Bytes>{{0x16, 0x03}}));
 }
 
 TEST_F(ResponderCase, P34_TheFirstMessageIsARequestForACookieAndNothingElse) {
   for (const Bytes& first :
-       {encode(kI, kNoCookie, 0, Bytes{0x16}), encode(kI, Cookie{1}, 0, {}), encode(kI, Cookie{1}, 0, Bytes{0x16})}) {
+       {encode(initiator_cookie, no_cookie, 0, Bytes{0x16}), encode(initiator_cookie, Cookie{1}, 0, {}),
+        encode(initiator_cookie, Cookie{1}, 0, Bytes{0x16})}) {
     auto fresh = make_responder([]() -> std::unique_ptr<Endpoint> { return nullptr; }, keys, peer_address);
     // The header alone decides; the payload need not come.
-    const auto received = fresh->receive(ByteView(first).first(kHeaderBytes), kNow);
+    const auto received = fresh->receive(ByteView(first).first(isakmp_header_bytes), test_now);
     ASSERT_FALSE(received.has_value());
     EXPECT_EQ(received.error().reason, Reason::unexpected_message);
     EXPECT_TRUE(fresh->failed());
     EXPECT_TRUE(fresh->take_output().empty());
   }
-  EXPECT_EQ(refusal(encode(kI, kNoCookie, 1, {})), Reason::unexpected_message) << "message id";
+  EXPECT_EQ(refusal(encode(initiator_cookie, no_cookie, 1, {})), Reason::unexpected_message) << "message id";
 }
 
 TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
   const auto answer_to = [&](Endpoint& endpoint) {
-    EXPECT_TRUE(endpoint.receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    EXPECT_TRUE(endpoint.receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
     return messages(endpoint.take_output()).at(0).header.responder;
   };
   struct Try {
@@ -179,12 +180,15 @@ TEST_F(ResponderCase, H13_AWrongOrOldCookieIsFatal) {
   Cookie wrong = good;
   wrong[0] ^= 1;
   const Cookie other_i{9};
-  const Cookie others = keys.make(peer_address, other_i, kNow).value();
-  const Cookie elsewhere = keys.make({peer_address.address, 4001}, kI, kNow).value();
-  for (const Try& t : {Try{"right", kI, good, kNow, true}, Try{"in time", kI, good, kNow + 9, true},
-                       Try{"late", kI, good, kNow + 10, false}, Try{"changed", kI, wrong, kNow, false},
-                       Try{"none", kI, kNoCookie, kNow, false}, Try{"another run's", other_i, others, kNow, false},
-                       Try{"another port's", kI, elsewhere, kNow, false}}) {
+  const Cookie others = keys.make(peer_address, other_i, test_now).value();
+  const Cookie elsewhere = keys.make({peer_address.address, 4001}, initiator_cookie, test_now).value();
+  for (const Try& t : {Try{"right", initiator_cookie, good, test_now, true},
+                       Try{"in time", initiator_cookie, good, test_now + 9, true},
+                       Try{"late", initiator_cookie, good, test_now + 10, false},
+                       Try{"changed", initiator_cookie, wrong, test_now, false},
+                       Try{"none", initiator_cookie, no_cookie, test_now, false},
+                       Try{"another run's", other_i, others, test_now, false},
+                       Try{"another port's", initiator_cookie, elsewhere, test_now, false}}) {
     int endpoints = 0;
     auto fresh = make_responder(
         [&]() -> std::unique_ptr<Endpoint> {
@@ -203,14 +207,14 @@ TEST_F(ResponderCase, P34_CookiesThatChangeLaterAreFatal) {
   for (const bool initiators : {true, false}) {
     auto fresh =
         make_responder([]() -> std::unique_ptr<Endpoint> { return std::make_unique<Fake>(); }, keys, peer_address);
-    ASSERT_TRUE(fresh->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+    ASSERT_TRUE(fresh->receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
     const Cookie good = messages(fresh->take_output()).at(0).header.responder;
-    ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{1}), kNow).has_value());
+    ASSERT_TRUE(fresh->receive(encode(initiator_cookie, good, 0, Bytes{1}), test_now).has_value());
     // After the exchange a cookie no longer expires.
-    ASSERT_TRUE(fresh->receive(encode(kI, good, 0, Bytes{2}), kNow + 100'000).has_value());
-    Cookie i = kI, r = good;
+    ASSERT_TRUE(fresh->receive(encode(initiator_cookie, good, 0, Bytes{2}), test_now + 100'000).has_value());
+    Cookie i = initiator_cookie, r = good;
     (initiators ? i : r)[7] ^= 0x80;
-    const auto received = fresh->receive(encode(i, r, 0, Bytes{3}), kNow);
+    const auto received = fresh->receive(encode(i, r, 0, Bytes{3}), test_now);
     ASSERT_FALSE(received.has_value());
     EXPECT_EQ(received.error().reason, Reason::illegal_parameter);
     EXPECT_TRUE(fresh->failed());
@@ -223,9 +227,9 @@ TEST_F(ResponderCase, P34_OneMessagePerFlight) {
   auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(content(sent[0]), Bytes(3000, 0x16));
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 0, Bytes{1}), test_now).has_value());
   EXPECT_TRUE(responder->take_output().empty());
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 0, Bytes{1}), test_now).has_value());
   EXPECT_EQ(messages(responder->take_output()).size(), 1u);
 }
 
@@ -233,7 +237,7 @@ TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
   prepared.establish_on = 2;
   prepared.answers = {{0x16}, {0x14}};  // the second answer: the server's own closing Finished
   exchange();
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 0, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 0, Bytes{1}), test_now).has_value());
   ASSERT_TRUE(responder->established());
   // A control message at once, in the same turn: a flight of its own, with a Message ID of its own.
   ASSERT_TRUE(responder->send(Keepalive{1}).has_value());
@@ -247,9 +251,9 @@ TEST_F(ResponderCase, P34_MessageIdsAreZeroUpToTheClosingFinishedThenCount) {
   EXPECT_TRUE(responder->take_output().empty()) << "nothing to say takes no number";
 
   // Inbound likewise: a repeated, skipped or zero one is fatal.
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes{1}), kNow).has_value());
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 2, Bytes{1}), kNow).has_value());
-  EXPECT_EQ(refusal(encode(kI, cookie, 2, Bytes{1})), Reason::unexpected_message);
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 1, Bytes{1}), test_now).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 2, Bytes{1}), test_now).has_value());
+  EXPECT_EQ(refusal(encode(initiator_cookie, cookie, 2, Bytes{1})), Reason::unexpected_message);
   expect_dead();
 }
 
@@ -258,7 +262,7 @@ TEST_F(ResponderCase, P34_WhatWaitsAndWhatIsAnsweredAreTwoFlights) {
   prepared.answers = {{}, {0x18}};
   exchange();
   ASSERT_TRUE(responder->send(Keepalive{1}).has_value());
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes{1}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 1, Bytes{1}), test_now).has_value());
   const auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 2u);
   EXPECT_EQ(content(sent[0]), Bytes{0x17});
@@ -268,13 +272,13 @@ TEST_F(ResponderCase, P34_WhatWaitsAndWhatIsAnsweredAreTwoFlights) {
 
 TEST_F(ResponderCase, P34_ACountedMessageBeforeTheClosingFinishedIsFatal) {
   exchange();
-  EXPECT_EQ(refusal(encode(kI, cookie, 1, Bytes{1})), Reason::unexpected_message);
+  EXPECT_EQ(refusal(encode(initiator_cookie, cookie, 1, Bytes{1})), Reason::unexpected_message);
   expect_dead();
 }
 
 TEST_F(ResponderCase, P34_AMessageWithoutPayloadAfterTheCookiesIsFatal) {
   exchange();
-  EXPECT_EQ(refusal(encode(kI, cookie, 0, {})), Reason::unexpected_message);
+  EXPECT_EQ(refusal(encode(initiator_cookie, cookie, 0, {})), Reason::unexpected_message);
   expect_dead();
 }
 
@@ -293,9 +297,9 @@ TEST_F(ResponderCase, P34_AFlightThatIsTooLargeForOneMessageTakesSeveral) {
 
 TEST_F(ResponderCase, P34_AFailureInsideIsAnsweredByItsAlertInAMessage) {
   prepared.fail_next = true;
-  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
   cookie = messages(responder->take_output()).at(0).header.responder;
-  EXPECT_EQ(refusal(encode(kI, cookie, 0, Bytes{1})), Reason::bad_record_mac);
+  EXPECT_EQ(refusal(encode(initiator_cookie, cookie, 0, Bytes{1})), Reason::bad_record_mac);
   EXPECT_TRUE(responder->failed());
   const auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 1u);
@@ -305,13 +309,13 @@ TEST_F(ResponderCase, P34_AFailureInsideIsAnsweredByItsAlertInAMessage) {
 TEST_F(ResponderCase, H3_WhoGotTheKeysIsKnownEvenIfTheCarriageBreaksAtOnce) {
   prepared.events.emplace_back(handshake::KeyingSent{"tv", 1, "member-a"});
   exchange();
-  EXPECT_EQ(refusal(Bytes(kHeaderBytes, 0xff)), Reason::decode_error);
+  EXPECT_EQ(refusal(Bytes(isakmp_header_bytes, 0xff)), Reason::decode_error);
   auto events = responder->take_events();
   EXPECT_TRUE(find_event<handshake::KeyingSent>(events).has_value());
 }
 
 TEST_F(ResponderCase, H13_GarbageIsRefusedFromTheFirstHeaderOn) {
-  EXPECT_EQ(refusal(Bytes(kHeaderBytes, 0x16)), Reason::decode_error);
+  EXPECT_EQ(refusal(Bytes(isakmp_header_bytes, 0x16)), Reason::decode_error);
   EXPECT_EQ(made, 0);
   expect_dead();
 }
@@ -330,12 +334,12 @@ TEST_F(ResponderCase, P34_PlainTlsIsToldSoInPlainTls) {
 
 TEST_F(ResponderCase, P34_ACookieMayLookLikeTls) {
   const Cookie like_tls{0x16, 3, 3, 0, 1, 2, 3, 4};
-  ASSERT_TRUE(responder->receive(encode(like_tls, kNoCookie, 0, {}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(like_tls, no_cookie, 0, {}), test_now).has_value());
   EXPECT_EQ(messages(responder->take_output()).at(0).header.initiator, like_tls);
 }
 
 TEST_F(ResponderCase, P34_TlsLaterThanTheFirstMessageIsJustWrong) {
-  ASSERT_TRUE(responder->receive(encode(kI, kNoCookie, 0, {}), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, no_cookie, 0, {}), test_now).has_value());
   (void)responder->take_output();
   EXPECT_EQ(refusal(client_hello_bytes), Reason::decode_error);
   expect_dead();
@@ -343,8 +347,8 @@ TEST_F(ResponderCase, P34_TlsLaterThanTheFirstMessageIsJustWrong) {
 
 TEST_F(ResponderCase, H13_ALargeMessageBeforeTheClosingFinishedIsRefusedByItsHeader) {
   exchange();
-  Bytes large = encode(kI, cookie, 0, Bytes(max_handshake_message_bytes));
-  large.resize(kHeaderBytes);
+  Bytes large = encode(initiator_cookie, cookie, 0, Bytes(max_handshake_message_bytes));
+  large.resize(isakmp_header_bytes);
   EXPECT_EQ(refusal(large), Reason::handshake_too_large);
   expect_dead();
 }
@@ -352,15 +356,15 @@ TEST_F(ResponderCase, H13_ALargeMessageBeforeTheClosingFinishedIsRefusedByItsHea
 TEST_F(ResponderCase, P34_ALargeMessageAfterTheClosingFinishedIsTaken) {
   prepared.establish_on = 1;
   exchange();
-  ASSERT_TRUE(responder->receive(encode(kI, cookie, 1, Bytes(max_content_bytes)), kNow).has_value());
+  ASSERT_TRUE(responder->receive(encode(initiator_cookie, cookie, 1, Bytes(max_content_bytes)), test_now).has_value());
   EXPECT_EQ(fake->received.back().size(), max_content_bytes);
 }
 
 TEST_F(ResponderCase, P28_TheAnswerToAPasswordIsAFlight) {
-  EXPECT_FALSE(responder->password_checked(true, kNow).has_value()) << "before there is a TLS endpoint";
+  EXPECT_FALSE(responder->password_checked(true, test_now).has_value()) << "before there is a TLS endpoint";
   exchange();
   (void)responder->take_output();
-  ASSERT_TRUE(responder->password_checked(true, kNow).has_value());
+  ASSERT_TRUE(responder->password_checked(true, test_now).has_value());
   const auto sent = messages(responder->take_output());
   ASSERT_EQ(sent.size(), 1u);
   EXPECT_EQ(sent[0].header.message_id, 0u);
@@ -374,7 +378,7 @@ TEST(IsakmpInitiator, P34_KnowsATlsAlertInPlaceOfTheAnswer) {
     const Bytes alert = {21, 3, 3, 0, 2, 2, 50};
     Outcome<void> received;
     for (std::size_t at = 0; at < alert.size() && received; at += portion)
-      received = initiator->receive(ByteView(alert).subspan(at, portion), kNow);
+      received = initiator->receive(ByteView(alert).subspan(at, portion), test_now);
     ASSERT_FALSE(received.has_value()) << "though no header is whole";
     EXPECT_EQ(received.error().reason, Reason::wrong_carriage);
     EXPECT_TRUE(initiator->take_output().empty());
@@ -392,7 +396,7 @@ TEST(IsakmpInitiator, P34_ItsOwnCookieMayLookLikeTls) {
   const Cookie own = messages(initiator->take_output()).at(0).header.initiator;
   const Bytes answer = encode(own, Cookie{42}, 0, {});
   for (const std::uint8_t byte : answer)
-    ASSERT_TRUE(initiator->receive(ByteView(&byte, 1), kNow).has_value());
+    ASSERT_TRUE(initiator->receive(ByteView(&byte, 1), test_now).has_value());
 }
 
 TEST(IsakmpInitiator, P34_AsksForACookieAndOnlyThenSaysHello) {
@@ -402,12 +406,12 @@ TEST(IsakmpInitiator, P34_AsksForACookieAndOnlyThenSaysHello) {
   auto initiator = make_initiator(std::move(inner), random);
   const auto first = messages(initiator->take_output());
   ASSERT_EQ(first.size(), 1u);
-  EXPECT_EQ(first[0].header.initiator, kI);
-  EXPECT_EQ(first[0].header.responder, kNoCookie);
+  EXPECT_EQ(first[0].header.initiator, initiator_cookie);
+  EXPECT_EQ(first[0].header.responder, no_cookie);
   EXPECT_FALSE(first[0].header.has_payload);
   EXPECT_TRUE(initiator->take_output().empty());
   const Cookie r{42};
-  ASSERT_TRUE(initiator->receive(encode(kI, r, 0, {}), kNow).has_value());
+  ASSERT_TRUE(initiator->receive(encode(initiator_cookie, r, 0, {}), test_now).has_value());
   const auto hello = messages(initiator->take_output());
   ASSERT_EQ(hello.size(), 1u);
   EXPECT_EQ(hello[0].header.responder, r);
@@ -417,14 +421,14 @@ TEST(IsakmpInitiator, P34_AsksForACookieAndOnlyThenSaysHello) {
 
 TEST(IsakmpInitiator, P34_AnyOtherAnswerIsFatal) {
   const Cookie r{42};
-  for (const Bytes& answer : {encode(Cookie{9}, r, 0, {}), encode(kI, kNoCookie, 0, {}), encode(kI, r, 1, {}),
-                              encode(kI, r, 0, Bytes{0x16})}) {
+  for (const Bytes& answer : {encode(Cookie{9}, r, 0, {}), encode(initiator_cookie, no_cookie, 0, {}),
+                              encode(initiator_cookie, r, 1, {}), encode(initiator_cookie, r, 0, Bytes{0x16})}) {
     CountingRandom random;
     auto inner = std::make_unique<Fake>();
     inner->to_send = Bytes{0x16};
     auto initiator = make_initiator(std::move(inner), random);
     (void)initiator->take_output();
-    const auto received = initiator->receive(answer, kNow);
+    const auto received = initiator->receive(answer, test_now);
     ASSERT_FALSE(received.has_value());
     EXPECT_NE(received.error().place.find("initiator"), std::string::npos);
     EXPECT_TRUE(initiator->failed());
@@ -477,7 +481,7 @@ TEST(IsakmpCarriage, P34_TheFlightsOfTheJoinAreTheMessages) {
     for (const Message& message : messages(bytes))
       seen.push_back((from == pair.client.get() ? "C " : "S ") + std::to_string(message.header.message_id) +
                      (message.content.empty() ? " cookies" : " records"));
-    ASSERT_TRUE(to->receive(bytes, kNow).has_value());
+    ASSERT_TRUE(to->receive(bytes, test_now).has_value());
     std::swap(from, to);
   }
   EXPECT_EQ(seen, (std::vector<std::string>{"C 0 cookies", "S 0 cookies", "C 0 records", "S 0 records", "C 0 records",
@@ -486,16 +490,16 @@ TEST(IsakmpCarriage, P34_TheFlightsOfTheJoinAreTheMessages) {
 }
 
 TEST(IsakmpCarriage, H13_EveryByteOfTheCookieExchangeMattersAndNoChangeReachesTheServersTls) {
-  for (std::size_t at = 0; at < 2 * kHeaderBytes; ++at) {
+  for (std::size_t at = 0; at < 2 * isakmp_header_bytes; ++at) {
     Carried pair;
     Bytes request = pair.client->take_output();
-    ASSERT_EQ(request.size(), kHeaderBytes);
-    if (at < kHeaderBytes) request[at] ^= 1;
-    Bytes answer = pair.server->receive(request, kNow) ? pair.server->take_output() : Bytes{};
-    if (at >= kHeaderBytes) answer.at(at - kHeaderBytes) ^= 1;
-    const bool received = pair.client->receive(answer, kNow).has_value();
-    if (received) (void)pair.server->receive(pair.client->take_output(), kNow);
-    EXPECT_FALSE(pair.server->take_output().size() > 2 * kHeaderBytes) << "a server's first flight, byte " << at;
+    ASSERT_EQ(request.size(), isakmp_header_bytes);
+    if (at < isakmp_header_bytes) request[at] ^= 1;
+    Bytes answer = pair.server->receive(request, test_now) ? pair.server->take_output() : Bytes{};
+    if (at >= isakmp_header_bytes) answer.at(at - isakmp_header_bytes) ^= 1;
+    const bool received = pair.client->receive(answer, test_now).has_value();
+    if (received) (void)pair.server->receive(pair.client->take_output(), test_now);
+    EXPECT_FALSE(pair.server->take_output().size() > 2 * isakmp_header_bytes) << "a server's first flight, byte " << at;
     EXPECT_FALSE(pair.client->established() || pair.server->established()) << at;
   }
 }

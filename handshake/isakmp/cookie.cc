@@ -61,7 +61,7 @@ void CookieKeys::rotate(Secret<32> key) {
 }
 
 Outcome<Cookie> CookieKeys::make(const PeerAddress& peer, const Cookie& initiator, std::int64_t unix_now) const {
-  return cookie(current_, peer, initiator, unix_now / kSlotSeconds);
+  return cookie(current_, peer, initiator, unix_now / slot_seconds);
 }
 
 Outcome<bool> CookieKeys::check(const PeerAddress& peer, const Cookie& initiator, const Cookie& responder,
@@ -70,7 +70,7 @@ Outcome<bool> CookieKeys::check(const PeerAddress& peer, const Cookie& initiator
   for (const Secret<32>* key : {&current_, previous_ ? &*previous_ : nullptr}) {
     if (key == nullptr) continue;
     for (const std::int64_t age : {0, 1}) {
-      SEALCAST_TRY_ASSIGN(const auto wanted, cookie(*key, peer, initiator, unix_now / kSlotSeconds - age));
+      SEALCAST_TRY_ASSIGN(const auto wanted, cookie(*key, peer, initiator, unix_now / slot_seconds - age));
       const bool same = equal_constant_time(wanted.data(), responder.data(), responder.size());
       good = good || same;
     }

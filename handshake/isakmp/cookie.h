@@ -19,7 +19,7 @@ struct PeerAddress {
 
 class CookieKeys {
  public:
-  static constexpr std::int64_t kSlotSeconds = 5;  // a cookie is valid in its slot and the next: 5 to 10 s
+  static constexpr std::int64_t slot_seconds = 5;  // a cookie is valid in its slot and the next: 5 to 10 s
 
   // key from the system's CSPRNG.
   explicit CookieKeys(Secret<32> key) : current_(std::move(key)) {}

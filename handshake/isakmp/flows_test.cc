@@ -19,7 +19,7 @@ using handshake::GroupFlow;
 using handshake::GroupKeying;
 using handshake::Keepalive;
 using handshake::testing::find_event;
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 using handshake::testing::World;
 
 struct Case {
@@ -41,7 +41,7 @@ void PrintTo(const Case& one, std::ostream* out) {
 // Every flow of a group, in every place of the flag.
 std::vector<Case> cases() {
   std::vector<Case> out;
-  for (const handshake::FlowDefinition& definition : handshake::kFlows) {
+  for (const handshake::FlowDefinition& definition : handshake::flow_definitions) {
     if (definition.flow == Flow::standard || definition.flow == Flow::standard_mutual) continue;
     out.push_back({definition.flow});
     if (out.back().group().authentication != Authentication::password)
@@ -71,11 +71,11 @@ class EveryFlow : public testing::TestWithParam<Case> {
       const Bytes bytes = from.take_output();
       quiet = bytes.empty() ? quiet + 1 : 0;
       note(turn % 2 == 0 ? 'C' : 'S', bytes);
-      const auto received = to.receive(bytes, kNow);
+      const auto received = to.receive(bytes, test_now);
       ASSERT_TRUE(received.has_value()) << received.error().message();
       for (Event& event : server_->take_events()) {
         if (std::holds_alternative<handshake::PasswordPresented>(event)) {
-          ASSERT_TRUE(server_->password_checked(true, kNow).has_value());
+          ASSERT_TRUE(server_->password_checked(true, test_now).has_value());
           ++passwords_;
         } else {
           server_events_.push_back(std::move(event));

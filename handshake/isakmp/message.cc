@@ -34,7 +34,7 @@ std::string expected(std::string_view what, std::uint64_t wanted, std::uint64_t 
 
 Bytes encode(const Cookie& initiator, const Cookie& responder, std::uint32_t message_id, ByteView content) {
   const std::size_t payloads = (content.size() + max_payload_body - 1) / max_payload_body;
-  const std::size_t length = kHeaderBytes + payloads * payload_header_bytes + content.size();
+  const std::size_t length = isakmp_header_bytes + payloads * payload_header_bytes + content.size();
   Bytes out;
   out.reserve(length);
   out.insert(out.end(), initiator.begin(), initiator.end());
@@ -77,15 +77,15 @@ Outcome<Header> decode_header(ByteView bytes) {
   if (flags != 0) return refuse(Reason::decode_error, expected("ISAKMP flags", 0, flags));
   if (next != no_payload && next != records_payload)
     return refuse(Reason::decode_error, expected("ISAKMP payload type", records_payload, next));
-  if (header.initiator == kNoCookie)
+  if (header.initiator == no_cookie)
     return refuse(Reason::decode_error, "expected an initiator cookie other than 0, got 0");
   if (header.length > max_message_bytes) {
     return refuse(Reason::handshake_too_large, "expected an ISAKMP message of at most " +
                                                    std::to_string(max_message_bytes) + " bytes, got a length of " +
                                                    std::to_string(header.length));
   }
-  const std::size_t least = kHeaderBytes + (header.has_payload ? payload_header_bytes + 1 : 0);
-  if (header.length < least || (!header.has_payload && header.length != kHeaderBytes)) {
+  const std::size_t least = isakmp_header_bytes + (header.has_payload ? payload_header_bytes + 1 : 0);
+  if (header.length < least || (!header.has_payload && header.length != isakmp_header_bytes)) {
     return refuse(Reason::decode_error, "expected an ISAKMP length of " +
                                             std::string(header.has_payload ? "at least " : "") + std::to_string(least) +
                                             ", got " + std::to_string(header.length));
@@ -94,9 +94,9 @@ Outcome<Header> decode_header(ByteView bytes) {
 }
 
 bool is_cookie_request(ByteView bytes) {
-  if (bytes.size() < kHeaderBytes) return false;
-  const auto header = decode_header(bytes.first(kHeaderBytes));
-  return header && header->responder == kNoCookie && header->message_id == 0 && !header->has_payload;
+  if (bytes.size() < isakmp_header_bytes) return false;
+  const auto header = decode_header(bytes.first(isakmp_header_bytes));
+  return header && header->responder == no_cookie && header->message_id == 0 && !header->has_payload;
 }
 
 Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes) {
@@ -135,14 +135,14 @@ void MessageReader::fill(ByteView& bytes, std::size_t size) {
 
 Outcome<std::optional<Message>> MessageReader::take(ByteView& bytes, const Judge& judge) {
   if (!header_) {
-    fill(bytes, kHeaderBytes);
-    if (held_.size() < kHeaderBytes) return std::nullopt;
+    fill(bytes, isakmp_header_bytes);
+    if (held_.size() < isakmp_header_bytes) return std::nullopt;
     SEALCAST_TRY_ASSIGN(auto header, decode_header(ByteView(held_.data(), held_.size())));
     SEALCAST_TRY(judge(header));
     header_ = header;
     held_ = SensitiveBytes();
   }
-  const std::size_t rest = header_->length - kHeaderBytes;
+  const std::size_t rest = header_->length - isakmp_header_bytes;
   fill(bytes, rest);
   if (held_.size() < rest) return std::nullopt;
   SEALCAST_TRY_ASSIGN(auto content, decode_payloads(*header_, ByteView(held_.data(), held_.size())));

@@ -17,9 +17,9 @@ using handshake::Outcome;
 using handshake::SensitiveBytes;
 
 using Cookie = std::array<std::uint8_t, 8>;
-inline constexpr Cookie kNoCookie{};
+inline constexpr Cookie no_cookie{};
 
-inline constexpr std::size_t kHeaderBytes = 28;
+inline constexpr std::size_t isakmp_header_bytes = 28;
 inline constexpr std::size_t payload_header_bytes = 4;
 inline constexpr std::uint8_t isakmp_version = 0x10;       // 1.0
 inline constexpr std::uint8_t isakmp_exchange_type = 240;  // private use, RFC 2408 §3.1
@@ -32,14 +32,15 @@ inline constexpr std::size_t max_message_bytes = 128 * 1024;
 // The same before the closing Finished: a whole handshake of 64 KiB in one flight, and the overhead of its records.
 inline constexpr std::size_t max_handshake_message_bytes = 68 * 1024;
 // Of the records in a message, so that it fits.
-inline constexpr std::size_t max_content_bytes = max_message_bytes - kHeaderBytes - max_payloads * payload_header_bytes;
+inline constexpr std::size_t max_content_bytes =
+    max_message_bytes - isakmp_header_bytes - max_payloads * payload_header_bytes;
 
 struct Header {
   Cookie initiator{};
   Cookie responder{};
   bool has_payload = false;
   std::uint32_t message_id = 0;
-  std::uint32_t length = kHeaderBytes;  // of the whole message
+  std::uint32_t length = isakmp_header_bytes;  // of the whole message
 };
 
 struct Message {
@@ -50,15 +51,15 @@ struct Message {
 // content of at most max_content_bytes, split into full payloads and a last one; empty: the bare header.
 Bytes encode(const Cookie& initiator, const Cookie& responder, std::uint32_t message_id, ByteView content);
 
-// Exactly kHeaderBytes. Refuses every other version, exchange type, flag and payload type, an initiator cookie of 0,
-// and a length above max_message_bytes or at odds with the payload's presence.
+// Exactly isakmp_header_bytes. Refuses every other version, exchange type, flag and payload type, an initiator cookie
+// of 0, and a length above max_message_bytes or at odds with the payload's presence.
 Outcome<Header> decode_header(ByteView bytes);
 
 // Do these bytes begin with the first message of an initiator? Detects a peer of this carriage on a TLS port.
 bool is_cookie_request(ByteView bytes);
 
-// The payloads are the header's length - kHeaderBytes bytes after it. Each is non-empty, of our type, with reserved
-// byte 0; the chain ends exactly with the message.
+// The payloads are the header's length - isakmp_header_bytes bytes after it. Each is non-empty, of our type, with
+// reserved byte 0; the chain ends exactly with the message.
 Outcome<SensitiveBytes> decode_payloads(const Header& header, ByteView bytes);
 
 // Cuts a byte stream into messages by the header's length. Holds at most one message, and only bytes that have come.

@@ -35,7 +35,7 @@ Reason refusal(const Bytes& bytes) {
 constexpr Reason accepted = Reason::internal_error;
 
 TEST(IsakmpMessage, P34_TheBytesAreRfc2408s) {
-  EXPECT_EQ(to_hex(encode(kI, responder_cookie, 0x01020304, Bytes{0x16, 0x03, 0x03})),
+  EXPECT_EQ(to_hex(encode(initiator_cookie, responder_cookie, 0x01020304, Bytes{0x16, 0x03, 0x03})),
             "0102030405060708"
             "0b0c0d0e0f101112"
             "8010f000"
@@ -43,7 +43,7 @@ TEST(IsakmpMessage, P34_TheBytesAreRfc2408s) {
             "00000023"
             "00000007"
             "160303");
-  EXPECT_EQ(to_hex(encode(kI, kNoCookie, 0, {})),
+  EXPECT_EQ(to_hex(encode(initiator_cookie, no_cookie, 0, {})),
             "0102030405060708"
             "0000000000000000"
             "0010f000"
@@ -55,13 +55,13 @@ TEST(IsakmpMessage, P34_FlightsOfEverySizeArriveAsTheyWere) {
   for (const std::size_t size : {std::size_t{0}, std::size_t{1}, std::size_t{16384}, max_payload_body - 1,
                                  max_payload_body, max_payload_body + 1, max_content_bytes}) {
     const Bytes content = content_of(size);
-    const Bytes bytes = encode(kI, responder_cookie, 9, content);
+    const Bytes bytes = encode(initiator_cookie, responder_cookie, 9, content);
     ASSERT_LE(bytes.size(), max_message_bytes);
     const auto message = read_message(bytes);
     ASSERT_TRUE(message && *message) << size;
     const Message& got = **message;
     EXPECT_EQ(Bytes(got.content.begin(), got.content.end()), content) << size;
-    EXPECT_EQ(got.header.initiator, kI);
+    EXPECT_EQ(got.header.initiator, initiator_cookie);
     EXPECT_EQ(got.header.responder, responder_cookie);
     EXPECT_EQ(got.header.message_id, 9u);
     EXPECT_EQ(got.header.length, bytes.size());
@@ -69,16 +69,17 @@ TEST(IsakmpMessage, P34_FlightsOfEverySizeArriveAsTheyWere) {
 }
 
 TEST(IsakmpMessage, P34_AFlightBeyondOnePayloadTakesSeveral) {
-  const Bytes bytes = encode(kI, responder_cookie, 0, content_of(max_payload_body + 1));
-  EXPECT_EQ(bytes.size(), kHeaderBytes + 2 * payload_header_bytes + max_payload_body + 1);
-  EXPECT_EQ(to_hex(ByteView(bytes).subspan(kHeaderBytes, 4)), "8000ffff");
+  const Bytes bytes = encode(initiator_cookie, responder_cookie, 0, content_of(max_payload_body + 1));
+  EXPECT_EQ(bytes.size(), isakmp_header_bytes + 2 * payload_header_bytes + max_payload_body + 1);
+  EXPECT_EQ(to_hex(ByteView(bytes).subspan(isakmp_header_bytes, 4)), "8000ffff");
   EXPECT_EQ(to_hex(ByteView(bytes).last(5)).substr(0, 8), "00000005");
 }
 
 TEST(IsakmpMessage, REC_1_BytesInAnyPortionsGiveTheSameMessages) {
   Bytes stream;
   for (const std::size_t size : {0, 5, 300, 0, 1})
-    for (const std::uint8_t byte : encode(kI, responder_cookie, static_cast<std::uint32_t>(size), content_of(size)))
+    for (const std::uint8_t byte :
+         encode(initiator_cookie, responder_cookie, static_cast<std::uint32_t>(size), content_of(size)))
       stream.push_back(byte);
   for (const std::size_t portion : {1, 2, 3, 27, 28, 29, 1000}) {
     MessageReader reader;
@@ -96,7 +97,7 @@ TEST(IsakmpMessage, REC_1_BytesInAnyPortionsGiveTheSameMessages) {
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryFieldOfTheHeaderHasOneValue) {
-  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
+  const Bytes good = encode(initiator_cookie, responder_cookie, 0, content_of(3));
   ASSERT_EQ(refusal(good), accepted);
   for (const std::size_t at : {16, 17, 18, 19}) {  // next payload, version, exchange type, flags
     for (int value = 0; value < 256; ++value) {
@@ -111,7 +112,7 @@ TEST(IsakmpMessage, PARSE_1_EveryFieldOfTheHeaderHasOneValue) {
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryFieldOfAPayloadHasItsBounds) {
-  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
+  const Bytes good = encode(initiator_cookie, responder_cookie, 0, content_of(3));
   for (int value = 1; value < 256; ++value) {
     for (const std::size_t at : {28, 29}) {  // next payload, reserved
       Bytes bytes = good;
@@ -127,7 +128,7 @@ TEST(IsakmpMessage, PARSE_1_EveryFieldOfAPayloadHasItsBounds) {
 }
 
 TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwaited) {
-  const Bytes good = encode(kI, responder_cookie, 0, content_of(3));
+  const Bytes good = encode(initiator_cookie, responder_cookie, 0, content_of(3));
   for (std::uint32_t length = 0; length < 200; ++length) {
     Bytes bytes = good;
     store_be<std::uint32_t>(bytes.data() + 24, length);
@@ -143,7 +144,7 @@ TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwait
     EXPECT_EQ(refusal(bytes), Reason::handshake_too_large) << length;
   }
   // The bare header: its length is 28 and nothing else.
-  Bytes bare = encode(kI, kNoCookie, 0, {});
+  Bytes bare = encode(initiator_cookie, no_cookie, 0, {});
   for (const std::uint32_t length : {0u, 27u, 29u, 33u, 1000u}) {
     store_be<std::uint32_t>(bare.data() + 24, length);
     EXPECT_EQ(refusal(bare), Reason::decode_error) << length;
@@ -151,8 +152,8 @@ TEST(IsakmpMessage, PARSE_1_EveryLengthOfTheMessageButTheTrueOneIsRefusedOrAwait
 }
 
 Bytes chain(const std::vector<std::size_t>& bodies) {
-  Bytes out = encode(kI, responder_cookie, 0, content_of(1));
-  out.resize(kHeaderBytes);
+  Bytes out = encode(initiator_cookie, responder_cookie, 0, content_of(1));
+  out.resize(isakmp_header_bytes);
   for (std::size_t i = 0; i < bodies.size(); ++i) {
     const auto length = static_cast<std::uint16_t>(bodies[i] + payload_header_bytes);
     out.push_back(i + 1 == bodies.size() ? no_payload : records_payload);
@@ -184,10 +185,10 @@ TEST(IsakmpMessage, PARSE_1_TheChainEndsWithTheMessage) {
 }
 
 TEST(IsakmpMessage, H13_NothingOfAMessageIsKeptBeforeItsHeaderIsJudged) {
-  Bytes bytes = encode(kI, responder_cookie, 77, content_of(1000));
+  Bytes bytes = encode(initiator_cookie, responder_cookie, 77, content_of(1000));
   int asked = 0;
   MessageReader reader;
-  ByteView head = ByteView(bytes).first(kHeaderBytes);
+  ByteView head = ByteView(bytes).first(isakmp_header_bytes);
   const auto refused = reader.take(head, [&](const Header& header) -> Outcome<void> {
     ++asked;
     EXPECT_EQ(header.message_id, 77u);
@@ -200,7 +201,7 @@ TEST(IsakmpMessage, H13_NothingOfAMessageIsKeptBeforeItsHeaderIsJudged) {
 
 TEST(IsakmpMessage, H13_TheMemoryOfALargeMessageIsGivenBack) {
   MessageReader reader;
-  const Bytes large = encode(kI, responder_cookie, 1, content_of(100'000));
+  const Bytes large = encode(initiator_cookie, responder_cookie, 1, content_of(100'000));
   ByteView first = ByteView(large).first(50'000);
   ASSERT_TRUE(reader.take(first, [](const Header&) { return Outcome<void>(); }).has_value());
   EXPECT_GE(reader.held_bytes(), 49'000u);
@@ -211,16 +212,16 @@ TEST(IsakmpMessage, H13_TheMemoryOfALargeMessageIsGivenBack) {
 }
 
 TEST(IsakmpMessage, P34_AFirstMessageIsKnownWhereTlsIsExpected) {
-  const Bytes request = encode(kI, kNoCookie, 0, {});
+  const Bytes request = encode(initiator_cookie, no_cookie, 0, {});
   EXPECT_TRUE(is_cookie_request(request));
   Bytes more = request;
   more.push_back(0);
   EXPECT_TRUE(is_cookie_request(more));
-  EXPECT_FALSE(is_cookie_request(ByteView(request).first(kHeaderBytes - 1)));
-  EXPECT_FALSE(is_cookie_request(encode(kI, responder_cookie, 0, {})));
-  EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 1, {})));
-  EXPECT_FALSE(is_cookie_request(encode(kI, kNoCookie, 0, content_of(3))));
-  EXPECT_FALSE(is_cookie_request(Bytes(kHeaderBytes, 0x16)));
+  EXPECT_FALSE(is_cookie_request(ByteView(request).first(isakmp_header_bytes - 1)));
+  EXPECT_FALSE(is_cookie_request(encode(initiator_cookie, responder_cookie, 0, {})));
+  EXPECT_FALSE(is_cookie_request(encode(initiator_cookie, no_cookie, 1, {})));
+  EXPECT_FALSE(is_cookie_request(encode(initiator_cookie, no_cookie, 0, content_of(3))));
+  EXPECT_FALSE(is_cookie_request(Bytes(isakmp_header_bytes, 0x16)));
 }
 
 TEST(IsakmpMessage, PARSE_1_RandomBytesAndRandomChangesNeverYieldAnImpossibleMessage) {
@@ -235,7 +236,7 @@ TEST(IsakmpMessage, PARSE_1_RandomBytesAndRandomChangesNeverYieldAnImpossibleMes
     if (!message || !*message) continue;
     ++taken;
     EXPECT_EQ((*message)->header.length, bytes.size());
-    EXPECT_LE((*message)->content.size() + kHeaderBytes + payload_header_bytes, bytes.size());
+    EXPECT_LE((*message)->content.size() + isakmp_header_bytes + payload_header_bytes, bytes.size());
   }
   EXPECT_GT(taken, 1000) << "and the test is not about refusals alone";
 }

@@ -15,7 +15,7 @@ namespace {
 
 using handshake::Endpoint;
 using handshake::Keepalive;
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 using handshake::testing::World;
 
 std::string run(const std::string& command, int& status) {
@@ -34,7 +34,7 @@ std::string run(const std::string& command, int& status) {
 
 std::vector<Bytes> split(const Bytes& bytes) {
   std::vector<Bytes> out;
-  for (std::size_t at = 0; at + kHeaderBytes <= bytes.size();) {
+  for (std::size_t at = 0; at + isakmp_header_bytes <= bytes.size();) {
     const auto length = load_be<std::uint32_t>(bytes.data() + at + 24);
     out.emplace_back(bytes.begin() + static_cast<std::ptrdiff_t>(at),
                      bytes.begin() + static_cast<std::ptrdiff_t>(at + length));
@@ -56,7 +56,7 @@ TEST(IsakmpWitness, P34_TsharkReadsEveryMessageOfAJoin) {
     const Bytes bytes = from.take_output();
     for (Bytes& message : split(bytes))
       sent.push_back(std::move(message));
-    EXPECT_TRUE(to.receive(bytes, kNow).has_value());
+    EXPECT_TRUE(to.receive(bytes, test_now).has_value());
   };
   for (int turn = 0; turn < 6; ++turn) {
     carry(*client, *server);
@@ -68,7 +68,7 @@ TEST(IsakmpWitness, P34_TsharkReadsEveryMessageOfAJoin) {
   ASSERT_EQ(sent.size(), 9u);
   // One more, which no join makes: a flight in two payloads, small enough for UDP.
   Bytes two = encode(Cookie{1}, Cookie{2}, 7, Bytes(9, 0x17));
-  two[kHeaderBytes] = records_payload;
+  two[isakmp_header_bytes] = records_payload;
   for (const std::uint8_t byte : {0, 0, 0, 6, 0x18, 0x19})
     two.push_back(byte);
   store_be<std::uint32_t>(two.data() + 24, static_cast<std::uint32_t>(two.size()));
@@ -104,9 +104,9 @@ TEST(IsakmpWitness, P34_TsharkReadsEveryMessageOfAJoin) {
   for (const Bytes& message : sent) {
     std::string next = "0";
     std::string lengths;
-    for (std::size_t at = kHeaderBytes; at < message.size();) {
+    for (std::size_t at = isakmp_header_bytes; at < message.size();) {
       const auto length = load_be<std::uint16_t>(message.data() + at + 2);
-      next = at == kHeaderBytes ? "128" : next;
+      next = at == isakmp_header_bytes ? "128" : next;
       next += message[at] == records_payload ? ",128" : ",0";
       lengths += (lengths.empty() ? "" : ",") + std::to_string(length);
       at += length;

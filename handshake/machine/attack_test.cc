@@ -22,7 +22,7 @@ std::string play_name(const ::testing::TestParamInfo<Play>& info) {
 }
 std::vector<Play> every_play() {
   std::vector<Play> plays;
-  for (const Flow flow : kEveryFlow)
+  for (const Flow flow : every_flow)
     for (const Side puppet : {Side::client, Side::server})
       plays.push_back({flow, puppet});
   return plays;
@@ -73,7 +73,7 @@ class Scripted : public ::testing::TestWithParam<Play> {
     puppet.receive(real->take_output());
     Bytes held;
     const auto flush = [&] {
-      if (!held.empty() && !real->failed()) (void)real->receive(held, kNow);
+      if (!held.empty() && !real->failed()) (void)real->receive(held, test_now);
       held.clear();
       puppet.receive(real->take_output());
     };

@@ -21,7 +21,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::array kGroups = {NamedGroup::x25519, NamedGroup::secp256r1};
+constexpr std::array offered_groups = {NamedGroup::x25519, NamedGroup::secp256r1};
 
 // A member's flow is pinned by its configuration; a standard client follows the server (H4: never the other way round).
 std::vector<Flow> candidate_flows(const ClientConfig& config) {
@@ -137,7 +137,7 @@ Outcome<void> Client::check_configuration() const {
 std::vector<CipherSuite> Client::offered_suites() const {
   if (config_->multicast) return {config_->multicast->flow.suite};
   if (!config_->standard_suites.empty()) return config_->standard_suites;
-  return {kEcdheSuites.begin(), kEcdheSuites.end()};
+  return {ecdhe_suites.begin(), ecdhe_suites.end()};
 }
 
 Outcome<SensitiveBytes> Client::make_client_hello() {
@@ -148,9 +148,9 @@ Outcome<SensitiveBytes> Client::make_client_hello() {
     hello.suites.push_back(static_cast<std::uint16_t>(suite));
   if (!IpAddress::parse(config_->server_name)) hello.server_name = config_->server_name;  // RFC 6066: names only
   const bool sealed = config_->multicast && flow().smke_sealed();
-  for (const NamedGroup group : kGroups)
+  for (const NamedGroup group : offered_groups)
     if (!sealed) hello.groups.push_back(static_cast<std::uint16_t>(group));
-  for (const SignatureScheme scheme : kSignatureSchemes)
+  for (const SignatureScheme scheme : offered_schemes)
     hello.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   hello.extended_master_secret = true;
   hello.renegotiation_info = Bytes();
@@ -160,7 +160,7 @@ Outcome<SensitiveBytes> Client::make_client_hello() {
 
 Outcome<void> Client::read_server_hello(ByteView body) {
   SEALCAST_TRY_ASSIGN(const auto hello, decode_server_hello(body));
-  if (hello.version != kTls12)
+  if (hello.version != tls12)
     return refuse(Reason::protocol_version, "expected a server that speaks TLS 1.2 (3.3), got version " +
                                                 std::to_string(hello.version >> 8) + "." +
                                                 std::to_string(hello.version & 0xff));
@@ -201,7 +201,7 @@ Outcome<void> Client::read_certificate(ByteView body) {
 
 Outcome<void> Client::read_server_key_exchange(ByteView body) {
   SEALCAST_TRY_ASSIGN(auto message, decode_server_key_exchange(body));
-  if (!contains(kGroups, NamedGroup{message.group}))
+  if (!contains(offered_groups, NamedGroup{message.group}))
     return refuse(Reason::illegal_parameter,
                   "the server chose curve " + std::to_string(message.group) + ", which was not offered");
   SEALCAST_TRY_ASSIGN(state().possession,
@@ -230,7 +230,7 @@ Outcome<void> Client::read_certificate_request(ByteView body) {
   if (!config_->credentials)
     return refuse(Reason::own_certificate_missing, "the server asks for a certificate, none is configured");
   EVP_PKEY* key = config_->credentials->key.get();
-  const std::uint8_t type = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? kRsaSign : kEcdsaSign;
+  const std::uint8_t type = EVP_PKEY_get_base_id(key) == EVP_PKEY_RSA ? rsa_sign : ecdsa_sign;
   if (!message.names(type))
     return refuse(Reason::certificate_wrong_key_type,
                   "the server accepts no client certificate with a " + describe(key) + " key");
@@ -265,7 +265,7 @@ Outcome<void> Client::read_client_auth_request(ByteView body) {
 Outcome<void> Client::use_client_auth_request(ByteView body, const ServerProofVerified&) {
   SEALCAST_TRY_ASSIGN(auto message, decode_client_auth_request(body));
   SEALCAST_TRY(check_flag(message.flag, "ClientAuthRequest"));
-  if (!contains(message.methods, kAuthPassword))
+  if (!contains(message.methods, auth_password))
     return refuse(Reason::auth_method_refused, "ClientAuthRequest does not list method 1 (password)");
   return check_names(message.key_server_id, message.group_id);
 }
@@ -273,7 +273,7 @@ Outcome<void> Client::use_client_auth_request(ByteView body, const ServerProofVe
 Outcome<SensitiveBytes> Client::make_client_auth_response() {
   auto credential = config_->password();
   if (!credential) return refuse(Reason::own_password_missing, credential.error().message);
-  return encode(ClientAuthResponse{kAuthPassword, std::move(credential->user), std::move(credential->secret)});
+  return encode(ClientAuthResponse{auth_password, std::move(credential->user), std::move(credential->secret)});
 }
 
 // ---------------------------------------------------------------- the group's keying

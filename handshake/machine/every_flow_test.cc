@@ -19,7 +19,7 @@ class EveryMulticastFlow : public EveryFlow {};
 
 std::vector<Flow> multicast_flows() {
   std::vector<Flow> flows;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     if (flow.multicast) flows.push_back(flow.flow);
   return flows;
 }
@@ -43,7 +43,7 @@ TEST_P(EveryFlow, H3_CompletesWithBothEndsOfOneMind) {
   if (!flow().multicast) return;
   EXPECT_EQ(server->peer.name, "member-a");
   const bool password = flow().authentication != Authentication::certificate;
-  EXPECT_EQ(server->peer.user, password ? kTestUser : "");
+  EXPECT_EQ(server->peer.user, password ? test_user : "");
   EXPECT_EQ(server->peer.leaf_der.empty(), flow().authentication == Authentication::password);
   EXPECT_EQ(world.passwords_fetched, password ? 1 : 0);
   EXPECT_EQ(world.passwords->asked, password ? 1 : 0);
@@ -119,7 +119,7 @@ TEST_P(EveryMulticastFlow, CHAN1_ARecordOfOneMembersChannelIsNothingOnAnothers) 
   Ends a(world), b(world);
   ASSERT_TRUE(a.established() && b.established());
   ASSERT_TRUE(a.client->send(Leave{"tv"}));
-  const auto crossed = b.server->receive(a.client->take_output(), kNow);
+  const auto crossed = b.server->receive(a.client->take_output(), test_now);
   ASSERT_FALSE(crossed);
   EXPECT_EQ(crossed.error().reason, Reason::bad_record_mac);
 }
@@ -151,14 +151,14 @@ TEST_P(EveryMulticastFlow, H3_NothingIsToldBeforeTheClosingFinished) {
     for (const std::uint8_t byte : client->take_output()) {
       moved = true;
       ++to_server;
-      ASSERT_TRUE(server->receive(ByteView(&byte, 1), kNow)) << why(*server);
+      ASSERT_TRUE(server->receive(ByteView(&byte, 1), test_now)) << why(*server);
       auto events = server->take_events();
       if (!server_told && find_event<Established>(events)) server_told = true, server_at = to_server;
     }
     for (const std::uint8_t byte : server->take_output()) {
       moved = true;
       ++to_client;
-      ASSERT_TRUE(client->receive(ByteView(&byte, 1), kNow)) << why(*client);
+      ASSERT_TRUE(client->receive(ByteView(&byte, 1), test_now)) << why(*client);
       auto events = client->take_events();
       if (!client_told && find_event<Established>(events)) client_told = true, client_at = to_client;
     }
@@ -168,7 +168,7 @@ TEST_P(EveryMulticastFlow, H3_NothingIsToldBeforeTheClosingFinished) {
   EXPECT_EQ(client_at, to_client) << "the server's Finished is the last thing it sends";
 }
 
-INSTANTIATE_TEST_SUITE_P(Flows, EveryFlow, ::testing::ValuesIn(kEveryFlow),
+INSTANTIATE_TEST_SUITE_P(Flows, EveryFlow, ::testing::ValuesIn(every_flow),
                          [](const auto& play) { return test_name(play.param); });
 INSTANTIATE_TEST_SUITE_P(Flows, EveryMulticastFlow, ::testing::ValuesIn(multicast_flows()),
                          [](const auto& play) { return test_name(play.param); });

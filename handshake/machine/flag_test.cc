@@ -13,7 +13,7 @@ using namespace testing;  // NOLINT: the fixtures
 
 std::vector<Flow> flows_that(bool (*want)(const FlowDefinition&)) {
   std::vector<Flow> flows;
-  for (const FlowDefinition& flow : kFlows)
+  for (const FlowDefinition& flow : flow_definitions)
     if (flow.multicast && want(flow)) flows.push_back(flow.flow);
   return flows;
 }
@@ -29,16 +29,16 @@ Bytes types(bool flagged) {
   Bytes list = definition(WithRequest::GetParam()).smke_sealed() ? Bytes{1} : Bytes{64, 1};
   if (flagged) list.push_back(30);
   list.insert(list.begin(), static_cast<std::uint8_t>(list.size()));
-  list.insert(list.end(), {0, static_cast<std::uint8_t>(2 * kSignatureSchemes.size())});
+  list.insert(list.end(), {0, static_cast<std::uint8_t>(2 * offered_schemes.size())});
   return list;
 }
-constexpr std::ptrdiff_t kAfterTypes = 2;
+constexpr std::ptrdiff_t after_types = 2;
 // The last certificate type of the flight's CertificateRequest, whose list is types(flagged).
 Bytes::iterator last_type(Bytes& flight, bool flagged) {
   const Bytes pattern = types(flagged);
   const auto at = std::search(flight.begin(), flight.end(), pattern.begin(), pattern.end());
   EXPECT_NE(at, flight.end());
-  return at + static_cast<std::ptrdiff_t>(pattern.size()) - 1 - kAfterTypes;
+  return at + static_cast<std::ptrdiff_t>(pattern.size()) - 1 - after_types;
 }
 
 TEST_P(WithRequest, P11_P12_EitherPlaceCompletesAndIsSeenOnTheWire) {
@@ -49,7 +49,7 @@ TEST_P(WithRequest, P11_P12_EitherPlaceCompletesAndIsSeenOnTheWire) {
     world.set_group_flow(flow);
     const auto server = world.server();
     const auto client = world.client();
-    ASSERT_TRUE(server->receive(client->take_output(), kNow));
+    ASSERT_TRUE(server->receive(client->take_output(), test_now));
     const Bytes flight = server->take_output();
     const Bytes with = types(true), without = types(false);
     const auto holds = [&flight](const Bytes& part) {
@@ -57,7 +57,7 @@ TEST_P(WithRequest, P11_P12_EitherPlaceCompletesAndIsSeenOnTheWire) {
     };
     EXPECT_EQ(holds(with), place == FlagPlace::certificate_request);
     EXPECT_EQ(holds(without), place == FlagPlace::smke);
-    ASSERT_TRUE(client->receive(flight, kNow));
+    ASSERT_TRUE(client->receive(flight, test_now));
     pump(*client, *server);
     EXPECT_TRUE(client->established() && server->established());
   }
@@ -83,15 +83,15 @@ TEST_P(WithRequest, FLAG1_AStrippedFlagEndsBothEndsBeforeKeyMaterial) {
   World world(GetParam());
   const auto server = world.server();
   const auto client = world.client();
-  (void)server->receive(client->take_output(), kNow);
+  (void)server->receive(client->take_output(), test_now);
   Bytes flight = server->take_output();
   *last_type(flight, true) = 1;
-  const auto done = client->receive(flight, kNow);
+  const auto done = client->receive(flight, test_now);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().reason, Reason::flag_missing);
   const Bytes last_words = client->take_output();
   EXPECT_EQ(last_words.size(), 7u) << "one alert, no key material";
-  EXPECT_FALSE(server->receive(last_words, kNow));
+  EXPECT_FALSE(server->receive(last_words, test_now));
 }
 
 TEST_P(WithRequest, FLAG1_FLAG2_AFlagChangedOnTheWayIsNoticedByTheServerToo) {
@@ -104,14 +104,14 @@ TEST_P(WithRequest, FLAG1_FLAG2_AFlagChangedOnTheWayIsNoticedByTheServerToo) {
     const auto server = world.server();
     Puppet puppet(Side::client, world, true);
     puppet.send({Side::client, Message::client_hello});
-    (void)server->receive(puppet.take_output(), kNow);
+    (void)server->receive(puppet.take_output(), test_now);
     Bytes flight = server->take_output();
     *last_type(flight, strip) = strip ? 2 : 30;
     puppet.receive(flight);
     for (const Step& step : definition(GetParam()).steps) {
       if (step.from != Side::client || step.message == Message::client_hello || server->failed()) continue;
       puppet.send(step);
-      (void)server->receive(puppet.take_output(), kNow);
+      (void)server->receive(puppet.take_output(), test_now);
     }
     ASSERT_TRUE(server->failed());
     EXPECT_EQ(server->failure()->reason, Reason::signature_invalid) << server->failure()->message();
@@ -142,7 +142,7 @@ TEST_P(FlagOfEveryFlow, FLAG2_FLAG3_SMKE4_SMKE5_SmkeWithAnotherFlagOrderOrVersio
       if (offset == 1 && step.message == Message::server_master_key_exchange)
         world.server_config.multicast_flag = value;
       puppet.send(step);
-      (void)client->receive(puppet.take_output(), kNow);
+      (void)client->receive(puppet.take_output(), test_now);
       puppet.receive(client->take_output());
     }
     world.server_config.multicast_flag = flag;
@@ -174,7 +174,7 @@ TEST_P(FlagOfEveryFlow, FLAG3_SMKE4_KeyingForSomethingElse) {
       if (step.message == Message::server_master_key_exchange) world.authority.tamper = bend;
       puppet.send(step);
       world.authority.tamper = nullptr;
-      (void)client->receive(puppet.take_output(), kNow);
+      (void)client->receive(puppet.take_output(), test_now);
       puppet.receive(client->take_output());
     }
     ASSERT_TRUE(client->failed());
@@ -184,7 +184,7 @@ TEST_P(FlagOfEveryFlow, FLAG3_SMKE4_KeyingForSomethingElse) {
 }
 
 TEST_P(FlagOfEveryFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
-  for (const FlowDefinition& other : kFlows) {
+  for (const FlowDefinition& other : flow_definitions) {
     if (!other.multicast || other.flow == GetParam()) continue;
     World world(GetParam());  // the server's flow
     const bool sealed = other.smke_sealed();
@@ -194,8 +194,8 @@ TEST_P(FlagOfEveryFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
                                              : world.pki.member("member-a", {"tv"}).credentials;
     world.client_config.password = [&world]() -> sealcast::Result<PasswordCredential> {
       ++world.passwords_fetched;
-      const std::string_view text = kTestPassword;
-      PasswordCredential credential{kTestUser, SecretBytes(text.size())};
+      const std::string_view text = test_password;
+      PasswordCredential credential{test_user, SecretBytes(text.size())};
       std::copy(text.begin(), text.end(), credential.secret.data());
       return credential;
     };
@@ -239,7 +239,7 @@ TEST_P(FlagOfEveryFlow, H4_AStandardClientIsNotLetInAndAStandardServerNotTaken) 
     for (const Step& step : definition(standard).steps) {
       if (step.from != Side::server || joining->failed()) continue;
       plain.send(step);
-      (void)joining->receive(plain.take_output(), kNow);
+      (void)joining->receive(plain.take_output(), test_now);
       plain.receive(joining->take_output());
     }
     EXPECT_TRUE(joining->failed()) << name(standard);

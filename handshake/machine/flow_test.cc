@@ -86,9 +86,9 @@ Bytes rerecord(const Bytes& flight, std::size_t size) {
   Bytes payload, out;
   for (std::size_t at = 0; at < flight.size();) {
     const std::size_t length = load_be<std::uint16_t>(flight.data() + at + 3);
-    const auto begin = flight.begin() + static_cast<std::ptrdiff_t>(at + kRecordHeaderSize);
+    const auto begin = flight.begin() + static_cast<std::ptrdiff_t>(at + record_header_size);
     payload.insert(payload.end(), begin, begin + static_cast<std::ptrdiff_t>(length));
-    at += kRecordHeaderSize + length;
+    at += record_header_size + length;
   }
   RecordWriter writer;
   for (ByteView rest = payload; !rest.empty(); rest = rest.subspan(std::min(size, rest.size())))
@@ -97,12 +97,12 @@ Bytes rerecord(const Bytes& flight, std::size_t size) {
 }
 
 TEST(Delivery, REC1_AnyDivisionOfMessagesIntoRecordsIsTheSame) {
-  for (const std::size_t size : {std::size_t{1}, std::size_t{3}, std::size_t{100}, kMaxPlaintext}) {
+  for (const std::size_t size : {std::size_t{1}, std::size_t{3}, std::size_t{100}, max_plaintext}) {
     World world;
     const auto server = world.server();
     const auto client = world.client();
-    ASSERT_TRUE(server->receive(rerecord(client->take_output(), size), kNow));
-    ASSERT_TRUE(client->receive(rerecord(server->take_output(), size), kNow)) << size << ": " << why(*client);
+    ASSERT_TRUE(server->receive(rerecord(client->take_output(), size), test_now));
+    ASSERT_TRUE(client->receive(rerecord(server->take_output(), size), test_now)) << size << ": " << why(*client);
     pump(*client, *server);
     EXPECT_TRUE(client->established() && server->established()) << size;
   }
@@ -111,10 +111,10 @@ TEST(Delivery, REC1_AnyDivisionOfMessagesIntoRecordsIsTheSame) {
 TEST(Memory, H13_AnEstablishedConnectionIsSmall) {
   World world;
   const auto config = std::make_shared<ServerConfig>(world.server_config);
-  constexpr std::size_t kMembers = 200;
-  std::vector<std::unique_ptr<Endpoint>> members(kMembers);
+  constexpr std::size_t member_count = 200;
+  std::vector<std::unique_ptr<Endpoint>> members(member_count);
   std::size_t before = 0;
-  for (std::size_t i = 0; i < kMembers; ++i) {
+  for (std::size_t i = 0; i < member_count; ++i) {
     if (i == 20) before = mallinfo2().uordblks;  // what is allocated once has been by now
     const auto client = world.client();
     members[i] = make_server(config, world.authority, system_random());
@@ -123,7 +123,7 @@ TEST(Memory, H13_AnEstablishedConnectionIsSmall) {
     ASSERT_TRUE(members[i]->established());
   }
   if (before == 0) GTEST_SKIP() << "this build's allocator does not tell how much is in use";
-  const std::size_t each = (mallinfo2().uordblks - before) / (kMembers - 20);
+  const std::size_t each = (mallinfo2().uordblks - before) / (member_count - 20);
   EXPECT_LT(each, 8u * 1024) << "bytes of heap per established connection";
 }
 
@@ -157,7 +157,7 @@ TEST(Keys, CHAN1_H2_ARecordOfOneMembersChannelIsNothingOnAnothers) {
   Ends b(world);
   ASSERT_TRUE(a.client->established() && b.client->established());
   ASSERT_TRUE(a.client->send(Leave{"tv"}));
-  const auto crossed = b.server->receive(a.client->take_output(), kNow);
+  const auto crossed = b.server->receive(a.client->take_output(), test_now);
   ASSERT_FALSE(crossed);
   EXPECT_EQ(crossed.error().reason, Reason::bad_record_mac);
 }
@@ -167,8 +167,8 @@ TEST(Keys, CHAN2_AReplayedControlRecordIsFatal) {
   Ends ends(world);
   ASSERT_TRUE(ends.client->send(Keepalive{1}));
   const Bytes record = ends.client->take_output();
-  ASSERT_TRUE(ends.server->receive(record, kNow));
-  const auto replayed = ends.server->receive(record, kNow);
+  ASSERT_TRUE(ends.server->receive(record, test_now));
+  const auto replayed = ends.server->receive(record, test_now);
   ASSERT_FALSE(replayed);
   EXPECT_EQ(replayed.error().reason, Reason::bad_record_mac);
   EXPECT_FALSE(ends.server->send(Activate{"tv", 1})) << "a dead endpoint sends nothing";
@@ -223,7 +223,7 @@ TEST(Control, CHAN2_SeveralInOneRecordUnknownOnesIgnoredOrFatal) {
   for (const Step& step : flow_list::variant2_claim5) {
     if (step.from != Side::client) continue;
     puppet.send(step);
-    ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+    ASSERT_TRUE(server->receive(puppet.take_output(), test_now));
     puppet.receive(server->take_output());
   }
   ASSERT_TRUE(server->established());
@@ -234,16 +234,16 @@ TEST(Control, CHAN2_SeveralInOneRecordUnknownOnesIgnoredOrFatal) {
   record.insert(record.end(), optional.begin(), optional.end());
   record.insert(record.end(), keepalive.begin(), keepalive.end() - 4);  // the rest comes in the next record
   puppet.send_record(ContentType::application_data, record);
-  ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+  ASSERT_TRUE(server->receive(puppet.take_output(), test_now));
   EXPECT_EQ(server->take_events().size(), 1u);
   EXPECT_EQ(server->ignored_messages(), 1u);
   puppet.send_record(ContentType::application_data, Bytes{0, 0, 0, 6});
-  ASSERT_TRUE(server->receive(puppet.take_output(), kNow));
+  ASSERT_TRUE(server->receive(puppet.take_output(), test_now));
   const auto events = server->take_events();
   ASSERT_EQ(events.size(), 1u);
   EXPECT_EQ(std::get<Keepalive>(std::get<ControlReceived>(events[0]).message).sequence, 6u);
   puppet.send_record(ContentType::application_data, Bytes{0x40, 0, 0, 0});
-  EXPECT_EQ(server->receive(puppet.take_output(), kNow).error().reason, Reason::control_unknown_type);
+  EXPECT_EQ(server->receive(puppet.take_output(), test_now).error().reason, Reason::control_unknown_type);
 }
 
 TEST(Control, CHAN2_TooLongOrNotThePeersToSend) {
@@ -258,11 +258,11 @@ TEST(Control, CHAN2_TooLongOrNotThePeersToSend) {
     for (const Step& step : flow_list::variant2_claim5) {
       if (step.from != Side::client) continue;
       puppet.send(step);
-      (void)server->receive(puppet.take_output(), kNow);
+      (void)server->receive(puppet.take_output(), test_now);
       puppet.receive(server->take_output());
     }
     puppet.send_record(ContentType::application_data, bytes);
-    const auto done = server->receive(puppet.take_output(), kNow);
+    const auto done = server->receive(puppet.take_output(), test_now);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().reason, reason) << done.error().message();
   }

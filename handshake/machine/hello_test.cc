@@ -38,7 +38,7 @@ std::optional<HandshakeError> answer(const ClientHello& hello, const std::functi
   world.server_config.allow_standard = true;
   if (prepare) prepare(world);
   const auto server = world.server();
-  const auto done = server->receive(as_record(1, *encode(hello)), kNow);
+  const auto done = server->receive(as_record(1, *encode(hello)), test_now);
   if (done) return std::nullopt;
   return done.error();
 }
@@ -48,13 +48,13 @@ TEST(ClientHelloRules, TheGoodOneIsAnswered) {
 }
 
 TEST(ClientHelloRules, P31_TheGroupsSuiteIsChosenWhateverTheClientPrefers) {
-  for (const Flow flow : kEveryFlow) {
+  for (const Flow flow : every_flow) {
     if (!definition(flow).multicast) continue;
     World world(flow);
     ClientHello hello = good_hello();
     hello.suites = {0x1301, 0xc02b, 0xc02f, 0x009c, 0x002f, 0xc030, 0x009d, 0xc02c, 0x00ff};
     const auto server = world.server();
-    ASSERT_TRUE(server->receive(as_record(1, *encode(hello)), kNow)) << server->failure()->message();
+    ASSERT_TRUE(server->receive(as_record(1, *encode(hello)), test_now)) << server->failure()->message();
     const Bytes flight = server->take_output();
     const auto answer = decode_server_hello(ByteView(flight).subspan(9, load_be<std::uint16_t>(&flight[7])));
     ASSERT_TRUE(answer);
@@ -76,7 +76,7 @@ TEST(ClientHelloRules, DOWN1_OldVersionsAndMissingProtections) {
       {Reason::inappropriate_fallback, Alert::inappropriate_fallback,
        [](ClientHello& h) {
          h.version = 0x0302;
-         h.suites.push_back(kFallbackScsv);
+         h.suites.push_back(fallback_scsv);
        }},
       {Reason::no_extended_master_secret, Alert::handshake_failure,
        [](ClientHello& h) { h.extended_master_secret = false; }},
@@ -114,7 +114,7 @@ TEST(ClientHelloRules, DOWN1_OldVersionsAndMissingProtections) {
 TEST(ClientHelloRules, ToleratedThings) {
   const std::vector<std::function<void(ClientHello&)>> cases = {
       [](ClientHello& h) { h.session_id = Bytes(32, 7); },        // answered with an empty one
-      [](ClientHello& h) { h.suites.push_back(kFallbackScsv); },  // our newest version is asked for
+      [](ClientHello& h) { h.suites.push_back(fallback_scsv); },  // our newest version is asked for
       [](ClientHello& h) {
         h.supported_versions = {0x0304, 0x0303};
       },  // TLS 1.3 preferred, 1.2 offered
@@ -152,7 +152,7 @@ TEST(ClientHelloRules, UnknownExtensionsAreIgnoredDoubledOnesRefused) {
     changed.insert(changed.end(), extra.begin(), extra.end());
     store_be<std::uint16_t>(changed.data() + at, static_cast<std::uint16_t>(changed.size() - at - 2));
     World world;
-    return world.server()->receive(as_record(1, changed), kNow);
+    return world.server()->receive(as_record(1, changed), test_now);
   };
   EXPECT_TRUE(with(Bytes{0x12, 0x34, 0, 3, 1, 2, 3}));
   const auto doubled = with(Bytes{0, 23, 0, 0});
@@ -191,7 +191,7 @@ TEST(ServerHelloRules, DOWN1_AMemberRefusesWhatItDidNotOffer) {
     one.bend(hello);
     World world;
     const auto client = world.client();
-    const auto done = client->receive(as_record(2, *encode(hello)), kNow);
+    const auto done = client->receive(as_record(2, *encode(hello)), test_now);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().reason, one.reason) << done.error().message();
   }
@@ -206,7 +206,7 @@ TEST(ServerHelloRules, AnExtensionNeverOfferedIsRefused) {
   body.insert(body.end(), alpn.begin(), alpn.end());
   body[body.size() - 9] = static_cast<std::uint8_t>(body[body.size() - 9] + 4);
   World world;
-  const auto done = world.client()->receive(as_record(2, body), kNow);
+  const auto done = world.client()->receive(as_record(2, body), test_now);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().reason, Reason::unsupported_extension) << done.error().message();
 }
@@ -242,7 +242,7 @@ TEST(ServerFlightRules, DOWN1_SEQ2_WhatAMemberDoesNotTakeOrCannotAnswer) {
     for (const Step& step : flow_list::variant2_claim5) {
       if (step.from != Side::server || client->failed()) continue;
       puppet.send(step);
-      (void)client->receive(puppet.take_output(), kNow);
+      (void)client->receive(puppet.take_output(), test_now);
       puppet.receive(client->take_output());
     }
     ASSERT_TRUE(client->failed());
@@ -272,20 +272,20 @@ TEST(Flag, FLAG1_AStrippedFlagEndsBothEnds) {
   World world;
   const auto server = world.server();
   const auto client = world.client();
-  (void)server->receive(client->take_output(), kNow);
+  (void)server->receive(client->take_output(), test_now);
   Bytes flight = server->take_output();
   // CertificateRequest: 13, length, then 3 types: 64 1 30. The attacker makes the flag a second rsa_sign.
   const Bytes pattern = {3, 64, 1, 30};
   const auto at = std::search(flight.begin(), flight.end(), pattern.begin(), pattern.end());
   ASSERT_NE(at, flight.end());
   *(at + 3) = 1;
-  const auto done = client->receive(flight, kNow);
+  const auto done = client->receive(flight, test_now);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().reason, Reason::flag_missing);
   EXPECT_NE(done.error().message().find("never falls back"), std::string::npos);
   const Bytes last_words = client->take_output();
   EXPECT_EQ(last_words.size(), 7u) << "one alert, no key material";
-  EXPECT_FALSE(server->receive(last_words, kNow));
+  EXPECT_FALSE(server->receive(last_words, test_now));
   EXPECT_TRUE(server->failed());
 }
 
@@ -295,14 +295,14 @@ TEST(Flag, FLAG1_AChangedTranscriptIsNoticedByTheServerToo) {
   const auto server = world.server();
   Puppet puppet(Side::client, world, true);
   puppet.send({Side::client, Message::client_hello});
-  (void)server->receive(puppet.take_output(), kNow);
+  (void)server->receive(puppet.take_output(), test_now);
   Bytes flight = server->take_output();
   const Bytes pattern = {3, 64, 1, 30};
   *(std::search(flight.begin(), flight.end(), pattern.begin(), pattern.end()) + 3) = 1;
   puppet.receive(flight);
   for (const Message message : {Message::certificate, Message::client_key_exchange, Message::certificate_verify}) {
     puppet.send({Side::client, message});
-    (void)server->receive(puppet.take_output(), kNow);
+    (void)server->receive(puppet.take_output(), test_now);
   }
   ASSERT_TRUE(server->failed());
   EXPECT_EQ(server->failure()->reason, Reason::signature_invalid);
@@ -318,7 +318,7 @@ TEST(Flag, FLAG2_AStandardClientRefusesTheFlagAndSmke) {
   for (const Message message :
        {Message::server_hello, Message::certificate, Message::server_key_exchange, Message::certificate_request})
     puppet.send({Side::server, message});
-  const auto done = client->receive(puppet.take_output(), kNow);
+  const auto done = client->receive(puppet.take_output(), test_now);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().reason, Reason::flag_unexpected);
 }
@@ -342,7 +342,7 @@ TEST(Flag, FLAG2_FLAG3_SmkeWithAnotherFlagOrOrder) {
     for (const Step& step : flow_list::variant2_claim5) {
       if (step.from != Side::server || client->failed()) continue;
       puppet.send(step);
-      (void)client->receive(puppet.take_output(), kNow);
+      (void)client->receive(puppet.take_output(), test_now);
       puppet.receive(client->take_output());
     }
     ASSERT_TRUE(client->failed());
@@ -369,7 +369,7 @@ TEST(Flag, H3_EveryBitOfServerVerifyDataCounts) {
     for (const Step& step : flow_list::variant2_claim5) {
       if (step.from != Side::server || client->failed()) continue;
       puppet.send(step);
-      (void)client->receive(puppet.take_output(), kNow);
+      (void)client->receive(puppet.take_output(), test_now);
       puppet.receive(client->take_output());
     }
     ASSERT_TRUE(client->failed());
@@ -387,7 +387,7 @@ TEST(Curve, Secp256r1WorksAsWell) {
   for (const Step& step : flow_list::variant2_claim5) {
     if (step.from != Side::server) continue;
     puppet.send(step);
-    (void)client->receive(puppet.take_output(), kNow);
+    (void)client->receive(puppet.take_output(), test_now);
     puppet.receive(client->take_output());
   }
   EXPECT_TRUE(client->established()) << client->failure()->message();
@@ -396,7 +396,7 @@ TEST(Curve, Secp256r1WorksAsWell) {
 TEST(Garbage, BytesThatAreNoTlsGetOneClearLine) {
   World world;
   const auto server = world.server();
-  const auto done = server->receive(as_bytes("GET / HTTP/1.1\r\n\r\n"), kNow);
+  const auto done = server->receive(as_bytes("GET / HTTP/1.1\r\n\r\n"), test_now);
   ASSERT_FALSE(done);
   EXPECT_EQ(done.error().reason, Reason::not_tls);
   EXPECT_NE(done.error().message().find("server, flow undecided, waiting for ClientHello"), std::string::npos)

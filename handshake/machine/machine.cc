@@ -7,7 +7,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr unsigned kMaxWarnings = 4;  // enough for any real peer, few enough to be no flood
+constexpr unsigned max_warnings = 4;  // enough for any real peer, few enough to be no flood
 
 }  // namespace
 
@@ -79,7 +79,7 @@ Outcome<void> Machine::check_next_message() {
 Outcome<void> Machine::take_message(ByteView raw) {
   const Message message = *message_of(raw[0]);
   const Step step = *handshake_->cursor.permits(peer(), message);
-  const ByteView body = raw.subspan(kMessageHeaderSize);
+  const ByteView body = raw.subspan(message_header_size);
   SEALCAST_TRY(message == Message::finished ? read_finished(step, body) : read_message(message, body));
   handshake_->transcript.add(raw);
   // A role may have pinned the flow (ClientHello); the step itself stays the same.
@@ -126,8 +126,8 @@ Outcome<void> Machine::on_alert(ByteView payload) {
     error.from_peer = true;
     return tl::unexpected<HandshakeError>(std::move(error));
   }
-  if (++warnings_ > kMaxWarnings)
-    return refuse(Reason::warning_flood, "more than " + std::to_string(kMaxWarnings) + " warning alerts");
+  if (++warnings_ > max_warnings)
+    return refuse(Reason::warning_flood, "more than " + std::to_string(max_warnings) + " warning alerts");
   return {};
 }
 
@@ -142,12 +142,12 @@ Outcome<void> Machine::on_application_data(ByteView payload) {
 Outcome<void> Machine::on_control_bytes(ByteView payload) {
   joiner_.feed(payload);
   while (!joiner_.empty()) {
-    if (const auto size = joiner_.body_size(); size && *size > kMaxControlMessage)
+    if (const auto size = joiner_.body_size(); size && *size > max_control_message)
       return refuse(Reason::control_too_large, "a control message of " + std::to_string(*size) + " bytes, at most " +
-                                                   std::to_string(kMaxControlMessage));
+                                                   std::to_string(max_control_message));
     const auto raw = joiner_.message();
     if (!raw) break;
-    SEALCAST_TRY_ASSIGN(auto message, decode_control((*raw)[0], raw->subspan(kMessageHeaderSize)));
+    SEALCAST_TRY_ASSIGN(auto message, decode_control((*raw)[0], raw->subspan(message_header_size)));
     joiner_.take(raw->size());
     if (!message) {
       ++ignored_messages_;
@@ -201,7 +201,7 @@ PeerIdentity Machine::proven_peer() const {
 Outcome<void> Machine::send_step(const Step& step) {
   if (step.message == Message::change_cipher_spec) {
     SEALCAST_TRY_ASSIGN(auto keys, keys_of(step));
-    writer_.write(ContentType::change_cipher_spec, kChangeCipherSpec, output_);
+    writer_.write(ContentType::change_cipher_spec, change_cipher_spec_body, output_);
     writer_.install(*keys);
     handshake_->cursor.advance(self_, step.message);
     after(step);

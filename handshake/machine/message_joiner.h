@@ -9,7 +9,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kMessageHeaderSize = 4;
+inline constexpr std::size_t message_header_size = 4;
 
 class MessageJoiner {
  public:
@@ -24,14 +24,14 @@ class MessageJoiner {
   }
   // Length of its body, as soon as the header is there.
   std::optional<std::size_t> body_size() const {
-    if (pending() < kMessageHeaderSize) return std::nullopt;
+    if (pending() < message_header_size) return std::nullopt;
     return (std::size_t{buffer_[start_ + 1]} << 16) | (std::size_t{buffer_[start_ + 2]} << 8) | buffer_[start_ + 3];
   }
   // The whole message with its header, once it is complete; valid until take() or feed().
   std::optional<ByteView> message() const {
     const auto size = body_size();
-    if (!size || pending() < kMessageHeaderSize + *size) return std::nullopt;
-    return ByteView(buffer_).subspan(start_, kMessageHeaderSize + *size);
+    if (!size || pending() < message_header_size + *size) return std::nullopt;
+    return ByteView(buffer_).subspan(start_, message_header_size + *size);
   }
   // Moves on past a message of this size; its bytes are wiped when nothing of the record is left.
   void take(std::size_t size) {

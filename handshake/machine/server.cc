@@ -20,7 +20,7 @@ namespace sealcast::handshake {
 namespace {
 
 bool offers_tls12(const ClientHello& hello) {
-  return hello.supported_versions.empty() ? hello.version >= kTls12 : contains(hello.supported_versions, kTls12);
+  return hello.supported_versions.empty() ? hello.version >= tls12 : contains(hello.supported_versions, tls12);
 }
 
 // RFC 8422: without supported_groups the choice is the server's.
@@ -34,7 +34,7 @@ std::optional<NamedGroup> choose_group(const ClientHello& hello) {
 class Server final : public Machine {
  public:
   Server(std::shared_ptr<const ServerConfig> config, GroupAuthority& authority, Random& random)
-      : Machine(Side::server, kEveryFlow, config->max_handshake_bytes, random),
+      : Machine(Side::server, every_flow, config->max_handshake_bytes, random),
         config_(std::move(config)),
         authority_(authority) {}
 
@@ -117,7 +117,7 @@ Outcome<SensitiveBytes> Server::make_message(Message message) {
 
 Outcome<void> Server::check_versions(const ClientHello& hello) const {
   if (offers_tls12(hello)) return {};
-  if (hello.offers(kFallbackScsv))
+  if (hello.offers(fallback_scsv))
     return refuse(Reason::inappropriate_fallback, "ClientHello falls back to an older version with TLS_FALLBACK_SCSV");
   std::string got = std::to_string(hello.version >> 8) + "." + std::to_string(hello.version & 0xff);
   if (!hello.supported_versions.empty()) got += " with supported_versions that leave TLS 1.2 out";
@@ -135,7 +135,7 @@ Outcome<void> Server::read_client_hello(ByteView body) {
     return refuse(Reason::no_secure_renegotiation, "renegotiation_info in a first ClientHello is not empty");
   if (!hello.allows_uncompressed_points())
     return refuse(Reason::illegal_parameter, "ec_point_formats leaves uncompressed points out");
-  answer_renegotiation_info_ = hello.renegotiation_info.has_value() || hello.offers(kRenegotiationScsv);
+  answer_renegotiation_info_ = hello.renegotiation_info.has_value() || hello.offers(renegotiation_scsv);
   if (!config_->credentials) return refuse(Reason::own_certificate_missing, "this server has no certificate");
   SEALCAST_TRY(hello.multicast_group ? choose_multicast(hello) : choose_standard(hello));
   if (flow().has(Side::server, Message::server_key_exchange)) {
@@ -188,7 +188,7 @@ Outcome<void> Server::choose_standard(const ClientHello& hello) {
   if (!config_->allow_standard)
     return refuse(Reason::standard_client_refused,
                   "ClientHello names no multicast group, and standard TLS is not allowed here");
-  for (const CipherSuite suite : kEcdheSuites)
+  for (const CipherSuite suite : ecdhe_suites)
     if (hello.offers(static_cast<std::uint16_t>(suite)) && key_fits(suite)) {
       state().cursor.pin(config_->standard_requests_certificate ? Flow::standard_mutual : Flow::standard);
       select_suite(suite);
@@ -225,11 +225,11 @@ Outcome<SensitiveBytes> Server::make_server_key_exchange() {
 
 Outcome<SensitiveBytes> Server::make_certificate_request() const {
   CertificateRequest message;
-  message.certificate_types = {kEcdsaSign, kRsaSign};
-  if (multicast() && flow().smke_sealed()) message.certificate_types = {kRsaSign};
+  message.certificate_types = {ecdsa_sign, rsa_sign};
+  if (multicast() && flow().smke_sealed()) message.certificate_types = {rsa_sign};
   if (multicast() && flag_place_ == FlagPlace::certificate_request)  // P10: only where it was asked for
     message.certificate_types.push_back(config_->multicast_flag);
-  for (const SignatureScheme scheme : kSignatureSchemes)
+  for (const SignatureScheme scheme : offered_schemes)
     message.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   return encode(message);
 }
@@ -264,7 +264,7 @@ Outcome<void> Server::read_certificate_verify(ByteView body) {
 Outcome<SensitiveBytes> Server::make_client_auth_request() const {
   ClientAuthRequest message;
   message.flag = config_->multicast_flag;
-  message.methods = {kAuthPassword};
+  message.methods = {auth_password};
   message.key_server_id = config_->key_server_id;
   message.group_id = group_id_;
   message.realm = config_->realm;
@@ -274,7 +274,7 @@ Outcome<SensitiveBytes> Server::make_client_auth_request() const {
 
 Outcome<void> Server::read_client_auth_response(ByteView body) {
   SEALCAST_TRY_ASSIGN(auto message, decode_client_auth_response(body));
-  if (message.method != kAuthPassword)
+  if (message.method != auth_password)
     return refuse(Reason::auth_method_refused,
                   "ClientAuthResponse uses method " + std::to_string(message.method) + ", expected 1 (password)");
   state().presented_user = message.user;

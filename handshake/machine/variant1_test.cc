@@ -43,7 +43,7 @@ Seen play(const std::function<void(Puppet&)>& prepare) {
   for (const Step& step : definition(Flow::variant1).steps) {
     if (step.from != Side::server || client->failed()) continue;
     server.send(step);
-    (void)client->receive(server.take_output(), kNow);
+    (void)client->receive(server.take_output(), test_now);
     seen.output = client->take_output();
     server.receive(seen.output);
   }
@@ -240,7 +240,7 @@ TEST(Variant1, P13_TheClientSendsNoKeyExchangeAndOffersNoCurve) {
   for (const Message message :
        {Message::server_hello, Message::certificate, Message::certificate_request, Message::server_hello_done})
     server.send({Side::server, message});
-  ASSERT_TRUE(client->receive(server.take_output(), kNow));
+  ASSERT_TRUE(client->receive(server.take_output(), test_now));
   server.receive(client->take_output());
   EXPECT_EQ(server.seen(), (std::vector<std::string>{"ClientHello", "Certificate", "CertificateVerify"})) << "P14, P15";
 }
@@ -252,7 +252,7 @@ TEST(Variant1, FIN3_APeerThatStopsAfterTheServersFinishedIsNoMember) {
   Puppet member(Side::client, w, true);
   for (const Message message : {Message::client_hello, Message::certificate, Message::certificate_verify}) {
     member.send({Side::client, message});
-    ASSERT_TRUE(server->receive(member.take_output(), kNow));
+    ASSERT_TRUE(server->receive(member.take_output(), test_now));
     member.receive(server->take_output());
   }
   EXPECT_EQ(member.seen().back(), "Finished");
@@ -296,7 +296,7 @@ TEST(Variant1, P20_P39_AUTH3_WhoMayBeEncryptedTo) {
     for (const Message message : {Message::client_hello, Message::certificate, Message::certificate_verify}) {
       if (server->failed()) break;
       member.send({Side::client, message});
-      (void)server->receive(member.take_output(), kNow);
+      (void)server->receive(member.take_output(), test_now);
       member.receive(server->take_output());
     }
     ASSERT_TRUE(server->failed()) << one.what;

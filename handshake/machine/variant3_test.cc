@@ -27,7 +27,7 @@ class Variant3 : public ::testing::TestWithParam<Flow> {
     for (const Step& step : steps()) {
       if (step.from != Side::server || client->failed()) continue;
       server.send(step);
-      (void)client->receive(server.take_output(), kNow);
+      (void)client->receive(server.take_output(), test_now);
       server.receive(client->take_output());
     }
     return client;
@@ -49,7 +49,7 @@ class Variant3 : public ::testing::TestWithParam<Flow> {
     for (const Step& step : steps()) {
       if (step.from != Side::client) continue;
       member.send(step);
-      EXPECT_TRUE(server->receive(member.take_output(), kNow));
+      EXPECT_TRUE(server->receive(member.take_output(), test_now));
       member.receive(server->take_output());
       if (step.message == Message::client_auth_response) break;
     }
@@ -61,7 +61,7 @@ class Variant3 : public ::testing::TestWithParam<Flow> {
     for (const Step& step : steps()) {
       if (after && step.from == Side::client) {
         member.send(step);
-        (void)server.receive(member.take_output(), kNow);
+        (void)server.receive(member.take_output(), test_now);
         member.receive(server.take_output());
       }
       after = after || step.message == Message::client_auth_response;
@@ -76,7 +76,7 @@ TEST_P(Variant3, H7_AUTH1_NoPasswordWithoutTheServersProof) {
     expect_kept(
         Reason::server_verify_data_invalid,
         [bit](SensitiveBytes& body) {
-          const std::size_t at = body.size() - kVerifyDataSize + bit / 8;
+          const std::size_t at = body.size() - verify_data_size + bit / 8;
           body[at] = static_cast<std::uint8_t>(body[at] ^ (1u << (bit % 8)));
         },
         "bit " + std::to_string(bit));
@@ -131,33 +131,33 @@ TEST_P(Variant3, P28_P29_TheServerStandsStillUntilThePasswordIsChecked) {
   auto presented = find_event<PasswordPresented>(events);
   ASSERT_TRUE(presented);
   EXPECT_EQ(presented->group_id, "tv");
-  EXPECT_EQ(presented->user, kTestUser);
-  EXPECT_EQ(std::string(presented->secret.view().begin(), presented->secret.view().end()), kTestPassword);
+  EXPECT_EQ(presented->user, test_user);
+  EXPECT_EQ(std::string(presented->secret.view().begin(), presented->secret.view().end()), test_password);
   EXPECT_TRUE(server->take_output().empty());
   EXPECT_EQ(world_.authority.issued, 0);
   EXPECT_FALSE(server->established() || server->failed());
-  ASSERT_TRUE(server->password_checked(true, kNow));
+  ASSERT_TRUE(server->password_checked(true, test_now));
   member.receive(server->take_output());
   EXPECT_EQ(world_.authority.issued, 1);
   finish(member, *server);
   ASSERT_TRUE(server->established());
   events = server->take_events();
-  EXPECT_EQ(find_event<Established>(events)->peer.user, kTestUser);
+  EXPECT_EQ(find_event<Established>(events)->peer.user, test_user);
 }
 
 TEST_P(Variant3, AUTH2_ARefusalIsOneAlertAndReleasesNothing) {
   Puppet member(Side::client, world_, true);
   const auto server = server_asked(member);
-  const auto refused = server->password_checked(false, kNow);
+  const auto refused = server->password_checked(false, test_now);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().reason, Reason::password_refused);
-  EXPECT_EQ(refused.error().message().find(kTestPassword), std::string::npos) << "H14";
+  EXPECT_EQ(refused.error().message().find(test_password), std::string::npos) << "H14";
   member.receive(server->take_output());
   EXPECT_EQ(member.alert_records(), 1);
   EXPECT_EQ(member.alert_code(), static_cast<std::uint8_t>(Alert::access_denied));
   EXPECT_TRUE(server->failed());
   EXPECT_EQ(world_.authority.issued, 0);
-  EXPECT_FALSE(server->password_checked(true, kNow)) << "a refusal is final";
+  EXPECT_FALSE(server->password_checked(true, test_now)) << "a refusal is final";
   EXPECT_TRUE(server->take_output().empty());
   auto events = server->take_events();
   EXPECT_FALSE(find_event<Established>(events) || find_event<KeyingSent>(events));
@@ -166,7 +166,7 @@ TEST_P(Variant3, AUTH2_ARefusalIsOneAlertAndReleasesNothing) {
 TEST_P(Variant3, AUTH2_UnknownUserAndWrongPasswordLookAlike) {
   std::vector<Bytes> answers;
   for (const auto& [user, secret] :
-       std::vector<std::pair<std::string, std::string>>{{kTestUser, "wrong"}, {"nobody", kTestPassword}}) {
+       std::vector<std::pair<std::string, std::string>>{{test_user, "wrong"}, {"nobody", test_password}}) {
     world_.client_config.password = [&user = user, &secret = secret]() -> sealcast::Result<PasswordCredential> {
       PasswordCredential credential{user, SecretBytes(secret.size())};
       std::copy(secret.begin(), secret.end(), credential.secret.data());
@@ -200,28 +200,28 @@ TEST_P(Variant3, AUTH1_WhatComesWhileThePasswordIsCheckedIsFatal) {
     Puppet member(Side::client, world_, true);
     const auto server = server_asked(member);
     send(member);
-    const auto done = server->receive(member.take_output(), kNow);
+    const auto done = server->receive(member.take_output(), test_now);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().alert, Alert::unexpected_message) << done.error().message();
-    EXPECT_FALSE(server->password_checked(true, kNow)) << "the answer comes too late";
+    EXPECT_FALSE(server->password_checked(true, test_now)) << "the answer comes too late";
     EXPECT_EQ(world_.authority.issued, 0);
   }
   Puppet member(Side::client, world_, true);
   const auto server = server_asked(member);
   member.send_record(ContentType::alert, Bytes{2, 40});
-  EXPECT_FALSE(server->receive(member.take_output(), kNow));
-  EXPECT_FALSE(server->password_checked(true, kNow));
+  EXPECT_FALSE(server->receive(member.take_output(), test_now));
+  EXPECT_FALSE(server->password_checked(true, test_now));
   EXPECT_EQ(world_.authority.issued, 0);
 }
 
 TEST_P(Variant3, PasswordCheckedWithoutAQuestionDoesNothing) {
   const auto server = world_.server();
   const auto client = world_.client();
-  EXPECT_EQ(server->password_checked(true, kNow).error().reason, Reason::not_established);
-  EXPECT_EQ(client->password_checked(true, kNow).error().reason, Reason::not_established);
+  EXPECT_EQ(server->password_checked(true, test_now).error().reason, Reason::not_established);
+  EXPECT_EQ(client->password_checked(true, test_now).error().reason, Reason::not_established);
   pump(*client, *server);
   ASSERT_TRUE(server->established() && client->established());
-  EXPECT_FALSE(server->password_checked(false, kNow));
+  EXPECT_FALSE(server->password_checked(false, test_now));
   EXPECT_TRUE(server->established() && !server->failed());
 }
 
@@ -248,7 +248,7 @@ TEST_P(Variant3, AUTH1_ABentResponseIsFatalAndNeverChecked) {
     for (const Step& step : steps()) {
       if (step.from != Side::client || server->failed()) continue;
       member.send(step);
-      (void)server->receive(member.take_output(), kNow);
+      (void)server->receive(member.take_output(), test_now);
       member.receive(server->take_output());
       if (step.message == Message::client_auth_response) break;
     }
@@ -273,11 +273,11 @@ TEST_P(Variant3, AUTH1_AReplayedResponseIsNothing) {
         if (run == 0) {
           recorded = bytes;
         } else {
-          EXPECT_EQ(server->receive(recorded, kNow).error().reason, Reason::bad_record_mac);
+          EXPECT_EQ(server->receive(recorded, test_now).error().reason, Reason::bad_record_mac);
         }
         break;
       }
-      ASSERT_TRUE(server->receive(bytes, kNow));
+      ASSERT_TRUE(server->receive(bytes, test_now));
       member.receive(server->take_output());
     }
   }
@@ -286,11 +286,11 @@ TEST_P(Variant3, AUTH1_AReplayedResponseIsNothing) {
 TEST_P(Variant3, H7_TheRecordDoesNotTellHowLongThePasswordIs) {
   std::set<std::size_t> sizes;
   for (const std::size_t length : {1u, 8u, 64u, 128u}) {
-    ClientAuthResponse message{kAuthPassword, std::string(length / 2 + 1 > 64 ? 64 : length / 2 + 1, 'u'),
+    ClientAuthResponse message{auth_password, std::string(length / 2 + 1 > 64 ? 64 : length / 2 + 1, 'u'),
                                SecretBytes(length)};
     sizes.insert(encode(message)->size());
   }
-  EXPECT_EQ(sizes, (std::set<std::size_t>{kClientAuthResponseSize}));
+  EXPECT_EQ(sizes, (std::set<std::size_t>{client_auth_response_size}));
 }
 
 TEST_P(Variant3, TheServerNeedsItsNameForTheRequest) {

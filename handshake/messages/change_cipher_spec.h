@@ -9,7 +9,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::array<std::uint8_t, 1> kChangeCipherSpec = {1};
+inline constexpr std::array<std::uint8_t, 1> change_cipher_spec_body = {1};
 
 inline Outcome<void> decode_change_cipher_spec(ByteView record) {
   if (record.size() != 1)

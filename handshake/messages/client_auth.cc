@@ -44,16 +44,16 @@ Outcome<ClientAuthRequest> decode_client_auth_request(ByteView body) {
   message.key_server_id = reader.string8(1, max_name_bytes, "key_server_id");
   message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.realm = reader.string8(0, max_realm, "realm");
-  message.server_verify_data = to_verify_data(reader.bytes(kVerifyDataSize, "server_verify_data"));
+  message.server_verify_data = to_verify_data(reader.bytes(verify_data_size, "server_verify_data"));
   SEALCAST_TRY(reader.finish());
   return message;
 }
 
 Outcome<VerifyData> find_request_verify_data(ByteView body) {
-  if (body.size() < kVerifyDataSize)
+  if (body.size() < verify_data_size)
     return refuse(Reason::decode_error,
                   std::string(request_name) + ": " + std::to_string(body.size()) + " bytes are too few");
-  return to_verify_data(body.last(kVerifyDataSize));
+  return to_verify_data(body.last(verify_data_size));
 }
 
 Outcome<SensitiveBytes> encode(const ClientAuthResponse& message) {
@@ -65,15 +65,15 @@ Outcome<SensitiveBytes> encode(const ClientAuthResponse& message) {
   out.u8(message.method);
   out.string8(message.user);
   out.vector8(message.secret.view());
-  while (out.view().size() < kClientAuthResponseSize)
+  while (out.view().size() < client_auth_response_size)
     out.u8(0);
   return out.finish(response_name);
 }
 
 Outcome<ClientAuthResponse> decode_client_auth_response(ByteView body) {
-  if (body.size() != kClientAuthResponseSize)
+  if (body.size() != client_auth_response_size)
     return refuse(Reason::decode_error, std::string(response_name) + ": " + std::to_string(body.size()) +
-                                            " bytes, expected " + std::to_string(kClientAuthResponseSize));
+                                            " bytes, expected " + std::to_string(client_auth_response_size));
   Reader reader(response_name, body);
   ClientAuthResponse message;
   message.method = reader.u8("method");

@@ -11,11 +11,11 @@
 namespace sealcast::handshake {
 
 inline constexpr std::size_t max_realm = 64;
-inline constexpr std::size_t kClientAuthResponseSize = 256;
+inline constexpr std::size_t client_auth_response_size = 256;
 
 struct ClientAuthRequest {
   std::uint8_t flag = 0;
-  Bytes methods;              // 1..255 of kAuthPassword …; unknown ones are ignored
+  Bytes methods;              // 1..255 of auth_password …; unknown ones are ignored
   std::string key_server_id;  // 1..64 bytes
   std::string group_id;       // 1..64 bytes
   std::string realm;          // 0..64 bytes

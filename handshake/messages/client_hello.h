@@ -13,7 +13,7 @@
 namespace sealcast::handshake {
 
 struct ClientHello {
-  std::uint16_t version = kTls12;
+  std::uint16_t version = tls12;
   std::array<std::uint8_t, random_size> random{};
   Bytes session_id;                   // 0..32 bytes
   std::vector<std::uint16_t> suites;  // 1..32767, signalling values included

@@ -307,7 +307,7 @@ Outcome<SensitiveBytes> encode(const ControlMessage& message) {
   out.u8(static_cast<std::uint8_t>(type_of(message)));
   out.vector(3, [&](Writer& body) { std::visit([&body](const auto& value) { write(body, value); }, message); });
   auto bytes = out.finish(what);
-  if (bytes && bytes->size() > kMaxControlMessage)
+  if (bytes && bytes->size() > max_control_message)
     return refuse(Reason::internal_error, std::string(what) + " is too large to send");
   return bytes;
 }

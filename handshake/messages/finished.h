@@ -22,7 +22,7 @@ inline Outcome<SensitiveBytes> encode(const Finished& message) {
 
 inline Outcome<Finished> decode_finished(ByteView body) {
   Reader reader("Finished", body);
-  const ByteView data = reader.bytes(kVerifyDataSize, "verify_data");
+  const ByteView data = reader.bytes(verify_data_size, "verify_data");
   SEALCAST_TRY(reader.finish());
   Finished message;
   std::copy(data.begin(), data.end(), message.verify_data.begin());

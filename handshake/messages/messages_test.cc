@@ -77,12 +77,12 @@ Sample sealed_smke_sample() {
 }
 
 Sample auth_request_sample() {
-  ClientAuthRequest message{30, {kAuthPassword, 7}, "ks.example", "tv", "home", VerifyData{1, 2, 3}};
+  ClientAuthRequest message{30, {auth_password, 7}, "ks.example", "tv", "home", VerifyData{1, 2, 3}};
   return {"ClientAuthRequest", plain(encode(message)), verdict(decode_client_auth_request), {1, 4, 15, 18}, {}};
 }
 
 Sample auth_response_sample() {
-  ClientAuthResponse message{kAuthPassword, "anna", SecretBytes(20)};
+  ClientAuthResponse message{auth_password, "anna", SecretBytes(20)};
   message.secret.data()[19] = 1;
   return {"ClientAuthResponse", plain(encode(message)), verdict(decode_client_auth_response), {}, {}};
 }
@@ -435,8 +435,8 @@ TEST(ClientAuth, BoundsOfTheFields) {
   EXPECT_FALSE(request(0, 1, 1, 0) || request(1, 0, 1, 0) || request(1, 1, 0, 0));
   EXPECT_FALSE(request(1, 65, 1, 0) || request(1, 1, 65, 0) || request(1, 1, 1, 65));
   const auto response = [](std::size_t user, std::size_t secret) {
-    const auto body = encode(ClientAuthResponse{kAuthPassword, std::string(user, 'u'), SecretBytes(secret)});
-    return body && body->size() == kClientAuthResponseSize && decode_client_auth_response(*body).has_value();
+    const auto body = encode(ClientAuthResponse{auth_password, std::string(user, 'u'), SecretBytes(secret)});
+    return body && body->size() == client_auth_response_size && decode_client_auth_response(*body).has_value();
   };
   EXPECT_TRUE(response(1, 1) && response(64, 128));
   EXPECT_FALSE(response(0, 1) || response(65, 1) || response(1, 0) || response(1, 129));

@@ -11,7 +11,7 @@
 namespace sealcast::handshake {
 
 struct ServerHello {
-  std::uint16_t version = kTls12;
+  std::uint16_t version = tls12;
   std::array<std::uint8_t, random_size> random{};
   Bytes session_id;  // always empty from us: nothing is ever resumed
   std::uint16_t suite = 0;

@@ -6,7 +6,7 @@ namespace {
 constexpr std::string_view smke_name = "ServerMasterKeyExchange";
 
 Outcome<VerifyData> read_verify_data(ByteView field) {
-  if (field.size() != kVerifyDataSize)
+  if (field.size() != verify_data_size)
     return refuse(Reason::decode_error, std::string(smke_name) + ": server_verify_data has length " +
                                             std::to_string(field.size()) + ", expected 12");
   VerifyData data{};
@@ -28,7 +28,7 @@ Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
   message.keying = read_keying(reader, sealed ? &message.sealed_keys : nullptr);
   const ByteView extensions = reader.vector16(0, 0xffff, "extensions");
   message.extensions.assign(extensions.begin(), extensions.end());
-  const ByteView verify = reader.vector8(0, kVerifyDataSize, "server_verify_data");
+  const ByteView verify = reader.vector8(0, verify_data_size, "server_verify_data");
   if (reader.ok() && !verify.empty()) {
     SEALCAST_TRY_ASSIGN(message.server_verify_data, read_verify_data(verify));
   }
@@ -66,12 +66,12 @@ Outcome<SensitiveBytes> encode(const ServerMasterKeyExchange& message) {
 
 Outcome<VerifyData> find_server_verify_data(ByteView body) {
   // Found from the end: the field stands before the last one, the signature, which variant 2 leaves empty.
-  constexpr std::size_t tail_size = 1 + kVerifyDataSize + 2;
+  constexpr std::size_t tail_size = 1 + verify_data_size + 2;
   if (body.size() < tail_size)
     return refuse(Reason::decode_error,
                   std::string(smke_name) + ": " + std::to_string(body.size()) + " bytes are too few");
   Reader tail(smke_name, body.last(tail_size));
-  const auto data = read_verify_data(tail.vector8(0, kVerifyDataSize, "server_verify_data"));
+  const auto data = read_verify_data(tail.vector8(0, verify_data_size, "server_verify_data"));
   (void)tail.vector16(0, 0, "signature");
   SEALCAST_TRY(tail.finish());
   return data;
@@ -90,7 +90,7 @@ Outcome<SmkeSignature> find_smke_signature(ByteView body) {
   (void)reader.bytes(3, "smke_version");
   skip_keying(reader);
   (void)reader.vector16(0, 0xffff, "extensions");
-  (void)reader.vector8(0, kVerifyDataSize, "server_verify_data");
+  (void)reader.vector8(0, verify_data_size, "server_verify_data");
   SmkeSignature found;
   found.signed_part = body.first(reader.offset());
   const ByteView field = reader.vector16(0, 0xffff, "signature");

@@ -12,7 +12,7 @@ std::array<std::uint8_t, 13> additional_data(std::uint64_t sequence, ContentType
   std::array<std::uint8_t, 13> aad{};
   store_be<std::uint64_t>(aad.data(), sequence);
   aad[8] = static_cast<std::uint8_t>(type);
-  store_be<std::uint16_t>(aad.data() + 9, kTls12);
+  store_be<std::uint16_t>(aad.data() + 9, tls12);
   store_be<std::uint16_t>(aad.data() + 11, static_cast<std::uint16_t>(size));
   return aad;
 }
@@ -26,10 +26,10 @@ Outcome<void> RecordReader::check_header() const {
   if (type < 20 || type > 23)
     return refuse(Reason::not_tls, "content type " + std::to_string(type) + ", expected 20 to 23: not a TLS record");
   // A first ClientHello may come as version 3.0 or 3.1 (RFC 5246 appendix E.1).
-  if (version_pinned_ ? version != kTls12 : (version >> 8) != 3 || (version & 0xff) > 4)
+  if (version_pinned_ ? version != tls12 : (version >> 8) != 3 || (version & 0xff) > 4)
     return refuse(Reason::not_tls, "record version " + std::to_string(version >> 8) + "." +
                                        std::to_string(version & 0xff) + ", expected 3.3");
-  const std::size_t limit = opener_ ? max_protected : kMaxPlaintext;
+  const std::size_t limit = opener_ ? max_protected : max_plaintext;
   if (length > limit)
     return refuse(Reason::record_overflow,
                   "a record of " + std::to_string(length) + " bytes, at most " + std::to_string(limit));
@@ -52,12 +52,12 @@ Outcome<std::optional<Record>> RecordReader::next(ByteView& input) {
     input = input.subspan(take);
     return buffer_.size() >= wanted;
   };
-  if (buffer_.size() < kRecordHeaderSize) {
-    if (!collect(kRecordHeaderSize)) return std::optional<Record>();
+  if (buffer_.size() < record_header_size) {
+    if (!collect(record_header_size)) return std::optional<Record>();
     SEALCAST_TRY(check_header());
   }
   const std::size_t length = load_be<std::uint16_t>(buffer_.data() + 3);
-  if (!collect(kRecordHeaderSize + length)) return std::optional<Record>();
+  if (!collect(record_header_size + length)) return std::optional<Record>();
   consumed_ = true;
   SEALCAST_TRY_ASSIGN(auto record, open());
   return std::optional<Record>(record);
@@ -65,11 +65,11 @@ Outcome<std::optional<Record>> RecordReader::next(ByteView& input) {
 
 Outcome<Record> RecordReader::open() {
   const auto type = ContentType{buffer_[0]};
-  ByteSpan body(buffer_.data() + kRecordHeaderSize, buffer_.size() - kRecordHeaderSize);
+  ByteSpan body(buffer_.data() + record_header_size, buffer_.size() - record_header_size);
   if (opener_) {
     const auto nonce = load_be<std::uint64_t>(body.data());
     const ByteSpan sealed = body.subspan(gcm_explicit_nonce_size);
-    body = sealed.first(sealed.size() - kGcmTagSize);
+    body = sealed.first(sealed.size() - gcm_tag_size);
     const auto aad = additional_data(sequence_++, type, body.size());
     if (!opener_->open(nonce, aad, sealed, body))
       return refuse(Reason::bad_record_mac, "record " + std::to_string(sequence_ - 1) + " does not authenticate");
@@ -91,7 +91,7 @@ void RecordReader::install(const DirectionKeys& keys, RecordAligned) {
 
 void RecordWriter::write(ContentType type, ByteView payload, Bytes& out) {
   do {
-    const ByteView fragment = payload.first(std::min(payload.size(), kMaxPlaintext));
+    const ByteView fragment = payload.first(std::min(payload.size(), max_plaintext));
     payload = payload.subspan(fragment.size());
     write_one(type, fragment, out);
   } while (!payload.empty());
@@ -100,12 +100,12 @@ void RecordWriter::write(ContentType type, ByteView payload, Bytes& out) {
 void RecordWriter::write_one(ContentType type, ByteView fragment, Bytes& out) {
   const std::size_t length = fragment.size() + (sealer_ ? record_overhead : 0);
   const std::size_t start = out.size();
-  out.resize(start + kRecordHeaderSize + length);
+  out.resize(start + record_header_size + length);
   std::uint8_t* header = out.data() + start;
   header[0] = static_cast<std::uint8_t>(type);
-  store_be<std::uint16_t>(header + 1, kTls12);
+  store_be<std::uint16_t>(header + 1, tls12);
   store_be<std::uint16_t>(header + 3, static_cast<std::uint16_t>(length));
-  std::uint8_t* body = header + kRecordHeaderSize;
+  std::uint8_t* body = header + record_header_size;
   if (!sealer_) {
     std::copy(fragment.begin(), fragment.end(), body);
     return;
@@ -113,7 +113,7 @@ void RecordWriter::write_one(ContentType type, ByteView fragment, Bytes& out) {
   // RFC 5288 §3: the sequence number is a nonce that never repeats under one key.
   store_be<std::uint64_t>(body, sequence_);
   const auto aad = additional_data(sequence_, type, fragment.size());
-  sealer_->seal(sequence_, aad, fragment, {body + gcm_explicit_nonce_size, fragment.size() + kGcmTagSize});
+  sealer_->seal(sequence_, aad, fragment, {body + gcm_explicit_nonce_size, fragment.size() + gcm_tag_size});
   ++sequence_;
 }
 

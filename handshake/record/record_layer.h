@@ -12,10 +12,10 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::size_t kRecordHeaderSize = 5;
-inline constexpr std::size_t record_overhead = gcm_explicit_nonce_size + kGcmTagSize;
+inline constexpr std::size_t record_header_size = 5;
+inline constexpr std::size_t record_overhead = gcm_explicit_nonce_size + gcm_tag_size;
 // Tighter than RFC 5246's 2^14 + 2048: AES-GCM without compression adds exactly 24 bytes.
-inline constexpr std::size_t max_protected = kMaxPlaintext + record_overhead;
+inline constexpr std::size_t max_protected = max_plaintext + record_overhead;
 inline constexpr unsigned max_empty_records = 16;  // application data may be empty, but not for ever
 
 struct Record {

@@ -30,51 +30,51 @@ Outcome<std::optional<Record>> read(RecordReader& reader, const Bytes& bytes) {
 }
 
 TEST(Rec1, PlaintextLengthLimits) {
-  for (const std::size_t length : {std::size_t{1}, kMaxPlaintext}) {
+  for (const std::size_t length : {std::size_t{1}, max_plaintext}) {
     RecordReader reader;
-    Bytes bytes = header(22, kTls12, length);
+    Bytes bytes = header(22, tls12, length);
     bytes.resize(bytes.size() + length);
     const auto record = read(reader, bytes);
     ASSERT_TRUE(record && *record) << length;
     EXPECT_EQ((*record)->payload.size(), length);
   }
-  for (const std::size_t length : {kMaxPlaintext + 1, kMaxPlaintext + 256, kMaxPlaintext + 257, std::size_t{0xffff}}) {
+  for (const std::size_t length : {max_plaintext + 1, max_plaintext + 256, max_plaintext + 257, std::size_t{0xffff}}) {
     RecordReader reader;
     // refused as soon as the header is there: the body is never collected
-    const auto record = read(reader, header(22, kTls12, length));
+    const auto record = read(reader, header(22, tls12, length));
     ASSERT_FALSE(record) << length;
     EXPECT_EQ(record.error().reason, Reason::record_overflow);
   }
 }
 
 TEST(Rec1, ProtectedLengthLimits) {
-  for (const std::size_t length : {max_protected + 1, kMaxPlaintext + 256, kMaxPlaintext + 257, kMaxPlaintext + 2048}) {
+  for (const std::size_t length : {max_protected + 1, max_plaintext + 256, max_plaintext + 257, max_plaintext + 2048}) {
     RecordReader reader;
     reader.install(keys(1), *MessageJoiner().aligned());
-    EXPECT_EQ(read(reader, header(22, kTls12, length)).error().reason, Reason::record_overflow) << length;
+    EXPECT_EQ(read(reader, header(22, tls12, length)).error().reason, Reason::record_overflow) << length;
   }
   for (std::size_t length = 0; length < record_overhead; ++length) {
     RecordReader reader;
     reader.install(keys(1), *MessageJoiner().aligned());
-    EXPECT_EQ(read(reader, header(22, kTls12, length)).error().reason, Reason::bad_record_mac) << length;
+    EXPECT_EQ(read(reader, header(22, tls12, length)).error().reason, Reason::bad_record_mac) << length;
   }
 }
 
 TEST(Rec1, EmptyRecords) {
   for (const std::uint8_t type : {20, 21, 22}) {
     RecordReader reader;
-    EXPECT_EQ(read(reader, header(type, kTls12, 0)).error().reason, Reason::empty_record);
+    EXPECT_EQ(read(reader, header(type, tls12, 0)).error().reason, Reason::empty_record);
   }
   RecordReader reader;
   for (unsigned i = 0; i < max_empty_records; ++i)
-    ASSERT_TRUE(read(reader, header(23, kTls12, 0)));
-  EXPECT_EQ(read(reader, header(23, kTls12, 0)).error().reason, Reason::empty_record) << "a flood";
+    ASSERT_TRUE(read(reader, header(23, tls12, 0)));
+  EXPECT_EQ(read(reader, header(23, tls12, 0)).error().reason, Reason::empty_record) << "a flood";
 }
 
 TEST(Rec1, NoTlsIsRefusedAtItsFirstBytes) {
   for (const std::uint8_t type : {0, 19, 24, 71, 128, 255}) {
     RecordReader reader;
-    EXPECT_EQ(read(reader, header(type, kTls12, 5)).error().reason, Reason::not_tls);
+    EXPECT_EQ(read(reader, header(type, tls12, 5)).error().reason, Reason::not_tls);
   }
   for (const std::uint16_t version : {0x0000, 0x0203, 0x0305, 0x0403}) {
     RecordReader reader;
@@ -96,11 +96,11 @@ TEST(Rec1, ProtectionRoundTripsInEverySize) {
     writer.install(keys(9, key_size));
     reader.install(keys(9, key_size), *MessageJoiner().aligned());
     for (const std::size_t size :
-         {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{1000}, kMaxPlaintext}) {
+         {std::size_t{1}, std::size_t{15}, std::size_t{16}, std::size_t{17}, std::size_t{1000}, max_plaintext}) {
       Bytes payload(size, static_cast<std::uint8_t>(size));
       Bytes wire;
       writer.write(ContentType::application_data, payload, wire);
-      EXPECT_EQ(wire.size(), size + kRecordHeaderSize + record_overhead);
+      EXPECT_EQ(wire.size(), size + record_header_size + record_overhead);
       const auto record = read(reader, wire);
       ASSERT_TRUE(record && *record);
       EXPECT_TRUE(std::equal((*record)->payload.begin(), (*record)->payload.end(), payload.begin(), payload.end()));
@@ -110,7 +110,7 @@ TEST(Rec1, ProtectionRoundTripsInEverySize) {
 
 TEST(Rec1, LongPayloadsAreFragmented) {
   Bytes wire;
-  RecordWriter().write(ContentType::application_data, Bytes(3 * kMaxPlaintext + 5, 7), wire);
+  RecordWriter().write(ContentType::application_data, Bytes(3 * max_plaintext + 5, 7), wire);
   RecordReader reader;
   ByteView view(wire);
   std::size_t total = 0, records = 0;
@@ -122,7 +122,7 @@ TEST(Rec1, LongPayloadsAreFragmented) {
     ++records;
   }
   EXPECT_EQ(records, 4u);
-  EXPECT_EQ(total, 3 * kMaxPlaintext + 5);
+  EXPECT_EQ(total, 3 * max_plaintext + 5);
 }
 
 TEST(Protection, EveryBitOfARecordIsAuthenticated) {
@@ -169,7 +169,7 @@ TEST(Protection, ANewKeyStartsANewSequence) {
     for (int i = 0; i < 3; ++i) {
       Bytes wire;
       writer.write(ContentType::handshake, Bytes{generation}, wire);
-      EXPECT_EQ(load_be<std::uint64_t>(wire.data() + kRecordHeaderSize), static_cast<std::uint64_t>(i));
+      EXPECT_EQ(load_be<std::uint64_t>(wire.data() + record_header_size), static_cast<std::uint64_t>(i));
       ASSERT_TRUE(read(reader, wire));
     }
   }
@@ -195,7 +195,7 @@ TEST(Alerts, CCS6_AnAlertIsOneWholeRecord) {
     const auto server = world.server();
     Bytes wire;
     RecordWriter().write(ContentType::alert, bent, wire);
-    const auto done = server->receive(wire, testing::kNow);
+    const auto done = server->receive(wire, testing::test_now);
     ASSERT_FALSE(done);
     EXPECT_EQ(done.error().reason, Reason::malformed_alert);
   }
@@ -207,8 +207,8 @@ TEST(Alerts, REC1_WarningsAreBounded) {
   Bytes wire;
   RecordWriter().write(ContentType::alert, Bytes{1, 90}, wire);
   for (int i = 0; i < 4; ++i)
-    EXPECT_TRUE(server->receive(wire, testing::kNow));
-  EXPECT_EQ(server->receive(wire, testing::kNow).error().reason, Reason::warning_flood);
+    EXPECT_TRUE(server->receive(wire, testing::test_now));
+  EXPECT_EQ(server->receive(wire, testing::test_now).error().reason, Reason::warning_flood);
 }
 
 TEST(Limits, REC1_H13_AHandshakeHasASizeLimit) {
@@ -216,12 +216,12 @@ TEST(Limits, REC1_H13_AHandshakeHasASizeLimit) {
   const auto server = world.server();
   Bytes wire;
   RecordWriter().write(ContentType::handshake, Bytes{1, 0xff, 0xff, 0xff}, wire);
-  EXPECT_EQ(server->receive(wire, testing::kNow).error().reason, Reason::handshake_too_large)
+  EXPECT_EQ(server->receive(wire, testing::test_now).error().reason, Reason::handshake_too_large)
       << "refused by its announced length, before a body is collected";
   world.server_config.max_handshake_bytes = 100;
   const auto small = world.server();
   const auto client = world.client();
-  EXPECT_EQ(small->receive(client->take_output(), testing::kNow).error().reason, Reason::handshake_too_large);
+  EXPECT_EQ(small->receive(client->take_output(), testing::test_now).error().reason, Reason::handshake_too_large);
 }
 
 }  // namespace

@@ -142,11 +142,11 @@ World::World(Flow flow)
   set_group_flow(group_flow(flow));
   if (!wanted.has(Side::client, Message::certificate)) client_config.credentials = Credentials();
   if (!wanted.has(Side::client, Message::client_auth_response)) return;
-  passwords->passwords[kTestUser] = kTestPassword;
+  passwords->passwords[test_user] = test_password;
   client_config.password = [this]() -> Result<PasswordCredential> {
     ++passwords_fetched;
-    const std::string_view text = kTestPassword;
-    PasswordCredential credential{kTestUser, SecretBytes(text.size())};
+    const std::string_view text = test_password;
+    PasswordCredential credential{test_user, SecretBytes(text.size())};
     std::copy(text.begin(), text.end(), credential.secret.data());
     return credential;
   };

@@ -44,8 +44,8 @@ struct PasswordBook {
   int asked = 0;
 };
 
-inline constexpr const char* kTestUser = "member-a";
-inline constexpr const char* kTestPassword = "correct horse battery staple";
+inline constexpr const char* test_user = "member-a";
+inline constexpr const char* test_password = "correct horse battery staple";
 
 // Everything one handshake needs, with sound defaults that a test may change.
 struct World {
@@ -83,7 +83,7 @@ std::string test_name(Flow flow);
 
 // Carries bytes both ways until nothing moves; chunk 0: all at once, else at most chunk bytes per receive(). Stops when
 // an end failed and all that was sent before has been delivered.
-void pump(Endpoint& a, Endpoint& b, std::size_t chunk = 0, std::int64_t now = kNow);
+void pump(Endpoint& a, Endpoint& b, std::size_t chunk = 0, std::int64_t now = test_now);
 
 // The last event of this kind, taken out of events; fails with nullopt.
 template <typename T>

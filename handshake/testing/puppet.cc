@@ -36,7 +36,7 @@ Digest Puppet::transcript() const {
 
 void Puppet::send(const Step& step) {
   if (step.message == Message::change_cipher_spec) {
-    send_record(ContentType::change_cipher_spec, kChangeCipherSpec);
+    send_record(ContentType::change_cipher_spec, change_cipher_spec_body);
     const auto& block = step.keys == Keys::channel ? channel_keys_ : first_keys_;
     if (block) writer_.install(side_ == Side::client ? block->client_write : block->server_write);
     return;
@@ -67,11 +67,11 @@ SensitiveBytes Puppet::body_of(const Step& step) {
       return server_key_exchange();
     case Message::certificate_request: {
       CertificateRequest request;
-      request.certificate_types = {kEcdsaSign, kRsaSign};
+      request.certificate_types = {ecdsa_sign, rsa_sign};
       if (multicast_ && world_.authority.flow.flag_place == FlagPlace::certificate_request)
         request.certificate_types.push_back(world_.server_config.multicast_flag);
       if (certificate_types) request.certificate_types = *certificate_types;
-      for (const SignatureScheme scheme : kSignatureSchemes)
+      for (const SignatureScheme scheme : offered_schemes)
         request.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
       return *encode(request);
     }
@@ -111,7 +111,7 @@ SensitiveBytes Puppet::client_hello() {
   hello.random = client_random_;
   hello.suites = {static_cast<std::uint16_t>(suite_)};
   hello.groups = {29, 23};
-  for (const SignatureScheme scheme : kSignatureSchemes)
+  for (const SignatureScheme scheme : offered_schemes)
     hello.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   hello.extended_master_secret = true;
   hello.renegotiation_info = Bytes();
@@ -151,7 +151,7 @@ const FlowDefinition* Puppet::group_flow() const {
 SensitiveBytes Puppet::client_auth_request() {
   ClientAuthRequest message;
   message.flag = world_.server_config.multicast_flag;
-  message.methods = {kAuthPassword};
+  message.methods = {auth_password};
   message.key_server_id = world_.authority.keying.key_server_id;
   message.group_id = world_.authority.keying.group_id;
   message.realm = world_.server_config.realm;
@@ -160,8 +160,8 @@ SensitiveBytes Puppet::client_auth_request() {
 }
 
 SensitiveBytes Puppet::client_auth_response() {
-  const std::string_view text = kTestPassword;
-  ClientAuthResponse message{kAuthPassword, kTestUser, SecretBytes(text.size())};
+  const std::string_view text = test_password;
+  ClientAuthResponse message{auth_password, test_user, SecretBytes(text.size())};
   std::copy(text.begin(), text.end(), message.secret.data());
   return *encode(message);
 }
@@ -202,8 +202,8 @@ SensitiveBytes Puppet::smke() {
 
 void Puppet::receive(ByteView bytes) {
   scan_.insert(scan_.end(), bytes.begin(), bytes.end());
-  while (scan_.size() >= kRecordHeaderSize) {
-    const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(scan_.data() + 3);
+  while (scan_.size() >= record_header_size) {
+    const std::size_t size = record_header_size + load_be<std::uint16_t>(scan_.data() + 3);
     if (scan_.size() < size) break;
     if (scan_[0] == static_cast<std::uint8_t>(ContentType::alert)) ++alert_records_;
     scan_.erase(scan_.begin(), scan_.begin() + static_cast<std::ptrdiff_t>(size));
@@ -239,7 +239,7 @@ void Puppet::receive(ByteView bytes) {
         while (const auto message = joiner_.message()) {
           const Bytes raw(message->begin(), message->end());
           joiner_.take(raw.size());
-          absorb(raw[0], ByteView(raw).subspan(kMessageHeaderSize));
+          absorb(raw[0], ByteView(raw).subspan(message_header_size));
           messages_.insert(messages_.end(), raw.begin(), raw.end());
           if (const auto known = message_of(raw[0])) after(*known, raw[0]);
         }
@@ -255,7 +255,7 @@ void Puppet::absorb(std::uint8_t type, ByteView body) {
       if (auto hello = decode_client_hello(body)) {
         client_random_ = hello->random;
         if (!hello->offers(static_cast<std::uint16_t>(suite_)))  // a foreign client: choose a suite that fits our key
-          for (const CipherSuite suite : kEcdheSuites)
+          for (const CipherSuite suite : ecdhe_suites)
             if (hello->offers(static_cast<std::uint16_t>(suite)) &&
                 server_authentication(suite) == server_authentication(suite_))
               suite_ = suite;

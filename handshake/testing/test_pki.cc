@@ -138,7 +138,7 @@ Made make_certificate(const CertificateOptions& options, std::int64_t now, long 
 }  // namespace
 
 struct TestPki::Data {
-  std::int64_t now = kNow;
+  std::int64_t now = test_now;
   X509Ptr certificate;
   PkeyPtr key;
   std::string upper_chain_pem;  // of an intermediate: its own certificate, which goes along with every leaf

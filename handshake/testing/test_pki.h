@@ -13,7 +13,7 @@
 
 namespace sealcast::handshake::testing {
 
-inline constexpr std::int64_t kNow = 1'800'000'000;  // the time that in-process tests run at
+inline constexpr std::int64_t test_now = 1'800'000'000;  // the time that in-process tests run at
 
 enum class KeyKind { p256, p384, p224, ed25519, rsa2048, rsa1024 };
 
@@ -43,7 +43,7 @@ struct TestIdentity {
 class TestPki {
  public:
   // now: certificates are valid around this moment; pass the real time in tests with real clocks.
-  explicit TestPki(std::int64_t now = kNow, KeyKind ca_key = KeyKind::p256, const std::string& ca_name = "test CA");
+  explicit TestPki(std::int64_t now = test_now, KeyKind ca_key = KeyKind::p256, const std::string& ca_name = "test CA");
   ~TestPki();
 
   TestIdentity issue(const CertificateOptions& options);

@@ -10,11 +10,11 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::uint16_t kTls12 = 0x0303;
-inline constexpr std::size_t kMaxPlaintext = 1u << 14;  // RFC 5246 §6.2.1
+inline constexpr std::uint16_t tls12 = 0x0303;
+inline constexpr std::size_t max_plaintext = 1u << 14;  // RFC 5246 §6.2.1
 inline constexpr std::size_t random_size = 32;
-inline constexpr std::size_t kVerifyDataSize = 12;  // RFC 5246 §7.4.9
-using VerifyData = std::array<std::uint8_t, kVerifyDataSize>;
+inline constexpr std::size_t verify_data_size = 12;  // RFC 5246 §7.4.9
+using VerifyData = std::array<std::uint8_t, verify_data_size>;
 
 enum class ContentType : std::uint8_t { change_cipher_spec = 20, alert = 21, handshake = 22, application_data = 23 };
 
@@ -48,7 +48,7 @@ enum class SignatureScheme : std::uint16_t {
   ed25519 = 0x0807,
 };
 // Offered and accepted by us, best first.
-inline constexpr std::array kSignatureSchemes = {
+inline constexpr std::array offered_schemes = {
     SignatureScheme::ecdsa_secp256r1_sha256, SignatureScheme::ed25519,
     SignatureScheme::rsa_pss_rsae_sha256,    SignatureScheme::ecdsa_secp384r1_sha384,
     SignatureScheme::rsa_pss_rsae_sha384,    SignatureScheme::rsa_pkcs1_sha256,
@@ -67,17 +67,17 @@ inline constexpr std::uint16_t renegotiation_info = 0xff01;
 inline constexpr std::uint16_t multicast_group = 0xff78;  // ours, private range: the group id wanted
 }  // namespace extension
 
-inline constexpr std::uint16_t kFallbackScsv = 0x5600;       // RFC 7507
-inline constexpr std::uint16_t kRenegotiationScsv = 0x00ff;  // RFC 5746 §3.3
+inline constexpr std::uint16_t fallback_scsv = 0x5600;       // RFC 7507
+inline constexpr std::uint16_t renegotiation_scsv = 0x00ff;  // RFC 5746 §3.3
 
 // ClientCertificateType (RFC 5246 §7.4.4, RFC 8422 §5.5); the multicast flag stands beside them (P10).
-inline constexpr std::uint8_t kRsaSign = 1;
-inline constexpr std::uint8_t kEcdsaSign = 64;
+inline constexpr std::uint8_t rsa_sign = 1;
+inline constexpr std::uint8_t ecdsa_sign = 64;
 
 // Methods of ClientAuthRequest and ClientAuthResponse (P28, P29).
-inline constexpr std::uint8_t kAuthPassword = 1;  // a password or a PIN
+inline constexpr std::uint8_t auth_password = 1;  // a password or a PIN
 
-inline constexpr std::array kEcdheSuites = {
+inline constexpr std::array ecdhe_suites = {
     CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384, CipherSuite::ecdhe_rsa_aes_256_gcm_sha384,
     CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256, CipherSuite::ecdhe_rsa_aes_128_gcm_sha256};
 

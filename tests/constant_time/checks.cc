@@ -146,7 +146,7 @@ void record_sealing() {
     DirectionKeys keys{poisoned_bytes(size), poisoned_secret<4>()};
     AesGcm sealer(keys, AesGcm::Direction::seal);
     const auto plaintext = poisoned_bytes(100);
-    Bytes out(plaintext.size() + kGcmTagSize);
+    Bytes out(plaintext.size() + gcm_tag_size);
     sealer.seal(1, Bytes(13), plaintext.view(), out);
   }
 }

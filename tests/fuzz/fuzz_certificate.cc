@@ -16,7 +16,7 @@ using namespace sealcast;             // NOLINT: a fuzzer of it
 using namespace sealcast::handshake;  // NOLINT
 using fuzz::Input;
 using fuzz::require;
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 
 struct Authority {
   PkeyPtr key{EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")};
@@ -28,8 +28,8 @@ struct Authority {
     X509* self = certificate.get();
     X509_set_version(self, X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(self), 1);
-    ASN1_TIME_set(X509_getm_notBefore(self), kNow - 1000);
-    ASN1_TIME_set(X509_getm_notAfter(self), kNow + 1000);
+    ASN1_TIME_set(X509_getm_notBefore(self), test_now - 1000);
+    ASN1_TIME_set(X509_getm_notAfter(self), test_now + 1000);
     name(self, "fuzz CA");
     X509_set_issuer_name(self, X509_get_subject_name(self));
     X509_set_pubkey(self, key.get());
@@ -72,8 +72,8 @@ struct Authority {
     X509* leaf = made.get();
     X509_set_version(leaf, input.pick(4) == 3 ? X509_VERSION_1 : X509_VERSION_3);
     ASN1_INTEGER_set(X509_get_serialNumber(leaf), input.u8());
-    ASN1_TIME_set(X509_getm_notBefore(leaf), kNow - 500 + input.u8() * 10);
-    ASN1_TIME_set(X509_getm_notAfter(leaf), kNow + 500 - input.u8() * 10);
+    ASN1_TIME_set(X509_getm_notBefore(leaf), test_now - 500 + input.u8() * 10);
+    ASN1_TIME_set(X509_getm_notAfter(leaf), test_now + 500 - input.u8() * 10);
     const ByteView common = input.short_block();
     if (!common.empty())
       X509_NAME_add_entry_by_NID(X509_get_subject_name(leaf), NID_commonName, MBSTRING_UTF8, common.data(),
@@ -136,10 +136,10 @@ struct Authority {
 };
 
 void judge(const TrustStore& trust, const std::vector<Bytes>& chain) {
-  const auto member = verify_member_chain(trust, chain, "tv", kNow);
-  const auto server = verify_server_chain(trust, chain, "ks.example", true, kNow);
-  const auto any_server = verify_server_chain(trust, chain, "ks.example", false, kNow);
-  const auto standard = verify_standard_client_chain(trust, chain, kNow);
+  const auto member = verify_member_chain(trust, chain, "tv", test_now);
+  const auto server = verify_server_chain(trust, chain, "ks.example", true, test_now);
+  const auto any_server = verify_server_chain(trust, chain, "ks.example", false, test_now);
+  const auto standard = verify_standard_client_chain(trust, chain, test_now);
   require(!(member && (server || any_server)));
   require(!server || any_server);  // a key server must show more than a standard server
   require(!member || standard);    // likewise
@@ -148,9 +148,9 @@ void judge(const TrustStore& trust, const std::vector<Bytes>& chain) {
     require(identity.may_decrypt && !identity.leaf_der.empty());
     require(!identity.groups ||
             std::find(identity.groups->begin(), identity.groups->end(), "tv") != identity.groups->end());
-    require(recheck_member(identity.leaf_der, trust, "tv", kNow).has_value());
-    require(!recheck_member(identity.leaf_der, trust, "tv", kNow + 2000).has_value());  // all of it has expired
-    require(identity.groups.has_value() == !verify_member_chain(trust, chain, "radio2", kNow).has_value());
+    require(recheck_member(identity.leaf_der, trust, "tv", test_now).has_value());
+    require(!recheck_member(identity.leaf_der, trust, "tv", test_now + 2000).has_value());  // all of it has expired
+    require(identity.groups.has_value() == !verify_member_chain(trust, chain, "radio2", test_now).has_value());
   }
   require(ERR_peek_error() == 0);  // nothing is left behind for the next connection
 }

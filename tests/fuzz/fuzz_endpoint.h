@@ -24,7 +24,7 @@ inline void feed(Endpoint& endpoint, testing::World& around, ByteView stream) {
   around.authority.issued = 0;
   while (!stream.empty() && !endpoint.failed()) {
     const std::size_t size = std::min<std::size_t>(stream[0] * 4u, stream.size() - 1);
-    const auto done = endpoint.receive(stream.subspan(1, size), testing::kNow);
+    const auto done = endpoint.receive(stream.subspan(1, size), testing::test_now);
     require(done.has_value() != endpoint.failed());
     stream = stream.subspan(1 + size);
   }

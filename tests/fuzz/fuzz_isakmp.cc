@@ -15,7 +15,7 @@ using namespace sealcast;          // NOLINT: a fuzzer of it
 using namespace sealcast::isakmp;  // NOLINT
 using handshake::ControlMessage;
 using handshake::Endpoint;
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 using sealcast::fuzz::Input;
 using sealcast::fuzz::require;
 
@@ -85,7 +85,7 @@ void read_stream(Input input) {
     came += piece.size();
     while (!piece.empty()) {
       auto message = reader.take(piece, [](const Header& header) -> Outcome<void> {
-        require(header.length >= kHeaderBytes && header.length <= max_message_bytes);
+        require(header.length >= isakmp_header_bytes && header.length <= max_message_bytes);
         return {};
       });
       if (!message) return;
@@ -98,7 +98,7 @@ void read_stream(Input input) {
       const auto back = messages(again);
       require(back.size() == 1 && back[0].content == got.content);
     }
-    require(reader.beginning().size() <= kHeaderBytes);
+    require(reader.beginning().size() <= isakmp_header_bytes);
   }
 }
 
@@ -112,12 +112,12 @@ void stranger(Input input) {
       keys(), peer_address);
   std::size_t said = 0;
   while (!input.empty() && !responder->failed()) {
-    const auto done = responder->receive(input.bytes(1 + input.u8()), kNow);
+    const auto done = responder->receive(input.bytes(1 + input.u8()), test_now);
     require(done.has_value() != responder->failed());
     said += responder->take_output().size();
   }
   // One answer, or one alert to a peer that sends TLS; no input can guess 64 bits.
-  require(made == 0 && !responder->established() && said <= kHeaderBytes + 7);
+  require(made == 0 && !responder->established() && said <= isakmp_header_bytes + 7);
 }
 
 void rule_breaker(Input input, bool to_responder) {
@@ -129,13 +129,13 @@ void rule_breaker(Input input, bool to_responder) {
   std::unique_ptr<Endpoint> endpoint;
   if (to_responder) {
     endpoint = make_responder([&] { return std::make_unique<Inner>(seen); }, keys(), peer_address);
-    require(endpoint->receive(encode(initiator, kNoCookie, 0, {}), kNow).has_value());
+    require(endpoint->receive(encode(initiator, no_cookie, 0, {}), test_now).has_value());
     responder = messages(endpoint->take_output()).at(0).header.responder;
   } else {
     endpoint = make_initiator(std::make_unique<Inner>(seen), random);
     require(messages(endpoint->take_output()).at(0).header.initiator == initiator);
     responder.fill(0x42);
-    require(endpoint->receive(encode(initiator, responder, 0, {}), kNow).has_value());
+    require(endpoint->receive(encode(initiator, responder, 0, {}), test_now).has_value());
     require(messages(endpoint->take_output()).empty());
   }
   bool counting = false;  // the message that established the inner endpoint has passed
@@ -148,10 +148,10 @@ void rule_breaker(Input input, bool to_responder) {
     Bytes bytes = encode(initiator, responder, wanted, content);
     bool good = !content.empty();
     if (const std::size_t change = how & 0x0f; change == 1) {  // one byte of the headers
-      const std::size_t at = input.u8() % std::min(bytes.size(), kHeaderBytes + payload_header_bytes);
+      const std::size_t at = input.u8() % std::min(bytes.size(), isakmp_header_bytes + payload_header_bytes);
       const std::uint8_t by = input.u8();
       // With two payloads the content may look like another, shorter chain.
-      if (at >= kHeaderBytes + 2 && content.size() > max_payload_body) return;
+      if (at >= isakmp_header_bytes + 2 && content.size() > max_payload_body) return;
       bytes[at] ^= by;
       good = good && by == 0;
     } else if (change == 2) {
@@ -163,7 +163,8 @@ void rule_breaker(Input input, bool to_responder) {
     bool taken = true;
     const std::size_t portion = (how & 0x20) != 0 ? 1 + input.u8() : bytes.size();
     for (std::size_t at = 0; at < bytes.size() && taken; at += portion)
-      taken = endpoint->receive(ByteView(bytes).subspan(at, std::min(portion, bytes.size() - at)), kNow).has_value();
+      taken =
+          endpoint->receive(ByteView(bytes).subspan(at, std::min(portion, bytes.size() - at)), test_now).has_value();
     require(seen.messages - before == (good ? 1u : 0u));
     if (!good) {
       // Refused, or a length that waits for more: never passed on.
@@ -204,7 +205,7 @@ void edited_pair(Input input) {
       arrives.insert(arrives.end(), copies, now);
       ++position;
     }
-    if (!to.failed()) (void)to.receive(arrives, kNow);
+    if (!to.failed()) (void)to.receive(arrives, test_now);
     return !bytes.empty();
   };
   for (bool moved = true; moved;) {

@@ -41,15 +41,15 @@ bool open_equal(const std::uint8_t*, const std::uint8_t*, std::size_t) noexcept 
 void open_seal(AesGcm* self, std::uint64_t nonce, ByteView aad, ByteView plaintext, ByteSpan out) {
   if (!provider.open) return real_seal(self, nonce, aad, plaintext, out);
   ++provider.sealed;
-  require(out.size() == plaintext.size() + kGcmTagSize);
+  require(out.size() == plaintext.size() + gcm_tag_size);
   if (!plaintext.empty()) std::memmove(out.data(), plaintext.data(), plaintext.size());
-  std::memset(out.data() + plaintext.size(), 0, kGcmTagSize);
+  std::memset(out.data() + plaintext.size(), 0, gcm_tag_size);
 }
 
 bool open_open(AesGcm* self, std::uint64_t nonce, ByteView aad, ByteView sealed, ByteSpan out) {
   if (!provider.open) return real_open(self, nonce, aad, sealed, out);
   ++provider.opened;
-  require(sealed.size() == out.size() + kGcmTagSize);
+  require(sealed.size() == out.size() + gcm_tag_size);
   if (!out.empty()) std::memmove(out.data(), sealed.data(), out.size());
   return true;
 }

@@ -42,7 +42,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   }
   if ((change & 2) != 0) {
     const auto set = file->set(user, password);
-    const bool sound = valid_user(user) && !password.empty() && password.size() <= kMaxPasswordBytes;
+    const bool sound = valid_user(user) && !password.empty() && password.size() <= max_password_bytes;
     require(set.has_value() == sound);
     if (set) {
       require(*file->verify(user, password));

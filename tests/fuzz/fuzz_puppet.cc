@@ -105,7 +105,7 @@ class Play {
   void exchange(Input& input) {
     const Bytes bytes = puppet_.take_output();
     if (!bytes.empty()) {
-      const auto taken = end_->receive(bytes, testing::kNow);
+      const auto taken = end_->receive(bytes, testing::test_now);
       require(taken.has_value() != end_->failed());
     }
     for (auto events = end_->take_events(); !events.empty(); events = end_->take_events())
@@ -113,7 +113,7 @@ class Play {
         if (std::get_if<PasswordPresented>(&event) != nullptr) {
           const bool accepted = !input.flag();
           plain_ = plain_ && accepted;
-          (void)end_->password_checked(accepted, testing::kNow);
+          (void)end_->password_checked(accepted, testing::test_now);
         }
         if (const auto* established = std::get_if<Established>(&event)) on_established(*established);
       }

@@ -30,9 +30,9 @@ void write(Stream& stream, RecordWriter& writer, std::uint8_t type, ByteView pay
   std::size_t end = stream.bytes.size();
   writer.write(ContentType{type}, payload, stream.bytes);
   do {
-    const ByteView part = payload.first(std::min(payload.size(), kMaxPlaintext));
+    const ByteView part = payload.first(std::min(payload.size(), max_plaintext));
     payload = payload.subspan(part.size());
-    end += kRecordHeaderSize + part.size() + overhead;
+    end += record_header_size + part.size() + overhead;
     stream.records.push_back({type, fuzz::copy(part), end});
   } while (!payload.empty());
   require(end == stream.bytes.size());
@@ -116,7 +116,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
         break;
       }
       const ByteView payload = (*record)->payload;
-      require(payload.size() <= kMaxPlaintext);
+      require(payload.size() <= max_plaintext);
       const bool is_honest = delivered < stream.records.size() && stream.records[delivered].end <= stream.honest;
       if (is_protected || is_honest) {
         require(delivered < stream.records.size());

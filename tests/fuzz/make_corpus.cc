@@ -54,7 +54,7 @@ Bytes in_pieces(std::uint8_t choice, const Bytes& stream) {
 // Answers the questions of a server to its owner.
 void serve(Endpoint& end) {
   for (const Event& event : end.take_events())
-    if (std::get_if<PasswordPresented>(&event) != nullptr) (void)end.password_checked(true, kNow);
+    if (std::get_if<PasswordPresented>(&event) != nullptr) (void)end.password_checked(true, test_now);
 }
 
 // One side of a whole handshake: its messages, each once, and its stream.
@@ -74,7 +74,7 @@ void messages_of(std::size_t way, Side side, World& world, Endpoint& other) {
     puppet.send(step);
     const Bytes bytes = puppet.take_output();
     stream.insert(stream.end(), bytes.begin(), bytes.end());
-    (void)other.receive(bytes, kNow);
+    (void)other.receive(bytes, test_now);
     serve(other);
     puppet.receive(other.take_output());
   }

@@ -35,8 +35,8 @@ class Middle {
   Bytes carry(const Bytes& sent, bool to_server) {
     Bytes out;
     ByteView rest = sent;
-    while (rest.size() >= kRecordHeaderSize) {
-      const std::size_t size = kRecordHeaderSize + load_be<std::uint16_t>(rest.data() + 3);
+    while (rest.size() >= record_header_size) {
+      const std::size_t size = record_header_size + load_be<std::uint16_t>(rest.data() + 3);
       sealcast::fuzz::require(size <= rest.size());
       pass(sealcast::fuzz::copy(rest.first(size)), to_server, out);
       rest = rest.subspan(size);
@@ -53,10 +53,10 @@ class Middle {
   Bytes record(std::uint8_t type, ByteView content, bool is_protected) const {
     const std::size_t extra = is_protected ? record_overhead : 0;
     Bytes made = {type, 3, 3, 0, 0};
-    made.resize(kRecordHeaderSize + (is_protected ? gcm_explicit_nonce_size : 0));
+    made.resize(record_header_size + (is_protected ? gcm_explicit_nonce_size : 0));
     made.insert(made.end(), content.begin(), content.end());
-    made.resize(kRecordHeaderSize + extra + content.size());
-    store_be<std::uint16_t>(made.data() + 3, static_cast<std::uint16_t>(made.size() - kRecordHeaderSize));
+    made.resize(record_header_size + extra + content.size());
+    store_be<std::uint16_t>(made.data() + 3, static_cast<std::uint16_t>(made.size() - record_header_size));
     return made;
   }
 
@@ -71,9 +71,9 @@ class Middle {
 
   void pass(const Bytes& sent, bool to_server, Bytes& out) {
     const std::uint8_t type = sent[0];
-    const bool opened = open_ && protected_[to_server] && sent.size() >= kRecordHeaderSize + record_overhead;
-    Bytes content(sent.begin() + kRecordHeaderSize + (opened ? gcm_explicit_nonce_size : 0),
-                  sent.end() - (opened ? static_cast<std::ptrdiff_t>(kGcmTagSize) : 0));
+    const bool opened = open_ && protected_[to_server] && sent.size() >= record_header_size + record_overhead;
+    Bytes content(sent.begin() + record_header_size + (opened ? gcm_explicit_nonce_size : 0),
+                  sent.end() - (opened ? static_cast<std::ptrdiff_t>(gcm_tag_size) : 0));
     const bool one_message =
         type == 22 && content.size() >= 4 && content.size() - 4 == (load_be<std::uint32_t>(content.data()) & 0xffffff);
     Bytes before;

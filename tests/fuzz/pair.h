@@ -37,11 +37,11 @@ struct PairRun {
 
   static void deliver(Endpoint& end, const Bytes& bytes) {
     if (end.failed() || bytes.empty()) return;
-    const auto taken = end.receive(bytes, testing::kNow);
+    const auto taken = end.receive(bytes, testing::test_now);
     require(taken.has_value() != end.failed());
     if (taken) return;
     require(!end.established() && end.failure() != nullptr && !end.failure()->message().empty());
-    require(!end.receive(bytes, testing::kNow).has_value());  // a failed end stays failed
+    require(!end.receive(bytes, testing::test_now).has_value());  // a failed end stays failed
     require(!end.send(Keepalive{1}).has_value() && !end.send_data(bytes).has_value());
   }
 
@@ -56,7 +56,7 @@ struct PairRun {
         } else if (const auto* presented = std::get_if<PasswordPresented>(&event)) {
           ++passwords;
           require(presented->group_id == "tv" && !presented->user.empty() && !presented->secret.empty());
-          (void)end.password_checked(accept_password, testing::kNow);
+          (void)end.password_checked(accept_password, testing::test_now);
         }
       }
   }

@@ -207,7 +207,7 @@ int run_puppet(const Options& options, const std::string& key) {
   Puppet puppet(Side::server, world, false);
   puppet.certificate_types = options.certificate_types;
   if (options.certificate_types.empty())
-    puppet.certificate_types = Bytes{kEcdsaSign, kRsaSign, world.server_config.multicast_flag};
+    puppet.certificate_types = Bytes{ecdsa_sign, rsa_sign, world.server_config.multicast_flag};
   puppet.curve = NamedGroup::secp256r1;
   Connection connection(accept_one());
   const auto until = [&](std::string_view wanted) {
@@ -327,7 +327,7 @@ int write_capture(const std::string& directory) {
     const Bytes up = member.take_output();
     if (!up.empty()) write_segment(pcap, true, client_sequence, server_sequence, up);
     client_sequence += static_cast<std::uint32_t>(up.size());
-    (void)server->receive(up, kNow);
+    (void)server->receive(up, test_now);
     const Bytes down = server->take_output();
     if (!down.empty()) write_segment(pcap, false, server_sequence, client_sequence, down);
     server_sequence += static_cast<std::uint32_t>(down.size());

@@ -16,7 +16,7 @@ class CookieJar : public std::enable_shared_from_this<CookieJar> {
  public:
   // A cookie lives for 10 s at most; a key makes cookies for one period and is good for checking them for another.
   static constexpr std::chrono::seconds rotation_period{60};
-  static_assert(rotation_period.count() >= 2 * isakmp::CookieKeys::kSlotSeconds);
+  static_assert(rotation_period.count() >= 2 * isakmp::CookieKeys::slot_seconds);
 
   // random outlives the jar's last rotation.
   CookieJar(Loop& loop, handshake::Random& random, std::chrono::milliseconds period);

@@ -57,11 +57,11 @@ class IsakmpListener : public KeyServerTest {
 
   // Asks for a cookie with the given initiator's; 0 if none came.
   static Cookie ask(Wire& wire, const Cookie& initiator) {
-    wire.send(isakmp::encode(initiator, isakmp::kNoCookie, 0, {}));
+    wire.send(isakmp::encode(initiator, isakmp::no_cookie, 0, {}));
     const auto answer = wire.receive(in(5s));
-    EXPECT_TRUE(answer && answer->size() == isakmp::kHeaderBytes);
+    EXPECT_TRUE(answer && answer->size() == isakmp::isakmp_header_bytes);
     Cookie cookie{};
-    if (answer && answer->size() == isakmp::kHeaderBytes) std::copy_n(answer->begin() + 8, 8, cookie.begin());
+    if (answer && answer->size() == isakmp::isakmp_header_bytes) std::copy_n(answer->begin() + 8, 8, cookie.begin());
     return cookie;
   }
   // The bytes end the connection, unanswered.
@@ -93,7 +93,7 @@ class IsakmpListener : public KeyServerTest {
   std::shared_ptr<spdlog::logger> previous_;
 };
 
-constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};
+constexpr Cookie initiator_cookie{1, 2, 3, 4, 5, 6, 7, 8};
 
 // ---------------------------------------------------------------- members
 
@@ -278,10 +278,10 @@ TEST_F(IsakmpListener, P34_AnIsakmpMemberAtTheTlsPortGetsOneAlertAndOneLine) {
 TEST_F(IsakmpListener, H13_NoTlsBeforeTheCookieAndOnlyOneWhoShowsItGetsAny) {
   start();
   Wire wire(port());
-  const Cookie cookie = ask(wire, kI);
-  EXPECT_NE(cookie, isakmp::kNoCookie);
+  const Cookie cookie = ask(wire, initiator_cookie);
+  EXPECT_NE(cookie, isakmp::no_cookie);
   EXPECT_EQ(shown(), 0u);
-  wire.send(isakmp::encode(kI, cookie, 0, hello()));
+  wire.send(isakmp::encode(initiator_cookie, cookie, 0, hello()));
   const auto flight = wire.receive(in(5s));
   ASSERT_TRUE(flight && flight->size() > 500) << "ServerHello, Certificate, …";
   EXPECT_EQ(shown(), 1u);
@@ -290,16 +290,16 @@ TEST_F(IsakmpListener, H13_NoTlsBeforeTheCookieAndOnlyOneWhoShowsItGetsAny) {
 TEST_F(IsakmpListener, H13_AReplayedFirstMessageIsAnsweredByTheSameMacOverAnotherPortAndKeepsNothing) {
   start();
   Wire first(port());
-  const Cookie cookie = ask(first, kI);
+  const Cookie cookie = ask(first, initiator_cookie);
   Wire second(port());
-  const Cookie other = ask(second, kI);
+  const Cookie other = ask(second, initiator_cookie);
   EXPECT_NE(other, cookie) << "the port enters the cookie";
   // The first connection's cookie is worth nothing on the second, nor on a third that never asked.
-  second.send(isakmp::encode(kI, cookie, 0, hello()));
+  second.send(isakmp::encode(initiator_cookie, cookie, 0, hello()));
   EXPECT_EQ(second.receive_all(in(5s)), Bytes{});
-  expect_refused(isakmp::encode(kI, cookie, 0, hello()), "a cookie without a question");
+  expect_refused(isakmp::encode(initiator_cookie, cookie, 0, hello()), "a cookie without a question");
   // Twice on one connection: the second is no second question.
-  first.send(isakmp::encode(kI, isakmp::kNoCookie, 0, {}));
+  first.send(isakmp::encode(initiator_cookie, isakmp::no_cookie, 0, {}));
   EXPECT_EQ(first.receive_all(in(5s)), Bytes{});
   EXPECT_EQ(shown(), 0u);
   EXPECT_TRUE(eventually([&] { return status()["connections"] == 0; }));
@@ -335,7 +335,7 @@ TEST_F(IsakmpListener, P34_ARepeatedMessageEndsTheMembership) {
 
 TEST_F(IsakmpListener, PARSE_1_EveryOtherFirstHeaderEndsTheConnection) {
   start();
-  const Bytes good = isakmp::encode(kI, isakmp::kNoCookie, 0, {});
+  const Bytes good = isakmp::encode(initiator_cookie, isakmp::no_cookie, 0, {});
   struct Change {
     std::size_t at;
     std::uint8_t value;
@@ -372,19 +372,19 @@ TEST_F(IsakmpListener, PARSE_1_LyingLengthsAfterTheCookiesEndTheConnection) {
   const Bytes records = hello();
   for (const int lie : {-1, 1, -4, 4, 30'000}) {
     Wire wire(port());
-    const Cookie cookie = ask(wire, kI);
-    Bytes message = isakmp::encode(kI, cookie, 0, records);
+    const Cookie cookie = ask(wire, initiator_cookie);
+    Bytes message = isakmp::encode(initiator_cookie, cookie, 0, records);
     const auto said = static_cast<std::uint16_t>(static_cast<int>(records.size()) + 4 + lie);
-    store_be<std::uint16_t>(message.data() + isakmp::kHeaderBytes + 2, said);  // the payload's own length
+    store_be<std::uint16_t>(message.data() + isakmp::isakmp_header_bytes + 2, said);  // the payload's own length
     wire.send(message);
     EXPECT_EQ(wire.receive_all(in(5s)), Bytes{}) << "payload length " << lie;
   }
   for (const std::uint32_t length : {0u, 28u, 32u, 70u * 1024, 128u * 1024 + 1, 0xffffffffu}) {
     Wire wire(port());
-    const Cookie cookie = ask(wire, kI);
-    Bytes message = isakmp::encode(kI, cookie, 0, records);
+    const Cookie cookie = ask(wire, initiator_cookie);
+    Bytes message = isakmp::encode(initiator_cookie, cookie, 0, records);
     store_be<std::uint32_t>(message.data() + 24, length);
-    wire.send(ByteView(message).first(isakmp::kHeaderBytes));  // the header alone decides
+    wire.send(ByteView(message).first(isakmp::isakmp_header_bytes));  // the header alone decides
     EXPECT_EQ(wire.receive_all(in(5s)), Bytes{}) << "message length " << length;
   }
   EXPECT_EQ(shown(), 0u) << "no TLS endpoint for any of them";
@@ -394,13 +394,13 @@ TEST_F(IsakmpListener, H13_HalfOpenConnectionsEndAtTheDeadline) {
   config_.handshake_timeout = 1s;
   start();
   Wire silent(port()), part(port()), asked(port()), waiting(port());
-  part.send(ByteView(isakmp::encode(kI, isakmp::kNoCookie, 0, {})).first(27));
-  ask(asked, kI);
-  const Cookie cookie = ask(waiting, kI);
+  part.send(ByteView(isakmp::encode(initiator_cookie, isakmp::no_cookie, 0, {})).first(27));
+  ask(asked, initiator_cookie);
+  const Cookie cookie = ask(waiting, initiator_cookie);
   // Says that 60 KiB follow, and sends none of them.
-  Bytes promise = isakmp::encode(kI, cookie, 0, hello());
+  Bytes promise = isakmp::encode(initiator_cookie, cookie, 0, hello());
   store_be<std::uint32_t>(promise.data() + 24, 60 * 1024);
-  waiting.send(ByteView(promise).first(isakmp::kHeaderBytes));
+  waiting.send(ByteView(promise).first(isakmp::isakmp_header_bytes));
   for (Wire* wire : {&silent, &part, &asked, &waiting})
     EXPECT_TRUE(wire->receive_all(in(5s)).has_value());
   EXPECT_TRUE(eventually([&] { return failed("handshake_timeout") == 4; }));
@@ -429,9 +429,9 @@ TEST_F(IsakmpListener, H13_DOS_1_AFloodOfFirstMessagesLeavesNothingAndDelaysNobo
   const auto flood = [&](int connections) {
     for (int i = 0; i < connections; ++i) {
       Wire wire(port());
-      Cookie initiator = kI;
+      Cookie initiator = initiator_cookie;
       initiator[0] = static_cast<std::uint8_t>(1 + i % 255);
-      EXPECT_NE(ask(wire, initiator), isakmp::kNoCookie);
+      EXPECT_NE(ask(wire, initiator), isakmp::no_cookie);
     }
     EXPECT_TRUE(eventually([&] { return status()["connections"] == 1; }));
   };
@@ -455,7 +455,7 @@ TEST_F(IsakmpListener, H13_AHalfOpenPeerCostsLessThan4KiB) {
   const auto come = [&](std::size_t count) {
     for (std::size_t i = 0; i < count; ++i) {
       crowd.push_back(std::make_unique<Wire>(port()));
-      ask(*crowd.back(), kI);
+      ask(*crowd.back(), initiator_cookie);
     }
   };
   crowd.reserve(300);
@@ -474,9 +474,9 @@ TEST_F(IsakmpListener, H13_CookiesDieWithTheirKeyEvenIfTheyAreYoung) {
   options_.cookie_rotation = 300ms;
   start();
   Wire wire(port());
-  const Cookie cookie = ask(wire, kI);
+  const Cookie cookie = ask(wire, initiator_cookie);
   std::this_thread::sleep_for(1500ms);  // more than two rotations, and within 5 s
-  wire.send(isakmp::encode(kI, cookie, 0, hello()));
+  wire.send(isakmp::encode(initiator_cookie, cookie, 0, hello()));
   EXPECT_EQ(wire.receive_all(in(5s)), Bytes{});
   EXPECT_EQ(shown(), 0u);
 }
@@ -511,8 +511,9 @@ TEST(CookieJar, AnEndpointOutlivesTheKeyServerThatMadeIt) {
   const std::weak_ptr<CookieJar> watch = jar;
   jar.reset();
   EXPECT_FALSE(watch.expired());
-  EXPECT_TRUE(endpoint->receive(isakmp::encode(kI, isakmp::kNoCookie, 0, {}), std::time(nullptr)).has_value());
-  EXPECT_THAT(endpoint->take_output(), SizeIs(isakmp::kHeaderBytes));
+  EXPECT_TRUE(
+      endpoint->receive(isakmp::encode(initiator_cookie, isakmp::no_cookie, 0, {}), std::time(nullptr)).has_value());
+  EXPECT_THAT(endpoint->take_output(), SizeIs(isakmp::isakmp_header_bytes));
 }
 
 }  // namespace

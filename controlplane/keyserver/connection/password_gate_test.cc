@@ -20,7 +20,7 @@ using Verdict = PasswordGate::Verdict;
 using Clock = std::chrono::steady_clock;
 
 // Cheap by Argon2id's measure, dear by a test's: so that an attempt's time can be told from none.
-constexpr passwords::HashPolicy kPolicy{{16 * 1024, 2}, {8, 1}, {64 * 1024, 8}};
+constexpr passwords::HashPolicy gate_policy{{16 * 1024, 2}, {8, 1}, {64 * 1024, 8}};
 
 SecretBytes secret(std::string_view text) {
   SecretBytes out(text.size());
@@ -33,7 +33,7 @@ class PasswordGateTest : public ::testing::Test {
   PasswordGateTest() {
     char folder[] = "/tmp/sealcast-gate-XXXXXX";
     folder_ = mkdtemp(folder);
-    settings_.policy = kPolicy;
+    settings_.policy = gate_policy;
     settings_.threads = 1;
     settings_.limits.user = {3, std::chrono::hours(1)};
     settings_.limits.address = {100, std::chrono::hours(1)};
@@ -43,8 +43,9 @@ class PasswordGateTest : public ::testing::Test {
     std::filesystem::remove_all(folder_);
   }
   void set(const std::string& user, const std::string& password) {
-    const auto done = passwords::update(
-        folder_ + "/users", kPolicy, [&](passwords::PasswordFile& file) { return file.set(user, secret(password)); });
+    const auto done = passwords::update(folder_ + "/users", gate_policy, [&](passwords::PasswordFile& file) {
+      return file.set(user, secret(password));
+    });
     ASSERT_TRUE(done.has_value()) << done.error().message;
   }
   void load() {

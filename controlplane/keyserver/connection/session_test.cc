@@ -182,7 +182,7 @@ TEST_F(SessionTest, APeerThatGoesIsSaidToHaveGone) {
 
 TEST_F(SessionTest, P34_AnIsakmpMessageForTlsIsCalledThat) {
   connect();
-  send(isakmp::encode({1, 2, 3, 4, 5, 6, 7, 8}, isakmp::kNoCookie, 0, {}));
+  send(isakmp::encode({1, 2, 3, 4, 5, 6, 7, 8}, isakmp::no_cookie, 0, {}));
   run();
   EXPECT_THAT(host_.take(), ElementsAre(HasSubstr("wrong_carriage 10.0.0.1:5: ")));
 }

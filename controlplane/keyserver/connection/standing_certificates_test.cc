@@ -7,7 +7,7 @@
 namespace sealcast::keyserver {
 namespace {
 
-using handshake::testing::kNow;
+using handshake::testing::test_now;
 using handshake::testing::World;
 
 // A member's chain as a finished handshake leaves it.
@@ -27,13 +27,13 @@ TEST(StandingCertificates, H8_AnAnswerIsKeptNoLongerThanItMustBeTheSame) {
   const Bytes chain = chain_of(world, identity);
   const auto trust = world.pki.trust();
   StandingCertificates certificates;
-  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
-  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow + 1));
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", test_now));
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", test_now + 1));
   EXPECT_EQ(certificates.size(), 1u);
-  EXPECT_FALSE(certificates.check(chain, trust, "radio", kNow));             // of another group nothing is known
-  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow + 400 * 86400));  // expired meanwhile
-  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
-  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow - 400 * 86400));  // a clock that was put back
+  EXPECT_FALSE(certificates.check(chain, trust, "radio", test_now));             // of another group nothing is known
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", test_now + 400 * 86400));  // expired meanwhile
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", test_now));
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", test_now - 400 * 86400));  // a clock that was put back
 }
 
 TEST(StandingCertificates, H8_AnotherTrustStoreIsAskedAnew) {
@@ -41,11 +41,11 @@ TEST(StandingCertificates, H8_AnotherTrustStoreIsAskedAnew) {
   const auto identity = world.pki.member("member-a", {"tv"});
   const Bytes chain = chain_of(world, identity);
   StandingCertificates certificates;
-  EXPECT_TRUE(certificates.check(chain, world.pki.trust_with_crl(), "tv", kNow));
+  EXPECT_TRUE(certificates.check(chain, world.pki.trust_with_crl(), "tv", test_now));
   world.pki.revoke(identity);
   const auto later = world.pki.trust_with_crl();
-  EXPECT_FALSE(certificates.check(chain, later, "tv", kNow));
-  EXPECT_FALSE(certificates.check(chain, later, "tv", kNow));
+  EXPECT_FALSE(certificates.check(chain, later, "tv", test_now));
+  EXPECT_FALSE(certificates.check(chain, later, "tv", test_now));
   EXPECT_EQ(certificates.size(), 0u);
 }
 
@@ -54,9 +54,9 @@ TEST(StandingCertificates, H8_OneByteOfAChainMakesItAnother) {
   Bytes chain = chain_of(world, world.pki.member("member-a", {"tv"}));
   const auto trust = world.pki.trust();
   StandingCertificates certificates;
-  EXPECT_TRUE(certificates.check(chain, trust, "tv", kNow));
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", test_now));
   chain.back() ^= 1;  // the signature
-  EXPECT_FALSE(certificates.check(chain, trust, "tv", kNow));
+  EXPECT_FALSE(certificates.check(chain, trust, "tv", test_now));
 }
 
 // Thousands of groups with hundreds of members each are more than are kept.
@@ -66,11 +66,11 @@ TEST(StandingCertificates, H8_TheEndOfOneThatWasForgottenIsNoticedToo) {
   const auto trust = world.pki.trust();
   StandingCertificates certificates(2);
   for (const std::string group : {"tv", "radio", "news"})
-    EXPECT_TRUE(certificates.check(chain, trust, group, kNow));
+    EXPECT_TRUE(certificates.check(chain, trust, group, test_now));
   ASSERT_EQ(certificates.size(), 1u);
-  EXPECT_FALSE(certificates.any_ended(kNow + 1));
-  EXPECT_TRUE(certificates.any_ended(kNow + 400 * 86400));
-  EXPECT_FALSE(certificates.any_ended(kNow + 400 * 86400));
+  EXPECT_FALSE(certificates.any_ended(test_now + 1));
+  EXPECT_TRUE(certificates.any_ended(test_now + 400 * 86400));
+  EXPECT_FALSE(certificates.any_ended(test_now + 400 * 86400));
 }
 
 }  // namespace

@@ -10,7 +10,7 @@ Bytes seal_announcement(const SaKey& key, std::uint64_t number, ByteView datagra
   constexpr std::size_t header = 8, iv = 8, trailer = 2;
   const std::size_t padding = (4 - (datagram.size() + trailer) % 4) % 4;
   const std::size_t text = datagram.size() + padding + trailer;
-  Bytes packet(header + iv + text + handshake::kGcmTagSize);
+  Bytes packet(header + iv + text + handshake::gcm_tag_size);
   store_be<std::uint32_t>(packet.data(), key.spi);
   store_be<std::uint32_t>(packet.data() + 4, static_cast<std::uint32_t>(number));
   store_be<std::uint64_t>(packet.data() + header, number);

@@ -5,7 +5,7 @@
 
 namespace sealcast::isakmp {
 
-inline constexpr Cookie kI{1, 2, 3, 4, 5, 6, 7, 8};
+inline constexpr Cookie initiator_cookie{1, 2, 3, 4, 5, 6, 7, 8};
 inline const PeerAddress peer_address{IpAddress::v4(0x0a000001), 4000};
 
 }  // namespace sealcast::isakmp
