@@ -9,6 +9,7 @@ enum ExitCode : int {
   usage = 2,
   unreachable = 3,         // no daemon behind the admin socket
   partial = 4,             // several things were asked for and some of them failed
+  unknown_name = 5,        // no member or user of that name is known; nothing was done
   bad_configuration = 78,  // EX_CONFIG of sysexits.h
 };
 

@@ -1,4 +1,4 @@
-// Values of a daemon's answer as text: what it does not tell is blank. Only for the files that format answers.
+// Values of a daemon's answer as text: an optional that is empty is blank. Only for the files that format answers.
 #pragma once
 
 #include <fmt/format.h>
@@ -20,8 +20,13 @@ inline std::string digits(const admin::Number& value) {
 inline std::string number(const admin::Number& value) {
   return value ? count(*value) : "";
 }
+// Whole seconds; a daemon's number may be out of all bounds.
+inline std::int64_t whole(double seconds) {
+  constexpr double most = 1e12;
+  return seconds >= -most && seconds <= most ? static_cast<std::int64_t>(std::floor(seconds)) : 0;
+}
 inline std::string seconds(const admin::Seconds& value) {
-  return value ? duration(static_cast<std::int64_t>(std::floor(*value))) : "";
+  return value ? duration(whole(*value)) : "";
 }
 inline std::string list(const admin::Names& values, std::size_t most = 8) {
   std::string out;

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
+#include <set>
 
 #include "app/cli/table.h"
 #include "controlplane/admin/admin_client.h"
@@ -46,7 +47,8 @@ std::optional<std::string> ask_line(const Asking& asking, const std::string& com
 }
 
 void warn_of_untold(const std::string& command, const Asking& asking, const admin::Names& untold) {
-  if (untold.empty()) return;
+  static std::set<std::string> warned;  // once for a daemon, however often it is asked
+  if (untold.empty() || !warned.insert(asking.socket).second) return;
   std::string names;
   for (const std::string& name : untold)
     names += (names.empty() ? "" : ", ") + name;

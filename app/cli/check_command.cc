@@ -109,7 +109,7 @@ void check_passwords(Report& report, const config::KeyserverConfig& keyserver) {
       for (const std::string& user : *list)
         if (std::find(users.begin(), users.end(), user) == users.end())
           report.warning("keyserver.password_file", *keyserver.password_file + ": has no user \"" + user +
-                                                        "\", whom group \"" + group.id + "\" names");
+                                                        "\", named by group \"" + group.id + "\"");
   }
 }
 

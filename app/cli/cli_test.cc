@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -98,6 +99,15 @@ TEST_F(Cli, UsageErrorsAre2) {
   EXPECT_THAT(run("--version").out, StartsWith("sealcast "));
 }
 
+// "2026-11-30", so many days from now, UTC.
+std::string day_in(int days) {
+  const std::time_t then = std::time(nullptr) + std::time_t{days} * 86400;
+  std::tm parts{};
+  char text[16] = "";
+  if (gmtime_r(&then, &parts) != nullptr) std::strftime(text, sizeof text, "%Y-%m-%d", &parts);
+  return text;
+}
+
 TEST_F(Cli, P39_MakesAWholePki) {
   make_pki();
   for (const char* file :
@@ -110,7 +120,13 @@ TEST_F(Cli, P39_MakesAWholePki) {
   EXPECT_EQ(forced.code, 0) << forced.err;
   EXPECT_THAT(forced.out, AllOf(StartsWith("pki/studio.key pki/studio.pem: valid until "), Not(HasSubstr("PRIVATE"))));
   EXPECT_EQ(run("pki revoke studio").code, 0);
-  EXPECT_EQ(run("pki crl --days 30").code, 0);
+  const Ran list = run("pki crl --days 30");
+  EXPECT_EQ(list.code, 0);
+  EXPECT_THAT(list.out, AllOf(StartsWith("pki/crl.pem: holds until " + day_in(30)), HasSubstr("sealcast pki crl")));
+  const Ran init = run("pki init --dir other --days 1000");
+  EXPECT_THAT(init.out, AllOf(HasSubstr("other/ca.pem: valid until " + day_in(1000)),
+                              HasSubstr("other/crl.pem: holds until " + day_in(365))))
+      << "each has a date of its own";
   EXPECT_EQ(run("pki revoke nobody").code, ExitCode::failed);
   EXPECT_EQ(run("pki server other.example --dir elsewhere").code, ExitCode::failed);
 }

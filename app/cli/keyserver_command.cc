@@ -27,6 +27,7 @@ struct KeyServerArguments {
   std::string name;  // of the group or member
   std::string group;
   bool json = false;
+  bool force = false;
   bool wait = true;
   double timeout_s = 120;
 };
@@ -64,7 +65,13 @@ int run_revoke(const KeyServerArguments& arguments) {
   int code = ExitCode::ok;
   const auto asking = asking_of(arguments, code);
   if (!asking) return code;
-  if (!ask(*asking, arguments.command, admin::RevokeRequest{arguments.name, named(arguments.group)}, code)) return code;
+  const auto revoked = ask(*asking, arguments.command,
+                           admin::RevokeRequest{arguments.name, named(arguments.group), arguments.force}, code);
+  if (!revoked) return code;
+  if (revoked->value.unknown.value_or(false)) {
+    if (arguments.json) std::printf("%s\n", revoked->line.c_str());
+    return complain(arguments.command, ExitCode::unknown_name, unknown_text(arguments.name, revoked->value.similar));
+  }
   const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<std::int64_t>(arguments.timeout_s * 1000));
   for (;;) {
     const auto state = ask(*asking, arguments.command, admin::RevocationsRequest(), code);
@@ -167,6 +174,7 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
         command_of("revoke", "Shut a member out: refuse it from now on and rekey what it holds", run_revoke);
     command->add_option("member", arguments->name, "a name in its certificate, or its user")->required();
     command->add_option("--group", arguments->group, "of this group only (default: of all)");
+    command->add_flag("--force", arguments->force, "also a name that no known member or user bears");
     command->add_flag("!--no-wait", arguments->wait, "do not wait until it is complete");
     command->add_option("--timeout", arguments->timeout_s, "seconds to wait")
         ->check(seconds_range(0.1, 86400.0))

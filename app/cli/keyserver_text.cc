@@ -57,7 +57,7 @@ std::string waiting(const admin::Revocations::Progress& group) {
   if (!group.senders_awaited.empty())
     return "waiting for the senders " + list(group.senders_awaited, group.senders_awaited.size()) + " to switch";
   if (const double left = group.leases_end_in.value_or(0); left > 0)
-    return "waiting " + duration(static_cast<std::int64_t>(left) + 1) + " for the leases of senders that are away";
+    return "waiting " + duration(whole(left) + 1) + " for the leases of senders that are away";
   return "waiting for the next epoch to become active";
 }
 
@@ -129,10 +129,16 @@ std::string revocations_text(const admin::Revocations& revocations) {
   Table table({{"MEMBER"}, {"GROUP"}, {"SINCE"}});
   for (const auto& entry : revocations.revocations)
     table.row({entry.member, entry.group.empty() ? "all" : entry.group, entry.since ? utc(*entry.since) : ""});
-  std::string out = table.empty() ? "nobody is revoked\n" : table.text();
+  std::string out = table.empty() ? "no member is revoked\n" : table.text();
   for (const auto& group : revocations.groups)
     out += progress_text(group) + "\n";
   return out;
+}
+
+std::string unknown_text(const std::string& name, const admin::Names& similar) {
+  return "no member or user \"" + clean(name) + "\" is known here, and nothing was revoked; " +
+         (similar.empty() ? "sealcast members shows who is joined" : "similar: " + list(similar)) +
+         "; --force revokes the name all the same";
 }
 
 std::string members_text(const std::vector<admin::ListedMember>& members) {

@@ -20,6 +20,9 @@ std::string revocations_text(const admin::Revocations& revocations);
 // "group tv: shut out, complete after 2.1 s", "group tv: waiting for the senders studio, camera2 to switch"
 std::string progress_text(const admin::Revocations::Progress& group);
 
+// Why a revocation of this name was not carried out, and which names are like it.
+std::string unknown_text(const std::string& name, const admin::Names& similar);
+
 // A line for each: what it has, and whether it is behind.
 std::string members_text(const std::vector<admin::ListedMember>& members);
 

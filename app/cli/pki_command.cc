@@ -33,7 +33,7 @@ std::string date(std::int64_t unix_seconds) {
   return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M UTC", &parts)};
 }
 
-// Prints in one line where the private key is and how long it all lasts.
+// Prints where the private key is and how long each thing lasts.
 int print_made(const Result<pki::Made>& made) {
   if (!made) {
     std::fprintf(stderr, "sealcast pki: %s\n", made.error().message.c_str());
@@ -42,8 +42,12 @@ int print_made(const Result<pki::Made>& made) {
   std::string files;
   for (const std::string& file : made->files)
     files += (files.empty() ? "" : " ") + file;
-  std::printf("%s: valid until %s%s\n", files.c_str(), date(made->not_after).c_str(),
-              made->cut_to_ca_life ? " (as long as the CA; less than asked for)" : "");
+  if (!files.empty())
+    std::printf("%s: valid until %s%s\n", files.c_str(), date(made->not_after).c_str(),
+                made->cut_to_ca_life ? " (as long as the CA; less than asked for)" : "");
+  if (made->list)
+    std::printf("%s: holds until %s; sign it anew before that (sealcast pki crl), or every certificate is refused\n",
+                made->list->file.c_str(), date(made->list->next_update).c_str());
   return ExitCode::ok;
 }
 

@@ -5,13 +5,14 @@
 
 #include "controlplane/admin/commands.h"
 #include "controlplane/keyserver/audit/audit.h"
+#include "controlplane/keyserver/similar_names.h"
 
 namespace sealcast::daemon {
 namespace {
 
 // Logs the caller, its command and whether it was done; the key server logs the consequences.
-Result<admin::Done> noted(const admin::AdminServer& admin, const char* command, const std::vector<EventField>& about,
-                          const Result<void>& done) {
+Result<void> noted(const admin::AdminServer& admin, const char* command, const std::vector<EventField>& about,
+                   const Result<void>& done) {
   Event event("operator_command", {{"command", Word{command}}});
   for (const EventField& field : about)
     event.add(field);
@@ -21,11 +22,28 @@ Result<admin::Done> noted(const admin::AdminServer& admin, const char* command, 
     keyserver::audit(event);
   else
     keyserver::audit_warning(event.add({"why", done.error().message}));
-  return done.map([] { return admin::Done(); });
+  return done;
+}
+
+Result<admin::Done> done(const Result<void>& result) {
+  return result.map([] { return admin::Done(); });
 }
 
 std::vector<EventField> of_member(const std::string& member, const std::optional<std::string>& group) {
   return {{"member", member}, keyserver::group_field(group)};
+}
+
+// A name that nothing is known of is most likely a mistake: it would be refused for ever, and the member that was meant
+// would go on (H28).
+Result<admin::Revoked> revoke(const admin::AdminServer& admin, keyserver::KeyServer& server,
+                              const admin::RevokeRequest& request) {
+  if (!request.force) {
+    const auto known = server.known_names(request.group);
+    if (known.count(request.member) == 0)
+      return admin::Revoked{.ok = false, .unknown = true, .similar = keyserver::similar_names(request.member, known)};
+  }
+  return noted(admin, "revoke", of_member(request.member, request.group), server.revoke(request.member, request.group))
+      .map([] { return admin::Revoked{.ok = true}; });
 }
 
 Result<admin::AuditAnswer> audit_answer(keyserver::AuditTrail* trail, const admin::AuditRequest& request) {
@@ -53,15 +71,13 @@ Result<std::unique_ptr<keyserver::AuditTrail>> open_audit_trail(const config::Ke
 void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail) {
   // admin and server outlive the handlers.
   admin::answer<admin::RekeyRequest>(admin, [&](const admin::RekeyRequest& request) {
-    return noted(admin, "rekey", {{"group", request.group}}, server.rekey(request.group));
+    return done(noted(admin, "rekey", {{"group", request.group}}, server.rekey(request.group)));
   });
-  admin::answer<admin::RevokeRequest>(admin, [&](const admin::RevokeRequest& request) {
-    return noted(admin, "revoke", of_member(request.member, request.group),
-                 server.revoke(request.member, request.group));
-  });
+  admin::answer<admin::RevokeRequest>(
+      admin, [&](const admin::RevokeRequest& request) { return revoke(admin, server, request); });
   admin::answer<admin::ReinstateRequest>(admin, [&](const admin::ReinstateRequest& request) {
-    return noted(admin, "reinstate", of_member(request.member, request.group),
-                 server.reinstate(request.member, request.group));
+    return done(noted(admin, "reinstate", of_member(request.member, request.group),
+                      server.reinstate(request.member, request.group)));
   });
   admin::answer<admin::AuditRequest>(
       admin, [trail](const admin::AuditRequest& request) { return audit_answer(trail, request); });

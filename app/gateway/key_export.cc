@@ -33,7 +33,7 @@ Result<std::unique_ptr<KeyExport>> KeyExport::open(const std::string& path, Data
     close(file);
     return fail("cannot make export_keys file " + path + " private (mode 0600): " + why);
   }
-  spdlog::warn("export_keys is on: every SA key goes to {} in clear; whoever reads it reads the groups' traffic", path);
+  spdlog::warn("export_keys is on: every SA key goes to {} in clear; its reader can read the groups' traffic", path);
   return std::unique_ptr<KeyExport>(new KeyExport(file, path, next));
 }
 

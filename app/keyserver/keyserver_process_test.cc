@@ -324,7 +324,16 @@ TEST_F(Operator, H11_RevokesAndWaitsUntilItIsComplete) {
   ASSERT_TRUE(a->join());
   ASSERT_TRUE(b->join());
   ASSERT_TRUE(log_contains("member=\"home\" address="));
-  EXPECT_EQ(tool("revocations").out, "nobody is revoked\n");
+  EXPECT_EQ(tool("revocations").out, "no member is revoked\n");
+
+  // H28: a name that no member bears is a mistake, unless it is said not to be one.
+  const Ran mistyped = tool("revoke Home");
+  EXPECT_EQ(mistyped.code, 5);
+  EXPECT_THAT(mistyped.out, AllOf(HasSubstr("no member or user \"Home\" is known here"), HasSubstr("similar: home;")));
+  EXPECT_EQ(tool("revocations").out, "no member is revoked\n");
+  EXPECT_EQ(tool("revoke Mallory --force --no-wait").code, 0);
+  EXPECT_THAT(tool("revocations").out, HasSubstr("Mallory"));
+  EXPECT_EQ(tool("reinstate Mallory").code, 0);
 
   // The other sender has not switched yet.
   const Ran waiting = tool("revoke home --timeout 0.5");
@@ -395,7 +404,7 @@ TEST_F(Operator, WithoutATrailSaysSo) {
 
 TEST_F(Operator, ANameThatPlaysWithTheTerminalDoesNot) {
   start();
-  EXPECT_EQ(tool("revoke \"$(printf 'ev\\033[31mil')\"").code, 0);
+  EXPECT_EQ(tool("revoke --force \"$(printf 'ev\\033[31mil')\"").code, 0);
   const Ran shown = tool("revocations");
   EXPECT_THAT(shown.out, HasSubstr("ev?[31mil"));
   EXPECT_THAT(shown.out, Not(HasSubstr("\033")));

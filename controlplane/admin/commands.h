@@ -1,11 +1,9 @@
-// Typed requests and answers over AdminServer and ask().
+// Typed requests and answers over AdminServer. The other end is ask() in app/cli/asking.h.
 #pragma once
 
-#include <chrono>
 #include <string>
 #include <utility>
 
-#include "controlplane/admin/admin_client.h"
 #include "controlplane/admin/admin_server.h"
 #include "controlplane/admin/messages.h"
 

@@ -140,13 +140,14 @@ class Reader {
   template <typename T>
   void operator()(const char* name, std::optional<T>& value) {
     const OrderedJson* const found = find(name);
-    if (found == nullptr || found->is_null()) return;
+    if (found == nullptr) return;
     T inner{};
     if (read(name, *found, inner)) value = std::move(inner);
   }
   template <typename T>
   void or_null(const char* name, std::optional<T>& value) {
-    (*this)(name, value);
+    const OrderedJson* const found = find(name);
+    if (found != nullptr && !found->is_null()) (*this)(name, value);
   }
   void unless_empty(const char* name, std::string& value) { (*this)(name, value); }
   template <typename T>
@@ -242,7 +243,10 @@ class Reader {
     if (!good) complain(std::string("expected \"") + name + "\" to be " + kind + ", got " + dump(came));
     return good;
   }
+  // What came, for a message. What is nested is only named: it may be nested deeper than a recursion can go.
   static std::string dump(const OrderedJson& value) {
+    if (value.is_object()) return "an object";
+    if (value.is_array()) return "a list";
     return value.dump(-1, ' ', false, OrderedJson::error_handler_t::replace);
   }
   static std::optional<std::uint32_t> spi_of(const OrderedJson& value) {

@@ -344,11 +344,24 @@ void fields(F& f, S& s) {
   f.required("group", s.group);
 }
 
-template <typename F, typename S>
-requires Is<S, RevokeRequest> || Is<S, ReinstateRequest>
+template <typename F, Is<RevokeRequest> S>
 void fields(F& f, S& s) {
   f.required("member", s.member);
   f("group", s.group);
+  f("force", s.force);
+}
+
+template <typename F, Is<ReinstateRequest> S>
+void fields(F& f, S& s) {
+  f.required("member", s.member);
+  f("group", s.group);
+}
+
+template <typename F, Is<Revoked> S>
+void fields(F& f, S& s) {
+  f("ok", s.ok);
+  f("unknown", s.unknown);
+  if (s.unknown) f("similar", s.similar);
 }
 
 template <typename F, Is<Revocations::Entry> S>
@@ -533,6 +546,24 @@ std::string clear_of(const OrderedJson& object, const char* name) {
   return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
 }
 
+// An object that keeps the order of its keys is searched one by one for each new key: a daemon that answers with a
+// million of them would keep the tool busy for hours. What is beyond the bound is dropped.
+class BoundedKeys {
+ public:
+  bool operator()(int depth, OrderedJson::parse_event_t event, const OrderedJson&) {
+    const auto level = static_cast<std::size_t>(depth);
+    if (event == OrderedJson::parse_event_t::object_start) {
+      if (keys_.size() <= level + 1) keys_.resize(level + 2);
+      keys_[level + 1] = 0;
+    }
+    return event != OrderedJson::parse_event_t::key || ++keys_[level] <= most;
+  }
+
+ private:
+  static constexpr std::size_t most = 10'000;
+  std::vector<std::size_t> keys_;  // so far, of the object that is open at each depth
+};
+
 template <typename Answer>
 Result<Read<Answer>> read_object(const OrderedJson& object) {
   Read<Answer> read;
@@ -602,10 +633,10 @@ std::string to_json(const Answer& answer) {
 
 template <typename Request>
 Result<Read<typename Request::Answer>> read_answer(const std::string& json) {
-  const OrderedJson object = OrderedJson::parse(json, nullptr, false);
+  const OrderedJson object = OrderedJson::parse(json, BoundedKeys(), false);
   if (!object.is_object()) return fail("expected a JSON object as answer");
   if (const auto error = object.find("error"); error != object.end())
-    return fail(error->is_string() ? error->get<std::string>() : text_of(*error));
+    return fail(error->is_string() ? error->get<std::string>() : "it says that it failed, and not why");
   if constexpr (std::is_same_v<Request, StatusRequest>)
     return read_either<GatewayStatus, KeyserverStatus>(object);
   else if constexpr (std::is_same_v<Request, GroupsRequest>)
@@ -636,6 +667,7 @@ template std::string to_json(const Done&);
 template std::string to_json(const AgentStatus&);
 template std::string to_json(const KeyserverStatus&);
 template std::string to_json(const KeyserverGroups&);
+template std::string to_json(const Revoked&);
 template std::string to_json(const Revocations&);
 template std::string to_json(const MemberList&);
 template std::string to_json(const AuditAnswer&);

@@ -4,8 +4,9 @@
 // A request names its command and the type of its answer. To add one: its structs here, their fields in messages.cc, a
 // handler where the daemon answers (admin::answer() in commands.h), a subcommand in app/cli.
 //
-// Requests are read strictly: a field of another kind is an error. Answers are read leniently, since the daemon may be
-// of another version: what it does not tell stays empty and shows as a blank.
+// Requests are read strictly: a field of another kind is an error, and null is one. Answers are read leniently, since
+// the daemon may be of another version: what it does not tell keeps its value here. That is empty, and shows as a
+// blank, but for the data plane's statistics: their missing figures are 0, and Read::untold names them.
 #pragma once
 
 #include <cstdint>
@@ -221,11 +222,17 @@ struct RekeyRequest {
   std::string group = {};
 };
 
+struct Revoked {
+  Flag ok = {};
+  Flag unknown = {};   // true: no member or user of that name is known, and nothing was done
+  Names similar = {};  // then: what may have been meant
+};
 struct RevokeRequest {
   static constexpr const char* command = "revoke";
-  using Answer = Done;
+  using Answer = Revoked;
   std::string member = {};
   std::optional<std::string> group = {};  // none: of all
+  bool force = false;                     // also a name that is not known
 };
 
 struct ReinstateRequest {

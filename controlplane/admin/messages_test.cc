@@ -219,6 +219,8 @@ TEST(Messages, EveryAnswerIsReadAsItWasWritten) {
   expect_same<GroupsRequest>(groups);
   expect_same<GroupsRequest>(PlaneGroups{some_statistics(), groups});
   expect_same<RekeyRequest>(Done());
+  expect_same<RevokeRequest>(Revoked{.ok = true});
+  expect_same<RevokeRequest>(Revoked{.ok = false, .unknown = true, .similar = {"home"}});
   Revocations revocations{{{"anna", 1'700'000'000, "tv"}, {"ben", 1, ""}},
                           {{"tv", true, 5.0, {"studio"}, {"home"}, 2.1, 3.0, 7}}};
   expect_same<RevocationsRequest>(revocations);
@@ -248,7 +250,7 @@ TEST(Messages, EveryRequestIsReadAsItWasWritten) {
   expect_same_request(RevocationsRequest());
   expect_same_request(SasRequest{"tv", true});
   expect_same_request(RekeyRequest{"tv"});
-  expect_same_request(RevokeRequest{"anna", "tv"});
+  expect_same_request(RevokeRequest{"anna", "tv", true});
   expect_same_request(ReinstateRequest{"anna", std::nullopt});
   expect_same_request(AuditRequest{5, "tv", "anna", "started", 10});
   expect_same_request(WhatIfRequest{Side::black, {0, 255}, 3, 0x10000001, 7});
@@ -259,9 +261,10 @@ TEST(Messages, ARequestOfAnotherKindIsRefusedWithWhatWasExpected) {
   const auto why = [](const auto& read) { return read ? std::string() : read.error().message; };
   EXPECT_EQ(why(read_request<RekeyRequest>("{}")), "expected \"group\", got none");
   EXPECT_EQ(why(read_request<RekeyRequest>(R"({"group":7})")), "expected \"group\" to be a text, got 7");
-  EXPECT_EQ(why(read_request<RevokeRequest>(R"({"member":"a","group":null})")), "");
+  EXPECT_EQ(why(read_request<RevokeRequest>(R"({"member":"a","group":null})")),
+            "expected \"group\" to be a text, got null");
   EXPECT_EQ(why(read_request<RevokeRequest>(R"({"member":"a","group":[]})")),
-            "expected \"group\" to be a text, got []");
+            "expected \"group\" to be a text, got a list");
   EXPECT_EQ(why(read_request<AuditRequest>(R"({"count":-1})")), "expected \"count\" to be a whole number, got -1");
   EXPECT_EQ(why(read_request<AuditRequest>(R"({"count":1.5})")), "expected \"count\" to be a whole number, got 1.5");
   EXPECT_EQ(why(read_request<SasRequest>(R"({"all":1})")), "expected \"all\" to be true or false, got 1");
@@ -280,6 +283,15 @@ TEST(Messages, AnAnswerOfAnotherVersionIsReadAsFarAsItGoes) {
   EXPECT_EQ(odd->value.statistics.cut, 1u);
   EXPECT_THAT(odd->untold,
               ElementsAre("parked", "reassembled", "rx_bytes", "rx_packets", "spread_waits", "tx_bytes", "tx_dropped"));
+  std::string many = R"({"drops":[],"workers":[{"drops":{)";
+  for (int i = 0; i < 300'000; ++i)
+    many += "\"k" + std::to_string(i) + "\":1,";
+  const auto bounded = read_answer<PortsRequest>(many + R"("last":1}}]})");
+  ASSERT_TRUE(bounded) << bounded.error().message;
+  ASSERT_EQ(bounded->value.statistics.workers.size(), 1u);
+  EXPECT_EQ(bounded->value.statistics.workers[0].drops.size(), 10'000u) << "and no hours of searching";
+  const std::string deep = R"({"error":)" + std::string(1'000'000, '[') + std::string(1'000'000, ']') + "}";
+  EXPECT_FALSE(read_answer<PortsRequest>(deep));
   for (const char* none : {"", "7", "[]", "no JSON"})
     EXPECT_EQ(read_answer<PortsRequest>(none).error().message, "expected a JSON object as answer");
   EXPECT_EQ(read_answer<PortsRequest>(R"({"error":"no"})").error().message, "no");

@@ -65,10 +65,10 @@ Result<Memory> Memory::load(const std::string& path) {
     std::string member;
     std::string group;
     std::int64_t since = 0;
-    std::pair<std::string, std::string> whom;
-    good =
-        static_cast<bool>(in >> member >> group >> since) && read_id(member, whom.first) && read_id(group, whom.second);
-    if (good) memory.revoked[whom] = since;
+    std::pair<std::string, std::string> subject;
+    good = static_cast<bool>(in >> member >> group >> since) && read_id(member, subject.first) &&
+           read_id(group, subject.second);
+    if (good) memory.revoked[subject] = since;
   }
   good = good && static_cast<bool>(in >> end);
   if (good && end == "lease") good = static_cast<bool>(in >> memory.lease >> end);
@@ -90,8 +90,8 @@ Result<void> Memory::save(const std::string& path) const {
   std::ostringstream out;
   out << magic << "\n"
       << etcd_cluster << " " << revision << " " << highest_epoch << " " << last_prefix << " " << revoked.size() << "\n";
-  for (const auto& [whom, since] : revoked)
-    out << word_of(whom.first) << " " << word_of(whom.second) << " " << since << "\n";
+  for (const auto& [subject, since] : revoked)
+    out << word_of(subject.first) << " " << word_of(subject.second) << " " << since << "\n";
   if (lease) out << "lease " << lease << "\n";
   for (const auto& [group, digest] : standing)
     out << "standing " << word_of(group) << " " << digest << "\n";

@@ -294,15 +294,15 @@ TEST_F(ClusterNodes, H11_AnEpochMadeAfterARevocationIsNotHeldByTheRevoked) {
   Server& one = other_than(leader());
   const std::uint64_t before = one.active;
   one.paused = true;
-  const store::Revocation whom{"mallory", "tv", 5};
-  ASSERT_TRUE(leader()->node->revoke(whom).has_value());
-  EXPECT_EQ(leader()->node->highest_before_revocation("tv", whom), before);
+  const store::Revocation mallory{"mallory", "tv", 5};
+  ASSERT_TRUE(leader()->node->revoke(mallory).has_value());
+  EXPECT_EQ(leader()->node->highest_before_revocation("tv", mallory), before);
   leader()->node->want_epoch("tv", before, "revocation");
   pass(1s);
   one.paused = false;
   pass(5s);
   EXPECT_GT(one.node->highest("tv"), before);
-  EXPECT_EQ(one.node->highest_before_revocation("tv", whom), before);
+  EXPECT_EQ(one.node->highest_before_revocation("tv", mallory), before);
 }
 
 TEST_F(ClusterNodes, H11_WhoWasCutOffDoesNotKnowWhoVanishedMeanwhile) {

@@ -31,10 +31,10 @@ EpochContent content() {
 TEST(ClusterSealing, H14_OpensForItsPlaceAloneAndUnderItsKeyAlone) {
   Secret<32> key;
   key.span()[0] = 1;
-  const SealedFor whom{"ks", "tv", 7, 1000, 2000};
-  const auto sealed = seal_epoch(key, whom, content(), handshake::system_random());
+  const SealedFor where{"ks", "tv", 7, 1000, 2000};
+  const auto sealed = seal_epoch(key, where, content(), handshake::system_random());
   ASSERT_TRUE(sealed.has_value()) << sealed.error().message;
-  const auto opened = open_epoch(key, whom, *sealed);
+  const auto opened = open_epoch(key, where, *sealed);
   ASSERT_TRUE(opened.has_value()) << opened.error().message;
   EXPECT_TRUE(opened->premaster.equals(content().premaster));
   EXPECT_EQ(opened->policy.selectors, content().policy.selectors);
@@ -45,14 +45,14 @@ TEST(ClusterSealing, H14_OpensForItsPlaceAloneAndUnderItsKeyAlone) {
     EXPECT_FALSE(open_epoch(key, other, *sealed).has_value());
   Secret<32> other_key;
   other_key.span()[0] = 2;
-  EXPECT_FALSE(open_epoch(other_key, whom, *sealed).has_value());
+  EXPECT_FALSE(open_epoch(other_key, where, *sealed).has_value());
   for (std::size_t i = 0; i < sealed->size(); ++i) {
     std::string bent = *sealed;
     bent[i] = static_cast<char>(bent[i] ^ 1);
-    EXPECT_FALSE(open_epoch(key, whom, bent).has_value()) << i;
-    EXPECT_FALSE(open_epoch(key, whom, sealed->substr(0, i)).has_value()) << i;
+    EXPECT_FALSE(open_epoch(key, where, bent).has_value()) << i;
+    EXPECT_FALSE(open_epoch(key, where, sealed->substr(0, i)).has_value()) << i;
   }
-  EXPECT_NE(*sealed, *seal_epoch(key, whom, content(), handshake::system_random())) << "a nonce of its own each time";
+  EXPECT_NE(*sealed, *seal_epoch(key, where, content(), handshake::system_random())) << "a nonce of its own each time";
 }
 
 TEST(ClusterRecords, ReadBackWhatTheyWroteAndRefuseTheRest) {

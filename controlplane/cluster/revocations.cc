@@ -31,15 +31,15 @@ void Revocations::take(const SharedKey& key, const etcd::KeyValue& entry) {
 Operations Revocations::restore() {
   moved_ = false;
   Operations lost;
-  for (const auto& [whom, since] : memory_->revoked) {
-    const auto known = known_.find(whom);
+  for (const auto& [subject, since] : memory_->revoked) {
+    const auto known = known_.find(subject);
     if (known != known_.end() && (!known->second.lifted || known->second.since >= since)) continue;
-    lost.push_back(Put{view_.keys().revoked(whom.first, whom.second), std::to_string(since) + " revoked"});
-    known_[whom] = {since, false, 0};
+    lost.push_back(Put{view_.keys().revoked(subject.first, subject.second), std::to_string(since) + " revoked"});
+    known_[subject] = {since, false, 0};
   }
-  std::map<Whom, std::int64_t> now;
-  for (const auto& [whom, known] : known_)
-    if (!known.lifted) now[whom] = known.since;
+  std::map<Subject, std::int64_t> now;
+  for (const auto& [subject, known] : known_)
+    if (!known.lifted) now[subject] = known.since;
   if (now != memory_->revoked) {
     memory_.change().revoked = std::move(now);
     memory_.save();
@@ -48,10 +48,10 @@ Operations Revocations::restore() {
 }
 
 Result<void> Revocations::revoke(const store::Revocation& revocation) {
-  const Whom whom{revocation.member_id, revocation.group_id};
-  const std::string key = view_.keys().revoked(whom.first, whom.second);
+  const Subject subject{revocation.member_id, revocation.group_id};
+  const std::string key = view_.keys().revoked(subject.first, subject.second);
   std::int64_t since = revocation.since;
-  if (const auto known = known_.find(whom); known != known_.end()) {
+  if (const auto known = known_.find(subject); known != known_.end()) {
     if (known->second.modified == 0) return fail(being_put_back);
     if (!known->second.lifted) {
       // Unless another key server lifted it a moment ago.
@@ -77,8 +77,8 @@ Result<void> Revocations::revoke(const store::Revocation& revocation) {
       if (group.kind == "group" && value) heard_of_[group.id] = std::max(heard_of_[group.id], value->highest);
     }
   }
-  known_[whom] = {since, false, done.revision};
-  memory_.change().revoked[whom] = since;
+  known_[subject] = {since, false, done.revision};
+  memory_.change().revoked[subject] = since;
   memory_.save();
   return {};
 }
@@ -101,8 +101,8 @@ Result<bool> Revocations::reinstate(const std::string& member_id, const std::str
 
 std::vector<store::Revocation> Revocations::all() const {
   std::vector<store::Revocation> all;
-  for (const auto& [whom, since] : memory_->revoked)
-    all.push_back({whom.first, whom.second, since});
+  for (const auto& [subject, since] : memory_->revoked)
+    all.push_back({subject.first, subject.second, since});
   return all;
 }
 

@@ -42,7 +42,7 @@ class Revocations {
   void clear();  // the session is over: of etcd nothing is known any more
 
  private:
-  using Whom = std::pair<std::string, std::string>;  // member, group
+  using Subject = std::pair<std::string, std::string>;  // member, group
   struct Known {
     std::int64_t since = 0;
     bool lifted = false;
@@ -52,7 +52,7 @@ class Revocations {
   const ClusterView& view_;
   KeptMemory& memory_;
   etcd::Etcd& etcd_;
-  std::map<Whom, Known> known_;
+  std::map<Subject, Known> known_;
   std::map<std::string, std::uint64_t> heard_of_;  // by group
   bool moved_ = true;                              // in a new session, what etcd does not have is put there
 };

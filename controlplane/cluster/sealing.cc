@@ -17,14 +17,14 @@ const char* label(SealedIn place) {
 
 using Context = std::unique_ptr<EVP_CIPHER_CTX, decltype(&EVP_CIPHER_CTX_free)>;
 
-Bytes bound_to(const SealedFor& whom) {
+Bytes bound_to(const SealedFor& where) {
   handshake::Writer out;
-  out.string8(label(whom.place));
-  out.string8(whom.cluster_id);
-  out.string8(whom.group_id);
-  out.u64(whom.epoch);
-  out.u64(static_cast<std::uint64_t>(whom.begun_ms));
-  out.u64(static_cast<std::uint64_t>(whom.expires_ms));
+  out.string8(label(where.place));
+  out.string8(where.cluster_id);
+  out.string8(where.group_id);
+  out.u64(where.epoch);
+  out.u64(static_cast<std::uint64_t>(where.begun_ms));
+  out.u64(static_cast<std::uint64_t>(where.expires_ms));
   const auto bytes = out.finish("cluster epoch");
   return bytes ? Bytes(bytes->begin(), bytes->end()) : Bytes();
 }
@@ -35,23 +35,23 @@ int size_of(std::size_t size) {
 
 }  // namespace
 
-Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& whom, const EpochContent& content,
+Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& where, const EpochContent& content,
                                handshake::Random& random) {
   handshake::GroupKeying keying;
-  keying.key_server_id = whom.cluster_id;
-  keying.group_id = whom.group_id;
-  keying.epoch = whom.epoch;
+  keying.key_server_id = where.cluster_id;
+  keying.group_id = where.group_id;
+  keying.epoch = where.epoch;
   keying.remaining_ms = 1;
   keying.policy = content.policy;
   keying.assignment.member_id = "cluster";
   keying.premaster = content.premaster.clone();
   if (auto good = handshake::check_keying(keying); !good)
-    return fail("group \"" + whom.group_id + "\": " + good.error().message());
+    return fail("group \"" + where.group_id + "\": " + good.error().message());
   handshake::Writer plain;
   handshake::write_keying(plain, keying);
   const auto text = plain.finish("epoch");
-  const Bytes about = bound_to(whom);
-  if (!text || about.empty()) return fail("group \"" + whom.group_id + "\": the epoch is too large to be sealed");
+  const Bytes about = bound_to(where);
+  if (!text || about.empty()) return fail("group \"" + where.group_id + "\": the epoch is too large to be sealed");
 
   Bytes out(nonce_size + text->size() + tag_size);
   random.fill(ByteSpan(out).first(nonce_size));
@@ -64,15 +64,15 @@ Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& whom, con
       EVP_EncryptFinal_ex(context.get(), out.data() + nonce_size + text->size(), &size) == 1 &&
       EVP_CIPHER_CTX_ctrl(context.get(), EVP_CTRL_GCM_GET_TAG, size_of(tag_size),
                           out.data() + nonce_size + text->size()) == 1;
-  if (!sealed) return fail("group \"" + whom.group_id + "\": the epoch could not be sealed: no memory?");
+  if (!sealed) return fail("group \"" + where.group_id + "\": the epoch could not be sealed: no memory?");
   return std::string(out.begin(), out.end());
 }
 
-Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& whom, const std::string& sealed) {
+Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& where, const std::string& sealed) {
   const auto refused = [&] {
     return fail(
-        "group \"" + whom.group_id + "\", epoch " + std::to_string(whom.epoch) + ": expected what " +
-        (whom.place == SealedIn::etcd
+        "group \"" + where.group_id + "\", epoch " + std::to_string(where.epoch) + ": expected what " +
+        (where.place == SealedIn::etcd
              ? "a key server of this cluster sealed, got something else; has every key server the same key_file?"
              : "this key server sealed, got something else; is it another wrapping key?"));
   };
@@ -80,7 +80,7 @@ Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& whom, co
   const ByteView in = as_bytes(sealed);
   SecretBytes text(in.size() - nonce_size - tag_size);
   Bytes tag(in.end() - tag_size, in.end());
-  const Bytes about = bound_to(whom);
+  const Bytes about = bound_to(where);
   const Context context(EVP_CIPHER_CTX_new(), &EVP_CIPHER_CTX_free);
   int size = 0;
   const bool opened =

@@ -30,9 +30,9 @@ struct EpochContent {
   Secret<48> premaster;
 };
 
-Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& whom, const EpochContent& content,
+Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& where, const EpochContent& content,
                                handshake::Random& random);
 // One error for whatever is wrong: another key, another place, tampered with.
-Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& whom, const std::string& sealed);
+Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& where, const std::string& sealed);
 
 }  // namespace sealcast::cluster

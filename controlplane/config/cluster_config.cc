@@ -63,7 +63,7 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
   if (out.key_file.has_value() == out.key_credential.has_value())
     table.note(table.node(), "key_file",
                "expected one of key_file and key_credential, got " + std::string(out.key_file ? "both" : "neither"));
-  const Node* ca = file("ca", out.ca, "the certificate of who signed etcd's certificates",
+  const Node* ca = file("ca", out.ca, "the certificate of the authority that signed etcd's certificates",
                         {"PEM: the CA that signs etcd's certificates", "required with https, and only there"});
   const Node* certificate = file("certificate", out.certificate, "it is signed by what etcd calls its trusted CA",
                                  "PEM: what this key server shows etcd");
@@ -73,7 +73,8 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
                "expected certificate and private_key together, got one of them");
   const bool tls = std::any_of(out.etcd.begin(), out.etcd.end(), encrypted);
   if (tls && !out.ca)
-    table.note(table.node(), "ca", "expected who signs etcd's certificates, since etcd has an https address");
+    table.note(table.node(), "ca",
+               "expected the authority that signs etcd's certificates, since etcd has an https address");
   if (!tls && (ca || certificate) && !out.etcd.empty())
     table.note(ca ? *ca : *certificate, ca ? "ca" : "certificate", "it is of no use without an https address in etcd");
   if (std::any_of(out.etcd.begin(), out.etcd.end(), [](const std::string& url) {
@@ -81,7 +82,7 @@ void read_cluster(TableReader& table, ClusterConfig& out) {
                url.rfind("http://localhost:", 0) != 0;
       }))
     table.warn(table.node(), "etcd",
-               "without https whoever is on the way to etcd can make key servers use slots twice");
+               "without https an attacker on the way to etcd can make key servers use slots twice");
   table.seconds("lease_ttl", out.lease_ttl, lease_ttl_limits,
                 "a key server that the others have not heard for so long is gone for them");
   table.finish();

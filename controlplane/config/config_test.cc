@@ -230,9 +230,9 @@ TEST(KeyserverConfig, P34_ListensForTlsForIsakmpOrForBoth) {
   const auto isakmp = parse_keyserver_config(alone, "ks.toml");
   ASSERT_THAT(texts(isakmp.errors), IsEmpty());
   EXPECT_FALSE(isakmp.value->listen.has_value());
-  EXPECT_THAT(
-      texts(isakmp.warnings),
-      testing::Contains(HasSubstr("ks.toml:12:18: keyserver.allow_standard: without listen nobody is answered")));
+  EXPECT_THAT(texts(isakmp.warnings),
+              testing::Contains(
+                  HasSubstr("ks.toml:12:18: keyserver.allow_standard: without listen no standard client is answered")));
 
   EXPECT_THAT(
       keyserver_errors(replaced(keyserver_toml, listen, "")),
@@ -488,6 +488,7 @@ TEST(GatewayConfig, RefusesWrongValues) {
         WrongValue{"\"10.9.0.2\"", "\"here\"", "expected an IPv4 or IPv6 address"},
         WrongValue{"keyserver_id = \"cluster-1\"\n", "",
                    "keyserver_id: expected a string of 1 to 64 bytes, but the key is missing"},
+        WrongValue{"\"ks.example\"", "\".example\"", "expected one whole name such as ks.example, got \".example\""},
         WrongValue{"[member]", "[member]\nkeyserver = 1", "member.keyserver: unknown key"},
         WrongValue{"[red]", "[extra]\n[red]", "extra: unknown key"}}) {
     EXPECT_THAT(gateway_errors(replaced(gateway_toml, wrong.from, wrong.to)), ElementsAre(HasSubstr(wrong.says)))

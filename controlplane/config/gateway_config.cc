@@ -167,7 +167,7 @@ void read_gateway(const Node& node, Report& report, GatewayConfig& out) {
           "DANGEROUS: every SA key is written to this file, for a packet analyser (tshark's esp_sa table)")) {
     out.export_keys = keys;
     table.warn(*key, "export_keys",
-               "every SA key will be written to " + keys + ": whoever has it reads the groups' traffic");
+               "every SA key will be written to " + keys + ": its reader can read the groups' traffic");
   }
   table.finish();
 }

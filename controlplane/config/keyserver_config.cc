@@ -53,7 +53,7 @@ void read_senders(TableReader& table, KeyserverGroup& group) {
       table.any("senders", "\"*\" or an array of names",
                 {"members that may send, of those in `members`; `\"*\"`: all", "none, with a warning"});
   if (!senders) {
-    table.warn(table.node(), "senders", "no senders: nobody may send to this group; \"*\" lets every member send");
+    table.warn(table.node(), "senders", "no senders: no member may send to this group; \"*\" lets every member send");
     return;
   }
   if (senders->kind == Node::Kind::string && senders->text == "*") {
@@ -259,7 +259,7 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
                     "standard TLS 1.2 clients are answered with a status line; they never get a group's secret");
   if (standard && out.allow_standard && !node.find("listen"))
     table.warn(*standard, "allow_standard",
-               "without listen nobody is answered: ISAKMP messages carry no standard flow");
+               "without listen no standard client is answered: ISAKMP messages carry no standard flow");
   table.duration("handshake_timeout", out.handshake_timeout, 100ms, 5min, "how long a handshake may take");
   table.integer("max_connections", out.max_connections, 1, 1'000'000, "connections at a time");
   table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000,

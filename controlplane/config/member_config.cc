@@ -80,7 +80,9 @@ void read_join(TableReader& table, MemberGroup& group) {
   group.on_demand = join == Join::on_demand;
   group.join = join == Join::always || (group.on_demand && tunnel);
   if (group.on_demand && group.role != MemberRole::receiver)
-    table.note(*node, "join", "expected role = \"receiver\" beside \"on-demand\": nobody reports what it sends");
+    table.note(*node, "join",
+               "expected role = \"receiver\" beside \"on-demand\": hosts report what they want to receive, not what "
+               "they send");
   if (!group.join || tunnel) return;
   for (const Selector& selector : group.selectors) {
     const Prefix& groups = selector.destination;
@@ -156,6 +158,9 @@ void read_member_group(TableReader& table, MemberGroup& group) {
                          "`\"isakmp\"` where `keyservers` names their `listen_isakmp`; one for all of them");
   table.text("keyserver_name", group.keyserver_name, Need::required, 1, max_dns_name_bytes,
              "a dNSName of the key server's certificate");
+  if (group.keyserver_name.starts_with('.'))
+    table.note(table.node(), "keyserver_name",
+               "expected one whole name such as ks.example, got \"" + group.keyserver_name + "\", which would be many");
   table.wire_name("keyserver_id", group.keyserver_id, Need::required, "the key server's `id`");
   read_selectors(table, group.selectors,
                  "covers the key server's selectors, see \"Selectors\"; groups of one gateway do not overlap");

@@ -203,6 +203,10 @@ Result<void> KeyServer::reinstate(const std::string& member, const std::optional
   return impl_->reinstate(member, group_id);
 }
 
+std::set<std::string> KeyServer::known_names(const std::optional<std::string>& group_id) const {
+  return impl_->known_names(group_id);
+}
+
 admin::Revocations KeyServer::revocations() const {
   return impl_->revocations();
 }

@@ -12,6 +12,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/loop.h"
@@ -67,6 +68,9 @@ class KeyServer {
   // this user, is refused from now on and after every restart; if it holds a live epoch it is cut off and the group
   // rekeyed at once (H11). Durable before any member is told. The member need not be known.
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
+  // The names that this key server knows members and users by, in one group or all: those that are configured or
+  // revoked, of members that are connected, and of those that hold a live epoch. In a cluster others may know more.
+  std::set<std::string> known_names(const std::optional<std::string>& group_id) const;
   // Takes that back. Fails when the member is not revoked so.
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
   // What is revoked, and how far it is in each group that a member was shut out of since the start (H11).

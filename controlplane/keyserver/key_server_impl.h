@@ -20,7 +20,7 @@
 
 namespace sealcast::keyserver {
 
-class KeyServer::Impl final : public SessionHost, public std::enable_shared_from_this<KeyServer::Impl> {
+class KeyServer::Impl final : public SessionHost {
  public:
   // Without empty options.
   Impl(config::KeyserverConfig config, KeyServerOptions options)
@@ -37,6 +37,7 @@ class KeyServer::Impl final : public SessionHost, public std::enable_shared_from
   Result<void> rekey(const std::string& group_id);
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
+  std::set<std::string> known_names(const std::optional<std::string>& group_id) const;
   admin::Revocations revocations() const;
   Result<void> reload(const config::KeyserverConfig& config);
   admin::KeyserverStatus status() const { return whole_status(status_input(), now().steady); }

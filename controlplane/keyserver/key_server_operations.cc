@@ -101,6 +101,30 @@ Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::op
   return revocations_.read(*context_.store);
 }
 
+std::set<std::string> KeyServer::Impl::known_names(const std::optional<std::string>& group_id) const {
+  std::set<std::string> names;
+  const auto add = [&](const handshake::PeerIdentity& identity) {
+    names.insert(identity.name);
+    names.insert(identity.names.begin(), identity.names.end());
+  };
+  for (const GroupState* group : groups_.states()) {
+    const config::KeyserverGroup& config = group->config();
+    if (group_id && *group_id != config.id) continue;
+    names.insert(config.members.begin(), config.members.end());
+    names.insert(config.senders.begin(), config.senders.end());
+    for (const auto& [id, member] : group->members())
+      add(member.identity);
+    for (const auto& [id, holder] : group->holders())
+      add(holder.identity);
+  }
+  if (const PasswordGate* const passwords = credentials_.passwords()) passwords->add_users(names);
+  for (const store::Revocation& revocation : revocations_.all())
+    names.insert(revocation.member_id);
+  for (const char* no_name : {"", "*"})
+    names.erase(no_name);
+  return names;
+}
+
 admin::Revocations KeyServer::Impl::revocations() const {
   return revocations_status(revocations_.all(), groups_.states(), now());
 }

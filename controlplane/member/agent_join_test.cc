@@ -74,7 +74,7 @@ TEST_F(Agent, TriesKeyServersInTheirOrder) {
   ASSERT_TRUE(joined()) << admin::to_json(agent_->status());
   EXPECT_EQ(group()["failures"], 1);
   EXPECT_EQ(group()["keyserver"], "localhost:" + std::to_string(good.port));
-  EXPECT_THAT(log_->str(), HasSubstr("127.0.0.1:1: Connection refused: nobody listens there"));
+  EXPECT_THAT(log_->str(), HasSubstr("127.0.0.1:1: Connection refused: no program listens there"));
 }
 
 TEST_F(Agent, BindsTheConfiguredLocalAddress) {
@@ -94,7 +94,8 @@ TEST_F(Agent, BindsTheConfiguredLocalAddress) {
 TEST_F(Agent, SaysWhenNobodyListens) {
   settings_.member.groups[0].keyservers = {{"127.0.0.1", 1}};
   start();
-  EXPECT_THAT(refusal(), HasSubstr("127.0.0.1:1: Connection refused: nobody listens there; is the key server running"));
+  EXPECT_THAT(refusal(),
+              HasSubstr("127.0.0.1:1: Connection refused: no program listens there; is the key server running"));
 }
 
 TEST_F(Agent, SaysWhenANameDoesNotResolve) {

@@ -137,19 +137,19 @@ void GroupMember::stop() {
 
 void GroupMember::wait_until_wanted() {
   status_.state = MemberState::idle;
-  status_.why = "nobody on red listens";
+  status_.why = "no host on red listens";
 }
 
 void GroupMember::wanted(bool now_wanted) {
   if (status_.state == MemberState::stopped || now_wanted == (status_.state != MemberState::idle)) return;
   if (now_wanted) {
-    spdlog::info("group \"{}\": somebody on red listens; joining", group_.id);
+    spdlog::info("group \"{}\": a host on red listens; joining", group_.id);
     status_.state = MemberState::joining;
     status_.why.clear();
     connect();
     return;
   }
-  spdlog::info("group \"{}\": nobody on red listens any more; leaving", group_.id);
+  spdlog::info("group \"{}\": no host on red listens any more; leaving", group_.id);
   retry_->cancel();
   if (link_ && status_.state == MemberState::joined) link_->send(handshake::Leave{group_.id});
   leave_link();

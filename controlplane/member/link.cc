@@ -21,7 +21,7 @@ constexpr std::chrono::milliseconds farewell{1000};  // for what is queued when 
 
 std::string connect_advice(const asio::error_code& error) {
   if (error == asio::error::connection_refused)
-    return ": nobody listens there; is the key server running, and are address and port right?";
+    return ": no program listens there; is the key server running, and are address and port right?";
   if (error == asio::error::host_unreachable || error == asio::error::network_unreachable)
     return ": no way there; check the address, this machine's routes and the link";
   if (error.value() == EADDRNOTAVAIL) return ": local_address is not an address of this machine";

@@ -134,7 +134,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
       if (auto credentials = load_credentials(member, identity); !credentials)
         return fail(credentials.error().message + ". Nothing was taken over");
     const auto nobody = [](const std::string&) -> Result<SecretBytes> {
-      return fail("nobody can be asked while the gateway runs; restart it");
+      return fail("a password cannot be asked for while the gateway runs; restart it");
     };
     if (auto prepared = passwords_.prepare(member, nobody); !prepared)
       return fail(prepared.error().message + ". Nothing was taken over");

@@ -45,7 +45,9 @@ class OneThread : public Together {
     settings.member.groups[0].keyservers = {{"10.9.0.1", 7400}};
     settings.seams.loop = loop_.get();
     settings.seams.open_link = PipeLink::over(network_);
-    settings.seams.clocks = [this] { return std::pair(loop_->now().time_since_epoch(), loop_->now().time_since_epoch()); };
+    settings.seams.clocks = [this] {
+      return std::pair(loop_->now().time_since_epoch(), loop_->now().time_since_epoch());
+    };
     member.agent = std::make_unique<MemberAgent>(io_, settings, member.plane);
     const auto started = member.agent->start();
     EXPECT_TRUE(started) << started.error().message;

@@ -164,8 +164,7 @@ Result<Made> write_list(const FolderOptions& options, const Authority& authority
   if (!list) return fail(list_path(options) + ": " + list.error().message);
   SEALCAST_TRY(write_file_atomically(list_path(options), as_bytes(*list), 0644, IfExists::replace));
   Made made;
-  made.files.push_back(list_path(options));
-  made.not_after = validity.not_after;
+  made.list = {list_path(options), validity.not_after};
   return made;
 }
 
@@ -190,7 +189,7 @@ Result<Made> init(const FolderOptions& options, const std::string& ca_name) {
   SEALCAST_TRY_ASSIGN(const auto list, authority.revocation_list("", "", list_validity));
   const auto rule = options.force ? IfExists::replace : IfExists::refuse;
   SEALCAST_TRY(write_file_atomically(list_path(options), as_bytes(list), 0644, rule));
-  made.files.push_back(list_path(options));
+  made.list = {list_path(options), list_validity.not_after};
   return made;
 }
 

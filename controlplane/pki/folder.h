@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,10 +32,15 @@ inline constexpr std::int64_t backdate_seconds = 300;  // the clocks of checking
 
 // The result, for the caller's output.
 struct Made {
-  std::vector<std::string> files;
+  std::vector<std::string> files;  // key and certificate; none where only a list was signed
   std::string serial_hex;
-  std::int64_t not_after = 0;   // Unix seconds
+  std::int64_t not_after = 0;   // of the certificate, Unix seconds
   bool cut_to_ca_life = false;  // asked for longer than the CA lives
+  struct List {                 // the revocation list
+    std::string file;
+    std::int64_t next_update = 0;  // Unix seconds; from then on it covers no certificate any more
+  };
+  std::optional<List> list;
 };
 
 // Makes folder (mode 0700) if need be, the CA and its first, empty revocation list.

@@ -83,7 +83,9 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::truncated, "truncated",
      "the IP header announces more bytes than the frame has; raise framesz or the MTU"},
     {DropReason::bad_ip_header, "bad_ip_header",
-     "IP version, header length, total length, TTL or header checksum is wrong"},
+     "IP version, header length, total length, TTL or header checksum is wrong, or the source is an address that no "
+     "host "
+     "has: multicast, broadcast, class E (RFC 1122 §3.2.1.3)"},
     {DropReason::not_multicast, "not_multicast", "the IP destination is not a multicast address"},
     {DropReason::fragment, "fragment",
      "an IP fragment: ESP on black, IGMP, in transport mode, or where a selector names ports it does not show"},

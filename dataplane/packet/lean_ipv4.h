@@ -27,16 +27,16 @@ inline std::uint64_t lean_sum(const std::uint8_t* ip) noexcept {
   return all + more;
 }
 
-// True: version 4, 20 bytes of header, no fragment, that protocol, a TTL above 0, least to most bytes in total, and a
-// right header checksum. At least 20 bytes are readable at ip.
+// True: version 4, 20 bytes of header, no fragment, that protocol, a TTL above 0, a source that a host can have, least
+// to most bytes in total, and a right header checksum. At least 20 bytes are readable at ip.
 inline bool lean_header(const std::uint8_t* ip, std::uint8_t protocol, std::uint32_t least, std::uint32_t most,
                         std::uint32_t& total_bytes) noexcept {
   // Flags and offset 16 bits, TTL 8, protocol 8, checksum 16, the source's first half.
   const std::uint64_t middle = load64(ip + ipv4::fragment);
   total_bytes = load16(ip + ipv4::total_length);
   return ip[ipv4::version] == ipv4::version_plain && (middle & 0x3fff00ff00000000) == std::uint64_t{protocol} << 32 &&
-         (middle & 0x0000ff0000000000) != 0 && total_bytes - least <= most - least && most >= least &&
-         fold16(lean_sum(ip)) == 0xffff;
+         (middle & 0x0000ff0000000000) != 0 && (middle & 0xe000) != 0xe000 && total_bytes - least <= most - least &&
+         most >= least && fold16(lean_sum(ip)) == 0xffff;
 }
 
 // By bytes of padding: padding and ESP's two trailer bytes (next header 4), as a word to be stored at the payload's

@@ -124,7 +124,8 @@ inline DropReason parse_ipv4(const std::uint8_t* p, std::uint32_t available, Pac
   if (fold16(packet.header_bytes == min_ipv4_bytes ? sum_ipv4_header(p) : sum_words(p, packet.header_bytes)) != 0xffff)
     return DropReason::bad_ip_header;
   packet.ttl = p[ipv4::ttl];
-  if (packet.ttl == 0) return DropReason::bad_ip_header;
+  // RFC 1122 §3.2.1.3: no host sends from a multicast or broadcast address, or from one of class E.
+  if (packet.ttl == 0 || p[ipv4::source] >= 224) return DropReason::bad_ip_header;
   packet.family = 4;
   packet.traffic_class = p[ipv4::tos];
   const std::uint16_t fragment = load16(p + ipv4::fragment);

@@ -152,6 +152,8 @@ TEST_F(Red, HostileFrames) {
   expect_drop(with(3, 20), DropReason::short_frame);    // UDP without its header
   expect_drop(with(3, 27), DropReason::short_frame);
   expect_drop(with(8, 0), DropReason::bad_ip_header);  // TTL 0
+  for (const std::uint8_t first : {0xe0, 0xef, 0xf0, 0xff})
+    expect_drop(with(12, first), DropReason::bad_ip_header);  // RFC 1122 §3.2.1.3: no host has that source
   Bytes checksum = good;
   checksum[14 + 10] ^= 1;
   expect_drop(checksum, DropReason::bad_ip_header);

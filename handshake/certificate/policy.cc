@@ -80,16 +80,12 @@ std::vector<std::string> dns_names(X509* leaf) {
   return names;
 }
 
-std::string common_name(X509* leaf) {
-  const X509_NAME* name = X509_get_subject_name(leaf);
-  const int index = X509_NAME_get_index_by_NID(name, NID_commonName, -1);
-  if (index < 0) return {};
-  unsigned char* text = nullptr;
-  const int size = ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, index)));
-  if (size < 0) return {};
-  std::string value(text, text + size);
-  OPENSSL_free(text);
-  return value;
+// RFC 5280 §4.2.1.12. OpenSSL's flags know only some usages: one that they leave out would go unseen.
+bool only_extended_usage_is(X509* leaf, int nid) {
+  const std::unique_ptr<EXTENDED_KEY_USAGE, decltype(&EXTENDED_KEY_USAGE_free)> usages(
+      static_cast<EXTENDED_KEY_USAGE*>(X509_get_ext_d2i(leaf, NID_ext_key_usage, nullptr, nullptr)),
+      EXTENDED_KEY_USAGE_free);
+  return usages && sk_ASN1_OBJECT_num(usages.get()) == 1 && OBJ_obj2nid(sk_ASN1_OBJECT_value(usages.get(), 0)) == nid;
 }
 
 std::string serial_hex(X509* leaf) {
@@ -191,13 +187,17 @@ class ChainVerifier {
       const std::uint32_t usage = X509_get_extended_key_usage(leaf());
       if ((usage & extended) == 0)
         return wrong_usage("extended key usage does not allow " + std::string(extended_name));
-      if (exclusive && usage != extended)
+      if (exclusive && !only_extended_usage_is(leaf(), NID_client_auth))
         return wrong_usage("extended key usage allows more than " + std::string(extended_name));
     }
     return {};
   }
 
   Outcome<void> check_name(const std::string& server_name) {
+    // OpenSSL takes a name that begins with a dot for all names below it.
+    if (server_name.empty() || server_name.front() == '.')
+      return refuse(Reason::certificate_wrong_name,
+                    "expected the key server's whole name, is configured with \"" + server_name + "\"");
     constexpr unsigned host_check_flags = X509_CHECK_FLAG_NEVER_CHECK_SUBJECT | X509_CHECK_FLAG_NO_WILDCARDS;
     if (X509_check_host(leaf(), server_name.data(), server_name.size(), host_check_flags, nullptr) == 1) return {};
     std::string shown;
@@ -222,6 +222,10 @@ class ChainVerifier {
 
   Outcome<void> check_member(const std::string& group_id) {
     SEALCAST_TRY(read_multicast());
+    // RFC 9525 §6.3: a name is a dNSName. Name constraints of a subordinate authority do not bind the common name.
+    if (dns_names(leaf()).empty())
+      return refuse(Reason::certificate_wrong_name,
+                    "expected a dNSName, the member's name, in the certificate; " + subject(leaf()) + " has none");
     if (!multicast_)
       return refuse(Reason::certificate_not_multicast, subject(leaf()) + " lacks the multicast extension");
     if (!multicast_->decrypt)
@@ -245,7 +249,7 @@ class ChainVerifier {
   VerifiedChain proof() {
     PeerIdentity identity;
     identity.names = dns_names(leaf());
-    identity.name = identity.names.empty() ? common_name(leaf()) : identity.names.front();
+    if (!identity.names.empty()) identity.name = identity.names.front();
     identity.leaf_der = std::move(all_der_);
     identity.may_decrypt = multicast_ && multicast_->decrypt;
     if (multicast_) identity.groups = multicast_->groups;

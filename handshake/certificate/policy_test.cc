@@ -65,6 +65,10 @@ TEST(Auth3, MemberCertificates) {
        }},
       {"serverAuth beside clientAuth", Reason::certificate_wrong_usage,
        [](CertificateOptions& o) { o.server_auth = true; }},
+      {"a usage that OpenSSL has no flag for beside clientAuth", Reason::certificate_wrong_usage,
+       [](CertificateOptions& o) { o.further_usage = "1.3.6.1.4.1.99999.7"; }},
+      {"H28: the name only as commonName", Reason::certificate_wrong_name,
+       [](CertificateOptions& o) { o.dns_names = std::vector<std::string>(); }},
       {"no usage stated", Reason::certificate_wrong_usage, [](CertificateOptions& o) { o.stated_usage = false; }},
       {"no digitalSignature", Reason::certificate_wrong_usage,
        [](CertificateOptions& o) { o.digital_signature = false; }},
@@ -116,6 +120,13 @@ TEST(Auth3, KeyServerCertificates) {
     ASSERT_TRUE(world.server_config.credentials) << one.name;
     expect_refused(world, Side::client, one.reason, one.name);
   }
+}
+
+// OpenSSL takes ".example" for every name below it.
+TEST(Auth3, H28_AKeyServersNameIsOneName) {
+  World world;
+  world.client_config.server_name = ".example";
+  expect_refused(world, Side::client, Reason::certificate_wrong_name, "a name that begins with a dot");
 }
 
 TEST(Auth3, ForeignAuthority) {

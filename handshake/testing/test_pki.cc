@@ -120,6 +120,7 @@ Made make_certificate(const CertificateOptions& options, std::int64_t now, long 
       std::string usage;
       if (options.server_auth) usage += "serverAuth";
       if (options.client_auth) usage += usage.empty() ? "clientAuth" : ",clientAuth";
+      if (!options.further_usage.empty()) usage += "," + options.further_usage;
       add_extension(certificate, parent, NID_ext_key_usage, usage.empty() ? "codeSigning" : usage);
     }
     std::string names;

@@ -23,6 +23,7 @@ struct CertificateOptions {
   KeyKind key = KeyKind::p256;
   bool server_auth = false;
   bool client_auth = true;
+  std::string further_usage;      // an extended key usage beside these, as an OID
   bool stated_usage = true;       // false: neither key usage nor extended key usage
   bool digital_signature = true;  // false: keyAgreement only
   bool key_encipherment = false;  // beside it; variant 1's members

@@ -302,7 +302,7 @@ class Revocations(OverEtcd):
         self.start_etcd(tls=False)
         lease = 'authority_lease = "5s"\n'
         server, before = self.start_two(group=lease)
-        self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
+        self.run_tool("sealcast", "revoke", "mallory", "--force", "--socket", "a.sock")
         epoch = wait_until(lambda: self.newest("b") > before and self.newest("b"), "the epoch after the revocation")
         began = time.monotonic()
         self.start_again(server, group=lease)
@@ -348,7 +348,7 @@ class Revocations(OverEtcd):
             wait_until(lambda: all((len(self.status(name)["groups"]) == 2) == with_more for name in servers), "the reload")
         reload(False)
         time.sleep(2)  # its senders' leases have ended
-        self.run_tool("sealcast", "revoke", "mallory", "--socket", "a.sock")
+        self.run_tool("sealcast", "revoke", "mallory", "--force", "--socket", "a.sock")
         reload(True)
         wait_until(lambda: self.newest("b", "more") > before and self.newest("a", "more") > before, "an epoch after it")
 

@@ -109,7 +109,7 @@ def revoke(soak, place, hold):
     def since():
         others = [other.start for other in judge.disturbances if other.kind == disturbance.kind]
         return soak.last_blow(disturbance, max([asked, *others]))
-    server = yield from _accepted(soak, {"command": "revoke", "member": place.name})
+    server = yield from _accepted(soak, {"command": "revoke", "member": place.name, "force": True})
     if server is None:
         return disturbance
 

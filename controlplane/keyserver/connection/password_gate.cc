@@ -93,6 +93,11 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
   bool stands(const std::string& user, const std::string& stamp) const { return file_ && file_->stamp(user) == stamp; }
 
   std::size_t users() const { return file_ ? file_->users().size() : 0; }
+  void add_users(std::set<std::string>& names) const {
+    if (!file_) return;
+    for (std::string& user : file_->users())
+      names.insert(std::move(user));
+  }
   std::size_t waiting() const { return waiting_; }
 
   std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done) {
@@ -211,6 +216,10 @@ bool PasswordGate::stands(const std::string& user, const std::string& stamp) con
 
 std::size_t PasswordGate::users() const {
   return impl_->users();
+}
+
+void PasswordGate::add_users(std::set<std::string>& names) const {
+  impl_->add_users(names);
 }
 
 std::size_t PasswordGate::waiting() const {

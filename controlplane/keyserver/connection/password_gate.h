@@ -11,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "base/address.h"
@@ -29,8 +30,8 @@ namespace sealcast::keyserver {
 // Where passwords are hashed: beside the loop, since a hash takes long.
 class HashWorkers {
  public:
-  virtual ~HashWorkers() = default;  // waits for jobs under way; those that wait are dropped
-  // Runs job once, on a thread of its own or later from the loop.
+  virtual ~HashWorkers() = default;  // waits for jobs under way; those that still wait are dropped
+  // Runs job at most once, on a thread of its own or later from the loop.
   virtual void run(std::function<void()> job) = 0;
 };
 
@@ -41,7 +42,8 @@ struct PasswordSettings {
   std::chrono::milliseconds longest_wait{8000};
   passwords::AttemptLimits limits{};
   passwords::HashPolicy policy{};
-  // Makes so many workers; empty: threads that yield to all others.
+  // Makes so many workers. Empty: threads that yield to all others; they use the loop's now() and post(), so that a
+  // loop without threads needs workers of its own.
   std::function<std::unique_ptr<HashWorkers>(unsigned threads)> workers = {};
 };
 
@@ -72,6 +74,7 @@ class PasswordGate {
   // Whether this is still the user's password: the stamp of use()'s file is the same.
   bool stands(const std::string& user, const std::string& stamp) const;
   std::size_t users() const;
+  void add_users(std::set<std::string>& names) const;
   std::size_t waiting() const;
 
   // Calls done once, later, on the loop's thread. nullptr: too many wait already, and no call will be made; it counts

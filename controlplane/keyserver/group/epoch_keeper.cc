@@ -101,7 +101,7 @@ Result<std::optional<EpochKeeper::Found>> EpochKeeper::take_up(const std::string
   for (const store::KeptHolder& holder : kept->holders) {
     auto identity = read_identity(holder.identity);
     if (!identity || identity->name != holder.member_id || identity->serial_hex != holder.certificate_serial)
-      return fail("who holds it is not known in full: " + holder.member_id);
+      return fail("its holders are not known in full: " + holder.member_id);
     found.holders.push_back({std::move(*identity), holder.runs});
   }
   return std::optional(std::move(found));

@@ -132,7 +132,7 @@ Result<void> GroupState::ask_for_epoch(const std::string& why, Moment now) {
                                                      .live = epochs_.all().size(),
                                                      .now = now}));
   if (made) return take_over(std::move(*made), now);
-  schedule_.set(now.steady + retry_after);
+  schedule_.again(now.steady + retry_after);
   return {};
 }
 
@@ -161,7 +161,7 @@ Result<void> GroupState::take_over(MadeEpoch&& made, Moment now) {
   }
   schedule_.begun(now.steady, std::max(now.steady, epoch.expires - delays_of(epoch) - made.rekey_earlier));
   // Members that were shut out may hold it: another is asked for already, and again until it is there.
-  if (exclusion_.needs_later_than(epoch.number)) schedule_.set(now.steady + retry_after);
+  if (exclusion_.needs_later_than(epoch.number)) schedule_.again(now.steady + retry_after);
 
   hand_over_.begin(epoch.number, now.steady + milliseconds(epoch.policy.activation_delay_ms));
   const auto telling = announcer_.announce(roster_.members(), epochs_.active(), epoch, now);
@@ -338,9 +338,9 @@ void GroupState::on_time(Moment now) {
   if (!schedule_.is_due(now.steady)) return;
   schedule_.clear();
   if (epochs_.empty() && roster_.empty() && !maker().has_peers()) return;
-  if (auto begun = rekey("lifetime or slots", now); !begun) {
+  if (auto begun = rekey(schedule_.why(), now); !begun) {
     audit_error(Event("rekey_failed", {{"group", config_.id}, {"why", begun.error().message}}));
-    schedule_.set(now.steady + retry_after);
+    schedule_.again(now.steady + retry_after);
   }
 }
 

@@ -113,6 +113,7 @@ class GroupState {
 
   const std::vector<Epoch>& epochs() const { return epochs_.all(); }  // oldest first, four at most
   const Members& members() const { return roster_.members(); }
+  const Holders& holders() const { return roster_.holders(); }
   bool handing_over() const { return hand_over_.under_way(); }
   // The last rekey, under way or done; empty: none since the start of this process.
   const std::optional<RekeyRecord>& last_rekey() const { return hand_over_.last(); }

@@ -98,10 +98,16 @@ TEST(RekeySchedule, SlotsAskNotMoreOftenThanThePause) {
   HandOver hand_over;
   RekeySchedule schedule(hand_over);
   schedule.begun(at_start, at_start + 1h);
-  schedule.soon(at_start + 1s);
+  schedule.soon(at_start + 1s, "slots");
   EXPECT_EQ(schedule.next(), at_start + RekeySchedule::least_pause);
-  schedule.soon(at_start + 20s);
+  schedule.soon(at_start + 20s, "volume");
   EXPECT_EQ(schedule.next(), at_start + RekeySchedule::least_pause) << "never later than it was";
+  EXPECT_STREQ(schedule.why(), "slots") << "what made it due first";
+  schedule.clear();
+  schedule.again(at_start + 30s);
+  EXPECT_STREQ(schedule.why(), "slots") << "it is tried again for the same reason";
+  schedule.begun(at_start + 30s, at_start + 2h);
+  EXPECT_STREQ(schedule.why(), "lifetime");
 }
 
 TEST(RekeySchedule, WaitsForTheHandOverAndForgetsWhatSlotsAskMeanwhile) {
@@ -109,7 +115,7 @@ TEST(RekeySchedule, WaitsForTheHandOverAndForgetsWhatSlotsAskMeanwhile) {
   RekeySchedule schedule(hand_over);
   schedule.begun(at_start, at_start + 1h);
   hand_over.begin(7, at_start + 2s);
-  schedule.soon(at_start + 20s);
+  schedule.soon(at_start + 20s, "volume");
   EXPECT_EQ(schedule.next(), std::nullopt);
   EXPECT_FALSE(schedule.is_due(at_start + 2h));
   hand_over.drop();
@@ -125,6 +131,7 @@ TEST(RekeySchedule, MembersThatLeaveOneAfterTheOtherShareAnEpoch) {
   EXPECT_EQ(schedule.next(), at_start + 5s);
   schedule.for_leave(at_start + 1s, 0s);
   EXPECT_EQ(schedule.next(), at_start + 1s);
+  EXPECT_STREQ(schedule.why(), "a member left");
 }
 
 }  // namespace

@@ -42,7 +42,8 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
                                            {"why", "its quota or the block is used up; it only receives"}}),
                    now);
     // Used up by earlier registrations: in a new epoch there are slots for it again.
-    if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member) schedule_.soon(now.steady);
+    if (epoch.phase == Phase::active && granted > 0 && slots <= config_.slots_per_member)
+      schedule_.soon(now.steady, "a sender's slots are used up");
     slots = 0;
   }
   // A resumed epoch has no slots to give, but members that have some go on.
@@ -148,7 +149,7 @@ std::string Issuer::try_to_grant(Member& member, std::uint16_t count, Epoch& epo
   if (count == 0 || granted + count > config_.slots_per_member) {
     // As for a newcomer, unless no epoch's quota holds the slot of its registration and these.
     const bool another_would_do = count != 0 && count < config_.slots_per_member;
-    if (epoch.phase == Phase::active && another_would_do) schedule_.soon(now.steady);
+    if (epoch.phase == Phase::active && another_would_do) schedule_.soon(now.steady, "a sender's slots are used up");
     return "expected 1 to " + std::to_string(config_.slots_per_member - std::min(granted, config_.slots_per_member)) +
            " slots (quota)";
   }
@@ -187,7 +188,7 @@ void Issuer::take_report(Member& member, const handshake::StatusReport& report, 
     auto& floor = epoch.floors[static_cast<std::uint16_t>(counter.spi - epoch.policy.spi_prefix)];
     floor = std::max(floor, counter.next_number);
     const bool much = counter.next_number > config_.rekey_after_packets || counter.bytes >= config_.rekey_after_bytes;
-    if (epoch.phase == Phase::active && much) schedule_.soon(now.steady);
+    if (epoch.phase == Phase::active && much) schedule_.soon(now.steady, "volume");
   }
   member.report = report;
   member.report->own_slots.clear();
@@ -196,7 +197,8 @@ void Issuer::take_report(Member& member, const handshake::StatusReport& report, 
 }
 
 void Issuer::rekey_when_nearly_used(const Epoch& epoch, Moment now) {
-  if (epoch.phase == Phase::active && epoch.slots_used() * 4 >= epoch.capacity() * 3) schedule_.soon(now.steady);
+  if (epoch.phase == Phase::active && epoch.slots_used() * 4 >= epoch.capacity() * 3)
+    schedule_.soon(now.steady, "the group's slots are nearly used up");
 }
 
 }  // namespace sealcast::keyserver

@@ -76,6 +76,7 @@ TEST_F(IssuerTest, H9_SlotsAscendAndASenderBeyondItsQuotaOnlyReceives) {
   EXPECT_EQ(keying->assignment.slot_count, 0);
   EXPECT_EQ(keying->assignment.roles, handshake::receiver);
   EXPECT_EQ(schedule_.next(), now_.steady + RekeySchedule::least_pause) << "in a new epoch it has slots again";
+  EXPECT_STREQ(schedule_.why(), "a sender's slots are used up");
 }
 
 TEST_F(IssuerTest, AllUpdatesTellOfAllSlotsThatAreGivenOut) {
@@ -128,6 +129,7 @@ TEST_F(IssuerTest, CountersThatAreHighAskForARekey) {
   report.own_slots = {{epoch_.policy.spi_prefix, config_.rekey_after_packets + 1, 0}};
   issuer_.take_report(sender, report, epoch_, now_);
   EXPECT_EQ(schedule_.next(), now_.steady + RekeySchedule::least_pause);
+  EXPECT_STREQ(schedule_.why(), "volume");
 }
 
 }  // namespace

@@ -80,7 +80,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   // What it was given is over: all others had left meanwhile.
   if (auto begun = rekey("no epoch left", now); !begun) {
     audit_error(Event("rekey_failed", {{"group", config_.id}, {"why", begun.error().message}}));
-    schedule_.set(now.steady + retry_after);
+    schedule_.again(now.steady + retry_after);
   }
 }
 
@@ -90,7 +90,7 @@ void GroupState::assign_leaf(Member& member, Moment now) {
         Event("no_key_path",
               {{"group", config_.id}, {"member", member.identity.name}, {"why", assigned.error().message}}),
         now);
-  if (member.leaf && announcer_.many_have_left()) schedule_.soon(now.steady);
+  if (member.leaf && announcer_.many_have_left()) schedule_.soon(now.steady, "many members left the key tree");
 }
 
 // Gives it what happened since SMKE. False: it has no key that is of use, and would not know.
@@ -125,7 +125,7 @@ void GroupState::remember_slots(Member& member, Moment now) {
 void GroupState::request_new_slots(const Member& member, Moment now) {
   resumption_.needs_slots(member.identity.name);
   shorten_restart_wait(now);
-  if (!hand_over_.under_way()) schedule_.by(now.steady);
+  if (!hand_over_.under_way()) schedule_.by(now.steady, "slots after a restart");
 }
 
 // ---------------------------------------------------------------- they speak
@@ -286,7 +286,7 @@ bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool on
     // Those shut out hold the present epoch. During a hand-over they may hold the next one too: rekey once that is
     // done. Other key servers may begin at once.
     auto begun = peers ? ask_for_epoch("revocation", now) : rekey("revocation", now);
-    if (!begun) schedule_.set(now.steady);
+    if (!begun) schedule_.by(now.steady, "revocation");
   }
   note_exclusion_complete(now);
   return any;

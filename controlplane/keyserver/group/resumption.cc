@@ -57,12 +57,13 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
   const std::chrono::seconds left(found.times.expires - now.unix_seconds);
   if (left < restart_patience + delays || left > config_.epoch_lifetime + restart_patience)
     return "expected one that lasts for some time yet, got one with " + std::to_string(left.count()) + " s left";
-  if (found.holders.empty()) return "nobody was given it";
+  if (found.holders.empty()) return "no member was given it";
   FromBefore before{found.number, now.steady + restart_patience, {}, {}};
   for (const EpochKeeper::Holder& holder : found.holders) {
-    if (auto good = admission_.stands(holder.identity, now); !good) return "somebody holds it: " + good.error().message;
+    if (auto good = admission_.stands(holder.identity, now); !good)
+      return "a holder is not valid any more: " + good.error().message;
     if (!holder.runs.empty() && !admission_.may_send(holder.identity))
-      return "somebody has slots who may not send any more: " + holder.identity.name;
+      return "a holder of slots may not send any more: " + holder.identity.name;
     out.holders.push_back(holder.identity);
     for (const auto& [first, count] : holder.runs)
       before.slots[holder.identity.name].push_back({found.number, first, count});

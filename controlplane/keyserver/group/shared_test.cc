@@ -258,7 +258,7 @@ TEST_F(SharedGroupTest, AsksForTheNextEpochInTimeAndAgain) {
   EXPECT_TRUE(maker_.wanted.empty());
   pass(30s);
   ASSERT_GE(maker_.wanted.size(), 2u) << "whom it was asked of may be gone";
-  EXPECT_EQ(maker_.wanted.front(), std::to_string(first) + " lifetime or slots");
+  EXPECT_EQ(maker_.wanted.front(), std::to_string(first) + " lifetime");
 }
 
 TEST_F(SharedGroupTest, H11_ANewcomerComesAgainForTheEpochThatIsMadeForIt) {

@@ -190,7 +190,10 @@ class PipeDoor final : public keyserver::Door {
 class PipeLink final : public Link {
  public:
   PipeLink(PipeNetwork& network, LinkSettings settings, Callbacks callbacks)
-      : network_(network), settings_(std::move(settings)), callbacks_(std::move(callbacks)), deadline_(network.loop().timer()) {}
+      : network_(network),
+        settings_(std::move(settings)),
+        callbacks_(std::move(callbacks)),
+        deadline_(network.loop().timer()) {}
 
   static Open over(PipeNetwork& network) {
     return [&network](LinkSettings settings, Callbacks callbacks) {
@@ -219,10 +222,9 @@ class PipeLink final : public Link {
     if (over_) return;
     end_ = network_.connect(settings_.server.port);
     if (!end_) return ended("Connection refused");
-    deadline_->set(network_.loop().now() + settings_.handshake_timeout,
-                   [weak = weak_from_this()] {
-                     if (const auto link = std::static_pointer_cast<PipeLink>(weak.lock())) link->ended("too slow");
-                   });
+    deadline_->set(network_.loop().now() + settings_.handshake_timeout, [weak = weak_from_this()] {
+      if (const auto link = std::static_pointer_cast<PipeLink>(weak.lock())) link->ended("too slow");
+    });
     greeted_ = network_.loop().now();
     endpoint_ = handshake::make_client(settings_.client, handshake::system_random());
     flush();
