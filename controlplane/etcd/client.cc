@@ -139,23 +139,24 @@ class Client::Worker {
       if (buffer.overflow)
         return fail("etcd at " + address + ": expected an answer of at most " + std::to_string(settings_.max_answer) +
                     " bytes, got more");
-      return fail("etcd at " + address + ": " + (*error_ ? error_ : curl_easy_strerror(code)) + hint(code, address));
+      return fail("etcd at " + address + ": " + hint(code, address) + (*error_ ? error_ : curl_easy_strerror(code)));
     }
   }
 
-  // With TLS 1.3 a client learns late and badly that the server refused it, often only by a broken connection.
+  // What to look at, before the library's own words: these may be long. With TLS 1.3 a client learns late and badly
+  // that the server refused it, often only by a broken connection.
   std::string hint(CURLcode code, const std::string& address) const {
     if (address.rfind("https:", 0) != 0) return "";
     if (code == CURLE_PEER_FAILED_VERIFICATION)
-      return "; expected a certificate that a CA of " + settings_.ca.value_or("the system") +
-             " signed, with the name or address that stands in etcd";
+      return "expected a certificate that a CA of " + settings_.ca.value_or("the system") +
+             " signed, with the name or address that stands in etcd: ";
     if (answered_ || code == CURLE_COULDNT_CONNECT || code == CURLE_COULDNT_RESOLVE_HOST ||
         code == CURLE_OPERATION_TIMEDOUT)
       return "";
     if (settings_.certificate)
-      return "; does it speak TLS there, and does its CA know this key server's certificate, " +
-             *settings_.certificate + "?";
-    return "; does it speak TLS there, and does it want a client certificate? There is none in the configuration";
+      return "does it speak TLS there, and does its CA know this key server's certificate, " + *settings_.certificate +
+             "? ";
+    return "does it speak TLS there, and does it want a client certificate? There is none in the configuration: ";
   }
 
   CURLcode send(const std::string& url, const std::string& body, Buffer& buffer) {

@@ -125,13 +125,13 @@ TEST(PasswordFile, AUTH_2_UnknownUsersAndWrongPasswordsCostTheSame) {
   };
   const double right = least_of("anna", "correct horse");
   EXPECT_GT(right, 0.001) << "an Argon2id over 16 MiB was computed";
-  // Without the stand-in the ratio would be about 1/10,000; the bounds allow for a busy machine.
+  // Without the stand-in the ratio would be about 1/10,000; the bounds allow for a machine whose other thread is busy.
   for (const auto& [user, password] : {std::pair{"anna", std::string("wrong")},
                                        {"nobody", std::string("wrong")},
                                        {"", std::string()},
                                        {"anna", std::string(5000, 'x')}}) {
     const double other = least_of(user, password);
-    EXPECT_GT(other, right * 0.5) << user;
+    EXPECT_GT(other, right * 0.2) << user;
     EXPECT_LT(other, right * 2.0) << user;
   }
 }

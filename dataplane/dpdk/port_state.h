@@ -89,11 +89,10 @@ struct Port::State {
   // running.
   int present_interface() const;
   bool interface_runs() const;
-  // The driver may take the stand-in for a peer until it notices that it left.
+  // The driver takes the stand-in for a peer until it notices that it left: that is the link's first change. The
+  // stand-in itself may need a second longer to be done, in which a real peer has connected.
   bool stand_in_present() const {
-    if (!first_peer) return false;
-    const FirstPeer::Outcome outcome = first_peer->outcome();
-    return outcome == FirstPeer::Outcome::connected || (outcome == FirstPeer::Outcome::served && watch.changes == 0);
+    return first_peer && watch.changes == 0 && first_peer->outcome() != FirstPeer::Outcome::not_served;
   }
   Result<void> recover_memif();
 };
