@@ -29,10 +29,10 @@ int report(const Result<void>& done) {
 
 // Typed twice at a terminal, else the one line of standard input.
 Result<SecretBytes> new_password(const std::string& user) {
-  if (::isatty(STDIN_FILENO) == 0) return terminal::read_line(STDIN_FILENO, passwords::kMaxPasswordBytes);
-  auto first = terminal::ask("New password of " + user + ": ", passwords::kMaxPasswordBytes);
+  if (::isatty(STDIN_FILENO) == 0) return terminal::read_line(STDIN_FILENO, max_password_bytes);
+  auto first = terminal::ask("New password of " + user + ": ", max_password_bytes);
   if (!first) return first;
-  const auto second = terminal::ask("Once more: ", passwords::kMaxPasswordBytes);
+  const auto second = terminal::ask("Once more: ", max_password_bytes);
   if (!second) return tl::unexpected(second.error());
   if (first->size() != second->size() || !equal_constant_time(first->data(), second->data(), first->size()))
     return fail("the two differ; nothing was changed");
@@ -41,7 +41,7 @@ Result<SecretBytes> new_password(const std::string& user) {
 
 Result<void> set(const PasswdArguments& arguments) {
   if (!passwords::valid_user(arguments.user))
-    return fail("user \"" + arguments.user + "\": expected " + std::string(passwords::kUserForm));
+    return fail("user \"" + arguments.user + "\": expected " + std::string(passwords::user_form));
   passwords::HashPolicy policy;
   if (!arguments.cost.empty()) {
     const auto cost = passwords::HashCost::parse(arguments.cost);

@@ -22,8 +22,8 @@ using ::testing::Not;
 using testing::TestClient;
 using namespace std::chrono_literals;
 
-constexpr passwords::HashPolicy kCheap{{8, 1}, {8, 1}, {256 * 1024, 8}};
-constexpr passwords::HashPolicy kSlow{{128 * 1024, 4}, {8, 1}, {256 * 1024, 8}};  // some 300 ms
+constexpr passwords::HashPolicy cheap_hash{{8, 1}, {8, 1}, {256 * 1024, 8}};
+constexpr passwords::HashPolicy slow_hash{{128 * 1024, 4}, {8, 1}, {256 * 1024, 8}};  // some 300 ms
 
 class KeyServerPasswords : public KeyServerTest {
  protected:
@@ -46,7 +46,7 @@ class KeyServerPasswords : public KeyServerTest {
     spdlog::set_default_logger(
         std::make_shared<spdlog::logger>("test", std::make_shared<spdlog::sinks::ostream_sink_mt>(stream)));
   }
-  void users(const std::vector<std::string>& names, const passwords::HashPolicy& policy = kCheap) {
+  void users(const std::vector<std::string>& names, const passwords::HashPolicy& policy = cheap_hash) {
     options_.passwords.policy = policy;
     const auto done = passwords::update(folder_ + "/users", policy, [&](passwords::PasswordFile& file) -> Result<void> {
       for (const std::string& name : file.users())
@@ -88,7 +88,7 @@ class KeyServerPasswords : public KeyServerTest {
 };
 
 TEST_F(KeyServerPasswords, H7_H13_WhoDiesWhileItsPasswordIsCheckedIsGivenNothing) {
-  users({"anna"}, kSlow);
+  users({"anna"}, slow_hash);
   start();
   auto client = connect(user_config("anna", "anna's secret"));
   const auto deadline = in(5s);
@@ -103,7 +103,7 @@ TEST_F(KeyServerPasswords, H7_H13_WhoDiesWhileItsPasswordIsCheckedIsGivenNothing
 }
 
 TEST_F(KeyServerPasswords, H7_H13_TheHandshakesDeadlineHoldsWhileAPasswordIsChecked) {
-  users({"anna"}, kSlow);
+  users({"anna"}, slow_hash);
   config_.handshake_timeout = 100ms;
   start();
   std::vector<std::unique_ptr<TestClient>> clients;

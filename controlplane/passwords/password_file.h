@@ -22,8 +22,6 @@ namespace sealcast::passwords {
 
 // The names that valid_user() accepts, for messages.
 inline constexpr std::string_view user_form = "1 to 64 characters A-Z a-z 0-9 . _ - @";
-inline constexpr std::string_view kUserForm = user_form;              // as app/cli still names it
-inline constexpr std::size_t kMaxPasswordBytes = max_password_bytes;  // and this
 static_assert(max_name_bytes == 64);
 inline constexpr std::size_t max_users = 10'000;
 inline constexpr std::size_t max_file_bytes = 4 * 1024 * 1024;
