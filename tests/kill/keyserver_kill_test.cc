@@ -196,7 +196,8 @@ class KilledKeyserver : public ::testing::Test {
   }
   bool revoke(const std::string& member, const char* command, bool shut_out) {
     ledger_.revoked.erase(member);  // unknown until it is answered
-    if (!told(std::string("{\"command\":\"") + command + "\",\"member\":\"" + member + "\"" + revoked_in_ + "}"))
+    if (!told(std::string("{\"command\":\"") + command + "\",\"member\":\"" + member + "\",\"force\":true" +
+              revoked_in_ + "}"))
       return false;
     ledger_.revoked[member] = shut_out;
     return true;
