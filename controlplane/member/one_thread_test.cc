@@ -23,7 +23,7 @@ class OneThread : public Together {
   void TearDown() override {
     members_.clear();
     server_.reset();
-    loop_->run();
+    loop_->run_for(1min);  // sessions linger, and hold themselves until then
     Together::TearDown();
   }
   void serve_here() {
