@@ -3,8 +3,8 @@
 // member.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <span>
 
 #include "base/dataplane_control.h"
 
@@ -93,10 +93,10 @@ inline constexpr Figure<DataPlaneStatistics> detour_figures[] = {
 };
 
 // The figure of a table that shows this member; without one the program does not compile.
-template <typename Of>
-consteval const Figure<Of>& figure_of(std::span<const Figure<Of>> table, std::uint64_t Of::*value) {
+template <typename Of, std::size_t n>
+consteval const Figure<Of>* figure_of(const Figure<Of> (&table)[n], std::uint64_t Of::*value) {
   for (const Figure<Of>& figure : table)
-    if (figure.value == value) return figure;
+    if (figure.value == value) return &figure;
   throw "the table has no such figure";
 }
 

@@ -28,31 +28,27 @@ inline std::int64_t whole(double seconds) {
 inline std::string seconds(const admin::Seconds& value) {
   return value ? duration(whole(*value)) : "";
 }
-inline std::string list(const admin::Names& values, std::size_t most = 8) {
+// The first `most` of them, and how many there are where some are left out.
+template <typename Value, typename Text>
+std::string list_of(const std::vector<Value>& values, std::size_t most, Text text) {
   std::string out;
   for (std::size_t i = 0; i < values.size() && i < most; ++i)
-    out += (i == 0 ? "" : ", ") + clean(values[i]);
+    out += (i == 0 ? "" : ", ") + text(values[i]);
   if (values.size() > most) out += fmt::format(", … ({} in all)", values.size());
   return out;
+}
+inline std::string list(const admin::Names& values, std::size_t most = 8) {
+  return list_of(values, most, clean);
 }
 inline std::string list(const admin::Spis& values, std::size_t most = 8) {
-  std::string out;
-  for (std::size_t i = 0; i < values.size() && i < most; ++i)
-    out += (i == 0 ? "" : ", ") + spi_text(values[i]);
-  if (values.size() > most) out += fmt::format(", … ({} in all)", values.size());
-  return out;
+  return list_of(values, most, spi_text);
 }
-// "no_sa 3, replay 1"; zeros left out.
-inline std::string counters(const admin::Counts& by_reason) {
+// "no_sa 3, replay 1" of {reason, number} pairs; zeros left out.
+template <typename Reasons>
+std::string counters(const Reasons& by_reason) {
   std::string out;
-  for (const auto& [reason, value] : by_reason)
-    if (value != 0) out += (out.empty() ? "" : ", ") + clean(reason) + " " + count(value);
-  return out;
-}
-inline std::string counters(const std::vector<DropCount>& by_reason) {
-  std::string out;
-  for (const DropCount& one : by_reason)
-    if (one.packets != 0) out += (out.empty() ? "" : ", ") + clean(one.reason) + " " + count(one.packets);
+  for (const auto& [reason, number] : by_reason)
+    if (number != 0) out += (out.empty() ? "" : ", ") + clean(reason) + " " + count(number);
   return out;
 }
 inline std::uint64_t sum(const std::vector<DropCount>& by_reason) {

@@ -101,12 +101,11 @@ Table ports_table(const Looks& looks) {
 
 Table groups_table(const Looks& looks, const std::vector<const GroupStatistics*>& groups) {
   using Group = GroupStatistics;
-  constexpr std::span<const Figure<Group>> table_of = group_figures;
   const std::vector<const Figure<Group>*> figures{
-      &figure_of(table_of, &Group::sealed),    &figure_of(table_of, &Group::opened),
-      &figure_of(table_of, &Group::senders),   &figure_of(table_of, &Group::lost),
-      &figure_of(table_of, &Group::reordered), &figure_of(table_of, &Group::duplicates),
-      &figure_of(table_of, &Group::late)};
+      figure_of(group_figures, &Group::sealed),    figure_of(group_figures, &Group::opened),
+      figure_of(group_figures, &Group::senders),   figure_of(group_figures, &Group::lost),
+      figure_of(group_figures, &Group::reordered), figure_of(group_figures, &Group::duplicates),
+      figure_of(group_figures, &Group::late)};
   std::vector<Table::Column> columns{{"group"}, {"epoch", Align::right}};
   if (with_rates(looks)) add_titles(columns, {"sealed/s", "bits/s", "opened/s", "bits/s"});
   add_titles(columns, figures);
@@ -141,11 +140,10 @@ std::vector<const GroupStatistics*> all_groups(const Looks& looks) {
 
 Table workers_table(const DataPlaneStatistics& now) {
   using Worker = WorkerStatistics;
-  constexpr std::span<const Figure<Worker>> table_of = worker_figures;
   const std::vector<const Figure<Worker>*> figures{
-      &figure_of(table_of, &Worker::sealed), &figure_of(table_of, &Worker::sealed_bytes),
-      &figure_of(table_of, &Worker::opened), &figure_of(table_of, &Worker::opened_bytes),
-      &figure_of(table_of, &Worker::bypassed)};
+      figure_of(worker_figures, &Worker::sealed), figure_of(worker_figures, &Worker::sealed_bytes),
+      figure_of(worker_figures, &Worker::opened), figure_of(worker_figures, &Worker::opened_bytes),
+      figure_of(worker_figures, &Worker::bypassed)};
   std::vector<Table::Column> columns{{"worker", Align::right}};
   add_titles(columns, figures);
   add_titles(columns, {"dropped"});
@@ -191,14 +189,12 @@ std::string plane_groups_text(const Looks& looks) {
 std::string sas_text(const Looks& looks, bool all) {
   using Sa = SaStatistics;
   using Sender = SenderEstimate;
-  constexpr std::span<const Figure<Sa>> sa_table = sa_figures;
-  constexpr std::span<const Figure<Sender>> sender_table = sender_figures;
-  const std::vector<const Figure<Sa>*> of_sa{&figure_of(sa_table, &Sa::packets), &figure_of(sa_table, &Sa::bytes),
-                                             &figure_of(sa_table, &Sa::next_number)};
+  const std::vector<const Figure<Sa>*> of_sa{figure_of(sa_figures, &Sa::packets), figure_of(sa_figures, &Sa::bytes),
+                                             figure_of(sa_figures, &Sa::next_number)};
   const std::vector<const Figure<Sender>*> of_sender{
-      &figure_of(sender_table, &Sender::lost),       &figure_of(sender_table, &Sender::missing),
-      &figure_of(sender_table, &Sender::reordered),  &figure_of(sender_table, &Sender::reorder_max),
-      &figure_of(sender_table, &Sender::duplicates), &figure_of(sender_table, &Sender::late)};
+      figure_of(sender_figures, &Sender::lost),       figure_of(sender_figures, &Sender::missing),
+      figure_of(sender_figures, &Sender::reordered),  figure_of(sender_figures, &Sender::reorder_max),
+      figure_of(sender_figures, &Sender::duplicates), figure_of(sender_figures, &Sender::late)};
   std::vector<Table::Column> columns{
       {"group"}, {"SPI"}, {"direction"}, {"epoch", Align::right}, {"active"}, {"worker", Align::right}};
   if (with_rates(looks)) add_titles(columns, {"packets/s", "bits/s"});

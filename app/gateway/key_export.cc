@@ -6,15 +6,14 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
+
+#include "base/spi_text.h"
 
 namespace sealcast::gateway {
 
 std::string esp_sa_lines(const SaKey& key) {
-  char spi[16];
-  std::snprintf(spi, sizeof spi, "0x%08x", static_cast<unsigned>(key.spi));
-  const std::string rest = std::string("\",\"*\",\"*\",\"") + spi + "\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x" +
+  const std::string rest = "\",\"*\",\"*\",\"" + spi_text(key.spi) + "\",\"AES-GCM with 16 octet ICV [RFC4106]\",\"0x" +
                            to_hex({key.key.data(), key.key_size}) + to_hex(key.salt) + "\",\"NULL\",\"\"\n";
   return "\"IPv4" + rest + "\"IPv6" + rest;
 }

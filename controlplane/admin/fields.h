@@ -72,10 +72,10 @@ class Writer {
   void time(const char* name, SteadyTime value) {
     out_[name] = std::chrono::duration<double>(value.time_since_epoch()).count();
   }
+  // An enumerator by its name(); `all` that there are.
   template <typename E>
-  void word(const char* name, E value, std::initializer_list<std::pair<E, const char*>> words) {
-    for (const auto& [one, text] : words)
-      if (one == value) out_[name] = text;
+  void word(const char* name_of_field, E value, std::initializer_list<E> /*all*/) {
+    out_[name_of_field] = name(value);
   }
   // One of two words for a truth.
   void either(const char* name, bool value, const char* yes, const char* no) { out_[name] = value ? yes : no; }
@@ -191,17 +191,18 @@ class Reader {
   }
   // Required, like everything that has no other meaning when it is missing.
   template <typename E>
-  void word(const char* name, E& value, std::initializer_list<std::pair<E, const char*>> words) {
-    const OrderedJson* const found = find(name);
+  void word(const char* name_of_field, E& value, std::initializer_list<E> all) {
+    const OrderedJson* const found = find(name_of_field);
     std::string known;
-    for (const auto& [one, text] : words) {
-      if (found != nullptr && *found == text) {
+    for (const E one : all) {
+      if (found != nullptr && *found == name(one)) {
         value = one;
         return;
       }
-      known += (known.empty() ? "\"" : " or \"") + std::string(text) + "\"";
+      known += (known.empty() ? "\"" : " or \"") + std::string(name(one)) + "\"";
     }
-    complain(std::string("expected \"") + name + "\" to be " + known + ", got " + (found ? dump(*found) : "none"));
+    complain(std::string("expected \"") + name_of_field + "\" to be " + known + ", got " +
+             (found ? dump(*found) : "none"));
   }
   void either(const char* name, bool& value, const char* yes, const char* /*no*/) {
     std::string word;

@@ -508,7 +508,7 @@ void fields(F& f, S& s) {
 
 template <typename F, Is<WhatIfRequest> S>
 void fields(F& f, S& s) {
-  f.word("side", s.side, {{Side::red, "red"}, {Side::black, "black"}});
+  f.word("side", s.side, {Side::red, Side::black});
   f.hex("frame", s.frame);
   f("worker", s.worker);
   f.spi("spi", s.spi);
@@ -517,7 +517,7 @@ void fields(F& f, S& s) {
 
 template <typename F, Is<DropsAnswer::Drop> S>
 void fields(F& f, S& s) {
-  f.word("side", s.side, {{Side::red, "red"}, {Side::black, "black"}});
+  f.word("side", s.side, {Side::red, Side::black});
   f("reason", s.reason);
   f("bytes", s.bytes);
   f("headers", s.headers);

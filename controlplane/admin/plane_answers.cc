@@ -9,11 +9,12 @@ bool unheard(const SaStatistics& sa) {
   return !sa.outbound && sa.packets == 0 && sa.replays == 0 && sa.bad_tags == 0 && sa.drops.empty();
 }
 
-}  // namespace
-
+// A receiver derives dozens of such SAs for each epoch ahead. Returns their number.
 std::uint64_t leave_out_unheard(std::vector<SaStatistics>& sas) {
   return std::erase_if(sas, unheard);
 }
+
+}  // namespace
 
 PlaneStatus plane_status(DataPlaneStatistics statistics, bool all) {
   PlaneStatus status{std::move(statistics)};

@@ -5,11 +5,7 @@
 
 namespace sealcast::admin {
 
-// Takes SAs that only receive and that no packet came for out of `sas`: a receiver derives dozens for each epoch ahead.
-// Returns their number.
-std::uint64_t leave_out_unheard(std::vector<SaStatistics>& sas);
-
-// all: leaves out nothing.
+// Without SAs that only receive and that no packet came for; sas_unheard is their number. all: leaves out nothing.
 PlaneStatus plane_status(DataPlaneStatistics statistics, bool all = false);
 
 // Fails for a group that the gateway does not have.

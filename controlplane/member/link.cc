@@ -5,11 +5,11 @@
 #include <array>
 #include <asio/buffer.hpp>
 #include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
 #include <asio/write.hpp>
 #include <ctime>
 #include <vector>
 
+#include "base/asio_loop.h"
 #include "handshake/isakmp/carriage.h"
 
 namespace sealcast::member {
@@ -67,7 +67,7 @@ class TcpLink final : public Link {
         callbacks_(std::make_shared<Callbacks>(std::move(callbacks))),
         resolver_(io),
         socket_(io),
-        deadline_(io) {}
+        deadline_(io.get_executor()) {}
 
   void begin() {
     arm(settings_.connect_timeout, [](TcpLink& self) {
@@ -122,16 +122,7 @@ class TcpLink final : public Link {
   std::shared_ptr<TcpLink> this_link() { return std::static_pointer_cast<TcpLink>(shared_from_this()); }
 
   void arm(std::chrono::milliseconds wait, void (*late)(TcpLink&)) {
-    deadline_.expires_after(wait);
-    // A wait that ended just before it was replaced is still in the queue: its number tells.
-    deadline_.async_wait([self = this_link(), late, wait_number = ++wait_number_](const asio::error_code& error) {
-      if (!error && wait_number == self->wait_number_) late(*self);
-    });
-  }
-
-  void disarm() {
-    ++wait_number_;
-    deadline_.cancel();
+    deadline_.set(std::chrono::steady_clock::now() + wait, [self = this_link(), late] { late(*self); });
   }
 
   void connect_next() {
@@ -215,7 +206,7 @@ class TcpLink final : public Link {
     for (handshake::Event& event : events) {
       if (ended_) return;
       if (auto* established = std::get_if<handshake::Established>(&event)) {
-        disarm();
+        deadline_.cancel();
         flush();
         if (!established->keying || !established->group_master)  // cannot be: H4
           return end(settings_.server.text() + ": the handshake ended without keying");
@@ -279,7 +270,7 @@ class TcpLink final : public Link {
   void finish() {
     ended_ = true;
     resolver_.cancel();
-    disarm();
+    deadline_.cancel();
     flush();
     if (!writing_) {
       shut();
@@ -290,7 +281,7 @@ class TcpLink final : public Link {
 
   void shut() {
     asio::error_code ignored;
-    disarm();
+    deadline_.cancel();
     socket_.shutdown(tcp::socket::shutdown_both, ignored);
     socket_.close(ignored);
     endpoint_.reset();
@@ -300,9 +291,8 @@ class TcpLink final : public Link {
   std::shared_ptr<const Callbacks> callbacks_;
   tcp::resolver resolver_;
   tcp::socket socket_;
-  asio::steady_timer deadline_;
+  AsioTimer deadline_;
   Targets targets_;
-  std::uint64_t wait_number_ = 0;
   std::chrono::steady_clock::time_point greeted_{};
   std::unique_ptr<handshake::Endpoint> endpoint_;
   std::array<std::uint8_t, 16384> input_{};

@@ -72,17 +72,13 @@ void TcpTransport::end_output() {
 }
 
 void TcpTransport::close() {
-  ++timer_round_;
   timer_.cancel();
   error_code ignored;
   socket_.close(ignored);
 }
 
 void TcpTransport::set_timer(std::chrono::milliseconds delay, Then then) {
-  timer_.expires_after(delay);
-  timer_.async_wait([this, round = ++timer_round_, then = std::move(then)](const error_code& error) {
-    if (!error && round == timer_round_) then();
-  });
+  timer_.set(std::chrono::steady_clock::now() + delay, std::move(then));
 }
 
 void TcpTransport::post(Then then) {

@@ -2,10 +2,9 @@
 #pragma once
 
 #include <asio/ip/tcp.hpp>
-#include <asio/steady_timer.hpp>
-#include <cstdint>
 #include <memory>
 
+#include "base/asio_loop.h"
 #include "controlplane/keyserver/connection/transport.h"
 
 namespace sealcast::keyserver {
@@ -28,8 +27,7 @@ class TcpTransport final : public Transport {
   explicit TcpTransport(asio::ip::tcp::socket socket);
 
   asio::ip::tcp::socket socket_;
-  asio::steady_timer timer_;
-  std::uint64_t timer_round_ = 0;  // a timer that is over may have been queued before another was set
+  AsioTimer timer_;
 };
 
 }  // namespace sealcast::keyserver

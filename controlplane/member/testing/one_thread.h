@@ -41,7 +41,7 @@ class PipeNetwork {
 
   Loop& loop() { return loop_; }
   SteadyTime::duration latency = std::chrono::milliseconds(1);
-  bool cut = false;  // nothing that is written arrives, and nobody gets in
+  bool cut = false;  // nothing that is written arrives, and no connection is made
 
   using Accept = std::function<void(std::shared_ptr<PipeEnd>)>;
   void open(std::uint16_t port, Accept accept) { doors_[port] = std::move(accept); }
