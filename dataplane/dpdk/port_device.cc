@@ -85,8 +85,9 @@ Result<std::pair<std::string, std::string>> Port::State::driver_arguments() cons
   const std::uint32_t descriptors = spec.descriptors == 0 ? default_descriptors : spec.descriptors;
   switch (spec.kind) {
     case PortKind::virtio_user:
-      return Arguments{"net_virtio_user", "path=" + spec.target + ",server=" + (spec.socket_server ? "1" : "0") +
-                                              ",queues=" + queues + ",queue_size=" + std::to_string(descriptors)};
+      return Arguments{"net_virtio_user", "path=" + (first_peer ? first_peer->driver_path() : spec.target) +
+                                              ",server=" + (spec.socket_server ? "1" : "0") + ",queues=" + queues +
+                                              ",queue_size=" + std::to_string(descriptors)};
     case PortKind::vhost_user:
       return Arguments{"net_vhost",
                        "iface=" + spec.target + ",client=" + (spec.socket_server ? "0" : "1") + ",queues=" + queues};
@@ -131,10 +132,8 @@ Result<std::pair<std::string, std::string>> Port::State::driver_arguments() cons
 
 Result<void> Port::State::probe_virtual(const std::string& driver, const std::string& arguments) {
   device = driver + unique_number();
-  const bool virtio_server = config.spec.kind == PortKind::virtio_user && config.spec.socket_server;
-  // check_device() found no listener on it; memif's public socket is not the driver's.
-  if (config.spec.socket_server && config.spec.kind != PortKind::memif) ::unlink(config.spec.target.c_str());
-  if (virtio_server) first_peer.emplace(config.spec.target);
+  // check_device() found no listener on it; memif's public socket is not the driver's, nor is virtio-user's yet.
+  if (config.spec.socket_server && config.spec.kind == PortKind::vhost_user) ::unlink(config.spec.target.c_str());
   const int result = rte_vdev_init(device.c_str(), arguments.c_str());
   if (result != 0) {
     device.clear();
@@ -185,6 +184,11 @@ Result<void> Port::State::probe() {
     if (!socket) return problem(socket.error().message);
     memif = std::move(*socket);
   }
+  if (spec.kind == PortKind::virtio_user && spec.socket_server) {
+    auto opened = FirstPeer::open(spec.target);
+    if (!opened) return problem(opened.error().message);
+    first_peer = std::move(*opened);
+  }
   SEALCAST_TRY_ASSIGN(auto arguments, driver_arguments());
   auto probed = probe_virtual(arguments.first, arguments.second);
   wipe(arguments.second.data(), arguments.second.size());  // it may hold a secret
@@ -205,7 +209,7 @@ Result<void> Port::State::set_up_queues(std::uint16_t rx, std::uint16_t tx) {
 
 void Port::State::watch_events(bool link) {
   watch.role = config.role;
-  watch.stand_in = first_peer.has_value();
+  watch.stand_in = first_peer != nullptr;
   watch.changes = 0;
   watch.removed = false;
   if (link) watching_link = rte_eth_dev_callback_register(id, RTE_ETH_EVENT_INTR_LSC, on_link_change, &watch) == 0;
@@ -255,7 +259,8 @@ Result<void> Port::State::configure() {
 Result<void> Port::State::start_device() {
   if (const int result = rte_eth_dev_start(id); result != 0) return driver_problem("starting the device", result);
   started = true;
-  if (first_peer) first_peer->hang_up();
+  if (first_peer)
+    if (auto ok = first_peer->publish(); !ok) return problem(ok.error().message);
   return {};
 }
 
@@ -278,7 +283,7 @@ Result<void> Port::State::open_device() {
 }
 
 void Port::State::close_device() {
-  first_peer.reset();
+  const auto driver_path_lives = std::move(first_peer);  // until the driver has forgotten it
   if (id == RTE_MAX_ETHPORTS) return;
   if (started) {
     read_counters();

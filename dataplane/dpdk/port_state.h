@@ -5,8 +5,8 @@
 #include <rte_mempool.h>
 
 #include <atomic>
+#include <memory>
 #include <mutex>
-#include <optional>
 
 #include "base/descriptor.h"
 #include "dataplane/dpdk/eal.h"
@@ -47,7 +47,7 @@ struct Port::State {
   std::unique_ptr<Descriptor> asking;   // a socket in the interface's network namespace
   std::uint32_t framesz = 0;            // af_packet ring frame, bytes
   std::unique_ptr<RingEnd> ring_end;
-  std::optional<FirstPeer> first_peer;
+  std::unique_ptr<FirstPeer> first_peer;
   std::unique_ptr<MemifSocket> memif;
   bool started = false;
   bool lost = false;
@@ -89,11 +89,8 @@ struct Port::State {
   // running.
   int present_interface() const;
   bool interface_runs() const;
-  // The driver takes the stand-in for a peer until it notices that it left: that is the link's first change. The
-  // stand-in itself may need a second longer to be done, in which a real peer has connected.
-  bool stand_in_present() const {
-    return first_peer && watch.changes == 0 && first_peer->outcome() != FirstPeer::Outcome::not_served;
-  }
+  // The driver takes the stand-in for a peer until it notices that it left: that is the link's first change.
+  bool stand_in_present() const { return first_peer && watch.changes == 0; }
   Result<void> recover_memif();
 };
 

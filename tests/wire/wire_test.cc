@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -270,6 +271,41 @@ TEST_F(Wire, ControlSocketRefusesNonsenseAndGoesOn) {
   EXPECT_EQ(now["drop"], 0.1);
   EXPECT_EQ(now["reorder_depth"], 5);
   EXPECT_EQ(now["jitter_ms"], 2);
+}
+
+// A port's socket has its public name only when its driver needs no peer any more. A client that came earlier would be
+// the driver's first peer, and one that says nothing would keep the wire from starting.
+TEST_F(Wire, StartsWhateverConnectsFirst) {
+  std::atomic<bool> give_up{false};
+  std::atomic<int> connection{-1};
+  std::thread silent([&] {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    at("0").copy(address.sun_path, sizeof(address.sun_path) - 1);
+    while (!give_up && connection < 0) {
+      const int fd = ::socket(AF_UNIX, SOCK_STREAM, 0);
+      if (::connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) == 0)
+        connection = fd;
+      else
+        ::close(fd);
+    }
+  });
+  auto wire = start_wire(2);
+  EXPECT_TRUE(eventually([&] { return connection >= 0; }));
+  for (const auto& entry : std::filesystem::directory_iterator(folder_))
+    EXPECT_FALSE(entry.path().filename().string().starts_with(".")) << entry.path();
+  give_up = true;
+  silent.join();
+  ::close(connection);
+}
+
+// A path of 107 bytes, which is the longest (unix(7)), leaves no room for anything that a port adds to it.
+TEST_F(Wire, TakesTheLongestPath) {
+  const std::string longest = at(std::string(107 - at("").size(), 'x'));
+  auto wire = start_wire(1, {"--port", "virtio-user:" + longest});
+  Process peer({places::program("sealcast-wire-peer"), "vhost-user:" + longest});
+  EXPECT_EQ(peer.line(), "READY");
+  EXPECT_TRUE(attached({1}));
 }
 
 TEST_F(Wire, SaysWhatIsWrongAndEnds) {
