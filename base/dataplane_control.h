@@ -72,12 +72,26 @@ struct SaKey {
 
 struct InboundSa {
   SaKey key;
-  std::uint64_t floor = 0;  // numbers below it are refused as replays
+  std::uint64_t floor = 0;  // numbers below it are refused as replays; the epoch's own floor may be higher
 };
 
 // A slot of our own (H9): exactly one worker ever seals under it.
 struct OutboundSa {
   SaKey key;
+};
+
+// How packets of a group are numbered (docs/dataplane.md, "Numbers").
+enum class Numbers : std::uint8_t {
+  timed,    // the IV is time and sequence
+  foreign,  // the sequence alone counts (RFC 4303 §3.4.3), 32 bits; other implementations choose their IVs freely
+};
+
+// An epoch's clock as this gateway knows it.
+struct EpochClock {
+  SteadyTime zero;                           // when the epoch's time was 0; not in the future
+  std::chrono::milliseconds error{0};        // the truth is at most so far away now,
+  std::chrono::milliseconds worst_error{0};  // ... and before it is set again
+  bool operator==(const EpochClock&) const = default;
 };
 
 // One epoch of one group as the data plane needs it. The data plane never sees the group master.
@@ -94,6 +108,11 @@ struct GroupEpoch {
   bool active = false;               // false: receive only until activate()
   SteadyTime expires;                // end of the epoch's life: nothing is sealed or opened after it
   SteadyTime lease_until;            // authority lease: nothing is sealed after it
+  Numbers numbers = Numbers::timed;
+  // With timed numbers. None: times are neither sent (they stay 0) nor judged. What is older than the clock's present
+  // time is refused from install() on.
+  std::optional<EpochClock> clock = std::nullopt;
+  std::chrono::milliseconds freshness = freshness_limits.standard;  // how old a packet may be when it arrives
 };
 
 // What the data plane reports to the agent. Bounded: a flood of one kind never displaces another kind.
@@ -139,6 +158,8 @@ struct DropCount {
 struct SenderEstimate {
   std::uint64_t first = 0, last = 0;               // lowest and highest number accepted; 0: none yet
   std::uint64_t lost = 0;                          // left the replay window unseen
+  std::uint64_t leaps = 0, leapt_over = 0;         // rises by a window or more, and the sequences they passed over
+  std::uint64_t breaks = 0;                        // a later number whose sequence did not rise: a second writer
   std::uint64_t missing = 0;                       // not seen yet, but still within the window
   std::uint64_t reordered = 0;                     // accepted below the highest
   std::uint64_t reorder_sum = 0, reorder_max = 0;  // how far below: over all of them, and at most
@@ -252,6 +273,9 @@ class DataPlaneControl {
   // From now on this epoch seals; the group's other epochs only open.
   virtual Result<void> activate(const std::string& group_id, std::uint64_t epoch) = 0;
   virtual Result<void> extend_lease(const std::string& group_id, SteadyTime until) = 0;
+  // What is known of an installed epoch's clock now. Where the error exceeds the freshness, times are not judged: a
+  // working stream must not end because the key server is away (H19).
+  virtual Result<void> set_clock(const std::string& group_id, std::uint64_t epoch, const EpochClock& clock) = 0;
   // Forgets an epoch and wipes its keys once no worker uses them.
   virtual Result<void> retire(const std::string& group_id, std::uint64_t epoch) = 0;
   // Drops every outbound SA of every group at once (H9: resumed from a snapshot). Receiving goes on.

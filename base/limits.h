@@ -28,6 +28,11 @@ constexpr bool valid_replay_window(std::uint32_t packets) {
   return replay_window_limits.allow(packets) && std::has_single_bit(packets);
 }
 
+inline constexpr Limits<std::chrono::milliseconds> freshness_limits{
+    std::chrono::milliseconds(100), std::chrono::minutes(10), std::chrono::seconds(5)};  // of freshness
+// How far a packet's time may be ahead of the receiver's clock, beyond the clocks' errors.
+inline constexpr std::chrono::milliseconds longest_ahead{500};
+
 inline constexpr Limits<std::chrono::milliseconds> epoch_lifetime_limits{
     std::chrono::seconds(1), std::chrono::hours(8760), std::chrono::hours(24)};  // of an epoch
 inline constexpr Limits<std::chrono::milliseconds> activation_delay_limits{

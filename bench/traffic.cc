@@ -126,11 +126,8 @@ std::vector<Bytes> plain_frames(const Traffic& traffic) {
 }
 
 void Plane::rewind() {
-  for (RewindPoint& one : rewind_points) {
-    const std::uint64_t packets = one.sa->packets.get();
-    if (packets != one.packets) one.sa->replay.rewind_for_benchmark(packets - one.packets);
-    one.packets = packets;
-  }
+  for (OpeningSa* const sa : opening)
+    if (sa->replay.highest() != 0) sa->replay.rewind_for_benchmark(sa->replay.lowest() - 1);
 }
 
 std::uint64_t Plane::dropped() const {
@@ -182,7 +179,7 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
   if (sealing) return made;
   made->publisher->enter(0);
   for (std::size_t group = 0; group < traffic.groups; ++group)
-    made->rewind_points.push_back({made->publisher->current().spis.find(spi_of(group))->sa});
+    made->opening.push_back(made->publisher->current().spis.find(spi_of(group))->sa);
   made->publisher->leave(0);
   return made;
 }

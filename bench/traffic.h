@@ -40,12 +40,7 @@ std::vector<Bytes> plain_frames(const Traffic& traffic);
 struct Plane {
   std::unique_ptr<dataplane::RcuPublisher> publisher;
   std::unique_ptr<dataplane::DataPlane> plane;
-  // For each group of an opening plane; packets: the number it had opened at the last rewind.
-  struct RewindPoint {
-    dataplane::OpeningSa* sa = nullptr;
-    std::uint64_t packets = 0;
-  };
-  std::vector<RewindPoint> rewind_points;
+  std::vector<dataplane::OpeningSa*> opening;  // of each group of an opening plane
 
   dataplane::Worker& worker() { return plane->worker(0); }
   // Forgets all numbers seen: the next pass over a recording is new again. Only a benchmark may do that.

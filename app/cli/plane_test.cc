@@ -40,7 +40,7 @@ DataPlaneStatistics counted(std::uint64_t seconds) {
   in.worker = 1;
   in.packets = 10 * seconds;
   in.next_number = 12 * seconds;
-  in.sender = SenderEstimate{1, 12 * seconds, 17, 2, 5, 40, 30, 4, 6, 2.5};
+  in.sender = SenderEstimate{1, 12 * seconds, 17, 1, 9, 3, 2, 5, 40, 30, 4, 6, 2.5};
   SaStatistics unused = in;
   unused.spi = 0x10000009;
   unused.packets = 0;
@@ -123,7 +123,7 @@ TEST(PlaneText, SasHideWhatNobodyUsesAndShowTheEstimates) {
   const auto text = sas_text({sas({.group = "tv"})}, false);
   EXPECT_THAT(text, AllOf(HasSubstr("0x10000000"), HasSubstr("too_big 3"), Not(HasSubstr("0x10000009"))));
   EXPECT_THAT(text, HasSubstr("tv     0x10000008  in             7               1       50     0 B      60    17      "
-                              "  2          5          30           4     6     2 s\n"));
+                              "     9       3        2          5          30           4     6     2 s\n"));
   const auto all = sas({.group = "tv", .all = true});
   EXPECT_THAT(sas_text({all}, true), HasSubstr("0x10000009"));
   EXPECT_THAT(sas_text({all}, false), Not(HasSubstr("0x10000009"))) << "an older gateway names all";

@@ -192,7 +192,8 @@ std::string sas_text(const Looks& looks, bool all) {
   const std::vector<const Figure<Sa>*> of_sa{figure_of(sa_figures, &Sa::packets), figure_of(sa_figures, &Sa::bytes),
                                              figure_of(sa_figures, &Sa::next_number)};
   const std::vector<const Figure<Sender>*> of_sender{
-      figure_of(sender_figures, &Sender::lost),       figure_of(sender_figures, &Sender::missing),
+      figure_of(sender_figures, &Sender::lost),       figure_of(sender_figures, &Sender::leapt_over),
+      figure_of(sender_figures, &Sender::breaks),     figure_of(sender_figures, &Sender::missing),
       figure_of(sender_figures, &Sender::reordered),  figure_of(sender_figures, &Sender::reorder_max),
       figure_of(sender_figures, &Sender::duplicates), figure_of(sender_figures, &Sender::late)};
   std::vector<Table::Column> columns{

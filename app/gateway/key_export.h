@@ -33,6 +33,9 @@ class KeyExport final : public DataPlaneControl {
   Result<void> extend_lease(const std::string& group_id, SteadyTime until) override {
     return next_.extend_lease(group_id, until);
   }
+  Result<void> set_clock(const std::string& group_id, std::uint64_t epoch, const EpochClock& clock) override {
+    return next_.set_clock(group_id, epoch, clock);
+  }
   Result<void> retire(const std::string& group_id, std::uint64_t epoch) override {
     return next_.retire(group_id, epoch);
   }

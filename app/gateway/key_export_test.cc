@@ -31,6 +31,7 @@ struct FakePlane final : DataPlaneControl {
   }
   Result<void> activate(const std::string&, std::uint64_t) override { return {}; }
   Result<void> extend_lease(const std::string&, SteadyTime) override { return {}; }
+  Result<void> set_clock(const std::string&, std::uint64_t, const EpochClock&) override { return {}; }
   Result<void> retire(const std::string&, std::uint64_t) override { return {}; }
   void drop_all_outbound() override {}
   DataPlaneEvents take_events() override { return {}; }

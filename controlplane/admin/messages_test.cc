@@ -25,7 +25,7 @@ TEST(Messages, RendersEveryFieldOfTheDataPlane) {
   statistics.taken = SteadyTime(std::chrono::milliseconds(1500));
   statistics.sas.push_back({"tv", 9, 0x10000001, 2, true, true, 10, 11, 12, 13, 14, {{"too_big", 16}}, {}});
   statistics.sas.push_back({"tv", 9, 0x10000002, 0, false, false, 1, 1, 1, 1, 1, {}, SenderEstimate{}});
-  statistics.sas[1].sender = SenderEstimate{20, 21, 22, 23, 24, 25, 26, 27, 28, 2.5};
+  statistics.sas[1].sender = SenderEstimate{20, 21, 22, 60, 61, 62, 23, 24, 25, 26, 27, 28, 2.5};
   statistics.groups.push_back({"tv", 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, std::nullopt, {{"no_sa", 11}}});
   statistics.workers.push_back({3, 1, 2, 3, 4, 5, 6, {{"not_ip", 7}}});
   statistics.events_lost.push_back({"slots_wanted", 17});
@@ -45,7 +45,8 @@ TEST(Messages, RendersEveryFieldOfTheDataPlane) {
     "rx_bytes":5,"tx_packets":6,"tx_bytes":7,"tx_dropped":8})"));
   EXPECT_EQ(plane["sas"][0], Json::parse(R"({"group":"tv","epoch":9,"spi":"0x10000001","worker":2,"direction":"out",
     "active":true,"packets":10,"bytes":11,"next_number":12,"replays":13,"bad_tags":14,"drops":{"too_big":16}})"));
-  EXPECT_EQ(plane["sas"][1]["sender"], Json::parse(R"({"first":20,"last":21,"lost":22,"missing":23,"reordered":24,
+  EXPECT_EQ(plane["sas"][1]["sender"], Json::parse(R"({"first":20,"last":21,"lost":22,"leaps":60,"leapt_over":61,
+    "breaks":62,"missing":23,"reordered":24,
     "reorder_sum":25,"reorder_max":26,"duplicates":27,"late":28,"silent_s":2.5})"));
   EXPECT_EQ(plane["groups"][0], Json::parse(R"({"group":"tv","active_epoch":9,"epochs":1,"senders":2,"sealed":3,
     "sealed_bytes":4,"opened":5,"opened_bytes":6,"lost":7,"reordered":8,"duplicates":9,"late":10,"silent_s":null,
@@ -129,7 +130,7 @@ DataPlaneStatistics some_statistics() {
   all.cut = 2;
   all.ports = {{"red", "null", true, 4, 5, 6, 7, 8}};
   all.sas = {{"tv", 9, 0x10000002, 3, false, false, 1, 2, 3, 4, 5, {{"replay", 4}}, SenderEstimate{}}};
-  all.sas[0].sender = SenderEstimate{20, 21, 22, 23, 24, 25, 26, 27, 28, 2.5};
+  all.sas[0].sender = SenderEstimate{20, 21, 22, 60, 61, 62, 23, 24, 25, 26, 27, 28, 2.5};
   all.groups = {{"tv", 9, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 3.5, {{"no_sa", 11}}}};
   all.workers = {{3, 1, 2, 3, 4, 5, 6, {{"not_ip", 7}}}};
   all.bypass = {{"ospf", "red-to-black", 1, 2, 3, 4, "02:00:00:00:00:01 on black"}};

@@ -107,7 +107,16 @@ Result<void> DataPlane::install(GroupEpoch given) {
     return std::any_of(given.selectors.begin(), given.selectors.end(),
                        [&](const Selector& theirs) { return theirs.covers(ours); });
   });
+  epoch->rules.foreign = given.numbers == Numbers::foreign;
   epoch->rules.expires_tsc = state.ticks(given.expires);
+  epoch->freshness = given.freshness;
+  if (given.clock && given.numbers == Numbers::timed) {
+    if (auto good = check_clock(*given.clock, state.options.now()); !good) return fail(where + good.error().message);
+    state.set_clock(*epoch, *given.clock);
+    epoch->floor = state.floor_now(*epoch, *given.clock);
+  }
+  if (const auto known = group.accepted.find(given.epoch); known != group.accepted.end())
+    epoch->accepted_before = known->second;
   if (const auto known = group.own_history.find(given.epoch); known != group.own_history.end())
     epoch->own_spis = known->second;
 
@@ -183,6 +192,16 @@ Result<void> DataPlane::extend_lease(const std::string& group_id, SteadyTime unt
   return {};
 }
 
+Result<void> DataPlane::set_clock(const std::string& group_id, std::uint64_t number, const EpochClock& clock) {
+  State& state = *state_;
+  SEALCAST_TRY_ASSIGN(auto epoch, state.find_epoch(group_id, number));
+  const std::string where = "group " + group_id + " epoch " + std::to_string(number) + ": ";
+  if (!epoch->timed) return fail(where + "its numbers have no times, so that a clock is of no use");
+  if (auto good = check_clock(clock, state.options.now()); !good) return fail(where + good.error().message);
+  state.set_clock(*epoch, clock);
+  return {};
+}
+
 Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number) {
   State& state = *state_;
   SEALCAST_TRY(state.find_epoch(group_id, number));
@@ -194,6 +213,7 @@ Result<void> DataPlane::retire(const std::string& group_id, std::uint64_t number
   if (group.active == number) group.active.reset();
   if (group.epochs.empty()) state.listener->keyed(group_id, false);
   state.publish(group);
+  State::remember_accepted(group, *former.mapped());
   return {};
 }
 

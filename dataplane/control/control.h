@@ -61,6 +61,7 @@ class DataPlane final : public DataPlaneControl {
                                 std::vector<sealcast::OutboundSa> slots) override;
   Result<void> activate(const std::string& group_id, std::uint64_t epoch) override;
   Result<void> extend_lease(const std::string& group_id, SteadyTime until) override;
+  Result<void> set_clock(const std::string& group_id, std::uint64_t epoch, const EpochClock& clock) override;
   Result<void> retire(const std::string& group_id, std::uint64_t epoch) override;
   void drop_all_outbound() override;
   Result<void> send_sealed(const std::string& group_id, const std::vector<std::uint8_t>& esp) override;

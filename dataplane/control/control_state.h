@@ -33,6 +33,7 @@ struct DataPlaneGroup {
   std::map<std::uint64_t, std::shared_ptr<Epoch>> epochs;
   std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
   std::optional<std::uint64_t> forgotten;  // highest epoch that left own_history: no epoch up to it seals again
+  std::map<std::uint64_t, HighestNumbers> accepted;  // of epochs that left; so that they open nothing twice
 
   void make_active(std::uint64_t number) { active = highest = number; }
 };
@@ -71,6 +72,15 @@ struct DataPlane::State {
     return ticks >= room ? ~std::uint64_t{0} : now + static_cast<std::uint64_t>(ticks);
   }
 
+  void set_clock(Epoch& epoch, const EpochClock& clock) const {
+    epoch.set_clock(clock, options.now(), TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()));
+  }
+  // Packets sent before this moment, by any clock within the error, are below it.
+  std::uint64_t floor_now(const Epoch& epoch, const EpochClock& clock) const {
+    const std::uint32_t now_ms = TickScale(options.path.tsc_hz).milliseconds(options.now_tsc());
+    return (std::uint64_t{now_ms - epoch.zero_ms} + static_cast<std::uint64_t>(clock.error.count())) << 32;
+  }
+
   void set_deadlines(const Group& group) {
     const std::uint64_t lease = ticks(group.lease_until);
     for (const auto& [number, epoch] : group.epochs) {
@@ -86,6 +96,7 @@ struct DataPlane::State {
     for (const auto& [number, epoch] : group.epochs) {
       epoch->update_window();
       next.ranges.push_back(epoch->range);
+      next.ranges.back().fresh = &epoch->fresh;
       for (const auto& [spi, sa] : epoch->inbound)
         next.spis.push_back({spi, 0, static_cast<std::uint16_t>(sa->worker), sa.get()});
       for (const std::uint32_t spi : epoch->own_spis)
@@ -140,6 +151,13 @@ struct DataPlane::State {
     }
   }
 
+  // To be called when no worker uses the epoch any more.
+  static void remember_accepted(Group& group, const Epoch& epoch) {
+    if (HighestNumbers numbers = epoch.accepted(); !numbers.empty()) group.accepted[epoch.number] = std::move(numbers);
+    while (group.accepted.size() > remembered_epochs)
+      group.accepted.erase(group.accepted.begin());
+  }
+
   Result<void> add_group(const std::string& group_id, const GroupProtection& protection) {
     if (groups.count(group_id) != 0) return fail("group " + group_id + " is protected already");
     if (auto valid = check_protection(protection); !valid)
@@ -160,6 +178,7 @@ struct DataPlane::State {
       group.own_history = std::move(before->second.own_history);
       group.forgotten = before->second.forgotten;
       group.highest = before->second.highest;
+      group.accepted = std::move(before->second.accepted);
       removed.erase(before);
     }
     group.protection = protection;
@@ -176,8 +195,8 @@ struct DataPlane::State {
     std::vector<DropSlot*> slots = *group_drops;
     for (const std::string& group_id : group_ids) {
       former.push_back(groups.extract(group_id));
-      const Group& group = former.back().mapped();
-      removed[group_id] = {group.own_history, group.forgotten, group.highest};
+      Group& group = former.back().mapped();
+      removed[group_id] = {group.own_history, group.forgotten, group.highest, {}};
       for (const auto& [number, epoch] : group.epochs)
         by_range.erase(epoch->range.first);
       for (const Selector& selector : group.protection.selectors)
@@ -194,6 +213,12 @@ struct DataPlane::State {
     snapshots.unprotect(std::move(indices), std::move(left));
     use_drops(std::move(slots));
     publish();  // when it returns no worker uses the groups: they, and their keys, end here
+    for (auto& node : former) {
+      Group& group = node.mapped();
+      for (const auto& [number, epoch] : group.epochs)
+        remember_accepted(group, *epoch);
+      removed[node.key()].accepted = std::move(group.accepted);
+    }
   }
 
   void use_drops(std::vector<DropSlot*> slots) {
@@ -224,6 +249,7 @@ struct DataPlane::State {
   struct Removed {
     std::map<std::uint64_t, std::set<std::uint32_t>> own_history;
     std::optional<std::uint64_t> forgotten, highest;
+    std::map<std::uint64_t, HighestNumbers> accepted;
   };
   std::map<std::string, Removed> removed;
   SelectorIndex selectors;                         // of all groups

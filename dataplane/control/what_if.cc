@@ -213,6 +213,8 @@ class DryRun {
     to.set_rules(*from.epoch);
     to.blocks.set(from.blocks.get());
     to.next_number.set(from.next_number.get());
+    to.timed = from.timed;
+    to.zero_ms.store(from.zero_ms.load(std::memory_order_relaxed), std::memory_order_relaxed);
     to.worker = from.worker;
   }
 
@@ -232,7 +234,7 @@ class DryRun {
     copy(*live, sealing_);
     sealing_.key = seal_key_.key();
     dry_.outbound[place] = &sealing_;
-    name_sa(live->spi, live->next_number.get());
+    name_sa(live->spi, live->next(now_ms()));
     result = run(question_.frame, Side::red, *plane_.settings);
     if (answer_.verdict != Verdict::forward) answer_.number.reset();
     return result;
@@ -273,6 +275,7 @@ class DryRun {
           opening_->spi = spi;
           opening_->worker = live->sa->worker;
           opening_->set_rules(*live->sa->epoch);
+          opening_->fresh.set(live->sa->fresh.get());
           entry.sa = &*opening_;
           add_step("window", "numbers up to " + std::to_string(opening_->replay.highest()) + " were seen, " +
                                  std::to_string(opening_->replay.size()) + " wide");
@@ -325,10 +328,17 @@ class DryRun {
     return std::nullopt;
   }
 
+  // What its sender would take for the next packet, as far as can be told from here.
   std::uint64_t next_number(std::uint32_t spi) const {
     const SpiTable::Entry* live = plane_.snapshot->spis.find(spi);
-    return live != nullptr && live->sa != nullptr ? live->sa->replay.highest() + 1 : 1;
+    if (live == nullptr || live->sa == nullptr) return 1;
+    SealingSa sender;
+    sender.next_number.set(live->sa->replay.highest() + 1);
+    sender.timed = live->sa->timed;
+    sender.zero_ms.store(live->sa->zero_ms.load(std::memory_order_relaxed), std::memory_order_relaxed);
+    return sender.next(now_ms());
   }
+  std::uint32_t now_ms() const { return TickScale(plane_.settings->tsc_hz).milliseconds(plane_.now_tsc); }
 
   void finish(Bytes result) {
     const std::string other = question_.side == Side::red ? "black" : "red";

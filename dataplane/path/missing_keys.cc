@@ -15,11 +15,17 @@ constexpr std::uint64_t expiry_looks_per_second = 50;
 
 // A slot that is in no table yet already belongs to the worker that will have it. So all packets of one slot are parked
 // in one place, in their order, whichever queue brought them.
-DropReason MissingKeys::take_in(Frame& frame, std::uint32_t spi, std::uint64_t now_tsc,
+DropReason MissingKeys::take_in(Frame& frame, std::uint32_t spi, std::uint32_t time, std::uint64_t now_tsc,
                                 const Snapshot& snapshot) noexcept {
   const SpiRange* range = snapshot.range_of(spi);
   if (range == nullptr) return DropReason::unknown_spi;
   if (spi > range->window_last) return DropReason::slot_out_of_window;
+  // Its time counts as of its arrival, and it is not worth a place if that is not fresh.
+  if (range->fresh != nullptr) {
+    const std::uint32_t now_ms = scale_.milliseconds(now_tsc);
+    const FreshTimes::Bounds bounds = range->fresh->get();
+    if (!bounds.has(time, now_ms)) return bounds.distance(time, now_ms) < 0 ? DropReason::stale : DropReason::early;
+  }
   if (const std::uint32_t owner = worker_of_spi(spi, snapshot.workers); owner != worker_) {
     frame.verdict = Verdict::hand_off;
     frame.target = static_cast<std::uint16_t>(owner);

@@ -20,12 +20,13 @@ class MissingKeys {
  public:
   // settings and tally outlive it. worker: the index of its worker.
   MissingKeys(std::uint32_t worker, const PathSettings& settings, Tally& tally)
-      : worker_(worker), settings_(settings), tally_(tally) {}
+      : worker_(worker), settings_(settings), scale_(settings.tsc_hz), tally_(tally) {}
 
-  // A frame of ESP under an SPI that is in no table. Returns none: the frame has its verdict. It is parked, or it is
-  // handed to the worker that the slot will belong to, or the parameter now holds another frame, dropped, that made
-  // room for it.
-  DropReason take_in(Frame& frame, std::uint32_t spi, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  // A frame of ESP under an SPI that is in no table; time: its number's. Returns none: the frame has its verdict. It is
+  // parked, or it is handed to the worker that the slot will belong to, or the parameter now holds another frame,
+  // dropped, that made room for it.
+  DropReason take_in(Frame& frame, std::uint32_t spi, std::uint32_t time, std::uint64_t now_tsc,
+                     const Snapshot& snapshot) noexcept;
 
   bool empty() const noexcept { return parking_.size() == 0; }
   // Parked frames that the snapshot decides about: the key came, the slot is this gateway's own, or its epoch ended.
@@ -51,6 +52,7 @@ class MissingKeys {
 
   const std::uint32_t worker_;
   const PathSettings& settings_;
+  const TickScale scale_;
   Tally& tally_;
   std::uint64_t looked_version_ = 0;  // of the snapshot that was searched for keys
   std::uint64_t looked_tsc_ = 0;      // for frames that waited too long

@@ -24,7 +24,7 @@ class MissingKeysTest : public ::testing::Test {
   DropReason take_in(std::uint32_t spi, std::uint64_t now = start) {
     frame_ = Frame{};
     frame_.length = ++frames_;
-    return keys_->take_in(frame_, spi, now, snapshot_);
+    return keys_->take_in(frame_, spi, 0, now, snapshot_);
   }
   std::vector<std::uint32_t> asked() {
     std::vector<std::uint32_t> all;

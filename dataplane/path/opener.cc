@@ -65,6 +65,7 @@ Opener::Opener(std::uint32_t worker, const PathSettings& settings, const aead::E
                ClearPath& clear_path, MissingKeys& missing_keys)
     : worker_(worker),
       settings_(settings),
+      scale_(settings.tsc_hz),
       tally_(tally),
       clear_path_(clear_path),
       missing_keys_(missing_keys),
@@ -72,7 +73,9 @@ Opener::Opener(std::uint32_t worker, const PathSettings& settings, const aead::E
       fragments_(settings.tsc_hz),
       batch_(engine) {}
 
-void Opener::burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
+void Opener::burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot, Judge judge) noexcept {
+  now_ms_ = scale_.milliseconds(now_tsc);
+  judge_ = judge;
   in_chunks(frames, [&](std::span<Frame> chunk) { open_chunk(chunk, now_tsc, snapshot); });
 }
 
@@ -155,7 +158,8 @@ inline DropReason Opener::admit_multicast(Frame& frame, const Packet& packet, st
   std::uint8_t* const esp = frame.data + packet.ip_offset + packet.header_bytes;
   const std::uint32_t spi = load32(esp + esp::spi);
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
-  if (entry == nullptr) return missing_keys_.take_in(frame, spi, now_tsc, snapshot);
+  const std::uint64_t iv = load64(esp + esp::iv);
+  if (entry == nullptr) return missing_keys_.take_in(frame, spi, time_of(iv), now_tsc, snapshot);
   if (entry->own != 0) return DropReason::own_spi;
   if (entry->worker != worker_) {
     frame.verdict = Verdict::hand_off;
@@ -170,13 +174,11 @@ inline DropReason Opener::admit_multicast(Frame& frame, const Packet& packet, st
   if (rules.mode != EspMode::transport && esp_bytes < fixed + esp_padded_bytes(min_ipv4_bytes))
     return tally_.charge(sa, DropReason::esp_length);
   if (!addresses_allowed<Family>(rules, packet)) return tally_.charge(sa, DropReason::selector_mismatch);
-  const std::uint64_t number = load64(esp + esp::iv);
-  if (static_cast<std::uint32_t>(number) != load32(esp + esp::sequence))
-    return tally_.charge(sa, DropReason::iv_sequence_mismatch);
-  if (!sa.replay.check(number)) {
-    sa.replay.count_refused(number);
-    return tally_.charge(sa, DropReason::replay);
-  }
+  const std::uint32_t sequence = load32(esp + esp::sequence);
+  const std::uint64_t number = sa.number_of(iv, sequence);
+  if (static_cast<std::uint32_t>(number) != sequence) return tally_.charge(sa, DropReason::iv_sequence_mismatch);
+  if (const DropReason bad = judge(sa, number); bad != DropReason::none) [[unlikely]]
+    return tally_.charge(sa, bad);
 
   add_item(sa, esp, esp_bytes - fixed,
            {.number = number,
@@ -186,6 +188,19 @@ inline DropReason Opener::admit_multicast(Frame& frame, const Packet& packet, st
             .family = Family::family,
             .lean = false});
   return DropReason::none;
+}
+
+inline DropReason Opener::judge(OpeningSa& sa, std::uint64_t number) noexcept {
+  if (!sa.replay.check(number)) [[unlikely]] {
+    sa.replay.count_refused(number);
+    return DropReason::replay;
+  }
+  const FreshTimes::Bounds bounds = fresh(sa);
+  if (bounds.has(time_of(number), now_ms_)) [[likely]]
+    return DropReason::none;
+  const std::int32_t distance = bounds.distance(time_of(number), now_ms_);
+  sa.last_distance_ms.store(distance, std::memory_order_relaxed);
+  return distance < 0 ? DropReason::stale : DropReason::early;
 }
 
 // A fragment of an ESP packet. Once it is whole, the packet layer brings the packet here again.

@@ -35,7 +35,10 @@ class Opener {
          ClearPath& clear_path, MissingKeys& missing_keys);
 
   // Sets the verdict of every frame. forward: the frame as it is now goes to red.
-  void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
+  // Frames that were parked have been judged by their time when they arrived.
+  enum class Judge : std::uint8_t { time, parked };
+  void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot,
+             Judge judge = Judge::time) noexcept;
 
   // For the control thread: what came for the gateways themselves, of any group.
   TakenDatagramRing& datagrams() { return datagrams_.ring(); }
@@ -46,7 +49,7 @@ class Opener {
   struct StripRun;
   // What an ESP packet looked like when it came in, for when it is open.
   struct Arrival {
-    std::uint64_t number = 0;          // its IV
+    std::uint64_t number = 0;          // OpeningSa::number_of
     std::uint16_t header_bytes = 0;    // of the IP header
     std::uint16_t protocol_field = 0;  // where it names ESP
     std::uint8_t ip_offset = 0;        // of the IP header
@@ -59,8 +62,8 @@ class Opener {
 
   // opener_lean.h. False: nothing was done, the general way decides.
   bool admit_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot, OpenRun& run) noexcept;
-  OpenRun begin_sender(const std::uint8_t* ip, std::uint32_t spi, std::uint64_t now_tsc,
-                       const Snapshot& snapshot) noexcept;
+  OpeningSa* sa_of_sender(const std::uint8_t* ip, std::uint32_t spi, std::uint64_t now_tsc,
+                          const Snapshot& snapshot) noexcept;
   bool strip_lean(Frame& frame, std::uint32_t item, StripRun& run) noexcept;
   void settle(StripRun& run) noexcept;
   void fetch(std::span<const Frame> frames, const Snapshot& snapshot) const noexcept;
@@ -76,6 +79,11 @@ class Opener {
   template <typename Family>
   DropReason admit_clear(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
   DropReason admit_fragment(Frame& frame, const Packet& packet) noexcept;
+  // Why the number cannot be taken: seen before, or its time is not fresh.
+  DropReason judge(OpeningSa& sa, std::uint64_t number) noexcept;
+  FreshTimes::Bounds fresh(const OpeningSa& sa) const noexcept {
+    return judge_ == Judge::time ? sa.fresh.get() : FreshTimes::Bounds{};
+  }
   // length: of the ciphertext.
   void add_item(OpeningSa& sa, std::uint8_t* esp, std::uint32_t length, const Arrival& arrival) noexcept;
 
@@ -93,6 +101,9 @@ class Opener {
 
   const std::uint32_t worker_;
   const PathSettings& settings_;
+  const TickScale scale_;
+  std::uint32_t now_ms_ = 0;  // of the burst
+  Judge judge_ = Judge::time;
   Tally& tally_;
   ClearPath& clear_path_;
   MissingKeys& missing_keys_;

@@ -12,6 +12,7 @@ namespace sealcast::dataplane {
 struct Opener::OpenRun {
   OpeningSa* sa = nullptr;
   std::uint32_t spi = 0;
+  std::uint32_t earliest = 0, fresh_span = 0;  // times of numbers
 };
 
 // Consecutive packets under one SA, opened.
@@ -46,22 +47,21 @@ struct Opener::StripRun {
 }
 
 // Without an SA: the general way has to say why.
-[[gnu::noinline]] inline Opener::OpenRun Opener::begin_sender(const std::uint8_t* ip, std::uint32_t spi,
-                                                              std::uint64_t now_tsc,
-                                                              const Snapshot& snapshot) noexcept {
+[[gnu::noinline]] inline OpeningSa* Opener::sa_of_sender(const std::uint8_t* ip, std::uint32_t spi,
+                                                         std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   const SpiTable::Entry* entry = snapshot.spis.find(spi);
-  if (entry == nullptr || entry->own != 0 || entry->worker != worker_) return {};
+  if (entry == nullptr || entry->own != 0 || entry->worker != worker_) return nullptr;
   OpeningSa& sa = *entry->sa;
-  if (now_tsc >= sa.expires_tsc || !sa.keeps_addresses) return {};
-  if (words_of(ip + ipv4::source) == sa.flow_addresses) return {&sa, spi};
+  if (now_tsc >= sa.expires_tsc || !sa.keeps_addresses) return nullptr;
+  if (words_of(ip + ipv4::source) == sa.flow_addresses) return &sa;
   const Address4 source = load32(ip + ipv4::source), destination = load32(ip + ipv4::destination);
   for (const Rule& rule : sa.epoch->rules) {
     if (!rule.addresses_match(destination, source)) continue;
     sa.flow_addresses = words_of(ip + ipv4::source);
     sa.flow_opened = false;
-    return {&sa, spi};
+    return &sa;
   }
-  return {};
+  return nullptr;
 }
 
 [[gnu::always_inline]] inline bool Opener::admit_lean(Frame& frame, std::uint64_t now_tsc, const Snapshot& snapshot,
@@ -79,11 +79,17 @@ struct Opener::StripRun {
   const std::uint64_t header = load64(esp);
   const auto spi = static_cast<std::uint32_t>(header >> 32);
   if (run.sa == nullptr || spi != run.spi || words_of(ip + ipv4::source) != run.sa->flow_addresses) {
-    run = begin_sender(ip, spi, now_tsc, snapshot);
+    run.sa = sa_of_sender(ip, spi, now_tsc, snapshot);
     if (run.sa == nullptr) return false;
+    const FreshTimes::Bounds bounds = fresh(*run.sa);
+    run.spi = spi;
+    run.earliest = bounds.earliest(now_ms_);
+    run.fresh_span = bounds.span;
   }
-  const std::uint64_t number = load64(esp + esp::iv);
-  if (static_cast<std::uint32_t>(number) != static_cast<std::uint32_t>(header) || !run.sa->replay.check(number))
+  const auto sequence = static_cast<std::uint32_t>(header);
+  const std::uint64_t number = run.sa->number_of(load64(esp + esp::iv), sequence);
+  if (static_cast<std::uint32_t>(number) != sequence || time_of(number) - run.earliest > run.fresh_span ||
+      !run.sa->replay.check(number))
     return false;
   cut_padding(frame, ethernet_bytes, total);
   add_item(*run.sa, esp, total - min_ipv4_bytes - fixed,

@@ -35,6 +35,7 @@ Sealer::Sealer(std::uint32_t worker, const PathSettings& settings, const aead::E
                ClearPath& clear_path)
     : worker_(worker),
       settings_(settings),
+      scale_(settings.tsc_hz),
       tally_(tally),
       clear_path_(clear_path),
       size_limit_(settings, tally),
@@ -43,6 +44,7 @@ Sealer::Sealer(std::uint32_t worker, const PathSettings& settings, const aead::E
 
 void Sealer::burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   size_limit_.begin_burst();
+  now_ms_ = scale_.milliseconds(now_tsc);
   in_chunks(frames, [&](std::span<Frame> chunk) { seal_chunk(chunk, now_tsc, snapshot); });
 }
 
@@ -162,6 +164,8 @@ inline DropReason Sealer::check_limits(const SealingSa& sa, std::uint64_t now_ts
   // The largest packet there is counts against the limit in advance, so the limit itself is never passed.
   if (sa.blocks.get() + blocks_of(65536) > settings_.hard_block_limit) [[unlikely]]
     return DropReason::counter_exhausted;
+  if (sa.epoch->foreign && sa.next_number.get() > last_foreign_number) [[unlikely]]
+    return DropReason::counter_exhausted;
   return DropReason::none;
 }
 
@@ -169,8 +173,8 @@ inline DropReason Sealer::check_limits(const SealingSa& sa, std::uint64_t now_ts
 
 // Takes the next number of the SA (H9). The packet leaves under it, or the number is never used.
 inline std::uint64_t Sealer::take_number(SealingSa& sa, std::uint32_t plaintext_bytes) noexcept {
-  const std::uint64_t number = sa.next_number.get();
-  sa.next_number.set(number + 1);
+  const std::uint64_t number = sa.next(now_ms_);
+  sa.use_up_to(number + 1);
   count_blocks(sa, blocks_of(plaintext_bytes));
   return number;
 }
@@ -178,6 +182,13 @@ inline std::uint64_t Sealer::take_number(SealingSa& sa, std::uint32_t plaintext_
 inline void Sealer::count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept {
   sa.blocks.add(blocks);
   if (sa.blocks.get() >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
+    sa.limit_reported = counter_limits_.push(sa.spi);
+  if (!sa.timed) [[unlikely]]
+    note_sequence(sa);
+}
+
+void Sealer::note_sequence(SealingSa& sa) noexcept {
+  if (sa.epoch->foreign && sa.next_number.get() >= soft_foreign_limit && !sa.limit_reported)
     sa.limit_reported = counter_limits_.push(sa.spi);
 }
 

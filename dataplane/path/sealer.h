@@ -22,6 +22,10 @@ constexpr std::uint64_t blocks_of(std::uint32_t plaintext_bytes) {
   return (plaintext_bytes + 15) / 16 + 1;
 }
 
+// With foreign numbers a sequence must not come round (RFC 4303 §3.3.3): the last one, and the one at which the control
+// thread is told to ask for a rekey.
+inline constexpr std::uint64_t last_foreign_number = 0xffff'ffff, soft_foreign_limit = 0xc000'0000;
+
 // One worker's. For each frame of a burst it reads the headers, looks up policy and SA, checks limits and size, and
 // encapsulates the packet. Then it seals all of the burst in one call of the engine.
 //
@@ -77,8 +81,12 @@ class Sealer {
                std::uint32_t plaintext_bytes, std::uint8_t next_header) noexcept;
   void add_item(SealingSa& sa, std::uint64_t number, std::uint8_t* esp, std::uint32_t plaintext_bytes) noexcept;
 
+  void note_sequence(SealingSa& sa) noexcept;
+
   const std::uint32_t worker_;
   const PathSettings& settings_;
+  const TickScale scale_;
+  std::uint32_t now_ms_ = 0;  // of the burst
   Tally& tally_;
   ClearPath& clear_path_;
   SizeLimit size_limit_;

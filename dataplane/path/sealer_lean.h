@@ -53,7 +53,7 @@ inline void Sealer::settle(Run& run) noexcept {
   if (run.sa == nullptr) return;
   SealingSa& sa = *run.sa;
   run.sa = nullptr;
-  sa.next_number.set(run.number);
+  sa.use_up_to(run.number);
   sa.bytes.add(run.bytes);
   count_blocks(sa, run.blocks);
 }
@@ -74,6 +74,7 @@ inline void Sealer::settle(Run& run) noexcept {
   // All numbers of a chunk are taken before their blocks are counted, so there has to be room for the largest chunk.
   if (sa == nullptr || now_tsc >= sa->seal_until_tsc.load(std::memory_order_relaxed) ||
       sa->blocks.get() + max_burst * blocks_of(65536) > settings_.hard_block_limit || !sa->keeps_addresses ||
+      (!sa->timed && sa->next_number.get() > last_foreign_number - max_burst) ||
       (!sa->same_as_policy && match_any(sa->epoch->rules, key) != Match::found))
     return nullptr;
   return sa;
@@ -104,7 +105,7 @@ inline void Sealer::settle(Run& run) noexcept {
     if (next != run.sa) {
       settle(run);
       run.sa = next;
-      run.number = next->next_number.get();
+      run.number = next->next(now_ms_);
       run.blocks = run.bytes = 0;
     }
     run.addresses = addresses;

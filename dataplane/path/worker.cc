@@ -22,7 +22,7 @@ std::size_t Worker::unpark(std::span<Frame> out, std::uint64_t now_tsc, const Sn
   if (out.size() > max_burst) out = out.first(max_burst);
   const std::size_t n = missing_keys_.take_decided(out, snapshot);
   if (n == 0) return missing_keys_.take_late(out, now_tsc);
-  opener_.burst(out.first(n), now_tsc, snapshot);
+  opener_.burst(out.first(n), now_tsc, snapshot, Opener::Judge::parked);
   return n;
 }
 

@@ -38,6 +38,21 @@ Result<void> give_key(KeyStore& store, Sa& sa, const SaKey& key, aead::Direction
   return {};
 }
 
+void follow_clock(SealingSa& sa, const Epoch& epoch) {
+  sa.zero_ms.store(epoch.zero_ms, std::memory_order_relaxed);
+}
+
+void follow_clock(OpeningSa& sa, const Epoch& epoch) {
+  sa.zero_ms.store(epoch.zero_ms, std::memory_order_relaxed);
+  sa.fresh.set(epoch.fresh.get());
+}
+
+std::uint64_t floor_of(const Epoch& epoch, const sealcast::InboundSa& slot) {
+  const auto before = epoch.accepted_before.find(slot.key.spi);
+  const std::uint64_t above_accepted = before == epoch.accepted_before.end() ? 0 : before->second + 1;
+  return std::max({slot.floor, epoch.floor, above_accepted});
+}
+
 }  // namespace
 
 void Epoch::update_window() {
@@ -53,6 +68,42 @@ void Epoch::update_window() {
   }
   const std::uint64_t last = std::uint64_t{highest} + slot_window - (any ? 0 : 1);
   range.window_last = static_cast<std::uint32_t>(std::min<std::uint64_t>(last, range.last));
+}
+
+void Epoch::set_clock(const EpochClock& clock, SteadyTime now, std::uint32_t now_ms) {
+  using std::chrono::milliseconds;
+  const auto ms = [](auto duration) {
+    return static_cast<std::uint32_t>(std::chrono::duration_cast<milliseconds>(duration).count());
+  };
+  timed = true;
+  zero_ms = now_ms - ms(now - clock.zero);
+  if (clock.error <= freshness) {
+    const std::uint32_t past = ms(freshness + clock.worst_error);
+    fresh.set({zero_ms + past, past + ms(longest_ahead + clock.worst_error)});
+  } else {
+    fresh.set({});
+  }
+  for (const auto& sa : outbound)
+    follow_clock(*sa, *this);
+  for (const auto& [spi, sa] : inbound)
+    follow_clock(*sa, *this);
+}
+
+HighestNumbers Epoch::accepted() const {
+  HighestNumbers numbers = accepted_before;
+  for (const auto& [spi, sa] : inbound)
+    if (const std::uint64_t highest = sa->replay.highest(); highest != 0) numbers[spi] = highest;
+  return numbers;
+}
+
+Result<void> check_clock(const EpochClock& clock, SteadyTime now) {
+  using namespace std::chrono_literals;
+  if (clock.zero > now) return fail("expected an epoch's clock with its zero in the past, got one to come");
+  if (now - clock.zero > 24h * 45)
+    return fail("expected an epoch's clock with its zero within the last 45 days, got one before that");
+  if (clock.error < 0ms || clock.worst_error < clock.error || clock.worst_error > 1h)
+    return fail("expected a clock's errors of 0 ms to an hour, the worst not below the present one");
+  return {};
 }
 
 Result<void> check_protection(const GroupProtection& protection) {
@@ -118,11 +169,13 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
     const std::uint32_t spi = slot.key.spi;
     SEALCAST_TRY(check_key(epoch, slot.key));
     if (epoch.own_spis.count(spi) != 0 || epoch.inbound.count(spi) != 0 || made.count(spi) != 0) continue;
-    SEALCAST_TRY_ASSIGN(auto sa, Locked<OpeningSa>::make(store.opening, epoch.replay_window, slot.floor));
+    SEALCAST_TRY_ASSIGN(auto sa, Locked<OpeningSa>::make(store.opening, epoch.replay_window, floor_of(epoch, slot)));
     KeyedSa<OpeningSa> keyed(store, std::move(sa), epoch.ledger);
     SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::open));
-    keyed->worker = worker_of_spi(spi, workers);
+    keyed->worker = static_cast<std::uint16_t>(worker_of_spi(spi, workers));
     keyed->set_rules(epoch.rules);
+    keyed->timed = epoch.timed;
+    follow_clock(*keyed, epoch);
     made.emplace(spi, std::move(keyed));
   }
   return made;
@@ -144,6 +197,8 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
     KeyedSa<SealingSa> keyed(store, std::move(sa), epoch.ledger);
     SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::seal));
     keyed->set_rules(epoch.rules);
+    keyed->timed = epoch.timed;
+    follow_clock(*keyed, epoch);
     keyed->worker = static_cast<std::uint32_t>(made.size());
     made.push_back(std::move(keyed));
   }

@@ -70,6 +70,9 @@ class KeyedSa {
 using OpeningSas = std::map<std::uint32_t, KeyedSa<OpeningSa>>;
 using SealingSas = std::vector<KeyedSa<SealingSa>>;
 
+// By SPI.
+using HighestNumbers = std::map<std::uint32_t, std::uint64_t>;
+
 struct Epoch {
   std::string group_id;
   std::uint64_t number = 0;
@@ -80,13 +83,26 @@ struct Epoch {
   OpeningSas inbound;                   // by SPI
   SealingSas outbound;                  // by worker; empty: receive only
   std::set<std::uint32_t> own_spis;     // every SPI we ever sealed under in this epoch
+  std::uint64_t floor = 0;              // numbers below it are refused under every SPI
+  // Highest numbers accepted when this epoch was installed before, by SPI.
+  HighestNumbers accepted_before;
+  std::chrono::milliseconds freshness{0};
+  FreshTimes fresh;
+  bool timed = false;         // zero_ms is set
+  std::uint32_t zero_ms = 0;  // the workers' clock when the epoch's time was 0
 
   // Highest slot in use plus slot_window, within the range.
   void update_window();
+  // For all SAs, those made later included. now and now_ms (TickScale) are the same moment.
+  void set_clock(const EpochClock& clock, SteadyTime now, std::uint32_t now_ms);
+  // Numbers accepted so far, for another install of this epoch.
+  HighestNumbers accepted() const;
 };
 
 // Refuses modes, families, sizes and ranges that this version does not support (H12); errors say what was expected.
 Result<void> check_epoch(const GroupEpoch& epoch, const GroupProtection& protection, std::uint32_t workers);
+// Times have 32 bits, and a zero that is still to come would make them wrap.
+Result<void> check_clock(const EpochClock& clock, SteadyTime now);
 
 // Checks protect()'s argument: selectors, and an outer header exactly if the mode needs one.
 Result<void> check_protection(const GroupProtection& protection);

@@ -1,6 +1,10 @@
-// Anti-replay over the 64-bit number of an SPI (RFC 4303 §3.4.3, widened to the whole IV): a bitmap ring of exactly
-// `size` numbers up to the highest one seen. A number that leaves the ring unmarked was lost, so that the same bits
-// give the estimates of docs/dataplane.md, "What the numbers tell about a sender".
+// Anti-replay over the numbers (IVs) of an SPI. A number is a time in its high half and a sequence in its low half
+// (docs/dataplane.md, "Numbers"); a counter and RFC 4303's sequence alone are numbers, too.
+//
+// Numbers are ordered by the whole number, so that a forged one silences its sender no longer than its time is ahead.
+// The sequence, modulo 2^32, says where a number's mark is: a bitmap ring of exactly `size` sequences up to that of the
+// highest number. A sequence that leaves the ring unmarked was lost, so that the same bits give the estimates of
+// docs/dataplane.md, "What the numbers tell about a sender".
 #pragma once
 
 #include <array>
@@ -14,25 +18,35 @@
 namespace sealcast::dataplane {
 
 // One writer, the worker of the SPI; read by statistics. Estimates cost nothing for a number that arrives in order.
-class ReplayWindow {
+// SequenceBits is 32; tests use fewer, so that sequences wrap often.
+template <unsigned SequenceBits>
+class BasicReplayWindow {
  public:
-  // size: power of two, at least 64. Numbers below floor are refused; number 0 always is.
-  ReplayWindow(std::uint32_t size, std::uint64_t floor)
-      : size_(size), floor_(floor == 0 ? 1 : floor), lines_((size / 64 + words_per_line - 1) / words_per_line) {}
+  // size: power of two, at least 64 and at most an eighth of all sequences. Numbers below floor are refused; number 0
+  // always is.
+  BasicReplayWindow(std::uint32_t size, std::uint64_t floor)
+      : size_(size), floor_(floor == 0 ? 1 : floor), lines_((size / 64 + words_per_line - 1) / words_per_line) {
+    highest_.set(floor_ - 1);
+    base_.set(floor_ - 1);
+    checkpoint_ = floor_ - 1;
+  }
 
   // Could number be accepted now? Changes nothing; for use before decryption.
   bool check(std::uint64_t number) const noexcept {
     const std::uint64_t highest = highest_.get();
-    if (number < floor_) return false;
     if (number > highest) return true;
-    return highest - number < size_ && (word(number).get() & bit(number)) == 0;
+    return (highest - number) % sequences - 1 < size_ - 1 && number > base_.get() &&
+           (word(number).get() & bit(number)) == 0;
   }
 
   // Checks again and marks number as seen, after its tag was verified. False: it became a replay meanwhile.
   bool commit(std::uint64_t number) noexcept {
     Counter& place = word(number);
-    // The place is that of number - size. If that one was seen, its mark stays and now means the new number.
-    if (number == highest_.get() + 1 && number >= floor_ && (place.get() & bit(number)) != 0) [[likely]] {
+    const std::uint64_t highest = highest_.get();
+    // The place is that of the sequence one window before. If that one was seen, its mark stays and now means the new
+    // number.
+    if ((number - highest) % sequences == 1 && number > highest && (place.get() & bit(number)) != 0 &&
+        number % checkpoint_distance != 0) [[likely]] {
       highest_.set(number);
       return true;
     }
@@ -46,31 +60,42 @@ class ReplayWindow {
   void count_refused(std::uint64_t number) noexcept;
 
   // 0 before the first packet.
-  std::uint64_t highest() const noexcept { return highest_.get(); }
+  std::uint64_t highest() const noexcept { return lowest_.get() == 0 ? 0 : highest_.get(); }
   std::uint64_t floor() const noexcept { return floor_; }
   std::uint32_t size() const noexcept { return size_; }
+  // Numbers up to this one are refused: the floor's, then that of an old highest number. It trails the highest by less
+  // than half of all sequences, so that a sequence which comes round meets no mark of its predecessor.
+  std::uint64_t base() const noexcept { return base_.get(); }
 
   // Estimates; any thread. lowest: the lowest number accepted, 0 before the first packet.
   std::uint64_t lowest() const noexcept { return lowest_.get(); }
-  std::uint64_t lost() const noexcept { return lost_.get(); }            // left the window unseen, from lowest on
-  std::uint64_t reordered() const noexcept { return reordered_.get(); }  // accepted below the highest (RFC 4737 §3.3)
-  std::uint64_t reorder_sum() const noexcept { return reorder_sum_.get(); }  // of highest - number over those
-  std::uint64_t reorder_max() const noexcept { return reorder_max_.get(); }
-  std::uint64_t duplicates() const noexcept { return duplicates_.get(); }  // within the window, seen before
-  std::uint64_t late() const noexcept { return late_.get(); }              // left of the window or below the floor
+  // Sequences from the first one accepted to the highest one, without those that leaps passed over.
+  std::uint64_t expected() const noexcept;
+  struct Counts {
+    Counter lost;                      // of the expected ones: left the window unseen
+    Counter leaps, leapt_over;         // the sequence rose by a window or more; sequences passed over then
+    Counter breaks;                    // a later number whose sequence did not rise
+    Counter reordered;                 // accepted below the highest (RFC 4737 §3.3)
+    Counter reorder_sum, reorder_max;  // by how many sequences
+    Counter duplicates;                // refused: within the window, seen before
+    Counter late;                      // refused: left of the window or up to the base
+  };
+  const Counts& counts() const noexcept { return counts_; }
 
   // Copies the window for a dry run, from any thread while the worker goes on: exact but for the few numbers being
   // committed.
-  void copy_from(const ReplayWindow& other) noexcept;
+  void copy_from(const BasicReplayWindow& other) noexcept;
 
   // Address and size of the bits: for tests of the layout.
   std::pair<const void*, std::size_t> bits() const noexcept { return {lines_.data(), lines_.size() * sizeof(Line)}; }
 
-  // Goes back by so many numbers, all before them seen, as a long stream would leave the window. Only for benchmarks
-  // that read one recording again and again.
-  void rewind_for_benchmark(std::uint64_t numbers) noexcept;
+  // Goes back to an earlier highest number, all before it seen, as a long stream would leave the window. Only for
+  // benchmarks that read one recording again and again.
+  void rewind_for_benchmark(std::uint64_t highest) noexcept;
 
  private:
+  static constexpr std::uint64_t sequences = std::uint64_t{1} << SequenceBits;
+  static constexpr std::uint64_t checkpoint_distance = sequences / 4;
   static constexpr std::size_t words_per_line = cache_line / sizeof(Counter);
   // Whole cache lines: the neighbouring window in the heap may be another worker's.
   struct alignas(cache_line) Line {
@@ -81,25 +106,32 @@ class ReplayWindow {
   Counter& word(std::uint64_t number) noexcept { return at((number & (size_ - 1)) / 64); }
   const Counter& at(std::uint64_t i) const noexcept { return lines_[i / words_per_line].words[i % words_per_line]; }
   Counter& at(std::uint64_t i) noexcept { return lines_[i / words_per_line].words[i % words_per_line]; }
-  // Clears the places of highest + 1 .. number, which still hold older numbers, and counts those never seen.
-  void advance(std::uint64_t highest, std::uint64_t number) noexcept;
-  [[gnu::cold]] bool commit_odd(std::uint64_t number) noexcept;
-  // number takes the place of number - size, which was not seen: lost, unless it lies before the first packet.
-  void count_left_unseen(std::uint64_t number) noexcept {
-    if (lowest_.get() == 0) {
-      lowest_.set(number);
-    } else if (number - lowest_.get() >= size_) {
-      lost_.add(1);
-    }
+
+  // A sequence's distance from the first one since the last leap, which has place 0. Places do not wrap.
+  std::uint64_t highest_place() const noexcept {
+    return highest_.get() % sequences + wraps_.get() * sequences - first_sequence_.get();
   }
-  void count_reordered(std::uint64_t highest, std::uint64_t number) noexcept;
+  [[gnu::cold]] bool commit_odd(std::uint64_t number) noexcept;
+  void rise_to(std::uint64_t highest, std::uint64_t number) noexcept;
+  void begin_at(std::uint64_t number) noexcept;
+  // Counts what the window still holds and clears it.
+  void close_window() noexcept;
+  // Clears the places of the next distance sequences, which still hold older ones, and counts those never seen.
+  void advance(std::uint64_t highest, std::uint64_t distance) noexcept;
+  void count_reordered(std::uint64_t back, std::uint64_t number) noexcept;
 
   std::uint32_t size_;
   std::uint64_t floor_;
   Counter highest_;
   std::vector<Line> lines_;
   // Touched only by numbers out of order.
-  Counter lowest_, lost_, reordered_, reorder_sum_, reorder_max_, duplicates_, late_;
+  Counter base_;
+  std::uint64_t checkpoint_ = 0;             // the highest number when its sequence last passed a quarter
+  Counter lowest_, first_sequence_, wraps_;  // since the last leap: the first sequence, and how often it came to 0
+  Counter expected_before_;                  // expected() up to the last leap
+  Counts counts_;
 };
+
+using ReplayWindow = BasicReplayWindow<32>;
 
 }  // namespace sealcast::dataplane

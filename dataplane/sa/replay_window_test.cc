@@ -5,7 +5,9 @@
 
 #include <deque>
 #include <random>
+#include <vector>
 
+#include "dataplane/testing/number_model.h"
 #include "dataplane/testing/seen_numbers.h"
 
 namespace sealcast::dataplane {
@@ -95,6 +97,120 @@ TEST(ReplayWindow, ZeroAndFloor) {
   EXPECT_TRUE(floored.commit(150));
   EXPECT_FALSE(floored.commit(99));
   EXPECT_TRUE(floored.commit(100));
+}
+
+// ---- Numbers of which the high half is a time, ordered by the whole number (H17). 512 sequences, so that they wrap
+// often.
+
+using SmallWindow = BasicReplayWindow<9>;
+constexpr std::uint64_t small_sequences = 512;
+
+std::uint64_t number_at(std::uint64_t time, std::uint64_t sequence) {
+  return time * small_sequences + sequence % small_sequences;
+}
+
+// A sender whose time runs, a network that loses, repeats and reorders, and a member that forges numbers around those.
+TEST(ReplayWindow, WithTimesAndWrapsAgreesWithTheReferenceAndTakesNoNumberTwice) {
+  std::uint64_t accepted = 0, refused = 0, leaps = 0, breaks = 0;
+  for (std::uint32_t seed = 0; seed < 4000; ++seed) {
+    std::mt19937_64 random(seed);
+    const auto chance = [&](unsigned of_hundred) { return random() % 100 < of_hundred; };
+    SmallWindow window(64, seed % 3 == 0 ? 0 : number_at(2, 40));
+    testing::NumberModel model(small_sequences, 64, window.floor());
+    const bool forges = seed % 2 == 0;
+    std::vector<std::uint64_t> sent;
+    std::uint64_t last = 0;
+    std::uint64_t time = 0;
+    for (int i = 0; i < 3000; ++i) {
+      std::uint64_t number = 0;
+      const auto dice = random() % 100;
+      if (dice < 60 || sent.empty()) {
+        if (chance(2)) time += random() % 3;
+        last = std::max(last + 1, number_at(time, last + 1));
+        number = last;
+        if (chance(1)) last += random() % 200;  // an outage
+        sent.push_back(number);
+        if (chance(20)) continue;
+      } else if (dice < 80) {
+        number = sent[sent.size() - 1 - random() % std::min<std::size_t>(sent.size(), 100)];
+      } else if (dice < 90 || !forges) {
+        number = sent[random() % sent.size()];
+      } else {
+        number = number_at(time + random() % 6, random());
+        sent.push_back(number);
+      }
+      const bool expected = model.accepts(number);
+      ASSERT_EQ(window.check(number), expected) << seed << " " << number;
+      if (chance(10)) continue;  // checked, but the tag was wrong: nothing may have changed
+      ASSERT_EQ(window.commit(number), expected) << seed << " " << number;
+      ++(expected ? accepted : refused);
+      if (expected) {
+        ASSERT_TRUE(model.accept(number)) << number << " was accepted twice, seed " << seed;
+      }
+      ASSERT_EQ(window.highest(), model.highest());
+      ASSERT_EQ(window.base(), model.base());
+      ASSERT_EQ(window.expected(), model.expected());
+      ASSERT_EQ(window.counts().lost.get(), model.lost());
+      ASSERT_EQ(window.counts().reordered.get(), model.reordered());
+    }
+    ASSERT_EQ(window.counts().leaps.get(), model.leaps());
+    ASSERT_EQ(window.counts().breaks.get(), model.breaks());
+    leaps += model.leaps();
+    breaks += model.breaks();
+  }
+  EXPECT_GT(accepted, 1'000'000U);
+  EXPECT_GT(refused, 500'000U);
+  EXPECT_GT(leaps, 10'000U);
+  EXPECT_GT(breaks, 1'000U);
+}
+
+// The sequence comes round within one burst, which has one time: the time moves on with it.
+TEST(ReplayWindow, TakesAWrapWithinABurst) {
+  ReplayWindow window(1024, 0);
+  const std::uint64_t time = 5000;
+  std::uint64_t number = (time << 32) | 0xffff'fff0;
+  for (int i = 0; i < 40; ++i)
+    EXPECT_TRUE(window.commit(number + static_cast<std::uint64_t>(i)));
+  EXPECT_EQ(window.highest() >> 32, time + 1);
+  EXPECT_EQ(window.counts().lost.get(), 0U);
+  EXPECT_EQ(window.expected(), 40U);
+  EXPECT_EQ(window.counts().breaks.get() + window.counts().leaps.get(), 0U);
+}
+
+// N2: one packet with a forged sequence and the present time silences its sender until its time has come, and no longer
+// however far ahead the sequence is.
+TEST(ReplayWindow, AForgedNumberSilencesItsSenderNoLongerThanItsTimeIsAhead) {
+  for (const std::uint64_t ahead_ms : {0, 500}) {
+    for (const std::uint64_t sequence_ahead : {1ULL, 100ULL, 5000ULL, (1ULL << 31) - 1, 1ULL << 31, (1ULL << 32) - 1}) {
+      ReplayWindow window(1024, 0);
+      std::uint64_t time = 10'000;
+      std::uint64_t last = (time << 32) | 77;
+      const auto next = [&] { return last = std::max(last + 1, (time << 32) | ((last + 1) & 0xffff'ffff)); };
+      for (int i = 0; i < 2000; ++i)
+        ASSERT_TRUE(window.commit(next()));
+      const std::uint64_t forged = ((time + ahead_ms) << 32) | ((last + sequence_ahead) & 0xffff'ffff);
+      if (forged <= last) continue;
+      ASSERT_TRUE(window.commit(forged));
+      time += ahead_ms + 1;
+      for (int i = 0; i < 2000; ++i)
+        ASSERT_TRUE(window.commit(next())) << ahead_ms << " " << sequence_ahead << " " << i;
+    }
+  }
+}
+
+// A second writer, or a forger, uses sequences again with later times.
+TEST(ReplayWindow, CountsABreakWhereTheSequenceDoesNotRise) {
+  ReplayWindow window(1024, 0);
+  for (std::uint64_t sequence = 1; sequence <= 100; ++sequence)
+    ASSERT_TRUE(window.commit((std::uint64_t{1} << 32) | sequence));
+  EXPECT_TRUE(window.commit((std::uint64_t{2} << 32) | 100));
+  EXPECT_EQ(window.counts().breaks.get(), 1U);
+  EXPECT_TRUE(window.commit((std::uint64_t{3} << 32) | 7));
+  EXPECT_EQ(window.counts().breaks.get(), 2U);
+  EXPECT_FALSE(window.check((std::uint64_t{1} << 32) | 99)) << "everything up to the break is refused";
+  EXPECT_EQ(window.counts().leaps.get(), 0U);
+  EXPECT_EQ(window.expected(), 102U);
+  EXPECT_EQ(window.counts().lost.get(), 0U);
 }
 
 }  // namespace

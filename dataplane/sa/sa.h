@@ -13,6 +13,7 @@
 #include "dataplane/policy/policy.h"
 #include "dataplane/sa/counter.h"
 #include "dataplane/sa/counters.h"
+#include "dataplane/sa/number_time.h"
 #include "dataplane/sa/replay_window.h"
 
 namespace sealcast::dataplane {
@@ -34,6 +35,7 @@ struct EpochRules {
   EspMode mode = EspMode::tunnel_preserve;
   OuterHeader outer;              // with tunnel_fixed
   bool same_as_policy = false;    // they equal the group's protected selectors: the policy match suffices
+  bool foreign = false;           // Numbers::foreign
   std::uint64_t expires_tsc = 0;  // nothing is sealed or opened from then on
 
   template <typename Address>
@@ -59,19 +61,37 @@ struct alignas(cache_line) SealingSa {
   // min(epoch's end, lease): the worker compares it with the burst's time, so that a hung control thread cannot keep an
   // expired key alive.
   std::atomic<std::uint64_t> seal_until_tsc{0};
-  Counter blocks;                // AES blocks under this key
-  Counter next_number;           // the next packet's IV, from 1 (H9)
-  Counter bytes;                 // sealed, of inner IP packets
-  bool limit_reported = false;   // worker only
-  bool keeps_addresses = false;  // of epoch: tunnel_preserve
-  bool same_as_policy = false;   // of epoch
+  Counter blocks;                         // AES blocks under this key
+  Counter next_number;                    // the next packet's IV, from 1 (H9), but for its time
+  Counter bytes;                          // sealed, of inner IP packets
+  bool limit_reported = false;            // worker only
+  bool keeps_addresses = false;           // of epoch: tunnel_preserve
+  bool same_as_policy = false;            // of epoch
+  bool timed = false;                     // zero_ms is set
+  std::atomic<std::uint32_t> zero_ms{0};  // the worker's clock (TickScale) when the epoch's time was 0
   // Read for unusual packets only.
   alignas(cache_line) const EpochRules* epoch = nullptr;
+  Counter wraps;  // how often the sequence came round to 0
   DropSlot drops;
   std::uint32_t worker = 0;  // the only worker that may touch it
 
   // Sealed, or failed in the engine (DropReason::engine_failed).
-  std::uint64_t packets() const noexcept { return next_number.get() - 1; }
+  std::uint64_t packets() const noexcept {
+    return (wraps.get() << 32) + static_cast<std::uint32_t>(next_number.get()) - 1;
+  }
+  // The next packet's number: the sequence follows the last one's, and the time never falls.
+  std::uint64_t next(std::uint32_t now_ms) const noexcept {
+    const std::uint64_t number = next_number.get();
+    const std::uint32_t time = now_ms - zero_ms.load(std::memory_order_relaxed);
+    return timed && time_of(number) < time ? (std::uint64_t{time} << 32) | static_cast<std::uint32_t>(number) : number;
+  }
+  // All numbers before this one were used or skipped; fewer than 2^32 of them since the last call.
+  void use_up_to(std::uint64_t number) noexcept {
+    const std::uint64_t before = next_number.get();
+    next_number.set(number);
+    if (static_cast<std::uint32_t>(number) < static_cast<std::uint32_t>(before)) [[unlikely]]
+      wraps.add(1);
+  }
 
   // Call it before a worker sees the SA; rules outlives it.
   void set_rules(const EpochRules& rules) noexcept {
@@ -88,18 +108,23 @@ struct alignas(cache_line) OpeningSa {
   aead::Key key;
   std::uint32_t spi = 0;
   std::array<std::uint8_t, 4> salt{};
-  std::uint32_t worker = 0;       // the only worker that may touch it
-  bool keeps_addresses = false;   // of epoch: tunnel_preserve
-  std::uint64_t expires_tsc = 0;  // of epoch
-  const EpochRules* epoch = nullptr;
+  std::uint16_t worker = 0;      // the only worker that may touch it
+  bool keeps_addresses = false;  // of epoch: tunnel_preserve
+  bool foreign = false;          // of epoch
   // Worker only: the latest flow that passed the rules, which need not be checked again. Addresses as in the header;
   // the inner port, and whether that flow passed as well.
-  std::uint64_t flow_addresses = 0;
   std::uint16_t flow_port = 0;
   bool flow_opened = false;
+  std::uint64_t flow_addresses = 0;
+  std::uint64_t expires_tsc = 0;  // of epoch
+  const EpochRules* epoch = nullptr;
+  FreshTimes fresh;
   alignas(cache_line) Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
   ReplayWindow replay;
-  Counter refused;  // numbers taken, but the opened packets were not accepted
+  Counter refused;                                // numbers taken, but the opened packets were not accepted
+  bool timed = false;                             // zero_ms is set
+  std::atomic<std::uint32_t> zero_ms{0};          // as in SealingSa
+  std::atomic<std::int32_t> last_distance_ms{0};  // of the last time that was not fresh (FreshTimes::distance)
   DropSlot drops;
 
   // Call it before a worker sees the SA; rules outlives it.
@@ -107,7 +132,10 @@ struct alignas(cache_line) OpeningSa {
     epoch = &rules;
     expires_tsc = rules.expires_tsc;
     keeps_addresses = rules.mode == EspMode::tunnel_preserve;
+    foreign = rules.foreign;
   }
+  // The number by which a packet is ordered, from its IV and its sequence.
+  std::uint64_t number_of(std::uint64_t iv, std::uint32_t sequence) const noexcept { return foreign ? sequence : iv; }
 };
 
 // The worker an inbound SPI belongs to.

@@ -56,7 +56,8 @@ inline constexpr std::uint32_t slot_window = 64;
 struct SpiRange {
   std::uint32_t first = 0;
   std::uint32_t last = 0;
-  std::uint32_t window_last = 0;  // workers may ask for keys up to this SPI
+  std::uint32_t window_last = 0;      // workers may ask for keys up to this SPI
+  const FreshTimes* fresh = nullptr;  // of the epoch; null: every time is
 };
 
 // With so few groups, what packets read of a snapshot stays in the caches by itself.

@@ -18,10 +18,10 @@ void GroupLedger::close(const SealingSa& sa, std::vector<WorkerBytes>& workers) 
 void GroupLedger::close(const OpeningSa& sa, std::vector<WorkerBytes>& workers) {
   opened += sa.packets.get();
   opened_bytes += sa.bytes.get();
-  lost = saturating_add(lost, sa.replay.lost());
-  reordered = saturating_add(reordered, sa.replay.reordered());
-  duplicates = saturating_add(duplicates, sa.replay.duplicates());
-  late = saturating_add(late, sa.replay.late());
+  lost = saturating_add(lost, sa.replay.counts().lost.get());
+  reordered = saturating_add(reordered, sa.replay.counts().reordered.get());
+  duplicates = saturating_add(duplicates, sa.replay.counts().duplicates.get());
+  late = saturating_add(late, sa.replay.counts().late.get());
   sa.drops.add_to(drops);
   if (sa.worker < workers.size()) workers[sa.worker].opened += sa.bytes.get();
 }
@@ -74,18 +74,19 @@ SaStatistics statistics_of(const OpeningSa& sa) {
   SenderEstimate sender;
   sender.first = sa.replay.lowest();
   sender.last = sa.replay.highest();
-  sender.lost = sa.replay.lost();
-  if (sender.first != 0 && sender.last >= sender.first) {
-    // The counters are read one by one while the worker goes on, so that packets in between may be missing.
-    const std::uint64_t span = sender.last - sender.first + 1;
-    const std::uint64_t known = saturating_add(sender.lost, entry.packets + sa.refused.get());
-    sender.missing = std::min<std::uint64_t>(span > known ? span - known : 0, sa.replay.size());
-  }
-  sender.reordered = sa.replay.reordered();
-  sender.reorder_sum = sa.replay.reorder_sum();
-  sender.reorder_max = sa.replay.reorder_max();
-  sender.duplicates = sa.replay.duplicates();
-  sender.late = sa.replay.late();
+  sender.lost = sa.replay.counts().lost.get();
+  // The counters are read one by one while the worker goes on, so that packets in between may be missing.
+  const std::uint64_t expected = sa.replay.expected();
+  const std::uint64_t known = saturating_add(sender.lost, entry.packets + sa.refused.get());
+  sender.missing = std::min<std::uint64_t>(expected > known ? expected - known : 0, sa.replay.size());
+  sender.leaps = sa.replay.counts().leaps.get();
+  sender.leapt_over = sa.replay.counts().leapt_over.get();
+  sender.breaks = sa.replay.counts().breaks.get();
+  sender.reordered = sa.replay.counts().reordered.get();
+  sender.reorder_sum = sa.replay.counts().reorder_sum.get();
+  sender.reorder_max = sa.replay.counts().reorder_max.get();
+  sender.duplicates = sa.replay.counts().duplicates.get();
+  sender.late = sa.replay.counts().late.get();
   entry.sender = sender;
   return entry;
 }

@@ -94,6 +94,10 @@ class FakeDataPlane : public DataPlaneControl {
     ++lease_extensions;
     return {};
   }
+  Result<void> set_clock(const std::string& group_id, std::uint64_t epoch, const EpochClock& clock) override {
+    held.at({group_id, epoch}).value.clock = clock;
+    return {};
+  }
   Result<void> retire(const std::string& group_id, std::uint64_t epoch) override {
     calls.push_back("retire " + std::to_string(epoch));
     EXPECT_EQ(held.erase({group_id, epoch}), 1u);
