@@ -109,8 +109,10 @@ struct GroupEpoch {
   SteadyTime expires;                // end of the epoch's life: nothing is sealed or opened after it
   SteadyTime lease_until;            // authority lease: nothing is sealed after it
   Numbers numbers = Numbers::timed;
-  // With timed numbers. None: times are neither sent (they stay 0) nor judged. What is older than the clock's present
-  // time is refused from install() on.
+  // Whether others may have sent under it before install(): what they sent before is refused. False for an epoch that
+  // is handed out to all before any packet is sent under it.
+  bool in_use = true;
+  // With timed numbers. None: times are neither sent (they stay 0) nor judged.
   std::optional<EpochClock> clock = std::nullopt;
   std::chrono::milliseconds freshness = freshness_limits.standard;  // how old a packet may be when it arrives
 };
@@ -273,8 +275,8 @@ class DataPlaneControl {
   // From now on this epoch seals; the group's other epochs only open.
   virtual Result<void> activate(const std::string& group_id, std::uint64_t epoch) = 0;
   virtual Result<void> extend_lease(const std::string& group_id, SteadyTime until) = 0;
-  // What is known of an installed epoch's clock now. Where the error exceeds the freshness, times are not judged: a
-  // working stream must not end because the key server is away (H19).
+  // What is known of an installed epoch's clock now; also of one that had none so far. Where the error exceeds the
+  // freshness, times are not judged: a working stream must not end because the key server is away (H19).
   virtual Result<void> set_clock(const std::string& group_id, std::uint64_t epoch, const EpochClock& clock) = 0;
   // Forgets an epoch and wipes its keys once no worker uses them.
   virtual Result<void> retire(const std::string& group_id, std::uint64_t epoch) = 0;

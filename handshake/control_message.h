@@ -66,6 +66,7 @@ struct Revoked {
 // there.
 struct Keepalive {
   std::uint64_t sequence = 0;
+  ClockReading clock = {};  // answer: its clock now
 };
 
 // The two below are optional: a member that does not know them ignores them, and learns everything else all the same.

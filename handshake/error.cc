@@ -31,6 +31,8 @@ constexpr auto reason_entries = std::to_array<ReasonEntry>({
     {Reason::renegotiation_refused, Alert::unexpected_message, "renegotiation_refused",
      "a handshake message on an established connection"},
     {Reason::protocol_version, Alert::protocol_version, "protocol_version", "the peer does not speak TLS 1.2"},
+    {Reason::group_protocol_version, Alert::protocol_version, "group_protocol_version",
+     "the member speaks another version of the group protocol; update it or the key server"},
     {Reason::inappropriate_fallback, Alert::inappropriate_fallback, "inappropriate_fallback",
      "the client fell back to an older version though both ends speak TLS 1.2"},
     {Reason::no_extended_master_secret, Alert::handshake_failure, "no_extended_master_secret",

@@ -58,6 +58,7 @@ enum class Reason : std::uint8_t {
   renegotiation_refused,
   // hellos
   protocol_version,
+  group_protocol_version,
   inappropriate_fallback,
   no_extended_master_secret,
   no_secure_renegotiation,

@@ -58,6 +58,20 @@ struct Assignment {
   std::vector<Floor> floors;  // per slot, where known
 };
 
+// A key server's clock at one moment (docs/protocol.md, "The group clock").
+struct ClockReading {
+  std::uint64_t clock_id = 0;  // 0: it has none
+  std::uint64_t now_ms = 0;
+  std::uint32_t error_ms = 0;  // the group's clock was at most so far away
+  bool operator==(const ClockReading&) const = default;
+};
+// Where an epoch's times begin.
+struct EpochZero {
+  std::uint64_t clock_id = 0;  // 0: the epoch's numbers carry no times
+  std::uint64_t at_ms = 0;     // on that clock
+  bool operator==(const EpochZero&) const = default;
+};
+
 // One epoch for one member. premaster is the group's secret (P4, P42): every member gets the same.
 struct GroupKeying {
   std::string key_server_id;  // 1..64 bytes
@@ -65,6 +79,8 @@ struct GroupKeying {
   std::uint64_t epoch = 0;
   EpochState state = EpochState::active;
   std::uint64_t remaining_ms = 0;  // from receipt, monotonic clock
+  EpochZero zero;
+  ClockReading clock;  // when the keying was made: sets a clock only where it answers a question
   GroupPolicy policy;
   Assignment assignment;
   Secret<48> premaster;

@@ -94,6 +94,8 @@ TEST_F(Cli, UsageErrorsAre2) {
     EXPECT_NE(ran.err, "") << bad;
     EXPECT_EQ(ran.out, "") << bad;
   }
+  EXPECT_THAT(run("nonsense").err, StartsWith("sealcast: expected one of the commands pki, passwd, check, status,"));
+  EXPECT_THAT(run("nonsense").err, HasSubstr("; got \"nonsense\"\n"));
   EXPECT_EQ(run("--help").code, 0);
   EXPECT_THAT(run("version").out, StartsWith("sealcast "));
   EXPECT_THAT(run("--version").out, StartsWith("sealcast "));
@@ -283,7 +285,7 @@ constexpr const char* gateway_answer =
     R"({"daemon":"gateway","version":"0.1.0","agent":{"groups":[{"group":"tv","state":"joined","why":"","role":"both",)"
     R"("carriage":"isakmp","keyserver":"10.9.0.1:7400","keyserver_id":"ks.example","member_id":"studio","epoch":)"
     R"(1887436800001,"epoch_id":)"
-    R"("00112233445566778899aabbccddeeff","epoch_state":"active","remaining_s":86340.7,"lease_remaining_s":57.2,)"
+    R"("00112233445566778899aabbccddeeff","epoch_state":"active","remaining_s":86340.7,"lease_remaining_s":57.2,"clock_error_s":0.0123,)"
     R"("slots_known":3,"own_slots":["0x10000002"],"joins":1,"failures":2,"rekeys":3,"epochs":[]}],"joined":1},)"
     R"("dataplane":{"engine":"ipsec_mb","sealed":1234567,"opened":89,"bypassed":4,"cut":2,"parked":0,"ports":[{"name":"red","device":)"
     R"("af_packet:veth-red","link_up":true,"rx_packets":1234571,"rx_bytes":1632000000,"tx_packets":89,"tx_bytes":950,)"
@@ -381,6 +383,7 @@ group: tv
   epoch: 1887436800001 (active), id 00112233445566778899aabbccddeeff
   remaining: 23 h 59 min
   lease: 57 s
+  clock: known to 0.012 s
   own SPIs: 0x10000002
   joins: 1, failures 2, rekeys 3
 

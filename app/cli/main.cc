@@ -1,11 +1,14 @@
 // sealcast: the operator's tool.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <string>
+#include <utility>
 
 #include "app/cli/commands.h"
+#include "app/cli/table.h"
 #include "app/exit_code.h"
 
 int main(int argc, char** argv) {
@@ -31,6 +34,17 @@ int main(int argc, char** argv) {
       return ExitCode::ok;
     };
   });
+  // CLI11 would say that a command is missing.
+  const auto commands = std::as_const(app).get_subcommands(nullptr);
+  const auto is_asked_for = [&](const CLI::App* command) { return command->get_name() == argv[1]; };
+  if (argc > 1 && argv[1][0] != '-' && std::none_of(commands.begin(), commands.end(), is_asked_for)) {
+    std::string all;
+    for (const CLI::App* command : commands)
+      all += (all.empty() ? "" : ", ") + command->get_name();
+    std::fprintf(stderr, "sealcast: expected one of the commands %s; got \"%s\"\n", all.c_str(),
+                 sealcast::cli::clean(argv[1]).c_str());
+    return ExitCode::usage;
+  }
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {  // CLI11 has no other way to report

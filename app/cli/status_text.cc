@@ -24,6 +24,8 @@ std::string agent_text(const admin::AgentStatus& agent, const std::vector<SaStat
            fmt::format("{} ({}), id {}", digits(group.held->epoch), group.held->epoch_state, group.held->epoch_id));
       line(out, "remaining", seconds(group.held->remaining));
       line(out, "lease", seconds(group.held->lease_remaining));
+      line(out, "clock",
+           group.held->clock_error ? fmt::format("known to {:.3f} s", *group.held->clock_error) : "unknown");
     }
     line(out, "alarm", group.alarm);
     if (group.held) line(out, "own SPIs", list(group.held->own_slots));

@@ -76,7 +76,10 @@ struct Lifecycle::State {
   void wait_for_reload() {
     reload_signal.async_wait([this](const asio::error_code& error, int) {
       if (error) return;
-      sd_notify(0, "RELOADING=1");
+      // systemd takes a reload's end only with the time of its beginning (sd_notify(3), Type=notify-reload).
+      const auto now =
+          std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch());
+      sd_notify(0, ("RELOADING=1\nMONOTONIC_USEC=" + std::to_string(now.count())).c_str());
       on_reload();
       sd_notify(0, "READY=1");
       wait_for_reload();

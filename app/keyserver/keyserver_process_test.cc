@@ -237,9 +237,26 @@ TEST_F(KeyserverProcess, ItTellsTheServiceManagerWhenItIsReady) {
   unsetenv("NOTIFY_SOCKET");
   timeval patience{10, 0};
   setsockopt(notify, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-  char text[256] = {};
-  EXPECT_GT(recv(notify, text, sizeof text - 1, 0), 0);
-  EXPECT_STREQ(text, "READY=1");
+  const auto told = [&] {
+    char text[256] = {};
+    EXPECT_GT(recv(notify, text, sizeof text - 1, 0), 0);
+    return std::string(text);
+  };
+  EXPECT_EQ(told(), "READY=1");
+  // Type=notify-reload waits for the next READY=1 after this moment (sd_notify(3)).
+  const auto monotonic = [] {
+    return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+  };
+  const auto before = monotonic();
+  ASSERT_EQ(kill(child_, SIGHUP), 0);
+  const std::string reloading = told();
+  const std::string start_of_line = "RELOADING=1\nMONOTONIC_USEC=";
+  ASSERT_EQ(reloading.substr(0, start_of_line.size()), start_of_line);
+  const long long when = std::stoll(reloading.substr(start_of_line.size()));
+  EXPECT_GE(when, before);
+  EXPECT_LE(when, monotonic());
+  EXPECT_EQ(told(), "READY=1");
   close(notify);
 }
 

@@ -102,6 +102,7 @@ void fields(F& f, S& s) {
   f("epoch_state", s.epoch_state);
   f("remaining_s", s.remaining);
   f("lease_remaining_s", s.lease_remaining);
+  f("clock_error_s", s.clock_error);
   f("slots_known", s.slots_known);
   f.spis("own_slots", s.own_slots);
 }

@@ -41,6 +41,7 @@ struct HeldEpoch {
   std::string epoch_id = {};     // hex
   std::string epoch_state = {};  // "active" or "pending"
   Seconds remaining = {}, lease_remaining = {};
+  Seconds clock_error = {};  // of the epoch's clock; empty: nothing is known of it
   Number slots_known = {};
   Spis own_slots = {};
 };

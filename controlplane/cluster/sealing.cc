@@ -43,6 +43,7 @@ Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& where, co
   keying.epoch = where.epoch;
   keying.remaining_ms = 1;
   keying.policy = content.policy;
+  keying.zero = content.zero;
   keying.assignment.member_id = "cluster";
   keying.premaster = content.premaster.clone();
   if (auto good = handshake::check_keying(keying); !good)
@@ -93,7 +94,7 @@ Result<EpochContent> open_epoch(const Secret<32>& key, const SealedFor& where, c
   handshake::Reader reader("epoch", text.view());
   handshake::GroupKeying keying = handshake::read_keying(reader);
   if (!reader.finish()) return refused();
-  return EpochContent{std::move(keying.policy), std::move(keying.premaster)};
+  return EpochContent{std::move(keying.policy), std::move(keying.premaster), keying.zero};
 }
 
 }  // namespace sealcast::cluster

@@ -28,6 +28,7 @@ struct SealedFor {
 struct EpochContent {
   handshake::GroupPolicy policy;
   Secret<48> premaster;
+  handshake::EpochZero zero = {};
 };
 
 Result<std::string> seal_epoch(const Secret<32>& key, const SealedFor& where, const EpochContent& content,

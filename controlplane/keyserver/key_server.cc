@@ -16,7 +16,7 @@ Result<void> KeyServer::Impl::start() {
   credentials_.use(std::move(*credentials));
   if (auto opened = persistence_.open(
           loop_, config_.cluster ? options_.etcd(*config_.cluster) : nullptr, config_, random(), context_, groups_,
-          [this] { act_on_revocations(); }, now());
+          [this] { act_on_revocations(); }, options_.boot_time, now());
       !opened)
     return opened;
   const auto give_up = [this](Error error) {
@@ -122,6 +122,8 @@ void KeyServer::Impl::notice_resume() {
   handshake::reseed_system_random();
   if (cookies_) cookies_->rotate();
   if (persistence_.seat()) return persistence_.seat()->resumed();
+  if (auto renewed = context_.clock->renew(); !renewed)
+    audit_error(Event("state_not_written", {{"why", renewed.error().message}}));
   for (const auto& [id, group] : groups_.all()) {
     group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?", now());
     groups_.changed(group->state);
@@ -156,6 +158,8 @@ namespace {
 
 // What is not replaced is the product's own, on the given Asio loop.
 KeyServerOptions on(asio::io_context& io, KeyServerOptions options) {
+  if (!options.boot_time && options.loop)
+    options.boot_time = [loop = options.loop] { return loop->now().time_since_epoch(); };
   if (!options.loop) options.loop = std::make_shared<AsioLoop>(io);
   if (!options.door) options.door = [&io] { return std::make_unique<TcpDoor>(io); };
   if (!options.etcd)
@@ -167,6 +171,7 @@ KeyServerOptions on(asio::io_context& io, KeyServerOptions options) {
       client.private_key = cluster.private_key;
       return std::make_unique<etcd::Client>(io, std::move(client));
     };
+  if (!options.boot_time) options.boot_time = boot_time;
   return options;
 }
 

@@ -22,6 +22,7 @@
 #include "controlplane/etcd/etcd.h"
 #include "controlplane/keyserver/connection/door.h"
 #include "controlplane/keyserver/connection/password_gate.h"
+#include "controlplane/keyserver/group/group_clock.h"
 
 namespace sealcast::keyserver {
 
@@ -33,6 +34,7 @@ struct KeyServerOptions {
   handshake::Random* random = nullptr;                                            // nullptr: the system's CSPRNG
   std::function<std::int64_t()> unix_now;                                         // seconds; empty: the system's clock
   std::function<std::chrono::nanoseconds()> clock_difference;  // real-time less boot-time clock; empty: the system's
+  GroupClock::Now boot_time;                                   // empty: CLOCK_BOOTTIME
   std::chrono::milliseconds look_every{2000};                // at the revocation list's file and at certificates' ends
   std::chrono::milliseconds longest_keepalive{10000};        // keepalives leave every min(lease / 4, this)
   std::optional<std::chrono::milliseconds> cookie_rotation;  // empty: CookieJar::rotation_period

@@ -46,6 +46,9 @@ class KeyServer::Impl final : public SessionHost {
   // SessionHost
   Moment now() const override;
   void notice_resume() override;
+  handshake::ClockReading clock() const override {
+    return context_.clock ? context_.clock->read() : handshake::ClockReading{};
+  }
   bool serving() const override { return !persistence_.seat() || persistence_.seat()->serving(); }
   GroupState* find_group_state(const std::string& group_id) override { return groups_.state(group_id); }
   void group_changed(GroupState& group) override { groups_.changed(group); }

@@ -13,7 +13,7 @@ constexpr std::chrono::seconds alive_every{10};
 
 Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
                                handshake::Random& random, GroupContext& context, HostedGroups& groups,
-                               std::function<void()> revocations_changed, Moment now) {
+                               std::function<void()> revocations_changed, GroupClock::Now boot_time, Moment now) {
   context.vault = &vault_;
   if (config.cluster) {
     SEALCAST_TRY_ASSIGN(seat_, ClusterSeat::open(loop, std::move(etcd), config, random, context, groups,
@@ -24,6 +24,9 @@ Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, con
   }
   SEALCAST_TRY_ASSIGN(store_, store::open_sqlite(config.state, config.id, now.unix_seconds));
   context.store = store_.get();
+  SEALCAST_TRY_ASSIGN(auto booted, boot_id());
+  SEALCAST_TRY_ASSIGN(clock_, GroupClock::open(std::move(boot_time), std::move(booted), *store_, random));
+  context.clock = &*clock_;
   auto opened = open_keeper(config, random);
   context.keeper = keeper_.get();
   return opened;
@@ -43,6 +46,7 @@ Result<void> Persistence::open_keeper(const config::KeyserverConfig& config, han
 
 void Persistence::close() {
   keeper_.reset();
+  clock_.reset();
   store_.reset();
   seat_.reset();
 }

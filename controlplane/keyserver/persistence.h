@@ -3,10 +3,12 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/cluster_seat.h"
 #include "controlplane/keyserver/group/epoch_keeper.h"
+#include "controlplane/keyserver/group/group_clock.h"
 #include "controlplane/keyserver/group/premaster_vault.h"
 #include "controlplane/store/store.h"
 
@@ -20,10 +22,10 @@ class Persistence {
 
   // Opens it, and fills in what `context` needs of it. All that is given must outlive it;
   // groups and revocations_changed are for a cluster's seat.
-  // etcd: of a cluster.
+  // etcd: of a cluster. boot_time: GroupClock::Now.
   Result<void> open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
                     handshake::Random& random, GroupContext& context, HostedGroups& groups,
-                    std::function<void()> revocations_changed, Moment now);
+                    std::function<void()> revocations_changed, GroupClock::Now boot_time, Moment now);
   void close();
 
   ClusterSeat* seat() { return seat_.get(); }  // nullptr: this key server stands alone
@@ -40,6 +42,7 @@ class Persistence {
   PremasterVault vault_;
   std::unique_ptr<store::Store> store_;  // of a key server that stands alone
   std::unique_ptr<EpochKeeper> keeper_;  // likewise, with a wrapping key
+  std::optional<GroupClock> clock_;      // likewise
   std::unique_ptr<ClusterSeat> seat_;    // of one in a cluster
   SteadyTime alive_again_{};
 };

@@ -32,6 +32,15 @@ std::string why_sending_will_stop(const config::MemberGroup& group, const GroupE
   return {};
 }
 
+void warn_of(ClockEstimates::Outcome clock, const std::string& group, const std::string& server) {
+  if (clock == ClockEstimates::Outcome::contradicts)
+    spdlog::warn("group \"{}\": {}: its clock contradicts what it said before, and is left out: was a machine asleep?",
+                 group, server);
+  if (clock == ClockEstimates::Outcome::begun_anew)
+    spdlog::warn("group \"{}\": {}: its clock contradicts what it said before for the third time: it is believed",
+                 group, server);
+}
+
 }  // namespace
 
 // ---------------------------------------------------------------- what the key server says
@@ -58,6 +67,7 @@ void GroupMember::on_joined(Joined&& joined) {
   epochs_.joined_anew(time);
   keepalives_.joined(link_->greeted(), time);
   epochs_.proven(keepalives_.proven());
+  warn_of(epochs_.clock_measured(keying.clock, link_->greeted(), time), group_.id, server().text());
   const auto own = epochs_.apply(keying, joined.group_master, id, time);
   if (!own) {
     refuse(own.error().message);
@@ -127,7 +137,7 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
     handle_revoked(revoked->reason);
     return {};
   }
-  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(keepalive->sequence);
+  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(*keepalive);
   if (auto* path = std::get_if<handshake::KeyPath>(&message))
     return ours(path->group_id).map([&] { datagrams_.set_path(std::move(path->path)); });
   if (const auto* announce = std::get_if<handshake::Announce>(&message))
@@ -181,10 +191,13 @@ Result<void> GroupMember::handle_grant(const handshake::SlotGrant& grant) {
   return {};
 }
 
-Result<void> GroupMember::handle_keepalive(std::uint64_t sequence) {
-  if (!keepalives_.answered(sequence))
-    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_.sent()));
+Result<void> GroupMember::handle_keepalive(const handshake::Keepalive& keepalive) {
+  const auto answer = keepalives_.answered(keepalive.sequence);
+  if (!answer.expected)
+    return fail(fmt::format("Keepalive: it answers number {}, sent were {}", keepalive.sequence, keepalives_.sent()));
   epochs_.proven(keepalives_.proven());
+  if (answer.asked)
+    warn_of(epochs_.clock_measured(keepalive.clock, *answer.asked, around_.world.now()), group_.id, server().text());
   return {};
 }
 

@@ -93,6 +93,7 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   // Never destroyed by name: the arena wipes what it holds.
   epoch.master = new (epoch.vault.data()) handshake::GroupMaster(master.clone());
   epoch.policy = keying.policy;
+  epoch.zero = keying.zero;
   epoch.expires = now + std::chrono::milliseconds(keying.remaining_ms);
   epoch.taken.assign(epoch.capacity(), false);
   epoch.once_own.assign(epoch.capacity(), false);
@@ -118,6 +119,8 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   value.active = false;  // activate() below tells old from new
   value.expires = epoch.expires;
   value.lease_until = lease_until_;
+  value.in_use = keying.state == handshake::EpochState::active;
+  value.clock = clocks_.of(epoch.zero, now, lease_);
   SEALCAST_TRY(plane_.install(std::move(value)));
   Epoch& kept = epochs_.emplace(keying.epoch, std::move(epoch)).first->second;
   if (keying.state == handshake::EpochState::active) {
@@ -140,6 +143,21 @@ Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& k
     SEALCAST_TRY(activate(epoch.number, now));
   }
   return own_of(epoch, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
+}
+
+ClockEstimates::Outcome GroupEpochs::clock_measured(const handshake::ClockReading& reading, SteadyTime asked,
+                                                    SteadyTime now) {
+  const auto outcome = clocks_.measured(reading, asked, now);
+  if (outcome == ClockEstimates::Outcome::taken || outcome == ClockEstimates::Outcome::begun_anew)
+    for (const auto& [number, epoch] : epochs_)
+      if (const auto clock = clocks_.of(epoch.zero, now, lease_))
+        static_cast<void>(plane_.set_clock(group_.id, number, *clock));
+  return outcome;
+}
+
+std::optional<EpochClock> GroupEpochs::clock(std::uint64_t epoch, SteadyTime now) const {
+  const auto found = epochs_.find(epoch);
+  return found == epochs_.end() ? std::nullopt : clocks_.of(found->second.zero, now, lease_);
 }
 
 Result<GroupEpochs::Own> GroupEpochs::grant(std::uint64_t number, std::uint32_t first_slot, std::uint32_t count,

@@ -13,6 +13,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "controlplane/config/config.h"
+#include "controlplane/member/clock_estimates.h"
 #include "controlplane/member/keying_check.h"
 #include "handshake/group_keying.h"
 
@@ -53,6 +54,8 @@ class GroupEpochs {
   // The key server answered what was asked at this moment: from then on the lease runs, however long the answer was
   // under way or held back (LEASE-1). Before the first call no lease is had.
   void proven(SteadyTime asked);
+  // A reading that answers what was asked at `asked`: for the times of this group's packets, in every epoch.
+  ClockEstimates::Outcome clock_measured(const handshake::ClockReading& reading, SteadyTime asked, SteadyTime now);
   // Before proven() and apply(), where they are a new membership's: a lease that has ended is not renewed for the slots
   // that were had under it. Revocations were complete without them, so nothing is sent under their epochs any more but
   // with new slots (H11, LEASE-1).
@@ -81,6 +84,8 @@ class GroupEpochs {
   std::vector<LiveEpoch> live() const;
   // Appends those that have an SPI in first_spi .. last_spi; all of them: 0 .. 2^32 - 1.
   void live_within(std::uint32_t first_spi, std::uint32_t last_spi, std::vector<LiveEpoch>& out) const;
+  // What is known of the epoch's clock; empty: nothing, it is not held, or its numbers carry no times.
+  std::optional<EpochClock> clock(std::uint64_t epoch, SteadyTime now) const;
   // None: not held. slots_used is how many are known to be granted by now.
   std::optional<handshake::GroupPolicy> policy(std::uint64_t epoch) const;
   bool holds(std::uint64_t epoch) const { return epochs_.count(epoch) != 0; }
@@ -94,6 +99,7 @@ class GroupEpochs {
     LockedArena vault;                               // locked into RAM, out of core dumps, wiped on release (H14)
     const handshake::GroupMaster* master = nullptr;  // in it
     handshake::GroupPolicy policy;
+    handshake::EpochZero zero;
     bool active = false;
     SteadyTime expires;
     std::optional<SteadyTime> retire_at;
@@ -129,6 +135,7 @@ class GroupEpochs {
   const config::MemberGroup& group_;
   DataPlaneControl& plane_;
   std::map<std::uint64_t, Epoch> epochs_;
+  ClockEstimates clocks_;
   SteadyTime proven_{};  // the latest moment at which the key server is known to have been there
   SteadyTime lease_until_{};
   std::chrono::seconds lease_ = authority_lease_limits.standard;

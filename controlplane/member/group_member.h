@@ -90,7 +90,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<void> handle_update(const handshake::GroupKeying& keying);
   Result<void> handle_activate(std::uint64_t epoch);
   Result<void> handle_grant(const handshake::SlotGrant& grant);
-  Result<void> handle_keepalive(std::uint64_t sequence);
+  Result<void> handle_keepalive(const handshake::Keepalive& keepalive);
   void handle_announce(const handshake::Announce& announce);
   void handle_datagram(const GroupDatagram& datagram, SteadyTime time);
   void handle_revoked(const std::string& words);

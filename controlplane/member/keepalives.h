@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <deque>
+#include <optional>
 
 #include "base/dataplane_control.h"
 
@@ -32,13 +33,20 @@ class Keepalives {
   }
 
   std::uint64_t sent() const { return sent_; }
+  struct Answer {
+    bool expected = false;            // such a number was sent
+    std::optional<SteadyTime> asked;  // when, if this is its first answer
+  };
   // The lease runs from the moment of the question, not from that at which the answer came: an attacker that holds
-  // answers back gains nothing. False: no such number was sent.
-  bool answered(std::uint64_t number) {
-    if (number > sent_) return false;
-    for (; !asked_.empty() && asked_.front().number <= number; asked_.pop_front())
+  // answers back gains nothing.
+  Answer answered(std::uint64_t number) {
+    Answer answer{number <= sent_, {}};
+    if (!answer.expected) return answer;
+    for (; !asked_.empty() && asked_.front().number <= number; asked_.pop_front()) {
+      answer.asked = asked_.front().at;
       proven_ = std::max(proven_, asked_.front().at);
-    return true;
+    }
+    return answer;
   }
 
   // The last moment at which the key server is known to have been there.

@@ -51,14 +51,17 @@ admin::AgentGroup status_of(const GroupMember& member, SteadyTime now) {
   const auto views = epochs.views();
   auto shown = epochs.active();
   if (!shown && !views.empty()) shown = views.front();
+  const auto clock = shown ? epochs.clock(shown->epoch, now) : std::nullopt;
   if (shown)
-    out.held = {.epoch = shown->epoch,
-                .epoch_id = to_hex(shown->epoch_id),
-                .epoch_state = shown->active ? "active" : "pending",
-                .remaining = seconds_until(shown->expires, now),
-                .lease_remaining = seconds_until(epochs.lease_until(), now),
-                .slots_known = shown->slots_known,
-                .own_slots = shown->own_spis};
+    out.held = {
+        .epoch = shown->epoch,
+        .epoch_id = to_hex(shown->epoch_id),
+        .epoch_state = shown->active ? "active" : "pending",
+        .remaining = seconds_until(shown->expires, now),
+        .lease_remaining = seconds_until(epochs.lease_until(), now),
+        .clock_error = clock ? std::optional(std::chrono::duration<double>(clock->error).count()) : std::nullopt,
+        .slots_known = shown->slots_known,
+        .own_slots = shown->own_spis};
   const std::uint64_t active = epochs.active() ? epochs.active()->epoch : 0;
   for (const auto& view : views)
     out.epochs.push_back({.epoch = view.epoch,

@@ -247,21 +247,21 @@ TEST(Keepalives, LEASE1_AnAnswerProvesTheMomentOfItsQuestion) {
   EXPECT_EQ(asked.ask(start, start + 5s), 1u);
   EXPECT_FALSE(asked.due(start + 4s));
   EXPECT_EQ(asked.ask(start + 5s, start + 10s), 2u);
-  EXPECT_FALSE(asked.answered(3)) << "it was never sent";
-  EXPECT_TRUE(asked.answered(1));
+  EXPECT_FALSE(asked.answered(3).expected) << "it was never sent";
+  EXPECT_TRUE(asked.answered(1).expected);
   EXPECT_EQ(asked.proven(), start) << "whenever the answer came";
-  EXPECT_TRUE(asked.answered(1));
+  EXPECT_TRUE(asked.answered(1).expected);
   EXPECT_EQ(asked.proven(), start) << "twice proves no more";
   // Sixteen are remembered; the answer to an older one proves nothing new.
   for (int i = 0; i < 17; ++i)
     asked.ask(start + std::chrono::seconds(20 + i), start);
-  EXPECT_TRUE(asked.answered(3));
+  EXPECT_TRUE(asked.answered(3).expected);
   EXPECT_EQ(asked.proven(), start);
-  EXPECT_TRUE(asked.answered(4));
+  EXPECT_TRUE(asked.answered(4).expected);
   EXPECT_EQ(asked.proven(), start + 21s);
   asked.joined(start, start + 60s);
   EXPECT_EQ(asked.proven(), start + 21s) << "it never goes back";
-  EXPECT_FALSE(asked.answered(1)) << "numbers begin anew";
+  EXPECT_FALSE(asked.answered(1).expected) << "numbers begin anew";
 }
 
 TEST(SharedKeepalives, OneQuestionATurnAnswersAllThatAsked) {

@@ -123,5 +123,41 @@ TEST_F(OneThread, H9_AfterAKeyServersRestartAllComeBackAndNoSlotIsGivenTwice) {
   EXPECT_EQ(slots.size(), 20u);
 }
 
+// H17: whatever the way to the key server is like, and after its restart, members agree on the times of an epoch.
+TEST_F(OneThread, H17_MembersAgreeOnTheTimesOfEveryEpoch) {
+  const Member& studio = join_here("studio", config::MemberRole::sender);
+  loop_->run_for(2s);
+  network_.latency = 150ms;
+  const Member& home = join_here("home", config::MemberRole::receiver);
+  loop_->run_for(5s);
+  std::set<std::uint64_t> seen;
+  const auto agree = [&](std::chrono::milliseconds most) {
+    ASSERT_EQ(state(studio), "joined");
+    ASSERT_EQ(state(home), "joined");
+    for (const auto& [key, held] : studio.plane.held) {
+      const auto* const other = home.plane.find(key.second);
+      if (other == nullptr) continue;
+      ASSERT_TRUE(held.value.clock && other->value.clock);
+      const EpochClock &a = *held.value.clock, &b = *other->value.clock;
+      EXPECT_LE(std::chrono::abs(a.zero - b.zero), a.error + b.error);
+      EXPECT_LE(a.error, most);
+      EXPECT_LE(b.error, most);
+      // An hour's epoch and its successor; the zero lies a minute before the beginning.
+      EXPECT_GT(loop_->now() - a.zero, 59s);
+      EXPECT_LT(loop_->now() - a.zero, 1h + 3min);
+      EXPECT_GE(a.worst_error, a.error + 6ms) << "of a lease of 30 s";
+      seen.insert(key.second);
+    }
+  };
+  agree(700ms);
+  for (int minute = 0; minute < 130; ++minute) {
+    network_.latency = std::chrono::milliseconds(minute % 3 == 0 ? 2 : 400);
+    loop_->run_for(1min);
+    ASSERT_NO_FATAL_FAILURE(agree(minute < 3 ? 700ms : 40ms)) << "minute " << minute;
+    if (minute == 70) serve_here();
+  }
+  EXPECT_GE(seen.size(), 3u);
+}
+
 }  // namespace
 }  // namespace sealcast::member::testing

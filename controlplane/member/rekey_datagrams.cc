@@ -45,6 +45,7 @@ std::optional<handshake::GroupKeying> RekeyDatagrams::take(const GroupDatagram& 
   keying.epoch = said.to_epoch;
   keying.state = handshake::EpochState::pending;
   keying.remaining_ms = said.remaining_ms;
+  keying.zero = said.zero;
   keying.policy = held.policy;
   keying.policy.spi_prefix = said.spi_prefix;
   keying.policy.spi_slot_bits = said.spi_slot_bits;

@@ -31,7 +31,9 @@ class ByDatagram : public Together {
         const ByteView all(esp);
         Bytes text(esp.size() - 16 - handshake::gcm_tag_size);
         if (!gcm.open(load_be<std::uint64_t>(esp.data() + 8), all.first(8), all.subspan(16), text)) return std::nullopt;
-        EXPECT_EQ(load_be<std::uint32_t>(esp.data() + 4), load_be<std::uint64_t>(esp.data() + 8));
+        EXPECT_EQ(load_be<std::uint32_t>(esp.data() + 4), load_be<std::uint32_t>(esp.data() + 12));
+        EXPECT_GE(load_be<std::uint32_t>(esp.data() + 8), 60'000u) << "a time in the number, from the epoch's zero on";
+        EXPECT_LT(load_be<std::uint32_t>(esp.data() + 8), 90'000u);
         EXPECT_EQ(text.back(), group_datagram_next_header);
         EXPECT_EQ(text.size() % 4, 0u);
         text.resize(text.size() - 2 - text[text.size() - 2]);

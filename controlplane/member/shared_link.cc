@@ -310,7 +310,7 @@ void SharedLink::leave(Branch& branch) {
 
 void SharedLink::on_message(handshake::ControlMessage&& message) {
   const auto self = shared_from_this();
-  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return take_keepalive(keepalive->sequence);
+  if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return take_keepalive(*keepalive);
   const std::string group = *handshake::group_of(message);
   if (draining_.count(group) || unanswered_.count(group)) return;
   const auto found = groups_.find(group);
@@ -358,7 +358,8 @@ void SharedLink::send_keepalive() {
   if (number) link_->send(handshake::Keepalive{*number});
 }
 
-void SharedLink::take_keepalive(std::uint64_t sequence) {
+void SharedLink::take_keepalive(const handshake::Keepalive& keepalive) {
+  const std::uint64_t sequence = keepalive.sequence;
   const auto answered = keepalives_.answered(sequence);
   if (!answered)
     return broken(fmt::format("Keepalive: it answers number {}, sent were {}", sequence, keepalives_.sent()));
@@ -366,7 +367,7 @@ void SharedLink::take_keepalive(std::uint64_t sequence) {
   for (const auto& [branch, number] : *answered) {
     if (branch->state_ != Branch::State::joined || branch->shared_.get() != this) continue;
     const auto callbacks = branch->callbacks_;
-    if (callbacks.on_message) callbacks.on_message(handshake::Keepalive{number});
+    if (callbacks.on_message) callbacks.on_message(handshake::Keepalive{number, keepalive.clock});
   }
   ask_more();
 }

@@ -75,7 +75,7 @@ class SharedLink final : public std::enable_shared_from_this<SharedLink> {
   void overdue();
   void keepalive(const std::shared_ptr<Branch>& branch, std::uint64_t number);
   void send_keepalive();
-  void take_keepalive(std::uint64_t sequence);
+  void take_keepalive(const handshake::Keepalive& keepalive);
   void leave(Branch& branch);
   void remove(Branch& branch);
   void end_all(const LinkEnd& end);

@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <cstring>
 #include <map>
+#include <sstream>
 
 #include "controlplane/store/kept_epochs.h"
 #include "controlplane/store/spi_blocks.h"
@@ -81,6 +82,8 @@ class SqliteStore final : public Store {
   Result<void> drop_kept(const std::string& group_id) override;
   Result<void> drop_kept_except(const std::vector<std::string>& group_ids) override;
   Result<void> note_alive(std::int64_t unix_now) override;
+  Result<std::optional<Clock>> clock() const override;
+  Result<void> keep_clock(const Clock& clock) override;
   std::int64_t last_alive() const override;
   std::int64_t previous_start() const override;
 
@@ -402,6 +405,24 @@ Result<void> SqliteStore::note_alive(std::int64_t unix_now) {
   if (data_->batch) return {};
   SEALCAST_TRY(data_->set_meta("alive", unix_now));
   return data_->database.run("PRAGMA wal_checkpoint(TRUNCATE);");
+}
+
+Result<std::optional<Store::Clock>> SqliteStore::clock() const {
+  Statement query(data_->database, "SELECT value FROM meta WHERE name = 'clock'");
+  SEALCAST_TRY_ASSIGN(const auto row, query.step());
+  if (!row) return std::nullopt;
+  std::istringstream in(query.text(0));
+  Clock clock;
+  if (!(in >> clock.id >> clock.boot_id >> clock.offset_ms))
+    return fail("state file: expected the group clock as \"ID BOOT_ID OFFSET\", got \"" + query.text(0) + "\"");
+  return clock;
+}
+
+// One value: its parts mean nothing without each other.
+Result<void> SqliteStore::keep_clock(const Clock& clock) {
+  return Statement(data_->database, "INSERT OR REPLACE INTO meta VALUES ('clock', ?)")
+      .bind(std::to_string(clock.id) + " " + clock.boot_id + " " + std::to_string(clock.offset_ms))
+      .finish();
 }
 
 std::int64_t SqliteStore::last_alive() const {

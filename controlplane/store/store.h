@@ -137,6 +137,15 @@ class Store {
   virtual Result<void> note_alive(std::int64_t /*unix_now*/) { return {}; }
   virtual std::int64_t last_alive() const { return 0; }  // unix seconds, before this start; 0: never stored
 
+  // The group clock of the process before; nothing: there was none.
+  struct Clock {
+    std::uint64_t id = 0;  // below 2^63
+    std::string boot_id;
+    std::int64_t offset_ms = 0;
+  };
+  virtual Result<std::optional<Clock>> clock() const { return std::nullopt; }
+  virtual Result<void> keep_clock(const Clock&) { return {}; }  // durable when it returns
+
   virtual std::int64_t previous_start() const = 0;  // unix seconds of the start before this one; 0: there was none
 
  protected:

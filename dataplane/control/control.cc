@@ -113,7 +113,7 @@ Result<void> DataPlane::install(GroupEpoch given) {
   if (given.clock && given.numbers == Numbers::timed) {
     if (auto good = check_clock(*given.clock, state.options.now()); !good) return fail(where + good.error().message);
     state.set_clock(*epoch, *given.clock);
-    epoch->floor = state.floor_now(*epoch, *given.clock);
+    epoch->floor = state.floor_now(*epoch, *given.clock, given.in_use);
   }
   if (const auto known = group.accepted.find(given.epoch); known != group.accepted.end())
     epoch->accepted_before = known->second;
@@ -196,7 +196,7 @@ Result<void> DataPlane::set_clock(const std::string& group_id, std::uint64_t num
   State& state = *state_;
   SEALCAST_TRY_ASSIGN(auto epoch, state.find_epoch(group_id, number));
   const std::string where = "group " + group_id + " epoch " + std::to_string(number) + ": ";
-  if (!epoch->timed) return fail(where + "its numbers have no times, so that a clock is of no use");
+  if (epoch->rules.foreign) return fail(where + "foreign numbers carry no times, so that a clock is of no use");
   if (auto good = check_clock(clock, state.options.now()); !good) return fail(where + good.error().message);
   state.set_clock(*epoch, clock);
   return {};

@@ -75,10 +75,13 @@ struct DataPlane::State {
   void set_clock(Epoch& epoch, const EpochClock& clock) const {
     epoch.set_clock(clock, options.now(), TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()));
   }
-  // Packets sent before this moment, by any clock within the error, are below it.
-  std::uint64_t floor_now(const Epoch& epoch, const EpochClock& clock) const {
-    const std::uint32_t now_ms = TickScale(options.path.tsc_hz).milliseconds(options.now_tsc());
-    return (std::uint64_t{now_ms - epoch.zero_ms} + static_cast<std::uint64_t>(clock.error.count())) << 32;
+  // Numbers of this moment. In use: packets sent before it, by any clock within the error, are below; else those sent
+  // after it are above, also of a sender whose clock is behind as far as it may be.
+  std::uint64_t floor_now(const Epoch& epoch, const EpochClock& clock, bool in_use) const {
+    const std::int64_t time = TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()) - epoch.zero_ms;
+    const std::int64_t floor =
+        in_use ? time + clock.error.count() : time - clock.error.count() - longest_sender_error.count();
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(floor, 0)) << 32;
   }
 
   void set_deadlines(const Group& group) {

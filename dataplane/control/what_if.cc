@@ -213,7 +213,7 @@ class DryRun {
     to.set_rules(*from.epoch);
     to.blocks.set(from.blocks.get());
     to.next_number.set(from.next_number.get());
-    to.timed = from.timed;
+    to.timed.store(from.timed.load(std::memory_order_relaxed), std::memory_order_relaxed);
     to.zero_ms.store(from.zero_ms.load(std::memory_order_relaxed), std::memory_order_relaxed);
     to.worker = from.worker;
   }
@@ -334,7 +334,7 @@ class DryRun {
     if (live == nullptr || live->sa == nullptr) return 1;
     SealingSa sender;
     sender.next_number.set(live->sa->replay.highest() + 1);
-    sender.timed = live->sa->timed;
+    sender.timed.store(live->sa->timed.load(std::memory_order_relaxed), std::memory_order_relaxed);
     sender.zero_ms.store(live->sa->zero_ms.load(std::memory_order_relaxed), std::memory_order_relaxed);
     return sender.next(now_ms());
   }

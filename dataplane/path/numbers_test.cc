@@ -209,6 +209,20 @@ TEST(Numbers, H17_ANewcomersFloorIsItsOwnClockAndThatOfSlotsDerivedLater) {
   EXPECT_EQ(newcomer.hear(number_of(joined + 40, 1), own_spi + 9).verdict, Verdict::forward);
 }
 
+// A member that is there all the time installs an epoch before its senders use it: nothing that they send then may be
+// lost to the clocks' errors.
+TEST(Numbers, H17_AnEpochThatIsNotInUseYetHasAFloorBelowEverySendersClock) {
+  Gateway receiver;
+  GroupEpoch epoch = receiver.path.epoch("tv", 1, own_spi, tv_selectors(), false);
+  epoch.in_use = false;
+  epoch.clock = receiver.clock(30ms);
+  epoch.inbound.push_back({key_of(other_spi), 0});
+  ASSERT_TRUE(receiver.path.plane().install(std::move(epoch)));
+  const std::uint64_t now = receiver.time_ms();
+  EXPECT_EQ(receiver.hear(number_of(now - 431, 1)).reason, DropReason::replay);
+  EXPECT_EQ(receiver.hear(number_of(now - 430, 2)).verdict, Verdict::forward);
+}
+
 // Also with foreign numbers, which carry no time.
 TEST(Numbers, WhatWasAcceptedIsRefusedAfterLeavingAndJoiningAgain) {
   for (const Numbers numbers : {Numbers::timed, Numbers::foreign}) {

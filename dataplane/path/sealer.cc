@@ -183,7 +183,7 @@ inline void Sealer::count_blocks(SealingSa& sa, std::uint64_t blocks) noexcept {
   sa.blocks.add(blocks);
   if (sa.blocks.get() >= settings_.soft_block_limit && !sa.limit_reported) [[unlikely]]
     sa.limit_reported = counter_limits_.push(sa.spi);
-  if (!sa.timed) [[unlikely]]
+  if (!sa.timed.load(std::memory_order_relaxed)) [[unlikely]]
     note_sequence(sa);
 }
 

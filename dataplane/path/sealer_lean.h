@@ -74,7 +74,7 @@ inline void Sealer::settle(Run& run) noexcept {
   // All numbers of a chunk are taken before their blocks are counted, so there has to be room for the largest chunk.
   if (sa == nullptr || now_tsc >= sa->seal_until_tsc.load(std::memory_order_relaxed) ||
       sa->blocks.get() + max_burst * blocks_of(65536) > settings_.hard_block_limit || !sa->keeps_addresses ||
-      (!sa->timed && sa->next_number.get() > last_foreign_number - max_burst) ||
+      (!sa->timed.load(std::memory_order_relaxed) && sa->next_number.get() > last_foreign_number - max_burst) ||
       (!sa->same_as_policy && match_any(sa->epoch->rules, key) != Match::found))
     return nullptr;
   return sa;

@@ -38,12 +38,15 @@ Result<void> give_key(KeyStore& store, Sa& sa, const SaKey& key, aead::Direction
   return {};
 }
 
+// timed last: a worker that sees it set sees zero_ms, too.
 void follow_clock(SealingSa& sa, const Epoch& epoch) {
-  sa.zero_ms.store(epoch.zero_ms, std::memory_order_relaxed);
+  sa.zero_ms.store(epoch.zero_ms + epoch.held_back_ms, std::memory_order_relaxed);
+  sa.timed.store(epoch.timed, std::memory_order_release);
 }
 
 void follow_clock(OpeningSa& sa, const Epoch& epoch) {
   sa.zero_ms.store(epoch.zero_ms, std::memory_order_relaxed);
+  sa.timed.store(epoch.timed, std::memory_order_release);
   sa.fresh.set(epoch.fresh.get());
 }
 
@@ -77,6 +80,7 @@ void Epoch::set_clock(const EpochClock& clock, SteadyTime now, std::uint32_t now
   };
   timed = true;
   zero_ms = now_ms - ms(now - clock.zero);
+  held_back_ms = ms(std::max(clock.error - longest_sender_error, milliseconds(0)));
   if (clock.error <= freshness) {
     const std::uint32_t past = ms(freshness + clock.worst_error);
     fresh.set({zero_ms + past, past + ms(longest_ahead + clock.worst_error)});
@@ -174,7 +178,6 @@ Result<OpeningSas> make_inbound(KeyStore& store, const Epoch& epoch, std::vector
     SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::open));
     keyed->worker = static_cast<std::uint16_t>(worker_of_spi(spi, workers));
     keyed->set_rules(epoch.rules);
-    keyed->timed = epoch.timed;
     follow_clock(*keyed, epoch);
     made.emplace(spi, std::move(keyed));
   }
@@ -197,7 +200,6 @@ Result<SealingSas> make_outbound(KeyStore& store, const Epoch& epoch, std::vecto
     KeyedSa<SealingSa> keyed(store, std::move(sa), epoch.ledger);
     SEALCAST_TRY(give_key(store, *keyed, slot.key, aead::Direction::seal));
     keyed->set_rules(epoch.rules);
-    keyed->timed = epoch.timed;
     follow_clock(*keyed, epoch);
     keyed->worker = static_cast<std::uint32_t>(made.size());
     made.push_back(std::move(keyed));

@@ -90,6 +90,9 @@ struct Epoch {
   FreshTimes fresh;
   bool timed = false;         // zero_ms is set
   std::uint32_t zero_ms = 0;  // the workers' clock when the epoch's time was 0
+  // Our own packets' times are so far behind that: while the clock's error is large, they must not be ahead of
+  // receivers' clocks by more than those allow.
+  std::uint32_t held_back_ms = 0;
 
   // Highest slot in use plus slot_window, within the range.
   void update_window();

@@ -3,10 +3,14 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 
 namespace sealcast::dataplane {
+
+// A sender's clock may be ahead of the group's by so much.
+inline constexpr std::chrono::milliseconds longest_sender_error{400};
 
 constexpr std::uint32_t time_of(std::uint64_t number) {
   return static_cast<std::uint32_t>(number >> 32);

@@ -67,7 +67,7 @@ struct alignas(cache_line) SealingSa {
   bool limit_reported = false;            // worker only
   bool keeps_addresses = false;           // of epoch: tunnel_preserve
   bool same_as_policy = false;            // of epoch
-  bool timed = false;                     // zero_ms is set
+  std::atomic<bool> timed{false};         // zero_ms is set
   std::atomic<std::uint32_t> zero_ms{0};  // the worker's clock (TickScale) when the epoch's time was 0
   // Read for unusual packets only.
   alignas(cache_line) const EpochRules* epoch = nullptr;
@@ -83,7 +83,9 @@ struct alignas(cache_line) SealingSa {
   std::uint64_t next(std::uint32_t now_ms) const noexcept {
     const std::uint64_t number = next_number.get();
     const std::uint32_t time = now_ms - zero_ms.load(std::memory_order_relaxed);
-    return timed && time_of(number) < time ? (std::uint64_t{time} << 32) | static_cast<std::uint32_t>(number) : number;
+    return timed.load(std::memory_order_relaxed) && time_of(number) < time
+               ? (std::uint64_t{time} << 32) | static_cast<std::uint32_t>(number)
+               : number;
   }
   // All numbers before this one were used or skipped; fewer than 2^32 of them since the last call.
   void use_up_to(std::uint64_t number) noexcept {
@@ -122,7 +124,7 @@ struct alignas(cache_line) OpeningSa {
   alignas(cache_line) Counter packets, bytes;  // opened and accepted; bytes of inner IP packets
   ReplayWindow replay;
   Counter refused;                                // numbers taken, but the opened packets were not accepted
-  bool timed = false;                             // zero_ms is set
+  std::atomic<bool> timed{false};                 // zero_ms is set
   std::atomic<std::uint32_t> zero_ms{0};          // as in SealingSa
   std::atomic<std::int32_t> last_distance_ms{0};  // of the last time that was not fresh (FreshTimes::distance)
   DropSlot drops;

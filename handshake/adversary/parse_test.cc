@@ -70,9 +70,12 @@ void walk_extension(Walk& walk) {
     });
   else if (type == extension::supported_groups || type == extension::signature_algorithms)
     walk.vector(2);
-  else if (type == extension::ec_point_formats || type == extension::renegotiation_info ||
-           type == extension::multicast_group)
+  else if (type == extension::ec_point_formats || type == extension::renegotiation_info)
     walk.vector(1);
+  else if (type == extension::multicast_group) {
+    walk.skip(1);
+    walk.vector(1);
+  }
   walk.sound = walk.sound && walk.at == end;
 }
 
@@ -80,7 +83,7 @@ void walk_smke(Walk& walk) {
   walk.skip(3);
   walk.vector(1);
   walk.vector(1);
-  walk.skip(17);
+  walk.skip(17 + 36);
   walk.vector(2);
   walk.skip(1 + 2 + 4 * 4 + 4 + 1 + 2);
   walk.vector(1);

@@ -9,7 +9,7 @@
 namespace sealcast::handshake {
 namespace {
 
-constexpr std::uint8_t datagram_version = 1;
+constexpr std::uint8_t datagram_version = 2;
 constexpr std::uint8_t level_mask = 0x1f;
 constexpr std::uint8_t for_side[2] = {0x20, 0x40};
 constexpr std::uint8_t ancestor_of_previous = 0x80;
@@ -114,6 +114,8 @@ Outcome<Bytes> encode_rekey_datagram(const RekeyDatagram& datagram, EVP_PKEY* ke
   w.u64(datagram.sequence);
   w.u64(datagram.not_after);
   w.u64(datagram.remaining_ms);
+  w.u64(datagram.zero.clock_id);
+  w.u64(datagram.zero.at_ms);
   w.u32(datagram.spi_prefix);
   w.u8(datagram.spi_slot_bits);
   w.u8(datagram.update.depth);
@@ -135,7 +137,7 @@ Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
   RekeyDatagram& d = received.datagram;
   Reader r(datagram_name, bytes);
   if (const std::uint8_t got = r.u8("version"); r.ok() && got != datagram_version)
-    r.refuse(Reason::decode_error, "expected version 1, got " + std::to_string(got));
+    r.refuse(Reason::decode_error, "expected version 2, got " + std::to_string(got));
   d.key_server_id = r.string8(1, 64, "key_server_id");
   d.group_id = r.string8(1, 64, "group_id");
   d.from_epoch = r.u64("from_epoch");
@@ -146,6 +148,8 @@ Outcome<ReceivedRekeyDatagram> decode_rekey_datagram(ByteView bytes) {
   d.sequence = r.u64("sequence");
   d.not_after = r.u64("not_after");
   d.remaining_ms = r.u64("remaining_ms");
+  d.zero.clock_id = r.u64("zero_clock_id");
+  d.zero.at_ms = r.u64("zero_ms");
   d.spi_prefix = r.u32("spi_prefix");
   d.spi_slot_bits = r.u8("spi_slot_bits");
   d.update.depth = r.u8("depth");

@@ -1,12 +1,13 @@
 // The datagram that carries the next epoch to a whole group at once: signed by the key server, sent inside the current
 // epoch's ESP to the group itself, a few times. And the path that a member gets over its own connection.
 //
-//   version 1 u8
+//   version 2 u8
 //   key_server_id<1..64>, group_id<1..64>
 //   from_epoch u64, to_epoch u64      members of from_epoch alone can use it
 //   sequence u64                      rises with every datagram of the group; copies repeat it
 //   not_after u64                     unix seconds: refused afterwards
-//   remaining_ms u64, spi_prefix u32, spi_slot_bits u8     of the new epoch; all else stays the same
+//   remaining_ms u64, zero_clock_id u64, zero_ms u64, spi_prefix u32, spi_slot_bits u8
+//                                     of the new epoch; all else stays the same
 //   depth u8
 //   nodes<0..2^16-1>                  ascending by level, then index:
 //     head u8                         level 1..24 in the low five bits; 0x20, 0x40: a seed for the left, right child's
@@ -23,6 +24,7 @@
 #include <string>
 
 #include "handshake/crypto/signature.h"
+#include "handshake/group_keying.h"
 #include "handshake/keytree/tree_key.h"
 #include "handshake/wire/sensitive.h"
 
@@ -37,6 +39,7 @@ struct RekeyDatagram {
   std::uint64_t sequence = 0;
   std::uint64_t not_after = 0;
   std::uint64_t remaining_ms = 0;
+  EpochZero zero;
   std::uint32_t spi_prefix = 0;
   std::uint8_t spi_slot_bits = 0;
   TreeUpdate update;

@@ -329,7 +329,7 @@ TEST(Flag, FLAG2_FLAG3_SmkeWithAnotherFlagOrOrder) {
     std::size_t offset;  // in SMKE's body: version, flag, second_ccs
     std::uint8_t value;
   };
-  for (const Case& one : {Case{Reason::smke_version_unknown, 0, 2}, Case{Reason::flag_unexpected, 1, 31},
+  for (const Case& one : {Case{Reason::smke_version_unknown, 0, 1}, Case{Reason::flag_unexpected, 1, 31},
                           Case{Reason::wrong_second_ccs, 2, 2}, Case{Reason::wrong_second_ccs, 2, 0},
                           Case{Reason::wrong_second_ccs, 2, 3}}) {
     World world;

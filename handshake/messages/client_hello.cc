@@ -30,6 +30,14 @@ void read_server_name(Reader& reader, ClientHello& hello) {
   reader.absorb(list);
 }
 
+void read_multicast_group(Reader& reader, ClientHello& hello) {
+  const std::uint8_t version = reader.u8("protocol_version");
+  if (reader.ok() && version != multicast_protocol_version)
+    reader.refuse(Reason::group_protocol_version, "expected version " + std::to_string(multicast_protocol_version) +
+                                                      " in multicast_group, got " + std::to_string(version));
+  hello.multicast_group = reader.string8(1, 64, "multicast_group");
+}
+
 void read_known(const RawExtension& raw, Reader& reader, ClientHello& hello) {
   switch (raw.type) {
     case extension::server_name:
@@ -59,7 +67,7 @@ void read_known(const RawExtension& raw, Reader& reader, ClientHello& hello) {
       break;
     }
     case extension::multicast_group:
-      hello.multicast_group = reader.string8(1, 64, "multicast_group");
+      read_multicast_group(reader, hello);
       break;
     default:
       (void)reader.bytes(raw.body.size(), "extension");  // unknown: ignored
@@ -109,7 +117,10 @@ Outcome<SensitiveBytes> encode(const ClientHello& hello) {
     if (hello.renegotiation_info)
       write_extension(block, extension::renegotiation_info, [&](Writer& w) { w.vector8(*hello.renegotiation_info); });
     if (hello.multicast_group)
-      write_extension(block, extension::multicast_group, [&](Writer& w) { w.string8(*hello.multicast_group); });
+      write_extension(block, extension::multicast_group, [&](Writer& w) {
+        w.u8(multicast_protocol_version);
+        w.string8(*hello.multicast_group);
+      });
   });
   return out.finish("ClientHello");
 }

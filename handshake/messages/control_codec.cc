@@ -66,6 +66,7 @@ void write(Writer& out, const Revoked& message) {
 }
 void write(Writer& out, const Keepalive& message) {
   out.u64(message.sequence);
+  if (message.clock.clock_id != 0) write_reading(out, message.clock);
 }
 void write(Writer& out, const KeyPath& message) {
   out.string8(message.group_id);
@@ -96,7 +97,8 @@ T read_group_epoch(Reader& reader) {
 ControlMessage read_group_update(Reader& reader) {
   const std::uint8_t version = reader.u8("version");
   if (reader.ok() && version != group_update_version)
-    reader.refuse(Reason::smke_version_unknown, "version " + std::to_string(version) + ", expected 1");
+    reader.refuse(Reason::smke_version_unknown,
+                  "version " + std::to_string(version) + ", expected " + std::to_string(group_update_version));
   GroupUpdate message{read_keying(reader)};
   (void)reader.vector16(0, 0xffff, "extensions");  // unknown ones are ignored
   return message;
@@ -137,6 +139,13 @@ ControlMessage read_revoked(Reader& reader) {
   Revoked message;
   message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.reason = reader.string8(0, 255, "reason");
+  return message;
+}
+
+ControlMessage read_keepalive(Reader& reader) {
+  Keepalive message;
+  message.sequence = reader.u64("sequence");
+  if (!reader.at_end()) message.clock = read_reading(reader);
   return message;
 }
 
@@ -191,7 +200,7 @@ ControlMessage read_body(ControlType type, Reader& reader) {
     case ControlType::revoked:
       return read_revoked(reader);
     case ControlType::keepalive:
-      return Keepalive{reader.u64("sequence")};
+      return read_keepalive(reader);
     case ControlType::key_path:
       return read_key_path(reader);
     case ControlType::announce:

@@ -186,12 +186,29 @@ Outcome<void> check_keying(const GroupKeying& keying) {
   return {};
 }
 
+void write_reading(Writer& out, const ClockReading& reading) {
+  out.u64(reading.clock_id);
+  out.u64(reading.now_ms);
+  out.u32(reading.error_ms);
+}
+
+ClockReading read_reading(Reader& reader) {
+  ClockReading reading;
+  reading.clock_id = reader.u64("clock_id");
+  reading.now_ms = reader.u64("clock's now_ms");
+  reading.error_ms = reader.u32("clock's error_ms");
+  return reading;
+}
+
 void write_keying(Writer& out, const GroupKeying& keying, ByteView sealed) {
   out.string8(keying.key_server_id);
   out.string8(keying.group_id);
   out.u64(keying.epoch);
   out.u8(static_cast<std::uint8_t>(keying.state));
   out.u64(keying.remaining_ms);
+  out.u64(keying.zero.clock_id);
+  out.u64(keying.zero.at_ms);
+  write_reading(out, keying.clock);
   write_policy(out, keying.policy);
   write_assignment(out, keying.assignment);
   if (sealed.empty())
@@ -210,6 +227,9 @@ GroupKeying read_keying(Reader& reader, Bytes* sealed) {
     reader.refuse(Reason::policy_refused, "epoch_state " + std::to_string(state) + ", expected 1 or 2");
   keying.state = EpochState{state};
   keying.remaining_ms = reader.u64("remaining_ms");
+  keying.zero.clock_id = reader.u64("epoch's clock_id");
+  keying.zero.at_ms = reader.u64("epoch's zero");
+  keying.clock = read_reading(reader);
   keying.policy = read_policy(reader);
   keying.assignment = read_assignment(reader);
   if (sealed != nullptr) {
@@ -229,6 +249,7 @@ void skip_keying(Reader& reader) {
   (void)reader.vector8(1, max_name_bytes, "key_server_id");
   (void)reader.vector8(1, max_name_bytes, "group_id");
   (void)reader.bytes(8 + 1 + 8, "epoch");
+  (void)reader.bytes(2 * 8 + 8 + 8 + 4, "clock");
   (void)reader.vector16(1, 0xffff, "selectors");
   (void)reader.bytes(1 + 2 + 4 * 4 + 4 + 1 + 2, "policy");
   (void)reader.vector8(1, max_name_bytes, "member_id");

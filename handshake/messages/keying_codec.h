@@ -18,6 +18,9 @@ GroupKeying read_keying(Reader& reader, Bytes* sealed = nullptr);
 // Skips the same by its lengths alone: finds the signed part before any of it is interpreted.
 void skip_keying(Reader& reader);
 
+void write_reading(Writer& out, const ClockReading& reading);
+ClockReading read_reading(Reader& reader);
+
 // The same checks as read_keying's, for the sending side: the first violation, or none.
 Outcome<void> check_keying(const GroupKeying& keying);
 

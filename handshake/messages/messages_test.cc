@@ -51,8 +51,9 @@ Sample smke_sample() {
   message.keying = sample_keying();
   message.server_verify_data = VerifyData{1, 2, 3};
   Sample sample{"ServerMasterKeyExchange", plain(encode(message)), verdict(decode_server_master_key_exchange), {}, {}};
-  // version flag order | id len @3 | "ks.example" | group len @14 | "tv" | epoch 8, state 1, remaining 8 | selectors
-  const std::size_t selectors = 3 + 1 + 10 + 1 + 2 + 8 + 1 + 8;
+  // version flag order | id len @3 | "ks.example" | group len @14 | "tv" | epoch 8, state 1, remaining 8, clock 36 |
+  // selectors
+  const std::size_t selectors = 3 + 1 + 10 + 1 + 2 + 8 + 1 + 8 + 36;
   const std::size_t selector_bytes = 2 + 5 + 1 + 4;
   const std::size_t member = selectors + 2 + selector_bytes + 1 + 2 + 4 * 5 + 1 + 2;
   const std::size_t floors = member + 1 + 8 + 1 + 2 + 2;
@@ -161,6 +162,8 @@ std::vector<Sample> samples() {
   control(Leave{"tv"}, {0});
   control(Revoked{"tv", "why"}, {0, 3});
   control(Keepalive{1}, {});
+  control(Keepalive{1, {2, 3, 4}}, {});
+  list.back().valid_prefix = 8;  // one without a clock
   control(GroupJoin{"tv"}, {0});
   control(GroupRefused{"tv", Refusal::come_again}, {0});
   return list;
@@ -213,6 +216,31 @@ TEST(Parse1, EverySingleByteChangeIsSurvived) {
         bent[offset] = value;
         (void)sample.decode(bent);
       }
+}
+
+// A member of another version is told so, and not that its hello is broken.
+TEST(ClientHelloVersion, AnotherVersionOfTheGroupProtocolIsRefusedByName) {
+  ClientHello hello;
+  hello.suites = {0xc02c};
+  hello.multicast_group = "tv";
+  const Bytes now = plain(encode(hello));
+  ASSERT_TRUE(decode_client_hello(now));
+  const std::size_t version = now.size() - 4;  // version, length, "tv"
+  ASSERT_EQ(now[version], multicast_protocol_version);
+  Bytes later = now;
+  later[version] = multicast_protocol_version + 1;
+  // The first version had the group id alone.
+  Bytes first = now;
+  first.erase(first.begin() + static_cast<std::ptrdiff_t>(version));
+  const std::size_t extensions = 2 + 32 + 1 + 4 + 2;  // their length, of two bytes
+  --first[extensions + 1];
+  --first[version - 1];
+  for (const Bytes& other : {later, first}) {
+    const auto decoded = decode_client_hello(other);
+    ASSERT_FALSE(decoded);
+    EXPECT_EQ(decoded.error().reason, Reason::group_protocol_version) << decoded.error().message();
+    EXPECT_EQ(decoded.error().alert, Alert::protocol_version);
+  }
 }
 
 TEST(Parse1, VectorBounds) {

@@ -19,7 +19,8 @@ Outcome<ServerMasterKeyExchange> decode_as(ByteView body, bool sealed) {
   ServerMasterKeyExchange message;
   const std::uint8_t version = reader.u8("smke_version");
   if (reader.ok() && version != smke_version)
-    reader.refuse(Reason::smke_version_unknown, "smke_version " + std::to_string(version) + ", expected 1");
+    reader.refuse(Reason::smke_version_unknown,
+                  "smke_version " + std::to_string(version) + ", expected " + std::to_string(smke_version));
   message.flag = reader.u8("flag");
   const std::uint8_t order = reader.u8("second_ccs");
   if (reader.ok() && order > static_cast<std::uint8_t>(SecondCcs::description))

@@ -8,7 +8,7 @@
 
 namespace sealcast::handshake {
 
-inline constexpr std::uint8_t smke_version = 1;
+inline constexpr std::uint8_t smke_version = 2;
 
 struct ServerMasterKeyExchange {
   std::uint8_t flag = 0;

@@ -25,6 +25,8 @@ GroupKeying sample_keying(CipherSuite suite) {
   keying.group_id = "tv";
   keying.epoch = std::uint64_t{1'800'000'000} << 20;
   keying.remaining_ms = 3'600'000;
+  keying.zero = {0x1234567890, 40'000};
+  keying.clock = {0x1234567890, 100'000, 7};
   Selector selector;
   selector.destination = Prefix{IpAddress::v4(0xef010100), 24};
   selector.protocol = 17;

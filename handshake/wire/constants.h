@@ -67,6 +67,10 @@ inline constexpr std::uint16_t renegotiation_info = 0xff01;
 inline constexpr std::uint16_t multicast_group = 0xff78;  // ours, private range: the group id wanted
 }  // namespace extension
 
+// Of SMKE, GroupUpdate and the control channel; in multicast_group. Bit 7 is always set: the first version had none,
+// and the group id's length of at most 64 stood in its place.
+inline constexpr std::uint8_t multicast_protocol_version = 0x82;
+
 inline constexpr std::uint16_t fallback_scsv = 0x5600;       // RFC 7507
 inline constexpr std::uint16_t renegotiation_scsv = 0x00ff;  // RFC 5746 §3.3
 

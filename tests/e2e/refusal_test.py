@@ -243,7 +243,7 @@ def client_hello():
 
 def with_group(hello, group):
     """The same ClientHello with the extension that names a multicast group."""
-    extension = struct.pack(">HHB", 0xFF78, len(group) + 1, len(group)) + group
+    extension = struct.pack(">HHBB", 0xFF78, len(group) + 2, 0x82, len(group)) + group
     record = bytearray(hello)
     at = 9 + 2 + 32  # record and handshake headers, version, random
     at += 1 + record[at]  # session_id

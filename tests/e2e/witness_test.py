@@ -3,6 +3,7 @@ scapy seals, and we drop what scapy forges, each for its own reason. The black s
 any program can send on it."""
 import collections
 import logging
+import secrets
 import socket
 import struct
 import time
@@ -32,12 +33,15 @@ def exported(path):
 
 
 class Witness(e2e.EndToEnd):
-    members = {"studio": "tv", "home": "tv", "attic": "tv"}
+    members = {"studio": "tv", "home": "tv", "attic": "tv", "cellar": "tv"}
 
     def setUp(self):
         super().setUp()
-        self.keyserver = KeyServer(self.lab)
-        self.keyserver.start()
+        key = self.lab.work / "wrap.key"  # so that an epoch outlives the key server
+        key.write_text(secrets.token_hex(32) + "\n")
+        key.chmod(0o600)
+        self.keyserver = KeyServer(self.lab, server_options='wrapping_key_file = "wrap.key"')
+        self.keyserver_process = self.keyserver.start()
         self.black = self.lab.network.namespace("black")
         self.lab.network.bridge(self.black, "br0")
         self.studio, self.home = self.site("studio", "sender"), self.site("home", "receiver")
@@ -88,7 +92,8 @@ class Witness(e2e.EndToEnd):
         self.gateways["studio"].kill()  # scapy now sends with its SPI, from a number it never reached
         self.key = Key(spi, exported(self.home.keys)[spi])
         self.listen()
-        number = 1_000_000
+        last = capture.summarize(pcap).esp[-1]
+        number = self.number_now(last) + 1000
 
         sealed = self.seal(number, b"from scapy")
         self.assertEqual(self.send(sealed), [b"from scapy"])
@@ -97,50 +102,79 @@ class Witness(e2e.EndToEnd):
         forged[-1] ^= 1
         self.assert_dropped("bad_tag", bytes(forged), "one bit of the ICV changed")
         self.assert_dropped("iv_sequence_mismatch", self.seal(number + 2, b"x", iv=number + 3), "IV and sequence differ")
+        self.assert_dropped("replay", self.seal(number - (60_000 << 32), b"x"), "H17: a minute ago, before home joined")
+        self.assert_dropped("early", self.seal(number + (20_000 << 32), b"x"), "H17: in twenty seconds")
         self.assert_dropped("unknown_spi", self.seal(number + 4, b"x", spi=0x1FFFFFF0), "an SPI that no member was given")
         self.assert_dropped("outer_inner_mismatch", self.seal(number + 5, b"x", inner="239.1.1.2"), "inner group differs")
         self.assert_dropped("selector_mismatch", self.seal(number + 6, b"x", port=6000), "DATA-1, H16: port outside")
+        number = self.number_now(last) + 1100
         clear = bytes(Ether(dst=_GROUP_MAC) / IP(src="10.1.0.1", dst="239.1.1.1", ttl=1)
                       / UDP(sport=4000, dport=programs.COUNT_PORT) / Raw(b"clear"))
         self.assert_dropped("clear_on_black", clear, "H10: plain packets of a protected group do not come in")
         # None of these moved the window: a number in between still passes, once.
-        self.assertEqual(self.send(self.seal(number + 1, b"late")), [b"late"])
+        self.assertEqual(self.send(self.seal(number - 1, b"late")), [b"late"])
 
-    def test_H9_who_joins_late_takes_nothing_that_was_captured_before_it_came(self):
-        pcap = self.stream()
-
-        def reported():
-            for member in self.keyserver.status()["groups"][0]["members"]:
-                if member["member"] == "studio" and member.get("report", {}).get("sealed", 0) >= _PACKETS:
-                    return True
-            return False
-        e2e.wait_until(reported, 15, "studio to report how far its numbers are")
-        self.attic = self.site("attic", "receiver")
-        self.attic.start()
-        e2e.wait_until(self.attic.ready, 15, "attic to be joined")
-        receiver = self.receiver(self.attic)
+    def test_H17_of_a_recording_nothing_comes_out(self):
+        """Of the epoch that still runs: at a newcomer, at a gateway that was killed and started again, and at newcomers
+        after the key server was. The latest packets are as fresh as can be."""
+        recording = [frame.data for frame in capture.frames(self.stream())]
+        self.assertEqual(len(recording), _PACKETS)
         with net.inside(self.black):
-            mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-            mouth.bind(("br0", 0))
-        self.addCleanup(mouth.close)
-        captured = [frame.data for frame in capture.frames(pcap)]
-        self.assertEqual(len(captured), _PACKETS)
-        for frame in captured:
-            mouth.send(frame)
+            self.mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            self.mouth.bind(("br0", 0))
+        self.addCleanup(self.mouth.close)
+        self.attic = self.newcomer("attic", recording)
+        self.gateways["home"].kill()
+        self.home.start()
+        e2e.wait_until(self.home.ready, 15, "home to be joined again")
+        self.refuse_all(self.home, recording)
+        self.assert_opens_what_is_sent_now(self.attic)
+
+        epoch = self.keyserver.status()["groups"][0]["epoch"]
+        self.keyserver_process.kill()
+        self.keyserver.start()
+        e2e.wait_until(lambda: self.studio.ready() and self.home.ready(), 60, "members to be back")
+        self.assertEqual(self.keyserver.status()["groups"][0]["epoch"], epoch, "the recording is of the epoch that still runs")
+        self.newcomer("cellar", recording)
+
+    def newcomer(self, name, recording):
+        site = self.site(name, "receiver")
+        site.start()
+        e2e.wait_until(site.ready, 15, f"{name} to be joined")
+        self.refuse_all(site, recording)
+        return site
+
+    def refuse_all(self, site, recording):
+        def refused():
+            drops = self.drops(site)
+            return sum(drops.get(reason, 0) for reason in ("replay", "stale", "unknown_spi"))
+        before, opened = refused(), site.opened()
+        for frame in recording:
+            self.mouth.send(frame)
             time.sleep(0.001)
-        e2e.wait_until(lambda: self.drops(self.attic).get("replay", 0) == _PACKETS, 5,
-                       f"attic to refuse all of them; drops now: {self.drops(self.attic)}")
-        self.assertEqual(self.attic.opened(), 0, "it holds the key, and none of these numbers came to it before")
+        e2e.wait_until(lambda: refused() >= before + len(recording), 5, f"{site.name} to refuse all of them; drops now: "
+                       f"{self.drops(site)}")
+        self.assertEqual(site.opened(), opened, "it holds the key")
+
+    def assert_opens_what_is_sent_now(self, site):
+        before = site.opened()
+        receiver = self.receiver(site)
         sent = self.sender(self.studio, rate=400, size=500, seconds=0.5).wait(10)["sent"]
-        e2e.wait_until(lambda: self.attic.opened() == sent, 5, "what is sent now to be opened")
+        e2e.wait_until(lambda: site.opened() == before + sent, 5, "what is sent now to be opened")
         self.assertEqual(receiver.result()["received"], sent)
 
+    @staticmethod
+    def number_now(last):
+        """A number of the present moment: as the last captured packet's, and what passed since. The capture's clock and
+        ours are the same."""
+        return last.iv + (int((time.time() - last.seconds) * 1000) << 32)
+
     def seal(self, number, payload, iv=None, spi=None, inner="239.1.1.1", port=programs.COUNT_PORT):
-        """A frame as scapy's ESP makes it: tunnel mode, our counter as IV."""
+        """A frame as scapy's ESP makes it: tunnel mode, our numbers as IVs."""
         association = SecurityAssociation(ESP, spi=spi or self.key.spi, crypt_algo="AES-GCM", crypt_key=self.key.key,
                                           tunnel_header=IP(src="10.1.0.1", dst="239.1.1.1", ttl=1))
         plain = IP(src="10.1.0.1", dst=inner, ttl=1) / UDP(sport=4000, dport=port) / Raw(payload)
-        sealed = association.encrypt(plain, seq_num=number, iv=struct.pack(">Q", number if iv is None else iv))
+        sealed = association.encrypt(plain, seq_num=number & 0xFFFFFFFF, iv=struct.pack(">Q", number if iv is None else iv))
         return bytes(Ether(src="02:00:00:00:00:99", dst=_GROUP_MAC) / sealed)
 
     def listen(self):

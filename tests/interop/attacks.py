@@ -27,6 +27,7 @@ FATAL = 2
 CLIENT_HELLO, FINISHED = 1, 20
 FALLBACK_SCSV = 0x5600
 MULTICAST_GROUP = 0xFF78
+PROTOCOL_VERSION = 0x82  # of the group protocol
 CCS = b"\x14\x03\x03\x00\x01\x01"
 
 
@@ -360,7 +361,7 @@ def renegotiation(case):
 
 
 def asks_for(group):
-    return [*hello_extensions(), TLS_Ext_Unknown(extension(MULTICAST_GROUP, bytes([len(group)]) + group))]
+    return [*hello_extensions(), TLS_Ext_Unknown(extension(MULTICAST_GROUP, bytes([PROTOCOL_VERSION, len(group)]) + group))]
 
 
 def insider(case):

@@ -78,7 +78,9 @@ Run* Log::begin(std::uint64_t key, std::uint32_t spi, std::uint64_t number) noex
 }
 
 void Log::add(Run*& run, std::uint64_t key, std::uint32_t spi, std::uint64_t number) noexcept {
-  if (run != nullptr && run->spi == spi && number == run->last.load(std::memory_order_relaxed) + 1) {
+  const std::uint64_t last = run == nullptr ? 0 : run->last.load(std::memory_order_relaxed);
+  if (run != nullptr && run->spi == spi && number > last &&
+      static_cast<std::uint32_t>(number) == static_cast<std::uint32_t>(last) + 1) {
     run->last.store(number, std::memory_order_release);
   } else {
     run = begin(key, spi, number);

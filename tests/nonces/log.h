@@ -25,7 +25,8 @@ struct Header {
 };
 static_assert(sizeof(Header) == 64);
 
-// IVs first..last, each once, under one key.
+// IVs from first to last under one key, rising, each once: their low halves are the sequence numbers and have no gap.
+// What lies between them because a time went on was not used, and may not be by anything else.
 struct Run {
   std::uint64_t key_id;
   std::uint64_t first;

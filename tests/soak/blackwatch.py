@@ -130,7 +130,8 @@ class BlackWatch:
         if spi not in self.numbers:
             self.numbers[spi] = Numbers()
             self.senders[spi] = source
-        if not self.numbers[spi].add(number):
+        # Sequence numbers have no gaps but for losses; a whole number, which holds a time, has one each millisecond.
+        if not self.numbers[spi].add(sequence):
             self._once(f"KEY-2: SPI 0x{spi:08x} used IV {number} twice", ("twice", spi))
         if self.senders[spi] != source and not {self.senders[spi], source} <= self.relays:
             self._once(f"H9: SPI 0x{spi:08x} has two senders: {'.'.join(map(str, self.senders[spi]))} and "

@@ -147,7 +147,7 @@ void Session::handle_events() {
   }
   // At once, because the member's lease runs from the moment it asked (LEASE-1), and once for all that came together.
   if (asked_for_keepalive && state_ == State::joined && host_->serving())
-    deliver(handshake::Keepalive{keepalive_heard_});
+    deliver(handshake::Keepalive{keepalive_heard_, host_->clock()});
 }
 
 void Session::established(handshake::Established& event) {

@@ -41,6 +41,7 @@ class SessionHost {
   virtual Moment now() const = 0;
   // Before slots are issued: has this machine been resumed from a snapshot (H9)?
   virtual void notice_resume() = 0;
+  virtual handshake::ClockReading clock() const { return {}; }
   // False: members' leases must not be renewed, since others may shut them out unheard (H11).
   virtual bool serving() const { return true; }
   virtual GroupState* find_group_state(const std::string& group_id) = 0;

@@ -90,6 +90,7 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   datagram.not_after = static_cast<std::uint64_t>(now.unix_seconds + valid_for.count());
   datagram.remaining_ms =
       static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(next.expires - now.steady).count());
+  datagram.zero = next.zero;
   datagram.spi_prefix = next.policy.spi_prefix;
   datagram.spi_slot_bits = next.policy.spi_slot_bits;
   datagram.update = tree_->keys.renew(tree_->left, *next.premaster);
@@ -104,14 +105,15 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
                       : text.error().message}}));
     return Telling::each_with_path;
   }
-  const auto key = handshake::derive_sa_key(
-      active->policy.cipher_suite, handshake::derive_group_master(active->policy.cipher_suite, *active->premaster),
-      config_.id, active->number, active->policy.spi_prefix | slot->first_slot);
+  auto key = handshake::derive_sa_key(active->policy.cipher_suite,
+                                      handshake::derive_group_master(active->policy.cipher_suite, *active->premaster),
+                                      config_.id, active->number, active->policy.spi_prefix | slot->first_slot);
   Announcement announcement;
+  announcement.key = std::move(key);
+  announcement.zero = active->zero;
+  announcement.datagram = *text;
   announcement.next = now.steady;
   announcement.give_up = now.steady + config_.activation_delay / 2;
-  for (std::uint64_t copy = 1; copy <= copies; ++copy)
-    announcement.packets.push_back(seal_announcement(key, copy, *text));
   begin(std::move(announcement));
   audit(Event("rekey_announced", {{"group", config_.id},
                                   {"epoch", next.number},
@@ -122,10 +124,17 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
   return Telling::announced;
 }
 
+// Each copy is sealed when it is handed out: with a time from before that, it would not be fresh at the receivers.
+Bytes Announcer::next_packet(std::uint64_t number) const {
+  if (context_.clock && context_.clock->id() == now_->zero.clock_id)
+    number |= (context_.clock->read().now_ms - now_->zero.at_ms) << 32;
+  return seal_announcement(now_->key, number, now_->datagram);
+}
+
 void Announcer::send_copies(const Members& members, SteadyTime now) {
   while (now_ && now_->next <= now) {
     if (const Member* by = relay_sender(members, now_->sent))
-      by->link->deliver(handshake::Announce{config_.id, now_->packets[now_->sent]});
+      by->link->deliver(handshake::Announce{config_.id, next_packet(now_->sent + 1)});
     now_->next += config_.activation_delay / 8;
     if (++now_->sent == copies) now_->next = SteadyTime::max();
   }

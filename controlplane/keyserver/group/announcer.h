@@ -16,10 +16,12 @@ namespace sealcast::keyserver {
 
 // Receivers were told of an epoch by a datagram to the group.
 struct Announcement {
-  std::vector<Bytes> packets;  // ESP of the same datagram
-  unsigned sent = 0;           // copies
-  SteadyTime next;             // when the next copy is due, if ever
-  SteadyTime give_up;          // members that have not acknowledged by then are told over their own connections
+  SaKey key;                  // of a slot of its own
+  handshake::EpochZero zero;  // of that epoch
+  Bytes datagram;
+  unsigned sent = 0;   // copies
+  SteadyTime next;     // when the next copy is due, if ever
+  SteadyTime give_up;  // members that have not acknowledged by then are told over their own connections
 };
 
 class Announcer {
@@ -73,6 +75,7 @@ class Announcer {
     std::vector<handshake::LeafPosition> left;  // of members that left; shut out with the next announcement
   };
 
+  Bytes next_packet(std::uint64_t number) const;
   Telling rebuild_tree(Members& members);
   static const Member* relay_sender(const Members& members, std::size_t turn);
 

@@ -77,7 +77,7 @@ TEST_F(AnnouncerTest, WithoutAnActiveEpochOrASenderNothingIsAnnounced) {
 TEST_F(AnnouncerTest, CopiesGoOutByOneSenderAfterTheOther) {
   add("sender", true);
   add("sender2", true);
-  announcer_.begin({{Bytes(1), Bytes(2), Bytes(3)}, 0, now_.steady, now_.steady + 1s});
+  announcer_.begin({SaKey(), {}, Bytes(100), 0, now_.steady, now_.steady + 1s});
   announcer_.send_copies(members_, now_.steady);
   EXPECT_THAT(told_["sender"].take(), ElementsAre("announce"));
   EXPECT_THAT(told_["sender2"].take(), IsEmpty());

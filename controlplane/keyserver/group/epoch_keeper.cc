@@ -77,9 +77,9 @@ std::string EpochKeeper::bytes_of(const handshake::PeerIdentity& identity) {
 }
 
 Result<void> EpochKeeper::keep(const std::string& group_id, std::uint64_t epoch, Times times,
-                               const handshake::GroupPolicy& policy, const Secret<48>& premaster) {
-  SEALCAST_TRY_ASSIGN(auto sealed, cluster::seal_epoch(key(), sealed_for(key_server_id_, group_id, epoch, times),
-                                                       {policy, premaster.clone()}, random_));
+                               const cluster::EpochContent& content) {
+  SEALCAST_TRY_ASSIGN(auto sealed,
+                      cluster::seal_epoch(key(), sealed_for(key_server_id_, group_id, epoch, times), content, random_));
   return store_.keep({group_id, epoch, times.begun, times.expires, std::move(sealed)});
 }
 

@@ -28,8 +28,8 @@ class EpochKeeper {
     std::int64_t expires = 0;
   };
   // Durable when it returns, instead of what was kept of the group.
-  Result<void> keep(const std::string& group_id, std::uint64_t epoch, Times times, const handshake::GroupPolicy& policy,
-                    const Secret<48>& premaster);
+  Result<void> keep(const std::string& group_id, std::uint64_t epoch, Times times,
+                    const cluster::EpochContent& content);
 
   struct Holder {
     handshake::PeerIdentity identity;

@@ -26,6 +26,7 @@ Epoch epoch_of(MadeEpoch& made, SteadyTime now) {
   epoch.number = made.number;
   epoch.policy = std::move(made.policy);
   epoch.policy.slots_used = 0;
+  epoch.zero = made.zero;
   epoch.premaster = std::move(made.premaster);
   epoch.id = id_of(epoch);
   epoch.begun = now - made.age;

@@ -72,6 +72,8 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
     if (keying.assignment.floors.size() == max_floors) break;
     keying.assignment.floors.push_back({slot, next});
   }
+  keying.zero = epoch.zero;
+  if (context_.clock) keying.clock = context_.clock->read();
   keying.premaster = epoch.premaster->clone();
   return keying;
 }

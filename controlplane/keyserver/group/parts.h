@@ -15,6 +15,7 @@
 #include "base/dataplane_control.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/group/epoch_keeper.h"
+#include "controlplane/keyserver/group/group_clock.h"
 #include "controlplane/keyserver/group/premaster_vault.h"
 #include "controlplane/store/store.h"
 #include "handshake/control_message.h"
@@ -47,6 +48,7 @@ class MemberLink {
 struct MadeEpoch {
   std::uint64_t number = 0;
   handshake::GroupPolicy policy;
+  handshake::EpochZero zero = {};
   PremasterVault::Handle premaster;
   std::chrono::milliseconds age{};
   std::chrono::milliseconds remaining{};
@@ -101,6 +103,7 @@ struct GroupContext {
   std::function<Result<Bytes>(const handshake::RekeyDatagram& datagram)> sign;
   EpochKeeper* keeper = nullptr;  // nullptr: no secret outlives this process
   EpochMaker* maker = nullptr;    // nullptr: this key server stands alone, and makes its epochs itself
+  GroupClock* clock = nullptr;    // nullptr: numbers carry no times
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;
@@ -134,6 +137,7 @@ struct Epoch {
   Phase phase = Phase::pending;
   handshake::EpochId id{};
   handshake::GroupPolicy policy;  // as of its beginning; slots_used follows
+  handshake::EpochZero zero;
   PremasterVault::Handle premaster;
   SteadyTime begun;
   SteadyTime expires;

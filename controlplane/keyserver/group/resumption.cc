@@ -19,7 +19,9 @@ void Resumption::keep(const Epoch& epoch, Moment now) {
   };
   const EpochKeeper::Times times{now.unix_seconds - seconds(now.steady - epoch.begun),
                                  now.unix_seconds + seconds(epoch.expires - now.steady)};
-  if (auto kept = context_.keeper->keep(config_.id, epoch.number, times, epoch.policy, *epoch.premaster); !kept)
+  if (auto kept =
+          context_.keeper->keep(config_.id, epoch.number, times, {epoch.policy, epoch.premaster->clone(), epoch.zero});
+      !kept)
     audit_error(
         Event("epoch_not_kept", {{"group", config_.id}, {"epoch", epoch.number}, {"why", kept.error().message}}));
 }
@@ -53,6 +55,8 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
   if (!equal_except_spis(policy, policy_of(config_)) || policy.spi_slot_bits != context_.slot_bits ||
       policy.spi_prefix < context_.spi_range.first || last_spi > context_.spi_range.last)
     return "the configuration has changed";
+  if (context_.clock && found.content.zero.clock_id != context_.clock->id())
+    return "the group clock is another one now: the machine was started or resumed meanwhile";
   const milliseconds delays(policy.activation_delay_ms + policy.deactivation_delay_ms);
   const std::chrono::seconds left(found.times.expires - now.unix_seconds);
   if (left < restart_patience + delays || left > config_.epoch_lifetime + restart_patience)
@@ -74,6 +78,7 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
   epoch.number = found.number;
   epoch.phase = Phase::active;
   epoch.policy = std::move(policy);
+  epoch.zero = found.content.zero;
   epoch.premaster = std::move(*premaster);
   epoch.id = id_of(epoch);
   epoch.begun = now.steady - std::chrono::seconds(std::max<std::int64_t>(now.unix_seconds - found.times.begun, 0));
