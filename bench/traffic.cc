@@ -126,8 +126,14 @@ std::vector<Bytes> plain_frames(const Traffic& traffic) {
 }
 
 void Plane::rewind() {
-  for (OpeningSa* const sa : opening)
-    if (sa->replay.highest() != 0) sa->replay.rewind_for_benchmark(sa->replay.lowest() - 1);
+  constexpr std::uint32_t past = 2500, span = 5500;  // milliseconds; as with a freshness of some seconds
+  const std::uint32_t now = TickScale(rte_get_tsc_hz()).milliseconds(rte_rdtsc());
+  for (OpeningSa* const sa : opening) {
+    if (sa->replay.highest() == 0) continue;
+    const std::uint64_t first = sa->replay.lowest();
+    sa->replay.rewind_for_benchmark(first - 1);
+    sa->fresh.set({now - (time_of(first) - past), span});
+  }
 }
 
 std::uint64_t Plane::dropped() const {
@@ -166,7 +172,8 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
     epoch.lease_until = epoch.expires;
     if (sealing) {
       epoch.outbound.push_back({testing::key_of(spi_of(group), key_size)});
-    } else {
+      epoch.clock = EpochClock{std::chrono::steady_clock::now() - std::chrono::minutes(1)};
+    } else {  // its clock is set with each pass
       epoch.inbound.push_back({testing::key_of(spi_of(group), key_size), 0});
     }
     GroupProtection protection{epoch.selectors, traffic.mode, std::nullopt};

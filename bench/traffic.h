@@ -43,7 +43,8 @@ struct Plane {
   std::vector<dataplane::OpeningSa*> opening;  // of each group of an opening plane
 
   dataplane::Worker& worker() { return plane->worker(0); }
-  // Forgets all numbers seen: the next pass over a recording is new again. Only a benchmark may do that.
+  // Forgets all numbers seen, and takes the time back to that of the recording: the next pass over it is new again.
+  // Only a benchmark may do that.
   void rewind();
   // Packets sealed, opened, and dropped for whatever reason, since the plane was made.
   std::uint64_t sealed() const { return plane->worker(0).counters().sealed.get(); }

@@ -36,6 +36,9 @@ GroupEpoch epoch(bool sealing) {
   made.active = true;
   made.expires = std::chrono::steady_clock::now() + std::chrono::hours(24);
   made.lease_until = made.expires;
+  // The same in both processes: they share this machine's clock.
+  made.clock = EpochClock{std::chrono::floor<std::chrono::hours>(std::chrono::steady_clock::now()),
+                          std::chrono::milliseconds(1), std::chrono::milliseconds(1)};
   if (sealing) {
     made.outbound.push_back({dataplane::testing::key_of(spi)});
   } else {

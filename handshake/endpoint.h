@@ -83,6 +83,10 @@ Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, con
 Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
                                            std::int64_t unix_now);
 
+// Checks a key server's certificate again, likewise: DER, any intermediates after it.
+Outcome<void> recheck_key_server(const Bytes& leaf_der, const TrustStore& trust, const std::string& server_name,
+                                 std::int64_t unix_now);
+
 enum class Flow : std::uint8_t {
   standard,                  // RFC 5246, ECDHE, server-authenticated
   standard_mutual,           // the same with a client certificate

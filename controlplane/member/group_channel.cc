@@ -32,6 +32,17 @@ std::string why_sending_will_stop(const config::MemberGroup& group, const GroupE
   return {};
 }
 
+// Files that say which key servers stand may have changed since the handshake (H8). Only that it is revoked ends a
+// membership: a clock that is wrong or a list that is late must not (H19).
+Result<void> not_revoked(const Bytes& key_server, const config::MemberConfig& member, const std::string& name,
+                         std::int64_t unix_now) {
+  const auto files = load_credentials(member, false);
+  if (!files) return {};
+  const auto stands = handshake::recheck_key_server(key_server, files->trust, name, unix_now);
+  if (stands || stands.error().reason != handshake::Reason::certificate_revoked) return {};
+  return fail("its certificate was revoked: " + stands.error().detail);
+}
+
 void warn_of(ClockEstimates::Outcome clock, const std::string& group, const std::string& server) {
   if (clock == ClockEstimates::Outcome::contradicts)
     spdlog::warn("group \"{}\": {}: its clock contradicts what it said before, and is left out: was a machine asleep?",
@@ -146,6 +157,8 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
 }
 
 Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
+  SEALCAST_TRY(not_revoked(datagrams_.certificate(), around_.settings.member, group_.keyserver_name,
+                           around_.world.loop.unix_now()));
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
   SEALCAST_TRY(check_keying(group_, keying, id, context(KeyingSource::group_update, keying.policy)));
@@ -269,7 +282,7 @@ void GroupMember::poll(SteadyTime time) {
                      std::chrono::duration_cast<milliseconds>(silent).count()));
     return;
   }
-  if (keepalives_.due(time)) ask(time);
+  if (const bool doubt = epochs_.take_clock_doubt(); doubt || keepalives_.due(time)) ask(time);
   if (status_.state == MemberState::joined && time >= report_at_) {
     report_at_ = time + timing().status_report;
     if (const auto active = epochs_.active(); active && goes_on_under(*active)) report(active->epoch);

@@ -11,6 +11,12 @@ namespace sealcast::member {
 using namespace std::chrono_literals;
 using handshake::GroupKeying;
 
+namespace {
+
+constexpr std::uint64_t few_untimely = 3;  // stale or early packets within a second: fewer say nothing about the clock
+
+}  // namespace
+
 GroupEpochs::GroupEpochs(const config::MemberGroup& group, DataPlaneControl& data_plane)
     : group_(group), plane_(data_plane) {}
 
@@ -256,10 +262,16 @@ bool GroupEpochs::expire(SteadyTime now) {
 void GroupEpochs::learn_real_slots(Epoch& epoch, SteadyTime now) {
   if (now < epoch.next_look) return;
   epoch.next_look = now + 1s;
+  std::uint64_t untimely = 0;
   for (const SaStatistics& sa : plane_.statistics_of_group(group_.id)) {
-    if (sa.outbound || sa.packets == 0 || sa.epoch != epoch.number) continue;
+    if (sa.outbound || sa.epoch != epoch.number) continue;
+    for (const DropCount& drop : sa.drops)
+      if (drop.reason == "stale" || drop.reason == "early") untimely += drop.packets;
+    if (sa.packets == 0) continue;
     epoch.real_end = std::max(epoch.real_end, (sa.spi & (epoch.capacity() - 1)) + 1);
   }
+  clock_doubted_ |= untimely >= epoch.untimely + few_untimely;
+  epoch.untimely = untimely;
 }
 
 std::uint32_t GroupEpochs::look_ahead(SteadyTime now, std::uint32_t budget) {

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/dataplane_control.h"
@@ -65,6 +66,9 @@ class GroupEpochs {
   // In the background: one step towards look_ahead_slots derived above the highest slot known to be real, at most
   // budget of them. Looks for slots that proved real at most once a second. Returns how many were derived.
   std::uint32_t look_ahead(SteadyTime now, std::uint32_t budget);
+  // Whether packets were refused for their times since the last call, in a run: the clock may be wrong, and an answer
+  // of the key server would tell. True at most once a second; any host on black can cause it.
+  bool take_clock_doubt() { return std::exchange(clock_doubted_, false); }
   // Slots packets came for: derived if they lie in the window above the slots known to be real.
   void slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime now);
   // All outbound SAs were dropped (H9): the slots are burnt.
@@ -110,8 +114,9 @@ class GroupEpochs {
     std::uint32_t real_end = 0;      // one above the highest slot known to be granted
     std::uint32_t derived_end = 0;   // every slot below it is taken
     std::map<std::uint32_t, std::uint64_t> floors;
-    SteadyTime next_look{};  // at the statistics
-    bool refused = false;    // fewer slots were granted than asked for, and they were not asked for again
+    SteadyTime next_look{};      // at the statistics
+    std::uint64_t untimely = 0;  // packets refused for their times, at the last look
+    bool refused = false;        // fewer slots were granted than asked for, and they were not asked for again
 
     std::uint32_t capacity() const { return 1u << policy.spi_slot_bits; }
   };
@@ -136,6 +141,7 @@ class GroupEpochs {
   DataPlaneControl& plane_;
   std::map<std::uint64_t, Epoch> epochs_;
   ClockEstimates clocks_;
+  bool clock_doubted_ = false;
   SteadyTime proven_{};  // the latest moment at which the key server is known to have been there
   SteadyTime lease_until_{};
   std::chrono::seconds lease_ = authority_lease_limits.standard;

@@ -404,5 +404,24 @@ TEST_F(Epochs, AFailedInstallLeavesNothing) {
   EXPECT_FALSE(epochs_.active());
 }
 
+// H19: packets that are refused for their times may mean that the clock is wrong; a few, or old ones, do not.
+TEST_F(Epochs, H19_ARunOfUntimelyPacketsIsADoubtAboutTheClock) {
+  ASSERT_TRUE(apply(keying(1)));
+  const auto look = [&](std::uint64_t stale, std::uint64_t early) {
+    SaStatistics sa = seen(1, 0x10010003, 5);
+    sa.drops = {{"stale", stale}, {"early", early}, {"replay", 1000}};
+    plane_.stats.sas = {sa};
+    time_ += 1s;
+    ahead();
+    return epochs_.take_clock_doubt();
+  };
+  EXPECT_FALSE(look(0, 0));
+  EXPECT_FALSE(look(1, 1)) << "two";
+  EXPECT_TRUE(look(3, 2)) << "three more";
+  EXPECT_FALSE(look(3, 2)) << "no more since";
+  EXPECT_TRUE(look(3, 5));
+  EXPECT_FALSE(epochs_.take_clock_doubt()) << "said once";
+}
+
 }  // namespace
 }  // namespace sealcast::member

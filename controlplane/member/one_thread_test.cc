@@ -159,5 +159,28 @@ TEST_F(OneThread, H17_MembersAgreeOnTheTimesOfEveryEpoch) {
   EXPECT_GE(seen.size(), 3u);
 }
 
+// H8: a key server that was revoked after the handshake loses its members when it hands out the next epoch. They send
+// no longer than their lease.
+TEST_F(OneThread, H8_ARevokedKeyServerLosesItsMembersWithTheNextEpoch) {
+  const Member& studio = join_here("studio", config::MemberRole::sender);
+  loop_->run_for(10s);
+  ASSERT_EQ(state(studio), "joined");
+  const std::uint64_t epoch = studio.epoch();
+  pki::FolderOptions options;
+  options.folder = folder_;
+  options.now = std::time(nullptr);
+  ASSERT_TRUE(pki::revoke(options, "ks.example"));
+  loop_->run_for(5min);
+  EXPECT_EQ(state(studio), "joined") << "its files are read with the next epoch";
+  ASSERT_TRUE(server_->rekey("tv"));
+  loop_->run_for(1s);
+  EXPECT_EQ(state(studio), "reconnecting");
+  EXPECT_THAT(studio.group()["why"].get<std::string>(), HasSubstr("revoked"));
+  EXPECT_EQ(studio.epoch(), epoch) << "what came with it is not used";
+  loop_->run_for(1min);
+  EXPECT_EQ(state(studio), "reconnecting");
+  EXPECT_EQ(studio.group()["lease_remaining_s"].get<double>(), 0);
+}
+
 }  // namespace
 }  // namespace sealcast::member::testing

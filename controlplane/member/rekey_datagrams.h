@@ -45,6 +45,7 @@ class RekeyDatagrams {
     std::uint64_t held_back = 0;  // not looked at: too many signatures
   };
   const Counts& counts() const { return counts_; }
+  const Bytes& certificate() const { return certificate_; }  // of the connection, or of the one before
 
  private:
   bool may_verify(SteadyTime now);

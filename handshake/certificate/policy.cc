@@ -301,9 +301,9 @@ Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std
   });
 }
 
-Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                                           std::int64_t unix_now) {
-  std::vector<Bytes> chain;  // PeerIdentity::leaf_der holds the leaf and the intermediates it came with
+// PeerIdentity::leaf_der holds the leaf and the intermediates it came with.
+static Outcome<std::vector<Bytes>> stored_chain(const Bytes& leaf_der) {
+  std::vector<Bytes> chain;
   const unsigned char* next = leaf_der.data();
   const unsigned char* const end = next + leaf_der.size();
   while (next != end) {
@@ -312,9 +312,21 @@ Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustSto
     if (!certificate) return refuse(Reason::certificate_malformed, "stored certificate: " + take_openssl_error());
     chain.emplace_back(start, next);
   }
+  return chain;
+}
+
+Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                                           std::int64_t unix_now) {
+  SEALCAST_TRY_ASSIGN(const auto chain, stored_chain(leaf_der));
   return verify_member_chain(trust, chain, group_id, unix_now).map([](const VerifiedChain& verified) {
     return verified.holds_until();
   });
+}
+
+Outcome<void> recheck_key_server(const Bytes& leaf_der, const TrustStore& trust, const std::string& server_name,
+                                 std::int64_t unix_now) {
+  SEALCAST_TRY_ASSIGN(const auto chain, stored_chain(leaf_der));
+  return verify_server_chain(trust, chain, server_name, true, unix_now).map([](const VerifiedChain&) {});
 }
 
 Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,

@@ -265,6 +265,29 @@ TEST(H8, RecheckAtEveryRekey) {
   EXPECT_EQ(recheck_member({1, 2, 3}, world.pki.trust(), "tv", test_now).error().reason, Reason::certificate_malformed);
 }
 
+// What a member asks at every epoch: revoked is told from a list that is late and from a clock that is wrong.
+TEST(H8, RecheckOfAKeyServer) {
+  World world;
+  const TestIdentity identity = world.pki.server("ks.example");
+  world.server_config.credentials = identity.credentials;
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  auto events = client->take_events();
+  const Bytes leaf = find_event<Established>(events)->peer.leaf_der;
+  EXPECT_TRUE(recheck_key_server(leaf, world.pki.trust_with_crl(), "ks.example", test_now));
+  const auto reason = [&](const TrustStore& trust, const std::string& name, std::int64_t now) {
+    const auto outcome = recheck_key_server(leaf, trust, name, now);
+    return outcome ? Reason::not_tls : outcome.error().reason;
+  };
+  EXPECT_EQ(reason(world.pki.trust(), "ks2.example", test_now), Reason::certificate_wrong_name);
+  EXPECT_EQ(reason(world.pki.trust(), "ks.example", test_now + 400 * 86400), Reason::certificate_expired);
+  world.pki.revoke(identity);
+  EXPECT_EQ(reason(world.pki.trust_with_crl(), "ks.example", test_now), Reason::certificate_revoked);
+  EXPECT_EQ(reason(*TrustStore::from_pem(world.pki.ca_pem(), world.pki.crl_pem(-60)), "ks.example", test_now),
+            Reason::revocation_unknown);
+}
+
 TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
   World world;
   world.client_config.credentials = world.pki.member("member-a", {"tv"}).credentials;
