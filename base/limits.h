@@ -34,7 +34,7 @@ inline constexpr Limits<std::chrono::milliseconds> freshness_limits{
 inline constexpr std::chrono::milliseconds longest_ahead{500};
 
 inline constexpr Limits<std::chrono::milliseconds> epoch_lifetime_limits{
-    std::chrono::seconds(1), std::chrono::hours(8760), std::chrono::hours(24)};  // of an epoch
+    std::chrono::seconds(1), std::chrono::hours(720), std::chrono::hours(24)};  // of an epoch; a time has 32 bits
 inline constexpr Limits<std::chrono::milliseconds> activation_delay_limits{
     std::chrono::seconds(0), std::chrono::minutes(10), std::chrono::seconds(2)};
 inline constexpr Limits<std::chrono::milliseconds> deactivation_delay_limits{

@@ -32,7 +32,8 @@ auto need(T result, const char* what) {
 }
 
 struct Group {
-  explicit Group(std::uint32_t members) : tree(suite, system_random()), key(EVP_EC_gen("P-256")) {
+  explicit Group(std::uint32_t members)
+      : tree(suite, system_random()), key(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")) {
     for (std::uint32_t i = 0; i < members; ++i)
       in.push_back(need(tree.join(), "join"));
     system_random().fill(premaster.span());

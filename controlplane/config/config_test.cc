@@ -324,7 +324,7 @@ TEST(KeyserverConfig, RefusesWrongValues) {
                    "expected \"tunnel-preserve\" or \"tunnel-fixed\" or \"transport\", got \"tunnel\""},
         WrongValue{"\"12h\"", "\"12 h\"", "expected a duration"},
         WrongValue{"\"12h\"", "\"5s\"", "expected more than activation_delay"},
-        WrongValue{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 8760h"},
+        WrongValue{"\"12h\"", "\"99999h\"", "expected a duration from 1s to 720h"},
         WrongValue{"\"12h\"", "12", "expected a duration"},
         WrongValue{"\"30s\"", "\"1500ms\"", "expected whole seconds"},
         WrongValue{"= 2048", "= 512", "from 1024"},

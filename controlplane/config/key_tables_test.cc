@@ -47,7 +47,7 @@ TEST(KeyTables, RowsSayWhatTheReadersCheckAndBeginWith) {
   EXPECT_EQ(row("keyserver", "allow_standard"), "true or false, false");
   EXPECT_EQ(row("keyserver", "id"), "a string of 1 to 64 bytes, required");
   EXPECT_EQ(row("keyserver.cluster", "lease_ttl"), "2s to 1m, whole seconds, `\"5s\"`");
-  EXPECT_EQ(row("keyserver.group", "epoch_lifetime"), "1s to 8760h, `\"24h\"`");
+  EXPECT_EQ(row("keyserver.group", "epoch_lifetime"), "1s to 720h, `\"24h\"`");
   EXPECT_EQ(row("keyserver.group", "rekey"), "\"unicast\" or \"multicast\", `\"unicast\"`");
   EXPECT_EQ(row("member.group.outer", "dscp"), "0 to 63, the inner packet's");
   EXPECT_EQ(row("black", "mtu"), "576 to 9000, 1500");

@@ -25,7 +25,7 @@ bool is_alnum(char c) {
 }
 
 Result<Handle<EVP_PKEY>> generate(KeyKind kind) {
-  Handle<EVP_PKEY> key(kind == KeyKind::ecdsa_p256 ? EVP_EC_gen("P-256")
+  Handle<EVP_PKEY> key(kind == KeyKind::ecdsa_p256 ? EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256")
                                                    : EVP_RSA_gen(static_cast<unsigned>(rsa_bits)));
   if (!key) return openssl_failure("cannot generate a private key");
   return key;

@@ -47,7 +47,7 @@ struct WorkerRun::BlackHooks : LaneHooks {
   bool hand_off(std::size_t, const Frame& f) { return run.black.others && run.black.others->add(f.target, f.buffer); }
   [[gnu::cold, gnu::noinline]] void reassemble(const Frame& f) {
     if (run.reassembler == nullptr || run.whole_count == run.whole.size()) return LaneHooks::reassemble(f);
-    if (rte_mbuf* const whole = run.reassembler->add(f, rte_rdtsc())) run.whole[run.whole_count++] = whole;
+    if (rte_mbuf* const packet = run.reassembler->add(f, rte_rdtsc())) run.whole[run.whole_count++] = packet;
   }
 };
 

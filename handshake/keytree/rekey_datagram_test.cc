@@ -14,7 +14,7 @@ namespace {
 constexpr CipherSuite datagram_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
 
 PkeyPtr make_key() {
-  return PkeyPtr(EVP_EC_gen("P-256"));
+  return PkeyPtr(EVP_PKEY_Q_keygen(nullptr, nullptr, "EC", "P-256"));
 }
 
 RekeyDatagram sample(KeyTree& tree, std::span<const LeafPosition> leaving) {

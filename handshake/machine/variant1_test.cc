@@ -92,8 +92,7 @@ TEST(Variant1, SMKE1_SignedByAnotherValidCertificate) {
       {"the member itself", world().client_config.credentials},
   };
   for (const auto& [what, signer] : signers)
-    expect_refused(play([&signer = signer](Puppet& puppet) { puppet.smke_signer = signer; }), Reason::signature_invalid,
-                   what);
+    expect_refused(play([&by = signer](Puppet& puppet) { puppet.smke_signer = by; }), Reason::signature_invalid, what);
   expect_refused(
       play([](Puppet& puppet) { puppet.smke_signer = world().pki.server("ks.example", KeyKind::p256).credentials; }),
       Reason::signature_algorithm_not_offered, "a key of another kind under the right name");
@@ -217,7 +216,7 @@ TEST(Variant1, SMKE3_H6_EverythingWrongWithTheKeyMaterialIsOneFailure) {
   std::set<std::string> lines;
   std::set<Bytes> alerts;
   for (const auto& [what, seal] : cases) {
-    const Seen seen = play([&seal = seal](Puppet& puppet) { puppet.seal = seal; });
+    const Seen seen = play([&how = seal](Puppet& puppet) { puppet.seal = how; });
     expect_refused(seen, Reason::key_material_refused, what);
     lines.insert(seen.error.message());
     alerts.insert(seen.output);

@@ -109,9 +109,9 @@ TEST_P(Variant3, H7_TheMembersOwnTroubleIsToldToItselfAlone) {
   EXPECT_EQ(server->failure()->alert, Alert::internal_error);
   for (const auto& [user, secret] : std::vector<std::pair<std::string, std::string>>{
            {"", "x"}, {std::string(65, 'u'), "x"}, {"an\nna", "x"}, {"anna", ""}, {"anna", std::string(129, 's')}}) {
-    world_.client_config.password = [&user = user, &secret = secret]() -> sealcast::Result<PasswordCredential> {
-      PasswordCredential credential{user, SecretBytes(secret.size())};
-      std::copy(secret.begin(), secret.end(), credential.secret.data());
+    world_.client_config.password = [&name = user, &word = secret]() -> sealcast::Result<PasswordCredential> {
+      PasswordCredential credential{name, SecretBytes(word.size())};
+      std::copy(word.begin(), word.end(), credential.secret.data());
       return credential;
     };
     const auto again = world_.server();
@@ -167,9 +167,9 @@ TEST_P(Variant3, AUTH2_UnknownUserAndWrongPasswordLookAlike) {
   std::vector<Bytes> answers;
   for (const auto& [user, secret] :
        std::vector<std::pair<std::string, std::string>>{{test_user, "wrong"}, {"nobody", test_password}}) {
-    world_.client_config.password = [&user = user, &secret = secret]() -> sealcast::Result<PasswordCredential> {
-      PasswordCredential credential{user, SecretBytes(secret.size())};
-      std::copy(secret.begin(), secret.end(), credential.secret.data());
+    world_.client_config.password = [&name = user, &word = secret]() -> sealcast::Result<PasswordCredential> {
+      PasswordCredential credential{name, SecretBytes(word.size())};
+      std::copy(word.begin(), word.end(), credential.secret.data());
       return credential;
     };
     const auto server = world_.server();
@@ -242,8 +242,8 @@ TEST_P(Variant3, AUTH1_ABentResponseIsFatalAndNeverChecked) {
   for (const auto& [what, reason, bend] : cases) {
     const auto server = world_.server();
     Puppet member(Side::client, world_, true);
-    member.bend = [&bend = bend](const Step& step, SensitiveBytes& body) {
-      if (step.message == Message::client_auth_response) bend(body);
+    member.bend = [&change = bend](const Step& step, SensitiveBytes& body) {
+      if (step.message == Message::client_auth_response) change(body);
     };
     for (const Step& step : steps()) {
       if (step.from != Side::client || server->failed()) continue;
