@@ -175,7 +175,7 @@ TEST_F(OneThread, H8_ARevokedKeyServerLosesItsMembersWithTheNextEpoch) {
   ASSERT_TRUE(server_->rekey("tv"));
   loop_->run_for(1s);
   EXPECT_EQ(state(studio), "reconnecting");
-  EXPECT_THAT(studio.group()["why"].get<std::string>(), HasSubstr("revoked"));
+  EXPECT_THAT(studio.group()["why"].get<std::string>(), ::testing::HasSubstr("revoked"));
   EXPECT_EQ(studio.epoch(), epoch) << "what came with it is not used";
   loop_->run_for(1min);
   EXPECT_EQ(state(studio), "reconnecting");

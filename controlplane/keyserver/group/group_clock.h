@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "controlplane/store/store.h"
+#include "handshake/endpoint.h"
 #include "handshake/group_keying.h"
 
 namespace sealcast::keyserver {
