@@ -2,9 +2,10 @@
 #pragma once
 
 #include <chrono>
-#include <ctime>
 #include <functional>
 #include <utility>
+
+#include "base/read_clock.h"
 
 namespace sealcast::keyserver {
 
@@ -14,7 +15,7 @@ class ClockWatch {
 
   // difference: the real-time clock less the boot-time clock; empty: the system's.
   explicit ClockWatch(std::function<std::chrono::nanoseconds()> difference = {}) : read_(std::move(difference)) {
-    if (!read_) read_ = [] { return read(CLOCK_REALTIME) - read(CLOCK_BOOTTIME); };
+    if (!read_) read_ = [] { return read_clock(CLOCK_REALTIME) - read_clock(CLOCK_BOOTTIME); };
     last_ = read_();
   }
   // Whether they moved by more than a jump since the last look.
@@ -24,12 +25,6 @@ class ClockWatch {
   }
 
  private:
-  static std::chrono::nanoseconds read(clockid_t clock) {
-    timespec time{};
-    clock_gettime(clock, &time);
-    return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-  }
-
   std::function<std::chrono::nanoseconds()> read_;
   std::chrono::nanoseconds last_{};
 };

@@ -7,10 +7,10 @@
 #include <optional>
 #include <string>
 
+#include "base/file_watch.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/connection/password_gate.h"
 #include "controlplane/keyserver/connection/standing_certificates.h"
-#include "controlplane/keyserver/file_watch.h"
 #include "controlplane/keyserver/settings.h"
 
 namespace sealcast::keyserver {

@@ -1,6 +1,7 @@
 #include "controlplane/keyserver/key_server.h"
 
 #include "base/asio_loop.h"
+#include "base/read_clock.h"
 #include "controlplane/etcd/client.h"
 #include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/connection/tcp_door.h"
@@ -171,7 +172,7 @@ KeyServerOptions on(asio::io_context& io, KeyServerOptions options) {
       client.private_key = cluster.private_key;
       return std::make_unique<etcd::Client>(io, std::move(client));
     };
-  if (!options.boot_time) options.boot_time = boot_time;
+  if (!options.boot_time) options.boot_time = [] { return read_clock(CLOCK_BOOTTIME); };
   return options;
 }
 

@@ -34,11 +34,10 @@ std::string why_sending_will_stop(const config::MemberGroup& group, const GroupE
 
 // Files that say which key servers stand may have changed since the handshake (H8). Only that it is revoked ends a
 // membership: a clock that is wrong or a list that is late must not (H19).
-Result<void> not_revoked(const Bytes& key_server, const config::MemberConfig& member, const std::string& name,
+Result<void> not_revoked(const Bytes& key_server, const handshake::TrustStore* trust, const std::string& name,
                          std::int64_t unix_now) {
-  const auto files = load_credentials(member, false);
-  if (!files) return {};
-  const auto stands = handshake::recheck_key_server(key_server, files->trust, name, unix_now);
+  if (trust == nullptr) return {};
+  const auto stands = handshake::recheck_key_server(key_server, *trust, name, unix_now);
   if (stands || stands.error().reason != handshake::Reason::certificate_revoked) return {};
   return fail("its certificate was revoked: " + stands.error().detail);
 }
@@ -157,7 +156,7 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
 }
 
 Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
-  SEALCAST_TRY(not_revoked(datagrams_.certificate(), around_.settings.member, group_.keyserver_name,
+  SEALCAST_TRY(not_revoked(datagrams_.certificate(), around_.trust.of(around_.settings.member), group_.keyserver_name,
                            around_.world.loop.unix_now()));
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);

@@ -113,6 +113,16 @@ Result<Credentials> load_credentials(const config::MemberConfig& member, bool wi
   return out;
 }
 
+const handshake::TrustStore* CurrentTrust::of(const config::MemberConfig& member) {
+  // Both are looked at: each look is what the next one compares with.
+  const bool other_ca = ca_.changed(member.ca), other_list = member.crl && crl_.changed(*member.crl);
+  if (!trust_ || other_ca || other_list) {
+    auto files = load_credentials(member, false);
+    trust_ = files ? std::move(files->trust) : handshake::TrustStore();
+  }
+  return trust_ ? &trust_ : nullptr;
+}
+
 GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& group)
     : around_(std::move(surroundings)),
       group_(group),

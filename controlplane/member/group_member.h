@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "controlplane/member/attempts.h"
+#include "controlplane/member/current_trust.h"
 #include "controlplane/member/failure_log.h"
 #include "controlplane/member/group_epochs.h"
 #include "controlplane/member/keepalives.h"
@@ -38,6 +39,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
     DataPlaneControl& data_plane;
     EpochMemory& memory;
     const MemberPasswords& passwords;
+    CurrentTrust& trust;
     LinkPool& links;
     // What the other groups of this agent hold with an SPI in first_spi .. last_spi.
     std::function<std::vector<LiveEpoch>(const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi)>

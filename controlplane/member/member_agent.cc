@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "base/asio_loop.h"
+#include "base/read_clock.h"
 #include "controlplane/member/clock_watch.h"
 #include "controlplane/member/group_member.h"
 #include "controlplane/terminal/secret_input.h"
@@ -15,12 +16,6 @@ namespace sealcast::member {
 namespace {
 
 constexpr std::size_t longest_password = 128;  // bytes, as ClientAuthResponse carries it
-
-std::chrono::nanoseconds read_clock(clockid_t clock) {
-  timespec time{};
-  ::clock_gettime(clock, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
 
 double seconds_until(SteadyTime when, SteadyTime now) {
   const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(when - now).count();
@@ -228,6 +223,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
                                      plane_,
                                      memory_,
                                      passwords_,
+                                     trust_,
                                      links_,
                                      [weak](const GroupMember& but, std::uint32_t first_spi, std::uint32_t last_spi) {
                                        const auto self = weak.lock();
@@ -301,6 +297,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   DataPlaneControl& plane_;
   EpochMemory memory_;
   MemberPasswords passwords_;  // outlives the groups
+  CurrentTrust trust_;         // likewise
   LinkPool links_;             // likewise
   std::vector<std::shared_ptr<GroupMember>> groups_;
   std::unordered_map<std::string, GroupMember*> by_id_;

@@ -72,13 +72,13 @@ struct DataPlane::State {
     return ticks >= room ? ~std::uint64_t{0} : now + static_cast<std::uint64_t>(ticks);
   }
 
-  void set_clock(Epoch& epoch, const EpochClock& clock) const {
-    epoch.set_clock(clock, options.now(), TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()));
-  }
+  // The workers' clock.
+  std::uint32_t now_ms() const { return TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()); }
+  void set_clock(Epoch& epoch, const EpochClock& clock) const { epoch.set_clock(clock, options.now(), now_ms()); }
   // Numbers of this moment. In use: packets sent before it, by any clock within the error, are below; else those sent
   // after it are above, also of a sender whose clock is behind as far as it may be.
   std::uint64_t floor_now(const Epoch& epoch, const EpochClock& clock, bool in_use) const {
-    const std::int64_t time = TickScale(options.path.tsc_hz).milliseconds(options.now_tsc()) - epoch.zero_ms;
+    const std::int64_t time = now_ms() - epoch.zero_ms;
     const std::int64_t floor =
         in_use ? time + clock.error.count() : time - clock.error.count() - longest_sender_error.count();
     return static_cast<std::uint64_t>(std::max<std::int64_t>(floor, 0)) << 32;

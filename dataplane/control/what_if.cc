@@ -332,11 +332,8 @@ class DryRun {
   std::uint64_t next_number(std::uint32_t spi) const {
     const SpiTable::Entry* live = plane_.snapshot->spis.find(spi);
     if (live == nullptr || live->sa == nullptr) return 1;
-    SealingSa sender;
-    sender.next_number.set(live->sa->replay.highest() + 1);
-    sender.timed.store(live->sa->timed.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    sender.zero_ms.store(live->sa->zero_ms.load(std::memory_order_relaxed), std::memory_order_relaxed);
-    return sender.next(now_ms());
+    const std::uint64_t number = live->sa->replay.highest() + 1;
+    return live->sa->timed ? not_before(now_ms() - live->sa->zero_ms, number) : number;
   }
   std::uint32_t now_ms() const { return TickScale(plane_.settings->tsc_hz).milliseconds(plane_.now_tsc); }
 

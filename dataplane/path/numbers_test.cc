@@ -141,7 +141,7 @@ TEST(Numbers, H17_OnlyFreshTimesAreOpened) {
   EXPECT_EQ(receiver.hear(number_of(now + 800, 2), other_spi + 1).verdict, Verdict::forward);
 }
 
-// H19: a working stream does not end because nobody vouches for the clock.
+// H19: a working stream does not end because the key server is away.
 TEST(Numbers, H19_AClockThatIsUnsureJudgesNoTimes) {
   Gateway receiver;
   ASSERT_TRUE(receiver.join());

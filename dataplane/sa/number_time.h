@@ -18,6 +18,11 @@ constexpr std::uint32_t time_of(std::uint64_t number) {
 
 __extension__ typedef unsigned __int128 Uint128;
 
+// The number, or the same sequence with a later time.
+constexpr std::uint64_t not_before(std::uint32_t time, std::uint64_t number) {
+  return time_of(number) < time ? (std::uint64_t{time} << 32) | static_cast<std::uint32_t>(number) : number;
+}
+
 // From the ticks of the bursts' clock to milliseconds, modulo 2^32.
 class TickScale {
  public:

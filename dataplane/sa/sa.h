@@ -82,10 +82,8 @@ struct alignas(cache_line) SealingSa {
   // The next packet's number: the sequence follows the last one's, and the time never falls.
   std::uint64_t next(std::uint32_t now_ms) const noexcept {
     const std::uint64_t number = next_number.get();
-    const std::uint32_t time = now_ms - zero_ms.load(std::memory_order_relaxed);
-    return timed.load(std::memory_order_relaxed) && time_of(number) < time
-               ? (std::uint64_t{time} << 32) | static_cast<std::uint32_t>(number)
-               : number;
+    return timed.load(std::memory_order_relaxed) ? not_before(now_ms - zero_ms.load(std::memory_order_relaxed), number)
+                                                 : number;
   }
   // All numbers before this one were used or skipped; fewer than 2^32 of them since the last call.
   void use_up_to(std::uint64_t number) noexcept {

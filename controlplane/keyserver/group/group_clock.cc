@@ -1,7 +1,5 @@
 #include "controlplane/keyserver/group/group_clock.h"
 
-#include <time.h>
-
 #include <fstream>
 
 namespace sealcast::keyserver {
@@ -14,12 +12,6 @@ constexpr milliseconds beginning = std::chrono::hours(1);
 constexpr milliseconds zero_before = std::chrono::minutes(1);
 
 }  // namespace
-
-std::chrono::nanoseconds boot_time() {
-  timespec time{};
-  clock_gettime(CLOCK_BOOTTIME, &time);
-  return std::chrono::seconds(time.tv_sec) + std::chrono::nanoseconds(time.tv_nsec);
-}
 
 Result<std::string> boot_id() {
   constexpr const char* path = "/proc/sys/kernel/random/boot_id";
@@ -43,9 +35,10 @@ Result<GroupClock> GroupClock::open(Now now, std::string boot_id, store::Store& 
 
 Result<void> GroupClock::renew() {
   std::uint64_t id = 0;
-  while (id == 0)
+  do {
     random_->fill(ByteSpan(reinterpret_cast<std::uint8_t*>(&id), sizeof id));
-  id >>= 1;  // stores keep signed numbers
+    id >>= 1;  // stores keep signed numbers
+  } while (id == 0);
   const auto offset = beginning - std::chrono::duration_cast<milliseconds>(now_());
   SEALCAST_TRY(store_->keep_clock({id, boot_id_, offset.count()}));
   id_ = id;

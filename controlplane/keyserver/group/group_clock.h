@@ -14,8 +14,6 @@
 
 namespace sealcast::keyserver {
 
-// CLOCK_BOOTTIME, which goes on while the machine sleeps.
-std::chrono::nanoseconds boot_time();
 // The kernel's name for the time since the machine was started; the same text for all processes of that time.
 Result<std::string> boot_id();
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <tuple>
 
-namespace sealcast::keyserver {
+namespace sealcast {
 
 class FileWatch {
  public:
@@ -28,4 +28,4 @@ class FileWatch {
   Mark mark_{};
 };
 
-}  // namespace sealcast::keyserver
+}  // namespace sealcast
