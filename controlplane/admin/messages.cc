@@ -285,6 +285,7 @@ void fields(F& f, S& s) {
   f("answered_s", s.answered);
   f("lease_left_s", s.lease_left);
   f("cut_off_s", s.cut_off);
+  f("clock_error_s", s.clock_error);
   f.unless_empty("alarm", s.alarm);
 }
 

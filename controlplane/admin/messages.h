@@ -180,7 +180,8 @@ struct ClusterStatus {
   std::vector<Gone> gone = {};
   Number lease_ttl = {};  // seconds
   Seconds answered = {}, lease_left = {}, cut_off = {};
-  std::string alarm = {};  // empty: none
+  Seconds clock_error = {};  // of the group clock; empty: it is not known
+  std::string alarm = {};    // empty: none
 };
 
 struct HandshakeCounts {

@@ -30,6 +30,7 @@ void ClusterView::begin(Self self, SteadyTime asked) {
   live_ = {};
   live_.quiet_since = asked;
   last_block_ = {};
+  clock_ = {};
 }
 
 std::optional<std::vector<Peer>> ClusterView::take_live(const std::vector<etcd::KeyValue>& entries, SteadyTime now) {
@@ -38,6 +39,7 @@ std::optional<std::vector<Peer>> ClusterView::take_live(const std::vector<etcd::
   const std::string servers = keys_.server("");
   const std::string marks = keys_.trusted("");
   const std::string vouches = keys_.vouched("");
+  const std::string questions = keys_.asked("");
   for (const etcd::KeyValue& entry : entries) {
     if (entry.key == keys_.leader()) {
       read.leader = entry.value;
@@ -46,6 +48,8 @@ std::optional<std::vector<Peer>> ClusterView::take_live(const std::vector<etcd::
       read.trusted.insert(entry.key.substr(marks.size()));
     } else if (entry.key.compare(0, vouches.size(), vouches) == 0) {
       read.vouched_for.insert(entry.key.substr(vouches.size()));
+    } else if (entry.key.compare(0, questions.size(), questions) == 0) {
+      if (entry.key.substr(questions.size()) != self_.incarnation) read.asked = std::max(read.asked, entry.modified);
     } else if (entry.key.compare(0, servers.size(), servers) == 0 && read.alive.size() < most_servers) {
       auto peer = parse_peer(entry.key.substr(servers.size()), entry.value);
       if (!peer) continue;
@@ -72,6 +76,10 @@ SharedKey ClusterView::take(const etcd::KeyValue& entry, SteadyTime now, const D
   if (key.kind == "generation") {
     if (entry.modified <= generation_) return {};
     generation_ = entry.modified;
+  } else if (key.kind == "clock") {
+    const auto value = ClockValue::parse(entry.value);
+    if (!value) return {};
+    clock_ = *value;
   } else if (key.kind == "group") {
     take_group(groups_[key.id], entry, now);
   } else if (key.kind == "epoch") {

@@ -55,6 +55,7 @@ class ClusterView {
     etcd::Revision leader_created = 0;
     std::set<std::string> trusted;      // other incarnations that are
     std::set<std::string> vouched_for;  // incarnations for which the leader has vouched
+    etcd::Revision asked = 0;           // of the others' last question for the clock
   };
   // The SPIs of the epoch that was made last.
   struct LastBlock {
@@ -87,6 +88,7 @@ class ClusterView {
   const Epoch* epoch(const std::string& group_id, std::uint64_t number) const;  // nullptr: there is none
   const Live& live() const { return live_; }
   const LastBlock& last_block() const { return last_block_; }
+  const ClockValue& clock() const { return clock_; }  // what a leader wrote last; clock_id 0: nothing
 
   bool usable(const Epoch& epoch, std::int64_t unix_ms) const;
   std::uint64_t newest(const Group& group, std::int64_t unix_ms) const;  // usable epoch; 0: none
@@ -106,6 +108,7 @@ class ClusterView {
   std::map<std::string, Group> groups_;
   Live live_;
   LastBlock last_block_;
+  ClockValue clock_;
 };
 
 }  // namespace sealcast::cluster

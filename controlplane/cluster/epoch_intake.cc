@@ -51,10 +51,14 @@ bool EpochIntake::hand_over(const std::string& group_id, Moment now) {
 bool EpochIntake::adopt(const std::string& id, std::uint64_t number, const ClusterView::Epoch& epoch, Moment now) {
   const EpochValue& value = epoch.value;
   if (!claims_.ready({id, number}, host_.slots_needed(id))) return false;
+  // Members learn the time from this key server. A clock of leaders before is measured no more.
+  if (value.clock_id != 0 && value.clock_id == view_.clock().reading.clock_id && !clock_.good(now.boot)) return false;
   auto content =
       open_epoch(settings_.key, {settings_.cluster_id, id, number, value.begun_ms, value.expires_ms}, value.sealed);
   if (content && (content->policy.spi_prefix != value.spi_prefix || content->policy.spi_slot_bits != value.slot_bits))
     content = fail("group \"" + id + "\": its SPIs are not those that were sealed");
+  if (content && content->zero.clock_id != value.clock_id)
+    content = fail("group \"" + id + "\": its clock is not the one that was sealed");
   if (!content) {
     given_[id].unreadable.insert(number);
     host_.note(NodeHost::Weight::error, Event("cluster_epoch_refused", {{"why", content.error().message}}));

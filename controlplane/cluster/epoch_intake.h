@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "controlplane/cluster/cluster_clock.h"
 #include "controlplane/cluster/cluster_view.h"
 #include "controlplane/cluster/departed.h"
 #include "controlplane/cluster/node_host.h"
@@ -17,8 +18,8 @@ class EpochIntake {
  public:
   // All must outlive it.
   EpochIntake(const NodeSettings& settings, NodeHost& host, const ClusterView& view, SlotClaims& claims,
-              Departed& departed)
-      : settings_(settings), host_(host), view_(view), claims_(claims), departed_(departed) {}
+              Departed& departed, const ClusterClock& clock)
+      : settings_(settings), host_(host), view_(view), claims_(claims), departed_(departed), clock_(clock) {}
 
   void touch(const std::string& group_id) { touched_.insert(group_id); }
   void touch_all();
@@ -47,6 +48,7 @@ class EpochIntake {
   const ClusterView& view_;
   SlotClaims& claims_;
   Departed& departed_;
+  const ClusterClock& clock_;
   std::set<std::string> touched_;
   std::map<std::string, Given> given_;  // by group
 };

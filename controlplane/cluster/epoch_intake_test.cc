@@ -18,6 +18,7 @@ class ClusterEpochIntake : public ClusterPart {
   void make(std::uint64_t number, std::uint64_t active, std::uint32_t lease_s = 60) {
     EpochValue value = put_epoch(number, active, {self_});
     EpochContent content{plain_policy(), {}};
+    content.zero.clock_id = sealed_clock_;
     content.policy.spi_prefix = value.spi_prefix;
     content.policy.spi_slot_bits = value.slot_bits;
     content.policy.authority_lease_s = lease_s;
@@ -36,9 +37,11 @@ class ClusterEpochIntake : public ClusterPart {
     return host_.calls;
   }
 
+  std::uint64_t sealed_clock_ = 0;
   NodeSettings settings_;
   SlotClaims claims_{view_};
-  EpochIntake intake_{settings_, host_, view_, claims_, departed_};
+  ClusterClock clock_{view_, handshake::system_random()};
+  EpochIntake intake_{settings_, host_, view_, claims_, departed_, clock_};
 };
 
 TEST_F(ClusterEpochIntake, TheHostIsGivenEachEpochOnceAndToldWhichIsActive) {
@@ -70,6 +73,32 @@ TEST_F(ClusterEpochIntake, WhatTheHostRefusesIsTriedAgain) {
   EXPECT_FALSE(intake_.idle());
   host_.adopts = true;
   EXPECT_THAT(hand_over(), ElementsAre("adopt 1", "activated 1"));
+}
+
+// Members learn the time of an epoch's numbers from their key server.
+TEST_F(ClusterEpochIntake, H17_AnEpochWaitsUntilItsClockIsKnown) {
+  clock_id_ = sealed_clock_ = 7;
+  put(keys_.leader(), other_, 9);
+  join(other_);
+  put(keys_.clock(), ClockValue{1, {7, 5'000'000, 1}}.text());
+  make(1, 1);
+  EXPECT_THAT(hand_over(), IsEmpty());
+  const auto question = clock_.question(host_.clock.boot);
+  ASSERT_TRUE(question);
+  const auto asked = store_.run(*question);
+  clock_.questioned(&asked);
+  put(keys_.clock(), ClockValue{asked.revision, {7, 5'000'000, 1}}.text());
+  read();
+  EXPECT_EQ(clock_.measure(host_.clock.boot), ClusterClock::Outcome::taken);
+  EXPECT_THAT(hand_over(), ElementsAre("adopt 1", "activated 1"));
+  // Of a clock that no leader tells any more nothing is waited for.
+  clock_id_ = sealed_clock_ = 6;
+  make(2, 2);
+  EXPECT_THAT(hand_over(), ElementsAre("adopt 2", "activated 2"));
+  sealed_clock_ = 7;
+  make(3, 3);
+  EXPECT_THAT(hand_over(), IsEmpty());
+  EXPECT_THAT(host_.notes, HasSubstr("its clock is not the one that was sealed"));
 }
 
 TEST_F(ClusterEpochIntake, H9_AnEpochWaitsForTheSlotsThatMembersNeed) {

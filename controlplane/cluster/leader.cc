@@ -44,8 +44,9 @@ std::optional<Transaction> Leader::next(Operations vouches, Moment now) {
                    view_.still_here(),
                    view_.same_generation()};
   make.success = std::move(vouches);
+  if (auto reading = clock_.reading_to_write(now.boot)) make.success.push_back(std::move(*reading));
   used_.clear();
-  const std::size_t most = max_operations - 4 - view_.live().alive.size();
+  const std::size_t most = max_operations - 5 - view_.live().alive.size();
   for (const std::string& id : host_.groups()) {
     lead_group(id, now, make);
     if (make.success.size() >= most || make.compares.size() >= most) break;
@@ -98,7 +99,8 @@ void Leader::lead_group(const std::string& id, Moment now, Transaction& out) {
   // Newer than the newest, too: what is wanted may be counted from one that is not used any more. Not from the future:
   // that would be wanted again and again.
   const bool wanted = group.wanted >= number && group.wanted < first_number(now.unix_ms / 1000 + wishes_ahead_s);
-  if (wanted && static_cast<std::size_t>(live) < most_live) make_epoch(id, group, now, out);
+  const bool other_clock = group.epochs.at(number).value.clock_id != clock_.led_id();
+  if ((wanted || other_clock) && static_cast<std::size_t>(live) < most_live) make_epoch(id, group, now, out);
 }
 
 // When all members of all key servers have the epoch. A key server that says nothing is waited for until it is gone,
@@ -165,6 +167,7 @@ void Leader::make_epoch(const std::string& id, const ClusterView::Group& group, 
   content.policy.spi_prefix = block->prefix;
   content.policy.spi_slot_bits = block->slot_bits;
   content.policy.slots_used = 0;
+  content.zero = clock_.zero(now.boot);
   do {
     random_.fill(content.premaster.span());
   } while (content.premaster.is_zero());  // a member refuses an all-zero one
@@ -173,6 +176,7 @@ void Leader::make_epoch(const std::string& id, const ClusterView::Group& group, 
   value.slot_bits = block->slot_bits;
   value.begun_ms = now.unix_ms;
   value.expires_ms = now.unix_ms + wish.lifetime.count();
+  value.clock_id = content.zero.clock_id;
   auto sealed =
       seal_epoch(settings_.key, {settings_.cluster_id, id, number, value.begun_ms, value.expires_ms}, content, random_);
   if (!sealed) return refuse(sealed.error().message);

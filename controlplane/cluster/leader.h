@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "controlplane/cluster/cluster_clock.h"
 #include "controlplane/cluster/cluster_view.h"
 #include "controlplane/cluster/memory.h"
 #include "controlplane/cluster/node_host.h"
@@ -26,8 +27,8 @@ class Leader {
  public:
   // All must outlive it.
   Leader(const NodeSettings& settings, NodeHost& host, handshake::Random& random, const ClusterView& view,
-         const Memory& memory)
-      : settings_(settings), host_(host), random_(random), view_(view), memory_(memory) {}
+         const Memory& memory, ClusterClock& clock)
+      : settings_(settings), host_(host), random_(random), view_(view), memory_(memory), clock_(clock) {}
 
   // When all is read. vouches (Trust) go with the leader's work. Nothing: there is nothing to do, another one leads, or
   // a transaction is under way.
@@ -55,6 +56,7 @@ class Leader {
   handshake::Random& random_;
   const ClusterView& view_;
   const Memory& memory_;
+  ClusterClock& clock_;
   Asked asked_ = Asked::nothing;
   etcd::Revision after_ = 0;                                 // what it made itself, it must have read first
   ClusterView::LastBlock last_block_;                        // behind which the next one is looked for

@@ -20,6 +20,10 @@ class ClusterLeader : public ClusterPart {
     settings_.spi_last = 0x1fffffff;
     lead();
     read();
+    const auto reading = clock_.reading_to_write(host_.clock.boot);
+    clock_id_ = clock_.led_id();
+    put(reading->key, reading->value);
+    read();
   }
 
   std::optional<etcd::Transaction> next(Operations vouches = {}) {
@@ -44,8 +48,38 @@ class ClusterLeader : public ClusterPart {
 
   NodeSettings settings_;
   Memory memory_;
-  Leader leader_{settings_, host_, handshake::system_random(), view_, memory_};
+  ClusterClock clock_{view_, handshake::system_random()};
+  Leader leader_{settings_, host_, handshake::system_random(), view_, memory_, clock_};
 };
+
+TEST_F(ClusterLeader, H17_AnswersQuestionsForTheClockOnceEach) {
+  ASSERT_TRUE(work()) << "the first epoch";
+  EXPECT_EQ(view_.epoch("tv", view_.newest(view_.group("tv"), host_.clock.unix_ms))->value.clock_id, clock_.led_id());
+  while (work()) {
+  }
+  join(other_);
+  const etcd::Revision asked = ask(other_);
+  read();
+  const auto answer = next();
+  ASSERT_TRUE(answer);
+  EXPECT_THAT(keys_of(*answer), ElementsAre(keys_.clock()));
+  const auto reply = store_.run(*answer);
+  leader_.answered(&reply);
+  read();
+  EXPECT_EQ(view_.clock().answers, asked);
+  EXPECT_EQ(view_.clock().reading.clock_id, clock_.led_id());
+  EXPECT_FALSE(next()) << "it is answered";
+}
+
+TEST_F(ClusterLeader, H17_ReplacesEpochsOfAnotherClock) {
+  clock_id_ = clock_.led_id() + 1;
+  put_epoch(5, 5);
+  read();
+  ASSERT_TRUE(work());
+  const std::uint64_t newest = view_.newest(view_.group("tv"), host_.clock.unix_ms);
+  EXPECT_GT(newest, 5u);
+  EXPECT_EQ(view_.epoch("tv", newest)->value.clock_id, clock_.led_id());
+}
 
 TEST_F(ClusterLeader, StandsForElectionWhereThereIsNoLeader) {
   remove(keys_.leader());

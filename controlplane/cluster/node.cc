@@ -13,6 +13,30 @@ namespace {
 
 constexpr auto patience = 3s;  // for all groups to have an epoch, before members are served
 
+// Those of today's configuration.
+void expect_leases(const NodeHost& host, Departed& departed) {
+  for (const std::string& id : host.groups())
+    departed.expect_lease(std::chrono::seconds(host.wish(id).policy.authority_lease_s));
+}
+
+void ask_for_the_time(ClusterClock& clock, EtcdSession& session, const NodeHost& host) {
+  auto question = clock.question(host.now().boot);
+  if (!question) return;
+  session.ask(std::move(*question), [&](const etcd::Reply* reply) {
+    clock.questioned(reply);
+    session.poll();
+  });
+}
+
+void warn_of(ClusterClock::Outcome outcome, NodeHost& host) {
+  const bool anew = outcome == ClusterClock::Outcome::begun_anew;
+  if (!anew && outcome != ClusterClock::Outcome::contradicts) return;
+  host.note(Weight::warning,
+            Event("cluster_clock_contradicts",
+                  {{"why", std::string("the leader's clock contradicts what it said before: was a machine asleep? ") +
+                               (anew ? "It is believed" : "It is left out")}}));
+}
+
 }  // namespace
 
 Node::Node(NodeSettings settings, Memory memory, NodeHost& host, etcd::Etcd& etcd, handshake::Random& random)
@@ -20,14 +44,15 @@ Node::Node(NodeSettings settings, Memory memory, NodeHost& host, etcd::Etcd& etc
       host_(host),
       memory_(std::move(memory), settings_.state_file, host),
       view_(settings_.cluster_id),
+      clock_(view_, random),
       outage_(host),
       session_(settings_, host, etcd, random, memory_, view_, outage_, *this),
       trust_(view_),
       revocations_(view_, memory_, etcd),
       claims_(view_),
-      intake_(settings_, host, view_, claims_, departed_),
+      intake_(settings_, host, view_, claims_, departed_, clock_),
       notices_(host, view_),
-      leader_(settings_, host, random, view_, *memory_) {}
+      leader_(settings_, host, random, view_, *memory_, clock_) {}
 
 Node::~Node() = default;
 
@@ -43,12 +68,17 @@ void Node::tick() {
 
 std::chrono::milliseconds Node::next_tick() const {
   const bool idle = session_.stage() == Stage::serving && !outage_.silent() && claims_.idle() && intake_.idle() &&
-                    notices_.idle() && session_.quiet(host_.now().steady);
+                    notices_.idle() && !clock_.waits() && session_.quiet(host_.now().steady);
   return idle ? idle_poll_period : poll_period;
 }
 
 bool Node::serving() const {
   return session_.stage() == Stage::serving && session_.fresh(host_.now().steady);
+}
+
+void Node::resumed() {
+  clock_.forget();
+  session_.lose("the clocks moved against each other: resumed from a snapshot?");
 }
 
 void Node::leave() {
@@ -59,7 +89,7 @@ void Node::leave() {
 // ---------------------------------------------------------------- the session
 
 void Node::joined(bool started_over) {
-  expect_leases();
+  expect_leases(host_, departed_);
   const SteadyTime now = host_.now().steady;
   departed_.begin_blind(now);
   trust_.begin(started_over, now);
@@ -69,7 +99,7 @@ void Node::joined(bool started_over) {
 
 void Node::looked(const std::vector<Peer>& vanished) {
   const SteadyTime now = host_.now().steady;
-  if (!vanished.empty()) expect_leases();
+  if (!vanished.empty()) expect_leases(host_, departed_);
   for (const Peer& peer : vanished) {
     departed_.vanished(peer.incarnation, peer.name, now);
     host_.note(Weight::warning,
@@ -87,6 +117,7 @@ void Node::read(const etcd::KeyValue& entry) {
     return;
   }
   if (key.kind == "revoked") return revocations_.take(key, entry);
+  if (key.kind == "clock") return warn_of(clock_.measure(host_.now().boot), host_);
   intake_.touch(key.id);
   if (key.kind == "want") notices_.wish_read(key.id);
   if (key.kind != "epoch") return;
@@ -104,6 +135,8 @@ void Node::all_read() {
     host_.revocations_changed();
   }
   memory_.save();
+  clock_.look(host_.now().boot);
+  ask_for_the_time(clock_, session_, host_);
   if (!trust_.granted()) return seek_trust();
   session_.advance(Stage::trusted);
   const Moment now = host_.now();
@@ -133,13 +166,8 @@ void Node::forget_session() {
   notices_.clear();
   intake_.clear();
   leader_.clear();
+  clock_.session_over();
   revocations_.clear();
-}
-
-// Those of today's configuration.
-void Node::expect_leases() {
-  for (const std::string& id : host_.groups())
-    departed_.expect_lease(std::chrono::seconds(host_.wish(id).policy.authority_lease_s));
 }
 
 // ---------------------------------------------------------------- what is written
@@ -191,7 +219,7 @@ void Node::lead() {
 }
 
 void Node::begin_serving() {
-  if (session_.stage() != Stage::trusted) return;
+  if (session_.stage() != Stage::trusted || !clock_.good(host_.now().boot)) return;
   if (host_.now().steady < trust_.since() + patience) {
     if (!claims_.idle()) return;
     for (const std::string& id : host_.groups())

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "controlplane/cluster/cluster_clock.h"
 #include "controlplane/cluster/cluster_view.h"
 #include "controlplane/cluster/departed.h"
 #include "controlplane/cluster/epoch_intake.h"
@@ -46,8 +47,10 @@ class Node final : public store::Store, private SessionOwner {
   // Gives up its lease, so that others need not wait for it to end.
   void leave();
 
-  // As if it had been cut off: nothing it owns is used any more.
-  void abandon(const std::string& why) { session_.lose(why); }
+  // The machine was resumed from a snapshot: nothing that it owns is used any more, or was measured.
+  void resumed();
+  // The group clock, for members. clock_id 0: it is not known.
+  handshake::ClockReading read_clock() const { return clock_.read(host_.now().boot); }
 
   // May members be served: etcd has answered within the lease, and all groups have an epoch.
   bool serving() const;
@@ -94,7 +97,8 @@ class Node final : public store::Store, private SessionOwner {
     std::chrono::seconds lease_ttl{};
     std::optional<SteadyTime::duration> answered_ago, lease_left;  // empty: cut off
     std::optional<SteadyTime::duration> cut_off_for;
-    std::string alarm;  // what an operator must look at; empty: nothing
+    std::optional<std::uint32_t> clock_error_ms;  // of the group clock here; empty: it is not known
+    std::string alarm;                            // what an operator must look at; empty: nothing
   };
   Status status() const;
   struct GroupStatus {
@@ -137,13 +141,13 @@ class Node final : public store::Store, private SessionOwner {
   void tell();
   void lead();
   void begin_serving();
-  void expect_leases();
   void forget_session();
 
   const NodeSettings settings_;
   NodeHost& host_;
   KeptMemory memory_;
   ClusterView view_;
+  ClusterClock clock_;
   Departed departed_;
   Outage outage_;
   EtcdSession session_;

@@ -19,6 +19,7 @@ namespace sealcast::cluster {
 struct Moment {
   SteadyTime steady;
   std::int64_t unix_ms = 0;
+  SteadyTime boot{};  // since the machine's start; goes on while it sleeps
 };
 
 struct NodeSettings {
@@ -45,8 +46,8 @@ struct MadeEpoch {
   std::chrono::milliseconds remaining{};
 };
 
-// Called from tick(), abandon() and etcd's answers, never from inside another call. Meanwhile it must not abandon the
-// node or let it leave.
+// Called from tick(), resumed() and etcd's answers, never from inside another call. Meanwhile it must not tell the node
+// that it was resumed, or let it leave.
 class NodeHost {
  public:
   virtual ~NodeHost() = default;

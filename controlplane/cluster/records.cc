@@ -72,7 +72,7 @@ SharedKey parse_shared(const Keys& keys, const std::string& key) {
   const auto parts = split(std::string_view(key).substr(prefix.size()), '/');
   const bool long_key = parts[0] == "epoch" || parts[0] == "at" || parts[0] == "revoked";
   const bool short_key = parts[0] == "group" || parts[0] == "want";
-  if (parts[0] == "generation" && parts.size() == 1) return {"generation", "", ""};
+  if ((parts[0] == "generation" || parts[0] == "clock") && parts.size() == 1) return {std::string(parts[0]), "", ""};
   if (!(long_key && parts.size() == 3) && !(short_key && parts.size() == 2)) return {};
   auto id = text_from_hex(parts[1]);
   if (!id || id->empty()) return {};
@@ -113,7 +113,8 @@ std::optional<GroupValue> GroupValue::parse(std::string_view text) {
 
 std::string EpochValue::text() const {
   std::string out = std::to_string(spi_prefix) + " " + std::to_string(slot_bits) + " " + std::to_string(begun_ms) +
-                    " " + std::to_string(expires_ms) + " " + (retired ? "1" : "0") + " " + hex_text(sealed);
+                    " " + std::to_string(expires_ms) + " " + std::to_string(clock_id) + " " + (retired ? "1" : "0") +
+                    " " + hex_text(sealed);
   for (const std::string& incarnation : assigned)
     out += " " + incarnation;
   return out;
@@ -123,17 +124,31 @@ std::optional<EpochValue> EpochValue::parse(std::string_view text) {
   const auto parts = split(text, ' ');
   EpochValue out;
   int retired = 0;
-  if (parts.size() < 6 || parts.size() > 6 + max_assigned || !read(parts[0], out.spi_prefix) ||
+  if (parts.size() < 7 || parts.size() > 7 + max_assigned || !read(parts[0], out.spi_prefix) ||
       !read(parts[1], out.slot_bits) || !read(parts[2], out.begun_ms) || !read(parts[3], out.expires_ms) ||
-      !read(parts[4], retired))
+      !read(parts[4], out.clock_id) || !read(parts[5], retired))
     return std::nullopt;
-  auto sealed = text_from_hex(parts[5]);
+  auto sealed = text_from_hex(parts[6]);
   const bool sane = out.slot_bits >= 1 && out.slot_bits <= 16 && out.begun_ms >= 0 && out.expires_ms > out.begun_ms &&
                     (retired == 0 || retired == 1) && sealed && sealed->empty() == (retired == 1);
   if (!sane) return std::nullopt;
   out.retired = retired == 1;
   out.sealed = std::move(*sealed);
-  out.assigned.assign(parts.begin() + 6, parts.end());
+  out.assigned.assign(parts.begin() + 7, parts.end());
+  return out;
+}
+
+std::string ClockValue::text() const {
+  return std::to_string(answers) + " " + std::to_string(reading.clock_id) + " " + std::to_string(reading.now_ms) + " " +
+         std::to_string(reading.error_ms);
+}
+
+std::optional<ClockValue> ClockValue::parse(std::string_view text) {
+  const auto parts = split(text, ' ');
+  ClockValue out;
+  if (parts.size() != 4 || !read(parts[0], out.answers) || out.answers < 0 || !read(parts[1], out.reading.clock_id) ||
+      out.reading.clock_id == 0 || !read(parts[2], out.reading.now_ms) || !read(parts[3], out.reading.error_ms))
+    return std::nullopt;
   return out;
 }
 

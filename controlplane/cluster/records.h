@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "controlplane/etcd/etcd.h"
+#include "handshake/group_keying.h"
 
 namespace sealcast::cluster {
 
@@ -28,7 +29,9 @@ class Keys {
   std::string trusted(const std::string& incarnation) const { return live() + "trusted/" + incarnation; }
   std::string vouched(const std::string& incarnation) const { return live() + "vouched/" + incarnation; }
   std::string shared() const { return root_ + "shared/"; }
+  std::string asked(const std::string& incarnation) const { return live() + "asked/" + incarnation; }
   std::string generation() const { return shared() + "generation"; }
+  std::string clock() const { return shared() + "clock"; }
   std::string group(std::string_view id) const;
   std::string epoch(std::string_view group, std::uint64_t number) const;
   std::string want(std::string_view group) const;
@@ -43,7 +46,7 @@ class Keys {
 
 // A key below shared(), taken apart; kind "" is none of ours.
 struct SharedKey {
-  std::string kind;  // "generation", "group", "epoch", "want", "at", "revoked"
+  std::string kind;  // "generation", "clock", "group", "epoch", "want", "at", "revoked"
   std::string id;    // group, or member of "revoked"
   std::string rest;  // number of "epoch", incarnation of "at", group of "revoked" (in clear)
 };
@@ -64,11 +67,20 @@ struct EpochValue {
   std::uint8_t slot_bits = 0;
   std::int64_t begun_ms = 0;  // since 1970
   std::int64_t expires_ms = 0;
+  std::uint64_t clock_id = 0;         // of the times in its packets' numbers
   bool retired = false;               // then there is nothing sealed any more
   std::string sealed;                 // bytes (sealing.h)
   std::vector<std::string> assigned;  // incarnations: the k-th got block k when the epoch was made
   std::string text() const;
   static std::optional<EpochValue> parse(std::string_view text);
+};
+
+// What the leader read on the group clock (cluster_clock.h).
+struct ClockValue {
+  etcd::Revision answers = 0;  // after it had read all questions that were written up to this revision
+  handshake::ClockReading reading;
+  std::string text() const;
+  static std::optional<ClockValue> parse(std::string_view text);
 };
 
 // How far one key server's members are.

@@ -32,6 +32,7 @@ Node::Status Node::status() const {
     if (leads) out.leader = peer.name;
   }
   out.leading = view_.leading();
+  if (const auto clock = clock_.read(host_.now().boot); clock.clock_id != 0) out.clock_error_ms = clock.error_ms;
   return out;
 }
 

@@ -16,11 +16,12 @@ constexpr std::chrono::milliseconds rekey_earlier{20'000};
 }  // namespace
 
 ClusterSeat::ClusterSeat(Loop& loop, const GroupContext& context, HostedGroups& groups,
-                         std::function<void()> revocations_changed)
+                         std::function<void()> revocations_changed, GroupClock::Now boot_time)
     : context_(context),
       loop_(loop),
       groups_(groups),
       revocations_changed_(std::move(revocations_changed)),
+      boot_time_(std::move(boot_time)),
       timer_(loop.timer()) {}
 
 ClusterSeat::~ClusterSeat() {
@@ -30,10 +31,12 @@ ClusterSeat::~ClusterSeat() {
 Result<std::unique_ptr<ClusterSeat>> ClusterSeat::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd,
                                                        const config::KeyserverConfig& config, handshake::Random& random,
                                                        const GroupContext& context, HostedGroups& groups,
-                                                       std::function<void()> revocations_changed) {
+                                                       std::function<void()> revocations_changed,
+                                                       GroupClock::Now boot_time) {
   const config::ClusterConfig& cluster = *config.cluster;
   SEALCAST_TRY_ASSIGN(auto key, config::read_cluster_key(cluster));
-  std::unique_ptr<ClusterSeat> seat(new ClusterSeat(loop, context, groups, std::move(revocations_changed)));
+  std::unique_ptr<ClusterSeat> seat(
+      new ClusterSeat(loop, context, groups, std::move(revocations_changed), std::move(boot_time)));
   seat->etcd_ = std::move(etcd);
   cluster::NodeSettings settings;
   settings.cluster_id = config.id;
@@ -65,7 +68,7 @@ void ClusterSeat::leave() {
 }
 
 void ClusterSeat::resumed() {
-  node_->abandon("the clocks moved against each other: resumed from a snapshot?");
+  node_->resumed();
 }
 
 // ---------------------------------------------------------------- newcomers
@@ -140,7 +143,8 @@ cluster::Moment ClusterSeat::now() const {
   const Moment now = groups_.now();
   const std::int64_t unix_ms = loop_.unix_time().count();
   // Seconds as the key server counts them, milliseconds as the system does.
-  return {now.steady, now.unix_seconds * 1000 + (unix_ms / 1000 == now.unix_seconds ? unix_ms % 1000 : 0)};
+  return {now.steady, now.unix_seconds * 1000 + (unix_ms / 1000 == now.unix_seconds ? unix_ms % 1000 : 0),
+          SteadyTime(std::chrono::duration_cast<SteadyTime::duration>(boot_time_()))};
 }
 
 std::vector<std::string> ClusterSeat::groups() const {
@@ -164,6 +168,7 @@ Result<void> ClusterSeat::adopt(const std::string& group_id, cluster::MadeEpoch&
   SEALCAST_TRY_ASSIGN(auto premaster, context_.vault->keep(made.content.premaster));
   auto adopted = group->adopt({.number = made.number,
                                .policy = std::move(made.content.policy),
+                               .zero = made.content.zero,
                                .premaster = std::move(premaster),
                                .age = made.age,
                                .remaining = made.remaining,

@@ -14,7 +14,7 @@
 
 namespace sealcast::keyserver {
 
-class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
+class ClusterSeat final : public EpochMaker, public ClockSource, public cluster::NodeHost {
  public:
   // Reads the cluster key and the state file. etcd need not answer yet: no member is served before it does. All that is
   // given must outlive it; revocations_changed: etcd says something else of revocations, or was read for the first
@@ -22,7 +22,8 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   static Result<std::unique_ptr<ClusterSeat>> open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd,
                                                    const config::KeyserverConfig& config, handshake::Random& random,
                                                    const GroupContext& context, HostedGroups& groups,
-                                                   std::function<void()> revocations_changed);
+                                                   std::function<void()> revocations_changed,
+                                                   GroupClock::Now boot_time);
   ~ClusterSeat() override;
 
   void start();
@@ -48,6 +49,9 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   // Of the group's epochs, the newest that the revoked may have been given by any key server.
   std::uint64_t highest_before(const store::Revocation& revocation, const std::string& group_id) const;
 
+  // ClockSource
+  handshake::ClockReading read() const override { return node_->read_clock(); }
+
   // cluster::NodeHost
   cluster::Moment now() const override;
   std::vector<std::string> groups() const override;
@@ -63,7 +67,8 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   void note(Weight weight, const Event& event) override;
 
  private:
-  ClusterSeat(Loop& loop, const GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed);
+  ClusterSeat(Loop& loop, const GroupContext& context, HostedGroups& groups, std::function<void()> revocations_changed,
+              GroupClock::Now boot_time);
   void tick();
   bool has_slots(const std::string& group_id);
   void wake_waiting();
@@ -72,6 +77,7 @@ class ClusterSeat final : public EpochMaker, public cluster::NodeHost {
   Loop& loop_;
   HostedGroups& groups_;
   std::function<void()> revocations_changed_;
+  GroupClock::Now boot_time_;
   struct Waiting {
     std::string group_id;
     SteadyTime until;

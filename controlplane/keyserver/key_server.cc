@@ -123,7 +123,7 @@ void KeyServer::Impl::notice_resume() {
   handshake::reseed_system_random();
   if (cookies_) cookies_->rotate();
   if (persistence_.seat()) return persistence_.seat()->resumed();
-  if (auto renewed = context_.clock->renew(); !renewed)
+  if (auto renewed = persistence_.renew_clock(); !renewed)
     audit_error(Event("state_not_written", {{"why", renewed.error().message}}));
   for (const auto& [id, group] : groups_.all()) {
     group->state.begin_anew("the clocks moved against each other: resumed from a snapshot?", now());

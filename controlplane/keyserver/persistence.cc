@@ -17,7 +17,8 @@ Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, con
   context.vault = &vault_;
   if (config.cluster) {
     SEALCAST_TRY_ASSIGN(seat_, ClusterSeat::open(loop, std::move(etcd), config, random, context, groups,
-                                                 std::move(revocations_changed)));
+                                                 std::move(revocations_changed), std::move(boot_time)));
+    context.clock = seat_.get();
     context.store = &seat_->store();
     context.maker = seat_.get();
     return {};

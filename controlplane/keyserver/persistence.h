@@ -27,6 +27,8 @@ class Persistence {
                     handshake::Random& random, GroupContext& context, HostedGroups& groups,
                     std::function<void()> revocations_changed, GroupClock::Now boot_time, Moment now);
   void close();
+  // Of a key server that stands alone, whose machine was resumed from a snapshot: it cannot vouch for its clock.
+  Result<void> renew_clock() { return clock_->renew(); }
 
   ClusterSeat* seat() { return seat_.get(); }  // nullptr: this key server stands alone
   const ClusterSeat* seat() const { return seat_.get(); }

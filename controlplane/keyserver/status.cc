@@ -95,6 +95,7 @@ admin::ClusterStatus status_of(const cluster::Node::Status& status) {
   if (status.answered_ago) out.answered = seconds(*status.answered_ago);
   if (status.lease_left) out.lease_left = seconds(*status.lease_left);
   if (status.cut_off_for) out.cut_off = seconds(*status.cut_off_for);
+  if (status.clock_error_ms) out.clock_error = *status.clock_error_ms / 1000.0;
   return out;
 }
 

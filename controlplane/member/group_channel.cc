@@ -42,11 +42,11 @@ Result<void> not_revoked(const Bytes& key_server, const handshake::TrustStore* t
   return fail("its certificate was revoked: " + stands.error().detail);
 }
 
-void warn_of(ClockEstimates::Outcome clock, const std::string& group, const std::string& server) {
-  if (clock == ClockEstimates::Outcome::contradicts)
+void warn_of(clock::ClockEstimates::Outcome clock, const std::string& group, const std::string& server) {
+  if (clock == clock::ClockEstimates::Outcome::contradicts)
     spdlog::warn("group \"{}\": {}: its clock contradicts what it said before, and is left out: was a machine asleep?",
                  group, server);
-  if (clock == ClockEstimates::Outcome::begun_anew)
+  if (clock == clock::ClockEstimates::Outcome::begun_anew)
     spdlog::warn("group \"{}\": {}: its clock contradicts what it said before for the third time: it is believed",
                  group, server);
 }

@@ -151,10 +151,10 @@ Result<GroupEpochs::Own> GroupEpochs::refresh(Epoch& epoch, const GroupKeying& k
   return own_of(epoch, keying.assignment.slot_count, (keying.assignment.roles & handshake::sender) != 0);
 }
 
-ClockEstimates::Outcome GroupEpochs::clock_measured(const handshake::ClockReading& reading, SteadyTime asked,
-                                                    SteadyTime now) {
+clock::ClockEstimates::Outcome GroupEpochs::clock_measured(const handshake::ClockReading& reading, SteadyTime asked,
+                                                           SteadyTime now) {
   const auto outcome = clocks_.measured(reading, asked, now);
-  if (outcome == ClockEstimates::Outcome::taken || outcome == ClockEstimates::Outcome::begun_anew)
+  if (outcome == clock::ClockEstimates::Outcome::taken || outcome == clock::ClockEstimates::Outcome::begun_anew)
     for (const auto& [number, epoch] : epochs_)
       if (const auto clock = clocks_.of(epoch.zero, now, lease_))
         static_cast<void>(plane_.set_clock(group_.id, number, *clock));

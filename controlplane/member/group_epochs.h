@@ -13,8 +13,8 @@
 #include "base/dataplane_control.h"
 #include "base/limits.h"
 #include "base/result.h"
+#include "controlplane/clock/clock_estimates.h"
 #include "controlplane/config/config.h"
-#include "controlplane/member/clock_estimates.h"
 #include "controlplane/member/keying_check.h"
 #include "handshake/group_keying.h"
 
@@ -56,7 +56,8 @@ class GroupEpochs {
   // under way or held back (LEASE-1). Before the first call no lease is had.
   void proven(SteadyTime asked);
   // A reading that answers what was asked at `asked`: for the times of this group's packets, in every epoch.
-  ClockEstimates::Outcome clock_measured(const handshake::ClockReading& reading, SteadyTime asked, SteadyTime now);
+  clock::ClockEstimates::Outcome clock_measured(const handshake::ClockReading& reading, SteadyTime asked,
+                                                SteadyTime now);
   // Before proven() and apply(), where they are a new membership's: a lease that has ended is not renewed for the slots
   // that were had under it. Revocations were complete without them, so nothing is sent under their epochs any more but
   // with new slots (H11, LEASE-1).
@@ -140,7 +141,7 @@ class GroupEpochs {
   const config::MemberGroup& group_;
   DataPlaneControl& plane_;
   std::map<std::uint64_t, Epoch> epochs_;
-  ClockEstimates clocks_;
+  clock::ClockEstimates clocks_;
   bool clock_doubted_ = false;
   SteadyTime proven_{};  // the latest moment at which the key server is known to have been there
   SteadyTime lease_until_{};

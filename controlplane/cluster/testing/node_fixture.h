@@ -77,7 +77,12 @@ class Server final : public NodeHost {
     return given->first_slot;
   }
 
-  Moment now() const override { return clock_.now; }
+  Moment now() const override {
+    Moment now = clock_.now;
+    const auto passed = now.steady.time_since_epoch();
+    now.boot = SteadyTime(booted + passed + passed * drift_ppm / 1'000'000);
+    return now;
+  }
   std::vector<std::string> groups() const override {
     return configured ? std::vector<std::string>{"tv"} : std::vector<std::string>();
   }
@@ -96,6 +101,7 @@ class Server final : public NodeHost {
     prefixes[made.content.policy.spi_prefix].insert(made.number);
     premasters[made.number] = to_hex(made.content.premaster.view());
     epochs.emplace(made.number, made.content.policy.spi_prefix);
+    clocks[made.number] = made.content.zero.clock_id;
     return {};
   }
   void activated(const std::string&, std::uint64_t epoch) override { active = epoch; }
@@ -125,6 +131,9 @@ class Server final : public NodeHost {
   std::map<std::uint64_t, std::uint32_t> epochs;  // adopted: number -> SPI prefix
   std::map<std::uint64_t, std::string> premasters;
   std::map<std::uint32_t, std::set<std::uint64_t>> prefixes;  // every epoch that ever had this one
+  std::map<std::uint64_t, std::uint64_t> clocks;              // every epoch's clock
+  std::chrono::nanoseconds booted{};                          // its boot-time clock is so far ahead, and drifts
+  int drift_ppm = 0;
   std::uint64_t active = 0;
   int cuts = 0;
   int revocations_seen = 0;

@@ -43,12 +43,16 @@ class ClusterPart : public ::testing::Test {
     value.begun_ms = host_.clock.unix_ms;
     value.expires_ms = value.begun_ms + 3'600'000;
     value.sealed = "sealed";
+    value.clock_id = clock_id_;
     value.assigned = assigned;
     put(keys_.epoch("tv", number), value.text());
     put(keys_.group("tv"), GroupValue{number, active}.text());
     return value;
   }
   void say(const std::string& incarnation, AtValue how_far) { put(keys_.at("tv", incarnation), how_far.text()); }
+
+  // Another's question for the clock.
+  etcd::Revision ask(const std::string& incarnation) { return put(keys_.asked(incarnation), ""); }
 
   // Everything that is new, into the view. Returns the key servers that vanished; nothing: this one did.
   std::optional<std::vector<Peer>> read() {
@@ -74,6 +78,7 @@ class ClusterPart : public ::testing::Test {
 
   const std::string self_ = std::string(32, 'a'), other_ = std::string(32, 'b'), third_ = std::string(32, 'c');
   const std::int64_t lease_ = 7;
+  std::uint64_t clock_id_ = 0;  // of the epochs that are put
   const Keys keys_{"ks"};
   FakeStore store_;
   PlainHost host_;

@@ -126,8 +126,8 @@ Announcer::Telling Announcer::announce(Members& members, Epoch* active, const Ep
 
 // Each copy is sealed when it is handed out: with a time from before that, it would not be fresh at the receivers.
 Bytes Announcer::next_packet(std::uint64_t number) const {
-  if (context_.clock && context_.clock->id() == now_->zero.clock_id)
-    number |= (context_.clock->read().now_ms - now_->zero.at_ms) << 32;
+  const handshake::ClockReading clock = context_.clock ? context_.clock->read() : handshake::ClockReading{};
+  if (clock.clock_id != 0 && clock.clock_id == now_->zero.clock_id) number |= (clock.now_ms - now_->zero.at_ms) << 32;
   return seal_announcement(now_->key, number, now_->datagram);
 }
 

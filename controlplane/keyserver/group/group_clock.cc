@@ -54,8 +54,9 @@ handshake::ClockReading GroupClock::read() const {
   return {id_, static_cast<std::uint64_t>(now().count()), 1};  // whole milliseconds
 }
 
-handshake::EpochZero GroupClock::zero() const {
-  return {id_, static_cast<std::uint64_t>((now() - zero_before).count())};
+handshake::EpochZero ClockSource::zero() const {
+  const handshake::ClockReading reading = read();
+  return {reading.clock_id, reading.now_ms - static_cast<std::uint64_t>(zero_before.count())};
 }
 
 }  // namespace sealcast::keyserver

@@ -17,7 +17,16 @@ namespace sealcast::keyserver {
 // The kernel's name for the time since the machine was started; the same text for all processes of that time.
 Result<std::string> boot_id();
 
-class GroupClock {
+// What a key server tells its members of the clock: its own, or its cluster's.
+class ClockSource {
+ public:
+  virtual ~ClockSource() = default;
+  virtual handshake::ClockReading read() const = 0;  // clock_id 0: it has none, or does not know it
+  // For an epoch that begins: a minute ago, so that no correction of a clock ever makes its times negative.
+  handshake::EpochZero zero() const;
+};
+
+class GroupClock final : public ClockSource {
  public:
   using Now = std::function<std::chrono::nanoseconds()>;  // since the boot that boot_id names
 
@@ -25,10 +34,7 @@ class GroupClock {
   // must outlive it.
   static Result<GroupClock> open(Now now, std::string boot_id, store::Store& store, handshake::Random& random);
 
-  std::uint64_t id() const { return id_; }
-  handshake::ClockReading read() const;
-  // For an epoch that begins: a minute ago, so that no correction of a clock ever makes its times negative.
-  handshake::EpochZero zero() const;
+  handshake::ClockReading read() const override;
   // A machine that was resumed from a snapshot cannot vouch for its clock any more: a new one.
   Result<void> renew();
 

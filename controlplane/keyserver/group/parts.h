@@ -101,9 +101,9 @@ struct GroupContext {
   PremasterVault* vault = nullptr;
   // The datagram with the key server's signature. Empty: every member is told everything over its own connection.
   std::function<Result<Bytes>(const handshake::RekeyDatagram& datagram)> sign;
-  EpochKeeper* keeper = nullptr;  // nullptr: no secret outlives this process
-  EpochMaker* maker = nullptr;    // nullptr: this key server stands alone, and makes its epochs itself
-  GroupClock* clock = nullptr;    // nullptr: numbers carry no times
+  EpochKeeper* keeper = nullptr;       // nullptr: no secret outlives this process
+  EpochMaker* maker = nullptr;         // nullptr: this key server stands alone, and makes its epochs itself
+  const ClockSource* clock = nullptr;  // nullptr: numbers carry no times
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
   std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
       recheck;

@@ -55,7 +55,7 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
   if (!equal_except_spis(policy, policy_of(config_)) || policy.spi_slot_bits != context_.slot_bits ||
       policy.spi_prefix < context_.spi_range.first || last_spi > context_.spi_range.last)
     return "the configuration has changed";
-  if (context_.clock && found.content.zero.clock_id != context_.clock->id())
+  if (context_.clock && found.content.zero.clock_id != context_.clock->read().clock_id)
     return "the group clock is another one now: the machine was started or resumed meanwhile";
   const milliseconds delays(policy.activation_delay_ms + policy.deactivation_delay_ms);
   const std::chrono::seconds left(found.times.expires - now.unix_seconds);

@@ -1,11 +1,11 @@
 // What a member knows of a key server's clock (H17, H19): true whatever happens to answers on their way.
-#include "controlplane/member/clock_estimates.h"
+#include "controlplane/clock/clock_estimates.h"
 
 #include <gtest/gtest.h>
 
 #include <random>
 
-namespace sealcast::member {
+namespace sealcast::clock {
 namespace {
 
 using namespace std::chrono_literals;
@@ -131,4 +131,4 @@ TEST(ClockEstimates, ClocksOfBeforeRunOn) {
 }
 
 }  // namespace
-}  // namespace sealcast::member
+}  // namespace sealcast::clock

@@ -1,4 +1,4 @@
-// What a member knows of key servers' clocks: for each, an interval in which the difference to its own lies. Only
+// What a machine knows of others' clocks: for each, an interval in which the difference to its own lies. Only
 // answers to its questions narrow it, because an answer that was held back proves less, and never something wrong. No
 // socket and no clock.
 #pragma once
@@ -12,7 +12,7 @@
 #include "base/dataplane_control.h"
 #include "handshake/group_keying.h"
 
-namespace sealcast::member {
+namespace sealcast::clock {
 
 // Two machines' clocks drift apart by so much at most: 200 ppm.
 constexpr std::chrono::nanoseconds drift_over(SteadyTime::duration time) {
@@ -29,6 +29,8 @@ class ClockEstimates {
   };
   // A reading that answers what was asked at `asked` and came at `now`.
   Outcome measured(const handshake::ClockReading& reading, SteadyTime asked, SteadyTime now);
+  // The clock as it is now, with the error of what was measured; clock_id 0: nothing is known of it.
+  handshake::ClockReading reading(std::uint64_t clock_id, SteadyTime now) const;
   // lease: how long it may be until the next answer. Empty: the epoch has no times, or nothing is known of its clock.
   std::optional<EpochClock> of(const handshake::EpochZero& zero, SteadyTime now, std::chrono::seconds lease) const;
 
@@ -45,4 +47,4 @@ class ClockEstimates {
   std::map<std::uint64_t, Estimate> clocks_;  // by clock_id
 };
 
-}  // namespace sealcast::member
+}  // namespace sealcast::clock

@@ -1,8 +1,8 @@
-#include "controlplane/member/clock_estimates.h"
+#include "controlplane/clock/clock_estimates.h"
 
 #include <algorithm>
 
-namespace sealcast::member {
+namespace sealcast::clock {
 
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
@@ -49,6 +49,16 @@ ClockEstimates::Outcome ClockEstimates::measured(const handshake::ClockReading& 
   return Outcome::begun_anew;
 }
 
+handshake::ClockReading ClockEstimates::reading(std::uint64_t clock_id, SteadyTime now) const {
+  const auto known = clocks_.find(clock_id);
+  if (known == clocks_.end()) return {};
+  const Estimate held = grown(known->second, now);
+  const nanoseconds error = (held.high - held.low) / 2, time = now.time_since_epoch() + held.low + error;
+  if (error > largest_error || time < 0ns) return {};
+  return {clock_id, static_cast<std::uint64_t>(std::chrono::duration_cast<milliseconds>(time).count()),
+          static_cast<std::uint32_t>(std::chrono::ceil<milliseconds>(error).count()) + 1};  // whole milliseconds
+}
+
 std::optional<EpochClock> ClockEstimates::of(const handshake::EpochZero& zero, SteadyTime now,
                                              std::chrono::seconds lease) const {
   const auto known = clocks_.find(zero.clock_id);
@@ -64,4 +74,4 @@ std::optional<EpochClock> ClockEstimates::of(const handshake::EpochZero& zero, S
   return clock;
 }
 
-}  // namespace sealcast::member
+}  // namespace sealcast::clock
