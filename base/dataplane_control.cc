@@ -2,6 +2,10 @@
 
 namespace sealcast {
 
+std::string text(Numbers numbers) {
+  return numbers == Numbers::foreign ? "foreign" : "timed";
+}
+
 std::string text(EspMode mode) {
   switch (mode) {
     case EspMode::tunnel_preserve:

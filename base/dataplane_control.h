@@ -86,6 +86,8 @@ enum class Numbers : std::uint8_t {
   foreign,  // the sequence alone counts (RFC 4303 §3.4.3), 32 bits; other implementations choose their IVs freely
 };
 
+std::string text(Numbers numbers);  // "timed", "foreign"
+
 // An epoch's clock as this gateway knows it.
 struct EpochClock {
   SteadyTime zero;                           // when the epoch's time was 0; not in the future

@@ -45,8 +45,8 @@ struct SlotGrant {  // server -> sender; count 0 = refused
 };
 struct SlotCounter {
   std::uint32_t spi = 0;
-  std::uint64_t next_number = 0;
-  std::uint64_t bytes = 0;  // sealed under it, of inner IP packets
+  std::uint64_t packets = 0;  // sealed under it
+  std::uint64_t bytes = 0;    // sealed under it, of inner IP packets
 };
 struct StatusReport {  // member -> server
   std::string group_id;

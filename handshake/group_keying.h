@@ -36,6 +36,7 @@ enum Role : std::uint8_t { receiver = 1, sender = 2, sender_and_receiver = 3 };
 struct GroupPolicy {
   std::vector<Selector> selectors;  // 1..max_selectors
   EspMode esp_mode = EspMode::tunnel_preserve;
+  Numbers numbers = Numbers::timed;
   CipherSuite cipher_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
   std::uint32_t replay_window = replay_window_limits.standard;
   std::uint32_t activation_delay_ms = activation_delay_limits.standard.count();
@@ -51,11 +52,6 @@ struct Assignment {
   Role roles = receiver;
   std::uint16_t first_slot = 0;
   std::uint16_t slot_count = 0;  // 0 for a pure receiver
-  struct Floor {
-    std::uint16_t slot;
-    std::uint64_t number;
-  };
-  std::vector<Floor> floors;  // per slot, where known
 };
 
 // A key server's clock at one moment (docs/protocol.md, "The group clock").

@@ -299,7 +299,7 @@ constexpr const char* keyserver_answer =
     R"({"daemon":"keyserver","id":"ks.example","listen":"10.9.0.1:7400","listen_isakmp":"10.9.0.1:7500",)"
     R"("isakmp":{"connections":7,"cookies_shown":5},"uptime_s":65,"connections":2,"members":2,)"
     R"("handshakes":{"completed":3,"failed":{"certificate_expired":1}},"refused":{},"groups":[{"group":"tv","suite":)"
-    R"("ECDHE_ECDSA_AES_256_GCM_SHA384","variant":2,"mode":"tunnel-preserve","selectors":["239.1.1.0/24"],"epochs":[)"
+    R"("ECDHE_ECDSA_AES_256_GCM_SHA384","variant":2,"mode":"tunnel-preserve","numbers":"timed","selectors":["239.1.1.0/24"],"epochs":[)"
     R"({"epoch":1887436800001,"epoch_id":"0011","state":"active","age_s":60,"remaining_s":86340,"spi_prefix":"0x10000000",)"
     R"("slots_used":3,"holders":2}],"members":[{"member":"ho\u001b[31mme","address":"10.9.0.3:40000","carriage":"isakmp","roles":"receiver",)"
     R"("joined_s":59,"slots":[],"acknowledged":1887436800001,"activated":1887436800001,"report":{"epoch":1,"sealed":0,"opened":89,)"

@@ -110,7 +110,9 @@ void cluster_lines(std::string& out, const admin::ClusterStatus& cluster) {
 std::string group_text(const admin::KeyserverGroup& group) {
   std::string out = fmt::format("\ngroup: {}\n", clean(group.group));
   line(out, "selectors", list(group.selectors));
-  line(out, "suite", fmt::format("{}, variant {}, {}", group.suite, digits(group.variant), group.mode));
+  line(out, "suite",
+       fmt::format("{}, variant {}, {}", group.suite, digits(group.variant), group.mode) +
+           (group.numbers == "foreign" ? ", foreign numbers" : ""));
   Table epochs({{"epoch"},
                 {"state"},
                 {"id"},

@@ -234,6 +234,7 @@ void fields(F& f, S& s) {
   f("suite", s.suite);
   f("variant", s.variant);
   f("mode", s.mode);
+  f("numbers", s.numbers);
   f("handing_over", s.handing_over);
   f("epoch_lifetime_s", s.epoch_lifetime);
   f("authority_lease_s", s.authority_lease);

@@ -143,6 +143,7 @@ struct KeyserverGroup {
   std::string group = {}, suite = {};
   Number variant = {};
   std::string mode = {};
+  std::string numbers = {};  // "timed" or "foreign"
   Flag handing_over = {};
   Seconds epoch_lifetime = {};
   Number authority_lease = {};  // seconds

@@ -49,8 +49,8 @@ class ClusterClock {
   // With error_ms; clock_id 0: nothing is known of the clock.
   handshake::ClockReading read(BootTime now) const;
   bool good(BootTime now) const;  // within largest_error
-  void look(BootTime now);  // when all is read: another key server may lead now
-  void session_over();      // no answer comes any more
+  void look(BootTime now);        // when all is read: another key server may lead now
+  void session_over();            // no answer comes any more
   // The machine was resumed from a snapshot: nothing that was measured holds any more.
   void forget();
 

@@ -136,9 +136,8 @@ TEST(ClusterClock, AReadingThatAnswersNoQuestionTeachesNothing) {
   const std::string ours(32, 'a'), leads(32, 'b');
   view.begin({ours, 5, 10}, SteadyTime(1s));
   const auto live = [&](etcd::Revision asked) {
-    std::vector<etcd::KeyValue> entries{{keys.leader(), leads, 4, 4},
-                                        {keys.server(ours), "- a", 10, 10},
-                                        {keys.server(leads), "- b", 3, 3}};
+    std::vector<etcd::KeyValue> entries{
+        {keys.leader(), leads, 4, 4}, {keys.server(ours), "- a", 10, 10}, {keys.server(leads), "- b", 3, 3}};
     if (asked) entries.push_back({keys.asked(ours), "", asked, asked});
     ASSERT_TRUE(view.take_live(entries, SteadyTime(1s)));
   };

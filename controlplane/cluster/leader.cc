@@ -99,7 +99,8 @@ void Leader::lead_group(const std::string& id, Moment now, Transaction& out) {
   // Newer than the newest, too: what is wanted may be counted from one that is not used any more. Not from the future:
   // that would be wanted again and again.
   const bool wanted = group.wanted >= number && group.wanted < first_number(now.unix_ms / 1000 + wishes_ahead_s);
-  const bool other_clock = group.epochs.at(number).value.clock_id != clock_.led_id();
+  const std::uint64_t clock = host_.wish(id).policy.numbers == Numbers::timed ? clock_.led_id() : 0;
+  const bool other_clock = group.epochs.at(number).value.clock_id != clock;
   if ((wanted || other_clock) && static_cast<std::size_t>(live) < most_live) make_epoch(id, group, now, out);
 }
 
@@ -167,7 +168,7 @@ void Leader::make_epoch(const std::string& id, const ClusterView::Group& group, 
   content.policy.spi_prefix = block->prefix;
   content.policy.spi_slot_bits = block->slot_bits;
   content.policy.slots_used = 0;
-  content.zero = clock_.zero(now.boot);
+  if (content.policy.numbers == Numbers::timed) content.zero = clock_.zero(now.boot);
   do {
     random_.fill(content.premaster.span());
   } while (content.premaster.is_zero());  // a member refuses an all-zero one

@@ -93,6 +93,7 @@ struct KeyserverGroup {
   std::vector<Selector> selectors;  // 1..64, each validated (H12)
   handshake::GroupFlow flow;        // one for every member (P31)
   EspMode mode = EspMode::tunnel_preserve;
+  Numbers numbers = Numbers::timed;
   std::chrono::milliseconds epoch_lifetime = epoch_lifetime_limits.standard;
   std::uint32_t replay_window = replay_window_limits.standard;  // packets; valid_replay_window()
   std::chrono::milliseconds activation_delay = activation_delay_limits.standard;
@@ -189,8 +190,10 @@ struct MemberGroup {
   handshake::GroupFlow flow;          // pinned: nothing else is offered or accepted (H4)
   std::string user;                   // with passwords (variant 3), and password with it
   std::optional<PasswordSource> password;
-  EspMode mode = EspMode::tunnel_preserve;  // pinned: the key server's must be the same (H12)
-  std::optional<OuterTunnel> outer;         // with tunnel-fixed, and only there
+  EspMode mode = EspMode::tunnel_preserve;                          // pinned: the key server's must be the same (H12)
+  Numbers numbers = Numbers::timed;                                 // pinned likewise
+  std::chrono::milliseconds freshness = freshness_limits.standard;  // H17
+  std::optional<OuterTunnel> outer;                                 // with tunnel-fixed, and only there
   // join = "static": while there is a key the gateway itself listens on black to the groups of selectors, or to the
   // tunnel's group (there unless join = "none" or the role is sender).
   bool join = false;

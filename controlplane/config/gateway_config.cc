@@ -225,6 +225,10 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
       report.warning(*keyserver, "keyserver.group",
                      "group \"" + group.id + "\" has the mode " + text(found->mode) + " here and " + text(group.mode) +
                          " in [[member.group]]");
+    else if (found->numbers != group.numbers)
+      report.warning(*keyserver, "keyserver.group",
+                     "group \"" + group.id + "\" has " + text(found->numbers) + " numbers here and " +
+                         text(group.numbers) + " ones in [[member.group]]");
     else if (found->flow.suite != group.flow.suite)
       report.warning(*keyserver, "keyserver.group",
                      "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->flow.suite)) +

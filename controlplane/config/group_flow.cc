@@ -44,6 +44,17 @@ void check_authentication(TableReader& table, const Node* auth, const handshake:
 
 }  // namespace
 
+void read_numbers(TableReader& table, Numbers& numbers) {
+  const Node* node = table.choice<Numbers>(
+      "numbers", numbers, Need::optional, {{"timed", Numbers::timed}, {"foreign", Numbers::foreign}},
+      {"`\"foreign\"` where others than Sealcast send, see \"Foreign senders\"", "`\"timed\"`"});
+  if (node && numbers == Numbers::foreign)
+    table.warn(
+        *node, "numbers",
+        "with \"foreign\" a gateway that joins opens what was recorded of the running epoch, and one forged packet "
+        "of a member silences a sender until the next epoch; use it only where others than Sealcast send");
+}
+
 void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode) {
   const auto by_name = [](std::string_view text) -> Result<CipherSuite> {
     if (const auto found = handshake::cipher_suite(text)) return *found;

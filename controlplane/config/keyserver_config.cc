@@ -106,6 +106,7 @@ void read_group(TableReader& table, KeyserverGroup& group) {
   table.wire_name("id", group.id, Need::required, "names the group; no other group has this name");
   read_selectors(table, group.selectors, "the packets that belong to the group, see \"Selectors\"");
   read_group_flow(table, group.flow, group.mode);
+  read_numbers(table, group.numbers);
   const Node* lifetime = table.duration("epoch_lifetime", group.epoch_lifetime, epoch_lifetime_limits,
                                         "how long one secret is used; longer than both delays together");
   const Node* window = table.integer("replay_window", group.replay_window, replay_window_limits,

@@ -165,6 +165,11 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   read_selectors(table, group.selectors,
                  "covers the key server's selectors, see \"Selectors\"; groups of one gateway do not overlap");
   read_group_flow(table, group.flow, group.mode);
+  read_numbers(table, group.numbers);
+  const Node* freshness = table.duration("freshness", group.freshness, freshness_limits,
+                                         "how long ago a packet may have been sealed when it arrives");
+  if (freshness && group.numbers == Numbers::foreign)
+    table.note(*freshness, "freshness", "expected numbers = \"timed\" beside it: foreign numbers carry no time");
   read_outer(table, group);
   read_join(table, group);
   read_password(table, group);

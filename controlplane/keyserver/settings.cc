@@ -92,6 +92,7 @@ std::string changed_for_good(const config::KeyserverConfig& a, const config::Key
     if (same->flow.suite != group.flow.suite) return "the suite of group \"" + group.id + "\"";
     if (same->flow.variant != group.flow.variant) return "the variant of group \"" + group.id + "\"";
     if (same->flow != group.flow) return "second_ccs, flag or auth of group \"" + group.id + "\"";
+    if (same->numbers != group.numbers) return "the numbers of group \"" + group.id + "\"";
     if (same->mode != group.mode) return "the mode of group \"" + group.id + "\"";
   }
   return "";

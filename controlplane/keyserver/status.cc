@@ -114,6 +114,7 @@ admin::KeyserverGroup summary_of(const GroupState& group, const StatusInput& inp
                             .suite = std::string(handshake::name(config.flow.suite)),
                             .variant = config.flow.variant,
                             .mode = text(config.mode),
+                            .numbers = text(config.numbers),
                             .handing_over = group.handing_over(),
                             .epoch_lifetime = seconds(config.epoch_lifetime),
                             .authority_lease = static_cast<std::uint64_t>(config.authority_lease.count()),

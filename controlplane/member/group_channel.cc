@@ -311,7 +311,7 @@ void GroupMember::report(std::uint64_t epoch) {
     if (sa.epoch != epoch) continue;
     if (sa.outbound) {
       out.sealed += sa.packets;
-      out.own_slots.push_back({sa.spi, sa.next_number, sa.bytes});
+      out.own_slots.push_back({sa.spi, sa.packets, sa.bytes});
     } else {
       out.opened += sa.packets;
       out.dropped += sa.replays + sa.bad_tags;

@@ -62,8 +62,7 @@ std::vector<InboundSa> GroupEpochs::take_inbound(Epoch& epoch, std::uint32_t end
     if (epoch.taken[slot]) continue;
     if (in.size() == most) break;
     take(epoch, slot);
-    const auto floor = epoch.floors.find(slot);
-    in.push_back({derive(epoch, slot), floor == epoch.floors.end() ? 0 : floor->second});
+    in.push_back({derive(epoch, slot)});
   }
   return in;
 }
@@ -104,8 +103,6 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   epoch.taken.assign(epoch.capacity(), false);
   epoch.once_own.assign(epoch.capacity(), false);
   epoch.real_end = keying.policy.slots_used;
-  for (const auto& floor : keying.assignment.floors)
-    epoch.floors[floor.slot] = floor.number;
 
   // The oldest were never activated, or are on their way out. The active one stays.
   while (epochs_.size() >= max_held_epochs)
@@ -119,6 +116,8 @@ Result<GroupEpochs::Own> GroupEpochs::install(const GroupKeying& keying, const h
   value.epoch = epoch.number;
   value.selectors = epoch.policy.selectors;
   value.mode = epoch.policy.esp_mode;
+  value.numbers = epoch.policy.numbers;
+  value.freshness = group_.freshness;
   value.replay_window = epoch.policy.replay_window;
   value.spi_prefix = epoch.policy.spi_prefix;
   value.spi_slot_bits = epoch.policy.spi_slot_bits;
@@ -301,8 +300,7 @@ void GroupEpochs::slots_wanted(const std::vector<SlotWanted>& wanted, SteadyTime
     if (want.slot >= epoch.real_end + wanted_window || budget == 0) continue;
     --budget;
     take(epoch, want.slot);
-    const auto floor = epoch.floors.find(want.slot);
-    found[want.epoch].push_back({derive(epoch, want.slot), floor == epoch.floors.end() ? 0 : floor->second});
+    found[want.epoch].push_back({derive(epoch, want.slot)});
   }
   for (auto& [number, slots] : found)
     static_cast<void>(plane_.add_inbound(group_.id, number, std::move(slots)));

@@ -114,10 +114,9 @@ class GroupEpochs {
     std::vector<std::uint32_t> own;  // slots in use, in worker order
     std::uint32_t real_end = 0;      // one above the highest slot known to be granted
     std::uint32_t derived_end = 0;   // every slot below it is taken
-    std::map<std::uint32_t, std::uint64_t> floors;
-    SteadyTime next_look{};      // at the statistics
-    std::uint64_t untimely = 0;  // packets refused for their times, at the last look
-    bool refused = false;        // fewer slots were granted than asked for, and they were not asked for again
+    SteadyTime next_look{};          // at the statistics
+    std::uint64_t untimely = 0;      // packets refused for their times, at the last look
+    bool refused = false;            // fewer slots were granted than asked for, and they were not asked for again
 
     std::uint32_t capacity() const { return 1u << policy.spi_slot_bits; }
   };

@@ -53,6 +53,8 @@ Result<void> check_policy(const config::MemberGroup& group, const GroupKeying& k
                             handshake::name(policy.cipher_suite)));
   if (policy.esp_mode != group.mode)
     return fail(fmt::format("expected the mode {}, got {} (H12)", text(group.mode), text(policy.esp_mode)));
+  if (policy.numbers != group.numbers)
+    return fail(fmt::format("expected {} numbers, got {} ones (H12)", text(group.numbers), text(policy.numbers)));
   if (policy.selectors.empty()) return fail("expected at least one selector, got none (H12)");
   for (const Selector& selector : policy.selectors) {
     if (const auto sound = validate(selector); !sound) return fail(sound.error().message + " (H12)");

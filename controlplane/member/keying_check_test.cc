@@ -92,6 +92,7 @@ TEST_F(KeyingCheck, H12_RefusesWhatIsNotConfigured) {
        [](GroupKeying& k) { k.policy.cipher_suite = handshake::CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256; }},
       {"expected the mode tunnel-preserve, got transport",
        [](GroupKeying& k) { k.policy.esp_mode = EspMode::transport; }},
+      {"expected timed numbers, got foreign ones", [](GroupKeying& k) { k.policy.numbers = Numbers::foreign; }},
       {"expected at least one selector", [](GroupKeying& k) { k.policy.selectors.clear(); }},
       {"is not within the configured ones",
        [](GroupKeying& k) { k.policy.selectors[0].destination = *Prefix::parse("239.1.0.0/16"); }},

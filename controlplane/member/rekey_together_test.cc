@@ -132,7 +132,7 @@ TEST_F(ByDatagram, H11_ARevokedMemberGetsNothingOutOfTheDatagram) {
     FakeDataPlane::Held copy;
     copy.value.group_id = held.value.group_id;
     for (const InboundSa& sa : held.value.inbound)
-      copy.value.inbound.push_back({sa.key.clone(), sa.floor});
+      copy.value.inbound.push_back({sa.key.clone()});
     keeper.held.emplace(key, std::move(copy));
   }
   old = home.epoch();

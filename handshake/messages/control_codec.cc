@@ -52,7 +52,7 @@ void write(Writer& out, const StatusReport& message) {
   out.vector(2, [&](Writer& list) {
     for (const SlotCounter& slot : message.own_slots) {
       list.u32(slot.spi);
-      list.u64(slot.next_number);
+      list.u64(slot.packets);
       list.u64(slot.bytes);
     }
   });
@@ -127,7 +127,7 @@ ControlMessage read_status_report(Reader& reader) {
   while (!list.at_end()) {
     SlotCounter slot;
     slot.spi = list.u32("spi");
-    slot.next_number = list.u64("next_number");
+    slot.packets = list.u64("packets");
     slot.bytes = list.u64("bytes");
     message.own_slots.push_back(slot);
   }

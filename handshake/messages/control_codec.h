@@ -30,7 +30,7 @@ enum class ControlType : std::uint8_t {
 };
 
 inline constexpr std::uint8_t optional_control = 0x80;          // unknown types with this bit are ignored and counted
-inline constexpr std::size_t max_control_message = 128 * 1024;  // body; a GroupUpdate with every floor fits
+inline constexpr std::size_t max_control_message = 128 * 1024;  // body; twice the longest vector of any message
 inline constexpr std::size_t max_announced_packet = 1400;       // bytes of ESP: fits every usual black MTU
 inline constexpr std::uint8_t group_update_version = 2;
 

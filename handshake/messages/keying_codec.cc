@@ -8,6 +8,8 @@
 namespace sealcast::handshake {
 namespace {
 
+constexpr std::uint8_t timed_numbers = 1, foreign_numbers = 2;
+
 enum SelectorField : std::uint8_t { has_source = 1, has_protocol = 2, has_ports = 4 };
 
 void write_prefix(Writer& out, const Prefix& prefix) {
@@ -80,6 +82,7 @@ void write_policy(Writer& out, const GroupPolicy& policy) {
       write_selector(list, selector);
   });
   out.u8(static_cast<std::uint8_t>(policy.esp_mode));
+  out.u8(policy.numbers == Numbers::timed ? timed_numbers : foreign_numbers);
   out.u16(static_cast<std::uint16_t>(policy.cipher_suite));
   out.u32(policy.replay_window);
   out.u32(policy.activation_delay_ms);
@@ -102,6 +105,10 @@ GroupPolicy read_policy(Reader& reader) {
   if (reader.ok() && (mode < 1 || mode > 3))
     reader.refuse(Reason::policy_refused, "esp_mode " + std::to_string(mode) + " is unknown");
   policy.esp_mode = EspMode{mode};
+  const std::uint8_t numbers = reader.u8("numbers");
+  if (reader.ok() && numbers != timed_numbers && numbers != foreign_numbers)
+    reader.refuse(Reason::policy_refused, "numbers " + std::to_string(numbers) + " are unknown");
+  policy.numbers = numbers == foreign_numbers ? Numbers::foreign : Numbers::timed;
   const std::uint16_t suite = reader.u16("cipher_suite");
   if (reader.ok() && !known_suite(suite))
     reader.refuse(Reason::wrong_suite, "cipher_suite " + std::to_string(suite) + " is unknown");
@@ -121,12 +128,6 @@ void write_assignment(Writer& out, const Assignment& assignment) {
   out.u8(assignment.roles);
   out.u16(assignment.first_slot);
   out.u16(assignment.slot_count);
-  out.vector(2, [&](Writer& list) {
-    for (const Assignment::Floor& floor : assignment.floors) {
-      list.u16(floor.slot);
-      list.u64(floor.number);
-    }
-  });
 }
 
 Assignment read_assignment(Reader& reader) {
@@ -138,13 +139,6 @@ Assignment read_assignment(Reader& reader) {
   assignment.roles = static_cast<Role>(roles);
   assignment.first_slot = reader.u16("first_slot");
   assignment.slot_count = reader.u16("slot_count");
-  Reader floors(reader.message(), reader.vector16(0, 0xffff, "floors"));
-  while (!floors.at_end()) {
-    const std::uint16_t slot = floors.u16("floor slot");
-    const std::uint64_t number = floors.u64("floor number");
-    assignment.floors.push_back({slot, number});
-  }
-  reader.absorb(floors);
   return assignment;
 }
 
@@ -251,10 +245,9 @@ void skip_keying(Reader& reader) {
   (void)reader.bytes(8 + 1 + 8, "epoch");
   (void)reader.bytes(2 * 8 + 8 + 8 + 4, "clock");
   (void)reader.vector16(1, 0xffff, "selectors");
-  (void)reader.bytes(1 + 2 + 4 * 4 + 4 + 1 + 2, "policy");
+  (void)reader.bytes(1 + 1 + 2 + 4 * 4 + 4 + 1 + 2, "policy");
   (void)reader.vector8(1, max_name_bytes, "member_id");
   (void)reader.bytes(1 + 2 + 2, "assignment");
-  (void)reader.vector16(0, 0xffff, "floors");
   (void)reader.vector16(1, 0xffff, "key_material");
 }
 

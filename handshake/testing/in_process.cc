@@ -39,7 +39,6 @@ GroupKeying sample_keying(CipherSuite suite) {
   keying.assignment.roles = sender_and_receiver;
   keying.assignment.first_slot = 2;
   keying.assignment.slot_count = 1;
-  keying.assignment.floors = {{0, 17}, {1, 1}};
   for (std::size_t i = 0; i < 48; ++i)
     keying.premaster.data()[i] = static_cast<std::uint8_t>(i + 1);
   return keying;

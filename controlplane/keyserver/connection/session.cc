@@ -14,7 +14,7 @@ using namespace std::chrono_literals;
 
 constexpr auto linger_for = 1s;                 // for a goodbye or an alert to leave
 constexpr int reads_in_a_row = 4;               // then the other connections have their turn
-constexpr std::size_t output_per_group = 4096;  // bytes: a GroupUpdate with every floor, and what follows it
+constexpr std::size_t output_per_group = 4096;  // bytes: a GroupUpdate, and what follows it
 
 }  // namespace
 

@@ -126,15 +126,11 @@ TEST_F(GroupStateTest, H9_AQuotaUsedUpByManyRegistrationsBringsANewEpoch) {
   EXPECT_EQ(active(), second) << "what no epoch's quota allows brings none";
 }
 
-TEST_F(GroupStateTest, StatusReportsAreKeptAndTheirFloorsPassedOn) {
+TEST_F(GroupStateTest, StatusReportsAreKept) {
   const auto a = join("sender");
   const std::uint32_t spi = a.keying.policy.spi_prefix;
   ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 10, 20, 3, {{spi, 4711}}}));
   EXPECT_EQ(group_->members().at("sender").report->opened, 20u);
-  const GroupKeying later = issue("home");
-  ASSERT_EQ(later.assignment.floors.size(), 1u);
-  EXPECT_EQ(later.assignment.floors[0].slot, 0);
-  EXPECT_EQ(later.assignment.floors[0].number, 4711u);
 }
 
 TEST_F(GroupStateTest, DATA3_CountersOfAnothersSlotAreIgnored) {
@@ -143,7 +139,6 @@ TEST_F(GroupStateTest, DATA3_CountersOfAnothersSlotAreIgnored) {
   const std::uint32_t spi = a.keying.policy.spi_prefix;  // slot 0 is the other's
   for (const std::uint32_t victim : {spi, spi + 2, spi - 1, std::uint32_t{0}}) {
     ASSERT_TRUE(say(liar, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{spi + 1, 5}, {victim, ~std::uint64_t{0}}}}));
-    EXPECT_THAT(issue("home").assignment.floors, IsEmpty());
     EXPECT_FALSE(group_->members().at("sender2").report.has_value());
   }
 }
@@ -151,10 +146,10 @@ TEST_F(GroupStateTest, DATA3_CountersOfAnothersSlotAreIgnored) {
 TEST_F(GroupStateTest, AHighCounterBringsARekeyBeforeTheVolumeLimit) {
   const auto a = join("sender");
   pass(11s);
-  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, 1ULL << 32}}}));
+  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, (1ULL << 32) - 1}}}));
   pass(0ms);
-  EXPECT_EQ(pending(), 0u) << "numbers begin at 1: one packet less";
-  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, (1ULL << 32) + 1}}}));
+  EXPECT_EQ(pending(), 0u) << "one packet less";
+  ASSERT_TRUE(say(a, StatusReport{"tv", a.keying.epoch, 1, 1, 1, {{a.keying.policy.spi_prefix, 1ULL << 32}}}));
   pass(0ms);
   EXPECT_NE(pending(), 0u);
 }
@@ -166,20 +161,20 @@ TEST_F(GroupStateTest, RekeyOnVolumeOfPacketsOrBytesOfOneSender) {
   const auto a = join("sender");
   const auto b = join("sender2");
   pass(11s);
-  const auto report = [&](const Joined& who, std::uint64_t next_number, std::uint64_t bytes) {
+  const auto report = [&](const Joined& who, std::uint64_t packets, std::uint64_t bytes) {
     const std::uint64_t epoch = active();
     const std::uint32_t slot =
         who.link->slots && epoch != who.keying.epoch ? who.link->first_slot : who.keying.assignment.first_slot;
     const auto found = std::find_if(group_->epochs().begin(), group_->epochs().end(),
                                     [&](const Epoch& e) { return e.number == epoch; });
     const std::uint32_t spi = found->policy.spi_prefix + slot;
-    ASSERT_TRUE(say(who, StatusReport{"tv", epoch, 1, 1, 1, {{spi, next_number, bytes}}}));
+    ASSERT_TRUE(say(who, StatusReport{"tv", epoch, 1, 1, 1, {{spi, packets, bytes}}}));
     pass(0ms);
   };
-  report(a, 5000, (3 << 20) - 1);
-  report(b, 5000, (3 << 20) - 1);
+  report(a, 4999, (3 << 20) - 1);
+  report(b, 4999, (3 << 20) - 1);
   EXPECT_EQ(pending(), 0u) << "two senders' volumes are not added: each has a key of its own";
-  report(b, 5001, 100);
+  report(b, 5000, 100);
   const std::uint64_t second = pending();
   ASSERT_NE(second, 0u) << "packets";
   ASSERT_TRUE(say(a, GroupUpdateAck{"tv", second}));

@@ -13,8 +13,6 @@ using handshake::GroupKeying;
 using handshake::PeerIdentity;
 using std::chrono::milliseconds;
 
-constexpr std::size_t max_floors = 256;  // floors told to a member; 10 bytes each on the wire
-
 // As many as the member was last given at once: one for each of its sending cores.
 std::uint32_t slots_wanted(const Member& member) {
   return member.slots.empty() ? 1 : member.slots.back().count;
@@ -68,10 +66,6 @@ Result<GroupKeying> Issuer::give(Epoch& epoch, const PeerIdentity& identity, con
   keying.assignment.roles = roles;
   keying.assignment.first_slot = slots ? given.first_slot : std::uint16_t{0};
   keying.assignment.slot_count = static_cast<std::uint16_t>(slots);
-  for (const auto& [slot, next] : epoch.floors) {
-    if (keying.assignment.floors.size() == max_floors) break;
-    keying.assignment.floors.push_back({slot, next});
-  }
   keying.zero = epoch.zero;
   if (context_.clock) keying.clock = context_.clock->read();
   keying.premaster = epoch.premaster->clone();
@@ -173,7 +167,7 @@ std::string Issuer::try_to_grant(Member& member, std::uint16_t count, Epoch& epo
   return {};
 }
 
-void Issuer::take_report(Member& member, const handshake::StatusReport& report, Epoch& epoch, Moment now) {
+void Issuer::take_report(Member& member, const handshake::StatusReport& report, const Epoch& epoch, Moment now) {
   for (const handshake::SlotCounter& counter : report.own_slots) {
     const std::uint32_t slot = counter.spi - epoch.policy.spi_prefix;
     const bool own = std::any_of(member.slots.begin(), member.slots.end(), [&](const SlotRun& run) {
@@ -187,9 +181,7 @@ void Issuer::take_report(Member& member, const handshake::StatusReport& report, 
                             now);
   }
   for (const handshake::SlotCounter& counter : report.own_slots) {
-    auto& floor = epoch.floors[static_cast<std::uint16_t>(counter.spi - epoch.policy.spi_prefix)];
-    floor = std::max(floor, counter.next_number);
-    const bool much = counter.next_number > config_.rekey_after_packets || counter.bytes >= config_.rekey_after_bytes;
+    const bool much = counter.packets >= config_.rekey_after_packets || counter.bytes >= config_.rekey_after_bytes;
     if (epoch.phase == Phase::active && much) schedule_.soon(now.steady, "volume");
   }
   member.report = report;

@@ -47,9 +47,9 @@ class Issuer {
 
   // The answer to a member's request for more slots. epoch: the one of the request; nullptr: it does not live.
   handshake::SlotGrant grant(Member& member, const handshake::SlotRequest& request, Epoch* epoch, Moment now);
-  // What a member reports of its own slots. Counters of slots that are not its own are ignored: a floor near 2^64 would
-  // shut the true sender out.
-  void take_report(Member& member, const handshake::StatusReport& report, Epoch& epoch, Moment now);
+  // What a member reports of its own slots. A report of a slot that is not its own is ignored: by its counters any
+  // member could have everything rekeyed.
+  void take_report(Member& member, const handshake::StatusReport& report, const Epoch& epoch, Moment now);
   // A nearly used block of slots asks for a rekey.
   void rekey_when_nearly_used(const Epoch& epoch, Moment now);
 

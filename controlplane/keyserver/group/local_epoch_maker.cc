@@ -24,7 +24,7 @@ Result<std::optional<MadeEpoch>> LocalEpochMaker::want_epoch(const EpochWish& wi
   do {
     context_.random->fill(made.premaster->span());
   } while (made.premaster->is_zero());  // a member refuses an all-zero one
-  if (context_.clock) made.zero = context_.clock->zero();
+  if (context_.clock && wish.policy.numbers == Numbers::timed) made.zero = context_.clock->zero();
   made.remaining = wish.lifetime;
   made.why = wish.why;
   made.earlier_holders = std::move(record.earlier_holders);

@@ -44,6 +44,7 @@ handshake::GroupPolicy policy_of(const config::KeyserverGroup& config) {
   handshake::GroupPolicy policy;
   policy.selectors = config.selectors;
   policy.esp_mode = config.mode;
+  policy.numbers = config.numbers;
   policy.cipher_suite = config.flow.suite;
   policy.replay_window = config.replay_window;
   policy.activation_delay_ms = static_cast<std::uint32_t>(config.activation_delay.count());
@@ -53,9 +54,10 @@ handshake::GroupPolicy policy_of(const config::KeyserverGroup& config) {
 }
 
 bool equal_except_spis(const handshake::GroupPolicy& a, const handshake::GroupPolicy& b) {
-  return a.selectors == b.selectors && a.esp_mode == b.esp_mode && a.cipher_suite == b.cipher_suite &&
-         a.replay_window == b.replay_window && a.activation_delay_ms == b.activation_delay_ms &&
-         a.deactivation_delay_ms == b.deactivation_delay_ms && a.authority_lease_s == b.authority_lease_s;
+  return a.selectors == b.selectors && a.esp_mode == b.esp_mode && a.numbers == b.numbers &&
+         a.cipher_suite == b.cipher_suite && a.replay_window == b.replay_window &&
+         a.activation_delay_ms == b.activation_delay_ms && a.deactivation_delay_ms == b.deactivation_delay_ms &&
+         a.authority_lease_s == b.authority_lease_s;
 }
 
 handshake::EpochId id_of(const Epoch& epoch) {

@@ -141,9 +141,8 @@ struct Epoch {
   PremasterVault::Handle premaster;
   SteadyTime begun;
   SteadyTime expires;
-  SteadyTime retire_at;                           // old: when Retire is due
-  std::map<std::string, std::uint32_t> granted;   // slots per member, for the quota
-  std::map<std::uint16_t, std::uint64_t> floors;  // slot -> next number its holder last reported
+  SteadyTime retire_at;                          // old: when Retire is due
+  std::map<std::string, std::uint32_t> granted;  // slots per member, for the quota
   std::uint32_t slots_used() const { return policy.slots_used; }
   // Slots it can hand out; the wire's slots_used counts them in 16 bits.
   std::uint32_t capacity() const { return std::min<std::uint32_t>(1U << policy.spi_slot_bits, 65535); }

@@ -22,7 +22,6 @@ class FakeDataPlane : public DataPlaneControl {
   struct Held {
     GroupEpoch value;
     std::set<std::uint32_t> inbound, outbound;  // SPIs
-    std::map<std::uint32_t, std::uint64_t> floors;
     bool active = false;
   };
   using Key = std::pair<std::string, std::uint64_t>;
@@ -146,7 +145,6 @@ class FakeDataPlane : public DataPlaneControl {
   }
   void note_inbound(Held& entry, const InboundSa& sa) {
     EXPECT_TRUE(entry.inbound.insert(sa.key.spi).second) << "inbound SPI given twice";
-    entry.floors[sa.key.spi] = sa.floor;
     EXPECT_FALSE(sa.key.key.is_zero());
   }
   void note_outbound(Held& entry, const Key& key, const OutboundSa& sa) {
