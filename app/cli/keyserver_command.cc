@@ -20,6 +20,7 @@ using app::ExitCode;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::chrono::milliseconds between_looks{200};
+constexpr std::chrono::seconds between_words{2};  // about how far a revocation is
 
 struct KeyServerArguments {
   std::string command;  // for messages
@@ -73,6 +74,8 @@ int run_revoke(const KeyServerArguments& arguments) {
     return complain(arguments.command, ExitCode::unknown_name, unknown_text(arguments.name, revoked->value.similar));
   }
   const auto deadline = Clock::now() + std::chrono::milliseconds(static_cast<std::int64_t>(arguments.timeout_s * 1000));
+  auto word = Clock::now() + between_words;
+  std::string said;
   for (;;) {
     const auto state = ask(*asking, arguments.command, admin::RevocationsRequest(), code);
     if (!state) return code;
@@ -93,6 +96,11 @@ int run_revoke(const KeyServerArguments& arguments) {
         return complain(arguments.command, ExitCode::partial,
                         "revoked, but not complete yet; sealcast revocations shows how far it is");
       return ExitCode::ok;
+    }
+    if (!arguments.json && Clock::now() >= word && lines != said) {
+      std::fprintf(stderr, "%s", lines.c_str());
+      said = lines;
+      word = Clock::now() + between_words;
     }
     std::this_thread::sleep_for(between_looks);
   }
@@ -119,7 +127,7 @@ void add_members(const admin::KeyserverGroup& group, admin::MemberList& list) {
   for (const admin::EpochStatus& epoch : group.epochs)
     newest = std::max(newest, epoch.epoch.value_or(0));
   for (admin::MemberStatus member : group.members.value_or(std::vector<admin::MemberStatus>())) {
-    member.behind = member.acknowledged.value_or(0) < newest;
+    if (member.acknowledged) member.behind = *member.acknowledged < newest;
     list.members.push_back({group.group, newest, std::move(member)});
   }
 }

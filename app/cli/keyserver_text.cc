@@ -34,14 +34,15 @@ std::string notes_of(const admin::KeyserverGroup& group) {
 std::vector<std::string> row_of(const admin::KeyserverGroup& group) {
   const admin::ActiveEpoch active = group.active.value_or(admin::ActiveEpoch());
   const std::string slots = number(active.slots_used);
-  std::vector<std::string> row{group.group,
-                               digits(active.epoch),
-                               seconds(active.remaining),
-                               seconds(group.epoch_lifetime),
-                               number(group.joined),
-                               number(group.behind_count),
-                               number(group.expected),
-                               slots.empty() ? "" : slots + " of " + number(active.slots_capacity)};
+  std::vector<std::string> row{
+      group.group,
+      digits(active.epoch),
+      seconds(active.remaining),
+      seconds(group.epoch_lifetime),
+      number(group.joined) + (group.joined_here ? " (" + number(group.joined_here) + " here)" : ""),
+      number(group.behind_count),
+      number(group.expected),
+      slots.empty() ? "" : slots + " of " + number(active.slots_capacity)};
   if (group.last_rekey) {
     const admin::RekeyStatus& rekey = *group.last_rekey;
     row.push_back(seconds(rekey.age) + " ago");
@@ -54,11 +55,16 @@ std::vector<std::string> row_of(const admin::KeyserverGroup& group) {
 
 // "waiting for the senders studio, camera2", "waiting 31 s for the leases of senders that are away"
 std::string waiting(const admin::Revocations::Progress& group) {
+  const std::string servers =
+      group.keyservers_awaited.empty()
+          ? ""
+          : " (key servers: " + list(group.keyservers_awaited, group.keyservers_awaited.size()) + ")";
   if (!group.senders_awaited.empty())
-    return "waiting for the senders " + list(group.senders_awaited, group.senders_awaited.size()) + " to switch";
+    return "waiting for the senders " + list(group.senders_awaited, group.senders_awaited.size()) + " to switch" +
+           servers;
   if (const double left = group.leases_end_in.value_or(0); left > 0)
-    return "waiting " + duration(whole(left) + 1) + " for the leases of senders that are away";
-  return "waiting for the next epoch to become active";
+    return "waiting " + duration(whole(left) + 1) + " for the leases of senders that are away" + servers;
+  return "waiting for the next epoch to become active" + servers;
 }
 
 std::string utc(std::int64_t unix_seconds) {
@@ -143,11 +149,24 @@ std::string unknown_text(const std::string& name, const admin::Names& similar) {
 
 std::string members_text(const std::vector<admin::ListedMember>& members) {
   if (members.empty()) return "no members\n";
-  Table table(
-      {{"GROUP"}, {"MEMBER"}, {"ADDRESS"}, {"ROLE"}, {"JOINED", Align::right}, {"SLOTS", Align::right}, {"EPOCH"}});
-  for (const auto& [group, newest, status] : members)
-    table.row({group, status.member, status.address, status.roles, seconds(status.joined), count(status.slots.size()),
-               status.behind.value_or(false) ? "behind" : "current"});
+  const bool cluster = std::any_of(members.begin(), members.end(),
+                                   [](const admin::ListedMember& one) { return !one.status.keyserver.empty(); });
+  std::vector<Table::Column> columns{{"GROUP"}, {"MEMBER"}};
+  if (cluster) columns.push_back({"KEY SERVER"});
+  for (const Table::Column& column : std::initializer_list<Table::Column>{
+           {"ADDRESS"}, {"ROLE"}, {"JOINED", Align::right}, {"SLOTS", Align::right}, {"EPOCH"}})
+    columns.push_back(column);
+  Table table(std::move(columns));
+  for (const auto& [group, newest, status] : members) {
+    std::vector<std::string> row{group, status.member};
+    if (cluster) row.push_back(status.keyserver);
+    // Another key server tells no slots, and no epochs of single members.
+    for (const std::string& cell :
+         {status.address, status.roles, seconds(status.joined), status.behind ? count(status.slots.size()) : "",
+          status.behind ? std::string(*status.behind ? "behind" : "current") : std::string()})
+      row.push_back(cell);
+    table.row(row);
+  }
   return table.text();
 }
 

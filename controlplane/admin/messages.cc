@@ -177,6 +177,7 @@ void fields(F& f, S& s) {
 template <typename F, Is<MemberStatus> S>
 void fields(F& f, S& s) {
   f("member", s.member);
+  f.unless_empty("keyserver", s.keyserver);
   f("address", s.address);
   f("carriage", s.carriage);
   f("roles", s.roles);
@@ -239,6 +240,7 @@ void fields(F& f, S& s) {
   f("epoch_lifetime_s", s.epoch_lifetime);
   f("authority_lease_s", s.authority_lease);
   f("joined", s.joined);
+  f("joined_here", s.joined_here);
   f("expected", s.expected);
   f("expected_by", s.expected_by);
   f("missing", s.missing);
@@ -381,6 +383,7 @@ void fields(F& f, S& s) {
   f("since_s", s.since);
   f("senders_awaited", s.senders_awaited);
   f("members_behind", s.members_behind);
+  f("keyservers_awaited", s.keyservers_awaited);
   f("after_s", s.after);
   f("leases_end_in_s", s.leases_end_in);
   f("epoch", s.epoch);

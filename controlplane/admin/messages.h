@@ -98,7 +98,9 @@ struct MemberReport {
 };
 
 struct MemberStatus {
-  std::string member = {}, address = {}, carriage = {};
+  std::string member = {};
+  std::string keyserver = {};  // of a cluster: the name of the one that it is joined at. Another's has no more than:
+  std::string address = {}, carriage = {};
   std::string roles = {};  // "receiver", "sender", "both"
   Seconds joined = {};
   Spis slots = {};
@@ -147,7 +149,9 @@ struct KeyserverGroup {
   Flag handing_over = {};
   Seconds epoch_lifetime = {};
   Number authority_lease = {};  // seconds
-  Number joined = {}, expected = {};
+  Number joined = {};           // at any key server
+  Number joined_here = {};      // in a cluster
+  Number expected = {};
   std::string expected_by = {};  // "members" or "holders"
   Names missing = {};
   Number missing_count = {};
@@ -256,9 +260,10 @@ struct Revocations {
     Flag complete = {};
     Seconds since = {};
     Names senders_awaited = {}, members_behind = {};
-    Seconds after = {};          // it took so long; none: not complete
-    Seconds leases_end_in = {};  // of senders that are away
-    Number epoch = {};           // the active one
+    Names keyservers_awaited = {};  // of a cluster: those whose senders go on, and those that vanished
+    Seconds after = {};             // it took so long; none: not complete
+    Seconds leases_end_in = {};     // of senders that are away
+    Number epoch = {};              // the active one
   };
   std::vector<Entry> revocations = {};
   std::vector<Progress> groups = {};

@@ -223,7 +223,7 @@ TEST(Messages, EveryAnswerIsReadAsItWasWritten) {
   expect_same<RevokeRequest>(Revoked{.ok = true});
   expect_same<RevokeRequest>(Revoked{.ok = false, .unknown = true, .similar = {"home"}});
   Revocations revocations{{{"anna", 1'700'000'000, "tv"}, {"ben", 1, ""}},
-                          {{"tv", true, 5.0, {"studio"}, {"home"}, 2.1, 3.0, 7}}};
+                          {{"tv", true, 5.0, {"studio"}, {"home"}, {"b"}, 2.1, 3.0, 7}}};
   expect_same<RevocationsRequest>(revocations);
   expect_same<AuditRequest>(
       AuditAnswer{{{"2026-01-31T12:00:00.123Z", "info", "started", {{"z", "1"}, {"a", "\"2\""}}}}, true});

@@ -41,8 +41,7 @@ bool Attendees::tell(const std::string& group_id, etcd::Transaction& out) {
     if (text == told.texts[part]) continue;
     bytes += text.size();
     if (out.success.size() >= most_puts || (bytes > most_bytes && !out.success.empty())) return false;
-    out.success.push_back(
-        Put{view_.keys().joined(group_id, view_.self().incarnation, part), text, view_.self().lease});
+    out.success.push_back(Put{view_.keys().joined(group_id, view_.self().incarnation, part), text, view_.self().lease});
     under_way_.push_back({group_id, part, std::move(text)});
   }
   whole_[group_id] = changes;

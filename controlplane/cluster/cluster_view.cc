@@ -98,6 +98,13 @@ SharedKey ClusterView::take(const etcd::KeyValue& entry, SteadyTime now, const D
     auto& at = groups_[key.id].at;
     std::erase_if(at, [&](const auto& one) { return !live_.alive.count(one.first) && !departed.knows(one.first); });
     at[key.rest] = *value;
+  } else if (key.kind == "joined") {
+    auto list = attendees_from(entry.value);
+    const std::size_t slash = key.rest.find('/');
+    if (!list || slash == std::string::npos) return {};
+    auto& joined = groups_[key.id].joined;
+    std::erase_if(joined, [&](const auto& one) { return !live_.alive.count(one.first); });
+    joined[key.rest.substr(0, slash)][key.rest.substr(slash + 1)] = std::move(*list);
   }
   return key;
 }
@@ -146,6 +153,17 @@ const ClusterView::Epoch* ClusterView::epoch(const std::string& group_id, std::u
   const auto& epochs = group(group_id).epochs;
   const auto found = epochs.find(number);
   return found == epochs.end() ? nullptr : &found->second;
+}
+
+AttendeeList ClusterView::attendees(const std::string& group_id, const std::string& incarnation) const {
+  AttendeeList out;
+  if (!live_.alive.count(incarnation)) return out;
+  const auto& joined = group(group_id).joined;
+  const auto found = joined.find(incarnation);
+  if (found == joined.end()) return out;
+  for (const auto& [part, list] : found->second)
+    out.insert(list.begin(), list.end());
+  return out;
 }
 
 bool ClusterView::usable(const Epoch& epoch, std::int64_t unix_ms) const {

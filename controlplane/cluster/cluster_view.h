@@ -41,11 +41,12 @@ class ClusterView {
   };
   struct Group {
     GroupValue value;
-    etcd::Revision modified = 0;            // of value; 0: there is none
-    std::map<std::uint64_t, Epoch> epochs;  // by number
-    std::map<std::string, AtValue> at;      // by incarnation
-    std::uint64_t wanted = 0;               // a newer epoch than this is wanted
-    bool urgent = false;                    // because a member was shut out
+    etcd::Revision modified = 0;                                        // of value; 0: there is none
+    std::map<std::uint64_t, Epoch> epochs;                              // by number
+    std::map<std::string, AtValue> at;                                  // by incarnation
+    std::map<std::string, std::map<std::string, AttendeeList>> joined;  // by incarnation and part
+    std::uint64_t wanted = 0;                                           // a newer epoch than this is wanted
+    bool urgent = false;                                                // because a member was shut out
   };
   // What is bound to leases.
   struct Live {
@@ -87,6 +88,8 @@ class ClusterView {
   const Group& group(const std::string& group_id) const;                        // an empty one where there is none
   const Epoch* epoch(const std::string& group_id, std::uint64_t number) const;  // nullptr: there is none
   const Live& live() const { return live_; }
+  // What that key server told of its members; empty where it is not alive.
+  AttendeeList attendees(const std::string& group_id, const std::string& incarnation) const;
   const LastBlock& last_block() const { return last_block_; }
   const ClockValue& clock() const { return clock_; }  // what a leader wrote last; clock_id 0: nothing
 

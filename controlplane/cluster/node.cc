@@ -52,6 +52,7 @@ Node::Node(NodeSettings settings, Memory memory, NodeHost& host, etcd::Etcd& etc
       claims_(view_),
       intake_(settings_, host, view_, claims_, departed_, clock_),
       notices_(host, view_),
+      attendees_(host, view_),
       leader_(settings_, host, random, view_, *memory_, clock_) {}
 
 Node::~Node() = default;
@@ -164,6 +165,7 @@ void Node::lost(const std::string& why, bool had) {
 void Node::forget_session() {
   claims_.clear();
   notices_.clear();
+  attendees_.clear();
   intake_.clear();
   leader_.clear();
   clock_.session_over();
@@ -202,11 +204,12 @@ void Node::claim() {
 }
 
 void Node::tell() {
-  auto news = notices_.next();
-  if (!news) return;
-  session_.ask(std::move(*news), [this](const etcd::Reply* reply) {
-    if (notices_.answered(reply)) session_.poll();
-  });
+  if (auto news = notices_.next())
+    session_.ask(std::move(*news), [this](const etcd::Reply* reply) {
+      if (notices_.answered(reply)) session_.poll();
+    });
+  if (auto who = attendees_.next(host_.now().steady))
+    session_.ask(std::move(*who), [this](const etcd::Reply* reply) { attendees_.answered(reply); });
 }
 
 void Node::lead() {

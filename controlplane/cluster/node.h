@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/dataplane_control.h"
+#include "controlplane/cluster/attendees.h"
 #include "controlplane/cluster/cluster_clock.h"
 #include "controlplane/cluster/cluster_view.h"
 #include "controlplane/cluster/departed.h"
@@ -109,6 +110,8 @@ class Node final : public store::Store, private SessionOwner {
     std::uint64_t highest = 0, active = 0;  // epochs; 0: none yet
     bool wanted = false;                    // a newer one is asked for
     std::vector<Server> servers;            // alive, itself included
+    // At the others: what each told of its members, by its name.
+    std::vector<std::pair<std::string, AttendeeList>> elsewhere;
   };
   GroupStatus group_status(const std::string& group_id) const;
 
@@ -156,6 +159,7 @@ class Node final : public store::Store, private SessionOwner {
   SlotClaims claims_;
   EpochIntake intake_;
   Notices notices_;
+  Attendees attendees_;
   Leader leader_;
 };
 

@@ -11,6 +11,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "base/secret.h"
+#include "controlplane/cluster/records.h"
 #include "controlplane/cluster/sealing.h"
 #include "handshake/group_keying.h"
 
@@ -59,7 +60,10 @@ class NodeHost {
   virtual Result<void> adopt(const std::string& group_id, MadeEpoch&& made) = 0;
   virtual void activated(const std::string& group_id, std::uint64_t epoch) = 0;
   virtual std::uint64_t switched(const std::string& group_id) const = 0;  // GroupState::switched()
-  virtual void others_changed(const std::string& group_id) = 0;           // switched_elsewhere() may answer otherwise
+  // Counts what changes attendees(), so that this is asked for only where something has.
+  virtual std::uint64_t attendance_changes(const std::string& group_id) const = 0;
+  virtual AttendeeList attendees(const std::string& group_id) const = 0;
+  virtual void others_changed(const std::string& group_id) = 0;  // switched_elsewhere() may answer otherwise
   virtual void revocations_changed() = 0;
   virtual void serve() = 0;                          // members may come from now on
   virtual void cut_off(const std::string& why) = 0;  // forget all epochs, send members away, let none in

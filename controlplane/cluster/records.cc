@@ -54,6 +54,10 @@ std::string Keys::at(std::string_view group, const std::string& incarnation) con
   return shared() + "at/" + hex_text(group) + "/" + incarnation;
 }
 
+std::string Keys::joined(std::string_view group, const std::string& incarnation, std::size_t part) const {
+  return shared() + "joined/" + hex_text(group) + "/" + incarnation + "/" + padded(part, 2);
+}
+
 std::string Keys::revoked(std::string_view member, std::string_view group) const {
   return shared() + "revoked/" + hex_text(member) + "/" + hex_text(group);
 }
@@ -73,10 +77,12 @@ SharedKey parse_shared(const Keys& keys, const std::string& key) {
   const bool long_key = parts[0] == "epoch" || parts[0] == "at" || parts[0] == "revoked";
   const bool short_key = parts[0] == "group" || parts[0] == "want";
   if ((parts[0] == "generation" || parts[0] == "clock") && parts.size() == 1) return {std::string(parts[0]), "", ""};
-  if (!(long_key && parts.size() == 3) && !(short_key && parts.size() == 2)) return {};
+  const bool joined = parts[0] == "joined" && parts.size() == 4;
+  if (!(long_key && parts.size() == 3) && !(short_key && parts.size() == 2) && !joined) return {};
   auto id = text_from_hex(parts[1]);
   if (!id || id->empty()) return {};
   SharedKey out{std::string(parts[0]), std::move(*id), long_key ? std::string(parts[2]) : ""};
+  if (joined) out.rest = std::string(parts[2]) + "/" + std::string(parts[3]);
   if (out.kind == "revoked") {
     auto group = text_from_hex(out.rest);
     if (!group) return {};
@@ -135,6 +141,33 @@ std::optional<EpochValue> EpochValue::parse(std::string_view text) {
   out.retired = retired == 1;
   out.sealed = std::move(*sealed);
   out.assigned.assign(parts.begin() + 7, parts.end());
+  return out;
+}
+
+// "name,j|h,roles,since,address" between spaces; name and address in hexadecimal digits.
+std::string text_of(const AttendeeList& list) {
+  std::string out;
+  for (const auto& [name, attendee] : list)
+    out += (out.empty() ? "" : " ") + hex_text(name) + (attendee.joined ? ",j," : ",h,") +
+           std::to_string(attendee.roles) + "," + std::to_string(attendee.since) + "," + hex_text(attendee.address);
+  return out;
+}
+
+std::optional<AttendeeList> attendees_from(std::string_view text) {
+  AttendeeList out;
+  if (text.empty()) return out;
+  for (const std::string_view entry : split(text, ' ')) {
+    const auto parts = split(entry, ',');
+    if (parts.size() != 5 || (parts[1] != "j" && parts[1] != "h")) return std::nullopt;
+    const auto name = text_from_hex(parts[0]), address = text_from_hex(parts[4]);
+    Attendee attendee;
+    attendee.joined = parts[1] == "j";
+    if (!name || name->empty() || !address || !read(parts[2], attendee.roles) || attendee.roles > 3 ||
+        !read(parts[3], attendee.since))
+      return std::nullopt;
+    attendee.address = *address;
+    out.emplace(*name, std::move(attendee));
+  }
   return out;
 }
 

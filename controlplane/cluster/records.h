@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -36,6 +37,7 @@ class Keys {
   std::string epoch(std::string_view group, std::uint64_t number) const;
   std::string want(std::string_view group) const;
   std::string at(std::string_view group, const std::string& incarnation) const;
+  std::string joined(std::string_view group, const std::string& incarnation, std::size_t part) const;
   std::string revoked(std::string_view member, std::string_view group) const;
   std::string slots(std::string_view group, std::uint64_t epoch) const;  // all blocks of an epoch: a prefix
   std::string slot(std::string_view group, std::uint64_t epoch, std::uint32_t block) const;
@@ -46,9 +48,10 @@ class Keys {
 
 // A key below shared(), taken apart; kind "" is none of ours.
 struct SharedKey {
-  std::string kind;  // "generation", "clock", "group", "epoch", "want", "at", "revoked"
+  std::string kind;  // "generation", "clock", "group", "epoch", "want", "at", "joined", "revoked"
   std::string id;    // group, or member of "revoked"
-  std::string rest;  // number of "epoch", incarnation of "at", group of "revoked" (in clear)
+  std::string
+      rest;  // number of "epoch", incarnation of "at", "incarnation/part" of "joined", group of "revoked" (in clear)
 };
 SharedKey parse_shared(const Keys& keys, const std::string& key);
 // The block's number at the end of a slot key.
@@ -91,6 +94,18 @@ struct AtValue {
   std::string text() const;
   static std::optional<AtValue> parse(std::string_view text);
 };
+
+// A principal at one key server.
+struct Attendee {
+  bool joined = false;     // false: it held a live epoch there, and is away
+  std::uint8_t roles = 0;  // handshake::Role
+  std::int64_t since = 0;  // joined: unix seconds
+  std::string address;     // joined: of the member
+  bool operator==(const Attendee&) const = default;
+};
+using AttendeeList = std::map<std::string, Attendee>;  // by name
+std::string text_of(const AttendeeList& list);
+std::optional<AttendeeList> attendees_from(std::string_view text);
 
 std::optional<std::uint64_t> parse_number(std::string_view text);
 

@@ -49,6 +49,8 @@ Node::GroupStatus Node::group_status(const std::string& group_id) const {
                             : at == group.at.end()                  ? AtValue{}
                                                                     : at->second;
     out.servers.push_back({peer.name, how_far.installed, how_far.switched});
+    if (incarnation != view_.self().incarnation)
+      out.elsewhere.emplace_back(peer.name, view_.attendees(group_id, incarnation));
   }
   return out;
 }

@@ -191,6 +191,25 @@ std::uint64_t ClusterSeat::switched(const std::string& group_id) const {
   return group ? group->switched(groups_.now()) : 0;
 }
 
+std::uint64_t ClusterSeat::attendance_changes(const std::string& group_id) const {
+  const GroupState* group = groups_.state(group_id);
+  return group ? group->roster().changes() : 0;
+}
+
+cluster::AttendeeList ClusterSeat::attendees(const std::string& group_id) const {
+  cluster::AttendeeList out;
+  const GroupState* group = groups_.state(group_id);
+  if (!group) return out;
+  for (const auto& [principal, holder] : group->holders())
+    out[principal.first] = {};
+  const Moment now = groups_.now();
+  for (const auto& [name, member] : group->members()) {
+    const auto joined_for = std::chrono::duration_cast<std::chrono::seconds>(now.steady - member.joined);
+    out[name] = {true, member.roles, now.unix_seconds - joined_for.count(), member.address};
+  }
+  return out;
+}
+
 void ClusterSeat::others_changed(const std::string& group_id) {
   GroupState* group = groups_.state(group_id);
   if (!group) return;

@@ -60,6 +60,8 @@ class ClusterSeat final : public EpochMaker, public ClockSource, public cluster:
   Result<void> adopt(const std::string& group_id, cluster::MadeEpoch&& made) override;
   void activated(const std::string& group_id, std::uint64_t epoch) override;
   std::uint64_t switched(const std::string& group_id) const override;
+  std::uint64_t attendance_changes(const std::string& group_id) const override;
+  cluster::AttendeeList attendees(const std::string& group_id) const override;
   void others_changed(const std::string& group_id) override;
   void revocations_changed() override;
   void serve() override;

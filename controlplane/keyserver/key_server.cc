@@ -149,6 +149,7 @@ StatusInput KeyServer::Impl::status_input() const {
                     groups_.states(),
                     cookies_.get(),
                     credentials_.passwords()};
+  input.unix_now = now().unix_seconds;
   if (persistence_.seat()) input.cluster = &persistence_.seat()->node();
   return input;
 }

@@ -116,6 +116,10 @@ std::set<std::string> KeyServer::Impl::known_names(const std::optional<std::stri
       add(member.identity);
     for (const auto& [id, holder] : group->holders())
       add(holder.identity);
+    if (!persistence_.seat()) continue;
+    for (const auto& [server, list] : persistence_.seat()->node().group_status(config.id).elsewhere)
+      for (const auto& [name, attendee] : list)
+        names.insert(name);
   }
   if (const PasswordGate* const passwords = credentials_.passwords()) passwords->add_users(names);
   for (const store::Revocation& revocation : revocations_.all())
@@ -126,7 +130,7 @@ std::set<std::string> KeyServer::Impl::known_names(const std::optional<std::stri
 }
 
 admin::Revocations KeyServer::Impl::revocations() const {
-  return revocations_status(revocations_.all(), groups_.states(), now());
+  return revocations_status(revocations_.all(), status_input(), now().steady);
 }
 
 Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {

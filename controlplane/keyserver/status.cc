@@ -106,10 +106,38 @@ admin::ClusterGroup status_of(const cluster::Node::GroupStatus& status) {
   return out;
 }
 
+using OtherServers = std::vector<std::pair<std::string, cluster::AttendeeList>>;
+
+Elsewhere elsewhere(const OtherServers& others) {
+  Elsewhere out;
+  for (const auto& [server, list] : others)
+    for (const auto& [name, attendee] : list)
+      out[name] = out[name] || attendee.joined;
+  return out;
+}
+
+// The members that are joined at other key servers, as those told.
+void add_members(const OtherServers& others, std::int64_t unix_now, std::vector<admin::MemberStatus>& out) {
+  for (const auto& [server, list] : others) {
+    for (const auto& [name, attendee] : list) {
+      if (!attendee.joined) continue;
+      admin::MemberStatus& entry = out.emplace_back();
+      entry.member = name;
+      entry.keyserver = server;
+      entry.address = attendee.address;
+      entry.roles = std::string(roles_text(static_cast<handshake::Role>(attendee.roles)));
+      entry.joined = static_cast<double>(std::max<std::int64_t>(unix_now - attendee.since, 0));
+    }
+  }
+}
+
 // Without the members: what fits a line.
 admin::KeyserverGroup summary_of(const GroupState& group, const StatusInput& input, SteadyTime now) {
-  const Attendance attendance = group.attendance();
   const config::KeyserverGroup& config = group.config();
+  std::optional<cluster::Node::GroupStatus> cluster;
+  if (input.cluster) cluster = input.cluster->group_status(config.id);
+  const Attendance attendance =
+      attendance_of(config, group.roster(), newest(group), cluster ? elsewhere(cluster->elsewhere) : Elsewhere());
   admin::KeyserverGroup out{.group = config.id,
                             .suite = std::string(handshake::name(config.flow.suite)),
                             .variant = config.flow.variant,
@@ -118,7 +146,7 @@ admin::KeyserverGroup summary_of(const GroupState& group, const StatusInput& inp
                             .handing_over = group.handing_over(),
                             .epoch_lifetime = seconds(config.epoch_lifetime),
                             .authority_lease = static_cast<std::uint64_t>(config.authority_lease.count()),
-                            .joined = group.members().size(),
+                            .joined = attendance.joined,
                             .expected = attendance.expected,
                             .expected_by = attendance.by_list ? "members" : "holders",
                             .missing = attendance.missing,
@@ -133,16 +161,26 @@ admin::KeyserverGroup summary_of(const GroupState& group, const StatusInput& inp
       out.active = {epoch.number, seconds(epoch.expires - now), epoch.slots_used(), epoch.capacity()};
   }
   if (group.last_rekey()) out.last_rekey = status_of(*group.last_rekey(), now);
-  if (input.cluster) out.cluster = status_of(input.cluster->group_status(config.id));
+  if (cluster) out.joined_here = group.members().size();
+  if (cluster) out.cluster = status_of(*cluster);
   return out;
 }
 
-admin::Revocations::Progress status_of(const GroupState& group, const Exclusion::Progress& exclusion, SteadyTime now) {
-  admin::Revocations::Progress out{.group = group.config().id,
-                                   .complete = exclusion.complete.has_value(),
-                                   .since = seconds(now - exclusion.since),
-                                   .senders_awaited = exclusion.senders_awaited,
-                                   .members_behind = group.attendance().behind};
+admin::Revocations::Progress status_of(const GroupState& group, const Exclusion::Progress& exclusion,
+                                       const StatusInput& input, SteadyTime now) {
+  admin::Revocations::Progress out{
+      .group = group.config().id,
+      .complete = exclusion.complete.has_value(),
+      .since = seconds(now - exclusion.since),
+      .senders_awaited = exclusion.senders_awaited,
+      .members_behind = attendance_of(group.config(), group.roster(), newest(group)).behind};
+  if (input.cluster && !exclusion.complete) {
+    const auto cluster = input.cluster->group_status(group.config().id);
+    for (const auto& server : cluster.servers)
+      if (server.switched < cluster.highest) out.keyservers_awaited.push_back(server.name);
+    for (const auto& gone : input.cluster->status().gone)
+      out.keyservers_awaited.push_back(gone.name + " (vanished)");
+  }
   if (exclusion.complete) out.after = seconds(*exclusion.complete - exclusion.since);
   if (exclusion.leases_end) out.leases_end_in = seconds(*exclusion.leases_end - now);
   for (const Epoch& epoch : group.epochs())
@@ -152,13 +190,14 @@ admin::Revocations::Progress status_of(const GroupState& group, const Exclusion:
 
 }  // namespace
 
-admin::Revocations revocations_status(const std::vector<store::Revocation>& revocations,
-                                      const std::vector<const GroupState*>& groups, Moment now) {
+admin::Revocations revocations_status(const std::vector<store::Revocation>& revocations, const StatusInput& input,
+                                      SteadyTime now) {
   admin::Revocations out;
   for (const store::Revocation& revocation : revocations)
     out.revocations.push_back({revocation.member_id, revocation.since, revocation.group_id});
-  for (const GroupState* group : groups)
-    if (const auto exclusion = group->exclusion(now)) out.groups.push_back(status_of(*group, *exclusion, now.steady));
+  for (const GroupState* group : input.groups)
+    if (const auto exclusion = group->exclusion({now, input.unix_now}))
+      out.groups.push_back(status_of(*group, *exclusion, input, now));
   return out;
 }
 
@@ -176,6 +215,11 @@ admin::KeyserverStatus whole_status(const StatusInput& input, SteadyTime now) {
     entry.members.emplace();
     for (const auto& [id, member] : group->members())
       entry.members->push_back(status_of(member, *group, now));
+    if (input.cluster) {
+      for (admin::MemberStatus& member : *entry.members)
+        member.keyserver = input.cluster->status().name;
+      add_members(input.cluster->group_status(group->config().id).elsewhere, input.unix_now, *entry.members);
+    }
     members += group->members().size();
   }
   out.members = members;

@@ -25,12 +25,13 @@ struct StatusInput {
   const CookieJar* cookies = nullptr;       // where there is listen_isakmp
   const PasswordGate* passwords = nullptr;  // where a group uses passwords
   const cluster::Node* cluster = nullptr;   // where there are several key servers
+  std::int64_t unix_now = 0;
 };
 
 // KeyServer::status(), groups() and revocations().
 admin::KeyserverStatus whole_status(const StatusInput& input, SteadyTime now);
 admin::KeyserverGroups groups_status(const StatusInput& input, SteadyTime now);
-admin::Revocations revocations_status(const std::vector<store::Revocation>& revocations,
-                                      const std::vector<const GroupState*>& groups, Moment now);
+admin::Revocations revocations_status(const std::vector<store::Revocation>& revocations, const StatusInput& input,
+                                      SteadyTime now);
 
 }  // namespace sealcast::keyserver

@@ -171,6 +171,33 @@ class ClusterTest(e2e.EndToEnd):
         self.back("old backup restored", started)
         self.finish(sender, receiver)
 
+    def test_one_view_from_any_key_server(self):
+        """What is joined at one key server is there for all; their clocks are one; revoke says what it waits for."""
+        self.build_cluster()
+
+        def ask(machine, command):
+            return json.loads(self.lab.sealcast(command, "--json", "--socket", machine.admin_socket))
+
+        def seen(machine):
+            return {(member["member"], member["keyserver"]) for member in ask(machine, "members")["members"]}
+        truth = {(site.name, self.serves(site).name) for site in (self.studio, self.home)}
+        for machine in self.cluster.machines:
+            wait_until(lambda machine=machine: seen(machine) == truth, 5, f"{machine.name} to show both members: {truth}")
+            group = ask(machine, "groups")["groups"][0]
+            self.assertEqual((group["joined"], group["missing_count"]), (2, 0))
+            here = sum(1 for _, server in truth if server == machine.name)
+            self.assertEqual(group["joined_here"], here)
+            self.assertLess(machine.status()["cluster"]["clock_error_s"], 0.5)
+        # A name that only another key server has met is known; one that none has is not.
+        away = next(m for m in self.cluster.machines if m is not self.serves(self.home))
+        self.lab.sealcast("revoke", "home", "--socket", away.admin_socket)
+        wait_until(lambda: all(("home", server.name) not in seen(machine) for machine in self.cluster.machines
+                               for server in self.cluster.machines), 5, "home to be joined nowhere")
+        for machine in self.cluster.machines:
+            with self.assertRaises(LabError) as unknown:
+                self.lab.sealcast("revoke", "hom", "--socket", machine.admin_socket)
+            self.assertIn("similar: home", str(unknown.exception))
+
     def test_members_outlive_an_etcd_that_is_gone(self):
         self.build_cluster()
         sender, receiver = self.stream()

@@ -10,6 +10,7 @@ import time
 
 import e2e
 from lab import capture, net, programs
+from lab.cluster import Cluster
 from lab.sealcast import KeyServer
 
 logging.getLogger("scapy").setLevel(logging.ERROR)
@@ -32,7 +33,8 @@ def exported(path):
     return keys
 
 
-class Witness(e2e.EndToEnd):
+class Witnesses(e2e.EndToEnd):
+    """Sites on a Linux bridge, and what is recorded there."""
     members = {"studio": "tv", "home": "tv", "attic": "tv", "cellar": "tv"}
 
     def setUp(self):
@@ -40,19 +42,23 @@ class Witness(e2e.EndToEnd):
         key = self.lab.work / "wrap.key"  # so that an epoch outlives the key server
         key.write_text(secrets.token_hex(32) + "\n")
         key.chmod(0o600)
-        self.keyserver = KeyServer(self.lab, server_options='wrapping_key_file = "wrap.key"')
-        self.keyserver_process = self.keyserver.start()
+        self.endpoints = self.start_key_servers()
         self.black = self.lab.network.namespace("black")
         self.lab.network.bridge(self.black, "br0")
         self.studio, self.home = self.site("studio", "sender"), self.site("home", "receiver")
         self.gateways = self.start_gateways()
+
+    def start_key_servers(self):
+        self.keyserver = KeyServer(self.lab, server_options='wrapping_key_file = "wrap.key"')
+        self.keyserver_process = self.keyserver.start()
+        return [self.keyserver.endpoint]
 
     def site(self, name, role):
         """One on the bridge, configured."""
         site = self.lab.site(name)
         self.lab.network.link(site.outside, "black", self.black, f"to-{name}", mtu=1600)
         self.lab.network.plug(self.black, "br0", f"to-{name}")
-        site.configure(role, keyservers=[self.keyserver.endpoint], black="af_packet:black", export_keys=True)
+        site.configure(role, keyservers=self.endpoints, black="af_packet:black", export_keys=True)
         return site
 
     def stream(self):
@@ -66,6 +72,44 @@ class Witness(e2e.EndToEnd):
         dump.stop()
         return pcap
 
+    def record(self):
+        """The frames of a stream, and a mouth to play them with."""
+        recording = [frame.data for frame in capture.frames(self.stream())]
+        self.assertEqual(len(recording), _PACKETS)
+        with net.inside(self.black):
+            self.mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
+            self.mouth.bind(("br0", 0))
+        self.addCleanup(self.mouth.close)
+        return recording
+
+    def newcomer(self, name, recording):
+        site = self.site(name, "receiver")
+        site.start()
+        e2e.wait_until(site.ready, 15, f"{name} to be joined")
+        self.refuse_all(site, recording)
+        return site
+
+    def refuse_all(self, site, recording):
+        def refused():
+            drops = self.drops(site)
+            return sum(drops.get(reason, 0) for reason in ("replay", "stale", "unknown_spi"))
+        before, opened = refused(), site.opened()
+        for frame in recording:
+            self.mouth.send(frame)
+            time.sleep(0.001)
+        e2e.wait_until(lambda: refused() >= before + len(recording), 5, f"{site.name} to refuse all of them; drops now: "
+                       f"{self.drops(site)}")
+        self.assertEqual(site.opened(), opened, "it holds the key")
+
+    def assert_opens_what_is_sent_now(self, site):
+        before = site.opened()
+        receiver = self.receiver(site)
+        sent = self.sender(self.studio, rate=400, size=500, seconds=0.5).wait(10)["sent"]
+        e2e.wait_until(lambda: site.opened() == before + sent, 5, "what is sent now to be opened")
+        self.assertEqual(receiver.result()["received"], sent)
+
+
+class Witness(Witnesses):
     def test_tshark_and_scapy_open_what_we_sealed(self):
         pcap = self.stream()
         by_tshark = capture.tshark_open(pcap, self.studio.keys)
@@ -117,12 +161,7 @@ class Witness(e2e.EndToEnd):
     def test_H17_of_a_recording_nothing_comes_out(self):
         """Of the epoch that still runs: at a newcomer, at a gateway that was killed and started again, and at newcomers
         after the key server was. The latest packets are as fresh as can be."""
-        recording = [frame.data for frame in capture.frames(self.stream())]
-        self.assertEqual(len(recording), _PACKETS)
-        with net.inside(self.black):
-            self.mouth = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
-            self.mouth.bind(("br0", 0))
-        self.addCleanup(self.mouth.close)
+        recording = self.record()
         self.attic = self.newcomer("attic", recording)
         self.gateways["home"].kill()
         self.home.start()
@@ -136,32 +175,6 @@ class Witness(e2e.EndToEnd):
         e2e.wait_until(lambda: self.studio.ready() and self.home.ready(), 60, "members to be back")
         self.assertEqual(self.keyserver.status()["groups"][0]["epoch"], epoch, "the recording is of the epoch that still runs")
         self.newcomer("cellar", recording)
-
-    def newcomer(self, name, recording):
-        site = self.site(name, "receiver")
-        site.start()
-        e2e.wait_until(site.ready, 15, f"{name} to be joined")
-        self.refuse_all(site, recording)
-        return site
-
-    def refuse_all(self, site, recording):
-        def refused():
-            drops = self.drops(site)
-            return sum(drops.get(reason, 0) for reason in ("replay", "stale", "unknown_spi"))
-        before, opened = refused(), site.opened()
-        for frame in recording:
-            self.mouth.send(frame)
-            time.sleep(0.001)
-        e2e.wait_until(lambda: refused() >= before + len(recording), 5, f"{site.name} to refuse all of them; drops now: "
-                       f"{self.drops(site)}")
-        self.assertEqual(site.opened(), opened, "it holds the key")
-
-    def assert_opens_what_is_sent_now(self, site):
-        before = site.opened()
-        receiver = self.receiver(site)
-        sent = self.sender(self.studio, rate=400, size=500, seconds=0.5).wait(10)["sent"]
-        e2e.wait_until(lambda: site.opened() == before + sent, 5, "what is sent now to be opened")
-        self.assertEqual(receiver.result()["received"], sent)
 
     @staticmethod
     def number_now(last):
@@ -207,6 +220,32 @@ class Witness(e2e.EndToEnd):
         self.assertEqual(self.send(frame), [], why)
         e2e.wait_until(lambda: self.drops(self.home).get(reason, 0) == before + 1, 3, f"'{reason}' to be counted: {why}; drops "
                        f"now: {self.drops(self.home)}")
+
+
+class InACluster(Witnesses):
+    def start_key_servers(self):
+        self.cluster = Cluster(self.lab)
+        self.cluster.start()
+        return self.cluster.endpoints()
+
+    def test_H17_of_a_recording_nothing_comes_out(self):
+        """At a newcomer, at a gateway that was killed, and at a newcomer after the leader was: the clock goes on."""
+        recording = self.record()
+        epoch = self.home.membership()["epoch"]
+        attic = self.newcomer("attic", recording)
+        self.gateways["home"].kill()
+        self.home.start()
+        e2e.wait_until(self.home.ready, 15, "home to be joined again")
+        self.refuse_all(self.home, recording)
+        self.assert_opens_what_is_sent_now(attic)
+
+        leader = e2e.wait_until(self.cluster.leader, 10, "a leader")
+        leader.process.kill()
+        e2e.wait_until(lambda: self.studio.ready() and self.home.ready(), 60, "members to be back")
+        e2e.wait_until(self.cluster.leader, 30, "another leader")
+        self.newcomer("cellar", recording)
+        self.assertEqual(self.home.membership()["epoch"], epoch, "the recording is of the epoch that still runs")
+        self.assert_opens_what_is_sent_now(attic)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,8 @@ class Server final : public NodeHost {
   }
   void activated(const std::string&, std::uint64_t epoch) override { active = epoch; }
   std::uint64_t switched(const std::string&) const override { return active; }
+  std::uint64_t attendance_changes(const std::string&) const override { return present.size(); }
+  AttendeeList attendees(const std::string&) const override { return present; }
   void others_changed(const std::string&) override { ++others; }
   void revocations_changed() override { ++revocations_seen; }
   void serve() override {}
@@ -134,6 +136,7 @@ class Server final : public NodeHost {
   std::map<std::uint64_t, std::uint64_t> clocks;              // every epoch's clock
   std::chrono::nanoseconds booted{};                          // its boot-time clock is so far ahead, and drifts
   int drift_ppm = 0;
+  AttendeeList present;  // may only grow
   std::uint64_t active = 0;
   int cuts = 0;
   int revocations_seen = 0;

@@ -35,6 +35,14 @@ class PlainHost final : public NodeHost {
     const auto found = switched_to.find(group_id);
     return found == switched_to.end() ? 0 : found->second;
   }
+  std::uint64_t attendance_changes(const std::string& group_id) const override {
+    const auto found = changes.find(group_id);
+    return found == changes.end() ? 0 : found->second;
+  }
+  AttendeeList attendees(const std::string& group_id) const override {
+    const auto found = present.find(group_id);
+    return found == present.end() ? AttendeeList() : found->second;
+  }
   void others_changed(const std::string& group_id) override { calls.push_back("others " + group_id); }
   void revocations_changed() override { calls.push_back("revocations"); }
   void serve() override { calls.push_back("serve"); }
@@ -52,6 +60,8 @@ class PlainHost final : public NodeHost {
   std::uint32_t needed = 0;
   bool adopts = true;
   std::map<std::string, std::uint64_t> switched_to;  // by group
+  std::map<std::string, AttendeeList> present;       // by group
+  std::map<std::string, std::uint64_t> changes;      // likewise
   std::vector<std::string> calls;
   std::string notes;
 };

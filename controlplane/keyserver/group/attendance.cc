@@ -5,9 +5,13 @@
 
 namespace sealcast::keyserver {
 
-Attendance attendance_of(const config::KeyserverGroup& config, const Members& members, const Holders& holders,
-                         std::uint64_t newest_epoch) {
+Attendance attendance_of(const config::KeyserverGroup& config, const Roster& roster, std::uint64_t newest_epoch,
+                         const Elsewhere& elsewhere) {
+  const Members& members = roster.members();
   Attendance out;
+  out.joined = members.size();
+  for (const auto& [name, joined] : elsewhere)
+    if (joined && !members.count(name)) ++out.joined;
   const auto miss = [&](const std::string& name) {
     if (++out.missing_count <= Attendance::most_named) out.missing.push_back(name);
   };
@@ -24,16 +28,20 @@ Attendance attendance_of(const config::KeyserverGroup& config, const Members& me
         wanted.erase(name);
     }
   } else {
-    for (const auto& [key, holder] : holders)
+    for (const auto& [key, holder] : roster.holders())
       wanted.insert(key.first);
+    for (const auto& [name, joined] : elsewhere)
+      wanted.insert(name);
     for (const auto& [id, member] : members)
       wanted.insert(id);
     out.expected = wanted.size();
     for (const auto& [id, member] : members)
       wanted.erase(id);
   }
-  for (const std::string& name : wanted)
-    miss(name);
+  for (const std::string& name : wanted) {
+    const auto other = elsewhere.find(name);
+    if (other == elsewhere.end() || !other->second) miss(name);
+  }
   for (const auto& [id, member] : members)
     if (member.acknowledged < newest_epoch && ++out.behind_count <= Attendance::most_named) out.behind.push_back(id);
   return out;

@@ -8,46 +8,75 @@ namespace {
 
 using ::testing::ElementsAre;
 
-TEST_F(GroupStateTest, ByAListOfNamesWhoIsNotThereIsMissing) {
+class AttendanceTest : public GroupStateTest {
+ protected:
+  Attendance attendance(const Elsewhere& elsewhere = {}) const {
+    const auto& epochs = group_->epochs();
+    return attendance_of(group_->config(), group_->roster(), epochs.empty() ? 0 : epochs.back().number, elsewhere);
+  }
+};
+
+// O7 of a cluster: what is joined at another key server is not missing here.
+TEST_F(AttendanceTest, ByAListThoseThatAreElsewhereAreThereToo) {
   config_.members_by_certificate = false;
   config_.members = {"attic", "home", "sender"};
   start();
   const auto a = join("sender");
-  auto attendance = group_->attendance();
-  EXPECT_TRUE(attendance.by_list);
-  EXPECT_EQ(attendance.expected, 3u);
-  EXPECT_THAT(attendance.missing, ElementsAre("attic", "home"));
-  EXPECT_EQ(attendance.missing_count, 2u);
-  const auto b = join("home");
-  EXPECT_THAT(group_->attendance().missing, ElementsAre("attic"));
+  const Attendance all = attendance({{"attic", true}, {"home", false}, {"sender", true}});
+  EXPECT_EQ(all.joined, 2u) << "one that is joined twice counts once";
+  EXPECT_EQ(all.expected, 3u);
+  EXPECT_THAT(all.missing, ElementsAre("home")) << "it was there once";
 }
 
-TEST_F(GroupStateTest, WithoutAListHoldersOfALiveEpochAreExpected) {
+TEST_F(AttendanceTest, ByHoldersThoseOfAllKeyServersAreExpected) {
+  start();
+  const auto a = join("sender");
+  const Attendance all = attendance({{"attic", true}, {"cellar", false}});
+  EXPECT_EQ(all.joined, 2u);
+  EXPECT_EQ(all.expected, 3u);
+  EXPECT_THAT(all.missing, ElementsAre("cellar"));
+}
+
+TEST_F(AttendanceTest, ByAListOfNamesWhoIsNotThereIsMissing) {
+  config_.members_by_certificate = false;
+  config_.members = {"attic", "home", "sender"};
+  start();
+  const auto a = join("sender");
+  auto seen = attendance();
+  EXPECT_TRUE(seen.by_list);
+  EXPECT_EQ(seen.expected, 3u);
+  EXPECT_THAT(seen.missing, ElementsAre("attic", "home"));
+  EXPECT_EQ(seen.missing_count, 2u);
+  const auto b = join("home");
+  EXPECT_THAT(attendance().missing, ElementsAre("attic"));
+}
+
+TEST_F(AttendanceTest, WithoutAListHoldersOfALiveEpochAreExpected) {
   const auto a = join("sender");
   const auto b = join("home");
   group_->leave(*b.link, now_);
-  auto attendance = group_->attendance();
-  EXPECT_FALSE(attendance.by_list);
-  EXPECT_EQ(attendance.expected, 2u);
-  EXPECT_THAT(attendance.missing, ElementsAre("home"));
+  auto seen = attendance();
+  EXPECT_FALSE(seen.by_list);
+  EXPECT_EQ(seen.expected, 2u);
+  EXPECT_THAT(seen.missing, ElementsAre("home"));
   // Away for a whole epoch, it is forgotten.
   ASSERT_TRUE(group_->rekey("test", now_).has_value());
   ASSERT_TRUE(say(a, handshake::GroupUpdateAck{"tv", pending()}).has_value());
   pass(1min);
-  EXPECT_EQ(group_->attendance().expected, 1u);
+  EXPECT_EQ(attendance().expected, 1u);
 }
 
-TEST_F(GroupStateTest, WhoHasNotTheNewestEpochIsBehind) {
+TEST_F(AttendanceTest, WhoHasNotTheNewestEpochIsBehind) {
   const auto a = join("sender");
   const auto b = join("home");
-  EXPECT_EQ(group_->attendance().behind_count, 0u);
+  EXPECT_EQ(attendance().behind_count, 0u);
   ASSERT_TRUE(group_->rekey("test", now_).has_value());
-  EXPECT_THAT(group_->attendance().behind, ElementsAre("home", "sender"));
+  EXPECT_THAT(attendance().behind, ElementsAre("home", "sender"));
   ASSERT_TRUE(say(a, handshake::GroupUpdateAck{"tv", pending()}).has_value());
-  EXPECT_THAT(group_->attendance().behind, ElementsAre("home"));
+  EXPECT_THAT(attendance().behind, ElementsAre("home"));
 }
 
-TEST_F(GroupStateTest, ARekeysRecordNamesTheSlowestAndHowLongItTook) {
+TEST_F(AttendanceTest, ARekeysRecordNamesTheSlowestAndHowLongItTook) {
   EXPECT_FALSE(group_->last_rekey().has_value());
   const auto a = join("sender");
   const auto b = join("home");
@@ -71,7 +100,7 @@ TEST_F(GroupStateTest, ARekeysRecordNamesTheSlowestAndHowLongItTook) {
   EXPECT_EQ(record.unacknowledged, 0u);
 }
 
-TEST_F(GroupStateTest, ARekeysRecordCountsThoseItDidNotWaitFor) {
+TEST_F(AttendanceTest, ARekeysRecordCountsThoseItDidNotWaitFor) {
   const auto a = join("sender");
   const auto b = join("home");
   ASSERT_TRUE(group_->rekey("asked for", now_).has_value());
@@ -81,10 +110,10 @@ TEST_F(GroupStateTest, ARekeysRecordCountsThoseItDidNotWaitFor) {
   ASSERT_EQ(active(), epoch);
   EXPECT_EQ(group_->last_rekey()->unacknowledged, 1u);
   EXPECT_EQ(group_->last_rekey()->active_after, config_.activation_delay);
-  EXPECT_THAT(group_->attendance().behind, ElementsAre("home"));
+  EXPECT_THAT(attendance().behind, ElementsAre("home"));
 }
 
-TEST_F(GroupStateTest, H8_SomebodyWhoNoLongerStandsIsNoticedConnectedOrNot) {
+TEST_F(AttendanceTest, H8_SomebodyWhoNoLongerStandsIsNoticedConnectedOrNot) {
   const auto a = join("sender");
   const auto b = join("home");
   EXPECT_FALSE(group_->any_holder_invalid(now_));

@@ -112,14 +112,12 @@ class GroupState {
   std::optional<SteadyTime> next_deadline() const;
 
   const std::vector<Epoch>& epochs() const { return epochs_.all(); }  // oldest first, four at most
+  const Roster& roster() const { return roster_; }
   const Members& members() const { return roster_.members(); }
   const Holders& holders() const { return roster_.holders(); }
   bool handing_over() const { return hand_over_.under_way(); }
   // The last rekey, under way or done; empty: none since the start of this process.
   const std::optional<RekeyRecord>& last_rekey() const { return hand_over_.last(); }
-  Attendance attendance() const {
-    return attendance_of(config_, roster_.members(), roster_.holders(), epochs_.newest());
-  }
   // Whether a member, or a holder of a live epoch, no longer stands: a certificate or a revocation list ended.
   bool any_holder_invalid(Moment now) const;
   // The shortest of the configured authority lease and those that live epochs were given out with: senders must hear

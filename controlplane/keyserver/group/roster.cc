@@ -20,18 +20,22 @@ Member& Roster::add(MemberLink& link, const handshake::PeerIdentity& identity) {
   member.link = &link;
   member.identity = identity;
   by_link_[&link] = &member;
+  ++changes_;
   return member;
 }
 
 void Roster::remove(const std::string& name) {
   const auto found = members_.find(name);
   if (found == members_.end()) return;
+  ++changes_;
   by_link_.erase(found->second.link);
   members_.erase(found);
 }
 
 void Roster::note_holder(const handshake::PeerIdentity& identity, std::uint64_t epoch) {
+  const std::size_t before = holders_.size();
   Holder& holder = holders_[principal_of(identity)];
+  changes_ += holders_.size() - before;
   holder.identity = identity;
   holder.epoch = std::max(holder.epoch, epoch);
 }
@@ -46,6 +50,7 @@ void Roster::forget_epoch(std::uint64_t epoch) {
 }
 
 Members Roster::clear() {
+  ++changes_;
   by_link_.clear();
   holders_.clear();
   return std::exchange(members_, {});

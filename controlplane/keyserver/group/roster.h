@@ -16,6 +16,7 @@ class Roster {
   Members& members() { return members_; }
   const Holders& holders() const { return holders_; }
   bool empty() const { return members_.empty(); }
+  std::uint64_t changes() const { return changes_; }  // counts those of which members and which holders there are
 
   // nullptr: there is none. Good until that member is removed.
   const Member* find(const std::string& name) const;
@@ -32,7 +33,7 @@ class Roster {
   // Removes the holders for which `is_out(holder)` is true.
   template <typename Predicate>
   void remove_holders(Predicate is_out) {
-    std::erase_if(holders_, [&](const auto& entry) { return is_out(entry.second); });
+    changes_ += std::erase_if(holders_, [&](const auto& entry) { return is_out(entry.second); });
   }
   // The epoch is over: forgets its holders and slots. A member keeps its last run of slots, which tells how many it
   // needs in its next epoch.
@@ -44,6 +45,7 @@ class Roster {
   Members members_;
   std::unordered_map<const MemberLink*, Member*> by_link_;  // the same: each message asks which member sent it
   Holders holders_;
+  std::uint64_t changes_ = 0;
 };
 
 }  // namespace sealcast::keyserver
