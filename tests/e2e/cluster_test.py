@@ -176,7 +176,7 @@ class ClusterTest(e2e.EndToEnd):
         self.build_cluster()
 
         def ask(machine, command):
-            return json.loads(self.lab.sealcast(command, "--json", "--socket", machine.admin_socket))
+            return json.loads(self.lab.sealcast(command, "--json", "--socket", machine.admin_socket).stdout)
 
         def seen(machine):
             return {(member["member"], member["keyserver"]) for member in ask(machine, "members")["members"]}
