@@ -1,8 +1,11 @@
 #include "app/daemon/daemon.h"
 
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/base_sink.h>
 #include <spdlog/spdlog.h>
+#include <sys/resource.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <asio/executor_work_guard.hpp>
 #include <asio/signal_set.hpp>
@@ -10,7 +13,9 @@
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
+#include <mutex>
 
+#include "app/daemon/log_writer.h"
 #include "base/secret.h"
 
 namespace sealcast::daemon {
@@ -26,15 +31,48 @@ void block_reload(bool block) {
   pthread_sigmask(block ? SIG_BLOCK : SIG_UNBLOCK, &set, nullptr);
 }
 
+std::string text_of(spdlog::formatter& formatter, const spdlog::details::log_msg& message) {
+  spdlog::memory_buf_t line;
+  formatter.format(message, line);
+  return {line.data(), line.size()};
+}
+
+// Standard error, without waiting for what reads it (H29).
+class StandardError final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit StandardError(const std::string& pattern)
+      : base_sink(std::make_unique<spdlog::pattern_formatter>(pattern)),
+        writer_(STDERR_FILENO, [formatter = std::make_shared<spdlog::pattern_formatter>(pattern)](std::uint64_t count) {
+          const std::string text =
+              "log_lines_lost count=" + std::to_string(count) + " why=\"what reads standard error did not take them\"";
+          return text_of(*formatter, {"", spdlog::level::warn, text});
+        }) {}
+
+ protected:
+  void sink_it_(const spdlog::details::log_msg& message) override { writer_.push(text_of(*formatter_, message)); }
+  void flush_() override {}
+
+ private:
+  LogWriter writer_;
+};
+
+// Each connection takes a descriptor, and a service begins with a soft limit of 1024. Nothing here uses select().
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);  // where it fails, the key server counts what there is
+}
+
 }  // namespace
 
 Result<void> prepare(const std::string& program) {
-  auto logger = spdlog::stderr_logger_mt(program);
-  logger->set_pattern(std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%dT%H:%M:%S.%e %l %v");
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
   std::signal(SIGPIPE, SIG_IGN);
   block_reload(true);
+  const char* const pattern = std::getenv("JOURNAL_STREAM") != nullptr ? "%l: %v" : "%Y-%m-%dT%H:%M:%S.%e %l %v";
+  spdlog::set_default_logger(std::make_shared<spdlog::logger>(program, std::make_shared<StandardError>(pattern)));
+  write_logs_at_a_crash();
+  raise_descriptor_limit();
   return harden_process();
 }
 

@@ -11,9 +11,9 @@
 
 namespace sealcast::daemon {
 
-// Core dumps off, logs to standard error as "time level text" (no time under a journal, which stamps lines itself).
-// SIGPIPE ignored; SIGHUP blocked until Lifecycle::run(). The caller must end on a failure: never run with keys
-// unprotected (H14).
+// Core dumps off, logs to standard error as "time level text" (no time under a journal, which stamps lines itself) by a
+// thread of their own (log_writer.h). As many descriptors as the hard limit allows. SIGPIPE ignored; SIGHUP blocked
+// until Lifecycle::run(). The caller must end on a failure: never run with keys unprotected (H14).
 Result<void> prepare(const std::string& program);
 
 // Runs the loop until SIGTERM or SIGINT: sends READY=1 first, STOPPING=1 at the end, feeds the watchdog if one is set.
