@@ -100,10 +100,11 @@ class Carriage : public Endpoint {
       return refuse(Reason::unexpected_message, "expected ISAKMP message id " + std::to_string(wanted) + ", got " +
                                                     std::to_string(header.message_id));
     }
-    if (!counting_ && header.length > max_handshake_message_bytes) {
-      return refuse(Reason::handshake_too_large,
-                    "expected an ISAKMP message of at most " + std::to_string(max_handshake_message_bytes) +
-                        " bytes before the handshake is over, got " + std::to_string(header.length));
+    const std::size_t most = answered_ ? max_handshake_message_bytes : max_first_message_bytes;
+    if (!counting_ && header.length > most) {
+      return refuse(Reason::handshake_too_large, "expected an ISAKMP message of at most " + std::to_string(most) +
+                                                     " bytes before the handshake is over, got " +
+                                                     std::to_string(header.length));
     }
     if (!open_) return judge_cookies(header, unix_now);
     if (header.initiator != initiator_ || header.responder != responder_)
@@ -132,6 +133,7 @@ class Carriage : public Endpoint {
     if (!open_) return;
     const Bytes records = inner_->take_output();
     ByteView rest = records;
+    answered_ = answered_ || !rest.empty();
     while (!rest.empty()) {
       if (counting_ && next_sent_ == 0) {
         (void)give_up(refuse(Reason::unexpected_message, "the ISAKMP message ids are used up").value());
@@ -168,6 +170,7 @@ class Carriage : public Endpoint {
   std::vector<Event> events_;
   std::optional<HandshakeError> failure_;  // the carriage's own failure
   std::uint64_t ignored_messages_ = 0;     // of an inner_ that was destroyed
+  bool answered_ = false;                  // the wrapped endpoint had something to say
   bool counting_ = false;                  // the closing Finished has passed
   std::uint32_t next_sent_ = 1;            // 0 after 2^32 - 1
   std::uint32_t next_received_ = 1;        // likewise

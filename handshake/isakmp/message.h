@@ -31,6 +31,7 @@ inline constexpr std::size_t max_payloads = 4;
 inline constexpr std::size_t max_message_bytes = 128 * 1024;
 // The same before the closing Finished: a whole handshake of 64 KiB in one flight, and the overhead of its records.
 inline constexpr std::size_t max_handshake_message_bytes = 68 * 1024;
+inline constexpr std::size_t max_first_message_bytes = 5 * 1024;  // of a peer that was not answered yet (H13)
 // Of the records in a message, so that it fits.
 inline constexpr std::size_t max_content_bytes =
     max_message_bytes - isakmp_header_bytes - max_payloads * payload_header_bytes;

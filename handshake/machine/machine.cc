@@ -15,7 +15,9 @@ Machine::Machine(Side self, std::span<const Flow> candidates, std::uint32_t max_
     : self_(self),
       max_handshake_bytes_(max_handshake_bytes),
       random_(random),
-      handshake_(std::make_unique<HandshakeState>(candidates)) {}
+      handshake_(std::make_unique<HandshakeState>(candidates)) {
+  if (self_ == Side::server) reader_.limit(max_first_message);
+}
 
 // ---------------------------------------------------------------- from the peer
 
@@ -70,9 +72,9 @@ Outcome<void> Machine::check_next_message() {
   if (!message)
     return refuse(Reason::unexpected_message, "expected " + handshake_->cursor.expected() + ", got " + type_name(type));
   if (!handshake_->cursor.permits(peer(), *message)) return unexpected(*message);
-  if (const auto size = joiner_.body_size(); size && *size > max_handshake_bytes_)
+  if (const auto size = joiner_.body_size(); size && *size > max_message())
     return refuse(Reason::handshake_too_large, std::string(name(*message)) + " announces " + std::to_string(*size) +
-                                                   " bytes, at most " + std::to_string(max_handshake_bytes_));
+                                                   " bytes, at most " + std::to_string(max_message()));
   return {};
 }
 
@@ -86,6 +88,8 @@ Outcome<void> Machine::take_message(ByteView raw) {
   if (!handshake_->cursor.advance(peer(), message)) return unexpected(message);
   after(step);
   joiner_.take(raw.size());
+  handshake_->heard = true;
+  reader_.limit(max_plaintext);
   return drive();
 }
 

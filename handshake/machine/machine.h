@@ -2,6 +2,7 @@
 // established connection. The roles (client.cc, server.cc) add only what their own messages mean.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 
 #include "handshake/certificate/policy.h"
@@ -22,6 +23,7 @@ struct HandshakeState {
   FlowCursor cursor;
   Transcript transcript;
   std::size_t bytes_received = 0;
+  bool heard = false;  // a whole message of the peer
   HelloRandom client_random{};
   HelloRandom server_random{};
   CipherSuite suite{};
@@ -114,6 +116,13 @@ class Machine : public Endpoint {
   Outcome<void> complete();
   std::string place() const;
   Side peer() const { return self_ == Side::client ? Side::server : Side::client; }
+
+  // A stranger costs a server no more than this before it has said something sane (H13).
+  static constexpr std::uint32_t max_first_message = 4096;
+  std::uint32_t max_message() const {
+    return self_ == Side::server && !handshake_->heard ? std::min(max_first_message, max_handshake_bytes_)
+                                                       : max_handshake_bytes_;
+  }
 
   const Side self_;
   const std::uint32_t max_handshake_bytes_;

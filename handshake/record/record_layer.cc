@@ -29,7 +29,7 @@ Outcome<void> RecordReader::check_header() const {
   if (version_pinned_ ? version != tls12 : (version >> 8) != 3 || (version & 0xff) > 4)
     return refuse(Reason::not_tls, "record version " + std::to_string(version >> 8) + "." +
                                        std::to_string(version & 0xff) + ", expected 3.3");
-  const std::size_t limit = opener_ ? max_protected : max_plaintext;
+  const std::size_t limit = opener_ ? max_protected : limit_;
   if (length > limit)
     return refuse(Reason::record_overflow,
                   "a record of " + std::to_string(length) + " bytes, at most " + std::to_string(limit));

@@ -30,6 +30,8 @@ class RecordReader {
 
   // From the next record on, keys protect the input. The proof says that no handshake message is half read.
   void install(const DirectionKeys& keys, RecordAligned);
+  // A record that is not protected has so many bytes at most, at the beginning max_plaintext.
+  void limit(std::size_t most) { limit_ = most; }
   // From now on only exactly TLS 1.2's version number is accepted.
   void pin_version() { version_pinned_ = true; }
   bool protected_now() const { return opener_.has_value(); }
@@ -41,6 +43,7 @@ class RecordReader {
   SensitiveBytes buffer_;  // header and body of the record being collected
   bool consumed_ = false;  // buffer_ holds a record that was handed out
   bool version_pinned_ = false;
+  std::size_t limit_ = max_plaintext;
   std::optional<AesGcm> opener_;
   std::uint64_t sequence_ = 0;
   unsigned empty_in_a_row_ = 0;
