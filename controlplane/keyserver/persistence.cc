@@ -53,6 +53,12 @@ void Persistence::close() {
 }
 
 void Persistence::note_alive(Moment now) {
+  if (const bool room = !store_ || store_->has_room(); room != std::exchange(has_room_, room)) {
+    if (room)
+      audit(Event("state_disk_has_room"));
+    else
+      audit_error(Event("state_disk_full", {{"why", "soon no keys can be handed out: make room where state lies"}}));
+  }
   if (now.steady >= alive_again_) note_alive_now(now);
 }
 

@@ -33,7 +33,7 @@ class Persistence {
   ClusterSeat* seat() { return seat_.get(); }  // nullptr: this key server stands alone
   const ClusterSeat* seat() const { return seat_.get(); }
   // Notes that this process lives, often enough for a restart to know that it follows this process, not an old copy of
-  // its file. Cheap while nothing is due.
+  // its file, and tells when the disk is nearly full. Cheap while nothing is due.
   void note_alive(Moment now);
   // The same, at once: the process ends.
   void note_alive_now(Moment now);
@@ -47,6 +47,7 @@ class Persistence {
   std::optional<GroupClock> clock_;      // likewise
   std::unique_ptr<ClusterSeat> seat_;    // of one in a cluster
   SteadyTime alive_again_{};
+  bool has_room_ = true;  // as was told last
 };
 
 }  // namespace sealcast::keyserver

@@ -8,6 +8,7 @@
 #include <map>
 #include <sstream>
 
+#include "controlplane/store/disk_reserve.h"
 #include "controlplane/store/kept_epochs.h"
 #include "controlplane/store/spi_blocks.h"
 #include "controlplane/store/sqlite.h"
@@ -38,7 +39,9 @@ CREATE INDEX holders_by_epoch ON holders (group_id, epoch, member_id);
 )sql";
 
 // Not part of the schema's version: a file without it gets it when opened.
-constexpr const char* prefix_index = "CREATE INDEX IF NOT EXISTS epochs_by_prefix ON epochs (spi_prefix);";
+constexpr const char* indexes =
+    "CREATE INDEX IF NOT EXISTS epochs_by_prefix ON epochs (spi_prefix);"
+    "CREATE INDEX IF NOT EXISTS epochs_by_expiry ON epochs (expires);";
 
 // Added by version 2.
 constexpr const char* revocations_schema = R"sql(
@@ -84,6 +87,7 @@ class SqliteStore final : public Store {
   Result<void> note_alive(std::int64_t unix_now) override;
   Result<std::optional<Clock>> clock() const override;
   Result<void> keep_clock(const Clock& clock) override;
+  bool has_room() override;
   std::int64_t last_alive() const override;
   std::int64_t previous_start() const override;
 
@@ -97,7 +101,8 @@ struct SqliteStore::Data {
   std::int64_t previous_start = 0;
   std::int64_t last_alive = 0;
   std::map<std::string, std::int64_t> taken_up;  // epochs from before this start, by group
-  std::optional<Transaction> batch;              // after database: it rolls back first
+  std::optional<DiskReserve> reserve;
+  std::optional<Transaction> batch;  // after database: it rolls back first
 
   Result<std::int64_t> meta(const std::string& name, std::int64_t otherwise) const {
     Statement query(database, "SELECT value FROM meta WHERE name = ?");
@@ -117,6 +122,8 @@ struct SqliteStore::Data {
   Result<void> prepare(const std::string& key_server_id);
   Result<void> check_owner(const std::string& key_server_id) const;
   Result<void> note_start(std::int64_t unix_now);
+  Result<void> forget_old(std::int64_t unix_now, std::int64_t most_epochs) const;
+  Result<Transaction> begin();
   Result<std::vector<UsedBlock>> used_blocks(std::int64_t unix_now) const;
   Result<bool> untouched(const SpiBlock& block, std::int64_t unix_now) const;
   Result<std::uint64_t> last_block() const;
@@ -141,14 +148,14 @@ Result<void> SqliteStore::Data::prepare(const std::string& key_server_id) {
                    "PRAGMA secure_delete = ON;"));
   if (fresh) {
     SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
-    SEALCAST_TRY(database.run(std::string(schema) + revocations_schema + kept::schema + prefix_index +
+    SEALCAST_TRY(database.run(std::string(schema) + revocations_schema + kept::schema + indexes +
                               "PRAGMA application_id = " + std::to_string(application_id) +
                               "; PRAGMA user_version = " + std::to_string(schema_version) + ";"));
     SEALCAST_TRY(Statement(database, "INSERT INTO meta VALUES ('key_server_id', ?)").bind(key_server_id).finish());
     return transaction.commit();
   }
   SEALCAST_TRY(check_owner(key_server_id));
-  SEALCAST_TRY(database.run(prefix_index));
+  SEALCAST_TRY(database.run(indexes));
   if (version == schema_version) return {};
   SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
   SEALCAST_TRY(database.run(std::string(version < 2 ? revocations_schema : "") + kept::schema +
@@ -180,17 +187,27 @@ Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
   previous_start = when;
   SEALCAST_TRY(set_meta("starts", start));
   SEALCAST_TRY(set_meta("last_start", unix_now));
-  // Bounded growth: an audit has no use for epochs that expired long ago.
-  const std::int64_t horizon = unix_now - keep_history_s;
-  SEALCAST_TRY(
-      Statement(database,
-                "DELETE FROM holders WHERE EXISTS (SELECT 1 FROM epochs e WHERE e.group_id = holders.group_id AND "
-                "e.epoch = holders.epoch AND e.expires < ?)")
-          .bind(horizon)
-          .finish());
-  SEALCAST_TRY(Statement(database, "DELETE FROM epochs WHERE expires < ?").bind(horizon).finish());
+  SEALCAST_TRY(forget_old(unix_now, -1));
   SEALCAST_TRY(kept::forget_identities(database));
   return transaction.commit();
+}
+
+// Bounded growth: an audit has no use for epochs that expired long ago. most_epochs: the oldest so many; -1: all.
+Result<void> SqliteStore::Data::forget_old(std::int64_t unix_now, std::int64_t most_epochs) const {
+  const std::int64_t horizon = unix_now - keep_history_s;
+  for (const char* table : {"holders", "epochs"}) {
+    const std::string sql = "DELETE FROM " + std::string(table) +
+                            " WHERE (group_id, epoch) IN (SELECT group_id, epoch FROM epochs WHERE expires < ? "
+                            "ORDER BY expires, group_id, epoch LIMIT ?)";
+    SEALCAST_TRY(Statement(database, sql.c_str()).bind(horizon).bind(most_epochs).finish());
+  }
+  return {};
+}
+
+// A disk that others have filled gets its reserve back first.
+Result<Transaction> SqliteStore::Data::begin() {
+  if (reserve) reserve->look_before_write();
+  return Transaction::begin(database);
 }
 
 // Leaves out epochs of an earlier start that were given to no member. Counts as retired, beside retired ones, epochs
@@ -258,7 +275,10 @@ Result<EpochRecord> SqliteStore::begin_epoch(const NewEpoch& wish) {
   if (wish.unix_now < 0 || wish.unix_now >= std::int64_t{1} << 42)
     return fail("expected a sane clock, got " + std::to_string(wish.unix_now) + " seconds since 1970");
   const Database& database = data_->database;
-  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+  SEALCAST_TRY_ASSIGN(auto transaction, data_->begin());
+  // Each epoch that is added takes two old ones along, so that a process that runs for years stays as small as one that
+  // is restarted.
+  SEALCAST_TRY(data_->forget_old(wish.unix_now, 2));
 
   Statement group(database, "SELECT highest_epoch FROM groups WHERE group_id = ?");
   SEALCAST_TRY_ASSIGN(const auto known, group.bind(wish.group_id).step());
@@ -316,7 +336,7 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
   const Database& database = data_->database;
   std::optional<Transaction> own;
   if (!data_->batch) {
-    SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
+    SEALCAST_TRY_ASSIGN(auto transaction, data_->begin());
     own.emplace(std::move(transaction));
   }
   const auto epoch = static_cast<std::int64_t>(holder.epoch);
@@ -343,7 +363,11 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
                    .bind(holder.group_id)
                    .bind(epoch)
                    .finish());
-  SEALCAST_TRY(Statement(database, "INSERT INTO holders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")
+  // Without slots a holder's row says all there is to say, however often it comes (H27).
+  SEALCAST_TRY(Statement(database,
+                         "INSERT INTO holders SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9 WHERE ?8 > 0 OR NOT EXISTS "
+                         "(SELECT 1 FROM holders WHERE group_id = ?1 AND epoch = ?2 AND member_id = ?3 AND "
+                         "certificate_serial = ?4)")
                    .bind(holder.group_id)
                    .bind(epoch)
                    .bind(holder.member_id)
@@ -361,7 +385,7 @@ Result<Issue> SqliteStore::issue(const Holder& holder) {
 
 Result<void> SqliteStore::begin_batch() {
   if (data_->batch) return fail("state file " + data_->database.path() + ": a batch is open already");
-  SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(data_->database));
+  SEALCAST_TRY_ASSIGN(auto transaction, data_->begin());
   data_->batch.emplace(std::move(transaction));
   return {};
 }
@@ -425,11 +449,17 @@ Result<void> SqliteStore::keep_clock(const Clock& clock) {
       .finish();
 }
 
+bool SqliteStore::has_room() {
+  if (!data_->reserve) data_->reserve.emplace(data_->database.path() + ".reserve");
+  return data_->reserve->look();
+}
+
 std::int64_t SqliteStore::last_alive() const {
   return data_->last_alive;
 }
 
 Result<void> SqliteStore::revoke(const Revocation& revocation) {
+  if (data_->reserve) data_->reserve->look_before_write();
   return Statement(data_->database, "INSERT OR IGNORE INTO revocations VALUES (?, ?, ?)")
       .bind(revocation.member_id)
       .bind(revocation.group_id)

@@ -135,6 +135,8 @@ class Store {
   virtual Result<void> drop_kept_except(const std::vector<std::string>& /*group_ids*/) { return {}; }
   // Stores the time, for last_alive() of the next start. Also removes what was dropped before from the write-ahead log.
   virtual Result<void> note_alive(std::int64_t /*unix_now*/) { return {}; }
+  // Call it every few seconds. False: the disk is nearly full, and soon nothing can be handed out.
+  virtual bool has_room() { return true; }
   virtual std::int64_t last_alive() const { return 0; }  // unix seconds, before this start; 0: never stored
 
   // The group clock of the process before; nothing: there was none.

@@ -44,6 +44,17 @@ class StoreTest : public testing::StoreFile {
     sqlite3_free(error);
     sqlite3_close(handle);
   }
+  std::int64_t number(const std::string& query) {
+    sqlite3* handle = nullptr;
+    EXPECT_EQ(sqlite3_open(path_.c_str(), &handle), SQLITE_OK);
+    sqlite3_stmt* statement = nullptr;
+    EXPECT_EQ(sqlite3_prepare_v2(handle, query.c_str(), -1, &statement, nullptr), SQLITE_OK);
+    EXPECT_EQ(sqlite3_step(statement), SQLITE_ROW);
+    const std::int64_t found = sqlite3_column_int64(statement, 0);
+    sqlite3_finalize(statement);
+    sqlite3_close(handle);
+    return found;
+  }
 };
 
 NewEpoch wish(const std::string& group = "tv", std::int64_t at = now) {
@@ -352,6 +363,38 @@ TEST_F(StoreTest, H9_AFullDiskRefusesAndReusesNothing) {
   EXPECT_THAT(std::string(text), HasSubstr(path_));
   auto store = open();
   EXPECT_GT(store->begin_epoch(wish())->epoch, epoch_before + 1);
+}
+
+// A member that comes a thousand times costs one row; each slot still has its own.
+TEST_F(StoreTest, H27_AHolderWithoutSlotsIsWrittenOnce) {
+  auto store = open();
+  const auto epoch = store->begin_epoch(wish())->epoch;
+  for (int i = 0; i < 50; ++i) {
+    ASSERT_TRUE(store->issue(holder(epoch, 0, "home")));
+    ASSERT_TRUE(store->issue(holder(epoch, 1, "studio")));
+  }
+  auto renewed = holder(epoch, 0, "home");
+  renewed.certificate_serial = "02";
+  ASSERT_TRUE(store->issue(renewed));
+  ASSERT_TRUE(store->issue(holder(epoch, 0, "studio"))) << "it is known as a holder already";
+  EXPECT_EQ(store->slots_of("tv", epoch, "studio").value(), 50u);
+  EXPECT_EQ(store->holder_count("tv", epoch).value(), 2u);
+  store.reset();
+  EXPECT_EQ(number("SELECT count(*) FROM holders"), 52);
+}
+
+// A process that runs for years prunes as one that is restarted.
+TEST_F(StoreTest, H27_WhatIsOlderThanItsRetentionGoesWithoutARestart) {
+  auto store = open();
+  constexpr std::int64_t day = 86400;
+  for (int i = 0; i < 200; ++i) {
+    const auto epoch = store->begin_epoch(wish("tv", now + i * day));
+    ASSERT_TRUE(epoch.has_value());
+    ASSERT_TRUE(store->issue(holder(epoch->epoch, 1)));
+  }
+  store.reset();
+  EXPECT_EQ(number("SELECT count(*) FROM epochs"), 92) << "90 days after their ends, that of today and one at its end";
+  EXPECT_EQ(number("SELECT count(*) FROM holders"), 92);
 }
 
 // One number that the store returned; written to the parent only afterwards.

@@ -115,7 +115,7 @@ class GroupStateTest : public ::testing::Test {
   ~GroupStateTest() override {
     group_.reset();
     store_.reset();
-    for (const char* end : {"", "-wal", "-shm"})
+    for (const char* end : {"", "-wal", "-shm", ".reserve"})
       unlink((folder_ + "/db" + end).c_str());
     rmdir(folder_.c_str());
   }

@@ -17,7 +17,7 @@ class StoreFile : public ::testing::Test {
     path_ = folder_ + "/ks.db";
   }
   ~StoreFile() override {
-    for (const char* end : {"", "-wal", "-shm", "-journal"})
+    for (const char* end : {"", "-wal", "-shm", "-journal", ".reserve"})
       unlink((path_ + end).c_str());
     rmdir(folder_.c_str());
   }
