@@ -22,7 +22,12 @@ void HandshakeTurns::wait_further(Turn turn) {
 
 // Empty: none waits.
 std::deque<HandshakeTurns::Turn>& HandshakeTurns::next() {
-  if (!begun_.empty()) return begun_;
+  const bool others = !further_.empty() || !fresh_.empty();
+  if (!begun_.empty() && (!others || in_a_row_ < begun_in_a_row)) {
+    ++in_a_row_;
+    return begun_;
+  }
+  in_a_row_ = 0;
   further_turn_ = !further_.empty() && (fresh_.empty() || !further_turn_);
   return further_turn_ ? further_ : fresh_;
 }

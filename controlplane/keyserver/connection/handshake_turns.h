@@ -1,7 +1,8 @@
 // Which member is served next while many join at once (H13). A handshake costs about a millisecond, so after a restart
-// thousands of members are seconds of work. They wait here, outside the loop: what is begun is finished first, so that
-// none is half served when its time is over; members that are joined already are served between two short slices; and
-// none more is accepted while too many wait.
+// thousands of members are seconds of work. They wait here, outside the loop: what is begun goes before what is not,
+// four turns to one, so that few are half served when their time is over, and none that begins and dawdles keeps others
+// out; members that are joined already are served between two short slices; and none more is accepted while too many
+// wait.
 #pragma once
 
 #include <cstddef>
@@ -31,6 +32,7 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
   void stop();
 
   static constexpr std::size_t most_newcomers = 1024;
+  static constexpr unsigned begun_in_a_row = 4;  // where others wait, too
 
  private:
   void serve_soon();
@@ -40,6 +42,7 @@ class HandshakeTurns : public std::enable_shared_from_this<HandshakeTurns> {
   Loop& loop_;
   std::deque<Turn> begun_, fresh_, further_;
   bool further_turn_ = false;
+  unsigned in_a_row_ = 0;  // turns of begun ones
   std::deque<std::function<void()>> when_room_;
   bool posted_ = false;
 };

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <functional>
 #include <string>
 
 #include "base/testing/manual_loop.h"
@@ -22,6 +23,24 @@ TEST(HandshakeTurns, H13_WhatIsBegunIsFinishedFirst) {
   EXPECT_EQ(order, "");  // not from inside wait()
   loop.run();
   EXPECT_EQ(order, "cab");
+}
+
+// Strangers that begin and send a byte now and then keep no newcomer out.
+TEST(HandshakeTurns, H13_WhatIsBegunLeavesEveryFifthTurnToOthers) {
+  sealcast::testing::ManualLoop loop;
+  const auto turns = std::make_shared<HandshakeTurns>(loop);
+  std::string order;
+  std::function<void()> again = [&] {
+    order += 'b';
+    if (order.size() < 200) turns->wait(again, true);  // it always has something to say
+  };
+  for (int i = 0; i < 3; ++i)
+    turns->wait(again, true);
+  for (int i = 0; i < 3; ++i)
+    turns->wait([&] { order += 'n'; }, false);
+  turns->wait_further([&] { order += 'g'; });
+  loop.run();
+  EXPECT_EQ(order.substr(0, 21), "bbbbgbbbbnbbbbnbbbbnb");
 }
 
 // Joined members' messages are handlers of the loop like this one: they wait for a slice at most, not for the queue.
