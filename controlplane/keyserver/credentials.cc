@@ -31,6 +31,7 @@ Result<Credentials::Loaded> Credentials::load(const config::KeyserverConfig& con
 bool Credentials::use(Loaded loaded) {
   users_digest_ = loaded.users ? loaded.users->digest() : "";
   const std::string before = std::exchange(trust_, loaded.files.trust + users_digest_);
+  ca_ = std::move(loaded.files.ca);
   use(std::move(loaded.files.server));
   if (loaded.users) passwords_->use(std::move(*loaded.users));
   return trust_ == before;
@@ -46,7 +47,7 @@ void Credentials::use(std::shared_ptr<const handshake::ServerConfig> server) {
 
 Credentials::Look Credentials::look(const config::KeyserverConfig& config) {
   if (!config.crl || !list_.changed(*config.crl)) return {};
-  auto files = load_credentials(config);
+  auto files = with_new_list(*server_, ca_, *config.crl);
   if (!files) {
     audit_error(Event("crl_refused", {{"why", files.error().message}}));
     return {};

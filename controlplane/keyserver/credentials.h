@@ -35,7 +35,8 @@ class Credentials {
     bool list_read = false;      // it is another file, and it was taken over
     bool trust_changed = false;  // it says something else
   };
-  // Reads the list where it was replaced or written anew. One that is no good is refused, and the one before holds.
+  // Reads the list where it was replaced or written anew. One that is no good is refused, and the one before holds. The
+  // list alone: a certificate, key or CA that lies there meanwhile, perhaps half copied, waits for its own reload.
   Look look(const config::KeyserverConfig& config);
 
   // Whether the chain stands in the group now.
@@ -69,6 +70,7 @@ class Credentials {
   std::unique_ptr<PasswordGate> passwords_;
   StandingCertificates certificates_;
   FileWatch list_;
+  std::string ca_;            // PEM, as last read
   std::string trust_;         // a digest of CA, revocation list and passwords
   std::string users_digest_;  // the passwords' part of it
 };

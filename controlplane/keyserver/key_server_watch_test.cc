@@ -31,6 +31,25 @@ TEST_F(KeyServerTest, H8_H11_ARevocationListThatIsReplacedIsReadWithoutBeingTold
   EXPECT_TRUE(a->expect<handshake::GroupUpdate>().has_value()) << "the others get a new epoch at once";
 }
 
+// A key that is being renewed lies half there: the list is no occasion to read it.
+TEST_F(KeyServerTest, H8_H29_ANewRevocationListIsReadForItself) {
+  options_.look_every = 20ms;
+  config_.crl = write_file("crl.pem", pki_.crl_pem());
+  start();
+  const auto lost = pki_.member("home", {"tv"});
+  auto b = connect(member_config(lost));
+  ASSERT_TRUE(b->join());
+  ASSERT_TRUE(members_are(1));
+  write_file("server.key", "half a k");
+  write_file("ca.pem", "another CA");
+  pki_.revoke(lost);
+  write_file("crl.pem.new", pki_.crl_pem());
+  ASSERT_EQ(std::rename((folder_ + "/crl.pem.new").c_str(), (folder_ + "/crl.pem").c_str()), 0);
+  EXPECT_TRUE(b->expect<handshake::Revoked>().has_value());
+  EXPECT_TRUE(b->ended());
+  join("sender");
+}
+
 TEST_F(KeyServerTest, H8_ABrokenRevocationListChangesNothing) {
   options_.look_every = 20ms;
   config_.crl = write_file("crl.pem", pki_.crl_pem());

@@ -44,7 +44,18 @@ Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config
   server->key_server_id = config.id;
   server->realm = config.id;  // at most 64 bytes, as realm's are
   SEALCAST_TRY_ASSIGN(auto digest, digest_of(ca, crl));
-  return LoadedCredentials{std::move(server), std::move(digest)};
+  return LoadedCredentials{std::move(server), ca, std::move(digest)};
+}
+
+Result<LoadedCredentials> with_new_list(const handshake::ServerConfig& server, const std::string& ca,
+                                        const std::string& crl_path) {
+  SEALCAST_TRY_ASSIGN(const auto crl, config::read_pem(crl_path, "crl"));
+  auto trust = handshake::TrustStore::from_pem(ca, crl);
+  if (!trust) return fail(crl_path + " with the CA as it was read last: " + trust.error().message);
+  auto next = std::make_shared<handshake::ServerConfig>(server);
+  next->member_trust = std::move(*trust);
+  SEALCAST_TRY_ASSIGN(auto digest, digest_of(ca, crl));
+  return LoadedCredentials{std::move(next), ca, std::move(digest)};
 }
 
 std::string standing_of(const std::string& trust, const config::KeyserverGroup& group) {

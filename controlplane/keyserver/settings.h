@@ -13,11 +13,16 @@ namespace sealcast::keyserver {
 
 struct LoadedCredentials {
   std::shared_ptr<const handshake::ServerConfig> server;
+  std::string ca;     // PEM, as it was read
   std::string trust;  // SHA-256 over the CA's and the revocation list's files, as they were read
 };
 
 // Reads certificate, private key, CA and revocation list. The error is one line that names the file.
 Result<LoadedCredentials> load_credentials(const config::KeyserverConfig& config);
+
+// The same with the revocation list as it is now; no other file is looked at.
+Result<LoadedCredentials> with_new_list(const handshake::ServerConfig& server, const std::string& ca,
+                                        const std::string& crl_path);
 
 // Of what decides which members stand in a group and which may send, to tell whether it changed: a SHA-256 over trust,
 // which stands for the files, and the group's part of the configuration.
