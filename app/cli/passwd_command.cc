@@ -18,6 +18,7 @@ using app::ExitCode;
 struct PasswdArguments {
   std::string file, user, cost;
   bool remove = false;
+  bool weak = false;
   bool list = false;
 };
 
@@ -52,6 +53,10 @@ Result<void> set(const PasswdArguments& arguments) {
   }
   const auto password = new_password(arguments.user);
   if (!password) return tl::unexpected(password.error());
+  if (!arguments.weak) {
+    if (const auto strong = passwords::strong_enough(arguments.user, *password); !strong)
+      return fail(strong.error().message + "; nothing was changed (--weak takes it all the same)");
+  }
   return passwords::update(arguments.file, policy, [&](passwords::PasswordFile& file) -> Result<void> {
     if (!arguments.cost.empty() && file.cost() != policy.preferred)
       return fail("--cost: expected " + file.cost().text() + ", the cost of the hashes in " + arguments.file +
@@ -89,6 +94,10 @@ void add_passwd(CLI::App& app, const Choose& choose) {
   CLI::Option* list_all = passwd->add_flag("--list", arguments->list, "list the users, one a line");
   CLI::Option* cost = passwd->add_option("--cost", arguments->cost,
                                          "Argon2id's cost for a new file, m=KIB,t=PASSES (default m=65536,t=3)");
+  CLI::Option* weak =
+      passwd->add_flag("--weak", arguments->weak, "take a password that is easy to guess, or a short PIN");
+  weak->excludes(remove_it);
+  list_all->excludes(weak);
   list_all->excludes(user)->excludes(remove_it)->excludes(cost);
   cost->excludes(remove_it);
   passwd->callback([=] {

@@ -113,10 +113,10 @@ TEST_F(Passwd, H7_SetsListsReplacesAndRemoves) {
   EXPECT_THAT(content(folder_ + "/users"),
               AllOf(HasSubstr("anna:$argon2id$v=19$m=19456,t=2,p=1$"), Not(HasSubstr("horse"))));
   EXPECT_TRUE(is_password("anna", "correct horse"));
-  EXPECT_EQ(run("users bert", "battery").code, 0) << "the file's own cost is kept";
+  EXPECT_EQ(run("users bert", "battery staple").code, 0) << "the file's own cost is kept";
   EXPECT_EQ(run("users --list").out, "anna\nbert\n");
-  EXPECT_EQ(run("users anna", "staple\n").code, 0);
-  EXPECT_TRUE(is_password("anna", "staple"));
+  EXPECT_EQ(run("users anna", "staple battery\n").code, 0);
+  EXPECT_TRUE(is_password("anna", "staple battery"));
   EXPECT_FALSE(is_password("anna", "correct horse"));
   EXPECT_EQ(run("users anna --remove").code, 0);
   EXPECT_EQ(run("users --list").out, "bert\n");
@@ -144,22 +144,25 @@ TEST_F(Passwd, H7_ATerminalShowsNoPasswordAndAsksTwice) {
 }
 
 TEST_F(Passwd, H7_WhatIsWrongIsOneLineAndChangesNothing) {
-  ASSERT_EQ(run(cheap + std::string("users anna"), "x\n").code, 0);
+  ASSERT_EQ(run(cheap + std::string("users anna"), "correct horse\n").code, 0);
   const std::string before = content(folder_ + "/users");
   struct Wrong {
     std::string arguments, input, says;
   };
   for (const Wrong& wrong :
-       {Wrong{"users 'an na'", "x\n", "user \"an na\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @"},
+       {Wrong{"users 'an na'", "correct horse\n", "user \"an na\": expected 1 to 64 characters A-Z a-z 0-9 . _ - @"},
         Wrong{"users bert", "", "expected a password, got nothing"},
         Wrong{"users bert", "\n", "expected a password, got nothing"},
         Wrong{"users bert", std::string(129, 'p'), "expected a password of at most 128 bytes"},
-        Wrong{"users bert --cost m=65536,t=3", "x\n", "expected m=19456,t=2,p=1, the cost of the hashes in users"},
-        Wrong{"other bert --cost m=8,t=1", "x\n", "--cost: expected m=19456,t=2,p=1 to m=1048576,t=16,p=1, got m=8"},
-        Wrong{"other bert --cost much", "x\n", "--cost: expected m=KIB,t=PASSES"},
+        Wrong{"users bert --cost m=65536,t=3", "correct horse\n",
+              "expected m=19456,t=2,p=1, the cost of the hashes in users"},
+        Wrong{"other bert --cost m=8,t=1", "correct horse\n",
+              "--cost: expected m=19456,t=2,p=1 to m=1048576,t=16,p=1, got m=8"},
+        Wrong{"other bert --cost much", "correct horse\n", "--cost: expected m=KIB,t=PASSES"},
         Wrong{"none --list", "", "none: cannot open the password file: No such file"},
         Wrong{"none anna --remove", "", "none: there is no such file"},
-        Wrong{"nowhere/users anna", "x\n", "nowhere: cannot open the password file's folder: No such file"}}) {
+        Wrong{"nowhere/users anna", "correct horse\n",
+              "nowhere: cannot open the password file's folder: No such file"}}) {
     const Ran ran = run(wrong.arguments, wrong.input);
     EXPECT_EQ(ran.code, ExitCode::failed) << wrong.arguments;
     EXPECT_THAT(ran.err, HasSubstr(wrong.says)) << wrong.arguments;
@@ -167,11 +170,29 @@ TEST_F(Passwd, H7_WhatIsWrongIsOneLineAndChangesNothing) {
   }
   for (const char* usage : {"", "users", "users anna --list", "--list", "users --list --remove", "users anna secret",
                             "users anna --password secret", "users anna --remove --cost m=1,t=1"}) {
-    EXPECT_EQ(run(usage, "x\n").code, ExitCode::usage) << usage;
+    EXPECT_EQ(run(usage, "correct horse\n").code, ExitCode::usage) << usage;
   }
   ASSERT_EQ(::chmod((folder_ + "/users").c_str(), 0644), 0);
-  EXPECT_THAT(run("users bert", "x\n").err, HasSubstr("expected mode 0600: chmod 600"));
+  EXPECT_THAT(run("users bert", "correct horse\n").err, HasSubstr("expected mode 0600: chmod 600"));
   EXPECT_EQ(content(folder_ + "/users"), before);
+}
+
+TEST_F(Passwd, H7_AWeakPasswordIsRefusedWithItsReasonUnlessItIsMeant) {
+  ASSERT_EQ(run(cheap + std::string("users anna"), "correct horse\n").code, 0);
+  const std::string before = content(folder_ + "/users");
+  for (const auto& [password, says] :
+       {std::pair{"x", "at least 10 bytes, got 1"}, std::pair{"123456789", "at least 10 bytes, got 9"},
+        std::pair{"ababababab", "at least 5 different characters, got 2"},
+        std::pair{"1234567890", "no run of characters"}, std::pair{"aaabbbcccdddeee", "no run of characters"},
+        std::pair{"my name is ANNA", "without the user's name"}}) {
+    const Ran ran = run("users anna", password);
+    EXPECT_EQ(ran.code, ExitCode::failed) << password;
+    EXPECT_THAT(ran.err, AllOf(HasSubstr(says), HasSubstr("nothing was changed (--weak"))) << password;
+  }
+  EXPECT_EQ(content(folder_ + "/users"), before);
+  EXPECT_EQ(run("users anna --weak", "4711").code, 0) << "a PIN, as wished";
+  EXPECT_TRUE(is_password("anna", "4711"));
+  EXPECT_EQ(run("users anna --remove --weak").code, ExitCode::usage);
 }
 
 }  // namespace

@@ -10,9 +10,11 @@
 #include <array>
 #include <cerrno>
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <optional>
+#include <utility>
 
 #include "base/atomic_file.h"
 #include "base/descriptor.h"
@@ -132,6 +134,31 @@ Result<HashCost> HashCost::parse(std::string_view text) {
   if (!passes || rest != "p=1")
     return fail("expected m=KIB,t=PASSES such as m=65536,t=3, got \"" + std::string(text.substr(0, 64)) + "\"");
   return HashCost{*memory, *passes};
+}
+
+Result<void> strong_enough(std::string_view user, const SecretBytes& password) {
+  constexpr std::size_t shortest = 10;
+  constexpr std::size_t fewest_different = 5;
+  if (password.size() < shortest)
+    return fail("expected a password of at least " + std::to_string(shortest) + " bytes, got " +
+                std::to_string(password.size()));
+  std::array<bool, 256> seen{};
+  std::size_t different = 0, runs = 0;
+  for (std::size_t i = 0; i < password.size(); ++i) {
+    different += !std::exchange(seen[password.data()[i]], true);
+    if (i > 0) runs += std::abs(int{password.data()[i]} - int{password.data()[i - 1]}) <= 1;
+  }
+  if (different < fewest_different)
+    return fail("expected a password of at least " + std::to_string(fewest_different) + " different characters, got " +
+                std::to_string(different));
+  if (runs * 2 > password.size())
+    return fail("expected a password that is no run of characters such as 1234567890 or aaaaabbbbb");
+  const auto lower = [](unsigned char c) { return c >= 'A' && c <= 'Z' ? c + 32 : c; };
+  const auto same = [&](unsigned char a, unsigned char b) { return lower(a) == lower(b); };
+  const auto* const end = password.data() + password.size();
+  if (user.size() >= 3 && std::search(password.data(), end, user.begin(), user.end(), same) != end)
+    return fail("expected a password without the user's name");
+  return {};
 }
 
 bool valid_user(std::string_view user) {

@@ -98,6 +98,10 @@ class PasswordFile {
 Result<void> update(const std::string& path, const HashPolicy& policy,
                     const std::function<Result<void>(PasswordFile&)>& change);
 
+// What a new password must at least be; the error says what it lacks. A guesser at the port has some twenty attempts, a
+// thief of the file as many as it likes (H7).
+Result<void> strong_enough(std::string_view user, const SecretBytes& password);
+
 // user_form: such a name needs no escaping in logs and in the file.
 bool valid_user(std::string_view user);
 

@@ -31,6 +31,7 @@ std::string PasswordCheck::refusal() const {
   return "user " + escaped(user_) + ": " +
          (foreign_user_                         ? "not a name of the member's certificate"
           : answer_.verdict == Verdict::limited ? "too many attempts"
+          : answer_.verdict == Verdict::locked  ? "locked after too many wrong passwords; sealcast unlock USER"
           : answer_.verdict == Verdict::failed  ? "the password could not be hashed: no memory?"
                                                 : "unknown, or the password is wrong");
 }

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <thread>
 
+#include "controlplane/keyserver/audit/audit.h"
 #include "handshake/endpoint.h"
 
 namespace sealcast::keyserver {
@@ -49,7 +50,7 @@ class PoliteThreads final : public HashWorkers {
 
 // One attempt. The pool holds it too, but never what done() refers to: that is the loop's.
 struct Attempt {
-  std::string user;
+  passwords::AttemptLimiter::Guess guess;
   SecretBytes password;
   IpAddress from;
   SteadyTime begun;
@@ -88,7 +89,10 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     return file;
   }
 
-  void use(PasswordFile file) { file_ = std::make_shared<const PasswordFile>(std::move(file)); }
+  void use(PasswordFile file) {
+    file_ = std::make_shared<const PasswordFile>(std::move(file));
+    limiter_.forget_unless([this](const std::string& user, const std::string& stamp) { return stands(user, stamp); });
+  }
 
   bool stands(const std::string& user, const std::string& stamp) const { return file_ && file_->stamp(user) == stamp; }
 
@@ -99,6 +103,8 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
       names.insert(std::move(user));
   }
   std::size_t waiting() const { return waiting_; }
+  std::vector<std::string> locked() const { return limiter_.locked(); }
+  bool unlock(const std::string& user) { return limiter_.unlock(user); }
 
   std::shared_ptr<Ticket> check(std::string user, SecretBytes password, const IpAddress& from, Done done) {
     if (!file_ || waiting_ >= settings_.waiting || backlog() > settings_.longest_wait) return nullptr;
@@ -109,12 +115,14 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     attempt.begun = loop_.now();
     attempt.file = file_;
     attempt.from = from;
-    if (!limiter_.take(user, from, attempt.begun).allowed) {
+    std::string stamp = file_->stamp(user).value_or("");
+    attempt.guess = {std::move(user), std::move(stamp), limiter_.tag_of(password)};
+    using Taken = passwords::AttemptLimiter::Verdict;
+    if (const Taken taken = limiter_.take(attempt.guess, from, attempt.begun); taken != Taken::allowed) {
       password.clear();
-      answer_later(ticket, Verdict::limited);
+      answer_later(ticket, taken == Taken::locked ? Verdict::locked : Verdict::limited);
       return ticket;
     }
-    attempt.user = std::move(user);
     attempt.password = std::move(password);
     ++waiting_;
     workers_->run([weak = weak_from_this(), self = this, attempt = ticket->attempt,
@@ -149,7 +157,7 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
     Verdict verdict = Verdict::failed;
     const auto begun = loop_.now();
     if (!attempt->given_up) {
-      const auto right = attempt->file->verify(attempt->user, attempt->password);
+      const auto right = attempt->file->verify(attempt->guess.user, attempt->password);
       if (right) verdict = *right ? Verdict::right : Verdict::wrong;
     }
     attempt->password.clear();
@@ -161,17 +169,29 @@ class PasswordGate::Impl : public std::enable_shared_from_this<Impl> {
   void hashed(const Attempt& attempt, const std::weak_ptr<Waiting>& asker, Verdict verdict, SteadyTime::duration took) {
     --waiting_;
     if (stopped_) return;
-    if (verdict == Verdict::right) limiter_.give_back(attempt.user, attempt.from);
+    if (verdict == Verdict::right) limiter_.right(attempt.guess, attempt.from);
+    if (verdict == Verdict::wrong) tell(limiter_.wrong(attempt.guess, attempt.from), attempt);
     if (verdict == Verdict::failed)
-      limiter_.give_back_user(attempt.user);
+      limiter_.unchecked(attempt.guess, attempt.from);
     else
       hash_time_ = (hash_time_ * 7 + took) / 8;
     const auto ticket = asker.lock();
     if (!ticket) return;
     usual_ = (usual_ * 7 + (loop_.now() - attempt.begun)) / 8;
     Answer answer{verdict, {}};
-    if (verdict == Verdict::right) answer.stamp = attempt.file->stamp(attempt.user).value_or("");
+    if (verdict == Verdict::right) answer.stamp = attempt.guess.stamp;
     ticket->done(answer);
+  }
+
+  static void tell(passwords::AttemptLimiter::Told told, const Attempt& attempt) {
+    using Told = passwords::AttemptLimiter::Told;
+    const std::string address = attempt.from.text();
+    if (told == Told::alarm)
+      audit_warning(Event("password_guessing", {{"user", attempt.guess.user}, {"address", Word{address}}}));
+    if (told == Told::locked)
+      audit_error(Event("password_locked", {{"user", attempt.guess.user},
+                                            {"address", Word{address}},
+                                            {"why", "too many wrong passwords in a row; sealcast unlock USER"}}));
   }
 
   // As late as an attempt that was hashed, also while a queue stands.
@@ -224,6 +244,14 @@ void PasswordGate::add_users(std::set<std::string>& names) const {
 
 std::size_t PasswordGate::waiting() const {
   return impl_->waiting();
+}
+
+std::vector<std::string> PasswordGate::locked() const {
+  return impl_->locked();
+}
+
+bool PasswordGate::unlock(const std::string& user) {
+  return impl_->unlock(user);
 }
 
 std::shared_ptr<PasswordGate::Ticket> PasswordGate::refuse(Done done) {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <vector>
 
 #include "base/address.h"
 #include "base/loop.h"
@@ -49,7 +50,7 @@ struct PasswordSettings {
 
 class PasswordGate {
  public:
-  enum class Verdict : std::uint8_t { right, wrong, limited, failed };
+  enum class Verdict : std::uint8_t { right, wrong, limited, locked, failed };
   struct Answer {
     Verdict verdict = Verdict::wrong;
     std::string stamp;  // right: PasswordFile::stamp() of the password that was right
@@ -76,6 +77,10 @@ class PasswordGate {
   std::size_t users() const;
   void add_users(std::set<std::string>& names) const;
   std::size_t waiting() const;
+  // Users that are locked after too many wrong passwords.
+  std::vector<std::string> locked() const;
+  // Forgets the user's wrong passwords. False: there were none.
+  bool unlock(const std::string& user);
 
   // Calls done once, later, on the loop's thread. nullptr: too many wait already, and no call will be made; it counts
   // against none. An attempt that is given up before it was hashed does not count against its user.

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/asio_loop.h"
+#include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/connection/peer_address.h"
 #include "handshake/endpoint.h"
 
@@ -124,7 +125,8 @@ TEST_F(PasswordGateTest, H7_AttemptsAreLimitedPerUserWhoeverTheyAreAndPerAddress
   load();
   for (const char* user : {"anna", "nobody"}) {
     for (int i = 0; i < 3; ++i)
-      EXPECT_EQ(verdict(user, "wrong", i == 0 ? "10.0.0.1" : "10.0.0.2"), Verdict::wrong) << user << i;
+      EXPECT_EQ(verdict(user, "wrong " + std::to_string(i), i == 0 ? "10.0.0.1" : "10.0.0.2"), Verdict::wrong)
+          << user << i;
     EXPECT_EQ(verdict(user, user == std::string("anna") ? "correct horse" : "wrong", "10.0.0.3"), Verdict::limited)
         << "the right password, too: from anywhere";
   }
@@ -139,6 +141,26 @@ TEST_F(PasswordGateTest, H7_RightPasswordsUseUpNothing) {
   load();
   for (int i = 0; i < 8; ++i)
     EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right) << i;
+}
+
+TEST_F(PasswordGateTest, H7_AUserIsLockedAfterManyWrongPasswordsToldOfAndUnlocked) {
+  std::vector<std::string> told;
+  audit_to([&](AuditLevel level, const Event& event) {
+    told.push_back(std::string(name(level)) + " " + event.name() + " " + std::string(event.field("user")));
+  });
+  settings_.limits.user = {4, 1ms, 1ms, 2, 4};
+  set("anna", "correct horse");
+  load();
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(verdict("anna", "guess " + std::to_string(i)), Verdict::wrong) << i;
+  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::locked);
+  audit_to({});
+  EXPECT_EQ(told, (std::vector<std::string>{"warning password_guessing anna", "error password_locked anna"}));
+  EXPECT_EQ(gate().locked(), std::vector<std::string>{"anna"});
+  EXPECT_FALSE(gate().unlock("bert"));
+  EXPECT_TRUE(gate().unlock("anna"));
+  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right);
+  EXPECT_TRUE(gate().locked().empty());
 }
 
 TEST_F(PasswordGateTest, AUTH_2_ALimitedAttemptTakesAsLongAsOneThatIsHashedButHashesNothing) {
