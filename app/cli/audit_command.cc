@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <ctime>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "app/cli/commands.h"
@@ -15,6 +16,7 @@ namespace {
 
 struct AuditArguments {
   std::string socket, since, group, member, event;
+  std::optional<std::uint64_t> epoch;
   std::uint32_t count = 100;
   bool json = false;
 };
@@ -51,6 +53,7 @@ int print_audit(const AuditArguments& arguments) {
   if (!asking) return code;
   admin::AuditRequest request{
       .group = arguments.group, .member = arguments.member, .event = arguments.event, .count = arguments.count};
+  request.epoch = arguments.epoch;
   if (!arguments.since.empty())
     request.since_ms = static_cast<std::uint64_t>(std::max<std::int64_t>(*moment(arguments.since, now_ms()), 0));
   const auto found = ask(*asking, "audit", request, code);
@@ -72,6 +75,9 @@ void add_audit(CLI::App& app, const Choose& choose) {
   command->add_option("--group", arguments->group, "of this group only");
   command->add_option("--member", arguments->member, "of this member only");
   command->add_option("--event", arguments->event, "this event only, e.g. member_joined");
+  command->add_option("--epoch", arguments->epoch, "who held this epoch, instead of events")
+      ->excludes("--since")
+      ->excludes("--event");
   command->add_option("--count", arguments->count, "number of events, the newest, 1 to 10000")
       ->check(CLI::Range(1, 10000))
       ->capture_default_str();

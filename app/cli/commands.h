@@ -17,7 +17,7 @@ void add_pki(CLI::App& app, const Choose& choose);
 void add_passwd(CLI::App& app, const Choose& choose);
 void add_check(CLI::App& app, const Choose& choose);
 void add_status(CLI::App& app, const Choose& choose);
-void add_keyserver_commands(CLI::App& app, const Choose& choose);  // rekey, revoke, reinstate, revocations, members
+void add_keyserver_commands(CLI::App& app, const Choose& choose);  // rekey, revoke, reinstate, unlock, …
 void add_audit(CLI::App& app, const Choose& choose);
 void add_trace(CLI::App& app, const Choose& choose);
 void add_plane(CLI::App& app, const Choose& choose);  // ports, groups, sas, top

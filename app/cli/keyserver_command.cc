@@ -1,4 +1,4 @@
-// What an operator asks of a key server: rekey, revoke, reinstate, revocations, members.
+// What an operator asks of a key server: rekey, revoke, reinstate, unlock, revocations, members.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -59,6 +59,10 @@ int run_rekey(const KeyServerArguments& arguments) {
 
 int run_reinstate(const KeyServerArguments& arguments) {
   return run_simple(arguments, admin::ReinstateRequest{arguments.name, named(arguments.group)});
+}
+
+int run_unlock(const KeyServerArguments& arguments) {
+  return run_simple(arguments, admin::UnlockRequest{arguments.name});
 }
 
 // Revokes and, unless told not to, waits until the member can read nothing that is sent any more (H11).
@@ -193,6 +197,12 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
     const auto [arguments, command] = command_of("reinstate", "Take a revocation back", run_reinstate);
     command->add_option("member", arguments->name, "the name it was revoked under")->required();
     command->add_option("--group", arguments->group, "the group it was revoked in (default: all)");
+    command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
+  }
+  {
+    const auto [arguments, command] =
+        command_of("unlock", "Let a user try passwords again after too many wrong ones", run_unlock);
+    command->add_option("user", arguments->name, "a user of the password file")->required();
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
   }
   {

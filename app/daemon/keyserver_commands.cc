@@ -54,6 +54,7 @@ Result<admin::AuditAnswer> audit_answer(keyserver::AuditTrail* trail, const admi
   keyserver::AuditQuery query{.group = request.group, .member = request.member, .event = request.event};
   constexpr std::uint64_t latest = std::numeric_limits<std::int64_t>::max();
   if (request.since_ms) query.since_ms = static_cast<std::int64_t>(std::min(*request.since_ms, latest));
+  query.epoch = request.epoch;
   if (request.count) query.count = static_cast<std::uint32_t>(*request.count);
   return trail->find(query);
 }
@@ -78,6 +79,9 @@ void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& 
   admin::answer<admin::ReinstateRequest>(admin, [&](const admin::ReinstateRequest& request) {
     return done(noted(admin, "reinstate", of_member(request.member, request.group),
                       server.reinstate(request.member, request.group)));
+  });
+  admin::answer<admin::UnlockRequest>(admin, [&](const admin::UnlockRequest& request) {
+    return done(noted(admin, "unlock", {{"user", request.user}}, server.unlock(request.user)));
   });
   admin::answer<admin::AuditRequest>(
       admin, [trail](const admin::AuditRequest& request) { return audit_answer(trail, request); });

@@ -9,7 +9,7 @@
 
 namespace sealcast::daemon {
 
-// Answers rekey, revoke, reinstate, revocations and audit (controlplane/admin/messages.h).
+// Answers rekey, revoke, reinstate, unlock, revocations and audit (controlplane/admin/messages.h).
 // Call it before admin starts; server and trail (nullptr: there is none) outlive it. The trail records every
 // change and its caller.
 void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& server, keyserver::AuditTrail* trail);

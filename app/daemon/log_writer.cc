@@ -50,9 +50,9 @@ struct LogWriter::State {
   mutable std::mutex mutex;
   std::condition_variable wake, written;
   std::deque<std::string> waiting;
-  std::size_t bytes = 0;      // of waiting
-  std::uint64_t gap = 0;      // lost since the last line that was taken
-  std::uint64_t lost = 0;     // in all
+  std::size_t bytes = 0;   // of waiting
+  std::uint64_t gap = 0;   // lost since the last line that was taken
+  std::uint64_t lost = 0;  // in all
   bool stopping = false;
   bool ended = false;
 
@@ -122,8 +122,7 @@ void write_logs_at_a_crash() {
   action.sa_flags = static_cast<int>(SA_RESETHAND | SA_NODEFER);
   for (const int signal : {SIGABRT, SIGSEGV, SIGBUS, SIGILL, SIGFPE}) {
     struct sigaction present {};
-    if (sigaction(signal, nullptr, &present) == 0 && present.sa_handler == SIG_DFL)
-      sigaction(signal, &action, nullptr);
+    if (sigaction(signal, nullptr, &present) == 0 && present.sa_handler == SIG_DFL) sigaction(signal, &action, nullptr);
   }
 }
 

@@ -1,5 +1,6 @@
-// Log lines that never keep their writer waiting (H29): a thread of its own writes them to a descriptor whose reader may
-// stall, as a journal on a full disk does. What finds no room is lost and counted, and a line says so where they lack.
+// Log lines that never keep their writer waiting (H29): a thread of its own writes them to a descriptor whose reader
+// may stall, as a journal on a full disk does. What finds no room is lost and counted, and a line says so where they
+// lack.
 #pragma once
 
 #include <cstddef>

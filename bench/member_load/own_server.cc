@@ -85,13 +85,14 @@ Result<void> OwnServer::write_configuration(const Options& options) {
   made.now = std::time(nullptr);
   SEALCAST_TRY(pki::init(made, "Sealcast load"));
   SEALCAST_TRY(pki::make_server(made, options.server_name));
-  const std::string room = std::to_string(connections_of(options) + connections_of(options) / 10 + 100);
+  // All come at once from one address, and an eighth of the places is for those that come for the first time.
+  const std::string room = std::to_string(8 * (connections_of(options) + connections_of(options) / 10 + 100));
   std::ofstream file(folder_ + "/ks.toml");
   file << "[keyserver]\nid = \"" << options.server_id << "\"\nlisten = \"127.0.0.1:" << port_
        << "\"\ncertificate = \"pki/" << options.server_name << ".pem\"\nprivate_key = \"pki/" << options.server_name
        << ".key\"\nca = \"pki/ca.pem\"\nstate = \"ks.db\"\nadmin_socket = \"admin.sock\"\n"
        << "spi_range = [\"0x10000000\", \"0x1fffffff\"]\nmax_connections = " << room
-       << "\nmax_connections_per_address = " << room << "\n";
+       << "\nmax_connections_per_address = " << room << "\nmax_handshakes_per_address = " << room << "\n";
   std::string senders;
   for (std::uint32_t i = 0; i < options.senders; ++i)
     senders += (i ? ", \"load-" : "\"load-") + std::to_string(i) + '"';

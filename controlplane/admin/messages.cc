@@ -303,6 +303,7 @@ template <typename F, Is<PasswordStatus> S>
 void fields(F& f, S& s) {
   f("users", s.users);
   f("waiting", s.waiting);
+  f("locked", s.locked);
 }
 
 template <typename F, Is<IsakmpStatus> S>
@@ -362,6 +363,11 @@ void fields(F& f, S& s) {
   f("group", s.group);
 }
 
+template <typename F, Is<UnlockRequest> S>
+void fields(F& f, S& s) {
+  f.required("user", s.user);
+}
+
 template <typename F, Is<Revoked> S>
 void fields(F& f, S& s) {
   f("ok", s.ok);
@@ -415,6 +421,7 @@ void fields(F& f, S& s) {
   f.unless_empty("group", s.group);
   f.unless_empty("member", s.member);
   f.unless_empty("event", s.event);
+  f("epoch", s.epoch);
   f("count", s.count);
 }
 
@@ -665,6 +672,7 @@ SEALCAST_MESSAGE(DropsRequest);
 SEALCAST_MESSAGE(RekeyRequest);
 SEALCAST_MESSAGE(RevokeRequest);
 SEALCAST_MESSAGE(ReinstateRequest);
+SEALCAST_MESSAGE(UnlockRequest);
 SEALCAST_MESSAGE(RevocationsRequest);
 SEALCAST_MESSAGE(AuditRequest);
 #undef SEALCAST_MESSAGE

@@ -196,6 +196,7 @@ struct HandshakeCounts {
 
 struct PasswordStatus {
   Number users = {}, waiting = {};
+  Names locked = {};  // after too many wrong passwords
 };
 
 struct IsakmpStatus {
@@ -249,6 +250,12 @@ struct ReinstateRequest {
   std::optional<std::string> group = {};
 };
 
+struct UnlockRequest {
+  static constexpr const char* command = "unlock";
+  using Answer = Done;
+  std::string user = {};
+};
+
 struct Revocations {
   struct Entry {
     std::string member = {};
@@ -288,6 +295,7 @@ struct AuditRequest {
   using Answer = AuditAnswer;
   Number since_ms = {};                             // Unix time
   std::string group = {}, member = {}, event = {};  // empty: any
+  Number epoch = {};                                // set: who held it
   Number count = {};                                // the newest so many
 };
 

@@ -253,7 +253,8 @@ TEST(Messages, EveryRequestIsReadAsItWasWritten) {
   expect_same_request(RekeyRequest{"tv"});
   expect_same_request(RevokeRequest{"anna", "tv", true});
   expect_same_request(ReinstateRequest{"anna", std::nullopt});
-  expect_same_request(AuditRequest{5, "tv", "anna", "started", 10});
+  expect_same_request(UnlockRequest{"anna"});
+  expect_same_request(AuditRequest{5, "tv", "anna", "started", 7, 10});
   expect_same_request(WhatIfRequest{Side::black, {0, 255}, 3, 0x10000001, 7});
   expect_same_request(DropsRequest{32});
 }

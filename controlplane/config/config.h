@@ -109,6 +109,7 @@ struct KeyserverGroup {
   std::uint64_t rekey_after_bytes = most_bytes_of_an_sa;      // likewise, of inner IP packets
   bool every_member_sends = false;                            // senders = "*" or ["*"]
   std::vector<std::string> senders;                           // names that may send
+  std::uint32_t joins_per_minute = 10;                        // of one member; those of three minutes at once
 
   bool uses_certificates() const { return flow.authentication != handshake::Authentication::password; }
   bool uses_passwords() const { return flow.authentication != handshake::Authentication::certificate; }
@@ -158,6 +159,7 @@ struct KeyserverConfig {
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::uint32_t max_connections = 10000;
   std::uint32_t max_connections_per_address = 1000;
+  std::uint32_t max_handshakes_per_address = 64;
   std::vector<KeyserverGroup> groups;  // at least one; ids are distinct
 };
 

@@ -123,6 +123,9 @@ void read_group(TableReader& table, KeyserverGroup& group) {
                 "how long a sender goes on without hearing from the key server");
   const Node* slots = table.integer("slots_per_member", group.slots_per_member, 0, 65535,
                                     "slots that one member may have in one epoch");
+  table.integer("joins_per_minute", group.joins_per_minute, 1, 60'000,
+                "how often one member may be given the group's keys over new connections; those of three minutes may "
+                "come at once, further ones are told to come again");
   read_members(table, group);
   read_senders(table, group);
   read_rekeying(table, group);
@@ -265,6 +268,9 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   table.integer("max_connections", out.max_connections, 1, 1'000'000, "connections at a time");
   table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000,
                 "the same, from one address (IPv6: one /64)");
+  table.integer("max_handshakes_per_address", out.max_handshakes_per_address, 1, 1'000'000,
+                "connections of one address (IPv6: one /64) that are not joined yet; where more members have been "
+                "joined, so many may come back at a time");
   read_groups(table, out);
   table.finish();
   const auto group =

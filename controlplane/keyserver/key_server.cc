@@ -210,6 +210,10 @@ Result<void> KeyServer::reinstate(const std::string& member, const std::optional
   return impl_->reinstate(member, group_id);
 }
 
+Result<void> KeyServer::unlock(const std::string& user) {
+  return impl_->unlock(user);
+}
+
 std::set<std::string> KeyServer::known_names(const std::optional<std::string>& group_id) const {
   return impl_->known_names(group_id);
 }

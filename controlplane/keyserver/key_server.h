@@ -75,6 +75,8 @@ class KeyServer {
   std::set<std::string> known_names(const std::optional<std::string>& group_id) const;
   // Takes that back. Fails when the member is not revoked so.
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
+  // Forgets the wrong passwords of a user, who may be locked after them. Fails when there were none.
+  Result<void> unlock(const std::string& user);
   // What is revoked, and how far it is in each group that a member was shut out of since the start (H11).
   admin::Revocations revocations() const;
 

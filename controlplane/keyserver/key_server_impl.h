@@ -37,6 +37,7 @@ class KeyServer::Impl final : public SessionHost {
   Result<void> rekey(const std::string& group_id);
   Result<void> revoke(const std::string& member, const std::optional<std::string>& group_id);
   Result<void> reinstate(const std::string& member, const std::optional<std::string>& group_id);
+  Result<void> unlock(const std::string& user);
   std::set<std::string> known_names(const std::optional<std::string>& group_id) const;
   admin::Revocations revocations() const;
   Result<void> reload(const config::KeyserverConfig& config);
@@ -52,6 +53,9 @@ class KeyServer::Impl final : public SessionHost {
   bool serving() const override { return !persistence_.seat() || persistence_.seat()->serving(); }
   GroupState* find_group_state(const std::string& group_id) override { return groups_.state(group_id); }
   void group_changed(GroupState& group) override { groups_.changed(group); }
+  void password_accepted(const std::string& user, const std::string& address) override {
+    connections_->password_accepted(user, address);
+  }
   void handshake_completed(handshake::Flow flow) override { connections_->handshake_completed(flow); }
   void standard_client_answered(const std::string& address, const std::string& why) override {
     connections_->standard_client_answered(address, why);
@@ -59,6 +63,7 @@ class KeyServer::Impl final : public SessionHost {
   void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) override {
     connections_->handshake_failed(reason, address, detail);
   }
+  void session_joined(Session& session) override { connections_->joined(session); }
   void session_over(Session& session) override { connections_->over(session); }
   std::unique_ptr<handshake::Endpoint> make_endpoint(const Peer& peer, handshake::GroupAuthority& groups) override;
   PasswordGate* passwords() override { return credentials_.passwords(); }

@@ -101,6 +101,14 @@ Result<void> KeyServer::Impl::reinstate(const std::string& member, const std::op
   return revocations_.read(*context_.store);
 }
 
+Result<void> KeyServer::Impl::unlock(const std::string& user) {
+  PasswordGate* const passwords = credentials_.passwords();
+  if (!passwords) return fail("no group of this key server uses passwords");
+  if (!passwords->unlock(user)) return fail("no wrong password was tried for the user " + escaped(user));
+  audit(Event("password_unlocked", {{"user", user}}));
+  return {};
+}
+
 std::set<std::string> KeyServer::Impl::known_names(const std::optional<std::string>& group_id) const {
   std::set<std::string> names;
   const auto add = [&](const handshake::PeerIdentity& identity) {
@@ -146,6 +154,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   const bool same_trust = credentials_.use(std::move(*credentials));
   ClusterSeat* const seat = persistence_.seat();
   config_ = config;
+  connections_->note_limit();
   context_.slot_bits = *slot_bits;
   groups_.remove_all_but(config_.groups, now());
   for (const auto& group : config_.groups) {

@@ -278,5 +278,54 @@ TEST_F(KeyServerTest, H13_AJoinedMemberCostsLessThan64KiB) {
   EXPECT_LT(each, 64u * 1024);
 }
 
+// What strangers cost that send as much as they may and then nothing more. Sockets in the kernel come on top.
+TEST_F(KeyServerTest, H13_AHalfOpenConnectionCostsLessThan16KiB) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "a sanitizer's allocator does not count like the system's";
+#endif
+  config_.max_handshakes_per_address = 1000;
+  config_.handshake_timeout = 60s;
+  start();
+  Bytes hello = handshake::make_client(member_config("home"), handshake::system_random())->take_output();
+  Bytes large = {22, 3, 1, 8, 0, 1, 0, 0x0f, 0xf0};  // half of a ClientHello of 4080 bytes, then most of the rest
+  large.resize(5 + 2048, 'x');
+  large.insert(large.end(), {22, 3, 1, 0x0f, 0xff});
+  large.insert(large.end(), 4000, 'x');
+  Bytes too_large = {22, 3, 1, 0x20, 0, 1, 0, 0x1f, 0xfc};
+  struct Stranger {
+    const char* what;
+    Bytes says;
+  };
+  std::vector<std::unique_ptr<Wire>> crowd;
+  for (const Stranger& stranger :
+       {Stranger{"silent", {}}, Stranger{"within its ClientHello", large}, Stranger{"behind its ClientHello", hello}}) {
+    const auto come = [&](std::size_t count) {
+      for (std::size_t i = 0; i < count; ++i) {
+        crowd.push_back(std::make_unique<Wire>(server_->port()));
+        ASSERT_TRUE(crowd.back()->send(stranger.says));
+        if (stranger.says == hello) {
+          ASSERT_TRUE(crowd.back()->receive(in(5s)));
+        }
+      }
+      ASSERT_TRUE(eventually([&] { return status()["connections"] == crowd.size(); }));
+      for (int turn = 0; turn < 50; ++turn)
+        on_loop([] {});  // what was sent is read
+      std::this_thread::sleep_for(100ms);
+    };
+    come(20);
+    const std::size_t before = on_loop([] { return mallinfo2().uordblks; });
+    come(100);
+    const std::size_t after = on_loop([] { return mallinfo2().uordblks; });
+    const std::size_t each = (after - before) / 100;
+    std::printf("  %zu bytes a half-open connection: %s\n", each, stranger.what);
+    EXPECT_LT(each, 16u * 1024) << stranger.what;
+  }
+  EXPECT_EQ(status()["connections"], 360) << "none was refused";
+  Wire wire(server_->port());
+  wire.send(too_large);
+  EXPECT_TRUE(wire.receive_all(in(5s)).has_value()) << "more is not even collected";
+  EXPECT_EQ(failed("record_overflow"), 1u) << status()["handshakes"].dump();
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver

@@ -225,7 +225,8 @@ admin::KeyserverStatus whole_status(const StatusInput& input, SteadyTime now) {
   out.members = members;
   if (input.listen) out.listen = input.listen->text();
   if (input.listen_isakmp) out.listen_isakmp = input.listen_isakmp->text();
-  if (input.passwords) out.passwords = {input.passwords->users(), input.passwords->waiting()};
+  if (input.passwords)
+    out.passwords = {input.passwords->users(), input.passwords->waiting(), input.passwords->locked()};
   if (input.cookies) out.isakmp = {input.cookies->opened(), input.cookies->shown()};
   if (input.cluster) out.cluster = status_of(input.cluster->status());
   return out;

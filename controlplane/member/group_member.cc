@@ -40,7 +40,7 @@ std::string advice(const handshake::HandshakeError& cause) {
       {Reason::not_tls, "; this is not a Sealcast key server"},
   };
   if (cause.from_peer && cause.alert == handshake::Alert::internal_error)
-    return "; the key server has nothing to give at the moment, its log says why";
+    return "; the key server has nothing to give at the moment, or this member joins too often: its log says why";
   // What listen_isakmp answers to TLS.
   if (cause.from_peer && cause.alert == handshake::Alert::unexpected_message) return carriage;
   for (const Entry& entry : entries)

@@ -3,7 +3,6 @@
 
 #include <sys/stat.h>
 
-
 #include "controlplane/store/testing/store_file_fixture.h"
 
 namespace sealcast::store::testing {

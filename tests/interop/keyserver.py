@@ -35,6 +35,7 @@ spi_range = ["0x10000000", "0x1fffffff"]
 id = "tv"
 selectors = [ {{ destination = "239.1.1.0/24" }} ]
 senders = "*"
+joins_per_minute = 60000
 ''')
         with open(self.log, "w") as log:
             self.child = subprocess.Popen([case.keyserver, "--config", case.path("keyserver.toml")],

@@ -2,6 +2,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <mutex>
 #include <utility>
 
@@ -11,6 +12,8 @@ namespace {
 struct Sink {
   std::mutex mutex;
   std::function<void(AuditLevel, const Event&)> take;
+  std::function<void(const Holding&)> hold;
+  std::function<bool()> has_room;
 };
 Sink& sink() {
   static Sink one;
@@ -56,6 +59,25 @@ void audit_to(std::function<void(AuditLevel level, const Event& event)> take) {
   to.take = std::move(take);
 }
 
+void audit_holding(const Holding& holding) {
+  Sink& to = sink();
+  const std::lock_guard lock(to.mutex);
+  if (to.hold) to.hold(holding);
+}
+
+bool holdings_have_room() {
+  Sink& to = sink();
+  const std::lock_guard lock(to.mutex);
+  return !to.has_room || to.has_room();
+}
+
+void holdings_to(std::function<void(const Holding& holding)> take, std::function<bool()> has_room) {
+  Sink& to = sink();
+  const std::lock_guard lock(to.mutex);
+  to.hold = std::move(take);
+  to.has_room = std::move(has_room);
+}
+
 EventField group_field(const std::optional<std::string>& group_id) {
   return group_id ? EventField("group", *group_id) : EventField("group", Word{"*"});
 }
@@ -77,7 +99,14 @@ bool LineLimit::pass(std::chrono::steady_clock::time_point now, std::uint64_t* h
 
 bool LineBudget::pass(std::string_view kind, std::chrono::steady_clock::time_point now, std::uint64_t* held_back) {
   auto found = kinds_.find(kind);
-  if (found == kinds_.end()) found = kinds_.emplace(kind, Kind{now, 0}).first;
+  if (found == kinds_.end()) {
+    // What has its whole budget again and hides nothing is as if it never was.
+    if (kinds_.size() >= sweep_at_) {
+      std::erase_if(kinds_, [&](const auto& one) { return one.second.spent_until <= now && !one.second.held_back; });
+      sweep_at_ = std::max<std::size_t>(fewest_swept, 2 * kinds_.size());
+    }
+    found = kinds_.emplace(kind, Kind{now, 0}).first;
+  }
   Kind& of_kind = found->second;
   if (of_kind.spent_until < now) of_kind.spent_until = now;
   if (of_kind.spent_until + period_ > now + at_once_ * period_) {

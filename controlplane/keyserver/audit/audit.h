@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -25,6 +26,18 @@ std::string_view name(AuditLevel level);  // "info", "warning", "error"
 // event, must be quick, and must not audit anything itself.
 void audit_to(std::function<void(AuditLevel level, const Event& event)> sink);
 
+// A member was given an epoch, in whatever way (H3, H27). Told once for each time, also where the log says nothing.
+struct Holding {
+  std::string group;
+  std::uint64_t epoch = 0;
+  std::string member, serial, address;
+};
+void audit_holding(const Holding& holding);
+// False: what keeps holdings cannot take them any more. Whoever can wait for keys is then given none.
+bool holdings_have_room();
+// Where they are kept; empty: nowhere. The rules are those of audit_to().
+void holdings_to(std::function<void(const Holding& holding)> take, std::function<bool()> has_room);
+
 // The group that an operator's command names; `group=*`: it names none, and means all.
 EventField group_field(const std::optional<std::string>& group_id);
 
@@ -43,9 +56,9 @@ class LineLimit {
   std::chrono::steady_clock::time_point second_{};
 };
 
-// For what strangers can cause for ever: so many lines at once, then one more every period, for each kind of line
-// apart, so that a stranger that knocks all day fills no disk, and one kind of noise hides no other. Kinds are names
-// that stand in this program, never text from the network: their number is bounded (H13).
+// For what strangers and members can cause for ever: so many lines at once, then one more every period, for each kind
+// of line apart, so that one that knocks all day fills no disk, and one kind of noise hides no other. Kinds are names
+// that stand in this program or in certificates: their number is bounded (H13).
 class LineBudget {
  public:
   LineBudget(std::uint32_t at_once, std::chrono::milliseconds period) : at_once_(at_once), period_(period) {}
@@ -59,7 +72,9 @@ class LineBudget {
   };
   std::uint32_t at_once_;
   std::chrono::milliseconds period_;
+  static constexpr std::size_t fewest_swept = 1024;
   std::map<std::string, Kind, std::less<>> kinds_;
+  std::size_t sweep_at_ = fewest_swept;  // so many kinds
 };
 
 }  // namespace sealcast::keyserver

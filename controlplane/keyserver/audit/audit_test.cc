@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "controlplane/keyserver/audit/audit_trail.h"
+#include "controlplane/keyserver/audit/holdings.h"
 #include "controlplane/store/sqlite.h"
 
 namespace sealcast::keyserver {
@@ -186,6 +187,117 @@ TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
   const json decided = find({.event = "revoked"});
   ASSERT_EQ(decided["events"].size(), 5u);
   EXPECT_EQ(decided["events"][4]["fields"]["member"], "m11");
+}
+
+class Holders : public Trail {
+ protected:
+  static void epoch(std::uint64_t number) { audit(Event("epoch_begun", {{"group", "tv"}, {"epoch", number}})); }
+  static void give(const std::string& member, std::uint64_t epoch, const std::string& serial = "01") {
+    audit_holding({"tv", epoch, member, serial, "10.0.0.1:5"});
+  }
+  // "home 10-12 x3": the first and last epoch, and how often it was given one.
+  std::vector<std::string> held(std::uint64_t epoch) {
+    std::vector<std::string> out;
+    const json found = find({.group = "tv", .epoch = epoch});
+    for (const json& one : found["events"]) {
+      const json& fields = one["fields"];
+      out.push_back(fields["member"].get<std::string>() + " " + fields["first_epoch"].get<std::string>() + "-" +
+                    fields["last_epoch"].get<std::string>() + " x" + fields["times"].get<std::string>());
+    }
+    return out;
+  }
+};
+
+// The attack: 825 joins of one member in 14 s pushed out what was known of another.
+TEST_F(Holders, H27_WhoHeldAnEpochIsPushedOutByNoMember) {
+  options_.most_events = 20;
+  open();
+  epoch(10);
+  give("home", 10);
+  audit(Event("key_sent", {{"group", "tv"}, {"member", "home"}, {"epoch", 10}}));
+  for (int i = 0; i < 1000; ++i) {
+    give("flood", 10);
+    audit(Event("key_sent", {{"group", "tv"}, {"member", "flood"}, {"epoch", 10}}));
+    if (i % 100 == 0) find();
+  }
+  EXPECT_THAT(names({.member = "home"}), ElementsAre()) << "the events of it are gone";
+  EXPECT_THAT(held(10), ElementsAre("flood 10-10 x1000", "home 10-10 x1"));
+  open();
+  EXPECT_THAT(held(10), ElementsAre("flood 10-10 x1000", "home 10-10 x1"));
+  EXPECT_THAT(held(9), ElementsAre());
+}
+
+TEST_F(Holders, H27_EpochsWithoutAGapAreOneRowAndNoOtherEpochIsClaimed) {
+  open();
+  for (std::uint64_t number = 10; number <= 14; ++number) {
+    epoch(number);
+    give("home", number);
+    if (number != 12) give("away", number);
+    if (number % 2 == 0) find();  // some are merged in memory, some in the file
+  }
+  EXPECT_THAT(held(11), ElementsAre("away 10-11 x2", "home 10-14 x5"));
+  EXPECT_THAT(held(12), ElementsAre("home 10-14 x5"));
+  EXPECT_THAT(held(13), ElementsAre("away 13-14 x2", "home 10-14 x5"));
+  give("home", 12);
+  EXPECT_THAT(held(12), ElementsAre("home 10-14 x6")) << "an earlier one, given again";
+  give("home", 14, "02");
+  EXPECT_THAT(held(14), ElementsAre("away 13-14 x2", "home 10-14 x6", "home 14-14 x1")) << "another certificate";
+  open();  // a restart: what came before an epoch is not known any more
+  epoch(20);
+  give("home", 20);
+  EXPECT_THAT(held(17), ElementsAre());
+  EXPECT_THAT(held(20), ElementsAre("home 20-20 x1"));
+}
+
+TEST_F(Holders, H27_AFileOfVersion2KeepsItsEventsAndTakesHolders) {
+  open();
+  audit(Event("started"));
+  trail_.reset();
+  {
+    auto old = store::Database::open(options_.path, "audit file");
+    ASSERT_TRUE(old && old->run("DROP TABLE holdings; PRAGMA user_version=2;"));
+  }
+  open();
+  epoch(7);
+  give("home", 7);
+  EXPECT_THAT(held(7), ElementsAre("home 7-7 x1"));
+  EXPECT_THAT(names(), ElementsAre("started", "epoch_begun"));
+}
+
+TEST_F(Holders, H27_OldRowsGoByTheirAge) {
+  open();
+  give("home", 7);
+  ASSERT_THAT(held(7), ElementsAre("home 7-7 x1"));
+  auto file = store::Database::open(options_.path, "audit file");
+  ASSERT_TRUE(file.has_value());
+  const auto now =
+      std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  ASSERT_TRUE(holdings::prune(*file, (now + 89 * 24h).count()));
+  EXPECT_THAT(held(7), ElementsAre("home 7-7 x1"));
+  ASSERT_TRUE(holdings::prune(*file, (now + 91 * 24h).count()));
+  EXPECT_THAT(held(7), ElementsAre());
+}
+
+// While the file cannot be written newcomers are refused before there is no room for those that are joined.
+TEST_F(Holders, H27_H29_ATrailThatCannotBeWrittenTellsBeforeItLosesAnything) {
+  options_.most_queued = 400;
+  open();
+  EXPECT_TRUE(holdings_have_room());
+  auto other = store::Database::open(options_.path, "audit file");
+  ASSERT_TRUE(other && other->run("BEGIN IMMEDIATE;"));  // as long as it is held, nothing is written
+  epoch(7);
+  for (int i = 0; i < 200; ++i)
+    give("m" + std::to_string(i), 7);
+  EXPECT_FALSE(holdings_have_room());
+  epoch(8);
+  for (int i = 0; i < 200; ++i)
+    give("m" + std::to_string(i), 8);  // a rekey
+  ASSERT_TRUE(other->run("COMMIT;"));
+  for (int i = 0; i < 500 && !holdings_have_room(); ++i)
+    usleep(20'000);
+  EXPECT_EQ(held(8).size(), 100u) << "of 200";
+  EXPECT_EQ(held(7).size(), 100u);
+  EXPECT_THAT(names({.event = "audit_lost"}), ElementsAre());
 }
 
 TEST_F(Trail, WhatDidNotFitIsCounted) {

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <condition_variable>
+#include <cstdlib>
 #include <cstring>
 #include <ctime>
 #include <deque>
@@ -19,6 +20,7 @@
 #include <vector>
 
 #include "controlplane/keyserver/audit/audit.h"
+#include "controlplane/keyserver/audit/holdings.h"
 #include "controlplane/store/sqlite.h"
 
 namespace sealcast::keyserver {
@@ -30,11 +32,13 @@ using store::Database;
 using store::Statement;
 using store::Transaction;
 
-constexpr std::int64_t application_id = 0x53454155;   // "SEAU", in SQLite's header
-constexpr std::int64_t schema_version = 2;            // 1: lines as text instead of fields
+constexpr std::int64_t application_id = 0x53454155;  // "SEAU", in SQLite's header
+// 1: lines as text instead of fields. 2: nothing of who held which epoch.
+constexpr std::int64_t schema_version = 3;
 constexpr std::size_t most_answer = 8 * 1024 * 1024;  // bytes of fields
 constexpr auto wait_for_disk = 250ms;
 constexpr auto complain_every = 60s;
+constexpr auto prune_every = 1h;
 constexpr const char* what = "audit file";
 
 constexpr const char* schema = R"sql(
@@ -50,6 +54,10 @@ CREATE INDEX events_by_member ON events (member);
 constexpr const char* from_version_1 =
     "BEGIN IMMEDIATE; ALTER TABLE events RENAME COLUMN line TO fields; "
     "UPDATE events SET fields = json_object('text', fields); PRAGMA user_version=2; COMMIT;";
+
+std::string from_version_2() {
+  return "BEGIN IMMEDIATE;" + std::string(holdings::schema) + "PRAGMA user_version=3; COMMIT;";
+}
 
 // What members that merely connect, join and leave cannot cause: it is not pushed out by what they can (H13).
 constexpr std::string_view decisions =
@@ -151,8 +159,8 @@ Result<void> prune_all(const Database& database, Kept& kept, std::uint64_t most_
 }
 
 // kept: empty, until it has been counted once.
-Result<void> write_all(const Database& database, const std::deque<Entry>& batch, std::uint64_t most_events,
-                       std::optional<Kept>& known) {
+Result<void> write_all(const Database& database, const std::deque<Entry>& batch, const std::vector<HeldRow>& held,
+                       std::uint64_t most_events, std::optional<Kept>& known) {
   const std::optional<Kept> before = std::exchange(known, std::nullopt);  // after an error it is counted anew
   auto transaction = Transaction::begin(database);
   if (!transaction) return tl::unexpected(transaction.error());
@@ -172,6 +180,7 @@ Result<void> write_all(const Database& database, const std::deque<Entry>& batch,
                           .finish();
     if (!done) return done;
   }
+  if (auto done = holdings::write(database, held); !done) return done;
   auto kept = before ? Result<Kept>(*before) : count(database);
   if (!kept) return tl::unexpected(kept.error());
   if (before) {
@@ -185,6 +194,27 @@ Result<void> write_all(const Database& database, const std::deque<Entry>& batch,
   return {};
 }
 
+// As events, so that who reads the one reads the other.
+Result<admin::AuditAnswer> find_holders(const Database& database, const AuditQuery& query, std::uint32_t count) {
+  SEALCAST_TRY_ASSIGN(auto rows, holdings::find(database, *query.epoch, query.group, query.member, count + 1));
+  admin::AuditAnswer out;
+  out.more = rows.size() > count;
+  if (rows.size() > count) rows.pop_back();
+  for (const HeldRow& row : rows)
+    out.events.push_back({.time = utc(row.first_ms),
+                          .level = "info",
+                          .event = "held",
+                          .fields = {{"group", row.group},
+                                     {"member", row.member},
+                                     {"serial", row.serial},
+                                     {"first_epoch", std::to_string(row.first)},
+                                     {"last_epoch", std::to_string(row.last)},
+                                     {"last_given", utc(row.last_ms)},
+                                     {"address", row.address},
+                                     {"times", std::to_string(row.times)}}});
+  return out;
+}
+
 }  // namespace
 
 struct AuditTrail::Impl {
@@ -195,6 +225,8 @@ struct AuditTrail::Impl {
   std::mutex mutex;
   std::condition_variable wake, written;
   std::deque<Entry> waiting;
+  WaitingHoldings holdings{options.most_queued};
+  std::chrono::steady_clock::time_point prune_next{};  // the thread's
   std::uint64_t lost = 0;
   std::uint64_t asked = 0, answered = 0;  // flushes
   bool stopping = false;
@@ -204,6 +236,8 @@ struct AuditTrail::Impl {
 
   Result<void> open();
   void take(AuditLevel level, const Event& event);
+  void take(const Holding& holding);
+  Result<void> write(const std::deque<Entry>& batch, const std::vector<HeldRow>& held);
   void run();
   void flush_soon();
 };
@@ -222,9 +256,11 @@ Result<void> AuditTrail::Impl::open() {
   if (*tables == 0) {
     const std::string marks = "PRAGMA application_id=" + std::to_string(application_id) +
                               "; PRAGMA user_version=" + std::to_string(schema_version) + ";";
-    if (auto made = writing.run("BEGIN IMMEDIATE;" + std::string(schema) + marks + "COMMIT;"); !made) return made;
-  } else if (*id == application_id && *version == 1) {
-    if (auto done = writing.run(from_version_1); !done) return done;
+    if (auto made = writing.run("BEGIN IMMEDIATE;" + std::string(schema) + holdings::schema + marks + "COMMIT;"); !made)
+      return made;
+  } else if (*id == application_id && (*version == 1 || *version == 2)) {
+    if (*version == 1) SEALCAST_TRY(writing.run(from_version_1));
+    SEALCAST_TRY(writing.run(from_version_2()));
   } else if (*id != application_id || *version != schema_version) {
     return fail("audit file " + options.path + ": expected an audit file of Sealcast, version " +
                 std::to_string(schema_version) + "; name another with keyserver.audit");
@@ -241,6 +277,20 @@ void AuditTrail::Impl::take(AuditLevel level, const Event& event) {
     ++lost;
   else
     waiting.push_back({unix_ms(), level, event});
+  if (event.name() == "epoch_begun" || event.name() == "epoch_adopted")
+    holdings.epoch_begun(std::string(event.field("group")), std::strtoull(event.field("epoch").data(), nullptr, 10));
+}
+
+void AuditTrail::Impl::take(const Holding& holding) {
+  const std::lock_guard lock(mutex);
+  if (!holdings.take(holding, unix_ms())) ++lost;
+}
+
+Result<void> AuditTrail::Impl::write(const std::deque<Entry>& batch, const std::vector<HeldRow>& held) {
+  if (!batch.empty() || !held.empty()) SEALCAST_TRY(write_all(writing, batch, held, options.most_events, kept));
+  if (std::chrono::steady_clock::now() < prune_next) return {};
+  prune_next = std::chrono::steady_clock::now() + prune_every;
+  return holdings::prune(writing, unix_ms());
 }
 
 void AuditTrail::Impl::run() {
@@ -252,14 +302,17 @@ void AuditTrail::Impl::run() {
     if (lost && waiting.size() < options.most_queued)
       waiting.push_back({unix_ms(), AuditLevel::error, Event("audit_lost", {{"count", std::exchange(lost, 0)}})});
     std::deque<Entry> batch = std::exchange(waiting, {});
+    auto held = holdings.take_all();
     lock.unlock();
-    const auto done = batch.empty() ? Result<void>() : write_all(writing, batch, options.most_events, kept);
+    const auto done = write(batch, held);
     if (!done && std::chrono::steady_clock::now() >= complain_next) {
       complain_next = std::chrono::steady_clock::now() + complain_every;
       spdlog::error("{}", done.error().message);
     }
     lock.lock();
+    if (done) holdings.written();
     if (!done) {  // again next time; what came meanwhile goes behind
+      holdings.put_back(std::move(held));
       batch.insert(batch.end(), waiting.begin(), waiting.end());
       waiting = std::move(batch);
       while (waiting.size() > options.most_queued) {
@@ -288,12 +341,18 @@ Result<std::unique_ptr<AuditTrail>> AuditTrail::open(Options options) {
   Impl* const of = trail->impl_.get();
   of->thread = std::thread([of] { of->run(); });
   audit_to([of](AuditLevel level, const Event& event) { of->take(level, event); });
+  holdings_to([of](const Holding& holding) { of->take(holding); },
+              [of] {
+                const std::lock_guard lock(of->mutex);
+                return of->holdings.has_room();
+              });
   return trail;
 }
 
 AuditTrail::~AuditTrail() {
   if (!impl_->thread.joinable()) return;
   audit_to({});
+  holdings_to({}, {});
   {
     const std::lock_guard lock(impl_->mutex);
     impl_->stopping = true;
@@ -305,6 +364,7 @@ AuditTrail::~AuditTrail() {
 Result<admin::AuditAnswer> AuditTrail::find(const AuditQuery& query) {
   impl_->flush_soon();
   const std::uint32_t count = std::min(query.count, AuditQuery::most_count);
+  if (query.epoch) return find_holders(impl_->reading, query, count);
   std::string sql = "SELECT time_ms, level, event, fields FROM events WHERE time_ms >= ?";
   if (!query.group.empty()) sql += " AND group_id = ?";
   if (!query.member.empty()) sql += " AND member = ?";

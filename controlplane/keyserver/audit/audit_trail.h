@@ -1,6 +1,6 @@
 // The audit trail on disk: all events of audit.h, in an SQLite file of its own, for `sealcast audit`. A thread of its
 // own writes it, one transaction about once a second, so that no member that joins waits for it. The events of the last
-// second before a kill -9 are in the log alone.
+// second before a kill -9 are in the log alone. Beside events it keeps who held which epoch (holdings.h).
 #pragma once
 
 #include <chrono>
@@ -18,7 +18,9 @@ namespace sealcast::keyserver {
 struct AuditQuery {
   std::optional<std::int64_t> since_ms = {};        // Unix time
   std::string group = {}, member = {}, event = {};  // empty: any
-  std::uint32_t count = 100;                        // the newest so many; at most most_count
+  // Set: who held this epoch instead, as events "held"; of the others `group`, `member` and `count` hold.
+  std::optional<std::uint64_t> epoch = {};
+  std::uint32_t count = 100;  // the newest so many; at most most_count
   static constexpr std::uint32_t most_count = 10'000;
 };
 
@@ -30,7 +32,7 @@ class AuditTrail {
     // certificates decide (a revocation above all) where that is more than a quarter.
     std::uint64_t most_events = audit_event_limits.standard;
     std::chrono::milliseconds flush_every{1000};
-    std::size_t most_queued = 65'536;  // events that wait to be written; further ones are lost and counted
+    std::size_t most_queued = 65'536;  // events, and rows of who holds what, that wait; further ones are lost, counted
   };
   // Takes all events of the process from now on. One at a time in a process.
   static Result<std::unique_ptr<AuditTrail>> open(Options options);

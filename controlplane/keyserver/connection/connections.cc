@@ -1,5 +1,6 @@
 #include "controlplane/keyserver/connection/connections.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "controlplane/keyserver/connection/peer_address.h"
@@ -39,6 +40,8 @@ Connections::~Connections() = default;
 Result<void> Connections::listen() {
   if (!config_.listen && !config_.listen_isakmp)
     return fail("expected keyserver.listen, keyserver.listen_isakmp or both, got neither");
+  SEALCAST_TRY_ASSIGN(fit_, connections_that_fit());
+  note_limit();
   if (config_.listen) SEALCAST_TRY(listen(config::Carriage::tls, *config_.listen));
   if (config_.listen_isakmp) {
     if (auto done = listen(config::Carriage::isakmp, *config_.listen_isakmp); !done) {
@@ -54,6 +57,13 @@ Result<void> Connections::listen(config::Carriage carriage, const config::Listen
   SEALCAST_TRY(listener->door->open(at));
   listeners_.push_back(std::move(listener));
   return {};
+}
+
+void Connections::note_limit() const {
+  if (fit_ >= config_.max_connections) return;
+  audit_warning(Event("connections_limited", {{"max_connections", config_.max_connections},
+                                              {"allowed", fit_},
+                                              {"why", "the limit of open files (LimitNOFILE=, ulimit -Hn)"}}));
 }
 
 std::uint16_t Connections::port(config::Carriage carriage) const {
@@ -81,10 +91,10 @@ void Connections::stop() {
     listener->pause->cancel();
   }
   turns_->stop();
-  for (auto& [session, owner] : sessions_)
+  for (auto& [session, open] : sessions_)
     session->detach();
   sessions_.clear();
-  per_address_.clear();
+  limits_.clear();
 }
 
 // ---------------------------------------------------------------- connections
@@ -114,36 +124,40 @@ void Connections::accept(Listener& listener) {
 void Connections::accepted(Door::Came came, config::Carriage carriage) {
   const std::string& host = came.host;
   if (host.empty()) return;  // gone already
-  const char* full = host_.serving() ? nullptr : "cut_off";
-  if (!full && sessions_.size() >= config_.max_connections) full = "max_connections";
   const std::string counted = counted_address(host).text();
-  std::uint32_t& from_here = per_address_[counted];
-  if (!full && from_here >= config_.max_connections_per_address) full = "max_connections_per_address";
-  if (full) {
-    if (from_here == 0) per_address_.erase(counted);
+  const ConnectionLimits::Most most{std::min<std::size_t>(config_.max_connections, fit_),
+                                    config_.max_connections_per_address, config_.max_handshakes_per_address};
+  if (const char* const full = host_.serving() ? limits_.take(counted, most) : "cut_off") {
     ++counters_.refused[full];
     log_failure(full, Event("connection_refused", {{"address", Word{host}}, {"why", Word{full}}}));
     return;  // the socket closes
   }
   auto transport = came.take();
-  if (!transport) {
-    if (from_here == 0) per_address_.erase(counted);
-    return;
-  }
-  ++from_here;
+  if (!transport) return limits_.over(counted, false);
   const std::string address = (came.address.family == 6 ? "[" + host + "]" : host) + ":" + std::to_string(came.port);
   auto session = std::make_shared<Session>(
       std::move(transport), Peer{{came.address, came.port}, host, address, carriage}, settings_, *turns_, host_);
-  sessions_.emplace(session.get(), session);
+  sessions_.emplace(session.get(), Open{session});
   session->start(config_.handshake_timeout);
+}
+
+void Connections::joined(Session& session) {
+  const auto found = sessions_.find(&session);
+  if (found == sessions_.end() || std::exchange(found->second.joined, true)) return;
+  limits_.joined(counted_address(session.peer().host).text());
 }
 
 void Connections::over(Session& session) {
   const auto found = sessions_.find(&session);
   if (found == sessions_.end()) return;
-  const auto counted = per_address_.find(counted_address(session.peer().host).text());
-  if (counted != per_address_.end() && --counted->second == 0) per_address_.erase(counted);
+  limits_.over(counted_address(session.peer().host).text(), found->second.joined);
   sessions_.erase(found);
+}
+
+// A user with the right password may come as often as it likes; there are no more users than the file has.
+void Connections::password_accepted(const std::string& user, const std::string& address) {
+  Event event("password_accepted", {{"user", user}, {"address", Word{address}}});
+  if (may_log("password_accepted " + user, event)) audit(event);
 }
 
 void Connections::handshake_completed(handshake::Flow flow) {

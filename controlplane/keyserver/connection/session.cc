@@ -161,6 +161,7 @@ void Session::established(handshake::Established& event) {
   const auto given = first_.take(event.group_id);
   if (!group || !given) return lost("established without a group");  // can't be; deny by default
   state_ = State::joined;
+  host_->session_joined(*this);
   groups_.join(*group, first_.proved(std::move(event.peer)), *given);
   if (state_ == State::joined) wait_for_keepalive();
 }
@@ -186,7 +187,7 @@ void Session::password_checked() {
   if (transport_->peer_is_gone()) return lost("the peer ended the connection while its password was checked");
   if (password_.accepted()) {
     first_.password_accepted(password_.stamp());
-    audit(Event("password_accepted", {{"user", password_.user()}, {"address", Word{peer_.address}}}));
+    host_->password_accepted(password_.user(), peer_.address);
   } else {
     first_.password_refused(password_.refusal());
   }

@@ -52,11 +52,13 @@ class SessionHost {
   // True: nothing can be issued in the group yet, but soon; then is called once, from the loop, when it can be or does
   // not come. False: go on.
   virtual bool wait_for_slots(const std::string& /*group_id*/, std::function<void()> /*then*/) { return false; }
+  virtual void password_accepted(const std::string& /*user*/, const std::string& /*address*/) {}
   virtual void handshake_completed(handshake::Flow flow) = 0;
   // A standard client got its line; why not, if it did not.
   virtual void standard_client_answered(const std::string& address, const std::string& why) = 0;
   virtual void handshake_failed(const std::string& reason, const std::string& address, const std::string& detail) = 0;
-  virtual void session_over(Session& session) = 0;  // may destroy the host's last reference
+  virtual void session_joined(Session& /*session*/) {}  // it is a member's from now on
+  virtual void session_over(Session& session) = 0;      // may destroy the host's last reference
 };
 
 }  // namespace sealcast::keyserver

@@ -67,6 +67,7 @@ TEST_F(H11HeldBack, WhoOnlyReceivesOrOnlyHasAPendingEpochIsNotWaitedFor) {
 // One connection is enough to leave and come back some hundred times a second.
 TEST_F(GroupStateTest, H11_H13_WhoLeavesAgainAndAgainDoesNotHoldUpARevocation) {
   config_.rekey_on_leave = true;
+  config_.joins_per_minute = 60'000;
   group_->reconfigure(config_, now_);
   const auto a = join("sender");
   const auto spy = join("spy");

@@ -14,6 +14,7 @@ class ByDatagram : public GroupStateTest {
  protected:
   ByDatagram() {
     config_.rekey = config::Rekeying::multicast;
+    config_.joins_per_minute = 60'000;
     context_.sign = [this](const RekeyDatagram& datagram) -> Result<Bytes> {
       if (refuse_to_sign_) return fail("the key is gone");
       last_ = copy(datagram);

@@ -50,12 +50,16 @@ void add(Event& event, const RekeyRecord& done) {
 // The handshake may have begun before the trust store was read again, so the certificate is looked at once more.
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
   SEALCAST_TRY(may_join(member, now));
+  SEALCAST_TRY(newcomers_.may_join(principal_of(member), config_.joins_per_minute, now.steady));
+  if (!holdings_have_room())
+    return fail(prefix() + "the audit trail can't be written, and who is given keys must be known");
   on_time(now);
   SEALCAST_TRY_ASSIGN(auto epoch, is_newcomer(member, now) ? next_for_newcomer(member, now) : current(now));
   SEALCAST_TRY_ASSIGN(auto keying, issuer_.give(*epoch, member, address, now));
   roster_.note_holder(member, keying.epoch);
+  audit_holding({config_.id, keying.epoch, member.name, member.serial_hex, address});
   senders_.given(address, keying, now.steady);
-  newcomers_.admitted(principal_of(member));
+  newcomers_.admitted(principal_of(member), config_.joins_per_minute, now.steady);
   issuer_.rekey_when_nearly_used(*epoch, now);
   return keying;
 }
@@ -171,7 +175,7 @@ Result<void> GroupState::take_over(MadeEpoch&& made, Moment now) {
     const bool in_tree = member->leaf && !admission_.may_send(member->identity);
     if (in_tree && telling == Announcer::Telling::announced) {
       member->roles = keying.assignment.roles;
-      roster_.note_holder(member->identity, epoch.number);
+      issuer_.note_holder(*member, epoch.number);
       continue;
     }
     issuer_.tell(*member, std::move(keying));

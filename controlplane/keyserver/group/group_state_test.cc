@@ -1,10 +1,14 @@
 // The rules of one group: what each member gets, slots, counters, what members report.
+#include <algorithm>
+#include <utility>
+
 #include "controlplane/keyserver/testing/group_state_fixture.h"
 
 namespace sealcast::keyserver {
 namespace {
 
 using namespace testing;
+using ::testing::UnorderedElementsAre;
 
 TEST_F(GroupStateTest, P4_P5_P41_EveryMemberGetsTheSamePremasterFromTheServer) {
   const auto a = join("sender");
@@ -210,6 +214,104 @@ TEST_F(GroupStateTest, CHAN2_WhatNoMemberMaySayEndsItsMembership) {
     EXPECT_FALSE(say(a, make(a.keying.epoch)).has_value());
     EXPECT_EQ(group_->members().count("sender"), 0u);
   }
+}
+
+// What the group says, beside its log.
+class ToldTest : public GroupStateTest {
+ protected:
+  ToldTest() {
+    audit_to([this](AuditLevel level, const Event& event) {
+      if (level == AuditLevel::error) errors_.push_back(event.line());
+      lines_.push_back(event.line());
+    });
+    holdings_to([this](const Holding& held) { held_.push_back(held.member + " " + std::to_string(held.epoch)); },
+                [this] { return room_; });
+  }
+  ~ToldTest() override {
+    audit_to({});
+    holdings_to({}, {});
+  }
+  std::vector<std::string> take_held() { return std::exchange(held_, {}); }
+  std::size_t lines_about(const std::string& member) const {
+    const std::string field = "member=\"" + member + "\"";
+    return static_cast<std::size_t>(std::count_if(
+        lines_.begin(), lines_.end(), [&](const std::string& line) { return line.find(field) != line.npos; }));
+  }
+
+  std::vector<std::string> lines_, errors_, held_;
+  bool room_ = true;
+};
+
+TEST_F(ToldTest, H13_H27_AMemberThatJoinsTooOftenIsToldToComeAgainAndCostsNothingMeanwhile) {
+  for (int i = 0; i < 30; ++i)
+    join("sender");
+  take_held();
+  for (int i = 0; i < 500; ++i) {
+    const auto refused = group_->issue(identity("sender"), "10.0.0.1:5", now_);
+    ASSERT_FALSE(refused) << i;
+    EXPECT_THAT(refused.error().message, HasSubstr("it may come again in 6 s"));
+  }
+  EXPECT_TRUE(group_->may_join(identity("sender"), now_)) << "so that it is told to come again, not refused";
+  EXPECT_THAT(take_held(), IsEmpty());
+  EXPECT_EQ(join("home").keying.policy.slots_used, 30) << "others join, and no slot was lost";
+  pass(6s);
+  EXPECT_EQ(join("sender").keying.assignment.first_slot, 30);
+}
+
+TEST_F(ToldTest, H27_EveryWayToAnEpochIsKept) {
+  const auto a = join("sender");
+  const auto b = join("home");
+  const std::uint64_t first = a.keying.epoch;
+  EXPECT_THAT(take_held(), ElementsAre(word("sender", first), word("home", first)));
+  ASSERT_TRUE(group_->rekey("asked for", now_));
+  EXPECT_THAT(take_held(), UnorderedElementsAre(word("sender", pending()), word("home", pending())));
+  issue("broken off");
+  EXPECT_THAT(take_held(), ElementsAre(word("broken off", first))) << "whether or not it joins (H3)";
+}
+
+TEST_F(ToldTest, H27_H29_WithoutRoomForTheirRowsNewcomersWaitAndMembersAreRekeyed) {
+  const auto a = join("sender");
+  room_ = false;
+  const auto refused = group_->issue(identity("home"), "10.0.0.1:5", now_);
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("the audit trail can't be written"));
+  EXPECT_TRUE(group_->may_join(identity("home"), now_));
+  ASSERT_TRUE(group_->rekey("asked for", now_));
+  EXPECT_THAT(a.link->take(), ElementsAre(word("update", pending())));
+  room_ = true;
+  join("home");
+}
+
+TEST_F(ToldTest, H13_ACertificateInTwoPlacesIsAnAlarmWithBothAddresses) {
+  links_.reserve(100);
+  const auto join_from = [&](const std::string& address) {
+    const auto keying = group_->issue(identity("home"), address, now_);
+    ASSERT_TRUE(keying.has_value());
+    links_.push_back(std::make_shared<FakeLink>());
+    group_->join(*links_.back(), identity("home"), address, given_of(*keying), now_);
+  };
+  join_from("10.0.0.1:5");
+  for (int i = 0; i < 8; ++i) {
+    pass(1s);
+    join_from(i % 2 == 0 ? "10.0.0.2:6" : "10.0.0.1:5");
+  }
+  EXPECT_THAT(errors_,
+              ElementsAre(HasSubstr(
+                  "duplicate_member group=\"tv\" member=\"home\" address=10.0.0.1:5 other_address=10.0.0.2:6")))
+      << "once a minute, whatever it does";
+}
+
+TEST_F(ToldTest, H13_H27_LinesOfOneMemberAreBoundedAndCounted) {
+  config_.joins_per_minute = 60'000;
+  start();
+  for (int i = 0; i < 300; ++i)
+    join("home");
+  join("studio");
+  EXPECT_LE(lines_about("home"), 62u) << "its joins and replacements, and the alarm";
+  EXPECT_EQ(lines_about("studio"), 1u);
+  pass(10s);
+  join("home");
+  EXPECT_THAT(lines_.back(), HasSubstr("not_logged_before="));
 }
 
 TEST_F(GroupStateTest, LeaveAndKeepalive) {

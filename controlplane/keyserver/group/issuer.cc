@@ -97,11 +97,16 @@ Result<std::vector<Issuer::Update>> Issuer::updates(Epoch& epoch, const std::vec
   return out;
 }
 
+void Issuer::note_holder(const Member& member, std::uint64_t epoch) {
+  roster_.note_holder(member.identity, epoch);
+  audit_holding({config_.id, epoch, member.identity.name, member.identity.serial_hex, member.address});
+}
+
 void Issuer::tell(Member& member, GroupKeying keying) {
   const auto& assignment = keying.assignment;
   member.roles = assignment.roles;
   if (assignment.slot_count) member.slots.push_back({keying.epoch, assignment.first_slot, assignment.slot_count});
-  roster_.note_holder(member.identity, keying.epoch);
+  note_holder(member, keying.epoch);
   // Whatever its phase, Activate follows on its own: only Activate switches a sender.
   keying.state = EpochState::pending;
   member.link->deliver(handshake::GroupUpdate{std::move(keying)});
@@ -159,11 +164,12 @@ std::string Issuer::try_to_grant(Member& member, std::uint16_t count, Epoch& epo
   answer.count = count;
   answer.slots_used = given->slots_used;
   member.slots.push_back({epoch.number, given->first_slot, count});
-  audit(Event("slots_granted", {{"group", config_.id},
-                                {"member", member.identity.name},
-                                {"epoch", epoch.number},
-                                {"first", given->first_slot},
-                                {"count", count}}));
+  warnings_.tell(Event("slots_granted", {{"group", config_.id},
+                                         {"member", member.identity.name},
+                                         {"epoch", epoch.number},
+                                         {"first", given->first_slot},
+                                         {"count", count}}),
+                 now);
   return {};
 }
 

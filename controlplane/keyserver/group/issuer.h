@@ -37,6 +37,8 @@ class Issuer {
   // For GroupUpdate: the epoch for these members, in one commit to disk; those that it fails for are left out. An error
   // means that none was given anything.
   Result<std::vector<Update>> updates(Epoch& epoch, const std::vector<Member*>& members, Moment now);
+  // The member is given the epoch; where updates() made what it is told, by other means than tell().
+  void note_holder(const Member& member, std::uint64_t epoch);
   // Sends what updates() made.
   void tell(Member& member, handshake::GroupKeying keying);
   // Both, for one member. False: the member was not told, and it is in the log.

@@ -44,10 +44,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
   if (const Member* older = roster_.find(identity.name)) {
     MemberLink* const old_link = older->link;
     senders_.left(*older, now.steady);
-    audit(Event("member_replaced", {{"group", config_.id},
-                                    {"member", identity.name},
-                                    {"old_address", Word{older->address}},
-                                    {"address", Word{address}}}));
+    warnings_.replaced(config_.id, *older, address, now);
     remove(identity.name);
     old_link->dismiss("a newer connection of the same member");
   }
@@ -66,7 +63,7 @@ void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std:
                                 {"serial", Word{identity.serial_hex}},
                                 {"epoch", given.epoch}});
   if (given.slots.count) event.add({"slot", given.slots.first});
-  audit(event);
+  warnings_.tell(std::move(event), now);
   remember_slots(member, now);
   if (!catch_up(member, given, now)) {
     leave(link, now);
@@ -192,7 +189,8 @@ void GroupState::leave(const MemberLink& link, Moment now) {
   const Member* const member = roster_.of(link);
   if (!member) return;
   const std::string name = member->identity.name;
-  audit(Event("member_left", {{"group", config_.id}, {"member", name}, {"address", Word{member->address}}}));
+  warnings_.tell(Event("member_left", {{"group", config_.id}, {"member", name}, {"address", Word{member->address}}}),
+                 now);
   senders_.left(*member, now.steady);
   remove(name);
   // A restart's hand-over waits for members to come back, so there is nothing to stop waiting for.
