@@ -2,6 +2,7 @@
 // and slots, sixty lines at once and then ten a minute for each member. The next line says how many were left out.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -15,7 +16,7 @@ namespace sealcast::keyserver {
 // was copied looks like that.
 class Duplicates {
  public:
-  static constexpr unsigned replacements = 3;  // so many ...
+  static constexpr unsigned replacements = 3;
   static constexpr std::chrono::seconds within{60};
 
   // A connection of the member took the place of another one. True: an operator should know, once for each `within`.
