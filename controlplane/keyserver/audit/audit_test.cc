@@ -189,7 +189,7 @@ TEST_F(Trail, H13_ChurnDoesNotPushOutWhatOperatorsDid) {
   EXPECT_EQ(decided["events"][4]["fields"]["member"], "m11");
 }
 
-class Holders : public Trail {
+class TrailHolders : public Trail {
  protected:
   static void epoch(std::uint64_t number) { audit(Event("epoch_begun", {{"group", "tv"}, {"epoch", number}})); }
   static void give(const std::string& member, std::uint64_t epoch, const std::string& serial = "01") {
@@ -209,7 +209,7 @@ class Holders : public Trail {
 };
 
 // The attack: 825 joins of one member in 14 s pushed out what was known of another.
-TEST_F(Holders, H27_WhoHeldAnEpochIsPushedOutByNoMember) {
+TEST_F(TrailHolders, H27_WhoHeldAnEpochIsPushedOutByNoMember) {
   options_.most_events = 20;
   open();
   epoch(10);
@@ -227,7 +227,7 @@ TEST_F(Holders, H27_WhoHeldAnEpochIsPushedOutByNoMember) {
   EXPECT_THAT(held(9), ElementsAre());
 }
 
-TEST_F(Holders, H27_EpochsWithoutAGapAreOneRowAndNoOtherEpochIsClaimed) {
+TEST_F(TrailHolders, H27_EpochsWithoutAGapAreOneRowAndNoOtherEpochIsClaimed) {
   open();
   for (std::uint64_t number = 10; number <= 14; ++number) {
     epoch(number);
@@ -249,7 +249,7 @@ TEST_F(Holders, H27_EpochsWithoutAGapAreOneRowAndNoOtherEpochIsClaimed) {
   EXPECT_THAT(held(20), ElementsAre("home 20-20 x1"));
 }
 
-TEST_F(Holders, H27_AFileOfVersion2KeepsItsEventsAndTakesHolders) {
+TEST_F(TrailHolders, H27_AFileOfVersion2KeepsItsEventsAndTakesHolders) {
   open();
   audit(Event("started"));
   trail_.reset();
@@ -264,7 +264,7 @@ TEST_F(Holders, H27_AFileOfVersion2KeepsItsEventsAndTakesHolders) {
   EXPECT_THAT(names(), ElementsAre("started", "epoch_begun"));
 }
 
-TEST_F(Holders, H27_OldRowsGoByTheirAge) {
+TEST_F(TrailHolders, H27_OldRowsGoByTheirAge) {
   open();
   give("home", 7);
   ASSERT_THAT(held(7), ElementsAre("home 7-7 x1"));
@@ -279,7 +279,7 @@ TEST_F(Holders, H27_OldRowsGoByTheirAge) {
 }
 
 // While the file cannot be written newcomers are refused before there is no room for those that are joined.
-TEST_F(Holders, H27_H29_ATrailThatCannotBeWrittenTellsBeforeItLosesAnything) {
+TEST_F(TrailHolders, H27_H29_ATrailThatCannotBeWrittenTellsBeforeItLosesAnything) {
   options_.most_queued = 400;
   open();
   EXPECT_TRUE(holdings_have_room());
