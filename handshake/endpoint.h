@@ -118,7 +118,7 @@ enum class FlagPlace : std::uint8_t { certificate_request, smke };
 // How a member proves its identity.
 enum class Authentication : std::uint8_t { certificate, password, certificate_and_password };
 
-// How a group is keyed; looked up when a ClientHello names the group. The member's configuration pins the same values.
+// How a group is keyed; looked up when a ClientHello names the group. The member's configuration allows one or several.
 struct GroupFlow {
   CipherSuite suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;  // variant 1: TLS_RSA_*, else ECDHE_*
   std::uint8_t variant = 2;                                         // 1, 2 or 3
@@ -155,7 +155,9 @@ struct PasswordCredential {
 struct MulticastWish {
   std::string group_id;
   std::string key_server_id;
-  GroupFlow flow;
+  // What the member accepts, and nothing else (H4). One: pinned. Several: the server's flag, suite and messages choose
+  // among them (P3, H30). Those that the member has no key or password for are left out.
+  std::vector<GroupFlow> flows = {GroupFlow{}};
 };
 
 struct ClientConfig {

@@ -5,19 +5,21 @@
 namespace sealcast::handshake {
 namespace {
 
-// A standard client takes either standard flow. So these may part only where the server sends, or the client would not
-// know what to send. A multicast flow is decided before its first message differs from another flow's: by the member's
-// configuration, and on the server by the group that ClientHello names.
+// A client may allow several flows, and must know at each step of its own which one it is in. So two flows part only
+// where the server sends, or right behind SMKE, which names the order of what follows (P3, H30). The server pins its
+// flow by the group that ClientHello names.
 constexpr bool server_decides() {
   for (const FlowDefinition& a : flow_definitions)
-    for (const FlowDefinition& b : flow_definitions)
-      for (std::size_t i = 0; i < a.steps.size() && i < b.steps.size(); ++i) {
-        if (a.steps[i] == b.steps[i]) continue;
-        if (i == 0) return false;
-        if (a.multicast || b.multicast) break;
-        if (a.steps[i].from != Side::server || b.steps[i].from != Side::server) return false;
-        break;
-      }
+    for (const FlowDefinition& b : flow_definitions) {
+      if (a.flow == b.flow) continue;
+      std::size_t i = 0;
+      while (i < a.steps.size() && i < b.steps.size() && a.steps[i] == b.steps[i])
+        ++i;
+      if (i == 0 || i == a.steps.size() || i == b.steps.size()) return false;
+      const bool server = a.steps[i].from == Side::server && b.steps[i].from == Side::server;
+      const bool named = a.steps[i - 1].message == Message::server_master_key_exchange && a.second_ccs != b.second_ccs;
+      if (!server && !named) return false;
+    }
   return true;
 }
 static_assert(server_decides());
@@ -238,9 +240,9 @@ FlowCursor::FlowCursor(std::span<const Flow> candidates) {
       if (flow_definitions[i].flow == candidate) possible_[i] = true;
 }
 
-void FlowCursor::pin(Flow flow) {
+void FlowCursor::leave(std::span<const Flow> flows) {
   for (std::size_t i = 0; i < flow_definitions.size(); ++i)
-    possible_[i] = possible_[i] && flow_definitions[i].flow == flow;
+    possible_[i] = possible_[i] && std::find(flows.begin(), flows.end(), flow_definitions[i].flow) != flows.end();
 }
 
 std::optional<Step> FlowCursor::next_of(std::size_t index) const {
@@ -254,11 +256,16 @@ std::optional<Step> FlowCursor::permits(Side side, Message message) const {
   return std::nullopt;
 }
 
-bool FlowCursor::advance(Side side, Message message) {
+bool FlowCursor::choose(Side side, Message message) {
   const auto taken = permits(side, message);
   if (!taken) return false;
   for (std::size_t i = 0; i < flow_definitions.size(); ++i)
     possible_[i] = next_of(i) == taken;
+  return true;
+}
+
+bool FlowCursor::advance(Side side, Message message) {
+  if (!choose(side, message)) return false;
   ++position_;
   return true;
 }
@@ -282,6 +289,12 @@ std::optional<Flow> FlowCursor::flow() const {
     only = flow_definitions[i].flow;
   }
   return only;
+}
+
+bool FlowCursor::multicast() const {
+  for (std::size_t i = 0; i < flow_definitions.size(); ++i)
+    if (possible_[i] && flow_definitions[i].multicast) return true;
+  return false;
 }
 
 std::string FlowCursor::expected() const {

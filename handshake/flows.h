@@ -34,12 +34,15 @@ class FlowCursor {
   // Begins with the given flows as candidates.
   explicit FlowCursor(std::span<const Flow> candidates);
 
-  // Leaves only this flow, which must be a candidate with the same steps so far.
-  void pin(Flow flow);
+  // Leaves only these of the flows that are still possible.
+  void leave(std::span<const Flow> flows);
+  bool possible(Flow flow) const { return possible_[static_cast<std::size_t>(flow)]; }
 
   // The step if message from side may come now; does not advance.
   std::optional<Step> permits(Side side, Message message) const;
-  // Takes the step, leaving only the flows in which it is the next one. False: it is not permitted.
+  // Leaves only the flows in which this is the next step. False: it is not permitted.
+  bool choose(Side side, Message message);
+  // The same, and takes the step.
   bool advance(Side side, Message message);
 
   // The next step when it is our own: the same in every flow still possible.
@@ -48,6 +51,8 @@ class FlowCursor {
   bool at_end() const;
   // The only flow left, if it is decided.
   std::optional<Flow> flow() const;
+  // Is a multicast flow among those that are left?
+  bool multicast() const;
   std::size_t position() const { return position_; }
 
   // "CertificateRequest from the server or ServerHelloDone from the server"

@@ -50,7 +50,9 @@ TEST(Flows, TheStateGraphIsTheCommittedOne) {
       "Made from the lists of handshake/flow_lists.h; a test compares. A state is what has passed so far: flows that\n"
       "began alike share their states, and from each state only the arrows shown lead on. Every other message is "
       "fatal.\n"
-      "`C` and `S` say who sends.\n\n```mermaid\n" +
+      "Two flows part only where the server speaks, or behind ServerMasterKeyExchange, which names the order: a "
+      "member\n"
+      "that allows several follows the server (H30). `C` and `S` say who sends.\n\n```mermaid\n" +
       flow_graph() + "```\n";
   if (std::getenv("SEALCAST_WRITE_GRAPH") != nullptr) std::ofstream(graph_page) << page;
   EXPECT_EQ(contents(graph_page), page)

@@ -139,7 +139,7 @@ void check_member_files(Report& report, const config::MemberConfig& member) {
 }
 
 void check_member_group(Report& report, const config::MemberConfig& member, const config::MemberGroup& group) {
-  if (group.flow.variant == 1)
+  if (std::all_of(group.flows.begin(), group.flows.end(), [](const auto& flow) { return flow.variant == 1; }))
     check_key(report, "member.certificate", member.certificate, pki::KeyUse::rsa_decryption, group.id);
   if (!group.uses_password()) return;
   if (group.uses_certificate()) {

@@ -121,7 +121,7 @@ class KeyserverProcess : public ::testing::Test {
     client->credentials = pki_.member(name, {"tv"}).credentials;
     client->server_trust = pki_.trust();
     client->server_name = "ks.example";
-    client->multicast = handshake::MulticastWish{"tv", "ks", {}};
+    client->multicast = handshake::MulticastWish{"tv", "ks"};
     client->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
     return std::make_unique<TestClient>(port, client);
   }

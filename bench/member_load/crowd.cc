@@ -91,7 +91,7 @@ Result<void> Crowd::prepare() {
       config->credentials = credentials;
       config->server_trust = trust;
       config->server_name = options_.server_name;
-      config->multicast = handshake::MulticastWish{share->front(), options_.server_id, {}};
+      config->multicast = handshake::MulticastWish{share->front(), options_.server_id};
       config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
       members_.push_back(std::make_shared<LoadMember>(around_, std::move(config), share));
     }

@@ -189,8 +189,10 @@ struct MemberGroup {
   std::string keyserver_name;         // must be a dNSName of the server's certificate
   std::string keyserver_id;           // must be SMKE's key_server_id
   std::vector<Selector> selectors;    // accepted at most: each selector of SMKE must be covered by one of them (H12)
-  handshake::GroupFlow flow;          // pinned: nothing else is offered or accepted (H4)
-  std::string user;                   // with passwords (variant 3), and password with it
+  // Nothing else is offered or accepted (H4): one, or with flow = "auto" those that the key server may choose among
+  // (H30). Never empty; auth is the same in all of them.
+  std::vector<handshake::GroupFlow> flows = {handshake::GroupFlow{}};
+  std::string user;  // with passwords (variant 3), and password with it
   std::optional<PasswordSource> password;
   EspMode mode = EspMode::tunnel_preserve;                          // pinned: the key server's must be the same (H12)
   Numbers numbers = Numbers::timed;                                 // pinned likewise
@@ -205,8 +207,9 @@ struct MemberGroup {
   SpiRange spi_range;
   std::chrono::milliseconds max_lifetime = epoch_lifetime_limits.most;  // longest remaining lifetime accepted
   bool sends() const { return role != MemberRole::receiver; }
-  bool uses_certificate() const { return flow.authentication != handshake::Authentication::password; }
-  bool uses_password() const { return flow.authentication != handshake::Authentication::certificate; }
+  bool uses_certificate() const { return flows.front().authentication != handshake::Authentication::password; }
+  bool uses_password() const { return flows.front().authentication != handshake::Authentication::certificate; }
+  bool accepts(handshake::CipherSuite suite) const;
   bool operator==(const MemberGroup&) const = default;
 };
 

@@ -229,11 +229,12 @@ void cross_check(const Node& tree, Report& report, const GatewayConfig& config) 
       report.warning(*keyserver, "keyserver.group",
                      "group \"" + group.id + "\" has " + text(found->numbers) + " numbers here and " +
                          text(group.numbers) + " ones in [[member.group]]");
-    else if (found->flow.suite != group.flow.suite)
+    else if (!group.accepts(found->flow.suite))
       report.warning(*keyserver, "keyserver.group",
                      "group \"" + group.id + "\" has the suite " + std::string(handshake::name(found->flow.suite)) +
-                         " here and " + std::string(handshake::name(group.flow.suite)) + " in [[member.group]]");
-    else if (found->flow != group.flow)
+                         " here and " + std::string(handshake::name(group.flows.front().suite)) +
+                         " in [[member.group]]");
+    else if (std::find(group.flows.begin(), group.flows.end(), found->flow) == group.flows.end())
       report.warning(
           *keyserver, "keyserver.group",
           "group \"" + group.id + "\" has another variant, second_ccs, flag or auth here than in [[member.group]]");

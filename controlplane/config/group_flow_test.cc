@@ -107,8 +107,52 @@ TEST(GroupFlow, P10_P11_P25_EveryVariantCanBeConfiguredAtBothEnds) {
     const bool password = good.flow.authentication != Authentication::certificate;
     const auto member = gateway(good.lines + (password ? "user = \"anna\"\npassword_prompt = true\n" : std::string()));
     ASSERT_THAT(texts(member.errors), IsEmpty()) << good.lines;
-    EXPECT_EQ(member.value->member.groups[0].flow, good.flow) << good.lines;
+    EXPECT_EQ(member.value->member.groups[0].flows, std::vector{good.flow}) << good.lines;
   }
+}
+
+TEST(GroupFlow, H30_AutoLeavesToTheKeyServerWhatIsNotGiven) {
+  const auto flows = [](const std::string& lines) {
+    const bool password = lines.find("password") != std::string::npos;
+    const auto loaded =
+        gateway("flow = \"auto\"\n" + lines + (password ? "user = \"anna\"\npassword_prompt = true\n" : ""));
+    EXPECT_THAT(texts(loaded.errors), IsEmpty()) << lines;
+    return loaded.value ? loaded.value->member.groups[0].flows : std::vector<handshake::GroupFlow>();
+  };
+  const auto every = flows("");
+  // Two ECDHE suites with two orders, one RSA suite with none, the flag in two places.
+  EXPECT_EQ(every.size(), (2u * 2 + 1) * 2);
+  EXPECT_EQ(every.front(), handshake::GroupFlow{}) << "the default is one of them";
+  for (const auto& flow : every) {
+    EXPECT_TRUE(handshake::flow_for(flow));
+    EXPECT_EQ(flow.authentication, Authentication::certificate) << "never the key server's choice";
+    EXPECT_EQ(handshake::aes_key_size(flow.suite), 32u) << "nor a shorter key";
+  }
+  EXPECT_EQ(flows("variant = 1\n").size(), 2u) << "the flag in two places";
+  EXPECT_EQ(flows("second_ccs = \"claim5\"\n").size(), 2u * 2) << "variant 1 has no order";
+  EXPECT_EQ(flows("flag = \"certificate-request\"\n").size(), 2u * 2 + 1);
+  EXPECT_EQ(flows("suite = \"ECDHE_ECDSA_AES_128_GCM_SHA256\"\n").size(), 2u * 2) << "one that is given counts";
+  EXPECT_EQ(flows("auth = \"password\"\n").size(), 2u * 2) << "two suites, two orders";
+  EXPECT_EQ(flows("auth = \"certificate+password\"\n").size(), 2u * 2 * 2);
+  for (const auto& flow : flows("auth = \"password\"\n")) {
+    EXPECT_EQ(flow.authentication, Authentication::password);
+  }
+  for (const Good& good : good_flows()) {
+    const bool password = good.flow.authentication != Authentication::certificate;
+    const auto pinned =
+        gateway("flow = \"pinned\"\n" + good.lines + (password ? "user = \"anna\"\npassword_prompt = true\n" : ""));
+    ASSERT_THAT(texts(pinned.errors), IsEmpty()) << good.lines;
+    EXPECT_EQ(pinned.value->member.groups[0].flows, std::vector{good.flow}) << good.lines;
+  }
+  for (const char* wrong :
+       {"variant = 1\nsecond_ccs = \"claim5\"\n", "variant = 3\n", "suite = \"RSA_AES_128_GCM_SHA256\"\nvariant = 2\n"})
+    EXPECT_THAT(
+        texts(gateway(std::string("flow = \"auto\"\n") + wrong).errors),
+        ElementsAre(HasSubstr("member.group[0].flow: expected suite, variant, second_ccs, flag and auth that go "
+                              "together, got \"auto\"")))
+        << wrong;
+  EXPECT_THAT(texts(keyserver("flow = \"auto\"\n").errors), ElementsAre(HasSubstr("flow: unknown key")))
+      << "a key server runs one flow";
 }
 
 struct WrongFlow {

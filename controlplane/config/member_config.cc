@@ -164,7 +164,7 @@ void read_member_group(TableReader& table, MemberGroup& group) {
   table.wire_name("keyserver_id", group.keyserver_id, Need::required, "the key server's `id`");
   read_selectors(table, group.selectors,
                  "covers the key server's selectors, see \"Selectors\"; groups of one gateway do not overlap");
-  read_group_flow(table, group.flow, group.mode);
+  read_member_flows(table, group.flows, group.mode);
   read_numbers(table, group.numbers);
   const Node* freshness = table.duration("freshness", group.freshness, freshness_limits,
                                          "how long ago a packet may have been sealed when it arrives");

@@ -188,6 +188,8 @@ void read_ports(TableReader& table, std::optional<PortRange>& out, const About& 
 void read_selectors(TableReader& table, std::vector<Selector>& out, const About& about);
 void read_spi_range(TableReader& table, SpiRange& out, const About& about);
 void read_group_flow(TableReader& table, handshake::GroupFlow& flow, EspMode& mode);
+// Of a member: what it accepts, the flows in which it proves itself alike.
+void read_member_flows(TableReader& table, std::vector<handshake::GroupFlow>& flows, EspMode& mode);
 void read_numbers(TableReader& table, Numbers& numbers);
 void read_multicast_flag(TableReader& table, std::uint8_t& out);
 // [member].

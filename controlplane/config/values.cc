@@ -153,6 +153,10 @@ bool KeyserverGroup::may_send(const std::vector<std::string>& names) const {
   return every_member_sends || any_of_names(senders, names);
 }
 
+bool MemberGroup::accepts(handshake::CipherSuite suite) const {
+  return std::any_of(flows.begin(), flows.end(), [&](const auto& flow) { return flow.suite == suite; });
+}
+
 std::optional<std::uint8_t> spi_slot_bits(const SpiRange& range, std::size_t groups) {
   for (unsigned bits = 16; bits >= 4; --bits)
     if (aligned_blocks(range, bits) >= std::uint64_t{4} * groups) return static_cast<std::uint8_t>(bits);

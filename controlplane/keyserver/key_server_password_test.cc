@@ -66,7 +66,7 @@ class KeyServerPasswords : public KeyServerTest {
   std::shared_ptr<handshake::ClientConfig> user_config(const std::string& user, const std::string& password) {
     auto config = member_config("nobody's certificate");
     config->credentials = {};
-    config->multicast->flow = config_.groups[0].flow;
+    config->multicast->flows = {config_.groups[0].flow};
     config->password = [this, user, password]() -> Result<handshake::PasswordCredential> {
       shown_ = true;
       return handshake::PasswordCredential{user, secret(password)};

@@ -325,7 +325,7 @@ TEST_F(KeyServerTest, AUTH3_NotAMemberByNameAndUnknownGroupLookAlike) {
 TEST_F(KeyServerTest, P31_P32_AHelloWithoutTheGroupsSuiteIsAnsweredWithAnError) {
   start();
   auto config = member_config("home");
-  config->multicast->flow.suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
+  config->multicast->flows[0].suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
   auto client = connect(config);
   EXPECT_FALSE(client->join());
   ASSERT_TRUE(client->error().has_value());

@@ -91,7 +91,7 @@ void GroupMember::on_joined(Joined&& joined) {
   status_.granted = keying.assignment.roles;
   ++status_.joins;
   joined_at_ = time;
-  datagrams_.joined(std::move(joined.server_leaf));
+  datagrams_.joined(std::move(joined.server_leaf), keying.policy.cipher_suite);
   report_at_ = time + timing().status_report;
   failures_.clear();
   attempts_.joined();

@@ -25,6 +25,7 @@ std::string advice(const handshake::HandshakeError& cause) {
       "; does carriage fit the port? keyservers names listen for \"tls\", listen_isakmp for \"isakmp\"";
   static constexpr Entry entries[] = {
       {Reason::flag_missing, "; have variant, flag and auth the same values at both ends?"},
+      {Reason::flag_unexpected, "; has flag the same value at both ends?"},
       {Reason::group_suite_not_offered, "; has suite the same value at both ends?"},
       {Reason::wrong_second_ccs, "; has second_ccs the same value at both ends?"},
       {Reason::own_certificate_missing, "; variant 1 needs an RSA certificate: sealcast pki member NAME --rsa"},
@@ -57,12 +58,14 @@ std::string alike(const config::MemberGroup& group, const config::HostPort& serv
     if (path.empty() || ::stat(path.c_str(), &is) != 0) return fmt::format("{}|", path);
     return fmt::format("{}|{}|{}|{}.{}|", path, is.st_ino, is.st_size, is.st_mtim.tv_sec, is.st_mtim.tv_nsec);
   };
-  const handshake::GroupFlow& flow = group.flow;
+  const handshake::GroupFlow& flow = group.flows.front();
   std::string out =
       fmt::format("{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|{}|", server.text(), config::name(group.carriage),
                   member.local_address ? member.local_address->text() : "", group.keyserver_name, group.keyserver_id,
                   static_cast<int>(flow.suite), flow.variant, static_cast<int>(flow.second_ccs),
                   static_cast<int>(flow.flag_place), static_cast<int>(flow.authentication), member.multicast_flag);
+  // What a key server chooses for one group says nothing about another: each has a connection of its own.
+  if (group.flows.size() > 1) out += group.id + "|";
   if (group.uses_certificate()) out += file(member.certificate) + file(member.private_key);
   out += file(member.ca) + file(member.crl.value_or(""));
   if (group.uses_password()) out += fmt::format("{}|{}", group.user, place_of(*group.password));
@@ -234,7 +237,7 @@ Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client(
   handshake::MulticastWish wish;
   wish.group_id = group_.id;
   wish.key_server_id = group_.keyserver_id;
-  wish.flow = group_.flow;
+  wish.flows = group_.flows;
   client->multicast = std::move(wish);
   client->accept_keying = [weak](const handshake::GroupKeying& keying, const handshake::EpochId& id) -> Result<void> {
     const auto self = weak.lock();

@@ -48,8 +48,8 @@ Result<void> check_epoch(const GroupKeying& keying, const handshake::EpochId& id
 
 Result<void> check_policy(const config::MemberGroup& group, const GroupKeying& keying) {
   const handshake::GroupPolicy& policy = keying.policy;
-  if (policy.cipher_suite != group.flow.suite)
-    return fail(fmt::format("expected the suite {}, got {} (H12)", handshake::name(group.flow.suite),
+  if (!group.accepts(policy.cipher_suite))
+    return fail(fmt::format("expected the suite {}, got {} (H12)", handshake::name(group.flows.front().suite),
                             handshake::name(policy.cipher_suite)));
   if (policy.esp_mode != group.mode)
     return fail(fmt::format("expected the mode {}, got {} (H12)", text(group.mode), text(policy.esp_mode)));

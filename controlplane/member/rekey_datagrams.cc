@@ -7,8 +7,9 @@
 
 namespace sealcast::member {
 
-void RekeyDatagrams::joined(Bytes certificate) {
+void RekeyDatagrams::joined(Bytes certificate, handshake::CipherSuite suite) {
   certificate_ = std::move(certificate);
+  suite_ = suite;
   path_.reset();
 }
 

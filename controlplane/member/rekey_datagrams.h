@@ -21,11 +21,11 @@ class RekeyDatagrams {
  public:
   explicit RekeyDatagrams(const config::MemberGroup& group) : group_(group) {}
 
-  // A new connection to a key server of this certificate (DER). Its path is yet to come.
-  void joined(Bytes certificate);
+  // A new connection to a key server of this certificate (DER), under the group's suite. Its path is yet to come.
+  void joined(Bytes certificate, handshake::CipherSuite suite);
   // The connection is gone, and with it our leaf.
   void left() { path_.reset(); }
-  void set_path(handshake::TreePath path) { path_.emplace(group_.flow.suite, std::move(path)); }
+  void set_path(handshake::TreePath path) { path_.emplace(suite_, std::move(path)); }
 
   // The newest epoch that is held.
   struct Held {
@@ -52,6 +52,7 @@ class RekeyDatagrams {
 
   const config::MemberGroup& group_;
   Bytes certificate_;
+  handshake::CipherSuite suite_{};
   std::optional<handshake::MemberPath> path_;
   SteadyTime verified_until_{};  // the allowance of signature checks is used up to here
   Counts counts_;

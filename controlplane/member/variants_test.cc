@@ -17,6 +17,7 @@
 #include "controlplane/member/testing/fake_data_plane.h"
 #include "controlplane/passwords/password_file.h"
 #include "controlplane/pki/folder.h"
+#include "handshake/wire/constants.h"
 
 namespace sealcast::member {
 namespace {
@@ -99,7 +100,7 @@ class Variants : public ::testing::Test {
   }
 
   void serve(const GroupFlow& group_flow) {
-    const bool rsa = group_flow.variant == 1;
+    const bool rsa = handshake::server_authentication(group_flow.suite) == handshake::ServerAuthentication::rsa;
     config_ = {};
     config_.id = "cluster-1";
     config_.listen = *config::ListenAddress::parse("127.0.0.1:0");
@@ -152,7 +153,7 @@ class Variants : public ::testing::Test {
     group.keyserver_name = group_flow.variant == 1 ? "rsa.example" : "ks.example";
     group.keyserver_id = "cluster-1";
     group.selectors = {{*Prefix::parse("239.1.0.0/16"), {}, {}, {}}};
-    group.flow = group_flow;
+    group.flows = {group_flow};
     if (group_flow.authentication != Authentication::certificate) {
       const std::string path = folder_ + "/" + name + ".pass";
       std::ofstream(path) << (password.empty() ? name + "'s password" : password) << "\n";
@@ -264,6 +265,39 @@ TEST_F(Variants, P34_H7_PasswordsAndVariant1AreCarriedInIsakmpToo) {
     EXPECT_TRUE(until([&] { return heard(studio, home, studio.epoch()); }));
     stop();
   }
+}
+
+// One configuration of the member, one certificate, one memory of epochs; only the key server's group differs.
+TEST_F(Variants, P3_H30_WithAutoTheKeyServerChoosesAmongWhatTheMemberAllows) {
+  const auto certificate = Authentication::certificate;
+  const auto request = FlagPlace::certificate_request, smke = FlagPlace::smke;
+  const auto ecdhe_rsa = CipherSuite::ecdhe_rsa_aes_256_gcm_sha384;
+  const std::vector<GroupFlow> allowed = {flow(2, SecondCcs::claim5, certificate, request, ecdhe_rsa),
+                                          flow(1, SecondCcs::not_applicable, certificate, request, rsa_suite),
+                                          flow(2, SecondCcs::description, certificate, smke, ecdhe_rsa)};
+  const auto settings = [&](const std::string& name) {
+    MemberSettings out = settings_of(name, allowed[1], "");  // with the RSA certificate
+    out.member.groups[0].flows = allowed;
+    return out;
+  };
+  for (const GroupFlow& each : allowed) {
+    serve(each);
+    Member& studio = start(settings("rsa-studio"));
+    Member& home = start(settings("rsa-home"));
+    ASSERT_TRUE(until([&] { return studio.state() == "joined" && home.state() == "joined"; }))
+        << admin::to_json(studio.agent->status());
+    EXPECT_TRUE(until([&] { return heard(studio, home, studio.epoch()); }));
+    const std::uint64_t first = studio.epoch();
+    ASSERT_TRUE(server_->rekey("tv"));
+    EXPECT_TRUE(until([&] { return studio.epoch() > first && home.epoch() == studio.epoch(); }));
+    stop();
+  }
+  // What it does not allow is refused, and it says so.
+  serve(flow(2, SecondCcs::description, certificate, request, ecdhe_rsa));
+  Member& member = start(settings("rsa-studio"));
+  EXPECT_TRUE(until([&] { return member.failures() >= 2; }));
+  EXPECT_EQ(member.group()["joins"], 0);
+  EXPECT_THAT(member.why(), HasSubstr("wrong_second_ccs"));
 }
 
 TEST_F(Variants, H4_P31_AMemberConfiguredForAnotherFlowNeverJoins) {

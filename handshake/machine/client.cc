@@ -23,17 +23,52 @@ namespace {
 
 constexpr std::array offered_groups = {NamedGroup::x25519, NamedGroup::secp256r1};
 
-// A member's flow is pinned by its configuration; a standard client follows the server (H4: never the other way round).
+// What keeps a member from running a flow that it allows.
+Outcome<void> can_run(const ClientConfig& config, const GroupFlow& wanted) {
+  const auto flow = flow_for(wanted);
+  if (!flow)
+    return refuse(Reason::flow_unsupported,
+                  "group \"" + config.multicast->group_id +
+                      "\" is configured with variant, suite, order and authentication that do not go together");
+  const FlowDefinition& steps = definition(*flow);
+  if (steps.has(Side::client, Message::certificate) && !config.credentials)
+    return refuse(Reason::own_certificate_missing, "a multicast member needs a certificate, none is configured");
+  if (steps.smke_sealed() && EVP_PKEY_get_base_id(config.credentials->key.get()) != EVP_PKEY_RSA)
+    return refuse(Reason::own_certificate_missing,
+                  "variant 1 needs a certificate with an RSA key, ours has " + describe(config.credentials->key.get()));
+  if (steps.has(Side::client, Message::client_auth_response) && !config.password)
+    return refuse(Reason::own_password_missing, "a member of variant 3 needs a password, none is configured");
+  return {};
+}
+
+std::vector<GroupFlow> allowed_flows(const ClientConfig& config) {
+  if (!config.multicast) return {};
+  auto flows = config.multicast->flows;
+  std::erase_if(flows, [&](const GroupFlow& flow) { return !can_run(config, flow); });
+  return flows;
+}
+
+// Of sound values only.
+std::vector<Flow> lists_of(const std::vector<GroupFlow>& groups) {
+  std::vector<Flow> flows;
+  for (const GroupFlow& group : groups)
+    flows.push_back(*flow_for(group));
+  return flows;
+}
+
+// A member walks one of the flows that its configuration allows; a standard client a standard one (H4: neither the
+// other's).
 std::vector<Flow> candidate_flows(const ClientConfig& config) {
   if (!config.multicast) return {Flow::standard, Flow::standard_mutual};
-  return {flow_for(config.multicast->flow).value_or(Flow::variant2_claim5)};
+  return lists_of(allowed_flows(config));
 }
 
 class Client final : public Machine {
  public:
   Client(std::shared_ptr<const ClientConfig> config, Random& random)
       : Machine(Side::client, candidate_flows(*config), config->max_handshake_bytes, random),
-        config_(std::move(config)) {
+        config_(std::move(config)),
+        allowed_(allowed_flows(*config_)) {
     auto started = check_configuration().and_then([this] { return drive(); });
     if (!started) (void)fail_with(std::move(started.error()));
   }
@@ -67,8 +102,15 @@ class Client final : public Machine {
 
   bool multicast() const { return config_->multicast.has_value(); }
   std::vector<CipherSuite> offered_suites() const;
+  // Of a member, once ServerHello chose the suite.
+  bool sealed() const { return !is_ecdhe(state().suite); }
+  // Leaves what the server's message fits, of what the member allows and the messages so far have left (P3, H30).
+  // False: nothing fits, and nothing has changed.
+  template <typename Fits>
+  bool narrow(Fits fits);
 
   std::shared_ptr<const ClientConfig> config_;
+  std::vector<GroupFlow> allowed_;
   std::uint16_t curve_ = 0;
   Bytes server_point_;
   std::optional<SignatureScheme> scheme_;  // of our CertificateVerify
@@ -92,7 +134,7 @@ Outcome<void> Client::read_message(Message message, ByteView body) {
     case Message::client_auth_request:
       return read_client_auth_request(body);
     case Message::server_master_key_exchange:
-      return flow().smke_sealed() ? read_signed_smke(body) : read_smke(body);
+      return sealed() ? read_signed_smke(body) : read_smke(body);
     default:
       return refuse(Reason::internal_error, "a flow expects a message no server sends: " + std::string(name(message)));
   }
@@ -119,23 +161,28 @@ Outcome<SensitiveBytes> Client::make_message(Message message) {
 
 Outcome<void> Client::check_configuration() const {
   if (!config_->multicast) return {};
-  const MulticastWish& wish = *config_->multicast;
-  if (!flow_for(wish.flow))
-    return refuse(Reason::flow_unsupported,
-                  "group \"" + wish.group_id +
-                      "\" is configured with variant, suite, order and authentication that do not go together");
-  if (flow().has(Side::client, Message::certificate) && !config_->credentials)
-    return refuse(Reason::own_certificate_missing, "a multicast member needs a certificate, none is configured");
-  if (flow().smke_sealed() && EVP_PKEY_get_base_id(config_->credentials->key.get()) != EVP_PKEY_RSA)
-    return refuse(Reason::own_certificate_missing, "variant 1 needs a certificate with an RSA key, ours has " +
-                                                       describe(config_->credentials->key.get()));
-  if (flow().has(Side::client, Message::client_auth_response) && !config_->password)
-    return refuse(Reason::own_password_missing, "a member of variant 3 needs a password, none is configured");
-  return {};
+  if (!allowed_.empty()) return {};
+  if (config_->multicast->flows.empty()) return refuse(Reason::flow_unsupported, "the member allows no flow");
+  return can_run(*config_, config_->multicast->flows.front());
+}
+
+template <typename Fits>
+bool Client::narrow(Fits fits) {
+  auto left = allowed_;
+  std::erase_if(left, [&](const GroupFlow& flow) { return !state().cursor.possible(*flow_for(flow)) || !fits(flow); });
+  if (left.empty()) return false;
+  allowed_ = std::move(left);
+  state().cursor.leave(lists_of(allowed_));
+  return true;
 }
 
 std::vector<CipherSuite> Client::offered_suites() const {
-  if (config_->multicast) return {config_->multicast->flow.suite};
+  if (multicast()) {
+    std::vector<CipherSuite> suites;
+    for (const GroupFlow& flow : allowed_)
+      if (!contains(suites, flow.suite)) suites.push_back(flow.suite);
+    return suites;
+  }
   if (!config_->standard_suites.empty()) return config_->standard_suites;
   return {ecdhe_suites.begin(), ecdhe_suites.end()};
 }
@@ -144,12 +191,14 @@ Outcome<SensitiveBytes> Client::make_client_hello() {
   ClientHello hello;
   random().fill(hello.random);
   state().client_random = hello.random;
-  for (const CipherSuite suite : offered_suites())
+  const auto suites = offered_suites();
+  for (const CipherSuite suite : suites)
     hello.suites.push_back(static_cast<std::uint16_t>(suite));
   if (!IpAddress::parse(config_->server_name)) hello.server_name = config_->server_name;  // RFC 6066: names only
-  const bool sealed = config_->multicast && flow().smke_sealed();
+  const bool exchange = std::any_of(suites.begin(), suites.end(), is_ecdhe);
   for (const NamedGroup group : offered_groups)
-    if (!sealed) hello.groups.push_back(static_cast<std::uint16_t>(group));
+    if (exchange) hello.groups.push_back(static_cast<std::uint16_t>(group));
+  if (!exchange) hello.point_formats.reset();  // RFC 8422 §4: neither without an ECC suite
   for (const SignatureScheme scheme : offered_schemes)
     hello.signature_schemes.push_back(static_cast<std::uint16_t>(scheme));
   hello.extended_master_secret = true;
@@ -182,6 +231,7 @@ Outcome<void> Client::read_server_hello(ByteView body) {
   select_suite(CipherSuite{hello.suite});
   return {};
 }
+  if (multicast()) narrow([&](const GroupFlow& flow) { return flow.suite == state().suite; });
 
 // ---------------------------------------------------------------- the server's first flight
 
@@ -217,13 +267,14 @@ Outcome<void> Client::read_server_key_exchange(ByteView body) {
 Outcome<void> Client::read_certificate_request(ByteView body) {
   SEALCAST_TRY_ASSIGN(auto message, decode_certificate_request(body));
   const bool flagged = message.names(config_->multicast_flag);
-  const bool wanted = multicast() && config_->multicast->flow.flag_place == FlagPlace::certificate_request;
-  if (wanted && !flagged)
+  const FlagPlace place = flagged ? FlagPlace::certificate_request : FlagPlace::smke;
+  const bool fits = multicast() ? narrow([&](const GroupFlow& flow) { return flow.flag_place == place; }) : !flagged;
+  if (!fits && !flagged)
     return refuse(Reason::flag_missing, "CertificateRequest lacks the multicast flag " +
                                             std::to_string(config_->multicast_flag) +
                                             ": this server runs the standard handshake, or the flag was stripped; a "
                                             "multicast member never falls back to it");
-  if (!wanted && flagged)
+  if (!fits)
     return refuse(Reason::flag_unexpected, "CertificateRequest carries the multicast flag " +
                                                std::to_string(config_->multicast_flag) +
                                                (multicast() ? ", expected in SMKE alone" : " in a standard handshake"));
@@ -302,16 +353,17 @@ Outcome<void> Client::read_signed_smke(ByteView body) {
 }
 
 Outcome<void> Client::use_smke(ByteView body, const ServerProofVerified& proof) {
-  SEALCAST_TRY_ASSIGN(auto message, flow().smke_sealed() ? decode_sealed_master_key_exchange(body)
-                                                         : decode_server_master_key_exchange(body));
+  SEALCAST_TRY_ASSIGN(auto message,
+                      sealed() ? decode_sealed_master_key_exchange(body) : decode_server_master_key_exchange(body));
   SEALCAST_TRY(check_flag(message.flag, "SMKE"));
-  if (message.second_ccs != flow().second_ccs)
+  const auto order_of = [](const GroupFlow& flow) { return definition(*flow_for(flow)).second_ccs; };
+  if (!narrow([&](const GroupFlow& flow) { return order_of(flow) == message.second_ccs; }))
     return refuse(Reason::wrong_second_ccs, "SMKE announces order " +
                                                 std::to_string(static_cast<int>(message.second_ccs)) +
                                                 " of the second ChangeCipherSpec, expected " +
-                                                std::to_string(static_cast<int>(flow().second_ccs)));
+                                                std::to_string(static_cast<int>(order_of(allowed_.front()))));
   SEALCAST_TRY(check_origin(message.keying, state().suite));
-  if (flow().smke_sealed()) SEALCAST_TRY(open_key_material(message, proof));
+  if (sealed()) SEALCAST_TRY(open_key_material(message, proof));
   GroupMaster master = derive_group_master(state().suite, message.keying.premaster);
   if (config_->accept_keying)
     if (auto accepted = config_->accept_keying(message.keying, derive_epoch_id(state().suite, master)); !accepted)

@@ -67,7 +67,7 @@ TEST_P(WithRequest, P12_FLAG1_FLAG2_AMemberPinsThePlace) {
   for (const FlagPlace place : {FlagPlace::certificate_request, FlagPlace::smke}) {
     World world(GetParam());
     world.authority.flow.flag_place = place == FlagPlace::smke ? FlagPlace::certificate_request : FlagPlace::smke;
-    world.client_config.multicast->flow.flag_place = place;
+    world.client_config.multicast->flows[0].flag_place = place;
     const auto server = world.server();
     const auto client = world.client();
     pump(*client, *server);
@@ -189,7 +189,7 @@ TEST_P(FlagOfEveryFlow, H4_FLAG3_AMemberOfAnotherFlowNeverJoins) {
     World world(GetParam());  // the server's flow
     const bool sealed = other.smke_sealed();
     GroupFlow wish = group_flow(other.flow);
-    world.client_config.multicast->flow = wish;
+    world.client_config.multicast->flows = {wish};
     world.client_config.credentials = sealed ? world.pki.decrypting_member("member-a", {"tv"}).credentials
                                              : world.pki.member("member-a", {"tv"}).credentials;
     world.client_config.password = [&world]() -> sealcast::Result<PasswordCredential> {
@@ -251,7 +251,7 @@ TEST_P(FlagOfEveryFlow, H4_AStandardClientIsNotLetInAndAStandardServerNotTaken) 
 
 TEST_P(FlagOfEveryFlow, P32_GroupSuiteNotOffered) {
   World world(GetParam());
-  GroupFlow& wish = world.client_config.multicast->flow;
+  GroupFlow& wish = world.client_config.multicast->flows[0];
   wish.suite = definition(GetParam()).smke_sealed() ? CipherSuite::rsa_aes_128_gcm_sha256
                                                     : CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
   const auto server = world.server();

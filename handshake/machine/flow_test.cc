@@ -354,7 +354,7 @@ TEST(Refusal, H4_StandardClientIsRefusedByDefault) {
 
 TEST(Refusal, P32_GroupSuiteNotOffered) {
   World world;
-  world.client_config.multicast->flow.suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
+  world.client_config.multicast->flows[0].suite = CipherSuite::ecdhe_ecdsa_aes_128_gcm_sha256;
   Ends ends(world);
   EXPECT_EQ(ends.server->failure()->reason, Reason::group_suite_not_offered);
   EXPECT_EQ(ends.server->failure()->alert, Alert::handshake_failure);
@@ -446,7 +446,7 @@ TEST(Refusal, AClientThatCannotWorkSaysSoAtOnce) {
   ASSERT_TRUE(client->failed());
   EXPECT_EQ(client->failure()->reason, Reason::own_certificate_missing);
   World unsound;
-  unsound.client_config.multicast->flow.variant = 3;  // with a certificate alone: that would be variant 2
+  unsound.client_config.multicast->flows[0].variant = 3;  // with a certificate alone: that would be variant 2
   EXPECT_EQ(unsound.client()->failure()->reason, Reason::flow_unsupported);
   World locked_out(Flow::variant3_password_claim5);
   locked_out.client_config.password = nullptr;

@@ -81,10 +81,11 @@ Outcome<void> Machine::check_next_message() {
 Outcome<void> Machine::take_message(ByteView raw) {
   const Message message = *message_of(raw[0]);
   const Step step = *handshake_->cursor.permits(peer(), message);
+  handshake_->cursor.choose(peer(), message);
   const ByteView body = raw.subspan(message_header_size);
   SEALCAST_TRY(message == Message::finished ? read_finished(step, body) : read_message(message, body));
   handshake_->transcript.add(raw);
-  // A role may have pinned the flow (ClientHello); the step itself stays the same.
+  // A role may have left fewer flows; the step itself stays the same.
   if (!handshake_->cursor.advance(peer(), message)) return unexpected(message);
   after(step);
   joiner_.take(raw.size());
@@ -268,8 +269,7 @@ void Machine::select_suite(CipherSuite suite) {
 tl::unexpected<HandshakeError> Machine::unexpected(Message got) const {
   const FlowCursor& cursor = handshake_->cursor;
   const std::string detail = "expected " + cursor.expected() + ", got " + std::string(name(got));
-  const auto flow = cursor.flow();
-  if (self_ == Side::client && flow && definition(*flow).multicast && fits_standard(cursor.position(), peer(), got))
+  if (self_ == Side::client && cursor.multicast() && fits_standard(cursor.position(), peer(), got))
     return refuse(Reason::standard_server_refused,
                   detail + ": this server runs the standard handshake, a multicast member never falls back to it");
   return refuse(Reason::unexpected_message, detail);

@@ -179,7 +179,7 @@ Outcome<void> Server::choose_multicast(const ClientHello& hello) {
                                                        ", which the ClientHello does not offer");
   group_id_ = *hello.multicast_group;
   flag_place_ = group->flag_place;
-  state().cursor.pin(*flow);
+  state().cursor.leave({&*flow, 1});
   select_suite(group->suite);
   return {};
 }
@@ -190,7 +190,8 @@ Outcome<void> Server::choose_standard(const ClientHello& hello) {
                   "ClientHello names no multicast group, and standard TLS is not allowed here");
   for (const CipherSuite suite : ecdhe_suites)
     if (hello.offers(static_cast<std::uint16_t>(suite)) && key_fits(suite)) {
-      state().cursor.pin(config_->standard_requests_certificate ? Flow::standard_mutual : Flow::standard);
+      const Flow flow = config_->standard_requests_certificate ? Flow::standard_mutual : Flow::standard;
+      state().cursor.leave({&flow, 1});
       select_suite(suite);
       return {};
     }

@@ -161,7 +161,7 @@ World::World(KeyKind server_key, KeyKind client_key, CipherSuite suite) : author
                                               : pki.decrypting_member("member-a", {"tv"}).credentials;
   client_config.server_trust = pki.trust();
   client_config.server_name = "ks.example";
-  client_config.multicast = MulticastWish{"tv", "ks.example", authority.flow};
+  client_config.multicast = MulticastWish{"tv", "ks.example", {authority.flow}};
 }
 
 void World::make_standard(bool mutual) {
@@ -173,7 +173,7 @@ void World::make_standard(bool mutual) {
 void World::set_group_flow(const GroupFlow& flow) {
   authority.flow = flow;
   authority.keying.policy.cipher_suite = flow.suite;
-  if (client_config.multicast) client_config.multicast->flow = flow;
+  if (client_config.multicast) client_config.multicast->flows = {flow};
 }
 
 std::unique_ptr<Endpoint> World::server() {

@@ -104,7 +104,7 @@ Result<Member> join_one(const Options& options, const pki::Authority& authority,
   config->credentials = credentials;
   config->server_trust = trust;
   config->server_name = options.key_server;
-  config->multicast = handshake::MulticastWish{options.group, options.key_server, {}};
+  config->multicast = handshake::MulticastWish{options.group, options.key_server};
   config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
   SEALCAST_TRY_ASSIGN(const auto fd, connect_to(options));
   Member member(handshake::make_client(std::move(config), handshake::system_random()), fd);

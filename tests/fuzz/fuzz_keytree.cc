@@ -34,7 +34,7 @@ const config::MemberGroup& configured() {
     config::MemberGroup made;
     made.id = "tv";
     made.keyserver_id = "ks.example";
-    made.flow.suite = KeytreeWorld::suite;
+    made.flows[0].suite = KeytreeWorld::suite;
     return made;
   }();
   return group;
@@ -91,7 +91,7 @@ void datagram(ByteView bytes, bool from_the_key_server) {
     require(from_the_key_server || !received->verify_with(key_server().chain_der.front()));
   }
   RekeyDatagrams receiver(configured());
-  receiver.joined(key_server().chain_der.front());
+  receiver.joined(key_server().chain_der.front(), KeytreeWorld::suite);
   receiver.set_path(watched_path());
   RekeyDatagrams::Held held{KeytreeWorld::epoch, handshake::testing::sample_keying().policy, "home"};
   const GroupDatagram came{"tv", KeytreeWorld::epoch, {bytes.begin(), bytes.end()}};

@@ -18,6 +18,7 @@ struct Way {
   bool multicast = true;
   bool mutual = false;  // standard flows: with a client certificate
   GroupFlow flow = {};
+  bool automatic = false;  // the member allows every way's flow of this kind of suite, and follows the server (H30)
 };
 
 inline constexpr auto ecdhe_suite = CipherSuite::ecdhe_ecdsa_aes_256_gcm_sha384;
@@ -44,6 +45,14 @@ inline constexpr std::array all_ways = {
     Way{true,
         false,
         {ecdhe_suite, 3, SecondCcs::description, FlagPlace::smke, Authentication::certificate_and_password}},
+    Way{true,
+        false,
+        {ecdhe_suite, 2, SecondCcs::description, FlagPlace::certificate_request, Authentication::certificate},
+        true},
+    Way{true,
+        false,
+        {ecdhe_suite, 3, SecondCcs::claim5, FlagPlace::smke, Authentication::certificate_and_password},
+        true},
 };
 
 inline std::unique_ptr<testing::World> make_world(const Way& way) {
@@ -56,9 +65,13 @@ inline std::unique_ptr<testing::World> make_world(const Way& way) {
     return world;
   }
   world->authority.flow = way.flow;
-  world->client_config.multicast = MulticastWish{"tv", "ks.example", way.flow};
+  world->client_config.multicast = MulticastWish{"tv", "ks.example", {way.flow}};
   world->server_config.key_server_id = "ks.example";
   world->server_config.realm = "fuzz";
+  if (way.automatic)
+    for (const Way& other : all_ways)
+      if (other.multicast && other.flow.suite == way.flow.suite)
+        world->client_config.multicast->flows.push_back(other.flow);
   if (way.flow.authentication == Authentication::password) world->client_config.credentials = Credentials();
   world->client_config.password = [] {
     PasswordCredential credential{"anna", SecretBytes(6)};

@@ -251,7 +251,7 @@ int run_client(const Options& options, std::uint16_t port) {
   config->server_name = "ks.example";
   GroupFlow flow;
   flow.suite = options.rsa ? rsa_suite : ecdsa_suite;
-  if (!options.standard) config->multicast = MulticastWish{options.group, "ks.example", flow};
+  if (!options.standard) config->multicast = MulticastWish{options.group, "ks.example", {flow}};
   if (!options.standard) config->credentials = load(options, "member-ecdsa");
   if (options.mutual) config->credentials = load(options, options.rsa ? "client-rsa" : "client-ecdsa");
   const auto endpoint = make_client(config, system_random());

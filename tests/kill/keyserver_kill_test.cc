@@ -113,7 +113,7 @@ class KilledKeyserver : public ::testing::Test {
     client->credentials = pki_.member(name, {"tv"}).credentials;
     client->server_trust = pki_.trust();
     client->server_name = "ks.example";
-    client->multicast = handshake::MulticastWish{"tv", "ks", {}};
+    client->multicast = handshake::MulticastWish{"tv", "ks"};
     // Recorded with SMKE, whatever becomes of the connection (H3).
     client->accept_keying = [this](const GroupKeying& keying, const handshake::EpochId& id) {
       ledger_.record(keying, to_hex(id));

@@ -26,6 +26,7 @@
 #define FALLBACK            8 /* a member that cannot join tries again as an ordinary client (H4) */
 
 byte flow;           /* of group 1, the one that the honest member wants */
+bit automatic;       /* the member allows both flows: the server's messages choose (H30). 0: it pins `flow` */
 byte other;          /* of group 2, which the same server offers and both members may join */
 byte broken;         /* which protection is taken out */
 bit flag_in_request; /* place of the flag: CertificateRequest (P10) or only SMKE (P11) */
@@ -74,6 +75,7 @@ static void note_violated(const char *what) { printf("violated: %s\n", what); ff
 typedef ClientRun { /* of the honest member A; its random and ephemeral key bear the run's number */
   byte at;
   bit member;       /* wants group 1 and nothing else (H4); 0: an ordinary TLS program with A's certificate */
+  byte flow;        /* a member's: the one it is in, as far as the messages have told */
   byte server;      /* the server run of the random and ephemeral key it saw, or EVIL */
   bit request;      /* saw a CertificateRequest ... */
   bit flag;         /* ... with the multicast flag in it */
@@ -109,7 +111,7 @@ bit knows_password;     /* A's */
 #define RSA_SUITE(f) ((f) == V1)
 #define HAS_PASSWORD(f) ((f) == V3_PASSWORD || (f) == V3_BOTH)
 #define ORDER_CLAIM5(f) ((f) == V2_CLAIM5 || HAS_PASSWORD(f))
-#define CLIENT_FLOW(i) (C[i].member -> (flow) : STANDARD)
+#define CLIENT_FLOW(i) (C[i].member -> (C[i].flow) : STANDARD)
 #define CLIENT_CERT(i) (C[i].request -> A : NONE)
 /* The flag stands in the server's CertificateRequest. */
 #define SERVER_FLAG(j) (S[j].request && S[j].group != 0 && flag_in_request)
@@ -132,7 +134,7 @@ bit knows_password;     /* A's */
 
 #define KNOWS_KEY(k) ((k) == EVIL_KEY || ((k) == 1 && knows_key[1]) || ((k) == 2 && knows_key[2]))
 /* Channel keys need the connection's own secret and the group's master. */
-#define CLIENT_SECRET_KNOWN(i) ((RSA_SUITE(flow) && C[i].secret == EVIL) || (!RSA_SUITE(flow) && C[i].server == EVIL))
+#define CLIENT_SECRET_KNOWN(i) ((RSA_SUITE(C[i].flow) && C[i].secret == EVIL) || (!RSA_SUITE(C[i].flow) && C[i].server == EVIL))
 #define SERVER_SECRET_KNOWN(j) ((RSA_SUITE(FLOW(j)) && S[j].cert == M) || (!RSA_SUITE(FLOW(j)) && S[j].share == EVIL))
 #define CLIENT_CHANNEL_KNOWN(i) (KNOWS_KEY(C[i].key) && (broken == GROUP_SECRET_ALONE || CLIENT_SECRET_KNOWN(i)))
 #define SERVER_CHANNEL_KNOWN(j) (KNOWS_KEY(S[j].epoch) && (broken == GROUP_SECRET_ALONE || SERVER_SECRET_KNOWN(j)))
@@ -148,9 +150,9 @@ inline client_installs(i) {
            "key from the server alone: a member installed a key that the key server did not make (H1)");
   PROPERTY(SAME_SMKE(i, C[i].smke) && S[C[i].smke].group == 1 && IDENTITY(C[i].smke) == A,
            "agreement: a member installed what no run of the server gave to it (group, epoch, key, identity)");
-  PROPERTY(C[i].flag == SERVER_FLAG(C[i].smke) && FLOW(C[i].smke) == flow,
+  PROPERTY(C[i].flag == SERVER_FLAG(C[i].smke) && FLOW(C[i].smke) == C[i].flow,
            "flag agreement: the two ends disagree about flag or variant (H4)");
-  PROPERTY(S[C[i].smke].at >= IN_USE || (flow == V1 && S[C[i].smke].at >= KEYED),
+  PROPERTY(S[C[i].smke].at >= IN_USE || (C[i].flow == V1 && S[C[i].smke].at >= KEYED),
            "closing Finished: a member installed before the server verified its Finished (H3)");
   PROPERTY(!CLIENT_CHANNEL_KNOWN(i), "control channel: another member can read and forge it (H2)");
   PROPERTY(C[i].epoch >= remembered, "epochs never fall: a member went back to an older epoch (H5)");
@@ -185,12 +187,18 @@ proctype Client(byte i) {
   /* ClientHello. Run 0 is always a member's. */
   :: atomic { C[i].at == IDLE ->
        if :: C[i].member = 1 :: i == 1 || broken == FALLBACK -> C[i].member = 0 fi;
+       C[i].flow = flow;
        C[i].at = HELLO }
 
-  /* The server's first flight. Under ECDHE the ServerKeyExchange is signed over both randoms and the ephemeral key, under
-   * TLS_RSA nothing is. Suite, CertificateRequest and flag are in clear: the attacker chooses them, the member takes only
+  /* The server's first flight. A member that allows both flows follows the one that it seems to be; where that shows
+   * only later (SMKE's order, a request for the password), it is guessed here, and a wrong guess goes no further. Under
+   * ECDHE the ServerKeyExchange is signed over both randoms and the ephemeral key, under TLS_RSA nothing is. Suite, CertificateRequest and flag are in clear: the attacker chooses them, the member takes only
    * what its configuration says. An ordinary client takes any, a flag that it does not know included (P1). */
   :: atomic { C[i].at == HELLO ->
+       if
+       :: C[i].flow = flow
+       :: automatic && C[i].member -> C[i].flow = other; REACHED(15, "a member is led to the other flow that it allows")
+       fi;
        if
        :: RSA_SUITE(CLIENT_FLOW(i)) ->
             if :: S[0].at >= FLIGHT1 -> C[i].server = 0
@@ -202,7 +210,8 @@ proctype Client(byte i) {
                :: broken == ANY_CERTIFICATE -> C[i].server = EVIL fi
        fi;
        if
-       :: C[i].member -> C[i].request = (flow != V3_PASSWORD); C[i].flag = C[i].request && flag_in_request
+       :: C[i].member -> C[i].request = (C[i].flow != V3_PASSWORD); C[i].flag = C[i].request && flag_in_request;
+                       if :: automatic && C[i].request -> C[i].flag = 1 - flag_in_request :: skip fi
        :: else -> if :: C[i].request = 0
                      :: C[i].request = 1; if :: C[i].flag = 0 :: C[i].flag = 1 fi fi
        fi;
@@ -217,7 +226,7 @@ proctype Client(byte i) {
        C[i].at = PLAIN; REACHED(7, "a standard handshake between the same two ends completes") }
 
   /* Variant 1: SMKE, its signature over the transcript and the body verified before anything is decrypted. */
-  :: atomic { C[i].at == FLIGHT2 && C[i].member && flow == V1 ->
+  :: atomic { C[i].at == FLIGHT2 && C[i].member && C[i].flow == V1 ->
        if
        :: S[0].at >= KEYED && FLOW(0) == V1 && SAME_FIRST(i, 0) && EPOCH_ACCEPTABLE(S[0].epoch) -> client_accepts(i, 0)
        :: S[1].at >= KEYED && FLOW(1) == V1 && SAME_FIRST(i, 1) && EPOCH_ACCEPTABLE(S[1].epoch) -> client_accepts(i, 1)
@@ -232,37 +241,37 @@ proctype Client(byte i) {
             C[i].at = KEYED
        fi }
   /* ... the server's Finished; then the client's own, which ends the handshake (P19). */
-  :: atomic { C[i].at == KEYED && flow == V1 && (broken == NO_CLOSING_FINISHED || CLIENT_CHANNEL_KNOWN(i) ||
+  :: atomic { C[i].at == KEYED && C[i].flow == V1 && (broken == NO_CLOSING_FINISHED || CLIENT_CHANNEL_KNOWN(i) ||
               (C[i].smke != EVIL && SAME_SMKE(i, C[i].smke))) && EPOCH_ACCEPTABLE(C[i].epoch) ->
        client_installs(i) }
 
   /* Variant 3: ClientAuthRequest under ms1, with the server's verify_data; only then the password. */
-  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(flow) && C[i].server != EVIL && S[C[i].server].at >= REQUEST &&
+  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(C[i].flow) && C[i].server != EVIL && S[C[i].server].at >= REQUEST &&
               SAME_MS1(i, C[i].server) && (broken == NO_VERIFY_DATA || SAME_FIRST(i, C[i].server)) ->
        PROPERTY(SAME_FIRST(i, C[i].server),
                 "proof before password: a password left although the server saw another handshake (H7)");
        C[i].at = RESPONSE; REACHED(8, "a member sends its password") }
-  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(flow) && C[i].server == EVIL ->
+  :: atomic { C[i].at == FLIGHT2 && C[i].member && HAS_PASSWORD(C[i].flow) && C[i].server == EVIL ->
        knows_password = 1;
        PROPERTY(false, "password: the attacker learned it (H7)") }
 
   /* Variants 2, 3: SMKE under ms1, with the server's verify_data (variant 3 has checked it with the request). */
-  :: atomic { C[i].member && flow != V1 && C[i].at == (HAS_PASSWORD(flow) -> RESPONSE : FLIGHT2) && C[i].server != EVIL &&
-              S[C[i].server].at >= KEYED && S[C[i].server].group == 1 && SAME_MS1(i, C[i].server) &&
-              (broken == NO_VERIFY_DATA || HAS_PASSWORD(flow) || SAME_FIRST(i, C[i].server)) &&
+  :: atomic { C[i].member && C[i].flow != V1 && C[i].at == (HAS_PASSWORD(C[i].flow) -> RESPONSE : FLIGHT2) && C[i].server != EVIL &&
+              S[C[i].server].at >= KEYED && S[C[i].server].group == 1 && FLOW(C[i].server) == C[i].flow && SAME_MS1(i, C[i].server) &&
+              (broken == NO_VERIFY_DATA || HAS_PASSWORD(C[i].flow) || SAME_FIRST(i, C[i].server)) &&
               EPOCH_ACCEPTABLE(S[C[i].server].epoch) ->
        client_accepts(i, C[i].server) }
-  :: atomic { C[i].member && flow != V1 && C[i].at == FLIGHT2 && C[i].server == EVIL && !HAS_PASSWORD(flow) ->
+  :: atomic { C[i].member && C[i].flow != V1 && C[i].at == FLIGHT2 && C[i].server == EVIL && !HAS_PASSWORD(C[i].flow) ->
        C[i].smke = EVIL; C[i].epoch = 2; C[i].key = EVIL_KEY; C[i].at = KEYED;
        PROPERTY(false, "key from the server alone: a member accepted SMKE from the attacker (H8)") }
   /* ... the second ChangeCipherSpec in the announced order, and the client's second Finished. */
-  :: atomic { C[i].at == KEYED && flow != V1 && (!ORDER_CLAIM5(flow) || S[C[i].smke].at >= SWITCHED) ->
+  :: atomic { C[i].at == KEYED && C[i].flow != V1 && (!ORDER_CLAIM5(C[i].flow) || S[C[i].smke].at >= SWITCHED) ->
        if
        :: broken == NO_CLOSING_FINISHED || broken == NO_SERVER_FINISHED -> client_installs(i)
        :: else -> C[i].at = FINISHED
        fi }
   /* ... the server's second Finished (H3). */
-  :: atomic { C[i].at == FINISHED && flow != V1 && (CLIENT_CHANNEL_KNOWN(i) || (S[C[i].smke].at >= IN_USE && SAME_SMKE(i, C[i].smke))) &&
+  :: atomic { C[i].at == FINISHED && C[i].flow != V1 && (CLIENT_CHANNEL_KNOWN(i) || (S[C[i].smke].at >= IN_USE && SAME_SMKE(i, C[i].smke))) &&
               EPOCH_ACCEPTABLE(C[i].epoch) ->
        client_installs(i) }
 
@@ -391,6 +400,7 @@ init {
   atomic {
     c_code {
       now.flow = setting("SEALCAST_MODEL_FLOW");
+      now.automatic = setting("SEALCAST_MODEL_AUTOMATIC");
       now.other = setting("SEALCAST_MODEL_OTHER");
       now.broken = setting("SEALCAST_MODEL_BROKEN");
       now.flag_in_request = setting("SEALCAST_MODEL_FLAG_IN_REQUEST");

@@ -36,20 +36,22 @@ EVERYWHERE = {
 }
 OWN_HELLO = "variant 1: a member answers the attacker's own hello"
 PASSWORD = "a member sends its password"
+OTHER_FLOW = "a member is led to the other flow that it allows"
 OTHER_TRANSCRIPT = "SMKE to a client that saw another handshake"
 
 
 class Case:
-    def __init__(self, name, flow, other, broken=INTACT, flag_in_request=1, bare=0, also=(), fails=None):
+    def __init__(self, name, flow, other, broken=INTACT, flag_in_request=1, bare=0, also=(), fails=None, automatic=0):
         self.name, self.flow, self.other, self.broken = name, flow, other, broken
-        self.flag_in_request, self.bare = flag_in_request, bare
+        self.flag_in_request, self.bare, self.automatic = flag_in_request, bare, automatic
         self.must_reach = EVERYWHERE | set(also)
         self.fails = fails  # the requirement that must break; None: all hold
 
     def environment(self):
         return dict(os.environ, LC_ALL="C", SEALCAST_MODEL_FLOW=str(self.flow), SEALCAST_MODEL_OTHER=str(self.other),
                     SEALCAST_MODEL_BROKEN=str(self.broken), SEALCAST_MODEL_BARE=str(self.bare),
-                    SEALCAST_MODEL_FLAG_IN_REQUEST=str(self.flag_in_request))
+                    SEALCAST_MODEL_FLAG_IN_REQUEST=str(self.flag_in_request),
+                    SEALCAST_MODEL_AUTOMATIC=str(self.automatic))
 
 
 HOLD = [
@@ -59,6 +61,13 @@ HOLD = [
     Case("variant 2, description", V2_TEXT, V2_CLAIM5),
     Case("variant 3, password", V3_PASSWORD, V2_CLAIM5, also=[PASSWORD]),
     Case("variant 3, certificate and password", V3_BOTH, V3_PASSWORD, also=[PASSWORD]),
+    # a member that allows both flows (H30)
+    Case("auto: variant 1, or variant 2", V1, V2_CLAIM5, also=[OWN_HELLO, OTHER_FLOW], automatic=1),
+    Case("auto: variant 2, or variant 1", V2_CLAIM5, V1, also=[OWN_HELLO, OTHER_FLOW], automatic=1),
+    Case("auto: variant 2 in either order", V2_TEXT, V2_CLAIM5, also=[OTHER_FLOW], automatic=1),
+    Case("auto: flag in SMKE, variant 2 in either order", V2_CLAIM5, V2_TEXT, also=[OTHER_FLOW], flag_in_request=0,
+         automatic=1),
+    Case("auto: variant 3, certificate or not", V3_BOTH, V3_PASSWORD, also=[PASSWORD, OTHER_FLOW], automatic=1),
     # server_verify_data alone, without the other proofs of the same (README.md)
     Case("variant 2, claim 5, bare", V2_CLAIM5, V1, bare=1, also=[OTHER_TRANSCRIPT]),
     Case("variant 3, password, bare", V3_PASSWORD, V1, bare=1, also=[PASSWORD]),
@@ -67,6 +76,7 @@ HOLD = [
 ]
 FAIL = [
     Case("variant 1, SMKE unsigned", V1, V2_CLAIM5, NO_SMKE_SIGNATURE, fails="H1"),
+    Case("auto: led to variant 1, SMKE unsigned", V2_CLAIM5, V1, NO_SMKE_SIGNATURE, fails="H1", automatic=1),
     Case("variant 1, no closing Finished", V1, V2_CLAIM5, NO_CLOSING_FINISHED, fails="H3"),
     Case("variant 2, claim 5, no closing Finished", V2_CLAIM5, V1, NO_CLOSING_FINISHED, fails="H3"),
     Case("variant 2, description, no closing Finished", V2_TEXT, V1, NO_CLOSING_FINISHED, fails="H3"),

@@ -166,7 +166,7 @@ class KeyserverUnderPressure : public ::testing::Test {
     client->credentials = credentials;
     client->server_trust = pki_.trust();
     client->server_name = "ks.example";
-    client->multicast = handshake::MulticastWish{"tv", "ks", {}};
+    client->multicast = handshake::MulticastWish{"tv", "ks"};
     client->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
     return std::make_unique<TestClient>(port_, client);
   }

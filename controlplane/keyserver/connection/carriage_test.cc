@@ -127,7 +127,7 @@ TEST_F(IsakmpListener, P16_P34_VariantOneInIsakmp) {
   flow.suite = handshake::CipherSuite::rsa_aes_128_gcm_sha256;
   start();
   auto config = member_config(pki_.decrypting_member("home", {"tv"}));
-  config->multicast->flow = flow;
+  config->multicast->flows = {flow};
   auto member = carried(config);
   ASSERT_TRUE(member->join()) << (member->error() ? member->error()->message() : "no answer");
   EXPECT_EQ(member->established().flow, handshake::Flow::variant1);
@@ -153,7 +153,7 @@ TEST_F(IsakmpListener, P28_P34_APasswordIsAskedForAndCheckedInIsakmp) {
   const auto with = [&](const std::string& password) {
     auto config = member_config("home");
     config->credentials = {};
-    config->multicast->flow = flow;
+    config->multicast->flows = {flow};
     config->password = [secret, password]() -> Result<handshake::PasswordCredential> {
       return handshake::PasswordCredential{"anna", secret(password)};
     };

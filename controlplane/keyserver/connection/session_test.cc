@@ -53,7 +53,7 @@ class SessionTest : public SessionHostTest {
     config->credentials = pki_.member(name).credentials;
     config->server_trust = pki_.trust();
     config->server_name = "ks.example";
-    if (name != "standard") config->multicast = handshake::MulticastWish{"tv", "ks", config_.flow};
+    if (name != "standard") config->multicast = handshake::MulticastWish{"tv", "ks", {config_.flow}};
     config->password = [] {
       SecretBytes secret(1);
       return Result<handshake::PasswordCredential>({"anna", std::move(secret)});

@@ -101,7 +101,7 @@ class KeyServerTest : public ::testing::Test {
     config->credentials = identity.credentials;
     config->server_trust = pki_.trust();
     config->server_name = "ks.example";
-    config->multicast = handshake::MulticastWish{"tv", "ks", {}};
+    config->multicast = handshake::MulticastWish{"tv", "ks"};
     config->accept_keying = [](const handshake::GroupKeying&, const handshake::EpochId&) { return Result<void>{}; };
     return config;
   }
