@@ -1,6 +1,7 @@
 // A joined member: rekeys, loss and return of the key server, leases, slots, reports.
 #include <fstream>
 
+#include "controlplane/member/attempts.h"
 #include "controlplane/member/epoch_memory.h"
 #include "controlplane/member/testing/agent_fixture.h"
 
@@ -130,6 +131,22 @@ TEST_F(Channel, H9_AfterAServersDeathItReturnsWithNewSlotsAndKeepsReceiving) {
   EXPECT_THAT(plane_.find(epoch_)->outbound, ElementsAre(0x10000003u));
   for (const std::uint32_t spi : inbound)
     EXPECT_EQ(plane_.find(epoch_)->inbound.count(spi), 1u);
+}
+
+// As one does who stands in the middle and breaks each connection right after its handshake.
+TEST_F(Channel, TamperingAfterTheHandshakeDoesNotKeepAMemberAway) {
+  settings_.timing.backoff_max = 1h;
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  const std::uint16_t port = server_->port();
+  for (int times = 2; times < 14; ++times) {
+    server_->die();
+    serve(port);
+    const auto broken = std::chrono::steady_clock::now();
+    ASSERT_TRUE(joined(times)) << times;
+    EXPECT_LT(std::chrono::steady_clock::now() - broken, longest_after_proof + 2s) << times;
+  }
 }
 
 TEST_F(Channel, AfterAServersDeathANewerPendingEpochWaitsForActivate) {

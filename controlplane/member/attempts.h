@@ -1,6 +1,7 @@
 // Which key server of a group's list is tried next, and after how long. No socket and no clock.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -12,12 +13,16 @@
 
 namespace sealcast::member {
 
+inline constexpr std::chrono::milliseconds longest_after_proof{1000};
+
 class Attempts {
  public:
   // servers: length of the list, at least 1.
   Attempts(std::size_t servers, const AgentTiming& timing)
       : servers_(servers),
         backoff_(timing.backoff_first, timing.backoff_max),
+        broken_(timing.backoff_first, std::min(timing.backoff_max, longest_after_proof)),
+        dismissed_(timing.backoff_first, timing.backoff_max),
         password_(timing.refused_password, timing.refused_password_max),
         key_(timing.refused_key, timing.refused_key_max) {}
 
@@ -35,15 +40,22 @@ class Attempts {
       return {*longer, true};
     return {server_ == 0 ? backoff_.next(random) : std::chrono::milliseconds(0), false};
   }
+  // The handshake proved both ends: whatever kept them from it is over.
   void joined() {
+    backoff_.reset();
     password_.reset();
     key_.reset();
   }
   // The connection was there and is no more. The key server may be silent for long: the next one of the list.
-  std::chrono::milliseconds lost(bool held_long, std::uint64_t random) {
-    if (held_long) backoff_.reset();
+  // dismissed: the key server itself ended it, or said what cannot be taken. Whoever merely stands in the middle cannot
+  // do that, and makes the member wait no longer than longest_after_proof, however often it breaks what was proved.
+  std::chrono::milliseconds lost(bool dismissed, bool held_long, std::uint64_t random) {
+    if (held_long) {
+      broken_.reset();
+      dismissed_.reset();
+    }
     server_ = (server_ + 1) % servers_;
-    return backoff_.next(random);
+    return (dismissed ? dismissed_ : broken_).next(random);
   }
 
  private:
@@ -59,7 +71,8 @@ class Attempts {
 
   std::size_t servers_;
   std::size_t server_ = 0;
-  Backoff backoff_;
+  Backoff backoff_;             // no handshake came to its end
+  Backoff broken_, dismissed_;  // of connections that were there, but not for long
   Penalty password_, key_;
 };
 

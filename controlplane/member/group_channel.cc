@@ -127,7 +127,7 @@ void GroupMember::on_message(handshake::ControlMessage&& message) {
   const auto done = handle(std::move(message));
   if (done || link_ != link) return;
   leave_link();
-  lost(server().text() + ": refused what it said: " + done.error().message);
+  lost(server().text() + ": refused what it said: " + done.error().message, true);
 }
 
 Result<void> GroupMember::handle(handshake::ControlMessage&& message) {

@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
-constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good: back-off begins anew
+constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good
 
 // What to do about it, for the failures an operator can mend.
 std::string advice(const handshake::HandshakeError& cause) {
@@ -284,7 +284,7 @@ void GroupMember::attempt_failed(std::string reason, const handshake::HandshakeE
 }
 
 // The channel was there and is no more. What is held stays in use until it expires or the lease ends (H10).
-void GroupMember::lost(std::string reason) {
+void GroupMember::lost(std::string reason, bool dismissed) {
   const auto lease_left =
       std::max(0s, std::chrono::duration_cast<std::chrono::seconds>(epochs_.lease_until() - around_.world.now()));
   log_failure(fmt::format("lost the key server: {}; connecting again", reason));
@@ -293,7 +293,8 @@ void GroupMember::lost(std::string reason) {
                  lease_left.count());
   status_.state = MemberState::reconnecting;
   status_.why = std::move(reason);
-  connect_later(attempts_.lost(around_.world.now() - joined_at_ >= steady_after, around_.world.random_bits()));
+  const bool held_long = around_.world.now() - joined_at_ >= steady_after;
+  connect_later(attempts_.lost(dismissed, held_long, around_.world.random_bits()));
 }
 
 void GroupMember::on_end(LinkEnd&& end) {
@@ -301,7 +302,7 @@ void GroupMember::on_end(LinkEnd&& end) {
   datagrams_.left();
   password_shown_ = end.password_shown;
   if (status_.state == MemberState::joined)
-    lost(std::move(end.text));
+    lost(std::move(end.text), end.dismissed);
   else if (status_.state != MemberState::stopped && status_.state != MemberState::idle)
     attempt_failed(std::move(end.text), end.cause ? &*end.cause : nullptr);
 }

@@ -81,7 +81,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<std::shared_ptr<const handshake::ClientConfig>> make_client();
   void connect_later(std::chrono::milliseconds wait);
   void attempt_failed(std::string reason, const handshake::HandshakeError* cause = nullptr);
-  void lost(std::string reason);
+  void lost(std::string reason, bool dismissed = false);
   void leave_link();
   void abandon_link();
 

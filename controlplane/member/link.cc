@@ -215,14 +215,14 @@ class TcpLink final : public Link {
       } else if (auto* control = std::get_if<handshake::ControlReceived>(&event)) {
         callbacks->on_message(std::move(control->message));
       } else if (std::holds_alternative<handshake::PeerClosed>(event)) {
-        end(settings_.server.text() + ": the key server said goodbye");
+        end(settings_.server.text() + ": the key server said goodbye", std::nullopt, true);
       }
     }
     if (ended_) return;
     if (!received) {
       end(settings_.server.text() + ": " + (was_established ? "control channel: " : "handshake: ") +
               received.error().message(),
-          received.error());
+          received.error(), was_established && received.error().from_peer);
       return;
     }
     flush();
@@ -259,11 +259,11 @@ class TcpLink final : public Link {
                       });
   }
 
-  void end(std::string text, std::optional<handshake::HandshakeError> cause = std::nullopt) {
+  void end(std::string text, std::optional<handshake::HandshakeError> cause = std::nullopt, bool dismissed = false) {
     if (ended_) return;
     const auto callbacks = std::move(callbacks_);
     finish();
-    callbacks->on_end({std::move(text), std::move(cause)});
+    callbacks->on_end({.text = std::move(text), .cause = std::move(cause), .dismissed = dismissed});
   }
 
   // The alert or close_notify leaves, then the socket closes; a peer that doesn't read gets a moment at most.

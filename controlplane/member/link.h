@@ -33,6 +33,7 @@ struct LinkEnd {
   std::string text;
   std::optional<handshake::HandshakeError> cause;  // where the handshake or the control channel failed
   bool password_shown = false;                     // in that attempt, for whichever group it was made
+  bool dismissed = false;                          // the key server said so, under the channel's keys
 };
 
 // The group's first epoch.

@@ -218,8 +218,32 @@ TEST(Attempts, GoThroughTheListAtOnceAndWaitBeforeItBeginsAnew) {
   EXPECT_EQ(attempts.server(), 0u);
   EXPECT_EQ(round.wait, timing.backoff_first);
   EXPECT_FALSE(round.penalty);
-  EXPECT_LE(attempts.lost(true, random), timing.backoff_first) << "a connection that held begins anew";
+  EXPECT_LE(attempts.lost(false, true, random), timing.backoff_first) << "a connection that held begins anew";
   EXPECT_EQ(attempts.server(), 1u) << "the one that was lost may be silent for long";
+}
+
+TEST(Attempts, AProvedHandshakeEndsTheBackOffAndTamperingAfterItPinsNoMember) {
+  AgentTiming timing;
+  Attempts attempts(1, timing);
+  const auto longest = [](std::chrono::milliseconds bound) { return static_cast<std::uint64_t>(bound.count()); };
+  for (int i = 0; i < 20; ++i)
+    attempts.failed(false, nullptr, 0);
+  EXPECT_EQ(attempts.failed(false, nullptr, longest(timing.backoff_max)).wait, timing.backoff_max);
+  attempts.joined();
+  EXPECT_EQ(attempts.failed(false, nullptr, longest(timing.backoff_first)).wait, timing.backoff_first);
+  // Every connection is broken as soon as it is there: the wait does not grow to that of a failed handshake.
+  for (int i = 0; i < 20; ++i) {
+    attempts.joined();
+    EXPECT_LE(attempts.lost(false, false, longest(longest_after_proof)), longest_after_proof);
+  }
+  EXPECT_EQ(attempts.lost(false, false, longest(longest_after_proof)), longest_after_proof) << "nor is it a storm";
+  EXPECT_LE(attempts.lost(false, true, longest(timing.backoff_first)), timing.backoff_first) << "it held";
+  // A key server that ends each connection itself is not asked again and again.
+  for (int i = 0; i < 20; ++i) {
+    attempts.joined();
+    attempts.lost(true, false, 0);
+  }
+  EXPECT_EQ(attempts.lost(true, false, longest(timing.backoff_max)), timing.backoff_max);
 }
 
 TEST(Attempts, H6_H7_WhatWasRefusedIsNotRepeatedSoon) {
