@@ -8,7 +8,7 @@ namespace {
 
 // docs/protocol.md "Errors" holds the same lines; error_test compares them.
 constexpr auto reason_entries = std::to_array<ReasonEntry>({
-    {Reason::not_tls, Alert::decode_error, "not_tls", "the bytes are no TLS record: unknown content type or version"},
+    {Reason::not_tls, Alert::unexpected_message, "not_tls", "the bytes are no TLS record: an unknown content type"},
     {Reason::wrong_carriage, Alert::unexpected_message, "wrong_carriage",
      "TLS records where ISAKMP messages were expected, or ISAKMP messages where TLS records were"},
     {Reason::record_overflow, Alert::record_overflow, "record_overflow", "a record is longer than the protocol allows"},

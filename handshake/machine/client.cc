@@ -223,15 +223,17 @@ Outcome<void> Client::read_server_hello(ByteView body) {
     return refuse(Reason::unsupported_extension, "ServerHello holds extension " +
                                                      std::to_string(hello.unknown_extension.value_or(0)) +
                                                      ", which was not offered");
+  if (hello.point_formats && !contains(*hello.point_formats, std::uint8_t{0}))
+    return refuse(Reason::illegal_parameter, "ec_point_formats in ServerHello leaves uncompressed points out");
   if (!hello.extended_master_secret)
     return refuse(Reason::no_extended_master_secret, "ServerHello lacks extended_master_secret");
   if (!hello.renegotiation_info || !hello.renegotiation_info->empty())
     return refuse(Reason::no_secure_renegotiation, "ServerHello lacks an empty renegotiation_info");
   state().server_random = hello.random;
   select_suite(CipherSuite{hello.suite});
+  if (multicast()) narrow([&](const GroupFlow& flow) { return flow.suite == state().suite; });
   return {};
 }
-  if (multicast()) narrow([&](const GroupFlow& flow) { return flow.suite == state().suite; });
 
 // ---------------------------------------------------------------- the server's first flight
 

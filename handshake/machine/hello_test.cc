@@ -62,6 +62,39 @@ TEST(ClientHelloRules, P31_TheGroupsSuiteIsChosenWhateverTheClientPrefers) {
   }
 }
 
+// RFC 8422 §5.2: with an ECC suite, and to a client that sent it.
+TEST(ClientHelloRules, PointFormatsAreAnsweredWhereTheyMatter) {
+  for (const Flow flow : every_flow) {
+    for (const bool sent : {true, false}) {
+      World world(flow);
+      ClientHello hello = good_hello();
+      if (!definition(flow).multicast) hello.multicast_group.reset();
+      hello.suites = {static_cast<std::uint16_t>(world.authority.flow.suite)};
+      if (!sent) hello.point_formats.reset();
+      const auto server = world.server();
+      ASSERT_TRUE(server->receive(as_record(1, *encode(hello)), test_now)) << server->failure()->message();
+      const Bytes flight = server->take_output();
+      const auto answer = decode_server_hello(ByteView(flight).subspan(9, load_be<std::uint16_t>(&flight[7])));
+      ASSERT_TRUE(answer);
+      EXPECT_EQ(answer->point_formats, sent && !definition(flow).smke_sealed() ? std::optional(Bytes{0}) : std::nullopt)
+          << name(flow);
+    }
+  }
+}
+
+TEST(ServerHelloRules, PointFormatsWithoutUncompressedPointsAreRefused) {
+  World world(Flow::standard);
+  const auto client = world.client();
+  ServerHello hello;
+  hello.suite = static_cast<std::uint16_t>(world.authority.flow.suite);
+  hello.extended_master_secret = true;
+  hello.renegotiation_info = Bytes();
+  hello.point_formats = Bytes{1};
+  const auto taken = client->receive(as_record(2, *encode(hello)), test_now);
+  ASSERT_FALSE(taken);
+  EXPECT_EQ(taken.error().reason, Reason::illegal_parameter) << taken.error().message();
+}
+
 TEST(ClientHelloRules, DOWN1_OldVersionsAndMissingProtections) {
   struct Case {
     Reason reason;

@@ -70,6 +70,7 @@ class Server final : public Machine {
   std::string group_id_;  // empty: a standard client
   FlagPlace flag_place_ = FlagPlace::certificate_request;
   bool answer_renegotiation_info_ = false;
+  bool answer_point_formats_ = false;
   NamedGroup curve_ = NamedGroup::x25519;
   SignatureScheme scheme_{};
   std::optional<KeyingSent> keying_sent_;
@@ -142,6 +143,7 @@ Outcome<void> Server::read_client_hello(ByteView body) {
     const auto curve = choose_group(hello);
     if (!curve) return refuse(Reason::no_common_curve, "ClientHello offers neither x25519 nor secp256r1");
     curve_ = *curve;
+    answer_point_formats_ = hello.point_formats.has_value();
   }
   const auto scheme = choose_scheme(config_->credentials->key.get(), hello.signature_schemes);
   if (!scheme)
@@ -208,6 +210,7 @@ Outcome<SensitiveBytes> Server::make_server_hello() {
   hello.suite = static_cast<std::uint16_t>(state().suite);
   hello.extended_master_secret = true;
   if (answer_renegotiation_info_) hello.renegotiation_info = Bytes();
+  if (answer_point_formats_) hello.point_formats = Bytes{0};
   return encode(hello);
 }
 

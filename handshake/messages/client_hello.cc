@@ -19,13 +19,15 @@ void write_codes(Writer& out, const std::vector<std::uint16_t>& codes) {
   });
 }
 
-// RFC 6066 §3: one host_name; other kinds of name are skipped.
+// RFC 6066 §3: one host_name at most; other kinds of name are skipped.
 void read_server_name(Reader& reader, ClientHello& hello) {
   Reader list(reader.message(), reader.vector16(1, 0xffff, "server_name list"));
   while (!list.at_end()) {
     const std::uint8_t kind = list.u8("name type");
     const ByteView value = list.vector16(1, 0xffff, "server_name");
-    if (kind == 0 && list.ok()) hello.server_name = std::string(value.begin(), value.end());
+    if (kind != 0 || !list.ok()) continue;
+    if (hello.server_name) list.refuse(Reason::illegal_parameter, "server_name holds two host names");
+    hello.server_name = std::string(value.begin(), value.end());
   }
   reader.absorb(list);
 }

@@ -1,25 +1,20 @@
 #include "handshake/messages/extensions.h"
 
-#include <algorithm>
+#include <bitset>
 
 namespace sealcast::handshake {
-namespace {
-constexpr std::size_t max_extensions = 64;  // far above what real stacks send; keeps the duplicate check cheap
-}
 
 std::vector<RawExtension> read_extensions(Reader& reader) {
   std::vector<RawExtension> list;
   if (reader.at_end()) return list;
   Reader block(reader.message(), reader.vector16(0, 0xffff, "extensions"));
+  std::bitset<0x10000> seen;  // as many as there are bytes for: the check costs each of them the same
   while (!block.at_end()) {
     const std::uint16_t type = block.u16("extension type");
     const ByteView body = block.vector16(0, 0xffff, "extension");
     if (!block.ok()) break;
-    const bool duplicate =
-        std::any_of(list.begin(), list.end(), [type](const RawExtension& seen) { return seen.type == type; });
-    if (duplicate) block.refuse(Reason::illegal_parameter, "extension " + std::to_string(type) + " comes twice");
-    if (list.size() == max_extensions)
-      block.refuse(Reason::decode_error, "more than " + std::to_string(max_extensions) + " extensions");
+    if (seen[type]) block.refuse(Reason::illegal_parameter, "extension " + std::to_string(type) + " comes twice");
+    seen.set(type);
     list.push_back({type, body});
   }
   reader.absorb(block);

@@ -168,6 +168,54 @@ std::vector<Sample> samples() {
   return list;
 }
 
+Bytes with_extensions(const std::vector<std::pair<std::uint16_t, Bytes>>& extensions) {
+  ClientHello hello;
+  hello.suites = {0xc02c};
+  hello.point_formats.reset();
+  Bytes body = plain(encode(hello));
+  body.resize(body.size() - 2);
+  Writer block;
+  block.vector(2, [&](Writer& list) {
+    for (const auto& [type, content] : extensions) {
+      list.u16(type);
+      list.vector16(content);
+    }
+  });
+  const Bytes bytes = plain(block.finish("extensions"));
+  body.insert(body.end(), bytes.begin(), bytes.end());
+  return body;
+}
+
+TEST(Extensions, AsManyAsThereIsRoomForAndEachOnce) {
+  std::vector<std::pair<std::uint16_t, Bytes>> many;
+  for (std::uint16_t i = 0; i < 16000; ++i)
+    many.emplace_back(static_cast<std::uint16_t>(0x1000 + i), Bytes());  // none that is known
+  many.emplace_back(extension::extended_master_secret, Bytes());
+  const auto hello = decode_client_hello(with_extensions(many));
+  ASSERT_TRUE(hello) << hello.error().message();
+  EXPECT_TRUE(hello->extended_master_secret) << "behind all the others";
+  many.emplace_back(0x1000, Bytes());
+  const auto doubled = decode_client_hello(with_extensions(many));
+  ASSERT_FALSE(doubled);
+  EXPECT_EQ(doubled.error().reason, Reason::illegal_parameter);
+}
+
+TEST(Extensions, AServerNameHasOneHostName) {
+  const Bytes one = {0, 0, 3, 'a', '.', 'b'}, other_kind = {1, 0, 1, 'x'};
+  const auto names = [&](const std::vector<Bytes>& list) {
+    Bytes joined;
+    for (const Bytes& name : list)
+      joined.insert(joined.end(), name.begin(), name.end());
+    joined.insert(joined.begin(), {0, static_cast<std::uint8_t>(joined.size())});
+    return decode_client_hello(with_extensions({{extension::server_name, joined}}));
+  };
+  EXPECT_EQ(names({one})->server_name, "a.b");
+  EXPECT_EQ(names({other_kind, one})->server_name, "a.b");
+  const auto two = names({one, one});  // RFC 6066 §3
+  ASSERT_FALSE(two);
+  EXPECT_EQ(two.error().reason, Reason::illegal_parameter);
+}
+
 TEST(Parse1, EverySampleIsAccepted) {
   for (const Sample& sample : samples()) {
     const auto error = sample.decode(sample.body);

@@ -22,6 +22,10 @@ Outcome<SensitiveBytes> encode(const ServerHello& hello) {
       block.u16(extension::extended_master_secret);
       block.u16(0);
     }
+    if (hello.point_formats) {
+      block.u16(extension::ec_point_formats);
+      block.vector(2, [&](Writer& w) { w.vector8(*hello.point_formats); });
+    }
   });
   return out.finish("ServerHello");
 }
@@ -45,9 +49,11 @@ Outcome<ServerHello> decode_server_hello(ByteView body) {
       case extension::extended_master_secret:
         hello.extended_master_secret = true;
         break;
-      case extension::ec_point_formats:
-        (void)part.vector8(1, 255, "ec_point_formats");
+      case extension::ec_point_formats: {
+        const ByteView formats = part.vector8(1, 255, "ec_point_formats");
+        hello.point_formats = Bytes(formats.begin(), formats.end());
         break;
+      }
       case extension::renegotiation_info: {
         const ByteView info = part.vector8(0, 255, "renegotiated_connection");
         hello.renegotiation_info = Bytes(info.begin(), info.end());

@@ -1,4 +1,5 @@
-// ServerHello (RFC 5246 §7.4.1.3). Answers extended_master_secret and renegotiation_info, nothing else.
+// ServerHello (RFC 5246 §7.4.1.3). Answers extended_master_secret, renegotiation_info and ec_point_formats, nothing
+// else.
 #pragma once
 
 #include <array>
@@ -18,6 +19,7 @@ struct ServerHello {
   std::uint8_t compression_method = 0;
   bool extended_master_secret = false;
   std::optional<Bytes> renegotiation_info;
+  std::optional<Bytes> point_formats;              // RFC 8422 §5.2; ours: uncompressed
   bool server_name_acknowledged = false;           // read only
   std::optional<std::uint16_t> unknown_extension;  // read only: the first one that we never offered
 };

@@ -25,10 +25,10 @@ Outcome<void> RecordReader::check_header() const {
   const std::size_t length = load_be<std::uint16_t>(buffer_.data() + 3);
   if (type < 20 || type > 23)
     return refuse(Reason::not_tls, "content type " + std::to_string(type) + ", expected 20 to 23: not a TLS record");
-  // A first ClientHello may come as version 3.0 or 3.1 (RFC 5246 appendix E.1).
-  if (version_pinned_ ? version != tls12 : (version >> 8) != 3 || (version & 0xff) > 4)
-    return refuse(Reason::not_tls, "record version " + std::to_string(version >> 8) + "." +
-                                       std::to_string(version & 0xff) + ", expected 3.3");
+  // A first ClientHello may come under any 3.x (RFC 5246 appendix E.1).
+  if (version_pinned_ ? version != tls12 : (version >> 8) != 3)
+    return refuse(Reason::protocol_version, "record version " + std::to_string(version >> 8) + "." +
+                                                std::to_string(version & 0xff) + ", expected 3.3");
   const std::size_t limit = opener_ ? max_protected : limit_;
   if (length > limit)
     return refuse(Reason::record_overflow,

@@ -76,11 +76,11 @@ TEST(Rec1, NoTlsIsRefusedAtItsFirstBytes) {
     RecordReader reader;
     EXPECT_EQ(read(reader, header(type, tls12, 5)).error().reason, Reason::not_tls);
   }
-  for (const std::uint16_t version : {0x0000, 0x0203, 0x0305, 0x0403}) {
+  for (const std::uint16_t version : {0x0000, 0x0203, 0xfeff, 0x0403}) {
     RecordReader reader;
-    EXPECT_EQ(read(reader, header(22, version, 5)).error().reason, Reason::not_tls);
+    EXPECT_EQ(read(reader, header(22, version, 5)).error().reason, Reason::protocol_version);
   }
-  for (const std::uint16_t version : {0x0301, 0x0302, 0x0304}) {
+  for (const std::uint16_t version : {0x0300, 0x0301, 0x0302, 0x0304, 0x03fe, 0x03ff}) {  // RFC 5246 E.1
     RecordReader first;
     EXPECT_TRUE(read(first, header(22, version, 5))) << "a first ClientHello may come under an old number";
     RecordReader later;

@@ -197,7 +197,7 @@ def fallback_scsv_at_the_highest_version(case):
 def garbage(case):
     """REC-1"""
     noise = random.Random(1).randbytes(2000)
-    no_tls = ("decode_error", "not_tls")
+    no_tls = ("unexpected_message", "not_tls")
     campaign(case, {
         "HTTP": (*no_tls, lambda a: a.send(b"GET / HTTP/1.1\r\n\r\n")),
         "zeros": (*no_tls, lambda a: a.send(bytes(64))),
