@@ -174,8 +174,8 @@ std::optional<Query> read_query(std::span<const std::uint8_t> frame) {
   return std::nullopt;
 }
 
-std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame) {
-  std::vector<IpAddress> out;
+std::vector<Wanted> read_report(std::span<const std::uint8_t> frame) {
+  std::vector<Wanted> out;
   ClearPacket packet;
   if (!read_packet(frame, packet)) return out;
   const bool igmp = packet.family == 4 && packet.protocol == protocol_igmp;
@@ -186,7 +186,7 @@ std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame) {
   const std::uint8_t* m = packet.payload();
   if (m[0] == igmp_leave_v2 || m[0] == mld_done_v1) return out;
   if (m[0] != igmp_report_v3 && m[0] != mld_report_v2) {
-    out.push_back(address_at(m + (igmp ? 4 : 8), packet.family));
+    out.push_back({address_at(m + (igmp ? 4 : 8), packet.family), {}});
     return out;
   }
   // The check has ensured that the records fill the message.
@@ -195,9 +195,12 @@ std::vector<IpAddress> read_report(std::span<const std::uint8_t> frame) {
   for (unsigned i = 0; i < load16(m + 6); ++i) {
     const auto type = static_cast<RecordType>(m[at]);
     const std::size_t sources = load16(m + at + 2);
-    const bool gone = type == RecordType::block_old_sources ||
-                      (sources == 0 && type != RecordType::mode_is_exclude && type != RecordType::change_to_exclude);
-    if (!gone) out.push_back(address_at(m + at + 4, packet.family));
+    const bool any = type == RecordType::mode_is_exclude || type == RecordType::change_to_exclude;
+    if (any || (sources != 0 && type != RecordType::block_old_sources)) {
+      Wanted& wanted = out.emplace_back(Wanted{address_at(m + at + 4, packet.family), {}});
+      for (std::size_t source = 1; !any && source <= sources; ++source)
+        wanted.sources.push_back(address_at(m + at + 4 + address_bytes * source, packet.family));
+    }
     at += 4 + address_bytes * (1 + sources);
   }
   return out;

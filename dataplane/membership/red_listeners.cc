@@ -38,8 +38,8 @@ void RedListeners::query_on_black(std::span<const std::uint8_t> frame, SteadyTim
 void RedListeners::take(std::span<const std::uint8_t> frame, SteadyTime now) {
   if (listened_.empty()) return;
   if (const auto query = membership::read_query(frame)) return listeners_.on_query(*query, now);
-  for (const IpAddress& group : membership::read_report(frame))
-    if (!concerned(group).empty()) listeners_.on_report(group, now);
+  for (const membership::Wanted& wanted : membership::read_report(frame))
+    if (!concerned(wanted.group).empty()) listeners_.on_report(wanted, now);
 }
 
 std::vector<InterestChange> RedListeners::tick(SteadyTime now) {

@@ -26,14 +26,28 @@ Bytes v3_report(RecordType type, const std::string& group, const std::vector<std
 }
 
 // IGMPv3: max response code in tenths of a second, S and QRV, QQIC.
-Bytes v3_query(const std::string& group, std::uint8_t code, std::uint8_t flags = 2, std::uint8_t interval = 125) {
+Bytes v3_query(const std::string& group, std::uint8_t code, std::uint8_t flags = 2, std::uint8_t interval = 125,
+               const std::vector<std::string>& sources = {}) {
   Ipv4Fields fields;
   fields.source = "10.0.0.1";
   fields.destination = group == "0.0.0.0" ? "224.0.0.1" : group;
   fields.protocol = 2;
   fields.ttl = 1;
   fields.options = router_alert;
-  return ethernet(ipv4(fields, igmp(0x11, code, group, {flags, interval, 0, 0})));
+  Bytes rest = {flags, interval, 0, static_cast<std::uint8_t>(sources.size())};
+  for (const auto& source : sources) {
+    const IpAddress address = ip(source);
+    rest.insert(rest.end(), address.bytes.begin(), address.bytes.begin() + 4);
+  }
+  return ethernet(ipv4(fields, igmp(0x11, code, group, rest)));
+}
+
+// MLDv2: a maximum response delay of a second.
+Bytes mld_query(const std::string& group, const std::vector<std::string>& sources) {
+  Bytes rest = mld_group(group, 1000) + Bytes{2, 125, 0, static_cast<std::uint8_t>(sources.size())};
+  for (const auto& source : sources)
+    rest = rest + address_bytes(source);
+  return frame6(mld_packet({.source = "fe80::fe", .destination = group}, 130, rest));
 }
 
 class OnDemand : public ::testing::Test {
@@ -110,6 +124,53 @@ TEST_F(OnDemand, TheLastLeaveReleasesAfterTheQueriersQuestion) {
   EXPECT_EQ(events(), "-tv");
 }
 
+// RFC 3376 §6.4, §6.6.1 and RFC 3810 §7.4, §7.6.1: each source has a timer of its own.
+TEST_F(OnDemand, LeavingTheLastSourceReleasesAfterTheQueriersQuestionAboutIt) {
+  EXPECT_EQ(receive(v3_report(RecordType::allow_new_sources, "239.1.1.1", {"10.9.9.1", "10.9.9.2"})), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::block_old_sources, "239.1.1.1", {"10.9.9.1"})), "") << "others may listen";
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10, 2, 125, {"10.9.9.1"})), "");
+  path_.advance(100s);
+  EXPECT_EQ(events(), "") << "the other source is wanted still";
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10, 2, 125, {"10.9.9.2", "10.9.9.3"})), "");
+  path_.advance(2s - 1ms);
+  EXPECT_EQ(events(), "");
+  path_.advance(1ms);
+  EXPECT_EQ(events(), "-tv");
+}
+
+TEST_F(OnDemand, LeavingTheLastSourceByMldReleasesTheSameWay) {
+  EXPECT_EQ(receive(v3_report(RecordType::mode_is_include, "ff1e:1::5", {"2001:db8::1"})), "+tv");
+  EXPECT_EQ(receive(mld_query("ff1e:1::5", {"2001:db8::2"})), "") << "another source";
+  path_.advance(100s);
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(receive(mld_query("ff1e:1::5", {"2001:db8::1"})), "");
+  path_.advance(1s);
+  EXPECT_EQ(receive(v3_report(RecordType::mode_is_include, "ff1e:1::5", {"2001:db8::1"})), "") << "it still listens";
+  path_.advance(100s);
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(receive(mld_query("ff1e:1::5", {"2001:db8::1"})), "");
+  path_.advance(2s);
+  EXPECT_EQ(events(), "-tv");
+}
+
+TEST_F(OnDemand, AQuestionAboutASourceEndsNoInterestInAnySource) {
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
+  EXPECT_EQ(receive(v3_report(RecordType::allow_new_sources, "239.1.1.1", {"10.9.9.1"})), "");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10, 2, 125, {"10.9.9.1"})), "");
+  path_.advance(200s);
+  EXPECT_EQ(events(), "") << "a host in filter mode EXCLUDE";
+  // It turns to one source; what is left of the group's timer does not end that.
+  EXPECT_EQ(receive(v3_report(RecordType::change_to_include, "239.1.1.1", {"10.9.9.1"})), "");
+  path_.advance(100s);
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10, 8 | 2, 125, {"10.9.9.1"})), "") << "S: timers stay";
+  path_.advance(100s);
+  EXPECT_EQ(events(), "");
+  EXPECT_EQ(receive(v3_query("239.1.1.1", 10)), "") << "a question about the group is about each of its sources";
+  path_.advance(2s);
+  EXPECT_EQ(events(), "-tv");
+}
+
 TEST_F(OnDemand, WhoStillListensAnswersInTime) {
   EXPECT_EQ(receive(v3_report(RecordType::change_to_exclude, "239.1.1.1")), "+tv");
   EXPECT_EQ(receive(v3_query("239.1.1.1", 10)), "");
@@ -158,9 +219,22 @@ TEST_F(OnDemand, TheGroupIsWantedWhileAnyOfItsAddressesIs) {
 TEST(Listeners, AddressesAreBounded) {
   membership::Listeners listeners;
   for (std::uint32_t i = 0; i < membership::Listeners::most + 10; ++i)
-    listeners.on_report(IpAddress::v4(0xef000000 + i), SteadyTime());
+    listeners.on_report({IpAddress::v4(0xef000000 + i), {}}, SteadyTime());
   EXPECT_EQ(listeners.size(), membership::Listeners::most);
   EXPECT_EQ(listeners.changes(SteadyTime()).size(), membership::Listeners::most);
+}
+
+// H13: so do sources; what there is no room for counts as interest in the group, which then ends with its interval.
+TEST(Listeners, SourcesAreBoundedAndNoInterestIsLost) {
+  membership::Listeners listeners;
+  const IpAddress group = IpAddress::v4(0xe8010101);
+  for (std::uint32_t i = 0; i < membership::Listeners::most + 10; ++i)
+    listeners.on_report({group, {IpAddress::v4(0x0a000000 + i)}}, SteadyTime());
+  EXPECT_EQ(listeners.size(), membership::Listeners::most);
+  EXPECT_EQ(listeners.changes(SteadyTime()).size(), 1u);
+  EXPECT_EQ(listeners.changes(SteadyTime() + 259s).size(), 0u);
+  EXPECT_EQ(listeners.changes(SteadyTime() + 260s).size(), 1u);
+  EXPECT_EQ(listeners.size(), 0u);
 }
 
 // Removed and added while the gateway runs.
