@@ -32,10 +32,10 @@ IpAddress address(std::uint32_t last) {
   return IpAddress::v4(0x0a000000u + last);
 }
 // Of no user.
-Guess name(const std::string& text, std::uint64_t tag = 1) {
+Guess no_user(const std::string& text, std::uint64_t tag = 1) {
   return {text, "", tag};
 }
-Guess user(const std::string& text, std::uint64_t tag = 1) {
+Guess a_user(const std::string& text, std::uint64_t tag = 1) {
   return {text, "0123", tag};
 }
 
@@ -44,7 +44,7 @@ class AttemptLimiterTest : public ::testing::Test {
   // Another address each time, so that it is the user that is limited.
   bool try_wrong(const std::string& who, Time now) {
     ++count_;
-    const Guess guess = user(who, count_);
+    const Guess guess = a_user(who, count_);
     if (limiter_.take(guess, address(count_), now) != Verdict::allowed) return false;
     told_ = limiter_.wrong(guess, address(count_));
     return true;
@@ -84,7 +84,7 @@ TEST_F(AttemptLimiterTest, H7_AnOperatorIsToldAndAtLastTheUserIsLockedUntilUnloc
   }
   EXPECT_THAT(told, ElementsAre(Told::nothing, Told::nothing, Told::nothing, Told::nothing, Told::alarm, Told::nothing,
                                 Told::nothing, Told::locked));
-  EXPECT_EQ(limiter_.take(user("anna"), address(9999), now + hours{10'000}), Verdict::locked);
+  EXPECT_EQ(limiter_.take(a_user("anna"), address(9999), now + hours{10'000}), Verdict::locked);
   EXPECT_THAT(limiter_.locked(), ElementsAre("anna"));
   EXPECT_FALSE(limiter_.unlock("bert"));
   EXPECT_TRUE(limiter_.unlock("anna"));
@@ -93,33 +93,33 @@ TEST_F(AttemptLimiterTest, H7_AnOperatorIsToldAndAtLastTheUserIsLockedUntilUnloc
 }
 
 TEST_F(AttemptLimiterTest, H7_StrangersElsewhereLockNoUserOutOfItsOwnPlace) {
-  ASSERT_EQ(limiter_.take(user("anna"), address(77), start_time), Verdict::allowed);
-  limiter_.right(user("anna"), address(77));
+  ASSERT_EQ(limiter_.take(a_user("anna"), address(77), start_time), Verdict::allowed);
+  limiter_.right(a_user("anna"), address(77));
   for (Time now = start_time; try_wrong("anna", now); now += hours{1}) {
   }
   const Time later = start_time + hours{100};
-  ASSERT_EQ(limiter_.take(user("anna"), address(9999), later), Verdict::locked);
-  EXPECT_EQ(limiter_.take(user("anna"), address(77), later), Verdict::allowed);
-  limiter_.right(user("anna"), address(77));
-  EXPECT_EQ(limiter_.take(user("anna"), address(9999), later), Verdict::locked) << "it is no proof of that place";
+  ASSERT_EQ(limiter_.take(a_user("anna"), address(9999), later), Verdict::locked);
+  EXPECT_EQ(limiter_.take(a_user("anna"), address(77), later), Verdict::allowed);
+  limiter_.right(a_user("anna"), address(77));
+  EXPECT_EQ(limiter_.take(a_user("anna"), address(9999), later), Verdict::locked) << "it is no proof of that place";
   for (int i = 0; i < 8; ++i) {
-    const Guess guess = user("anna", 1000 + static_cast<std::uint64_t>(i));
+    const Guess guess = a_user("anna", 1000 + static_cast<std::uint64_t>(i));
     ASSERT_EQ(limiter_.take(guess, address(77), later + hours{i}), Verdict::allowed) << i;
     limiter_.wrong(guess, address(77));
   }
-  EXPECT_EQ(limiter_.take(user("anna"), address(77), later + hours{100}), Verdict::locked) << "no more of them there";
+  EXPECT_EQ(limiter_.take(a_user("anna"), address(77), later + hours{100}), Verdict::locked) << "no more of them there";
 }
 
 // A gateway with a password of yesterday.
 TEST_F(AttemptLimiterTest, H7_TheSameWrongPasswordAgainLocksNobodyOutAndIsHashedSeldom) {
   Time now = start_time;
   for (int i = 0; i < 100; ++i, now += milliseconds{1000}) {
-    ASSERT_EQ(limiter_.take(user("anna"), address(1), now), Verdict::allowed) << i;
-    EXPECT_EQ(limiter_.wrong(user("anna"), address(1)), Told::nothing);
+    ASSERT_EQ(limiter_.take(a_user("anna"), address(1), now), Verdict::allowed) << i;
+    EXPECT_EQ(limiter_.wrong(a_user("anna"), address(1)), Told::nothing);
     if (i == 0) continue;
-    EXPECT_EQ(limiter_.take(user("anna"), address(2), now + milliseconds{999}), Verdict::later) << i;
+    EXPECT_EQ(limiter_.take(a_user("anna"), address(2), now + milliseconds{999}), Verdict::later) << i;
   }
-  EXPECT_EQ(limiter_.take(user("anna", 2), address(1), now), Verdict::allowed) << "and the right one is let in";
+  EXPECT_EQ(limiter_.take(a_user("anna", 2), address(1), now), Verdict::allowed) << "and the right one is let in";
 }
 
 TEST_F(AttemptLimiterTest, H7_ANewPasswordOrARemovedUserBeginsAnew) {
@@ -134,8 +134,8 @@ TEST_F(AttemptLimiterTest, H7_AUTH2_ANameOfNoUserIsLimitedAlike) {
   Time now = start_time;
   const auto try_name = [&](Time at) {
     ++count_;
-    if (limiter_.take(name("nobody", count_), address(count_), at) != Verdict::allowed) return false;
-    EXPECT_EQ(limiter_.wrong(name("nobody", count_), address(count_)), Told::nothing) << "no operator needs to know";
+    if (limiter_.take(no_user("nobody", count_), address(count_), at) != Verdict::allowed) return false;
+    EXPECT_EQ(limiter_.wrong(no_user("nobody", count_), address(count_)), Told::nothing) << "no operator needs to know";
     return true;
   };
   for (int i = 0; i < 3; ++i)
@@ -150,11 +150,11 @@ TEST_F(AttemptLimiterTest, H7_AUTH2_ANameOfNoUserIsLimitedAlike) {
 TEST(AttemptLimiter, H7_AttemptsFromOneAddressAreLimitedWhoeverIsNamed) {
   AttemptLimiter limiter(test_limits, key());
   for (int i = 0; i < 5; ++i)
-    EXPECT_EQ(limiter.take(name("user" + std::to_string(i)), address(1), start_time), Verdict::allowed) << i;
-  EXPECT_EQ(limiter.take(name("user5"), address(1), start_time), Verdict::later);
-  EXPECT_EQ(limiter.take(name("user5"), address(2), start_time), Verdict::allowed);
-  EXPECT_EQ(limiter.take(name("user6"), address(1), start_time + milliseconds{99}), Verdict::later);
-  EXPECT_EQ(limiter.take(name("user6"), address(1), start_time + milliseconds{100}), Verdict::allowed);
+    EXPECT_EQ(limiter.take(no_user("user" + std::to_string(i)), address(1), start_time), Verdict::allowed) << i;
+  EXPECT_EQ(limiter.take(no_user("user5"), address(1), start_time), Verdict::later);
+  EXPECT_EQ(limiter.take(no_user("user5"), address(2), start_time), Verdict::allowed);
+  EXPECT_EQ(limiter.take(no_user("user6"), address(1), start_time + milliseconds{99}), Verdict::later);
+  EXPECT_EQ(limiter.take(no_user("user6"), address(1), start_time + milliseconds{100}), Verdict::allowed);
 }
 
 TEST(AttemptLimiter, H7_AnIpv6PeerCountsByItsNetwork) {
@@ -162,53 +162,53 @@ TEST(AttemptLimiter, H7_AnIpv6PeerCountsByItsNetwork) {
   auto peer = *IpAddress::parse("2001:db8:1:2::1");
   for (int i = 0; i < 5; ++i) {
     peer.bytes[15] = static_cast<std::uint8_t>(i);
-    EXPECT_EQ(limiter.take(name("user" + std::to_string(i)), peer, start_time), Verdict::allowed);
+    EXPECT_EQ(limiter.take(no_user("user" + std::to_string(i)), peer, start_time), Verdict::allowed);
   }
   peer.bytes[15] = 200;
-  EXPECT_EQ(limiter.take(name("user9"), peer, start_time), Verdict::later);
-  EXPECT_EQ(limiter.take(name("user9"), *IpAddress::parse("2001:db8:1:3::1"), start_time), Verdict::allowed);
+  EXPECT_EQ(limiter.take(no_user("user9"), peer, start_time), Verdict::later);
+  EXPECT_EQ(limiter.take(no_user("user9"), *IpAddress::parse("2001:db8:1:3::1"), start_time), Verdict::allowed);
 }
 
 TEST(AttemptLimiter, H7_ARefusedAttemptTakesNothing) {
   AttemptLimiter limiter(test_limits, key());
   for (std::uint32_t i = 0; i < 3; ++i)
-    ASSERT_EQ(limiter.take(user("anna"), address(1), start_time), Verdict::allowed);
+    ASSERT_EQ(limiter.take(a_user("anna"), address(1), start_time), Verdict::allowed);
   for (int i = 0; i < 1000; ++i)
-    ASSERT_EQ(limiter.take(user("anna"), address(1), start_time), Verdict::later);
-  EXPECT_EQ(limiter.take(user("bert"), address(1), start_time), Verdict::allowed) << "the address had two left";
+    ASSERT_EQ(limiter.take(a_user("anna"), address(1), start_time), Verdict::later);
+  EXPECT_EQ(limiter.take(a_user("bert"), address(1), start_time), Verdict::allowed) << "the address had two left";
 }
 
 TEST(AttemptLimiter, H7_ARightPasswordCountsNotButEarlierFailuresOfItsAddressDo) {
   AttemptLimiter limiter(test_limits, key());
   for (int i = 0; i < 100; ++i) {
-    ASSERT_EQ(limiter.take(user("anna"), address(1), start_time), Verdict::allowed) << i;
-    limiter.right(user("anna"), address(1));
+    ASSERT_EQ(limiter.take(a_user("anna"), address(1), start_time), Verdict::allowed) << i;
+    limiter.right(a_user("anna"), address(1));
   }
   for (int i = 0; i < 2; ++i)
-    ASSERT_EQ(limiter.take(user("victim"), address(1), start_time), Verdict::allowed);
-  ASSERT_EQ(limiter.take(user("anna"), address(1), start_time), Verdict::allowed);
-  limiter.right(user("anna"), address(1));
-  ASSERT_EQ(limiter.take(user("victim"), address(1), start_time), Verdict::allowed);
-  EXPECT_EQ(limiter.take(user("victim"), address(1), start_time), Verdict::later)
+    ASSERT_EQ(limiter.take(a_user("victim"), address(1), start_time), Verdict::allowed);
+  ASSERT_EQ(limiter.take(a_user("anna"), address(1), start_time), Verdict::allowed);
+  limiter.right(a_user("anna"), address(1));
+  ASSERT_EQ(limiter.take(a_user("victim"), address(1), start_time), Verdict::allowed);
+  EXPECT_EQ(limiter.take(a_user("victim"), address(1), start_time), Verdict::later)
       << "a success of anna's forgives no other user's failures";
 }
 
 TEST(AttemptLimiter, H7_AnAttemptThatWasNeverCheckedCountsAgainstNoUser) {
   AttemptLimiter limiter(test_limits, key());
   for (std::uint32_t i = 0; i < 50; ++i) {
-    ASSERT_EQ(limiter.take(user("anna"), address(i), start_time), Verdict::allowed) << i;
-    limiter.unchecked(user("anna"), address(i));
+    ASSERT_EQ(limiter.take(a_user("anna"), address(i), start_time), Verdict::allowed) << i;
+    limiter.unchecked(a_user("anna"), address(i));
   }
 }
 
 TEST(AttemptLimiter, H13_NoFloodOfNamesForgetsAFailureOrCostsMemory) {
   AttemptLimiter limiter(test_limits, key());
   for (std::uint32_t i = 0; i < 3; ++i)
-    ASSERT_EQ(limiter.take(user("anna"), address(i), start_time), Verdict::allowed);
+    ASSERT_EQ(limiter.take(a_user("anna"), address(i), start_time), Verdict::allowed);
   for (std::uint32_t i = 0; i < 100'000; ++i)
-    limiter.take(name("flood" + std::to_string(i)), address(1000 + i), start_time);
-  EXPECT_EQ(limiter.take(user("anna"), address(0xf0000), start_time), Verdict::later);
-  EXPECT_EQ(limiter.take(user("bert"), address(0xf0001), start_time), Verdict::allowed)
+    limiter.take(no_user("flood" + std::to_string(i)), address(1000 + i), start_time);
+  EXPECT_EQ(limiter.take(a_user("anna"), address(0xf0000), start_time), Verdict::later);
+  EXPECT_EQ(limiter.take(a_user("bert"), address(0xf0001), start_time), Verdict::allowed)
       << "a user shares its count with no name";
 }
 
@@ -219,8 +219,8 @@ TEST(AttemptLimiter, H13_WhoSharesACellDependsOnTheKey) {
   bool apart = false;
   for (std::uint8_t k = 0; k < 64; ++k) {
     AttemptLimiter limiter(two, key(k));
-    ASSERT_EQ(limiter.take(name("anna"), address(1), start_time), Verdict::allowed);
-    (limiter.take(name("bert"), address(2), start_time) == Verdict::allowed ? apart : together) = true;
+    ASSERT_EQ(limiter.take(no_user("anna"), address(1), start_time), Verdict::allowed);
+    (limiter.take(no_user("bert"), address(2), start_time) == Verdict::allowed ? apart : together) = true;
   }
   EXPECT_TRUE(together && apart);
 }
@@ -228,9 +228,9 @@ TEST(AttemptLimiter, H13_WhoSharesACellDependsOnTheKey) {
 TEST(AttemptLimiter, H7_ATimeThatGoesBackGivesNothing) {
   AttemptLimiter limiter(test_limits, key());
   for (std::uint32_t i = 0; i < 3; ++i)
-    ASSERT_EQ(limiter.take(user("anna"), address(i), start_time), Verdict::allowed);
-  EXPECT_EQ(limiter.take(user("anna"), address(9), start_time - hours{50}), Verdict::later);
-  EXPECT_EQ(limiter.take(user("anna"), address(9), start_time + milliseconds{1000}), Verdict::allowed);
+    ASSERT_EQ(limiter.take(a_user("anna"), address(i), start_time), Verdict::allowed);
+  EXPECT_EQ(limiter.take(a_user("anna"), address(9), start_time - hours{50}), Verdict::later);
+  EXPECT_EQ(limiter.take(a_user("anna"), address(9), start_time + milliseconds{1000}), Verdict::allowed);
 }
 
 TEST(AttemptLimiter, H7_H14_ATagIsOfThePasswordAndOfThisProcessAlone) {

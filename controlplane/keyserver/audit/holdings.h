@@ -1,5 +1,6 @@
-// Who held which epoch (H27), in the audit trail's file. A member that is given one epoch after the other has one row for
-// all of them, however often it connects: no member pushes out what is known of another, and rows go by their age alone.
+// Who held which epoch (H27), in the audit trail's file. A member that is given one epoch after the other has one row
+// for all of them, however often it connects: no member pushes out what is known of another, and rows go by their age
+// alone.
 #pragma once
 
 #include <chrono>
@@ -19,13 +20,13 @@ namespace sealcast::keyserver {
 // What one member was given without a gap: the group's epochs from first to last.
 struct HeldRow {
   std::string group, member, serial;
-  std::string address;        // of the last time
-  std::uint64_t before = 0;   // the group's epoch before `first`; 0: not known
+  std::string address;       // of the last time
+  std::uint64_t before = 0;  // the group's epoch before `first`; 0: not known
   std::uint64_t first = 0;
   std::uint64_t last = 0;
   std::int64_t first_ms = 0;  // Unix time
   std::int64_t last_ms = 0;
-  std::uint64_t times = 0;    // that it was given one of them
+  std::uint64_t times = 0;  // that it was given one of them
 };
 
 // Rows that wait to be written, merged as they come. Not thread-safe.

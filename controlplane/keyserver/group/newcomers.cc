@@ -8,7 +8,7 @@ namespace {
 constexpr std::chrono::seconds comes_again_within{60};
 constexpr std::size_t most_told = 4096;
 
-SteadyTime::duration interval(std::uint32_t per_minute) {
+SteadyTime::duration join_interval(std::uint32_t per_minute) {
   return SteadyTime::duration(std::chrono::minutes(1)) / std::max(per_minute, 1U);
 }
 
@@ -17,7 +17,7 @@ SteadyTime::duration interval(std::uint32_t per_minute) {
 Result<void> JoinLimit::may_join(const std::string& member, std::uint32_t per_minute, SteadyTime now) const {
   const auto found = used_until_.find(member);
   if (found == used_until_.end()) return {};
-  const auto wait = found->second + interval(per_minute) - now - std::chrono::minutes(minutes_at_once);
+  const auto wait = found->second + join_interval(per_minute) - now - std::chrono::minutes(minutes_at_once);
   if (wait <= SteadyTime::duration{}) return {};
   const auto seconds = std::chrono::ceil<std::chrono::seconds>(wait).count();
   return fail("it joins too often (joins_per_minute); it may come again in " + std::to_string(seconds) + " s");
@@ -29,7 +29,7 @@ void JoinLimit::took_place(const std::string& member, std::uint32_t per_minute, 
     sweep_at_ = std::max<std::size_t>(1024, 2 * used_until_.size());
   }
   SteadyTime& until = used_until_[member];
-  until = std::max(until, now) + interval(per_minute);
+  until = std::max(until, now) + join_interval(per_minute);
 }
 
 void Newcomers::told_to_come_again(const Principal& newcomer, std::uint64_t active, SteadyTime now) {
