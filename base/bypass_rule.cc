@@ -4,6 +4,8 @@
 #include <array>
 #include <utility>
 
+#include "base/limits.h"
+
 namespace sealcast {
 namespace {
 
@@ -21,10 +23,27 @@ constexpr std::array<std::pair<std::string_view, BypassProtocol>, 10> names = {{
 }};
 
 // EtherTypes of frames that hold another frame or packet, which selectors then do not see (H10): IP itself, tags, MPLS,
-// PPPoE, PPP, bridging, provider backbone bridges, service headers. ARP has a rule kind of its own.
-constexpr std::array<std::uint16_t, 18> hiding_ethertypes = {0x0800, 0x0806, 0x86dd, 0x8100, 0x88a8, 0x9100,
-                                                             0x9200, 0x9300, 0x8847, 0x8848, 0x8863, 0x8864,
-                                                             0x880b, 0x6558, 0x88e7, 0x894f, 0x8926, 0x893f};
+// PPPoE, PPP, bridging, provider backbone bridges, service headers. ARP has a rule kind of its own. The gateways'
+// beacon must stay on red.
+constexpr std::array<std::uint16_t, 19> hiding_ethertypes = {beacon_ether_type,
+                                                             0x0800,
+                                                             0x0806,
+                                                             0x86dd,
+                                                             0x8100,
+                                                             0x88a8,
+                                                             0x9100,
+                                                             0x9200,
+                                                             0x9300,
+                                                             0x8847,
+                                                             0x8848,
+                                                             0x8863,
+                                                             0x8864,
+                                                             0x880b,
+                                                             0x6558,
+                                                             0x88e7,
+                                                             0x894f,
+                                                             0x8926,
+                                                             0x893f};
 constexpr std::uint16_t first_ethertype = 0x0600;  // below: lengths of IEEE 802.3 frames
 
 bool overlaps(const Prefix& a, const Prefix& b) {
@@ -117,8 +136,9 @@ Result<void> validate(const BypassRule& rule) {
   if (rule.protocol == BypassProtocol::ethertype) {
     if (rule.ethertype < first_ethertype ||
         std::find(hiding_ethertypes.begin(), hiding_ethertypes.end(), rule.ethertype) != hiding_ethertypes.end())
-      return fail("expected an EtherType from 0x0600 on that is not IP, ARP, a tag or a tunnel, got " +
-                  hex(rule.ethertype));
+      return fail(
+          "expected an EtherType from 0x0600 on that is not IP, ARP, a tag, a tunnel or the gateways' beacon, got " +
+          hex(rule.ethertype));
   }
   const bool addresses = rule.destination || rule.source;
   if (addresses && (rule.protocol == BypassProtocol::ethertype || rule.protocol == BypassProtocol::stp))

@@ -217,6 +217,21 @@ struct BypassStatistics {
   std::string last_loop;                       // the last looped frame: "02:00:00:00:00:01 on black"
 };
 
+// Another gateway, as its beacon on red tells.
+struct NeighbourStatistics {
+  std::string name, site;
+  std::string mac;       // "02:00:00:00:00:01"
+  std::string state;     // like RedSegmentStatistics::state
+  bool ignored = false;  // by configuration
+};
+
+// This gateway beside others on its red segment (docs/dataplane.md, "No loop, no echo").
+struct RedSegmentStatistics {
+  std::string state;  // "works", "listens" (at the start), "stands by" (another one works); empty: it sends no beacon
+  std::vector<NeighbourStatistics> neighbours;
+  std::string last_moved;  // the last source that was heard on both sides: "10.0.0.1 to red"; empty: none
+};
+
 struct PortStatistics {
   std::string name;    // "red" or "black"
   std::string device;  // the configured port string
@@ -237,7 +252,8 @@ struct DataPlaneStatistics {
   std::vector<GroupStatistics> groups;
   std::vector<WorkerStatistics> workers;
   std::vector<BypassStatistics> bypass;  // the rules in force, in their order, each direction they open
-  std::vector<DropCount> events_lost;    // by kind of event, zeros too: their ring was full
+  RedSegmentStatistics red_segment;
+  std::vector<DropCount> events_lost;  // by kind of event, zeros too: their ring was full
 };
 
 // Every call is pure: a default could go unnoticed in a layer that forgets to pass it on, and would then cost time that

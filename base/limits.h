@@ -52,6 +52,9 @@ inline constexpr std::uint32_t first_usable_spi = 256;  // RFC 4303 §2.1 reserv
 inline constexpr std::size_t max_selectors = 64;        // of a group
 inline constexpr std::size_t max_name_bytes = 64;       // of a key server, group, member, user or bypass rule
 inline constexpr std::size_t max_password_bytes = 128;
+// Of a gateway's beacon on red (docs/dataplane.md, "The beacon on red").
+inline constexpr std::uint16_t beacon_ether_type = 0x88b5;  // IEEE 802: for local experiments
+inline constexpr std::size_t max_beacon_vlans = 8, max_ignored_neighbours = 16;
 // Of a selector with groups that the gateway itself joins: bits of a group that may vary, and the groups they make.
 inline constexpr unsigned max_joined_bits = 8;
 inline constexpr std::size_t max_joined_per_selector = 1U << max_joined_bits;

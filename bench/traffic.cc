@@ -156,6 +156,7 @@ std::unique_ptr<Plane> make_plane(const Traffic& traffic, bool sealing, const st
   DataPlaneOptions options;
   options.path.black_mtu = path_mtu;
   options.path.tsc_hz = rte_get_tsc_hz();
+  options.path.learn_sources = true;  // as a gateway does
   options.now_tsc = [] { return rte_rdtsc(); };
   made->plane = need(DataPlane::create(std::move(options), engine_named(engine), *made->publisher));
   const auto key_size = static_cast<std::uint8_t>(traffic.key_bytes);

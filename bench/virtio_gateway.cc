@@ -80,6 +80,7 @@ int run(const std::vector<std::string>& arguments) {
   }
   options.cores = {static_cast<std::uint32_t>(std::atoi(arguments[2].c_str()))};
   options.idle_nap_us = 0;
+  options.learn_sources = true;  // as a gateway does by default
   options.log = [](dataplane::LogLevel level, std::string_view line) {
     if (level >= dataplane::LogLevel::warning)
       std::fprintf(stderr, "virtio_gateway: %.*s\n", static_cast<int>(line.size()), line.data());

@@ -69,6 +69,11 @@ std::string plane_text(const DataPlaneStatistics& plane, const DataPlaneStatisti
            return value ? packets_rate(*value) : std::string();
          }));
   line(out, "on the way", detours(plane));
+  for (const NeighbourStatistics& other : plane.red_segment.neighbours)
+    line(out, other.ignored ? "neighbour on red (ignored)" : "alarm, neighbour on red",
+         fmt::format("{} (site {}, {}) {}", other.name, other.site, other.mac, other.state));
+  line(out, "on red this gateway", plane.red_segment.state);
+  line(out, "last source heard on both sides", plane.red_segment.last_moved);
   line(out, "events lost", counters(plane.events_lost));
   const std::string ports = ports_rows({plane, earlier}, 2);
   if (!ports.empty()) out += "\n" + ports;

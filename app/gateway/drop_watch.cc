@@ -23,6 +23,17 @@ DropWatch::DropWatch(const std::string& red_device, std::uint32_t black_mtu) {
       " bytes and may not be cut (Linux sets \"don't fragment\" on what fits its own MTU: sysctl "
       "net.ipv4.ip_no_pmtu_disc=1 on the senders lets it be cut); raise [black] mtu and the "
       "link's own, or lower the senders' MTU";
+  const std::string loop = "; look for a second gateway or a cable between the same two networks";
+  watched_["own_spi"].remedy = "what this gateway sealed came back to it on black" + loop;
+  watched_["local_red_source"].remedy = "packets of [red] local_sources came out of ESP" + loop;
+  watched_["local_source"].remedy =
+      "packets came out of ESP whose sources are heard on red: they went round a loop, or two hosts have one address, "
+      "or "
+      "a source moved" +
+      loop;
+  watched_["source_moved"].remedy =
+      "heard on one side within 2 seconds of the other: they moved, or two hosts have one address "
+      "([red] local_sources says which address is at home here)";
 }
 
 std::vector<std::string> DropWatch::look(const DataPlaneStatistics& statistics) {
@@ -32,12 +43,15 @@ std::vector<std::string> DropWatch::look(const DataPlaneStatistics& statistics) 
     const auto found = watched_.find(drop.reason);
     if (found == watched_.end()) continue;
     Watched& watched = found->second;
+    const bool moved = drop.reason == "source_moved";
     if (drop.packets == watched.seen) {
       if (watched.quiet < quiet_looks) ++watched.quiet;
       continue;
     }
     if (watched.quiet >= quiet_looks)
-      lines.push_back(drop.reason + ": " + std::to_string(drop.packets - watched.seen) + " packets: " + watched.remedy);
+      lines.push_back(drop.reason + ": " + std::to_string(drop.packets - watched.seen) +
+                      (moved ? " sources" : " packets") + ": " + watched.remedy +
+                      (moved ? "; the last one is " + statistics.red_segment.last_moved : ""));
     watched.seen = drop.packets;
     watched.quiet = 0;
   }

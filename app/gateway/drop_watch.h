@@ -1,5 +1,5 @@
 // Logs drops that only a wrong set-up causes, with the remedy. Counters alone show them only on request, and nearly
-// every operator meets these two once.
+// every operator meets the first two once.
 #pragma once
 
 #include <map>

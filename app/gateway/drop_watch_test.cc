@@ -37,6 +37,19 @@ TEST(DropWatch, TellsAgainAfterAQuietSpellOnly) {
   EXPECT_THAT(watch.look(drops(7, 0)), testing::ElementsAre(HasSubstr("partial_checksum: 5 packets")));
 }
 
+TEST(DropWatch, H18_TellsOfLoopsAndNamesTheSourceThatMoved) {
+  DropWatch watch("null", 1500);
+  DataPlaneStatistics statistics;
+  statistics.drops = {{"own_spi", 3}, {"local_source", 4}, {"local_red_source", 5}, {"source_moved", 1}};
+  statistics.red_segment.last_moved = "10.0.0.1 to red";
+  EXPECT_THAT(watch.look(statistics),
+              testing::ElementsAre(AllOf(HasSubstr("own_spi: 3 packets"), HasSubstr("second gateway or a cable")),
+                                   AllOf(HasSubstr("local_source: 4 packets"), HasSubstr("second gateway or a cable")),
+                                   AllOf(HasSubstr("local_red_source: 5 packets"), HasSubstr("came out of ESP")),
+                                   AllOf(HasSubstr("source_moved: 1 sources"), HasSubstr("10.0.0.1 to red"))));
+  EXPECT_THAT(watch.look(statistics), testing::IsEmpty());
+}
+
 TEST(DropWatch, OtherReasonsAreNotItsBusiness) {
   DropWatch watch("null", 1500);
   EXPECT_THAT(watch.look(drops(0, 0, 1000)), testing::IsEmpty());

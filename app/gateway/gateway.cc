@@ -10,6 +10,7 @@
 #include "app/daemon/keyserver_commands.h"
 #include "app/gateway/drop_watch.h"
 #include "app/gateway/key_export.h"
+#include "app/gateway/neighbour_watch.h"
 #include "app/gateway/reload_check.h"
 #include "app/gateway/trace.h"
 #include "controlplane/admin/admin_server.h"
@@ -17,6 +18,7 @@
 #include "controlplane/admin/plane_answers.h"
 #include "controlplane/keyserver/key_server.h"
 #include "controlplane/member/member_agent.h"
+#include "controlplane/pki/inspect.h"
 #include "dataplane/dpdk/gateway.h"
 #include "dataplane/dpdk/telemetry.h"
 
@@ -63,6 +65,16 @@ std::string telemetry_name(const std::string& admin_socket) {
   return name.substr(0, 48);
 }
 
+// The member's name: the certificate's, else the first group's user.
+std::string own_name(const config::MemberConfig& member) {
+  if (!member.certificate.empty())
+    if (const auto pem = config::read_pem(member.certificate, "certificate"))
+      if (std::string name = pki::first_name(*pem); !name.empty()) return name;
+  const auto user = std::find_if(member.groups.begin(), member.groups.end(),
+                                 [](const config::MemberGroup& group) { return !group.user.empty(); });
+  return user == member.groups.end() ? "gateway" : user->user;
+}
+
 dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   dataplane::GatewayOptions out;
   out.red = {config.red.device, static_cast<std::uint16_t>(config.red.mtu)};
@@ -77,6 +89,15 @@ dataplane::GatewayOptions options(const config::GatewayConfig& config) {
   out.idle_nap_us = config.idle_nap_us;
   if (config.telemetry) out.telemetry = telemetry_name(config.admin_socket);
   out.local_red_sources = config.red.local_sources;
+  out.mark_red = true;
+  out.learn_sources = config.red.learn_sources;
+  if (config.red.beacon.enabled) {
+    const std::string name = own_name(config.member);
+    out.beacon = {.name = name,
+                  .site = config.member.site.value_or(name),
+                  .ignored = config.red.beacon.ignored,
+                  .vlans = config.red.beacon.vlans};
+  }
   out.bypass = with_defaults(config.bypass);
   out.black_address4 = config.black.address4;
   out.black_address6 = config.black.address6;
@@ -102,6 +123,7 @@ struct Gateway::State {
   std::unique_ptr<member::MemberAgent> agent;
   std::unique_ptr<admin::AdminServer> admin;
   DropWatch drop_watch{config.red.device, config.black.mtu};
+  NeighbourWatch neighbour_watch;
   asio::steady_timer drop_timer{io};
   bool stopping = false;
 
@@ -112,6 +134,8 @@ struct Gateway::State {
     auto statistics = data_plane->control().statistics();
     for (const auto& line : drop_watch.look(statistics))
       spdlog::warn("{}", line);
+    for (const auto& line : neighbour_watch.look(statistics.red_segment))
+      line.alarm ? spdlog::warn("alarm: {}", line.text) : spdlog::info("{}", line.text);
     if (config.telemetry) dataplane::publish_telemetry(std::move(statistics));
     drop_timer.expires_after(std::chrono::seconds(1));
     drop_timer.async_wait([this](const asio::error_code& error) {

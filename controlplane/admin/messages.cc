@@ -58,6 +58,22 @@ void fields(F& f, S& s) {
   f.by_reason("drops", s.drops);
 }
 
+template <typename F, admin::Is<NeighbourStatistics> S>
+void fields(F& f, S& s) {
+  f("name", s.name);
+  f("site", s.site);
+  f("mac", s.mac);
+  f("state", s.state);
+  f("ignored", s.ignored);
+}
+
+template <typename F, admin::Is<RedSegmentStatistics> S>
+void fields(F& f, S& s) {
+  f("state", s.state);
+  f("neighbours", s.neighbours);
+  f("last_moved", s.last_moved);
+}
+
 template <typename F, admin::Is<BypassStatistics> S>
 void fields(F& f, S& s) {
   f("rule", s.rule);
@@ -441,6 +457,7 @@ void fields(F& f, S& s) {
   f("sas_unheard", s.sas_unheard);
   f("workers", all.workers);
   f("bypass", all.bypass);
+  f("red_segment", all.red_segment);
   f("drops", all.drops);
   f.by_reason("events_lost", all.events_lost);
   f.figures(all, detour_figures);

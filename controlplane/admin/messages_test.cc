@@ -34,6 +34,7 @@ TEST(Messages, RendersEveryFieldOfTheDataPlane) {
   statistics.reassembled = 31;
   statistics.parked = 32;
   statistics.spread_waits = 33;
+  statistics.red_segment = {"stands by", {{"north", "hq", "02:00:00:00:00:01", "works", false}}, "10.0.0.1 to red"};
   const Json status = Json::parse(
       to_json(GatewayStatus{.version = "0.1.0", .agent = {.joined = 1}, .dataplane = plane_status(statistics)}));
   EXPECT_EQ(status["daemon"], "gateway");
@@ -60,6 +61,8 @@ TEST(Messages, RendersEveryFieldOfTheDataPlane) {
     EXPECT_EQ((*answer)["parked"], 32);
     EXPECT_EQ((*answer)["spread_waits"], 33);
   }
+  EXPECT_EQ(plane["red_segment"], Json::parse(R"({"state":"stands by","neighbours":[{"name":"north","site":"hq",
+    "mac":"02:00:00:00:00:01","state":"works","ignored":false}],"last_moved":"10.0.0.1 to red"})"));
   EXPECT_EQ(plane["events_lost"], Json::parse(R"({"slots_wanted":17})"));
   EXPECT_EQ(plane["taken_s"], 1.5);
   EXPECT_EQ(plane["drops"][0], Json::parse(R"({"reason":"no_sa","packets":15})"));

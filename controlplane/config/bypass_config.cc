@@ -39,7 +39,8 @@ void read_kind(TableReader& table, BypassRule& rule) {
   read_bypass_protocol(table, rule);
   const Node* ethertype = table.integer(
       "ethertype", rule.ethertype, 0x0600, 0xffff,
-      {"frames of this EtherType, such as `0x88cc`; not IP, ARP, a tag or a tunnel", "this or `protocol`"});
+      {"frames of this EtherType, such as `0x88cc`; not IP, ARP, a tag, a tunnel or the beacon (`0x88b5`)",
+       "this or `protocol`"});
   if (ethertype) rule.protocol = BypassProtocol::ethertype;
   const bool two = table.node().find("protocol") && table.node().find("ethertype");
   const bool none = !table.node().find("protocol") && !table.node().find("ethertype");

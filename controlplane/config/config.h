@@ -220,6 +220,7 @@ struct MemberConfig {
   std::string ca;                  // path: PEM, who signs key servers
   std::optional<std::string> crl;  // path: PEM
   std::optional<IpAddress> local_address;
+  std::optional<std::string> site;  // of a gateway's beacon; none: the member's name
   std::uint8_t multicast_flag = standard_multicast_flag;
   std::vector<MemberGroup> groups;  // at least one; ids are distinct
 };
@@ -231,11 +232,20 @@ struct HostInterfaceConfig {
   std::uint8_t prefix_length = 0;    // of address
 };
 
+// [red] beacon, beacon_vlans, ignore_neighbours
+struct BeaconConfig {
+  bool enabled = true;
+  std::vector<std::uint16_t> vlans;  // 1..4094, distinct
+  std::vector<std::string> ignored;  // names of gateways
+};
+
 // [red], [black]
 struct PortConfig {
   std::string device;                       // port string (docs/ports.md); relative paths in it already resolved
   std::uint32_t mtu = mtu_limits.standard;  // bytes of IP packet
   std::vector<Prefix> local_sources;        // red only: an opened packet from one of these is a loop and dropped
+  bool learn_sources = true;                // red only: ... and one from a source that is heard on red
+  BeaconConfig beacon;                      // red only
   std::optional<HostInterfaceConfig> host;  // black only
   std::optional<IpAddress> address4;        // black only: source of the gateway's own IGMP reports; none: 0.0.0.0
   // The gateway's own IPv6 address on this side: on red the source of Packet Too Big. None: such messages are not sent.

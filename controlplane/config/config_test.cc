@@ -418,6 +418,35 @@ TEST(GatewayConfig, LocalSourcesOfRed) {
   EXPECT_THAT(texts(on_black.errors), testing::Contains(HasSubstr("black.local_sources: unknown key")));
 }
 
+TEST(GatewayConfig, TheBeaconOnRed) {
+  const auto with = [](const std::string& lines) {
+    return parse_gateway_config(replaced(gateway_toml, "mtu = 1500", "mtu = 1500\n" + lines), "gw.toml");
+  };
+  const auto standard = with("");
+  ASSERT_THAT(texts(standard.errors), IsEmpty());
+  EXPECT_TRUE(standard.value->red.beacon.enabled);
+  EXPECT_TRUE(standard.value->red.learn_sources);
+  EXPECT_FALSE(standard.value->member.site.has_value());
+  const auto loaded = with("beacon_vlans = [10, 4094]\nignore_neighbours = [\"gateway-b\"]");
+  ASSERT_THAT(texts(loaded.errors), IsEmpty());
+  EXPECT_THAT(loaded.value->red.beacon.vlans, ElementsAre(10, 4094));
+  EXPECT_THAT(loaded.value->red.beacon.ignored, ElementsAre("gateway-b"));
+  EXPECT_FALSE(with("beacon = false").value->red.beacon.enabled);
+  for (const char* wrong : {"beacon_vlans = [0]", "beacon_vlans = [4095]", "beacon_vlans = [7, 7]", "beacon_vlans = []",
+                            "beacon_vlans = [\"7\"]"})
+    EXPECT_THAT(texts(with(wrong).errors), testing::Contains(HasSubstr("red.beacon_vlans"))) << wrong;
+  for (const char* wrong : {"ignore_neighbours = [\"\"]", "ignore_neighbours = [7]", "ignore_neighbours = []"})
+    EXPECT_THAT(texts(with(wrong).errors), testing::Contains(HasSubstr("red.ignore_neighbours"))) << wrong;
+  EXPECT_THAT(texts(with("beacon = false\nbeacon_vlans = [7]").errors),
+              testing::Contains(HasSubstr("red.beacon_vlans: has no meaning with beacon = false")));
+  EXPECT_THAT(texts(with("learn_sources = false").warnings), testing::Contains(HasSubstr("red.learn_sources")));
+  EXPECT_THAT(texts(with("learn_sources = false\nlocal_sources = [\"10.1.0.0/24\"]").warnings),
+              testing::Not(testing::Contains(HasSubstr("red.learn_sources"))));
+  const auto named = parse_gateway_config(replaced(gateway_toml, "[member]", "[member]\nsite = \"hq\""), "gw.toml");
+  ASSERT_THAT(texts(named.errors), IsEmpty());
+  EXPECT_EQ(named.value->member.site, "hq");
+}
+
 TEST(GatewayConfig, AHostInterfaceOnBlack) {
   const auto with = [](const std::string& lines) {
     return parse_gateway_config(replaced(gateway_toml, "mtu = 1600", "mtu = 1600\n" + lines), "gw.toml");

@@ -33,6 +33,41 @@ void read_local_sources(TableReader& table, std::vector<Prefix>& out) {
   }
 }
 
+// How this gateway and others on its red segment know of each other.
+void read_beacon(TableReader& table, BeaconConfig& out) {
+  table.boolean("beacon", out.enabled,
+                "gateways on one red segment hear each other's beacon, and one of them works "
+                "([dataplane.md](dataplane.md#no-loop-no-echo))");
+  const Node* vlans = table.array("beacon_vlans", Need::optional, 1, max_beacon_vlans, "an array of VLAN numbers",
+                                  {"VLANs of red to send the beacon on, too, 1 to 4094", "untagged only"});
+  for (std::size_t i = 0; vlans && i < vlans->items.size(); ++i) {
+    const Node& item = vlans->items[i];
+    const std::string key = "beacon_vlans[" + std::to_string(i) + "]";
+    const auto vlan = static_cast<std::uint16_t>(item.integer);
+    if (item.kind != Node::Kind::integer || item.integer < 1 || item.integer > 4094)
+      table.note(item, key, "expected a VLAN number from 1 to 4094, got " + item.describe());
+    else if (std::find(out.vlans.begin(), out.vlans.end(), vlan) != out.vlans.end())
+      table.note(item, key, "expected each VLAN once, got " + std::to_string(vlan) + " twice");
+    else
+      out.vlans.push_back(vlan);
+  }
+  const Node* names = table.array(
+      "ignore_neighbours", Need::optional, 1, max_ignored_neighbours, "an array of gateways' names",
+      "gateways on red that may work beside this one, because they carry other groups; each must ignore the "
+      "other");
+  for (std::size_t i = 0; names && i < names->items.size(); ++i) {
+    const Node& item = names->items[i];
+    if (item.kind != Node::Kind::string || item.text.empty() || item.text.size() > max_name_bytes)
+      table.note(item, "ignore_neighbours[" + std::to_string(i) + "]",
+                 "expected a name of 1 to " + std::to_string(max_name_bytes) + " bytes, got " + item.describe());
+    else
+      out.ignored.push_back(item.text);
+  }
+  for (const char* const key : {"beacon_vlans", "ignore_neighbours"})
+    if (!out.enabled && table.node().find(key))
+      table.note(*table.node().find(key), key, "has no meaning with beacon = false");
+}
+
 Result<IpAddress> parse_own_ipv4(std::string_view text) {
   SEALCAST_TRY_ASSIGN(const auto address, IpAddress::parse(text));
   if (address.family != 4 || address.is_multicast() || address == IpAddress::v4(0))
@@ -102,7 +137,16 @@ void read_port(const TableReader& root, const Node& node, std::string_view name,
       "the network port, see [ports.md](ports.md); red's and black's differ");
   table.integer("mtu", out.mtu, mtu_limits,
                 red ? "bytes of the largest IP packet" : "bytes of the largest IP packet, ESP included; see below");
-  if (red) read_local_sources(table, out.local_sources);
+  if (red) {
+    read_local_sources(table, out.local_sources);
+    table.boolean(
+        "learn_sources", out.learn_sources,
+        "a source that was heard here within 2 seconds is at home here, too; false: only `local_sources` are");
+    read_beacon(table, out.beacon);
+    if (!out.learn_sources && out.local_sources.empty())
+      table.warn(*node.find("learn_sources"), "learn_sources",
+                 "no source is at home here without local_sources: only the beacon stands against loops");
+  }
   if (!red) read_host(table, node, out);
   IpAddress own4;
   if (!red && table.parsed("address4", own4, Need::optional, "an IPv4 address such as \"10.9.0.2\"", parse_own_ipv4,

@@ -220,6 +220,11 @@ void read_member(const Node& node, Report& report, MemberConfig& out) {
   if (table.parsed("local_address", local, Need::optional, "an address such as \"10.9.0.2\"", IpAddress::parse,
                    {"source address of connections to key servers", "chosen by the system"}))
     out.local_address = local;
+  std::string site;
+  if (table.wire_name(
+          "site", site, Need::optional,
+          {"the place whose red side this gateway serves, for its beacon and for messages", "the member's name"}))
+    out.site = site;
   read_multicast_flag(table, out.multicast_flag);
   const Node* list = table.array("group", Need::required, 1, 4096, "[[member.group]] tables", "the groups");
   for (std::size_t i = 0; list && i < list->items.size(); ++i) {

@@ -188,6 +188,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     if (a.ca != b.ca) return "member.ca";
     if (a.crl != b.crl) return "member.crl";
     if (a.local_address != b.local_address) return "member.local_address";
+    if (a.site != b.site) return "member.site";
     if (a.multicast_flag != b.multicast_flag) return "member.multicast_flag";
     return "";
   }

@@ -143,6 +143,14 @@ Findings inspect_user(std::string_view chain_pem, std::string_view user) {
   return findings;
 }
 
+std::string first_name(std::string_view chain_pem) {
+  const Handle<X509> leaf = leaf_of(chain_pem);
+  ERR_clear_error();
+  if (!leaf) return {};
+  const auto names = names_of(leaf.get());
+  return names.empty() ? std::string() : names.front();
+}
+
 Findings inspect_identity(std::string_view chain_pem, ByteView private_key_pem, Purpose purpose,
                           const std::vector<std::string>& groups, std::int64_t unix_now) {
   Findings findings;

@@ -30,6 +30,9 @@ Findings inspect_key(std::string_view chain_pem, KeyUse use);
 // With certificate and password both must belong to one principal: the user is one of the leaf's names.
 Findings inspect_user(std::string_view chain_pem, std::string_view user);
 
+// The leaf's first name; empty: it has none, or this is no certificate.
+std::string first_name(std::string_view chain_pem);
+
 // Trust anchors: each is a CA's and valid at unix_now. A revocation list: signed by one of the anchors, not past its
 // nextUpdate.
 Findings inspect_trust(std::string_view ca_pem, std::string_view crl_pem, std::int64_t unix_now);

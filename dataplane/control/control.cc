@@ -19,7 +19,7 @@ Result<std::unique_ptr<DataPlane>> DataPlane::create(DataPlaneOptions options, s
   if (options.path.tsc_hz == 0 || !options.now_tsc) return fail("the data plane needs a clock: tsc_hz and now_tsc");
   if (engine == nullptr) return fail("the data plane needs an AEAD engine");
   auto state = std::make_unique<State>(std::move(options), std::move(engine), publisher);
-  state->publish();
+  state->take_standing();
   return std::unique_ptr<DataPlane>(new DataPlane(std::move(state)));
 }
 
@@ -37,6 +37,10 @@ void DataPlane::set_port_statistics(std::function<std::vector<PortStatistics>()>
 
 BlackListener& DataPlane::listener() {
   return *state_->listener;
+}
+
+RedBeacon& DataPlane::beacon() {
+  return *state_->beacon;
 }
 
 std::uint32_t DataPlane::workers() const {
@@ -240,6 +244,7 @@ Result<void> DataPlane::send_sealed(const std::string& group_id, const std::vect
 DataPlaneEvents DataPlane::take_events() {
   state_->refill_stocks();
   state_->listener->tick(state_->options.now());
+  state_->beacon->tick(state_->options.now());
 
   DataPlaneEvents events;
   events.interests = state_->red->tick(state_->options.now());

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/dataplane_control.h"
@@ -12,12 +13,14 @@
 #include "base/result.h"
 #include "dataplane/aead/engine.h"
 #include "dataplane/control/what_if.h"
+#include "dataplane/neighbours/neighbours.h"
 #include "dataplane/path/worker.h"
 #include "dataplane/sa/snapshot.h"
 
 namespace sealcast::dataplane {
 
 class BlackListener;
+class RedBeacon;
 
 // How workers get snapshots; the packet layer implements it with its RCU.
 class Publisher {
@@ -30,9 +33,10 @@ class Publisher {
 
 struct DataPlaneOptions {
   std::uint32_t workers = worker_limits.standard;
-  PathSettings path;                       // path.tsc_hz must be set
-  std::function<std::uint64_t()> now_tsc;  // the clock that bursts are stamped with
-  std::function<SteadyTime()> now;         // empty: steady_clock
+  PathSettings path;                                       // path.tsc_hz must be set
+  std::function<std::uint64_t()> now_tsc;                  // the clock that bursts are stamped with
+  std::function<SteadyTime()> now;                         // empty: steady_clock
+  std::optional<NeighbourSettings> beacon = std::nullopt;  // none: other gateways on red do not count
 };
 
 class DataPlane final : public DataPlaneControl {
@@ -50,6 +54,8 @@ class DataPlane final : public DataPlaneControl {
 
   // The gateway's own listener on black, which take_events() drives; the packet layer starts and stops it.
   BlackListener& listener();
+  // The beacon on red, likewise.
+  RedBeacon& beacon();
 
   std::uint32_t workers() const override;
   Result<void> protect_all(const std::vector<NamedProtection>& groups) override;

@@ -11,6 +11,7 @@
 #include "dataplane/control/control.h"
 #include "dataplane/membership/black_listener.h"
 #include "dataplane/membership/red_listeners.h"
+#include "dataplane/neighbours/red_beacon.h"
 #include "dataplane/policy/selector_index.h"
 #include "dataplane/sa/epoch.h"
 #include "dataplane/sa/snapshot_pair.h"
@@ -42,14 +43,19 @@ struct DataPlane::State {
   using Group = DataPlaneGroup;
 
   State(DataPlaneOptions given, std::unique_ptr<aead::Engine> aead_engine, Publisher& where)
-      : options(std::move(given)), engine(std::move(aead_engine)), publisher(where), keys(*engine) {
+      : options(std::move(given)),
+        engine(std::move(aead_engine)),
+        publisher(where),
+        keys(*engine),
+        sources(options.workers, options.path.bypass_seed) {
     if (!options.now) options.now = [] { return std::chrono::steady_clock::now(); };
     for (std::uint32_t i = 0; i < options.workers; ++i)
-      workers.push_back(std::make_unique<Worker>(i, options.path, *engine));
+      workers.push_back(std::make_unique<Worker>(i, options.path, *engine, sources));
     std::vector<Worker*> all;
     for (const auto& worker : workers)
       all.push_back(worker.get());
     red = std::make_unique<RedListeners>(all, selectors);
+    beacon = std::make_unique<RedBeacon>(all, options.beacon, [this] { take_standing(); });
     listener = std::make_unique<BlackListener>(std::move(all), options.path);
     listener->on_query(
         [this](std::span<const std::uint8_t> frame, SteadyTime now) { red->query_on_black(frame, now); });
@@ -114,6 +120,14 @@ struct DataPlane::State {
   // Returns when no worker uses the former snapshot: only then may the objects in its pictures end.
   void publish() {
     snapshots.publish([this](const Snapshot* next) { publisher.publish(next); });
+  }
+  // What this gateway may do beside others on red, for the workers.
+  void take_standing() {
+    snapshots.change([standing = beacon->standing(), changes = ++standing_changes](Snapshot& snapshot) {
+      snapshot.standing = standing;
+      snapshot.standing_changes = changes;
+    });
+    publish();
   }
   void publish(const Group& group) {
     picture(group);
@@ -244,7 +258,9 @@ struct DataPlane::State {
   std::unique_ptr<aead::Engine> engine;
   Publisher& publisher;
   KeyStore keys;
+  Sources sources;  // before the workers, which fill it
   std::vector<std::unique_ptr<Worker>> workers;
+  std::unique_ptr<RedBeacon> beacon;
   std::unique_ptr<BlackListener> listener;  // after the workers that it sends through
   std::map<std::string, Group> groups;
   std::uint32_t next_index = 0;
@@ -261,6 +277,7 @@ struct DataPlane::State {
   std::shared_ptr<const std::vector<DropSlot*>> group_drops = std::make_shared<const std::vector<DropSlot*>>();
   std::unique_ptr<DropSlot[]> removed_groups_drops = std::make_unique<DropSlot[]>(options.workers);
   SnapshotPair snapshots{options.workers};
+  std::uint32_t standing_changes = 0;
   std::function<std::vector<PortStatistics>()> ports;
 };
 

@@ -14,7 +14,8 @@ DataPlaneStatistics DataPlane::statistics() const {
   DropTotals drops{};
   std::map<std::string, std::uint64_t> lost{{"slots_wanted", 0},  {"counter_limits", 0}, {"bypass_loops", 0},
                                             {"queries_heard", 0}, {"reports_heard", 0},  {"drop_samples", 0},
-                                            {"drop_owners", 0},   {"datagrams", 0}};
+                                            {"drop_owners", 0},   {"datagrams", 0},      {"sources", 0},
+                                            {"sources_moved", 0}, {"beacons_heard", 0}};
   for (std::uint32_t i = 0; i < state.workers.size(); ++i) {
     Worker& worker = *state.workers[i];
     const WorkerCounters& counters = worker.counters();
@@ -42,14 +43,18 @@ DataPlaneStatistics DataPlane::statistics() const {
     lost["reports_heard"] += worker.reports_heard().lost();
     lost["drop_samples"] += worker.sampler().lost();
     lost["datagrams"] += worker.datagrams().lost();
+    lost["sources_moved"] += worker.sources_moved().lost();
+    lost["beacons_heard"] += worker.beacons_heard().lost();
     lost["drop_owners"] += worker.drop_stock().unattributed();
   }
+  lost["sources"] = state.sources.left_out();
   for (std::size_t i = 1; i < drops.size(); ++i)  // 0 is "none"
     all.drops.push_back({std::string(drop_reasons[i].name), drops[i]});
   for (const auto& [kind, events] : lost)
     all.events_lost.push_back({kind, events});
   if (state.ports) all.ports = state.ports();
   all.bypass = state.listener->statistics();
+  all.red_segment = state.beacon->statistics();
 
   for (const auto& [id, group] : state.groups) {
     const GroupLedger& ended = *group.ledger;

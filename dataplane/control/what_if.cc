@@ -143,6 +143,8 @@ class DryRun {
         group_drops_(plane.groups * plane.snapshot->workers) {
     const Snapshot& live = *plane.snapshot;
     dry_.version = live.version;
+    dry_.standing = live.standing;
+    dry_.standing_changes = live.standing_changes;
     dry_.policy = live.policy;
     dry_.stopped_reports = live.stopped_reports;
     dry_.workers = live.workers;
@@ -175,7 +177,8 @@ class DryRun {
   Bytes run(const Bytes& frame, Side side, const PathSettings& settings) {
     Run run(frame);
     // A new worker each time: one run's tables must not affect the next.
-    const auto worker = std::make_unique<Worker>(answer_.worker, settings, *plane_.engine);
+    Sources sources(dry_.workers, 0);
+    const auto worker = std::make_unique<Worker>(answer_.worker, settings, *plane_.engine, sources);
     worker->drop_stock().refill();
     if (side == Side::red) {
       worker->red_burst({&run.frame, 1}, plane_.now_tsc, dry_);

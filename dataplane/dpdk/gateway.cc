@@ -5,7 +5,9 @@
 #include <sys/random.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
+#include <cstring>
 #include <mutex>
 #include <thread>
 
@@ -21,6 +23,8 @@
 #include "dataplane/dpdk/telemetry.h"
 #include "dataplane/dpdk/worker_thread.h"
 #include "dataplane/membership/black_listener.h"
+#include "dataplane/neighbours/red_beacon.h"
+#include "dataplane/packet/red_mark.h"
 
 namespace sealcast::dataplane {
 namespace {
@@ -137,7 +141,10 @@ struct GatewayDataPlane::State {
 // Also called with every group before the ports are open, when it costs nothing.
 void GatewayDataPlane::State::policy_changed() {
   if (!red || !black) return;
-  red->set_multicast(plane->listener().red_filter());
+  PortFilter wanted = plane->listener().red_filter();
+  if (plane->beacon().sends() && !wanted.all_multicast)
+    wanted.multicast.insert(std::lower_bound(wanted.multicast.begin(), wanted.multicast.end(), beacon_mac), beacon_mac);
+  red->set_multicast(wanted);
   const std::lock_guard lock(filter_mutex);
   black_filter = plane->listener().black_filter();
   filter_black();
@@ -254,15 +261,18 @@ void GatewayDataPlane::State::listen() {
   own.mtu = std::min<std::uint32_t>(options.black.mtu, 1500);
   own.random = [](std::uint32_t bound) { return static_cast<std::uint32_t>(rte_rand_max(std::uint64_t{bound} + 1)); };
   listener.start(own);
+  plane->beacon().start(red->mac().value_or(MacAddress{}), std::chrono::steady_clock::now(),
+                        [this] { return red && red->link_up(); });
 }
 
-// Leaves the groups on black, if black is open.
+// Leaves the groups on black, if black is open, and tells the neighbours on red.
 void GatewayDataPlane::State::leave() {
   constexpr auto longest = std::chrono::milliseconds(100);
   const auto start = std::chrono::steady_clock::now();
   plane->listener().stop();
   plane->listener().tick(start);
-  while (!plane->listener().idle() && std::chrono::steady_clock::now() - start < longest)
+  plane->beacon().stop();
+  while (!(plane->listener().idle() && plane->beacon().idle()) && std::chrono::steady_clock::now() - start < longest)
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
 }
 
@@ -312,10 +322,18 @@ Result<std::unique_ptr<GatewayDataPlane>> GatewayDataPlane::create(GatewayOption
   plane.path.black_mtu = options.black.mtu;
   plane.path.red_mtu = options.red.mtu;
   plane.path.local_red_sources = options.local_red_sources;
+  plane.path.learn_sources = options.learn_sources;
   plane.path.bypass = options.bypass;
   // The least of entropy is enough, and waiting for it at boot is right.
-  if (getrandom(&plane.path.bypass_seed, sizeof plane.path.bypass_seed, 0) != sizeof plane.path.bypass_seed)
-    return fail("the kernel gives no random numbers");
+  std::array<std::uint64_t, 3> random{};
+  if (getrandom(random.data(), sizeof random, 0) != sizeof random) return fail("the kernel gives no random numbers");
+  plane.path.bypass_seed = random[0];
+  if (options.mark_red) {
+    std::copy(red_mark.begin(), red_mark.end(), plane.path.red_mac.begin());
+    std::memcpy(&plane.path.red_mac[red_mark.size()], &random[2], plane.path.red_mac.size() - red_mark.size());
+  }
+  plane.beacon = options.beacon;
+  if (plane.beacon) plane.beacon->nonce = random[1];
   if (options.red_address6) plane.path.red_address6 = options.red_address6->bytes;
   plane.path.reassemble = options.reassemble;
   plane.path.tsc_hz = rte_get_tsc_hz();
@@ -385,6 +403,7 @@ Result<void> GatewayDataPlane::start() {
   settings.cores = s.options.cores;
   settings.idle_nap_us = s.options.idle_nap_us;
   settings.publisher = s.publisher.get();
+  settings.red_pool = s.red->pool();
   settings.black_pool = s.black->pool();
   s.listen();
   for (const auto& reassembler : s.reassemblers)

@@ -15,6 +15,7 @@
 #include "base/limits.h"
 #include "base/result.h"
 #include "dataplane/control/what_if.h"
+#include "dataplane/neighbours/neighbours.h"
 #include "dataplane/path/host_filter.h"
 
 namespace sealcast::dataplane {
@@ -49,6 +50,9 @@ struct GatewayOptions {
   std::uint32_t idle_nap_us =
       idle_nap_limits.standard;           // longest sleep of a worker that finds nothing to do; 0 = never sleep
   std::vector<Prefix> local_red_sources;  // an opened packet from one of these is a loop and dropped
+  bool mark_red = false;                  // frames that are opened leave on red with an address of its own (red_mark.h)
+  bool learn_sources = false;             // ... and so is one from a source that is heard on red
+  std::optional<NeighbourSettings> beacon;  // its nonce is made here; none: other gateways on red do not count
   std::vector<BypassRule> bypass = default_bypass_rules();  // in force, validated; what passes in clear
   std::optional<IpAddress> red_address6;                    // source of Packet Too Big; none: it is not sent
   bool reassemble = false;  // ESP packets that were fragmented on black are put together, not dropped

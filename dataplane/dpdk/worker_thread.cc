@@ -37,7 +37,8 @@ struct WorkerThreads::State {
   std::atomic<bool> stop{false};
 
   void run(WorkerRun& me);
-  void send_listener_frames(WorkerRun& me);
+  void send_own_frames(WorkerRun& me);
+  static void send_all_of(HostFrameRing& ring, const Way& way, void* buffers, LaneCounters& counters);
   void send_host_frames(WorkerRun& me);
   Result<void> launch(WorkerRun& me);
   Result<void> connect();
@@ -133,21 +134,32 @@ void WorkerThreads::State::send_host_frames(WorkerRun& me) {
   rte_pktmbuf_free_bulk(said + sent, n - sent);
 }
 
-// Sends the frames of the gateway's own listener. Without a device they wait: reports are useful when one comes back.
-void WorkerThreads::State::send_listener_frames(WorkerRun& me) {
-  me.black.send.port = settings.ports->get().black;
-  auto* const pool = static_cast<rte_mempool*>(settings.black_pool);
-  if (me.black.send.port == no_port || pool == nullptr) return;
+// Sends the frames that the control thread made: those of the gateway's own listener on black, and its beacons on red.
+// Without a device reports wait, as they are useful when one comes back; an old beacon is not.
+void WorkerThreads::State::send_own_frames(WorkerRun& me) {
+  const PortPair ports = settings.ports->get();
+  me.black.send.port = ports.black;
+  me.red.send.port = ports.red;
+  send_all_of(me.worker->to_black(), me.black.send, settings.black_pool, me.to_black);
+  HostFrame late;
+  while (ports.red == no_port && me.worker->to_red().pop(late)) {
+  }
+  send_all_of(me.worker->to_red(), me.red.send, settings.red_pool, me.to_red);
+}
+
+void WorkerThreads::State::send_all_of(HostFrameRing& ring, const Way& way, void* buffers, LaneCounters& counters) {
+  auto* const pool = static_cast<rte_mempool*>(buffers);
+  if (way.port == no_port || pool == nullptr) return;
   HostFrame frame;
-  while (me.worker->to_black().pop(frame)) {
+  while (ring.pop(frame)) {
     rte_mbuf* m = rte_pktmbuf_alloc(pool);
     char* const to = m == nullptr ? nullptr : rte_pktmbuf_append(m, frame.length);
     if (to != nullptr) {
       rte_memcpy(to, frame.bytes.data(), frame.length);
-      if (me.black.send.send(&m, 1) == 1) continue;
+      if (way.send(&m, 1) == 1) continue;
     }
     rte_pktmbuf_free(m);
-    me.to_black.tx_full.add(1);
+    counters.tx_full.add(1);
   }
 }
 
@@ -159,7 +171,7 @@ void WorkerThreads::State::run(WorkerRun& me) {
   rcu.enter(me.index);
   unsigned empty_rounds = 0;
   while (!stop.load(std::memory_order_relaxed)) {
-    send_listener_frames(me);
+    send_own_frames(me);
     if (me.index == 0) send_host_frames(me);
     for (unsigned i = 0; i < rounds_between_housekeeping && !stop.load(std::memory_order_relaxed); ++i) {
       if (me.round(settings.ports->get(), rcu.current()) != 0) {

@@ -42,7 +42,8 @@ class WorkerThreads {
     std::uint32_t idle_nap_us = idle_nap_limits.standard;
     std::vector<Reassembler*> reassemblers;  // one a worker, which outlive the ports; empty: fragments are dropped
     RcuPublisher* publisher = nullptr;       // outlives this object
-    void* black_pool = nullptr;              // rte_mempool: buffers for the gateway's own frames on black
+    void* red_pool = nullptr;                // rte_mempool: buffers for the gateway's own frames on red
+    void* black_pool = nullptr;              // ... on black
     HostInterface* host = nullptr;           // of the black port, if it has one; outlives this object
   };
   static Result<std::unique_ptr<WorkerThreads>> start(Settings settings);

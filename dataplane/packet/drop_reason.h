@@ -25,6 +25,10 @@ enum class DropReason : std::uint8_t {
   clear_on_black,
   esp_on_red,
   local_red_source,
+  local_source,
+  gateway_output,
+  standing_by,
+  beacon,
   igmp_not_allowed,
   mld_not_allowed,
   report_stopped,
@@ -63,6 +67,7 @@ enum class DropReason : std::uint8_t {
   // Counted, never dropped
   partial_checksum,
   zero_checksum,
+  source_moved,
   count_,
 };
 
@@ -100,6 +105,15 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
     {DropReason::esp_on_red, "esp_on_red", "ESP or AH arrived on red (a loop?); it is never sealed again"},
     {DropReason::local_red_source, "local_red_source",
      "an opened packet claims a source configured as local red (a loop?)"},
+    {DropReason::local_source, "local_source",
+     "an opened packet of a source that was heard on red within the last 2 seconds: a loop, a source that moved, or "
+     "two "
+     "with one address"},
+    {DropReason::gateway_output, "gateway_output",
+     "a packet on red that another gateway opened and put there; it is never sealed again"},
+    {DropReason::standing_by, "standing_by",
+     "another gateway works on this red segment, or this one listens at its start whether one does"},
+    {DropReason::beacon, "beacon", "a gateway's beacon on red, taken out; no fault"},
     {DropReason::igmp_not_allowed, "igmp_not_allowed", "an IGMP message that may not pass in this direction or form"},
     {DropReason::mld_not_allowed, "mld_not_allowed", "an MLD message that may not pass in this direction or form"},
     {DropReason::report_stopped, "report_stopped",
@@ -148,6 +162,8 @@ inline constexpr std::array<DropReasonInfo, drop_reason_count> drop_reasons = {{
      "forwarded, but the UDP checksum was never finished; on the sending host: ethtool -K IFACE tx off"},
     {DropReason::zero_checksum, "zero_checksum",
      "forwarded, but UDP over IPv6 came without a checksum; receivers will drop it (RFC 8200 section 8.1)"},
+    {DropReason::source_moved, "source_moved",
+     "no packet but a source that began to be heard on one side within 2 seconds of the other"},
 }};
 
 constexpr std::string_view name(DropReason reason) {

@@ -52,6 +52,11 @@ class Bypass {
   Answer admit(Side from, const ClearPacket& packet, const std::uint8_t* frame, std::uint32_t frame_bytes,
                DropReason why, std::uint64_t now) noexcept;
 
+  // Whether a rule lets it pass, whatever its rate.
+  bool allows(Side from, const ClearPacket& packet, const std::uint8_t* frame, DropReason why) const noexcept {
+    return find(from, packet, frame, why) != Answer::none;
+  }
+
   const std::vector<BypassRule>& rules() const { return rules_; }
   const BypassCounters& counters(std::size_t rule, Side from) const { return state_[rule * 2 + index(from)].counters; }
 

@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "base/limits.h"
 #include "dataplane/packet/igmp.h"
 #include "dataplane/packet/mld.h"
 #include "dataplane/packet/packet.h"
@@ -43,6 +44,10 @@ ClearPath::ClearPath(const PathSettings& settings, Tally& tally)
 
 DropReason ClearPath::from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                                const Snapshot& snapshot) noexcept {
+  if (packet.ether_type == beacon_ether_type) {
+    beacons_.hear(frame, settings_.tsc_hz, now_tsc);
+    return DropReason::beacon;
+  }
   ClearPacket clear;
   if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
   if (is_membership(clear)) {
@@ -56,10 +61,11 @@ DropReason ClearPath::from_red(Frame& frame, const Packet& packet, DropReason wh
       frame.tailroom += before - frame.length;
     }
   }
-  return pass(frame, Side::red, clear, why, now_tsc);
+  return pass(frame, Side::red, clear, why, now_tsc, snapshot);
 }
 
-DropReason ClearPath::from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc) noexcept {
+DropReason ClearPath::from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
+                                 const Snapshot& snapshot) noexcept {
   ClearPacket clear;
   if (const DropReason bad = read(frame, packet, clear); bad != DropReason::none) return bad;
   if (settings_.host != nullptr && packet.ip_offset == ethernet_bytes &&
@@ -69,12 +75,15 @@ DropReason ClearPath::from_black(Frame& frame, const Packet& packet, DropReason 
   }
   // The gateway itself is a listener on black, whether or not its hosts may hear queries.
   if (is_membership(clear) && is_query(clear)) queries_.hear(frame, settings_.tsc_hz, now_tsc);
-  return pass(frame, Side::black, clear, why, now_tsc);
+  return pass(frame, Side::black, clear, why, now_tsc, snapshot);
 }
 
-DropReason ClearPath::pass(Frame& frame, Side from, const ClearPacket& clear, DropReason why,
-                           std::uint64_t now_tsc) noexcept {
+DropReason ClearPath::pass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc,
+                           const Snapshot& snapshot) noexcept {
   if (clear.fragment && is_igmp(clear)) return DropReason::fragment;
+  // Two bridges side by side would be a storm.
+  if (snapshot.standing != Standing::works)
+    return bypass_.allows(from, clear, frame.data, why) ? DropReason::standing_by : why;
   const Bypass::Answer answer = bypass_.admit(from, clear, frame.data, frame.length, why, now_tsc);
   if (answer.reason == DropReason::bypass_loop) {
     BypassLoopSeen seen{answer.rule, from, {}};

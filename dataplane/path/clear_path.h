@@ -49,16 +49,19 @@ class ClearPath {
   // frame has its verdict.
   DropReason from_red(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
                       const Snapshot& snapshot) noexcept;
-  DropReason from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc) noexcept;
+  DropReason from_black(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
+                        const Snapshot& snapshot) noexcept;
 
   const Bypass& bypass() const { return bypass_; }
   // For the control thread.
   BypassLoopRing& loops() { return loops_; }
   HostFrameRing& queries_heard() { return queries_.ring(); }
   ReportRing& reports_heard() { return reports_.ring(); }
+  HostFrameRing& beacons_heard() { return beacons_.ring(); }
 
  private:
-  DropReason pass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc) noexcept;
+  DropReason pass(Frame& frame, Side from, const ClearPacket& clear, DropReason why, std::uint64_t now_tsc,
+                  const Snapshot& snapshot) noexcept;
 
   const PathSettings& settings_;
   Tally& tally_;
@@ -66,6 +69,7 @@ class ClearPath {
   BypassLoopRing loops_;
   HeardFrames<HostFrameRing> queries_;  // from black
   HeardFrames<ReportRing> reports_;     // reports and queries from red
+  HeardFrames<HostFrameRing> beacons_;  // from red
 };
 
 }  // namespace sealcast::dataplane

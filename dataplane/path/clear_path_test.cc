@@ -262,7 +262,7 @@ class Alone {
   explicit Alone(PathSettings given) : settings(std::move(given)) {
     settings.tsc_hz = 1'000'000'000;
     engine = aead::create_engine("openssl").value();
-    worker = std::make_unique<Worker>(0, settings, *engine);
+    worker = std::make_unique<Worker>(0, settings, *engine, sources);
     snapshot.policy = std::make_shared<const Policy>(std::vector<Rule>{});
     listener = std::make_unique<BlackListener>(std::vector<Worker*>{worker.get()}, settings);
   }
@@ -285,6 +285,7 @@ class Alone {
 
   PathSettings settings;
   std::unique_ptr<aead::Engine> engine;
+  Sources sources{1, 0};
   std::unique_ptr<Worker> worker;
   Snapshot snapshot;
   std::unique_ptr<BlackListener> listener;

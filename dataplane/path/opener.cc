@@ -62,19 +62,21 @@ void move_link_header(std::uint8_t* to, const std::uint8_t* from, std::uint32_t 
 }  // namespace
 
 Opener::Opener(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
-               ClearPath& clear_path, MissingKeys& missing_keys)
+               ClearPath& clear_path, MissingKeys& missing_keys, SourceGuard& source_guard)
     : worker_(worker),
       settings_(settings),
       scale_(settings.tsc_hz),
       tally_(tally),
       clear_path_(clear_path),
       missing_keys_(missing_keys),
-      local_sources_(settings.local_red_sources),
+      source_guard_(source_guard),
+      signature_(settings.red_mac),
       fragments_(settings.tsc_hz),
       batch_(engine) {}
 
 void Opener::burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot, Judge judge) noexcept {
   now_ms_ = scale_.milliseconds(now_tsc);
+  source_guard_.begin_burst(snapshot, now_ms_);
   judge_ = judge;
   in_chunks(frames, [&](std::span<Frame> chunk) { open_chunk(chunk, now_tsc, snapshot); });
 }
@@ -97,6 +99,7 @@ void Opener::open_chunk(std::span<Frame> frames, std::uint64_t now_tsc, const Sn
   batch_.run();
 
   StripRun stripped;
+  stripped.generation = source_guard_.generation();
   std::uint64_t opened = 0;
   for (std::uint32_t i = 0; i < batch_.size(); ++i) {
     Frame& frame = frames[batch_.frame(i)];
@@ -140,7 +143,7 @@ template <typename Family>
     const bool ours = snapshot.policy->find(key, group) != Match::none;
     why = ours ? DropReason::clear_on_black : DropReason::no_policy;
   }
-  const DropReason reason = clear_path_.from_black(frame, packet, why, now_tsc);
+  const DropReason reason = clear_path_.from_black(frame, packet, why, now_tsc, snapshot);
   return reason == DropReason::clear_on_black ? tally_.charge_group(snapshot, group, reason) : reason;
 }
 
@@ -259,7 +262,8 @@ inline DropReason Opener::check_inner(const EpochRules& rules, const std::uint8_
   PacketKeyOf<typename Family::Address> key;
   if (!packet_key<Family>(ip, packet, key)) return DropReason::bad_inner_packet;
   if (match_any(rules.of<typename Family::Address>(), key) == Match::none) return DropReason::selector_mismatch;  // H16
-  if (local_sources_.has<Family>(packet)) return DropReason::local_red_source;
+  if (const DropReason bad = source_guard_.may_leave_on_red(key.source); bad != DropReason::none) [[unlikely]]
+    return bad;
   if (packet.total_bytes > settings_.red_mtu) return DropReason::too_big_for_red;
   if (packet.fragment) [[unlikely]]
     return fragments_.match(ip, Packet(packet), key, burst_tsc_, rules.of<typename Family::Address>());
@@ -296,6 +300,7 @@ inline DropReason Opener::strip_tunnel(Frame& frame, std::uint32_t i, std::uint3
   frame.tailroom += old_length - shift - frame.length;
   if (fixed) [[unlikely]]
     address_link<Family>(frame.data, ip_offset, Family::destination(packet));
+  signature_.sign(frame.data);
   sa.packets.add(1);
   sa.bytes.add(packet.total_bytes);
   return DropReason::none;
@@ -337,6 +342,7 @@ template <typename Family>
   Packet packet{};
   if (Family::parse(ip, total, packet) != DropReason::none || packet.fragment) return DropReason::bad_inner_packet;
   if (const DropReason bad = check_inner<Family>(*sa.epoch, ip, packet); bad != DropReason::none) return bad;
+  signature_.sign(frame.data);
   sa.packets.add(1);
   sa.bytes.add(total);
   return DropReason::none;

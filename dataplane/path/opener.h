@@ -8,13 +8,14 @@
 
 #include "dataplane/aead/engine.h"
 #include "dataplane/packet/packet.h"
+#include "dataplane/packet/red_mark.h"
 #include "dataplane/path/aead_batch.h"
 #include "dataplane/path/clear_path.h"
 #include "dataplane/path/fragment_matcher.h"
 #include "dataplane/path/group_datagram.h"
-#include "dataplane/path/local_sources.h"
 #include "dataplane/path/missing_keys.h"
 #include "dataplane/path/path_settings.h"
+#include "dataplane/path/source_guard.h"
 #include "dataplane/path/tally.h"
 #include "dataplane/sa/snapshot.h"
 
@@ -32,7 +33,7 @@ class Opener {
  public:
   // All that it is given outlives the opener. worker: the index of its worker.
   Opener(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
-         ClearPath& clear_path, MissingKeys& missing_keys);
+         ClearPath& clear_path, MissingKeys& missing_keys, SourceGuard& source_guard);
 
   // Sets the verdict of every frame. forward: the frame as it is now goes to red.
   // Frames that were parked have been judged by their time when they arrived.
@@ -73,8 +74,8 @@ class Opener {
   DropReason admit_multicast(Frame& frame, const Packet& packet, std::uint64_t now_tsc,
                              const Snapshot& snapshot) noexcept;
   DropReason admit_other(Frame& frame, const Packet& packet, DropReason why, std::uint64_t now_tsc,
-                         const Snapshot&) noexcept {
-    return clear_path_.from_black(frame, packet, why, now_tsc);
+                         const Snapshot& snapshot) noexcept {
+    return clear_path_.from_black(frame, packet, why, now_tsc, snapshot);
   }
   template <typename Family>
   DropReason admit_clear(Frame& frame, const Packet& packet, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
@@ -107,7 +108,8 @@ class Opener {
   Tally& tally_;
   ClearPath& clear_path_;
   MissingKeys& missing_keys_;
-  LocalSources local_sources_;
+  SourceGuard& source_guard_;
+  const RedSignature signature_;
   FragmentMatcher fragments_;
   std::uint64_t burst_tsc_ = 0;
   AeadBatch<aead::OpenItem, OpeningSa> batch_;

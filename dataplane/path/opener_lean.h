@@ -19,6 +19,7 @@ struct Opener::OpenRun {
 struct Opener::StripRun {
   OpeningSa* sa = nullptr;
   std::uint64_t packets = 0, bytes = 0;
+  std::uint32_t generation = 0;  // of the burst
 };
 
 // Brings near what the packets of a burst are going to read, as Sealer::fetch() does.
@@ -58,7 +59,7 @@ struct Opener::StripRun {
   for (const Rule& rule : sa.epoch->rules) {
     if (!rule.addresses_match(destination, source)) continue;
     sa.flow_addresses = words_of(ip + ipv4::source);
-    sa.flow_opened = false;
+    sa.flow_generation = 0;
     return &sa;
   }
   return nullptr;
@@ -129,26 +130,31 @@ inline void Opener::settle(StripRun& run) noexcept {
       ((inner[ipv4::tos] ^ outer[ipv4::tos]) & 3) != 0)
     return false;
   const std::uint16_t port = load16(inner + min_ipv4_bytes + udp::destination_port);
-  if (!sa.flow_opened || words_of(inner + ipv4::source) != sa.flow_addresses || port != sa.flow_port) {
+  if (sa.flow_generation != run.generation || words_of(inner + ipv4::source) != sa.flow_addresses ||
+      port != sa.flow_port) {
     PacketKey key;
     key.source = load32(inner + ipv4::source);
     key.destination = load32(inner + ipv4::destination);
     key.protocol = protocol_udp;
     key.has_ports = true;
     key.destination_port = port;
-    if (match_any(sa.epoch->rules, key) != Match::found || !local_sources_.empty<V4>()) return false;
+    if (match_any(sa.epoch->rules, key) != Match::found ||
+        source_guard_.may_leave_on_red(key.source) != DropReason::none)
+      return false;
     sa.flow_addresses = words_of(inner + ipv4::source);
     sa.flow_port = port;
-    sa.flow_opened = true;
+    sa.flow_generation = run.generation;
   }
   if (total > settings_.red_mtu || !sa.replay.commit(arrival.number)) return false;
   if (&sa != run.sa) {
     settle(run);
-    run = {&sa, 0, 0};
+    run.sa = &sa;
+    run.packets = run.bytes = 0;
   }
 
   constexpr std::uint32_t shift = min_ipv4_bytes + esp_front_bytes;
-  const std::uint64_t link_words[2] = {words_of(frame.data), words_of(frame.data + ethernet::source)};
+  const std::uint64_t link_words[2] = {words_of(frame.data),
+                                       signature_.signed_word(words_of(frame.data + ethernet::source))};
   std::memcpy(frame.data + shift, &link_words[0], 8);
   std::memcpy(frame.data + shift + 6, &link_words[1], 8);
   frame.tailroom += frame.length - shift - ethernet_bytes - total;

@@ -292,8 +292,10 @@ TEST(Property, TheLeanWayOutDecidesAsTheGeneralOne) {
 }
 
 TEST(Property, TheLeanWayInDecidesAsTheGeneralOne) {
-  const PathSettings settings{
-      .red_mtu = 1430, .bypass = bypass_at(1'000'000), .local_red_sources = {*Prefix::parse("10.66.0.0/16")}};
+  const PathSettings settings{.red_mtu = 1430,
+                              .bypass = bypass_at(1'000'000),
+                              .local_red_sources = {*Prefix::parse("10.66.0.0/16")},
+                              .red_mac = {0x0a, 0x53, 0x43, 1, 2, 3}};
   const PathSettings open_settings{.red_mtu = 1430, .bypass = bypass_at(1'000'000)};
   for (const PathSettings& path : {settings, open_settings}) {
     Harness lean(Harness::Options{.path = path}), general(Harness::Options{.path = path});

@@ -6,6 +6,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
+#include "dataplane/neighbours/beacon.h"
 #include "dataplane/testing/clear_packets.h"
 #include "dataplane/testing/harness.h"
 #include "dataplane/testing/quiet_watch.h"
@@ -21,6 +22,7 @@ TEST_P(QuietPath, NoAllocationLockSystemCallOrThrowInABurst) {
   BypassRule arp;
   arp.name = "arp";
   options.path.bypass.push_back(arp);
+  options.path.learn_sources = true;
   Harness path(options);
   path.install_tv();
   const std::vector<Selector> tv = {selector("239.1.1.0/24")};
@@ -30,6 +32,8 @@ TEST_P(QuietPath, NoAllocationLockSystemCallOrThrowInABurst) {
   std::vector<Bytes> red_frames, black_frames;
   Ipv4Fields other;
   other.destination = "239.9.9.9";
+  Ipv4Fields far;
+  far.source = "10.0.9.9";
   Ipv4Fields report;
   report.protocol = 2;
   report.ttl = 1;
@@ -40,12 +44,14 @@ TEST_P(QuietPath, NoAllocationLockSystemCallOrThrowInABurst) {
     red_frames.push_back(Bytes(20));
     red_frames.push_back(frame6(mld_packet({.destination = "ff02::2"}, 132, mld_group("ff3e::1"))));
     red_frames.push_back(arp_frame(1, "10.0.0.1", "10.0.0.2"));
-    black_frames.push_back(first.seal(udp_frame(static_cast<std::size_t>(i) * 100)));
-    black_frames.push_back(second.seal(udp_frame(64)));
-    Bytes forged = first.seal(udp_frame(100));
+    black_frames.push_back(first.seal(udp_frame(static_cast<std::size_t>(i) * 100, far)));
+    black_frames.push_back(second.seal(udp_frame(64, far)));
+    Bytes forged = first.seal(udp_frame(100, far));
     forged.back() ^= 1;
     black_frames.push_back(forged);
     black_frames.push_back(black_frames[0]);
+    black_frames.push_back(second.seal(udp_frame(70)));  // its source is on red
+    red_frames.push_back(write_beacon({Standing::works, 7, "other", "hq"}, {2, 0, 0, 0, 0, 7}, std::nullopt));
     EspFields unknown;
     unknown.spi = 0x1000000a + static_cast<std::uint32_t>(i);
     black_frames.push_back(esp_frame(unknown, ipv4({}, udp(1, 2, {}))));
@@ -80,6 +86,8 @@ TEST_P(QuietPath, NoAllocationLockSystemCallOrThrowInABurst) {
   EXPECT_EQ(all.bypassed, 48U);
   EXPECT_EQ(path.dropped(DropReason::bypass_loop), 12U);
   EXPECT_EQ(path.dropped(DropReason::bad_tag), 12U);
+  EXPECT_EQ(path.dropped(DropReason::local_source), 12U);
+  EXPECT_EQ(path.dropped(DropReason::beacon), 12U);
 }
 
 // The counting itself works.

@@ -4,6 +4,7 @@
 
 #include "base/esp_overhead.h"
 #include "dataplane/packet/link_address.h"
+#include "dataplane/packet/red_mark.h"
 #include "dataplane/path/intake.h"
 #include "dataplane/path/sealer_lean.h"
 
@@ -32,12 +33,13 @@ std::uint8_t outer_class(const OuterHeader& header, const Packet& packet) {
 }  // namespace
 
 Sealer::Sealer(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
-               ClearPath& clear_path)
+               ClearPath& clear_path, SourceGuard& source_guard)
     : worker_(worker),
       settings_(settings),
       scale_(settings.tsc_hz),
       tally_(tally),
       clear_path_(clear_path),
+      source_guard_(source_guard),
       size_limit_(settings, tally),
       fragments_(settings.tsc_hz),
       batch_(engine) {}
@@ -45,6 +47,7 @@ Sealer::Sealer(std::uint32_t worker, const PathSettings& settings, const aead::E
 void Sealer::burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept {
   size_limit_.begin_burst();
   now_ms_ = scale_.milliseconds(now_tsc);
+  source_guard_.begin_burst(snapshot, now_ms_);
   in_chunks(frames, [&](std::span<Frame> chunk) { seal_chunk(chunk, now_tsc, snapshot); });
 }
 
@@ -105,6 +108,10 @@ inline DropReason Sealer::admit_multicast(Frame& frame, const Packet& packet, st
   }
 
   // From here on the packet is protected: it leaves sealed or not at all (H10).
+  if (bears_red_mark(frame.data)) [[unlikely]]
+    return tally_.charge_group(snapshot, group, DropReason::gateway_output);
+  if (const DropReason bad = source_guard_.heard_on_red(key.source); bad != DropReason::none) [[unlikely]]
+    return tally_.charge_group(snapshot, group, bad);
   SealingSa* const sa = snapshot.outbound[group * snapshot.workers + worker_];
   if (sa == nullptr) return tally_.charge_group(snapshot, group, DropReason::no_sa);
   if (const DropReason bad = check_limits(*sa, now_tsc); bad != DropReason::none) return tally_.charge(*sa, bad);

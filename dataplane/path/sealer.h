@@ -11,6 +11,7 @@
 #include "dataplane/path/fragment_matcher.h"
 #include "dataplane/path/path_settings.h"
 #include "dataplane/path/size_limit.h"
+#include "dataplane/path/source_guard.h"
 #include "dataplane/path/tally.h"
 #include "dataplane/sa/event_ring.h"
 #include "dataplane/sa/snapshot.h"
@@ -37,7 +38,7 @@ class Sealer {
  public:
   // All that it is given outlives the sealer. worker: the index of its worker.
   Sealer(std::uint32_t worker, const PathSettings& settings, const aead::Engine& engine, Tally& tally,
-         ClearPath& clear_path);
+         ClearPath& clear_path, SourceGuard& source_guard);
 
   // Sets the verdict of every frame. forward: the frame as it is now goes to black.
   void burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) noexcept;
@@ -89,6 +90,7 @@ class Sealer {
   std::uint32_t now_ms_ = 0;  // of the burst
   Tally& tally_;
   ClearPath& clear_path_;
+  SourceGuard& source_guard_;
   SizeLimit size_limit_;
   FragmentMatcher fragments_;
   AeadBatch<aead::SealItem, SealingSa> batch_;

@@ -6,6 +6,7 @@
 
 #include "base/esp_overhead.h"
 #include "dataplane/packet/lean_ipv4.h"
+#include "dataplane/packet/red_mark.h"
 #include "dataplane/path/sealer.h"
 
 namespace sealcast::dataplane {
@@ -70,6 +71,7 @@ inline void Sealer::settle(Run& run) noexcept {
   key.destination_port = load16(ip + min_ipv4_bytes + udp::destination_port);
   std::uint32_t group = 0;
   if (snapshot.policy->find(key, group) != Match::found) return nullptr;
+  if (source_guard_.heard_on_red(key.source) != DropReason::none) return nullptr;
   SealingSa* const sa = snapshot.outbound[group * snapshot.workers + worker_];
   // All numbers of a chunk are taken before their blocks are counted, so there has to be room for the largest chunk.
   if (sa == nullptr || now_tsc >= sa->seal_until_tsc.load(std::memory_order_relaxed) ||
@@ -92,6 +94,9 @@ inline void Sealer::settle(Run& run) noexcept {
   if (load16(link + ethernet::type) != ether_type_ipv4 ||
       !lean_header(ip, protocol_udp, least, frame.length - ethernet_bytes, total) ||
       (ip[ipv4::destination] & 0xf0) != 0xe0)
+    return false;
+  const std::uint64_t link_words[2] = {words_of(link), words_of(link + ethernet::source)};
+  if (bears_red_mark(link_words[1])) [[unlikely]]
     return false;
   const std::uint32_t plaintext_bytes = esp_padded_bytes(total);
   const std::uint32_t sealed = front + plaintext_bytes + static_cast<std::uint32_t>(aead::tag_bytes);
@@ -127,7 +132,6 @@ inline void Sealer::settle(Run& run) noexcept {
                               ((ip[ipv4::fragment] & std::uint32_t{ipv4::dont_fragment_byte}) << 8);
   const std::uint32_t third = (std::uint32_t{ip[ipv4::ttl]} << 24) | (std::uint32_t{protocol_esp} << 16);
   const std::uint64_t sum = (first >> 32) + (first & 0xffffffff) + third + run.address_sum;
-  const std::uint64_t link_words[2] = {words_of(link), words_of(link + ethernet::source)};
   std::memcpy(link - front, &link_words[0], 8);
   std::memcpy(link - front + 6, &link_words[1], 8);
   store64(outer, first);

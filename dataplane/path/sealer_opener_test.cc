@@ -44,9 +44,13 @@ class Sides : public ::testing::Test {
   Tally red_tally_{0}, black_tally_{0};
   ClearPath red_clear_{settings_, red_tally_}, black_clear_{settings_, black_tally_};
   std::unique_ptr<MissingKeys> missing_ = std::make_unique<MissingKeys>(0, settings_, black_tally_);
-  std::unique_ptr<Sealer> sealer_ = std::make_unique<Sealer>(0, settings_, *engine_, red_tally_, red_clear_);
+  Sources red_sources_{1, 0}, black_sources_{1, 0};
+  SourceGuard red_guard_{0, settings_, red_sources_, red_tally_},
+      black_guard_{0, settings_, black_sources_, black_tally_};
+  std::unique_ptr<Sealer> sealer_ =
+      std::make_unique<Sealer>(0, settings_, *engine_, red_tally_, red_clear_, red_guard_);
   std::unique_ptr<Opener> opener_ =
-      std::make_unique<Opener>(0, settings_, *engine_, black_tally_, black_clear_, *missing_);
+      std::make_unique<Opener>(0, settings_, *engine_, black_tally_, black_clear_, *missing_, black_guard_);
 };
 
 TEST_F(Sides, WhatASealerSealsAnOpenerOpens) {

@@ -2,12 +2,13 @@
 
 namespace sealcast::dataplane {
 
-Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine)
+Worker::Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine, Sources& sources)
     : tally_(index),
       clear_path_(settings, tally_),
       missing_keys_(index, settings, tally_),
-      sealer_(index, settings, engine, tally_, clear_path_),
-      opener_(index, settings, engine, tally_, clear_path_, missing_keys_) {}
+      source_guard_(index, settings, sources, tally_),
+      sealer_(index, settings, engine, tally_, clear_path_, source_guard_),
+      opener_(index, settings, engine, tally_, clear_path_, missing_keys_, source_guard_) {}
 
 void Worker::red_burst(std::span<Frame> frames, std::uint64_t now_tsc, const Snapshot& snapshot) {
   sealer_.burst(frames, now_tsc, snapshot);

@@ -13,6 +13,7 @@
 #include "dataplane/path/opener.h"
 #include "dataplane/path/path_settings.h"
 #include "dataplane/path/sealer.h"
+#include "dataplane/path/source_guard.h"
 #include "dataplane/path/tally.h"
 #include "dataplane/sa/snapshot.h"
 
@@ -21,8 +22,9 @@ namespace sealcast::dataplane {
 // Holds the parts of the path and gives each burst to the one for its side.
 class Worker {
  public:
-  // settings and engine outlive the worker. index is this worker's place: 0 .. workers-1.
-  Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine);
+  // settings, engine and sources, which are all workers', outlive the worker. index is this worker's place: 0 ..
+  // workers-1.
+  Worker(std::uint32_t index, const PathSettings& settings, const aead::Engine& engine, Sources& sources);
   Worker(const Worker&) = delete;
   Worker& operator=(const Worker&) = delete;
 
@@ -57,6 +59,10 @@ class Worker {
   HostFrameRing& to_black() { return to_black_; }
   // Reports and queries that came in on red.
   ReportRing& reports_heard() { return clear_path_.reports_heard(); }
+  // Beacons that came in on red, and those of this gateway, which the packet layer fetches and sends.
+  HostFrameRing& beacons_heard() { return clear_path_.beacons_heard(); }
+  HostFrameRing& to_red() { return to_red_; }
+  SourceMovedRing& sources_moved() { return source_guard_.moved(); }
   // What came for the gateways themselves, of any group.
   TakenDatagramRing& datagrams() { return opener_.datagrams(); }
 
@@ -64,9 +70,10 @@ class Worker {
   Tally tally_;
   ClearPath clear_path_;
   MissingKeys missing_keys_;
+  SourceGuard source_guard_;
   Sealer sealer_;
   Opener opener_;
-  HostFrameRing to_black_;
+  HostFrameRing to_black_, to_red_;
 };
 
 }  // namespace sealcast::dataplane

@@ -112,9 +112,9 @@ struct alignas(cache_line) OpeningSa {
   bool keeps_addresses = false;  // of epoch: tunnel_preserve
   bool foreign = false;          // of epoch
   // Worker only: the latest flow that passed the rules, which need not be checked again. Addresses as in the header;
-  // the inner port, and whether that flow passed as well.
+  // the inner port, and when that flow passed as well, by SourceGuard::generation(); 0: not yet.
   std::uint16_t flow_port = 0;
-  bool flow_opened = false;
+  std::uint32_t flow_generation = 0;
   std::uint64_t flow_addresses = 0;
   std::uint64_t expires_tsc = 0;  // of epoch
   const EpochRules* epoch = nullptr;

@@ -63,8 +63,13 @@ struct SpiRange {
 // With so few groups, what packets read of a snapshot stays in the caches by itself.
 inline constexpr std::size_t few_groups = 512;
 
+// This gateway beside others on its red segment (dataplane/neighbours/). It passes packets only where it works.
+enum class Standing : std::uint8_t { works, listens, stands_by };
+
 struct Snapshot {
-  std::uint64_t version = 0;  // rises by one with each; 0 is none
+  Standing standing = Standing::works;
+  std::uint32_t standing_changes = 0;  // rises with each
+  std::uint64_t version = 0;           // rises by one with each; 0 is none
   std::shared_ptr<const Policy> policy;
   std::shared_ptr<const GroupRanges> stopped_reports;  // of groups in fixed tunnels; null: none
   std::uint32_t workers = 1;

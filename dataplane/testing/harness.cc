@@ -79,6 +79,7 @@ Harness::Harness(Options options) : options_(std::move(options)) {
   plane.workers = options_.workers;
   plane.path = options_.path;
   plane.path.tsc_hz = tsc_hz;
+  plane.beacon = options_.beacon;
   plane.now_tsc = [this] { return clock_; };
   plane.now = [this] { return now(); };
   plane_ = need(DataPlane::create(std::move(plane), need(aead::create_engine(options_.engine)), publisher_));

@@ -3,6 +3,7 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "dataplane/control/control.h"
@@ -67,6 +68,7 @@ class Harness {
     PathSettings path = {};
     std::size_t headroom = 128;
     std::size_t tailroom = 128;
+    std::optional<NeighbourSettings> beacon = std::nullopt;
   };
   static constexpr std::uint64_t tsc_hz = 1'000'000'000;
 

@@ -24,7 +24,7 @@ METHODS, MEMBERS, FILES, FOLDER = 40, 15, 3, 60
 # Parent → its folders, lowest first; a set: neither includes the other.
 ORDERS = {
     "": ["base", {"handshake", "dataplane"}, "controlplane", "app"],
-    "dataplane": [{"aead", "policy"}, "packet", "sa", "path", "membership", "control", "dpdk"],
+    "dataplane": [{"aead", "policy"}, "packet", "sa", "sources", "path", {"membership", "neighbours"}, "control", "dpdk"],
     "controlplane/keyserver": ["audit", "group", "connection", "."],
 }
 

@@ -88,6 +88,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if ((shape & 2) != 0) options.headroom = options.tailroom = 0;
   if ((shape & 4) != 0) options.path.local_red_sources = {*Prefix::parse("10.0.0.0/30")};
   if ((shape & 8) != 0) options.path.red_mtu = 576;
+  options.path.learn_sources = (shape & 16) != 0;
   Harness gateway(options);
   gateway.install_tv();
   std::set<std::uint64_t> numbers;

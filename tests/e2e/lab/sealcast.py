@@ -108,15 +108,19 @@ spi_range = {SPI_RANGE}
         return self.status()["agent"]["groups"][0]
 
     def linked(self):
-        """Both links up. A gateway starts before its neighbours have answered, and a frame sent until then is lost."""
-        return all(port["link_up"] for port in self.status()["dataplane"]["ports"])
+        """Both links up, and done with listening for other gateways. A frame sent until then is lost."""
+        return _passes(self.status()["dataplane"])
 
     def ready(self):
-        """Joined, both links up, and, for a sender, an SA that seals."""
+        """Joined, linked and, for a sender, an SA that seals."""
         status = self.status()
         group, plane = status["agent"]["groups"][0], status["dataplane"]
         sealing = group["role"] == "receiver" or any(sa["direction"] == "out" and sa["active"] for sa in plane["sas"])
-        return group["state"] == "joined" and sealing and all(port["link_up"] for port in plane["ports"])
+        return group["state"] == "joined" and sealing and _passes(plane)
+
+
+def _passes(plane):
+    return plane["red_segment"]["state"] != "listens" and all(port["link_up"] for port in plane["ports"])
 
 
 def keyserver_table(address, embedded=False, admin_socket=None, server_options="", group_options="",

@@ -1,4 +1,4 @@
-#include "dataplane/path/local_sources.h"
+#include "dataplane/sources/local_sources.h"
 
 namespace sealcast::dataplane {
 
