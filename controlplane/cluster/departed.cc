@@ -9,8 +9,8 @@ void Departed::expect_lease(std::chrono::seconds lease) {
 }
 
 void Departed::found_lease(std::chrono::seconds lease) {
-  if (lease <= longest_lease_) return;
-  longest_lease_ = lease;
+  // Not only where it is the longest: those that vanished before the configuration had it are waited for less.
+  longest_lease_ = std::max(longest_lease_, lease);
   blind_until_ = std::max(blind_until_, blind_since_ + lease);
   for (auto& [incarnation, server] : servers_)
     server.until = std::max(server.until, server.since + lease);

@@ -50,5 +50,21 @@ TEST(ClusterDeparted, H11_ALongerLeaseFoundLaterCountsForThoseThatVanishedBefore
   EXPECT_TRUE(departed.expire(start + 301s));
 }
 
+// A reload lengthens the lease, and one more vanishes, before the epoch is adopted that the first may have given out.
+TEST(ClusterDeparted, H11_ALeaseThatTheConfigurationHasMeanwhileCountsForThoseThatVanishedBefore) {
+  Departed departed;
+  departed.expect_lease(10s);
+  departed.begin_blind(start);
+  departed.vanished("aa", "a", start + 1s);
+  departed.expect_lease(300s);
+  departed.vanished("bb", "b", start + 2s);
+  departed.found_lease(300s);
+  EXPECT_TRUE(departed.blind(start + 299s));
+  EXPECT_FALSE(departed.expire(start + 299s));
+  EXPECT_TRUE(departed.knows("aa"));
+  EXPECT_EQ(departed.servers().at("aa").until, start + 301s);
+  EXPECT_EQ(departed.servers().at("bb").until, start + 302s);
+}
+
 }  // namespace
 }  // namespace sealcast::cluster
