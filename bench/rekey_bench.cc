@@ -57,7 +57,9 @@ class Groups {
     context_.store = store_.get();
     context_.random = &handshake::system_random();
     context_.vault = &vault_;
-    context_.recheck = [](const handshake::PeerIdentity&, const std::string&, std::int64_t) { return Result<void>(); };
+    context_.recheck = [](const handshake::PeerIdentity&, const std::string&, std::int64_t, handshake::Grace) {
+      return keyserver::Verdict();
+    };
     for (std::uint32_t i = 0; i < count; ++i)
       add(i);
   }

@@ -90,9 +90,16 @@ struct GroupRefused {                                               // server ->
   Refusal why = Refusal::refused;
 };
 
+// The member gets no new epoch: its certificate has ended, or no revocation list says any more that it is not revoked.
+// That is no revocation: what it holds it keeps to its end (H19). Optional; the connection ends after it.
+struct Expired {  // server -> member
+  std::string group_id;
+  std::string reason;
+};
+
 using ControlMessage =
     std::variant<GroupUpdate, GroupUpdateAck, Activate, ActivateAck, Retire, SlotRequest, SlotGrant, StatusReport,
-                 Leave, Revoked, Keepalive, KeyPath, Announce, GroupJoin, GroupRefused>;
+                 Leave, Revoked, Keepalive, KeyPath, Announce, GroupJoin, GroupRefused, Expired>;
 
 // The group a message is about; nullptr: the connection itself (Keepalive).
 const std::string* group_of(const ControlMessage& message);

@@ -74,18 +74,30 @@ struct PeerIdentity {
   std::string user;
 };
 
+// How long after its end a certificate, or a revocation list, still counts for a peer (H19). Seconds; 0: not at all.
+// Who is named by a list is revoked however late the list is.
+struct Grace {
+  std::int64_t certificate = 0;
+  std::int64_t list = 0;
+};
+// Asked for a peer whose chain stands but for its dates. Empty: none.
+using GraceFor = std::function<Grace(const PeerIdentity& peer)>;
+
 // Checks a member's leaf again against the current trust store (H8: at join and again at every rekey).
 Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                             std::int64_t unix_now);
-// The same; returns the last Unix second up to which the result certainly holds if the trust store stays the same:
-// nothing in the chain ends before it, and no revocation list ends or begins. Callers that check often need not verify
-// again until then.
-Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                                           std::int64_t unix_now);
+                             std::int64_t unix_now, Grace grace = {});
+struct Rechecked {
+  // The last Unix second up to which the result certainly holds if the trust store stays the same: nothing in the chain
+  // ends before it, and no revocation list ends or begins. Callers that check often need not verify again until then.
+  std::int64_t until = 0;
+  std::string late;  // what has ended and counts by the grace alone; empty: nothing
+};
+Outcome<Rechecked> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                                        std::int64_t unix_now, Grace grace = {});
 
 // Checks a key server's certificate again, likewise: DER, any intermediates after it.
 Outcome<void> recheck_key_server(const Bytes& leaf_der, const TrustStore& trust, const std::string& server_name,
-                                 std::int64_t unix_now);
+                                 std::int64_t unix_now, Grace grace = {});
 
 enum class Flow : std::uint8_t {
   standard,                  // RFC 5246, ECDHE, server-authenticated
@@ -139,6 +151,8 @@ class GroupAuthority {
   // (access_denied); its text is for our log only. The keying must pass check_keying() (messages/keying_codec.h):
   // spi_prefix >= 256 with spi_slot_bits zero bits at its end, 1-64 valid selectors, …
   virtual Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) = 0;
+  // How late certificate and lists may be for this member; asked before its possession of the key is proved.
+  virtual Grace grace(const std::string& /*group_id*/, const PeerIdentity& /*member*/) { return {}; }
   // After issue() has failed: true if the member is not at fault. It is told to come again (internal_error,
   // group_unavailable) instead of being refused.
   virtual bool may_come_again() const { return false; }
@@ -164,6 +178,7 @@ struct ClientConfig {
   Credentials credentials;  // empty for a standard client without certificate
   TrustStore server_trust;
   std::string server_name;  // must match a dNSName of the server's certificate
+  GraceFor grace;           // for the key server
   std::uint8_t multicast_flag = standard_multicast_flag;
   std::optional<MulticastWish> multicast;    // set: multicast or nothing (H4); unset: standard flow only
   std::vector<CipherSuite> standard_suites;  // offered when multicast is unset; empty: all four ECDHE suites

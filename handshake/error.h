@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -138,9 +139,11 @@ std::span<const ReasonEntry> reason_table();
 struct HandshakeError {
   Alert alert = Alert::internal_error;
   Reason reason{};
-  std::string detail;           // "expected Finished, got ServerKeyExchange"
-  std::string place;            // "server, variant 2 (claim 5), waiting for Finished from the client"
-  bool from_peer = false;       // the peer sent the alert; nothing is sent back
+  std::string detail;      // "expected Finished, got ServerKeyExchange"
+  std::string place;       // "server, variant 2 (claim 5), waiting for Finished from the client"
+  bool from_peer = false;  // the peer sent the alert; nothing is sent back
+  // Of a client: what the server said that its clock shows, Unix seconds. Not proved: for explanations alone.
+  std::optional<std::int64_t> server_time = {};
   std::string message() const;  // all of it in one line
 };
 

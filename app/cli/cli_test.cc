@@ -315,7 +315,8 @@ class CliStatus : public Cli {
   }
   void serve(const std::string& name, const std::string& answer) {
     auto server = std::make_unique<admin::AdminServer>(io_, folder_ + "/" + name);
-    for (const char* command : {"status", "ports", "groups", "sas", "top", "audit", "rekey", "reinstate"})
+    for (const char* command :
+         {"status", "ports", "groups", "sas", "top", "audit", "rekey", "reinstate", "clock-accept"})
       server->handle(command, [this, answer](const std::string& request) {
         const std::lock_guard lock(mutex_);
         requests_.push_back(request);
@@ -444,6 +445,29 @@ group: tv
   member     address         carriage  role      joined for  slots  acknowledged   sealed  opened  dropped
   ho?[31mme  10.9.0.3:40000  isakmp    receiver        59 s         1887436800001       0      89        1
 )");
+}
+
+TEST_F(CliStatus, H19_SaysWhatEndsAndThatAClockIsDoubted) {
+  serve("ks.sock",
+        R"({"daemon":"keyserver","id":"ks","clock":{"agrees":false,"apart_s":-34560000,"judged_by":1800000000},)"
+        R"("validity":[{"what":"the authority CA","ends":1,"left_s":900000,"used_percent":10,"stage":0},)"
+        R"({"what":"the certificate of ks","ends":1,"left_s":864000,"used_percent":81,"stage":80},)"
+        R"({"what":"the revocation list of CA","ends":1,"left_s":-5,"used_percent":100,"stage":100}]})");
+  go();
+  const std::string out = run("status --socket ks.sock").out;
+  EXPECT_THAT(out, HasSubstr("ALARM: the clock is doubted: it is 400 d behind what it should be"));
+  EXPECT_THAT(out, HasSubstr("HAS ENDED: the revocation list of CA\n  ends: the certificate of ks in 10 d, 81 %"));
+  EXPECT_THAT(out, Not(HasSubstr("the authority CA")));
+}
+
+TEST_F(CliStatus, H19_AcceptsAClock) {
+  serve("ks.sock", R"({"ok":true})");
+  go();
+  const Ran ran = run("clock accept --json --socket ks.sock");
+  EXPECT_EQ(ran.code, 0) << ran.err;
+  EXPECT_EQ(ran.out, "{\"ok\":true}\n");
+  EXPECT_EQ(requests_.back(), R"({"command":"clock-accept"})");
+  EXPECT_NE(run("clock --socket ks.sock").code, 0) << "it has to be said what";
 }
 
 TEST_F(CliStatus, AKeyServersGroupsOnOneScreen) {

@@ -1,4 +1,4 @@
-// What an operator asks of a key server: rekey, revoke, reinstate, unlock, revocations, members.
+// What an operator asks of a key server: rekey, revoke, reinstate, unlock, revocations, members, clock.
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
@@ -63,6 +63,10 @@ int run_reinstate(const KeyServerArguments& arguments) {
 
 int run_unlock(const KeyServerArguments& arguments) {
   return run_simple(arguments, admin::UnlockRequest{arguments.name});
+}
+
+int run_clock_accept(const KeyServerArguments& arguments) {
+  return run_simple(arguments, admin::ClockAcceptRequest());
 }
 
 // Revokes and, unless told not to, waits until the member can read nothing that is sent any more (H11).
@@ -198,6 +202,14 @@ void add_keyserver_commands(CLI::App& app, const Choose& choose) {
     command->add_option("member", arguments->name, "the name it was revoked under")->required();
     command->add_option("--group", arguments->group, "the group it was revoked in (default: all)");
     command->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
+  }
+  {
+    CLI::App* const clock = app.add_subcommand("clock", "A key server's clock");
+    clock->require_subcommand(1);
+    const auto arguments = std::make_shared<KeyServerArguments>();
+    add(*clock, choose, arguments, "accept", "Say that a clock that is doubted is right", run_clock_accept)
+        ->add_flag("--json", arguments->json, "the key server's answer as it is, for programs");
+    arguments->command = "clock accept";
   }
   {
     const auto [arguments, command] =

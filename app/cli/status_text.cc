@@ -1,5 +1,8 @@
 #include "app/cli/status_text.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "app/cli/answer.h"
 #include "app/cli/plane_text.h"
 
@@ -10,8 +13,21 @@ void line(std::string& out, const char* title, const std::string& value) {
   if (!value.empty()) out += fmt::format("  {}: {}\n", title, clean(value));
 }
 
+// What has passed a threshold, the soonest first.
+void validity_lines(std::string& out, std::vector<admin::Validity> validity) {
+  std::sort(validity.begin(), validity.end(), [](const auto& a, const auto& b) { return a.left < b.left; });
+  for (const admin::Validity& one : validity) {
+    if (one.stage.value_or(0) < 50) continue;
+    line(out, one.stage == 100 ? "HAS ENDED" : "ends",
+         one.stage == 100 ? one.what
+                          : fmt::format("{} in {}, {} % of its life are over", one.what, seconds(one.left),
+                                        number(one.used_percent)));
+  }
+}
+
 std::string agent_text(const admin::AgentStatus& agent, const std::vector<SaStatistics>& sas, const StatusView& view) {
   std::string out;
+  validity_lines(out, agent.validity);
   for (const admin::AgentGroup& group : agent.groups) {
     out += fmt::format("\ngroup: {}\n", clean(group.group));
     line(out, "state", group.state + (group.why.empty() ? "" : " (" + group.why + ")"));
@@ -156,6 +172,14 @@ std::string keyserver_text(const admin::KeyserverStatus& server) {
   line(out, "listening, ISAKMP", server.listen_isakmp);
   line(out, "running for", seconds(server.uptime));
   line(out, "members", number(server.members) + ", connections " + number(server.connections));
+  if (server.clock && !server.clock->agrees.value_or(true)) {
+    const double apart = server.clock->apart.value_or(0);
+    line(out, "ALARM",
+         fmt::format("the clock is doubted: it is {} {} what it should be, and newcomers are refused; set it right, or "
+                     "say that it is: sealcast clock accept",
+                     seconds(std::abs(apart)), apart < 0 ? "behind" : "ahead of"));
+  }
+  validity_lines(out, server.validity);
   if (server.cluster) cluster_lines(out, *server.cluster);
   const std::string failed = counters(server.handshakes.failed);
   line(out, "handshakes",

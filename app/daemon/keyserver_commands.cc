@@ -83,6 +83,9 @@ void handle_keyserver_commands(admin::AdminServer& admin, keyserver::KeyServer& 
   admin::answer<admin::UnlockRequest>(admin, [&](const admin::UnlockRequest& request) {
     return done(noted(admin, "unlock", {{"user", request.user}}, server.unlock(request.user)));
   });
+  admin::answer<admin::ClockAcceptRequest>(admin, [&](const admin::ClockAcceptRequest&) {
+    return done(noted(admin, "clock-accept", {}, server.accept_clock()));
+  });
   admin::answer<admin::AuditRequest>(
       admin, [trail](const admin::AuditRequest& request) { return audit_answer(trail, request); });
   admin::answer<admin::RevocationsRequest>(

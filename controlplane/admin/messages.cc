@@ -152,12 +152,22 @@ void fields(F& f, S& s) {
   f("epochs", s.epochs);
 }
 
+template <typename F, Is<Validity> S>
+void fields(F& f, S& s) {
+  f("what", s.what);
+  f("ends", s.ends);
+  f("left_s", s.left);
+  f("used_percent", s.used_percent);
+  f("stage", s.stage);
+}
+
 template <typename F, Is<AgentStatus> S>
 void fields(F& f, S& s) {
   f("groups", s.groups);
   f("joined", s.joined);
   f("connections", s.connections);
   f("snapshot_resumes", s.snapshot_resumes);
+  f("validity", s.validity);
 }
 
 template <typename F, Is<EpochStatus> S>
@@ -328,6 +338,13 @@ void fields(F& f, S& s) {
   f("cookies_shown", s.cookies_shown);
 }
 
+template <typename F, Is<ClockStatus> S>
+void fields(F& f, S& s) {
+  f("agrees", s.agrees);
+  f("apart_s", s.apart);
+  f("judged_by", s.judged_by);
+}
+
 template <typename F, Is<KeyserverStatus> S>
 void fields(F& f, S& s) {
   f.unless_empty("daemon", s.daemon);
@@ -344,6 +361,8 @@ void fields(F& f, S& s) {
   f("passwords", s.passwords);
   f("isakmp", s.isakmp);
   f("cluster", s.cluster);
+  f("clock", s.clock);
+  f("validity", s.validity);
 }
 
 template <typename F, Is<KeyserverGroups> S>
@@ -383,6 +402,9 @@ template <typename F, Is<UnlockRequest> S>
 void fields(F& f, S& s) {
   f.required("user", s.user);
 }
+
+template <typename F, Is<ClockAcceptRequest> S>
+void fields(F&, S&) {}
 
 template <typename F, Is<Revoked> S>
 void fields(F& f, S& s) {
@@ -690,6 +712,7 @@ SEALCAST_MESSAGE(RekeyRequest);
 SEALCAST_MESSAGE(RevokeRequest);
 SEALCAST_MESSAGE(ReinstateRequest);
 SEALCAST_MESSAGE(UnlockRequest);
+SEALCAST_MESSAGE(ClockAcceptRequest);
 SEALCAST_MESSAGE(RevocationsRequest);
 SEALCAST_MESSAGE(AuditRequest);
 #undef SEALCAST_MESSAGE

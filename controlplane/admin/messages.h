@@ -33,6 +33,15 @@ using Counts = std::map<std::string, std::uint64_t>;
 
 struct Done {};  // {"ok": true}
 
+// A certificate, an authority or a revocation list (H19).
+struct Validity {
+  std::string what = {};
+  std::optional<std::int64_t> ends = {};  // Unix time, seconds
+  Seconds left = {};                      // negative: it has ended
+  Number used_percent = {};
+  Number stage = {};  // the last threshold that is passed: 0, 50, 80, 95, 100 (it has ended)
+};
+
 // -------------------------------------------------------------------------------------------------- a gateway's member
 
 // Of the epoch in use; before the first activation, the one that is waited with.
@@ -74,6 +83,7 @@ struct AgentGroup {
 struct AgentStatus {
   std::vector<AgentGroup> groups = {};
   Number joined = {}, connections = {}, snapshot_resumes = {};
+  std::vector<Validity> validity = {};
 };
 
 // ---------------------------------------------------------------------------------------------------------- key server
@@ -203,6 +213,13 @@ struct IsakmpStatus {
   Number connections = {}, cookies_shown = {};
 };
 
+// What it judges by (H19).
+struct ClockStatus {
+  Flag agrees = {};                            // false: the wall clock is doubted
+  Seconds apart = {};                          // it from what it should be; positive: ahead
+  std::optional<std::int64_t> judged_by = {};  // Unix time, seconds
+};
+
 struct KeyserverStatus {
   std::string daemon = {}, version = {};  // empty in the answer of a gateway that it is embedded in
   std::string id = {};
@@ -215,6 +232,8 @@ struct KeyserverStatus {
   std::optional<PasswordStatus> passwords = {};
   std::optional<IsakmpStatus> isakmp = {};
   std::optional<ClusterStatus> cluster = {};
+  std::optional<ClockStatus> clock = {};
+  std::vector<Validity> validity = {};
 };
 
 struct KeyserverGroups {
@@ -254,6 +273,12 @@ struct UnlockRequest {
   static constexpr const char* command = "unlock";
   using Answer = Done;
   std::string user = {};
+};
+
+// An operator says that the key server's wall clock is right, though it is doubted.
+struct ClockAcceptRequest {
+  static constexpr const char* command = "clock-accept";
+  using Answer = Done;
 };
 
 struct Revocations {

@@ -87,6 +87,17 @@ inline constexpr std::chrono::milliseconds least_multicast_delay{400};
 inline constexpr std::uint64_t most_packets_of_an_sa = std::uint64_t{1} << 32;
 inline constexpr std::uint64_t most_bytes_of_an_sa = std::uint64_t{1} << 46;
 
+// How long what has ended still counts for a member that holds a live epoch (H19); of a list, for newcomers, too.
+inline constexpr Limits<std::chrono::seconds> certificate_grace_limits{std::chrono::seconds(0), std::chrono::hours(720),
+                                                                       std::chrono::hours(24)};
+inline constexpr Limits<std::chrono::seconds> crl_grace_limits{std::chrono::seconds(0), std::chrono::hours(720),
+                                                               std::chrono::hours(168)};
+inline constexpr Limits<std::chrono::seconds> crl_grace_newcomers_limits{
+    std::chrono::seconds(0), std::chrono::hours(720), std::chrono::seconds(0)};
+// How far the wall clock may move against the boot-time clock before it is doubted.
+inline constexpr Limits<std::chrono::seconds> clock_tolerance_limits{std::chrono::seconds(10), std::chrono::hours(24),
+                                                                     std::chrono::hours(1)};
+
 // [[keyserver.group]]
 struct KeyserverGroup {
   std::string id;                   // 1..64 bytes
@@ -99,6 +110,9 @@ struct KeyserverGroup {
   std::chrono::milliseconds activation_delay = activation_delay_limits.standard;
   std::chrono::milliseconds deactivation_delay = deactivation_delay_limits.standard;
   std::chrono::seconds authority_lease = authority_lease_limits.standard;
+  std::chrono::seconds certificate_grace = certificate_grace_limits.standard;
+  std::chrono::seconds crl_grace = crl_grace_limits.standard;
+  std::chrono::seconds crl_grace_newcomers = crl_grace_newcomers_limits.standard;
   std::uint32_t slots_per_member = 1024;  // quota per member and epoch
   bool members_by_certificate = true;     // members = "certificate-group", or "password-file" where there is no other
   std::vector<std::string> members;       // else: names
@@ -156,6 +170,7 @@ struct KeyserverConfig {
   SpiRange spi_range;
   std::uint8_t multicast_flag = standard_multicast_flag;
   bool allow_standard = false;
+  std::chrono::seconds clock_tolerance = clock_tolerance_limits.standard;
   std::chrono::milliseconds handshake_timeout = std::chrono::seconds(10);
   std::uint32_t max_connections = 10000;
   std::uint32_t max_connections_per_address = 1000;

@@ -30,6 +30,7 @@ admin_socket = "/run/sealcast/keyserver.sock"
 spi_range = ["0x10000000", "0x1fffffff"]
 multicast_flag = 30
 allow_standard = true
+clock_tolerance = "5m"
 handshake_timeout = "5s"
 max_connections = 99
 max_connections_per_address = 9
@@ -45,6 +46,9 @@ replay_window = 2048
 activation_delay = "500ms"
 deactivation_delay = "5s"
 authority_lease = "30s"
+certificate_grace = "1h"
+crl_grace = "48h"
+crl_grace_newcomers = "10m"
 slots_per_member = 7
 rekey = "multicast"
 rekey_on_leave = true
@@ -114,6 +118,7 @@ TEST(KeyserverConfig, EveryValueArrives) {
   EXPECT_EQ(config.admin_socket, "/run/sealcast/keyserver.sock");
   EXPECT_EQ(config.spi_range, (SpiRange{0x10000000, 0x1fffffff}));
   EXPECT_TRUE(config.allow_standard);
+  EXPECT_EQ(config.clock_tolerance, 5min);
   EXPECT_EQ(config.handshake_timeout, 5s);
   EXPECT_EQ(config.max_connections, 99u);
   EXPECT_EQ(config.max_connections_per_address, 9u);
@@ -129,6 +134,9 @@ TEST(KeyserverConfig, EveryValueArrives) {
   EXPECT_EQ(group.activation_delay, 500ms);
   EXPECT_EQ(group.deactivation_delay, 5s);
   EXPECT_EQ(group.authority_lease, 30s);
+  EXPECT_EQ(group.certificate_grace, 1h);
+  EXPECT_EQ(group.crl_grace, 48h);
+  EXPECT_EQ(group.crl_grace_newcomers, 10min);
   EXPECT_EQ(group.slots_per_member, 7u);
   EXPECT_EQ(group.rekey, Rekeying::multicast);
   EXPECT_TRUE(group.rekey_on_leave);
@@ -162,6 +170,7 @@ selectors = [ { destination = "ff3e::1/128" } ]
   EXPECT_EQ(config.certificate, "c");
   EXPECT_EQ(config.multicast_flag, 30);
   EXPECT_FALSE(config.allow_standard);
+  EXPECT_EQ(config.clock_tolerance, 1h);
   EXPECT_EQ(config.handshake_timeout, 10s);
   EXPECT_EQ(config.max_connections, 10000u);
   EXPECT_EQ(config.max_connections_per_address, 1000u);
@@ -175,6 +184,9 @@ selectors = [ { destination = "ff3e::1/128" } ]
   EXPECT_EQ(group.activation_delay, 2s);
   EXPECT_EQ(group.deactivation_delay, 10s);
   EXPECT_EQ(group.authority_lease, 60s);
+  EXPECT_EQ(group.certificate_grace, 24h);
+  EXPECT_EQ(group.crl_grace, 168h);
+  EXPECT_EQ(group.crl_grace_newcomers, 0s);
   EXPECT_EQ(group.slots_per_member, 1024u);
   EXPECT_EQ(group.rekey, Rekeying::unicast);
   EXPECT_FALSE(group.rekey_on_leave);
@@ -202,9 +214,9 @@ TEST(KeyserverConfig, EveryProblemIsReportedWithItsPlace) {
           "ks.toml:2:6: keyserver.id: expected a string of 1 to 64 bytes, got 5",
           "ks.toml:3:10: keyserver.listen: expected an address and port such as \"10.9.0.1:7400\" or "
           "\"[2001:db8::1]:7400\", got \"10.9.0.1\"",
-          AllOf(HasSubstr("ks.toml:21:1: keyserver.group[0].varient: unknown key; expected one of: "),
+          AllOf(HasSubstr("ks.toml:22:1: keyserver.group[0].varient: unknown key; expected one of: "),
                 HasSubstr("variant")),
-          "ks.toml:24:17: keyserver.group[0].replay_window: expected a power of two of at least 1024, got 3000"));
+          "ks.toml:25:17: keyserver.group[0].replay_window: expected a power of two of at least 1024, got 3000"));
 }
 
 TEST(KeyserverConfig, MissingKeysAreNamed) {

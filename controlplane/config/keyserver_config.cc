@@ -121,6 +121,12 @@ void read_group(TableReader& table, KeyserverGroup& group) {
                  "how long receivers keep the old epoch");
   table.seconds("authority_lease", group.authority_lease, authority_lease_limits,
                 "how long a sender goes on without hearing from the key server");
+  table.seconds("certificate_grace", group.certificate_grace, certificate_grace_limits,
+                "how long after its certificate's end a member that has the keys is given new ones");
+  table.seconds("crl_grace", group.crl_grace, crl_grace_limits,
+                "the same after the end of a revocation list that has no successor");
+  table.seconds("crl_grace_newcomers", group.crl_grace_newcomers, crl_grace_newcomers_limits,
+                "how long after a list's end members may come that have no keys yet");
   const Node* slots = table.integer("slots_per_member", group.slots_per_member, 0, 65535,
                                     "slots that one member may have in one epoch");
   table.integer("joins_per_minute", group.joins_per_minute, 1, 60'000,
@@ -264,6 +270,8 @@ void read_keyserver(const Node& node, bool embedded, Report& report, KeyserverCo
   if (standard && out.allow_standard && !node.find("listen"))
     table.warn(*standard, "allow_standard",
                "without listen no standard client is answered: ISAKMP messages carry no standard flow");
+  table.seconds("clock_tolerance", out.clock_tolerance, clock_tolerance_limits,
+                "how far the machine's clock may jump before it is doubted: [key-server.md](key-server.md#clocks)");
   table.duration("handshake_timeout", out.handshake_timeout, 100ms, 5min, "how long a handshake may take");
   table.integer("max_connections", out.max_connections, 1, 1'000'000, "connections at a time");
   table.integer("max_connections_per_address", out.max_connections_per_address, 1, 1'000'000,

@@ -6,11 +6,14 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/file_watch.h"
+#include "base/life_watch.h"
 #include "controlplane/config/config.h"
 #include "controlplane/keyserver/connection/password_gate.h"
 #include "controlplane/keyserver/connection/standing_certificates.h"
+#include "controlplane/keyserver/group/parts.h"
 #include "controlplane/keyserver/settings.h"
 
 namespace sealcast::keyserver {
@@ -25,7 +28,8 @@ class Credentials {
     LoadedCredentials files;
     std::optional<passwords::PasswordFile> users;  // where a group uses passwords
   };
-  // Reads all files of the configuration, and changes nothing. An error names the file.
+  // Reads all files of the configuration, and changes nothing. An error names the file. A list that is older than the
+  // one in use is one.
   Result<Loaded> load(const config::KeyserverConfig& config);
   // From now on these hold. False: the files that say which members stand are others than before.
   bool use(Loaded loaded);
@@ -35,14 +39,21 @@ class Credentials {
     bool list_read = false;      // it is another file, and it was taken over
     bool trust_changed = false;  // it says something else
   };
-  // Reads the list where it was replaced or written anew. One that is no good is refused, and the one before holds. The
-  // list alone: a certificate, key or CA that lies there meanwhile, perhaps half copied, waits for its own reload.
+  // Reads the list where it was replaced or written anew. One that is no good, or older, is refused, and the one before
+  // holds. The list alone: a certificate, key or CA that lies there meanwhile, perhaps half copied, waits for its own
+  // reload.
   Look look(const config::KeyserverConfig& config);
 
-  // Whether the chain stands in the group now.
-  Result<void> check(const Bytes& chain_der, const std::string& group_id, std::int64_t unix_now) {
-    return certificates_.check(chain_der, server_->member_trust, group_id, unix_now);
+  // Whether the member's chain stands in the group now. learn: it is known from then on, if it was not before.
+  Verdict check(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now,
+                handshake::Grace grace, bool learn);
+  // Whether the member's chain was found good for the group by this process.
+  bool knows(const handshake::PeerIdentity& member, const std::string& group_id) const {
+    return certificates_.knows(member.leaf_der, group_id);
   }
+  // Of the key server's certificate, its CA and the revocation lists.
+  const std::vector<Life>& lives() const { return lives_; }
+  void warn_of_ends(std::int64_t unix_now);
   // Whether a certificate that was found good has ended since; true once for each.
   bool any_ended(std::int64_t unix_now) { return certificates_.any_ended(unix_now); }
   bool password_stands(const std::string& user, const std::string& stamp) const {
@@ -60,6 +71,7 @@ class Credentials {
   void stop() { passwords_.reset(); }  // waits for the hashes under way
 
  private:
+  Result<LoadedCredentials> read(const config::KeyserverConfig& config) const;
   void use(std::shared_ptr<const handshake::ServerConfig> server);
 
   Loop& loop_;
@@ -73,6 +85,8 @@ class Credentials {
   std::string ca_;            // PEM, as last read
   std::string trust_;         // a digest of CA, revocation list and passwords
   std::string users_digest_;  // the passwords' part of it
+  std::vector<Life> lives_;
+  LifeWatch ends_;
 };
 
 }  // namespace sealcast::keyserver

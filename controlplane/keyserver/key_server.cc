@@ -2,6 +2,7 @@
 
 #include "base/asio_loop.h"
 #include "base/read_clock.h"
+#include "controlplane/admin/validity.h"
 #include "controlplane/etcd/client.h"
 #include "controlplane/keyserver/audit/audit.h"
 #include "controlplane/keyserver/connection/tcp_door.h"
@@ -17,10 +18,11 @@ Result<void> KeyServer::Impl::start() {
   credentials_.use(std::move(*credentials));
   if (auto opened = persistence_.open(
           loop_, config_.cluster ? options_.etcd(*config_.cluster) : nullptr, config_, random(), context_, groups_,
-          [this] { act_on_revocations(); }, options_.boot_time, now());
+          [this] { act_on_revocations(); }, options_.boot_time, clocks_);
       !opened)
     return opened;
   const auto give_up = [this](Error error) {
+    clocks_.keep_in(nullptr);
     persistence_.close();
     return tl::unexpected(std::move(error));
   };
@@ -66,10 +68,16 @@ void KeyServer::Impl::fill_context(std::uint8_t slot_bits) {
   context_.sign = [this](const handshake::RekeyDatagram& datagram) {
     return sign_datagram(*credentials_.server(config::Carriage::tls), datagram);
   };
-  context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id,
-                            std::int64_t unix_now) -> Result<void> {
-    return credentials_.check(member.leaf_der, group_id, unix_now);
+  context_.recheck = [this](const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now,
+                            handshake::Grace grace) {
+    auto verdict = credentials_.check(member, group_id, unix_now, grace, clocks_.agrees());
+    if (verdict.good()) clocks_.hold();
+    return verdict;
   };
+  context_.knows = [this](const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t) {
+    return knows(member, group_id);
+  };
+  context_.clock_agrees = [this] { return clocks_.agrees(); };
   context_.password_stands = [this](const std::string& user, const std::string& stamp) {
     return credentials_.password_stands(user, stamp);
   };
@@ -82,15 +90,17 @@ void KeyServer::Impl::fill_context(std::uint8_t slot_bits) {
 // has to tell the key server of either.
 void KeyServer::Impl::look_around() {
   if (!started_) return;
+  clocks_.look();
   persistence_.note_alive(now());
+  credentials_.warn_of_ends(now().unix_seconds);
   const bool ended = credentials_.any_ended(now().unix_seconds);
   const Credentials::Look look = credentials_.look(config_);
   for (const auto& [id, group] : groups_.all()) {
     // Of several key servers none knows all holders, and this one may have been restarted since it had some.
     const bool doubt = (look.list_read && group->state.in_doubt()) || (persistence_.seat() && look.trust_changed);
     if (look.trust_changed) group->standing = credentials_.standing(group->state.config());
-    if (!(ended || look.list_read) || !(doubt || group->state.any_holder_invalid(now()))) continue;
-    group->state.shut_out(now());
+    if (!(ended || look.list_read)) continue;
+    if (group->state.look_again(now()) || doubt) group->state.shut_out(now());
     groups_.changed(group->state);
   }
   note_standing();
@@ -107,6 +117,7 @@ void KeyServer::Impl::stop() {
   if (persistence_.seat()) persistence_.seat()->leave();
   groups_.clear();
   persistence_.note_alive_now(now());
+  clocks_.keep_in(nullptr);
   persistence_.close();
   audit(Event("stopped", {{"id", config_.id}}));
 }
@@ -114,7 +125,13 @@ void KeyServer::Impl::stop() {
 // ---------------------------------------------------------------- what sessions ask
 
 Moment KeyServer::Impl::now() const {
-  return {loop_.now(), options_.unix_now ? options_.unix_now() : loop_.unix_now()};
+  return {loop_.now(), clocks_.unix_now()};
+}
+
+bool KeyServer::Impl::knows(const handshake::PeerIdentity& member, const std::string& group_id) const {
+  if (credentials_.knows(member, group_id)) return true;
+  const auto holds = context_.store->holds(group_id, member.name, member.serial_hex, now().unix_seconds);
+  return holds && *holds;
 }
 
 // A machine resumed from a snapshot has forgotten what it handed out since: what it would hand out next may be in use.
@@ -150,6 +167,8 @@ StatusInput KeyServer::Impl::status_input() const {
                     cookies_.get(),
                     credentials_.passwords()};
   input.unix_now = now().unix_seconds;
+  input.clock = clocks_.status();
+  input.validity = admin::validity_of(credentials_.lives(), now().unix_seconds);
   if (persistence_.seat()) input.cluster = &persistence_.seat()->node();
   return input;
 }
@@ -220,6 +239,10 @@ std::set<std::string> KeyServer::known_names(const std::optional<std::string>& g
 
 admin::Revocations KeyServer::revocations() const {
   return impl_->revocations();
+}
+
+Result<void> KeyServer::accept_clock() {
+  return impl_->accept_clock();
 }
 
 Result<void> KeyServer::reload(const config::KeyserverConfig& config) {

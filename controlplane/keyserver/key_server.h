@@ -80,6 +80,10 @@ class KeyServer {
   // What is revoked, and how far it is in each group that a member was shut out of since the start (H11).
   admin::Revocations revocations() const;
 
+  // An operator says that the wall clock is right, though it moved against the boot-time clock (H19): certificates and
+  // lists are judged by it from now on. Fails when it is not doubted.
+  Result<void> accept_clock();
+
   // Takes over what may change while running: certificate, private key, CA, CRL, password file, allow_standard,
   // timeouts and quotas, members, senders, lifetimes and delays of a group, and whole new groups. Anything else that
   // differs needs a restart: then nothing at all is taken over and the error says which key. A group's new policy holds

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "controlplane/keyserver/clock_watch.h"
+#include "controlplane/keyserver/clocks.h"
 #include "controlplane/keyserver/connection/carriage.h"
 #include "controlplane/keyserver/connection/connections.h"
 #include "controlplane/keyserver/connection/standard_answer.h"
@@ -24,7 +24,12 @@ class KeyServer::Impl final : public SessionHost {
  public:
   // Without empty options.
   Impl(config::KeyserverConfig config, KeyServerOptions options)
-      : config_(std::move(config)), options_(std::move(options)), loop_(*options_.loop) {
+      : config_(std::move(config)),
+        options_(std::move(options)),
+        loop_(*options_.loop),
+        clocks_({options_.boot_time, [this] { return options_.unix_now ? options_.unix_now() : loop_.unix_now(); },
+                 options_.clock_difference},
+                config_.clock_tolerance) {
     SessionSettings sessions{standard_answer(config_.id), options_.longest_keepalive, options_.max_output_bytes,
                              options_.control_burst, scratch_};
     connections_ = std::make_shared<Connections>(loop_, options_.door, config_, std::move(sessions), *this);
@@ -40,6 +45,7 @@ class KeyServer::Impl final : public SessionHost {
   Result<void> unlock(const std::string& user);
   std::set<std::string> known_names(const std::optional<std::string>& group_id) const;
   admin::Revocations revocations() const;
+  Result<void> accept_clock();
   Result<void> reload(const config::KeyserverConfig& config);
   admin::KeyserverStatus status() const { return whole_status(status_input(), now().steady); }
   admin::KeyserverGroups groups() const { return groups_status(status_input(), now().steady); }
@@ -50,6 +56,7 @@ class KeyServer::Impl final : public SessionHost {
   handshake::ClockReading clock() const override {
     return context_.clock ? context_.clock->read() : handshake::ClockReading{};
   }
+  bool knows(const handshake::PeerIdentity& member, const std::string& group_id) const override;
   bool serving() const override { return !persistence_.seat() || persistence_.seat()->serving(); }
   GroupState* find_group_state(const std::string& group_id) override { return groups_.state(group_id); }
   void group_changed(GroupState& group) override { groups_.changed(group); }
@@ -93,7 +100,7 @@ class KeyServer::Impl final : public SessionHost {
   bool looked_back_ = false;            // in a cluster: etcd was read, and what the process before left undone was done
   std::shared_ptr<CookieJar> cookies_;  // set where there is listen_isakmp
   std::shared_ptr<Connections> connections_;
-  ClockWatch clocks_{options_.clock_difference};
+  Clocks clocks_;
   std::unique_ptr<Timer> look_timer_ = loop_.timer();
   std::optional<SteadyTime> started_;  // empty: it does not run
   std::array<std::uint8_t, 16 * 1024> scratch_{};

@@ -141,6 +141,11 @@ admin::Revocations KeyServer::Impl::revocations() const {
   return revocations_status(revocations_.all(), status_input(), now().steady);
 }
 
+Result<void> KeyServer::Impl::accept_clock() {
+  if (!started_) return fail("the key server is not running");
+  return clocks_.accept();
+}
+
 Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   if (!started_) return fail("the key server is not running");
   const std::string fixed = changed_for_good(config_, config);
@@ -155,6 +160,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
   ClusterSeat* const seat = persistence_.seat();
   config_ = config;
   connections_->note_limit();
+  clocks_.set_tolerance(config_.clock_tolerance);
   context_.slot_bits = *slot_bits;
   groups_.remove_all_but(config_.groups, now());
   for (const auto& group : config_.groups) {
@@ -168,7 +174,7 @@ Result<void> KeyServer::Impl::reload(const config::KeyserverConfig& config) {
     // group came or went is no such thing.
     known->standing = credentials_.standing(group);
     GroupState& state = known->state;
-    if (seat && same_trust && state.config() == group && !state.any_holder_invalid(now())) continue;
+    if (seat && same_trust && state.config() == group && !state.look_again(now())) continue;
     state.reconfigure(group, now());
     groups_.changed(state);
   }

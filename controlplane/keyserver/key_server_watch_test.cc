@@ -5,6 +5,7 @@
 #include <atomic>
 #include <iterator>
 
+#include "base/read_clock.h"
 #include "controlplane/keyserver/audit/audit_trail.h"
 #include "controlplane/keyserver/testing/key_server_fixture.h"
 
@@ -63,26 +64,37 @@ TEST_F(KeyServerTest, H8_ABrokenRevocationListChangesNothing) {
   EXPECT_TRUE(connect(member_config("home"))->join()) << "the old list still holds";
 }
 
-TEST_F(KeyServerTest, H8_H11_ACertificateThatEndsWhileItsMemberIsConnectedCutsItOffAtOnce) {
+// Time passes: a step of the wall clock alone would be another thing (clocks_together_test.cc).
+TEST_F(KeyServerTest, H8_H19_ACertificateThatEndsWhileItsMemberIsConnectedHasItsGrace) {
   const auto shift = std::make_shared<std::atomic<std::int64_t>>(0);
   options_.unix_now = [shift] { return std::int64_t{std::time(nullptr)} + *shift; };
+  options_.boot_time = [shift] { return read_clock(CLOCK_BOOTTIME) + std::chrono::seconds(*shift); };
   options_.look_every = 20ms;
+  config_.groups[0].certificate_grace = 1h;
   start();
   pki::CertificateOptions brief;
   brief.name = "home";
   brief.multicast = handshake::MulticastExtension{true, std::vector<std::string>{"tv"}};
   brief.valid_until = 3600;
+  const auto identity = pki_.issue(brief);
   auto a = join("sender");
-  auto b = connect(member_config(pki_.issue(brief)));
+  auto b = connect(member_config(identity));
   ASSERT_TRUE(b->join());
   ASSERT_TRUE(members_are(2));
-  std::this_thread::sleep_for(100ms);
-  ASSERT_TRUE(members_are(2)) << "not before its end";
   *shift = 3605;
-  const auto told = b->expect<handshake::Revoked>();
-  ASSERT_TRUE(told.has_value());
-  EXPECT_TRUE(b->ended());
-  EXPECT_TRUE(a->expect<handshake::GroupUpdate>().has_value()) << "the others get a new epoch at once";
+  std::this_thread::sleep_for(100ms);
+  ASSERT_TRUE(members_are(2)) << "its grace runs";
+  auto again = connect(member_config(identity));
+  EXPECT_TRUE(again->join()) << "it is known";
+  brief.name = "attic";
+  EXPECT_FALSE(connect(member_config(pki_.issue(brief)))->join()) << "this one is not";
+  EXPECT_EQ(failed("certificate_expired"), 1u);
+  *shift = 7205;
+  EXPECT_TRUE(again->expect<handshake::Expired>().has_value());
+  EXPECT_TRUE(again->ended());
+  EXPECT_FALSE(again->expect<handshake::Revoked>(10ms).has_value());
+  EXPECT_FALSE(a->expect<handshake::GroupUpdate>(200ms).has_value()) << "nobody is rekeyed for it";
+  EXPECT_FALSE(connect(member_config(identity))->join());
 }
 
 // H14: whatever the key server says of a group's whole life, no byte of its keys is among it.

@@ -13,7 +13,7 @@ constexpr std::chrono::seconds alive_every{10};
 
 Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
                                handshake::Random& random, GroupContext& context, HostedGroups& groups,
-                               std::function<void()> revocations_changed, GroupClock::Now boot_time, Moment now) {
+                               std::function<void()> revocations_changed, GroupClock::Now boot_time, Clocks& clocks) {
   context.vault = &vault_;
   if (config.cluster) {
     SEALCAST_TRY_ASSIGN(seat_, ClusterSeat::open(loop, std::move(etcd), config, random, context, groups,
@@ -23,9 +23,11 @@ Result<void> Persistence::open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, con
     context.maker = seat_.get();
     return {};
   }
-  SEALCAST_TRY_ASSIGN(store_, store::open_sqlite(config.state, config.id, now.unix_seconds));
-  context.store = store_.get();
   SEALCAST_TRY_ASSIGN(auto booted, boot_id());
+  SEALCAST_TRY_ASSIGN(store_, store::open_sqlite(config.state, config.id,
+                                                 [&](const auto& before) { return clocks.start(before, booted); }));
+  context.store = store_.get();
+  clocks.keep_in(store_.get());
   SEALCAST_TRY_ASSIGN(clock_, GroupClock::open(std::move(boot_time), std::move(booted), *store_, random));
   context.clock = &*clock_;
   auto opened = open_keeper(config, random);

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "controlplane/config/config.h"
+#include "controlplane/keyserver/clocks.h"
 #include "controlplane/keyserver/cluster_seat.h"
 #include "controlplane/keyserver/group/epoch_keeper.h"
 #include "controlplane/keyserver/group/group_clock.h"
@@ -22,10 +23,10 @@ class Persistence {
 
   // Opens it, and fills in what `context` needs of it. All that is given must outlive it;
   // groups and revocations_changed are for a cluster's seat.
-  // etcd: of a cluster. boot_time: GroupClock::Now.
+  // etcd: of a cluster. boot_time: GroupClock::Now. clocks keep there what they go by; in a cluster, nowhere.
   Result<void> open(Loop& loop, std::unique_ptr<etcd::Etcd> etcd, const config::KeyserverConfig& config,
                     handshake::Random& random, GroupContext& context, HostedGroups& groups,
-                    std::function<void()> revocations_changed, GroupClock::Now boot_time, Moment now);
+                    std::function<void()> revocations_changed, GroupClock::Now boot_time, Clocks& clocks);
   void close();
   // Of a key server that stands alone, whose machine was resumed from a snapshot: it cannot vouch for its clock.
   Result<void> renew_clock() { return clock_->renew(); }

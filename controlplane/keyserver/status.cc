@@ -229,6 +229,8 @@ admin::KeyserverStatus whole_status(const StatusInput& input, SteadyTime now) {
     out.passwords = {input.passwords->users(), input.passwords->waiting(), input.passwords->locked()};
   if (input.cookies) out.isakmp = {input.cookies->opened(), input.cookies->shown()};
   if (input.cluster) out.cluster = status_of(input.cluster->status());
+  out.clock = input.clock;
+  out.validity = input.validity;
   return out;
 }
 

@@ -26,6 +26,8 @@ struct StatusInput {
   const PasswordGate* passwords = nullptr;  // where a group uses passwords
   const cluster::Node* cluster = nullptr;   // where there are several key servers
   std::int64_t unix_now = 0;
+  admin::ClockStatus clock = {};
+  std::vector<admin::Validity> validity = {};
 };
 
 // KeyServer::status(), groups() and revocations().

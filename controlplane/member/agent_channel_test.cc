@@ -12,6 +12,7 @@ using namespace std::chrono_literals;
 using handshake::GroupKeying;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
+using ::testing::Not;
 using Json = nlohmann::json;
 
 class Channel : public testing::AgentFixture {};
@@ -299,6 +300,18 @@ TEST_F(Channel, RevokedMeansKeysAreGoneAtOnce) {
   ASSERT_TRUE(until([&] { return group()["state"] == "revoked"; }));
   EXPECT_TRUE(plane_.held.empty());
   EXPECT_THAT(log_->str(), HasSubstr("lost laptop"));
+}
+
+TEST_F(Channel, H19_ExpiredMeansNoNewKeysAndNoneIsWiped) {
+  serve();
+  start();
+  ASSERT_TRUE(joined());
+  server_->say(handshake::Expired{"tv", "its certificate has ended"});
+  ASSERT_TRUE(until([&] { return group()["state"] == "expired"; }));
+  EXPECT_NE(plane_.find(epoch_), nullptr);
+  EXPECT_THAT(log_->str(), HasSubstr("stay in use until they end"));
+  EXPECT_THAT(log_->str(), Not(HasSubstr("wiped")));
+  ASSERT_TRUE(until([&] { return group()["state"] == "joined"; })) << "it comes again";
 }
 
 TEST_F(Channel, LeavesWithAWord) {

@@ -34,9 +34,9 @@ std::string why_sending_will_stop(const config::MemberGroup& group, const GroupE
 
 // Files that say which key servers stand may have changed since the handshake (H8). Only that it is revoked ends a
 // membership: a clock that is wrong or a list that is late must not (H19).
-Result<void> not_revoked(const Bytes& key_server, const handshake::TrustStore* trust, const std::string& name,
+Result<void> not_revoked(const Bytes& key_server, const Result<handshake::TrustStore>& trust, const std::string& name,
                          std::int64_t unix_now) {
-  if (trust == nullptr) return {};
+  if (!trust) return {};
   const auto stands = handshake::recheck_key_server(key_server, *trust, name, unix_now);
   if (stands || stands.error().reason != handshake::Reason::certificate_revoked) return {};
   return fail("its certificate was revoked: " + stands.error().detail);
@@ -91,6 +91,8 @@ void GroupMember::on_joined(Joined&& joined) {
   status_.granted = keying.assignment.roles;
   ++status_.joins;
   joined_at_ = time;
+  around_.trust.met(group_.keyserver_name, joined.server_leaf);
+  judged_with_ = around_.trust.version();
   datagrams_.joined(std::move(joined.server_leaf), keying.policy.cipher_suite);
   report_at_ = time + timing().status_report;
   failures_.clear();
@@ -144,7 +146,12 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
     return ours(grant->group_id).and_then([&] { return handle_grant(*grant); });
   if (const auto* revoked = std::get_if<handshake::Revoked>(&message)) {
     SEALCAST_TRY(ours(revoked->group_id));
-    handle_revoked(revoked->reason);
+    turned_out(revoked->reason, false);
+    return {};
+  }
+  if (const auto* expired = std::get_if<handshake::Expired>(&message)) {
+    SEALCAST_TRY(ours(expired->group_id));
+    turned_out(expired->reason, true);
     return {};
   }
   if (const auto* keepalive = std::get_if<handshake::Keepalive>(&message)) return handle_keepalive(*keepalive);
@@ -157,7 +164,7 @@ Result<void> GroupMember::handle(handshake::ControlMessage&& message) {
 
 Result<void> GroupMember::handle_update(const handshake::GroupKeying& keying) {
   SEALCAST_TRY(not_revoked(datagrams_.certificate(), around_.trust.of(around_.settings.member), group_.keyserver_name,
-                           around_.world.loop.unix_now()));
+                           around_.world.unix_now()));
   const auto master = handshake::derive_group_master(keying.policy.cipher_suite, keying.premaster);
   const auto id = handshake::derive_epoch_id(keying.policy.cipher_suite, master);
   SEALCAST_TRY(check_keying(group_, keying, id, context(KeyingSource::group_update, keying.policy)));
@@ -226,7 +233,7 @@ void GroupMember::handle_datagram(const GroupDatagram& datagram, SteadyTime time
   const auto policy = views.empty() ? std::nullopt : epochs_.policy(views.front().epoch);
   if (!policy) return;
   const auto keying =
-      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, around_.world.loop.unix_now(), time);
+      datagrams_.take(datagram, {views.front().epoch, *policy, status_.member_id}, around_.world.unix_now(), time);
   if (!keying) return;
   if (const auto done = handle_update(*keying); !done) {
     leave_link();
@@ -234,16 +241,24 @@ void GroupMember::handle_datagram(const GroupDatagram& datagram, SteadyTime time
   }
 }
 
-void GroupMember::handle_revoked(const std::string& words) {
+// Only what is revoked is wiped: what has expired ends by itself (H19).
+void GroupMember::turned_out(const std::string& words, bool expired) {
   std::string reason = words.empty() ? "no reason given" : words;
   std::replace_if(  // it goes into the log
       reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
-  spdlog::error("group \"{}\": this member was revoked by {}: {}; its keys are wiped", group_.id, server().text(),
-                reason);
-  epochs_.retire_all();
+  if (expired) {
+    spdlog::error(
+        "group \"{}\": {} gives this member no new keys: {}; those that it has stay in use until they end. Make a new "
+        "certificate (sealcast pki member), or sign the revocation list anew (sealcast pki crl)",
+        group_.id, server().text(), reason);
+  } else {
+    spdlog::error("group \"{}\": this member was revoked by {}: {}; its keys are wiped", group_.id, server().text(),
+                  reason);
+    epochs_.retire_all();
+  }
   leave_link();
-  status_.state = MemberState::revoked;
-  status_.why = "revoked: " + reason;
+  status_.state = expired ? MemberState::expired : MemberState::revoked;
+  status_.why = (expired ? "expired: " : "revoked: ") + reason;
   connect_later(timing().backoff_max);  // it may be admitted again one day
 }
 
@@ -271,6 +286,15 @@ void GroupMember::poll(SteadyTime time) {
     }
   }
   if (status_.state != MemberState::joined) return;
+  if (std::exchange(judged_with_, around_.trust.version()) != around_.trust.version()) {
+    const auto good = not_revoked(datagrams_.certificate(), around_.trust.of(around_.settings.member),
+                                  group_.keyserver_name, around_.world.unix_now());
+    if (!good) {
+      leave_link();
+      lost(server().text() + ": " + good.error().message);
+      return;
+    }
+  }
   const auto lease = std::chrono::duration_cast<milliseconds>(epochs_.lease());
   // A handshake may take longer than a short lease; a member that has just joined is asked first.
   const auto silent = time - std::max(keepalives_.proven(), joined_at_);

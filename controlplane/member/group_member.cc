@@ -1,10 +1,12 @@
 #include "controlplane/member/group_member.h"
 
+#include <fmt/chrono.h>
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <ctime>
 
 namespace sealcast::member {
 namespace {
@@ -14,8 +16,33 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds steady_after{5000};  // a channel that held this long counts as good
 
+std::string date_of(std::int64_t unix_seconds) {
+  const std::time_t time = unix_seconds;
+  std::tm parts{};
+  return gmtime_r(&time, &parts) ? fmt::format("{:%Y-%m-%d %H:%M} UTC", parts) : std::string("?");
+}
+
+// Where dates decided, and the two ends do not agree on today's (H19).
+std::string apart(const handshake::HandshakeError& cause, std::int64_t unix_now) {
+  using handshake::Alert;
+  using handshake::Reason;
+  constexpr std::int64_t clocks_agree = 300;  // seconds
+  const bool by_dates = cause.from_peer
+                            ? cause.alert == Alert::certificate_expired || cause.alert == Alert::certificate_unknown
+                            : cause.reason == Reason::certificate_expired ||
+                                  cause.reason == Reason::certificate_not_yet_valid ||
+                                  cause.reason == Reason::revocation_unknown;
+  if (!by_dates || !cause.server_time) return {};
+  const std::int64_t ahead = *cause.server_time - unix_now;
+  if (ahead >= -clocks_agree && ahead <= clocks_agree) return {};
+  return fmt::format(
+      "; the clocks differ: the key server's shows {}, this gateway's {}; set the one that is wrong, and look at its "
+      "time service (timedatectl)",
+      date_of(*cause.server_time), date_of(unix_now));
+}
+
 // What to do about it, for the failures an operator can mend.
-std::string advice(const handshake::HandshakeError& cause) {
+std::string advice(const handshake::HandshakeError& cause, std::int64_t unix_now) {
   using handshake::Reason;
   struct Entry {
     Reason what;
@@ -33,13 +60,18 @@ std::string advice(const handshake::HandshakeError& cause) {
       {Reason::key_material_refused, "; was the key server given another member's certificate, or tampered with?"},
       {Reason::certificate_wrong_name, "; is keyserver_name the name in the key server's certificate?"},
       {Reason::certificate_unknown_ca, "; do this gateway and the key server use the same CA (ca)?"},
-      {Reason::certificate_expired, "; make new certificates: sealcast pki"},
-      {Reason::certificate_not_yet_valid, "; are both clocks right?"},
+      {Reason::certificate_expired, "; make a new one at the key server: sealcast pki server"},
+      {Reason::certificate_not_yet_valid, "; is this machine's clock right?"},
       {Reason::revocation_unknown, "; sign the revocation list anew: sealcast pki crl"},
       {Reason::standard_server_refused, "; this is not a Sealcast key server"},
       {Reason::wrong_carriage, carriage},
       {Reason::not_tls, "; this is not a Sealcast key server"},
   };
+  if (const std::string clocks = apart(cause, unix_now); !clocks.empty()) return clocks;
+  if (cause.from_peer && cause.alert == handshake::Alert::certificate_expired)
+    return "; this member's certificate has ended: make a new one: sealcast pki member";
+  if (cause.from_peer && cause.alert == handshake::Alert::certificate_unknown)
+    return "; the key server has no current revocation list for this member's certificate: sealcast pki crl";
   if (cause.from_peer && cause.alert == handshake::Alert::internal_error)
     return "; the key server has nothing to give at the moment, or this member joins too often: its log says why";
   // What listen_isakmp answers to TLS.
@@ -84,6 +116,8 @@ std::string_view name(MemberState state) {
       return "reconnecting";
     case MemberState::revoked:
       return "revoked";
+    case MemberState::expired:
+      return "expired";
     case MemberState::stopped:
       return "stopped";
     case MemberState::idle:
@@ -92,38 +126,12 @@ std::string_view name(MemberState state) {
   return "?";
 }
 
-Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity) {
-  std::string chain;
-  SecretBytes key;
-  if (with_identity) {
-    SEALCAST_TRY_ASSIGN(chain, config::read_pem(member.certificate, "certificate"));
-    SEALCAST_TRY_ASSIGN(key, config::read_private_key(member.private_key));
-  }
-  SEALCAST_TRY_ASSIGN(const auto ca, config::read_pem(member.ca, "ca"));
-  std::string crl;
-  if (member.crl) {
-    SEALCAST_TRY_ASSIGN(crl, config::read_pem(*member.crl, "crl"));
-  }
-  Credentials out;
-  if (with_identity) {
-    auto identity = handshake::Credentials::from_pem(chain, {reinterpret_cast<const char*>(key.data()), key.size()});
-    if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
-    out.identity = std::move(*identity);
-  }
-  auto trust = handshake::TrustStore::from_pem(ca, crl);
-  if (!trust) return fail(member.ca + (member.crl ? ", " + *member.crl : "") + ": " + trust.error().message);
-  out.trust = std::move(*trust);
-  return out;
-}
-
-const handshake::TrustStore* CurrentTrust::of(const config::MemberConfig& member) {
-  // Both are looked at: each look is what the next one compares with.
-  const bool other_ca = ca_.changed(member.ca), other_list = member.crl && crl_.changed(*member.crl);
-  if (!trust_ || other_ca || other_list) {
-    auto files = load_credentials(member, false);
-    trust_ = files ? std::move(files->trust) : handshake::TrustStore();
-  }
-  return trust_ ? &trust_ : nullptr;
+Result<handshake::Credentials> load_identity(const config::MemberConfig& member) {
+  SEALCAST_TRY_ASSIGN(const auto chain, config::read_pem(member.certificate, "certificate"));
+  SEALCAST_TRY_ASSIGN(const auto key, config::read_private_key(member.private_key));
+  auto identity = handshake::Credentials::from_pem(chain, {reinterpret_cast<const char*>(key.data()), key.size()});
+  if (!identity) return fail(member.certificate + ", " + member.private_key + ": " + identity.error().message);
+  return identity;
 }
 
 GroupMember::GroupMember(Surroundings surroundings, const config::MemberGroup& group)
@@ -214,6 +222,7 @@ void GroupMember::connect() {
   wish.settings.local_address = around_.settings.member.local_address;
   wish.settings.connect_timeout = timing().connect_timeout;
   wish.settings.handshake_timeout = timing().handshake_timeout;
+  wish.settings.unix_now = around_.world.unix_now;
   wish.client = [weak]() -> Result<std::shared_ptr<const handshake::ClientConfig>> {
     const auto self = weak.lock();
     if (!self) return fail("the agent has ended");
@@ -227,13 +236,19 @@ void GroupMember::connect() {
 }
 
 Result<std::shared_ptr<const handshake::ClientConfig>> GroupMember::make_client() {
-  SEALCAST_TRY_ASSIGN(auto credentials, load_credentials(around_.settings.member, group_.uses_certificate()));
+  const config::MemberConfig& member = around_.settings.member;
   const auto weak = weak_from_this();
   auto client = std::make_shared<handshake::ClientConfig>();
-  client->credentials = std::move(credentials.identity);
-  client->server_trust = std::move(credentials.trust);
+  if (group_.uses_certificate()) {
+    SEALCAST_TRY_ASSIGN(client->credentials, load_identity(member));
+  }
+  SEALCAST_TRY_ASSIGN(client->server_trust, around_.trust.of(member));
   client->server_name = group_.keyserver_name;
-  client->multicast_flag = around_.settings.member.multicast_flag;
+  client->grace = [weak](const handshake::PeerIdentity& server) {
+    const auto self = weak.lock();
+    return self ? self->around_.trust.grace(self->group_.keyserver_name, server.leaf_der) : handshake::Grace{};
+  };
+  client->multicast_flag = member.multicast_flag;
   handshake::MulticastWish wish;
   wish.group_id = group_.id;
   wish.key_server_id = group_.keyserver_id;
@@ -275,7 +290,7 @@ void GroupMember::attempt_failed(std::string reason, const handshake::HandshakeE
         "group; its log says which",
         group_.user, place_of(*group_.password));
   else if (cause)
-    reason += advice(*cause);
+    reason += advice(*cause, around_.world.unix_now());
   log_failure(reason);
   if (next.penalty)
     reason += fmt::format("; next attempt in {} s", std::chrono::ceil<std::chrono::seconds>(next.wait).count());

@@ -19,16 +19,11 @@
 
 namespace sealcast::member {
 
-// Everything a connection needs of the configured files.
-struct Credentials {
-  handshake::Credentials identity;
-  handshake::TrustStore trust;
-};
-// with_identity: certificate and private key, too; a member that has passwords alone needs none.
-Result<Credentials> load_credentials(const config::MemberConfig& member, bool with_identity);
+// The configured certificate with its private key.
+Result<handshake::Credentials> load_identity(const config::MemberConfig& member);
 
-// idle: joined on demand, and no host on red listens.
-enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, stopped, idle };
+// idle: joined on demand, and no host on red listens. expired: no new keys are given; those that are held stay in use.
+enum class MemberState : std::uint8_t { joining, joined, reconnecting, revoked, expired, stopped, idle };
 std::string_view name(MemberState state);
 
 class GroupMember : public std::enable_shared_from_this<GroupMember> {
@@ -95,7 +90,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   Result<void> handle_keepalive(const handshake::Keepalive& keepalive);
   void handle_announce(const handshake::Announce& announce);
   void handle_datagram(const GroupDatagram& datagram, SteadyTime time);
-  void handle_revoked(const std::string& words);
+  void turned_out(const std::string& words, bool expired);
   void watch_sending(SteadyTime time);
   void ask(SteadyTime time);
   Result<void> remember(std::uint64_t epoch, const handshake::EpochId& id);
@@ -116,6 +111,7 @@ class GroupMember : public std::enable_shared_from_this<GroupMember> {
   FailureLog failures_;
   Keepalives keepalives_;
   SteadyTime joined_at_{}, report_at_{};
+  std::uint64_t judged_with_ = 0;  // CurrentTrust::version() that the key server was judged with last
 };
 
 }  // namespace sealcast::member

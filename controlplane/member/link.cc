@@ -200,7 +200,7 @@ class TcpLink final : public Link {
 
   void on_bytes(ByteView bytes) {
     const bool was_established = endpoint_->established();
-    const auto received = endpoint_->receive(bytes, std::time(nullptr));
+    const auto received = endpoint_->receive(bytes, settings_.unix_now());
     auto events = endpoint_->take_events();  // what came before a failure still counts
     const auto callbacks = callbacks_;       // one of them may close the link and with it let go of them
     for (handshake::Event& event : events) {

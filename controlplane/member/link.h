@@ -5,6 +5,8 @@
 
 #include <asio/io_context.hpp>
 #include <chrono>
+#include <cstdint>
+#include <ctime>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -23,6 +25,8 @@ struct LinkSettings {
   std::shared_ptr<const handshake::ClientConfig> client;
   std::chrono::milliseconds connect_timeout{5000};
   std::chrono::milliseconds handshake_timeout{10000};
+  // To judge certificates by, seconds.
+  std::function<std::int64_t()> unix_now = [] { return std::int64_t{std::time(nullptr)}; };
 };
 
 inline constexpr std::size_t max_unsent_bytes = 1024 * 1024;  // to a key server that does not read

@@ -1,15 +1,17 @@
 #include "controlplane/member/member_agent.h"
 
 #include <spdlog/spdlog.h>
-#include <time.h>
 
+#include <algorithm>
 #include <set>
 #include <unordered_map>
+#include <utility>
 
 #include "base/asio_loop.h"
-#include "base/read_clock.h"
-#include "controlplane/member/clock_watch.h"
+#include "controlplane/admin/validity.h"
 #include "controlplane/member/group_member.h"
+#include "controlplane/member/member_clocks.h"
+#include "controlplane/member/own_ends.h"
 #include "controlplane/terminal/secret_input.h"
 
 namespace sealcast::member {
@@ -78,18 +80,18 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
         settings_(std::move(settings)),
         world_{settings_.seams.loop ? *settings_.seams.loop : asio_loop_,
                settings_.seams.open_link ? settings_.seams.open_link : Link::over_tcp(io),
-               settings_.seams.random ? *settings_.seams.random : handshake::system_random()},
+               settings_.seams.random ? *settings_.seams.random : handshake::system_random(),
+               [this] { return clocks_.unix_now(); }},
         plane_(data_plane),
         links_(world_, {settings_.timing.refused_password, settings_.timing.refused_password_max}),
         timer_(world_.loop.timer()),
-        clocks_(settings_.timing.clock_jump) {}
+        clocks_(settings_.seams.clocks, settings_.timing.clock_jump, config::clock_tolerance_limits.standard) {}
 
   Result<void> start() {
     const auto& all = settings_.member.groups;
     const bool identity =
         std::any_of(all.begin(), all.end(), [](const auto& group) { return group.uses_certificate(); });
-    if (auto credentials = load_credentials(settings_.member, identity); !credentials)
-      return tl::unexpected(credentials.error());
+    if (auto good = check_files(settings_.member, identity); !good) return good;
     const auto ask = [](const std::string& prompt) { return terminal::ask(prompt, longest_password); };
     const auto prepared = passwords_.prepare(
         settings_.member, settings_.ask_password ? settings_.ask_password : MemberPasswords::Ask(ask));
@@ -129,8 +131,8 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     const bool identity =
         std::any_of(come.begin(), come.end(), [](const auto* group) { return group->uses_certificate(); });
     if (!come.empty())
-      if (auto credentials = load_credentials(member, identity); !credentials)
-        return fail(credentials.error().message + ". Nothing was taken over");
+      if (auto good = check_files(member, identity); !good)
+        return fail(good.error().message + ". Nothing was taken over");
     const auto nobody = [](const std::string&) -> Result<SecretBytes> {
       return fail("a password cannot be asked for while the gateway runs; restart it");
     };
@@ -167,13 +169,14 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
 
   admin::AgentStatus status() const {
     const auto now = world_.now();
-    admin::AgentStatus out{.connections = links_.connections(), .snapshot_resumes = resumes_};
+    admin::AgentStatus out{.connections = links_.connections(), .snapshot_resumes = clocks_.jumps()};
     std::uint64_t joined = 0;
     for (const auto& group : groups_) {
       out.groups.push_back(status_of(*group, now));
       if (group->status().state == MemberState::joined) ++joined;
     }
     out.joined = joined;
+    out.validity = admin::validity_of(ends_.lives(), clocks_.unix_now());
     return out;
   }
 
@@ -191,6 +194,12 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     if (a.site != b.site) return "member.site";
     if (a.multicast_flag != b.multicast_flag) return "member.multicast_flag";
     return "";
+  }
+
+  Result<void> check_files(const config::MemberConfig& member, bool with_identity) {
+    if (with_identity) SEALCAST_TRY(load_identity(member));
+    SEALCAST_TRY(trust_.of(member));
+    return {};
   }
 
   static void begin(GroupMember& group) {
@@ -256,12 +265,17 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
     });
   }
 
+  // What changes slowly.
+  void look_around(SteadyTime now) {
+    if (!ends_.due(now)) return;
+    // From the first key server on that was found good by it.
+    clocks_.look(
+        std::any_of(groups_.begin(), groups_.end(), [](const auto& group) { return group->status().joins != 0; }));
+    if (const auto trust = trust_.of(settings_.member)) ends_.look(settings_.member, *trust, clocks_.unix_now());
+  }
+
   void poll() {
-    const auto [boot, real] = settings_.seams.clocks
-                                  ? settings_.seams.clocks()
-                                  : std::pair(read_clock(CLOCK_BOOTTIME), read_clock(CLOCK_REALTIME));
-    if (clocks_.jumped(boot, real)) {
-      ++resumes_;
+    if (clocks_.jumped()) {
       spdlog::warn(
           "the boot-time and real-time clocks moved against each other: this machine may have been resumed from a "
           "snapshot; sending stops until the key servers gave new slots (H9)");
@@ -271,6 +285,7 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
         group->snapshot_resumed();
     }
     const auto now = world_.now();
+    look_around(now);
     const DataPlaneEvents events = plane_.take_events();
     for (const InterestChange& change : events.interests)
       if (GroupMember* group = find(change.group_id)) group->wanted(change.listened);
@@ -303,8 +318,8 @@ class MemberAgent::Impl : public std::enable_shared_from_this<MemberAgent::Impl>
   std::vector<std::shared_ptr<GroupMember>> groups_;
   std::unordered_map<std::string, GroupMember*> by_id_;
   std::unique_ptr<Timer> timer_;
-  ClockWatch clocks_;
-  std::uint64_t resumes_ = 0;
+  MemberClocks clocks_;
+  OwnEnds ends_;
   std::size_t look_ahead_turn_ = 0;
   bool running_ = false;
 };

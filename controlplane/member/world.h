@@ -2,6 +2,8 @@
 #pragma once
 
 #include <array>
+#include <cstdint>
+#include <functional>
 
 #include "base/bytes.h"
 #include "base/loop.h"
@@ -15,6 +17,8 @@ struct World {
   Loop& loop;
   Link::Open open_link;
   handshake::Random& random;
+  // Seconds since 1970 to judge certificates and lists by, whatever happens to the wall clock (H19).
+  std::function<std::int64_t()> unix_now;
 
   SteadyTime now() const { return loop.now(); }
   // For back-off alone: how long to wait is no secret, but it must differ between members.

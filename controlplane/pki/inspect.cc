@@ -7,13 +7,12 @@
 #include <ctime>
 #include <memory>
 
+#include "base/life_watch.h"
 #include "controlplane/pki/openssl_handles.h"
 #include "handshake/certificate/multicast_extension.h"
 
 namespace sealcast::pki {
 namespace {
-
-constexpr std::int64_t soon = 30 * 86400;  // seconds before the end from which it is time for a new one
 
 std::string time_text(const ASN1_TIME* time) {
   const Handle<BIO> out(BIO_new(BIO_s_mem()));
@@ -31,16 +30,32 @@ std::int64_t until(const ASN1_TIME* time, std::int64_t unix_now) {
   return std::int64_t{days} * 86400 + seconds;
 }
 
+// Unix seconds; an unreadable time is the past.
+std::int64_t seconds_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  return ASN1_TIME_to_tm(time, &parts) == 1 ? std::int64_t{timegm(&parts)} : 0;
+}
+
+constexpr std::int64_t soon = 30 * 86400;  // seconds before the end from which it is time for a new one
+
+// A warning where a threshold of its life is passed, as a daemon tells it, or where it ends soon.
+void check_end(const std::string& what, const ASN1_TIME* begins, const ASN1_TIME* ends, const std::string& remedy,
+               std::int64_t unix_now, Findings& findings) {
+  const Life life{Life::Kind::certificate, "", seconds_of(begins), seconds_of(ends)};
+  const int stage = stage_of(life, unix_now);
+  if (stage == 100)
+    findings.errors.push_back(what + " expired at " + time_text(ends) + "; " + remedy);
+  else if (stage >= 50 || life.ends - unix_now < soon)
+    findings.warnings.push_back(what + " expires at " + time_text(ends) + "; " + std::to_string(life.used(unix_now)) +
+                                " % of its life are over; " + remedy);
+}
+
 void check_life(X509* certificate, const std::string& what, std::int64_t unix_now, Findings& findings) {
   if (until(X509_get0_notBefore(certificate), unix_now) > 0)
     findings.errors.push_back(what + " is not valid before " + time_text(X509_get0_notBefore(certificate)) +
                               "; is the clock right?");
-  const std::int64_t left = until(X509_get0_notAfter(certificate), unix_now);
-  if (left < 0)
-    findings.errors.push_back(what + " expired at " + time_text(X509_get0_notAfter(certificate)) + "; make a new one");
-  else if (left < soon)
-    findings.warnings.push_back(what + " expires at " + time_text(X509_get0_notAfter(certificate)) +
-                                "; make a new one before");
+  check_end(what, X509_get0_notBefore(certificate), X509_get0_notAfter(certificate), "make a new one", unix_now,
+            findings);
 }
 
 void check_multicast(X509* leaf, Purpose purpose, const std::vector<std::string>& groups, Findings& findings) {
@@ -194,14 +209,9 @@ Findings inspect_trust(std::string_view ca_pem, std::string_view crl_pem, std::i
           return X509_CRL_verify(list.get(), X509_get0_pubkey(anchor.get())) == 1;
         }))
       findings.errors.push_back("the revocation list is not signed by any of the CAs");
-    const ASN1_TIME* end = X509_CRL_get0_nextUpdate(list.get());
-    const std::int64_t left = end != nullptr ? until(end, unix_now) : soon;
-    if (left < 0)
-      findings.errors.push_back("the revocation list expired at " + time_text(end) +
-                                "; sign it anew with: sealcast pki crl");
-    else if (left < soon)
-      findings.warnings.push_back("the revocation list expires at " + time_text(end) +
-                                  "; sign it anew before with: sealcast pki crl");
+    if (const ASN1_TIME* const end = X509_CRL_get0_nextUpdate(list.get()))
+      check_end("the revocation list", X509_CRL_get0_lastUpdate(list.get()), end, "sign it anew: sealcast pki crl",
+                unix_now, findings);
   }
   ERR_clear_error();
   if (count == 0) findings.errors.push_back("expected a revocation list in PEM");

@@ -81,6 +81,15 @@ TEST_F(Inspect, H8_NamesWhatIsWrong) {
               ElementsAre(HasSubstr("expected a certificate in PEM")));
 }
 
+TEST_F(Inspect, H19_ThresholdsOfALifeAreWarnings) {
+  const auto warnings = [&](std::int64_t days) {
+    return look(member_, member_, Purpose::member, {}, now + days * day).warnings;
+  };
+  EXPECT_THAT(warnings(49), IsEmpty());
+  EXPECT_THAT(warnings(50), ElementsAre(HasSubstr("50 % of its life")));
+  EXPECT_THAT(warnings(97), ElementsAre(HasSubstr("97 % of its life")));
+}
+
 TEST_F(Inspect, P40_AMemberOfAllGroupsPassesForEach) {
   const Identity all = *ca_.issue(MemberRequest{"any", {}, KeyKind::ecdsa_p256, {now - day, now + 100 * day}});
   EXPECT_THAT(look(all, all, Purpose::member, {"tv", "radio"}).errors, IsEmpty());

@@ -77,6 +77,8 @@ class SqliteStore final : public Store {
   Result<void> revoke(const Revocation& revocation) override;
   Result<bool> reinstate(const std::string& member_id, const std::string& group_id) override;
   Result<std::vector<Revocation>> revocations() const override;
+  Result<bool> holds(const std::string& group_id, const std::string& member_id, const std::string& certificate_serial,
+                     std::int64_t unix_now) const override;
   Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const override;
   Result<std::uint32_t> slots_of(const std::string& group_id, std::uint64_t epoch,
                                  const std::string& member_id) const override;
@@ -88,6 +90,7 @@ class SqliteStore final : public Store {
   Result<std::optional<Clock>> clock() const override;
   Result<void> keep_clock(const Clock& clock) override;
   bool has_room() override;
+  Result<void> keep_wall_clock(const WallClock& clock) override;
   std::int64_t last_alive() const override;
   std::int64_t previous_start() const override;
 
@@ -121,9 +124,18 @@ struct SqliteStore::Data {
 
   Result<void> prepare(const std::string& key_server_id);
   Result<void> check_owner(const std::string& key_server_id) const;
-  Result<void> note_start(std::int64_t unix_now);
   Result<void> forget_old(std::int64_t unix_now, std::int64_t most_epochs) const;
   Result<Transaction> begin();
+  Result<std::optional<std::string>> meta_text(const std::string& name) const {
+    Statement query(database, "SELECT value FROM meta WHERE name = ?");
+    SEALCAST_TRY_ASSIGN(const auto row, query.bind(name).step());
+    return row ? std::optional(query.text(0)) : std::nullopt;
+  }
+  Result<void> set_meta_text(const std::string& name, const std::string& value) const {
+    return Statement(database, "INSERT OR REPLACE INTO meta VALUES (?, ?)").bind(name).bind(value).finish();
+  }
+  Result<std::optional<WallClock>> wall_clock() const;
+  Result<void> note_start(const TimeAtStart& time);
   Result<std::vector<UsedBlock>> used_blocks(std::int64_t unix_now) const;
   Result<bool> untouched(const SpiBlock& block, std::int64_t unix_now) const;
   Result<std::uint64_t> last_block() const;
@@ -178,7 +190,20 @@ Result<void> SqliteStore::Data::check_owner(const std::string& key_server_id) co
   return {};
 }
 
-Result<void> SqliteStore::Data::note_start(std::int64_t unix_now) {
+Result<std::optional<WallClock>> SqliteStore::Data::wall_clock() const {
+  SEALCAST_TRY_ASSIGN(const auto kept, meta_text("wall_clock"));
+  if (!kept) return std::nullopt;
+  std::istringstream in(*kept);
+  WallClock clock;
+  if (!(in >> clock.boot_id >> clock.ahead_ms >> clock.at))
+    return fail("state file " + database.path() + ": expected the wall clock as \"BOOT_ID AHEAD AT\", got \"" + *kept +
+                "\"");
+  return clock;
+}
+
+Result<void> SqliteStore::Data::note_start(const TimeAtStart& time) {
+  SEALCAST_TRY_ASSIGN(const auto before, wall_clock());
+  const std::int64_t unix_now = time(before);
   SEALCAST_TRY_ASSIGN(auto transaction, Transaction::begin(database));
   SEALCAST_TRY_ASSIGN(const auto last, meta("starts", 0));
   SEALCAST_TRY_ASSIGN(const auto when, meta("last_start", 0));
@@ -260,13 +285,13 @@ SqliteStore::SqliteStore(std::unique_ptr<Data> data) : data_(std::move(data)) {}
 SqliteStore::~SqliteStore() = default;
 
 Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
-                                           std::int64_t unix_now) {
+                                           const TimeAtStart& time) {
   SEALCAST_TRY(create_private(path));
   SEALCAST_TRY_ASSIGN(auto database, Database::open(path));
   auto data = std::make_unique<SqliteStore::Data>();
   data->database = std::move(database);
   SEALCAST_TRY(data->prepare(key_server_id));
-  SEALCAST_TRY(data->note_start(unix_now));
+  SEALCAST_TRY(data->note_start(time));
   return std::unique_ptr<Store>(std::make_unique<SqliteStore>(std::move(data)));
 }
 
@@ -432,21 +457,24 @@ Result<void> SqliteStore::note_alive(std::int64_t unix_now) {
 }
 
 Result<std::optional<Store::Clock>> SqliteStore::clock() const {
-  Statement query(data_->database, "SELECT value FROM meta WHERE name = 'clock'");
-  SEALCAST_TRY_ASSIGN(const auto row, query.step());
-  if (!row) return std::nullopt;
-  std::istringstream in(query.text(0));
+  SEALCAST_TRY_ASSIGN(const auto kept, data_->meta_text("clock"));
+  if (!kept) return std::nullopt;
+  std::istringstream in(*kept);
   Clock clock;
   if (!(in >> clock.id >> clock.boot_id >> clock.offset_ms))
-    return fail("state file: expected the group clock as \"ID BOOT_ID OFFSET\", got \"" + query.text(0) + "\"");
+    return fail("state file: expected the group clock as \"ID BOOT_ID OFFSET\", got \"" + *kept + "\"");
   return clock;
 }
 
-// One value: its parts mean nothing without each other.
+// One value each: its parts mean nothing without each other.
 Result<void> SqliteStore::keep_clock(const Clock& clock) {
-  return Statement(data_->database, "INSERT OR REPLACE INTO meta VALUES ('clock', ?)")
-      .bind(std::to_string(clock.id) + " " + clock.boot_id + " " + std::to_string(clock.offset_ms))
-      .finish();
+  return data_->set_meta_text("clock",
+                              std::to_string(clock.id) + " " + clock.boot_id + " " + std::to_string(clock.offset_ms));
+}
+
+Result<void> SqliteStore::keep_wall_clock(const WallClock& clock) {
+  return data_->set_meta_text("wall_clock",
+                              clock.boot_id + " " + std::to_string(clock.ahead_ms) + " " + std::to_string(clock.at));
 }
 
 bool SqliteStore::has_room() {
@@ -485,6 +513,15 @@ Result<std::vector<Revocation>> SqliteStore::revocations() const {
     if (!row) return all;
     all.push_back({query.text(0), query.text(1), query.integer(2)});
   }
+}
+
+Result<bool> SqliteStore::holds(const std::string& group_id, const std::string& member_id,
+                                const std::string& certificate_serial, std::int64_t unix_now) const {
+  Statement query(
+      data_->database,
+      "SELECT 1 FROM epochs e JOIN holders h USING (group_id, epoch) WHERE e.group_id = ? AND e.expires > ? "
+      "AND h.member_id = ? AND h.certificate_serial = ? LIMIT 1");
+  return query.bind(group_id).bind(unix_now).bind(member_id).bind(certificate_serial).step();
 }
 
 Result<std::uint32_t> SqliteStore::holder_count(const std::string& group_id, std::uint64_t epoch) const {

@@ -6,6 +6,7 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -88,6 +89,15 @@ struct Kept {
   std::vector<KeptHolder> holders;
 };
 
+// What is known of the wall clock, from when it was believed last.
+struct WallClock {
+  std::string boot_id;        // of the kernel then
+  std::int64_t ahead_ms = 0;  // of the time since that boot
+  std::int64_t at = 0;        // what it showed then, unix seconds
+};
+// The time to go by, in unix seconds. before: as a process before kept it; empty: it was never believed.
+using TimeAtStart = std::function<std::int64_t(const std::optional<WallClock>& before)>;
+
 // All calls are made on the key server's loop and return at once or after a bounded wait.
 class Store {
  public:
@@ -119,6 +129,12 @@ class Store {
   // All of them, by member, then group.
   virtual Result<std::vector<Revocation>> revocations() const = 0;
 
+  // Whether the member was given, under this certificate, an epoch of the group that has not expired.
+  virtual Result<bool> holds(const std::string& /*group_id*/, const std::string& /*member_id*/,
+                             const std::string& /*certificate_serial*/, std::int64_t /*unix_now*/) const {
+    return false;
+  }
+
   // Distinct members given the epoch.
   virtual Result<std::uint32_t> holder_count(const std::string& group_id, std::uint64_t epoch) const = 0;
   // Slots the member has been given in the epoch so far, for its quota.
@@ -148,6 +164,8 @@ class Store {
   virtual Result<std::optional<Clock>> clock() const { return std::nullopt; }
   virtual Result<void> keep_clock(const Clock&) { return {}; }  // durable when it returns
 
+  virtual Result<void> keep_wall_clock(const WallClock&) { return {}; }  // for the next start
+
   virtual std::int64_t previous_start() const = 0;  // unix seconds of the start before this one; 0: there was none
 
  protected:
@@ -158,6 +176,10 @@ class Store {
 // this start; slots of epochs begun before it are never issued any more. Refuses a damaged file, another program's,
 // another key server's, and one of a newer Sealcast.
 Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
-                                           std::int64_t unix_now);
+                                           const TimeAtStart& time);
+inline Result<std::unique_ptr<Store>> open_sqlite(const std::string& path, const std::string& key_server_id,
+                                                  std::int64_t unix_now) {
+  return open_sqlite(path, key_server_id, [unix_now](const std::optional<WallClock>&) { return unix_now; });
+}
 
 }  // namespace sealcast::store

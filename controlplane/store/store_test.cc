@@ -160,6 +160,20 @@ TEST_F(StoreTest, H3_HoldersAndTheirSlotsAreRemembered) {
   EXPECT_EQ(store->slots_of("tv", epoch, "c"), 0u);
 }
 
+TEST_F(StoreTest, H19_WhoHoldsAnEpochIsKnownOverRestartsUntilItExpires) {
+  auto store = open();
+  const std::uint64_t epoch = store->begin_epoch(wish())->epoch;
+  ASSERT_TRUE(store->issue(holder(epoch, 1, "a")));
+  store.reset();
+  store = open(now + 60);
+  EXPECT_TRUE(store->holds("tv", "a", "01", now + 60).value());
+  EXPECT_FALSE(store->holds("radio", "a", "01", now + 60).value());
+  EXPECT_FALSE(store->holds("tv", "b", "01", now + 60).value());
+  EXPECT_FALSE(store->holds("tv", "a", "02", now + 60).value()) << "under another certificate it is another";
+  EXPECT_TRUE(store->holds("tv", "a", "01", now + 86399).value());
+  EXPECT_FALSE(store->holds("tv", "a", "01", now + 86400).value());
+}
+
 TEST_F(StoreTest, H12_BlocksOfLiveEpochsAreDisjoint) {
   auto store = open();
   std::vector<SpiBlock> blocks;

@@ -17,21 +17,6 @@ int no_passphrase(char*, int, int, void*) {
   return -1;
 }
 
-Result<std::vector<X509Ptr>> read_certificates(std::string_view pem) {
-  std::vector<X509Ptr> list;
-  const BioPtr bio = memory(pem);
-  while (bio) {
-    X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
-    if (!certificate) break;
-    list.push_back(std::move(certificate));
-  }
-  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
-  const std::string why = take_openssl_error();
-  if (!at_end) return fail("a certificate cannot be read: " + why);
-  if (list.empty()) return fail("no certificate found, expected PEM with BEGIN CERTIFICATE");
-  return list;
-}
-
 Result<std::vector<X509CrlPtr>> read_crls(std::string_view pem) {
   std::vector<X509CrlPtr> list;
   if (pem.find_first_not_of(" \t\r\n") == std::string_view::npos) return list;
@@ -58,6 +43,21 @@ Result<Bytes> to_der(X509* certificate) {
 }
 
 }  // namespace
+
+Result<std::vector<X509Ptr>> read_certificates(std::string_view pem) {
+  std::vector<X509Ptr> list;
+  const BioPtr bio = memory(pem);
+  while (bio) {
+    X509Ptr certificate(PEM_read_bio_X509(bio.get(), nullptr, no_passphrase, nullptr));
+    if (!certificate) break;
+    list.push_back(std::move(certificate));
+  }
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  const std::string why = take_openssl_error();
+  if (!at_end) return fail("a certificate cannot be read: " + why);
+  if (list.empty()) return fail("no certificate found, expected PEM with BEGIN CERTIFICATE");
+  return list;
+}
 
 bool strong_enough(EVP_PKEY* key) {
   switch (EVP_PKEY_get_base_id(key)) {

@@ -3,6 +3,7 @@
 #include <openssl/x509v3.h>
 
 #include <algorithm>
+#include <array>
 #include <ctime>
 #include <limits>
 
@@ -61,11 +62,14 @@ Reason reason_for(int x509_error) {
   }
 }
 
-std::string subject(X509* certificate) {
-  char* line = X509_NAME_oneline(X509_get_subject_name(certificate), nullptr, 0);
+std::string subject(const X509_NAME* name) {
+  char* line = X509_NAME_oneline(name, nullptr, 0);
   std::string text = line != nullptr ? line : "?";
   OPENSSL_free(line);
   return text;
+}
+std::string subject(const X509* certificate) {
+  return subject(X509_get_subject_name(certificate));
 }
 
 std::vector<std::string> dns_names(X509* leaf) {
@@ -104,18 +108,76 @@ std::int64_t seconds_of(const ASN1_TIME* time) {
   return time != nullptr && ASN1_TIME_to_tm(time, &parts) == 1 ? std::int64_t{timegm(&parts)} : 0;
 }
 
-// The last second before a revocation list of the store ends, or another begins to count.
-std::int64_t lists_hold_until(X509_STORE* store, std::int64_t unix_now) {
-  std::int64_t until = std::numeric_limits<std::int64_t>::max();
+std::string date(std::int64_t unix_seconds) {
+  const std::time_t time = unix_seconds;
+  std::tm parts{};
+  std::array<char, 32> text{};
+  if (gmtime_r(&time, &parts) == nullptr) return "?";
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts)};
+}
+
+// What of a path had ended when it was verified; libcrypto goes on, so that whatever else is wrong comes first.
+struct Late {
+  std::int64_t now = 0;
+  struct End {
+    std::optional<std::int64_t> at;  // Unix seconds, of the one that ended first; empty: none has
+    std::string what;
+  } certificate, list;
+
+  static void note(End& end, std::int64_t at, std::string what) {
+    if (!end.at || at < *end.at) end = {at, std::move(what)};
+  }
+  static int seen(int good, X509_STORE_CTX* context) {
+    if (good == 1) return 1;
+    Late& late = *static_cast<Late*>(X509_STORE_CTX_get_app_data(context));
+    switch (X509_STORE_CTX_get_error(context)) {
+      case X509_V_ERR_CERT_HAS_EXPIRED: {
+        X509* const certificate = X509_STORE_CTX_get_current_cert(context);
+        note(late.certificate, seconds_of(X509_get0_notAfter(certificate)), subject(certificate));
+        return 1;
+      }
+      case X509_V_ERR_CRL_HAS_EXPIRED: {
+        const X509_CRL* const list = X509_STORE_CTX_get0_current_crl(context);
+        note(late.list, seconds_of(X509_CRL_get0_nextUpdate(list)), subject(X509_CRL_get_issuer(list)));
+        return 1;
+      }
+      case X509_V_ERR_CRL_NOT_YET_VALID:  // signed by a clock that is ahead of ours: it says no less for that
+        return 1;
+      default:
+        return 0;
+    }
+  }
+  Outcome<std::string> within(Grace grace) const {
+    std::string ended;
+    if (certificate.at) {
+      ended = "certificate has expired (" + certificate.what + "): it ended at " + date(*certificate.at);
+      if (now - *certificate.at >= grace.certificate)
+        return refuse(Reason::certificate_expired, ended + ", and it is " + date(now) + " here");
+    }
+    if (list.at) {
+      const std::string stale = "revocation list of " + list.what + " has ended at " + date(*list.at);
+      if (now - *list.at >= grace.list)
+        return refuse(Reason::revocation_unknown, "the " + stale + ", and it is " + date(now) + " here");
+      ended += (ended.empty() ? "" : "; ") + stale;
+    }
+    return ended;
+  }
+};
+
+// The last second before what ends then, by the grace if it has ended, or before what begins then.
+void hold_until(std::int64_t& until, std::int64_t end, std::int64_t grace, std::int64_t unix_now) {
+  const std::int64_t last = (end <= unix_now ? end + grace : end) - 1;
+  if (last >= unix_now) until = std::min(until, last);
+}
+
+void lists_hold_until(std::int64_t& until, X509_STORE* store, std::int64_t grace, std::int64_t unix_now) {
   const STACK_OF(X509_OBJECT)* objects = X509_STORE_get0_objects(store);
   for (int i = 0; i < sk_X509_OBJECT_num(objects); ++i) {
     const X509_CRL* list = X509_OBJECT_get0_X509_CRL(sk_X509_OBJECT_value(objects, i));
     if (list == nullptr) continue;
-    const std::int64_t begins = seconds_of(X509_CRL_get0_lastUpdate(list));
-    if (begins > unix_now) until = std::min(until, begins - 1);
-    if (const ASN1_TIME* ends = X509_CRL_get0_nextUpdate(list)) until = std::min(until, seconds_of(ends) - 1);
+    hold_until(until, seconds_of(X509_CRL_get0_lastUpdate(list)), 0, unix_now);
+    if (const ASN1_TIME* ends = X509_CRL_get0_nextUpdate(list)) hold_until(until, seconds_of(ends), grace, unix_now);
   }
-  return until;
 }
 
 }  // namespace
@@ -153,6 +215,9 @@ class ChainVerifier {
     X509_VERIFY_PARAM_set_auth_level(parameters, min_security_level);
     X509_VERIFY_PARAM_set_time(parameters, unix_now);
     X509_STORE_CTX_set_purpose(context.get(), purpose);
+    late_.now = unix_now;
+    X509_STORE_CTX_set_app_data(context.get(), &late_);
+    X509_STORE_CTX_set_verify_cb(context.get(), Late::seen);
     const int verified = X509_verify_cert(context.get());
     const int error = X509_STORE_CTX_get_error(context.get());
     ERR_clear_error();
@@ -162,10 +227,10 @@ class ChainVerifier {
                                            subject(culprit != nullptr ? culprit : leaf()) + ")");
     }
     const STACK_OF(X509)* path = X509_STORE_CTX_get0_chain(context.get());
-    until_ = lists_hold_until(trust->store.get(), unix_now);
+    trust_ = trust;
     for (int i = 0; i < sk_X509_num(path); ++i) {
       X509* certificate = sk_X509_value(path, i);
-      until_ = std::min(until_, seconds_of(X509_get0_notAfter(certificate)) - 1);
+      ends_.push_back(seconds_of(X509_get0_notAfter(certificate)));
       EVP_PKEY* key = X509_get0_pubkey(certificate);
       if (key == nullptr || !strong_enough(key))
         return refuse(Reason::certificate_weak_key,
@@ -246,7 +311,8 @@ class ChainVerifier {
     return {};
   }
 
-  VerifiedChain proof() {
+  // The dates come last: whoever is shut out for another reason is told that one.
+  Outcome<VerifiedChain> prove(const GraceFor& grace_for) {
     PeerIdentity identity;
     identity.names = dns_names(leaf());
     if (!identity.names.empty()) identity.name = identity.names.front();
@@ -254,7 +320,14 @@ class ChainVerifier {
     identity.may_decrypt = multicast_ && multicast_->decrypt;
     if (multicast_) identity.groups = multicast_->groups;
     identity.serial_hex = serial_hex(leaf());
-    return {std::move(identity), PkeyPtr(X509_get_pubkey(leaf())), until_};
+    const bool any_late = late_.certificate.at || late_.list.at;
+    const Grace grace = any_late && grace_for ? grace_for(identity) : Grace{};
+    Rechecked checked{std::numeric_limits<std::int64_t>::max(), {}};
+    SEALCAST_TRY_ASSIGN(checked.late, late_.within(grace));
+    for (const std::int64_t end : ends_)
+      hold_until(checked.until, end, grace.certificate, late_.now);
+    lists_hold_until(checked.until, trust_->store.get(), grace.list, late_.now);
+    return VerifiedChain(std::move(identity), PkeyPtr(X509_get_pubkey(leaf())), std::move(checked));
   }
 
  private:
@@ -266,28 +339,32 @@ class ChainVerifier {
   std::vector<X509Ptr> chain_;
   Bytes all_der_;
   std::optional<MulticastExtension> multicast_;
-  std::int64_t until_ = 0;  // set by check_path()
+  TrustStore trust_;  // this and below: set by check_path()
+  Late late_;
+  std::vector<std::int64_t> ends_;  // of the path's certificates, Unix seconds
 };
 
 Outcome<VerifiedChain> verify_server_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
-                                           const std::string& server_name, bool multicast, std::int64_t unix_now) {
+                                           const std::string& server_name, bool multicast, std::int64_t unix_now,
+                                           const GraceFor& grace) {
   return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
     return chain.check_path(trust, X509_PURPOSE_SSL_SERVER, unix_now)
         .and_then([&] { return chain.check_usage(XKU_SSL_SERVER, "serverAuth", multicast, false); })
         .and_then([&] { return chain.check_name(server_name); })
         .and_then([&] { return chain.check_not_member(); })
-        .map([&] { return chain.proof(); });
+        .and_then([&] { return chain.prove(grace); });
   });
 }
 
 Outcome<VerifiedChain> verify_member_chain(const TrustStore& trust, std::span<const Bytes> chain_der,
-                                           const std::string& group_id, std::int64_t unix_now, MemberKeyUse use) {
+                                           const std::string& group_id, std::int64_t unix_now, MemberKeyUse use,
+                                           const GraceFor& grace) {
   return ChainVerifier::parse(chain_der).and_then([&](ChainVerifier chain) -> Outcome<VerifiedChain> {
     return chain.check_path(trust, X509_PURPOSE_SSL_CLIENT, unix_now)
         .and_then([&] { return chain.check_usage(XKU_SSL_CLIENT, "clientAuth", true, true); })
         .and_then([&] { return chain.check_member(group_id); })
         .and_then([&] { return use == MemberKeyUse::sign ? Outcome<void>() : chain.check_decryption_key(); })
-        .map([&] { return chain.proof(); });
+        .and_then([&] { return chain.prove(grace); });
   });
 }
 
@@ -297,7 +374,7 @@ Outcome<VerifiedChain> verify_standard_client_chain(const TrustStore& trust, std
     return chain.check_path(trust, X509_PURPOSE_SSL_CLIENT, unix_now)
         .and_then([&] { return chain.check_usage(XKU_SSL_CLIENT, "clientAuth", false, false); })
         .and_then([&] { return chain.read_multicast(); })
-        .map([&] { return chain.proof(); });
+        .and_then([&] { return chain.prove({}); });
   });
 }
 
@@ -315,23 +392,26 @@ static Outcome<std::vector<Bytes>> stored_chain(const Bytes& leaf_der) {
   return chain;
 }
 
-Outcome<std::int64_t> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                                           std::int64_t unix_now) {
+Outcome<Rechecked> recheck_member_until(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
+                                        std::int64_t unix_now, Grace grace) {
   SEALCAST_TRY_ASSIGN(const auto chain, stored_chain(leaf_der));
-  return verify_member_chain(trust, chain, group_id, unix_now).map([](const VerifiedChain& verified) {
-    return verified.holds_until();
-  });
+  const auto of_all = [grace](const PeerIdentity&) { return grace; };
+  return verify_member_chain(trust, chain, group_id, unix_now, MemberKeyUse::sign, of_all)
+      .map([](const VerifiedChain& verified) {
+        return Rechecked{verified.holds_until(), verified.late()};
+      });
 }
 
 Outcome<void> recheck_key_server(const Bytes& leaf_der, const TrustStore& trust, const std::string& server_name,
-                                 std::int64_t unix_now) {
+                                 std::int64_t unix_now, Grace grace) {
   SEALCAST_TRY_ASSIGN(const auto chain, stored_chain(leaf_der));
-  return verify_server_chain(trust, chain, server_name, true, unix_now).map([](const VerifiedChain&) {});
+  const auto of_all = [grace](const PeerIdentity&) { return grace; };
+  return verify_server_chain(trust, chain, server_name, true, unix_now, of_all).map([](const VerifiedChain&) {});
 }
 
 Outcome<void> recheck_member(const Bytes& leaf_der, const TrustStore& trust, const std::string& group_id,
-                             std::int64_t unix_now) {
-  return recheck_member_until(leaf_der, trust, group_id, unix_now).map([](std::int64_t) {});
+                             std::int64_t unix_now, Grace grace) {
+  return recheck_member_until(leaf_der, trust, group_id, unix_now, grace).map([](const Rechecked&) {});
 }
 
 }  // namespace sealcast::handshake

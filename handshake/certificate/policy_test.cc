@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "handshake/certificate/lives.h"
 #include "handshake/testing/puppet.h"
 
 namespace sealcast::handshake {
@@ -285,8 +286,9 @@ TEST(H8, RecheckOfAKeyServer) {
   EXPECT_EQ(reason(world.pki.trust(), "ks.example", test_now + 400 * 86400), Reason::certificate_expired);
   world.pki.revoke(identity);
   EXPECT_EQ(reason(world.pki.trust_with_crl(), "ks.example", test_now), Reason::certificate_revoked);
-  EXPECT_EQ(reason(*TrustStore::from_pem(world.pki.ca_pem(), world.pki.crl_pem(-60)), "ks.example", test_now),
-            Reason::revocation_unknown);
+  const TrustStore late = *TrustStore::from_pem(world.pki.ca_pem(), world.pki.crl_pem(-60));
+  EXPECT_EQ(reason(late, "ks.example", test_now), Reason::certificate_revoked);
+  EXPECT_EQ(reason(late, "ks.example", test_now + 400 * 86400), Reason::certificate_revoked);
 }
 
 TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
@@ -295,14 +297,140 @@ TEST(H8, ARecheckHoldsNoLongerThanTheChainAndTheRevocationList) {
   const Bytes leaf = proved_leaf(world, Side::client);
   const auto chain = recheck_member_until(leaf, world.pki.trust(), "tv", test_now);
   ASSERT_TRUE(chain);
-  EXPECT_GT(*chain, test_now);
-  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", *chain));
-  EXPECT_FALSE(recheck_member(leaf, world.pki.trust(), "tv", *chain + 1));
+  EXPECT_GT(chain->until, test_now);
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust(), "tv", chain->until));
+  EXPECT_FALSE(recheck_member(leaf, world.pki.trust(), "tv", chain->until + 1));
   const auto list = recheck_member_until(leaf, world.pki.trust_with_crl(), "tv", test_now);
   ASSERT_TRUE(list);
-  EXPECT_LT(*list, *chain);  // the list ends first
-  EXPECT_TRUE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", *list));
-  EXPECT_FALSE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", *list + 1));
+  EXPECT_LT(list->until, chain->until);  // the list ends first
+  EXPECT_TRUE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", list->until));
+  EXPECT_FALSE(recheck_member(leaf, world.pki.trust_with_crl(), "tv", list->until + 1));
+}
+
+// The certificate ends a year on, the list a day on.
+TEST(H19, WhatHasEndedCountsForAsLongAsItsGraceAndNoLonger) {
+  World world;
+  world.client_config.credentials = world.pki.member("member-a", {"tv"}).credentials;
+  const Bytes leaf = proved_leaf(world, Side::client);
+  const TrustStore bare = world.pki.trust(), listed = world.pki.trust_with_crl();
+  constexpr std::int64_t day = 86400;
+  const std::int64_t certificate_end = recheck_member_until(leaf, bare, "tv", test_now)->until + 1;
+  const std::int64_t list_end = recheck_member_until(leaf, listed, "tv", test_now)->until + 1;
+  const auto reason = [&](const TrustStore& trust, std::int64_t now, Grace grace) {
+    const auto outcome = recheck_member(leaf, trust, "tv", now, grace);
+    return outcome ? Reason::not_tls : outcome.error().reason;
+  };
+  const Grace a_day{day, 7 * day};
+  EXPECT_EQ(reason(bare, certificate_end, {}), Reason::certificate_expired);
+  EXPECT_EQ(reason(bare, certificate_end, a_day), Reason::not_tls);
+  EXPECT_EQ(reason(bare, certificate_end + day - 1, a_day), Reason::not_tls);
+  EXPECT_EQ(reason(bare, certificate_end + day, a_day), Reason::certificate_expired);
+  EXPECT_EQ(reason(listed, list_end, {}), Reason::revocation_unknown);
+  EXPECT_EQ(reason(listed, list_end + 7 * day - 1, a_day), Reason::not_tls);
+  EXPECT_EQ(reason(listed, list_end + 7 * day, a_day), Reason::revocation_unknown);
+  EXPECT_EQ(reason(listed, list_end + 7 * day, {day, 0}), Reason::revocation_unknown) << "each by its own grace";
+
+  const auto late = recheck_member_until(leaf, listed, "tv", list_end + 5, a_day);
+  ASSERT_TRUE(late);
+  EXPECT_EQ(late->until, list_end + 7 * day - 1);
+  EXPECT_NE(late->late.find("revocation list"), std::string::npos);
+  EXPECT_TRUE(recheck_member_until(leaf, listed, "tv", list_end - 5, a_day)->late.empty());
+}
+
+TEST(H19, ARevocationHoldsHoweverLateTheListOrTheCertificateIs) {
+  World world;
+  const TestIdentity identity = world.pki.member("member-a", {"tv"});
+  world.client_config.credentials = identity.credentials;
+  const Bytes leaf = proved_leaf(world, Side::client);
+  world.pki.revoke(identity);
+  for (const std::int64_t now : {test_now, test_now + 100 * 86400, test_now + 4000 * 86400})
+    for (const Grace grace : {Grace{}, Grace{1 << 30, 1 << 30}})
+      EXPECT_EQ(recheck_member(leaf, world.pki.trust_with_crl(), "tv", now, grace).error().reason,
+                Reason::certificate_revoked);
+}
+
+// Whose clock is behind must not lock everybody out: a list that says too much is no risk.
+TEST(H19, AListFromTheFutureCounts) {
+  World world;
+  const TestIdentity good = world.pki.member("member-a", {"tv"}), bad = world.pki.member("member-b", {"tv"});
+  world.client_config.credentials = good.credentials;
+  const Bytes leaf = proved_leaf(world, Side::client);
+  world.client_config.credentials = bad.credentials;
+  const Bytes other = proved_leaf(world, Side::client);
+  world.pki.revoke(bad);
+  const TrustStore trust = world.pki.trust_with_crl();
+  EXPECT_TRUE(recheck_member(leaf, trust, "tv", test_now - 7200));
+  EXPECT_EQ(recheck_member(other, trust, "tv", test_now - 7200).error().reason, Reason::certificate_revoked);
+}
+
+TEST(H19, OnlyWhomTheAuthorityKnowsMayComeLate) {
+  World world;
+  CertificateOptions options = member_options();
+  options.valid_until = -60;
+  world.client_config.credentials = world.pki.issue(options).credentials;
+  const auto established = [&](Grace grace) {
+    world.authority.grace_of_all = grace;
+    const auto server = world.server();
+    const auto client = world.client();
+    pump(*client, *server);
+    return server->established();
+  };
+  EXPECT_FALSE(established({}));
+  EXPECT_TRUE(established({3600, 0}));
+  EXPECT_FALSE(established({60, 0}));
+}
+
+TEST(H19, AKeyServerThatIsKnownMayBeLateForItsMembers) {
+  World world;
+  CertificateOptions options = server_options();
+  options.valid_until = -60;
+  world.server_config.credentials = world.pki.issue(options).credentials;
+  expect_refused(world, Side::client, Reason::certificate_expired, "no grace");
+  world.client_config.grace = [](const PeerIdentity& server) {
+    return server.name == "ks.example" ? Grace{3600, 0} : Grace{};
+  };
+  const auto server = world.server();
+  const auto client = world.client();
+  pump(*client, *server);
+  EXPECT_TRUE(client->established());
+}
+
+TEST(H19, AClientIsToldWhatTheServersClockShows) {
+  World world;
+  const auto server = world.server();
+  const auto client = world.client();
+  constexpr std::int64_t ahead = 400 * 86400;
+  (void)server->receive(client->take_output(), test_now);
+  (void)client->receive(server->take_output(), test_now + ahead);
+  ASSERT_TRUE(client->failed());
+  EXPECT_EQ(client->failure()->reason, Reason::certificate_expired);
+  EXPECT_EQ(client->failure()->server_time, test_now);
+}
+
+TEST(H19, OnlyANewerAndGoodListTakesThePlaceOfAnother) {
+  TestPki pki;
+  const auto with = [&](const std::string& lists) { return *TrustStore::from_pem(pki.ca_pem(), lists); };
+  const TrustStore now = with(pki.crl_pem());
+  EXPECT_TRUE(may_replace(now, {}));
+  EXPECT_TRUE(may_replace(now, now));
+  EXPECT_FALSE(may_replace(with(""), now)) << "none at all";
+  const TestPki stranger(test_now, KeyKind::p256, "test CA");  // of the same name, with another key
+  EXPECT_FALSE(may_replace(with(stranger.crl_pem()), now));
+  EXPECT_FALSE(may_replace(with(stranger.crl_pem()), {}));
+  EXPECT_TRUE(may_replace(*TrustStore::from_pem(stranger.ca_pem(), stranger.crl_pem()), now)) << "the authority is new";
+}
+
+TEST(H19, LivesOfWhatIsAtHand) {
+  TestPki pki;
+  const auto lives = lives_of(*TrustStore::from_pem(pki.ca_pem(), pki.crl_pem(3600)));
+  ASSERT_EQ(lives.size(), 2u);
+  EXPECT_EQ(lives[0].kind, Life::Kind::authority);
+  EXPECT_EQ(lives[1].kind, Life::Kind::list);
+  EXPECT_EQ(lives[1].ends, test_now + 3600);
+  const auto own = lives_of(pki.server("ks.example").credentials);
+  ASSERT_EQ(own.size(), 1u);
+  EXPECT_NE(own[0].what().find("ks.example"), std::string::npos);
+  EXPECT_EQ(own[0].ends, test_now + 365 * 86400);
 }
 
 TEST(P40, MulticastExtensionRoundTrip) {

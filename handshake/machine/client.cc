@@ -240,7 +240,7 @@ Outcome<void> Client::read_server_hello(ByteView body) {
 Outcome<void> Client::read_certificate(ByteView body) {
   SEALCAST_TRY_ASSIGN(auto message, decode_certificate(body));
   SEALCAST_TRY_ASSIGN(auto chain, verify_server_chain(config_->server_trust, message.chain, config_->server_name,
-                                                      multicast(), unix_now()));
+                                                      multicast(), unix_now(), config_->grace));
   const int type = EVP_PKEY_get_base_id(chain.key());
   const bool wants_rsa = server_authentication(state().suite) == ServerAuthentication::rsa;
   const bool fits = wants_rsa ? type == EVP_PKEY_RSA : type == EVP_PKEY_EC || type == EVP_PKEY_ED25519;

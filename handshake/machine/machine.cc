@@ -11,6 +11,19 @@ constexpr unsigned max_warnings = 4;  // enough for any real peer, few enough to
 
 }  // namespace
 
+void put_time(HelloRandom& random, std::int64_t unix_now) {
+  for (std::size_t i = 0; i < 4; ++i)
+    random[i] = static_cast<std::uint8_t>(unix_now >> (24 - 8 * i));
+}
+
+std::optional<std::int64_t> time_of(const HelloRandom& random) {
+  if (random == HelloRandom{}) return {};
+  std::int64_t time = 0;
+  for (std::size_t i = 0; i < 4; ++i)
+    time = time << 8 | random[i];
+  return time;
+}
+
 Machine::Machine(Side self, std::span<const Flow> candidates, std::uint32_t max_handshake_bytes, Random& random)
     : self_(self),
       max_handshake_bytes_(max_handshake_bytes),
@@ -324,6 +337,7 @@ void Machine::close() {
 
 tl::unexpected<HandshakeError> Machine::fail_with(HandshakeError error) {
   if (error.place.empty()) error.place = place();
+  if (self_ == Side::client && handshake_) error.server_time = time_of(handshake_->server_random);
   if (!error.from_peer)
     writer_.write(ContentType::alert, encode(AlertMessage{true, static_cast<std::uint8_t>(error.alert)}), output_);
   phase_ = Phase::closed;

@@ -45,6 +45,11 @@ struct HandshakeState {
   bool awaiting_owner = false;  // stands still until password_checked()
 };
 
+// Unix seconds at the beginning of a server's random (RFC 5246 §7.4.1.2): what its clock says, to explain a refusal by
+// dates. Nothing is decided by it. Empty: no hello came.
+void put_time(HelloRandom& random, std::int64_t unix_now);
+std::optional<std::int64_t> time_of(const HelloRandom& random);
+
 // Shape: eleven methods are Endpoint's, the others the steps of one state machine, which is read in one place.
 class Machine : public Endpoint {
  public:

@@ -206,6 +206,7 @@ Outcome<void> Server::choose_standard(const ClientHello& hello) {
 Outcome<SensitiveBytes> Server::make_server_hello() {
   ServerHello hello;
   random().fill(hello.random);
+  put_time(hello.random, unix_now());
   state().server_random = hello.random;
   hello.suite = static_cast<std::uint16_t>(state().suite);
   hello.extended_master_secret = true;
@@ -243,9 +244,10 @@ Outcome<SensitiveBytes> Server::make_certificate_request() const {
 Outcome<void> Server::read_certificate(ByteView body) {
   SEALCAST_TRY_ASSIGN(auto message, decode_certificate(body));
   const auto use = flow().smke_sealed() ? MemberKeyUse::sign_and_decrypt : MemberKeyUse::sign;
+  const auto grace = [this](const PeerIdentity& member) { return authority_.grace(group_id_, member); };
   SEALCAST_TRY_ASSIGN(state().peer_chain,
                       multicast()
-                          ? verify_member_chain(config_->member_trust, message.chain, group_id_, unix_now(), use)
+                          ? verify_member_chain(config_->member_trust, message.chain, group_id_, unix_now(), use, grace)
                           : verify_standard_client_chain(config_->member_trust, message.chain, unix_now()));
   return {};
 }

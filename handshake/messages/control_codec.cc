@@ -83,6 +83,10 @@ void write(Writer& out, const GroupRefused& message) {
   out.string8(message.group_id);
   out.u8(static_cast<std::uint8_t>(message.why));
 }
+void write(Writer& out, const Expired& message) {
+  out.string8(message.group_id);
+  out.string8(message.reason);
+}
 
 // ---- reading
 
@@ -135,8 +139,9 @@ ControlMessage read_status_report(Reader& reader) {
   return message;
 }
 
-ControlMessage read_revoked(Reader& reader) {
-  Revoked message;
+template <typename T>
+T read_farewell(Reader& reader) {
+  T message;
   message.group_id = reader.string8(1, max_name_bytes, "group_id");
   message.reason = reader.string8(0, 255, "reason");
   return message;
@@ -198,7 +203,7 @@ ControlMessage read_body(ControlType type, Reader& reader) {
     case ControlType::leave:
       return Leave{reader.string8(1, max_name_bytes, "group_id")};
     case ControlType::revoked:
-      return read_revoked(reader);
+      return read_farewell<Revoked>(reader);
     case ControlType::keepalive:
       return read_keepalive(reader);
     case ControlType::key_path:
@@ -209,6 +214,8 @@ ControlMessage read_body(ControlType type, Reader& reader) {
       return GroupJoin{reader.string8(1, max_name_bytes, "group_id")};
     case ControlType::group_refused:
       return read_group_refused(reader);
+    case ControlType::expired:
+      return read_farewell<Expired>(reader);
   }
   reader.refuse(Reason::control_unknown_type, "type " + std::to_string(static_cast<int>(type)));
   return Keepalive{};
@@ -219,7 +226,7 @@ constexpr std::array control_types = {
     ControlType::group_update, ControlType::group_update_ack, ControlType::activate,      ControlType::activate_ack,
     ControlType::retire,       ControlType::slot_request,     ControlType::slot_grant,    ControlType::status_report,
     ControlType::leave,        ControlType::revoked,          ControlType::keepalive,     ControlType::key_path,
-    ControlType::announce,     ControlType::group_join,       ControlType::group_refused,
+    ControlType::announce,     ControlType::group_join,       ControlType::group_refused, ControlType::expired,
 };
 static_assert(control_types.size() == std::variant_size_v<ControlMessage>);
 
@@ -279,6 +286,8 @@ std::string_view name(ControlType type) {
       return "GroupJoin";
     case ControlType::group_refused:
       return "GroupRefused";
+    case ControlType::expired:
+      return "Expired";
   }
   return "unknown control message";
 }
@@ -293,6 +302,7 @@ bool may_send(Side side, ControlType type) {
     case ControlType::key_path:
     case ControlType::announce:
     case ControlType::group_refused:
+    case ControlType::expired:
       return side == Side::server;
     case ControlType::group_update_ack:
     case ControlType::activate_ack:

@@ -27,6 +27,7 @@ enum class ControlType : std::uint8_t {
   announce = 0x82,
   group_join = 0x83,
   group_refused = 0x84,
+  expired = 0x85,
 };
 
 inline constexpr std::uint8_t optional_control = 0x80;          // unknown types with this bit are ignored and counted

@@ -165,6 +165,7 @@ std::vector<Sample> samples() {
   list.back().valid_prefix = 8;  // one without a clock
   control(GroupJoin{"tv"}, {0});
   control(GroupRefused{"tv", Refusal::come_again}, {0});
+  control(Expired{"tv", "why"}, {0, 3});
   return list;
 }
 
@@ -313,7 +314,7 @@ TEST(Parse1, VectorBounds) {
 
 TEST(Control, CHAN2_UnknownTypesAreFatalUnlessMarkedOptional) {
   for (int type = 0; type < 256; ++type) {
-    if ((type >= 1 && type <= 11) || (type >= 0x81 && type <= 0x84)) continue;
+    if ((type >= 1 && type <= 11) || (type >= 0x81 && type <= 0x85)) continue;
     const auto decoded = decode_control(static_cast<std::uint8_t>(type), Bytes{1, 2, 3});
     if ((type & 0x80) != 0) {
       ASSERT_TRUE(decoded) << type;

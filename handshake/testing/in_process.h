@@ -28,12 +28,14 @@ class TestAuthority : public GroupAuthority {
     return group_id == keying.group_id ? std::optional(flow) : std::nullopt;
   }
   Result<GroupKeying> issue(const std::string& group_id, const PeerIdentity& member) override;
+  Grace grace(const std::string&, const PeerIdentity&) override { return grace_of_all; }
   bool may_come_again() const override { return only_for_now; }
 
   GroupFlow flow;
   GroupKeying keying;
   std::function<void(GroupKeying&)> tamper;  // applied to the keying that issue() returns
   std::optional<std::string> refusal;
+  Grace grace_of_all;
   bool only_for_now = false;  // may_come_again() after a refusal
   int issued = 0;
 };

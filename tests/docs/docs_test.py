@@ -14,7 +14,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDERS = ("base", "handshake", "controlplane", "dataplane", "app", "tests", "bench", "scripts")
 
 PATENT = {f"P{number}" for number in range(1, 44)}
-HARDENING = {f"H{number}" for number in range(1, 19)} | {"H27", "H29", "H30"}
+HARDENING = {f"H{number}" for number in range(1, 20)} | {"H27", "H29", "H30"}
 ATTACKS = {f"{kind}-{number}" for kind, last in (
     ("CCS", 6), ("FIN", 4), ("SEQ", 4), ("FLAG", 4), ("SMKE", 5), ("AUTH", 3), ("CHAN", 2), ("DOWN", 1), ("REC", 1),
     ("PARSE", 1), ("DOS", 1), ("DATA", 3), ("LEASE", 1), ("KEY", 2), ("SITE", 3)) for number in range(1, last + 1)}

@@ -150,6 +150,7 @@ int main(int argc, char** argv) {
   all.emplace_back(Announce{"tv", Bytes(40, 7)});
   all.emplace_back(GroupJoin{"radio"});
   all.emplace_back(GroupRefused{"radio", Refusal::come_again});
+  all.emplace_back(Expired{"tv", "why"});
   for (const ControlMessage& message : all) {
     const auto bytes = encode(message);
     const int type = static_cast<int>(type_of(message));

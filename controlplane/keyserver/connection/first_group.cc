@@ -21,12 +21,17 @@ Result<handshake::GroupKeying> FirstGroup::issue(const std::string& group_id, co
   host_.group_changed(*group);
   if (!keying) {
     refusal_ = keying.error().message;
-    come_again_ = group->may_join(identity, host_.now()).has_value();
+    come_again_ = group->may_join(identity, host_.now()).good();
     return keying;
   }
   issued_in_ = group_id;
   given_ = given_of(*keying);
   return keying;
+}
+
+handshake::Grace FirstGroup::grace(const std::string& group_id, const handshake::PeerIdentity& member) {
+  const GroupState* group = host_.find_group_state(group_id);
+  return group ? grace_of(group->config(), host_.knows(member, group_id)) : handshake::Grace{};
 }
 
 bool FirstGroup::wait_for_slots(std::function<void()> then) {

@@ -18,6 +18,7 @@ class FirstGroup final : public handshake::GroupAuthority {
   // GroupAuthority
   std::optional<handshake::GroupFlow> find_group(const std::string& group_id) override;
   Result<handshake::GroupKeying> issue(const std::string& group_id, const handshake::PeerIdentity& member) override;
+  handshake::Grace grace(const std::string& group_id, const handshake::PeerIdentity& member) override;
   bool may_come_again() const override { return come_again_; }
 
   // Before anything is issued: true as SlotWait::wait(). False also while no group was asked for.

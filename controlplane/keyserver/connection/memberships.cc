@@ -43,7 +43,7 @@ std::optional<std::chrono::milliseconds> Memberships::join_further(const std::st
   if (!(group->config().flow == flow))
     return refuse(refused, "group " + escaped(group_id) + " is not keyed as this connection was");
   const handshake::PeerIdentity member = *proved;
-  if (auto good = group->may_join(member, host_.now()); !good) return refuse(refused, good.error().message);
+  if (const auto verdict = group->may_join(member, host_.now()); !verdict.good()) return refuse(refused, verdict.why);
   auto keying = group->issue(member, address_, host_.now());
   host_.group_changed(*group);
   if (!keying) return refuse(come_again, keying.error().message);

@@ -44,6 +44,8 @@ class SessionHost {
   virtual handshake::ClockReading clock() const { return {}; }
   // False: members' leases must not be renewed, since others may shut them out unheard (H11).
   virtual bool serving() const { return true; }
+  // Whether the member under this certificate has keys of the group (H19).
+  virtual bool knows(const handshake::PeerIdentity& /*member*/, const std::string& /*group_id*/) const { return false; }
   virtual GroupState* find_group_state(const std::string& group_id) = 0;
   virtual void group_changed(GroupState& group) = 0;  // its next deadline may be another
   // For a connection that begins. groups outlives the endpoint, which is called only while the host is there.

@@ -73,5 +73,31 @@ TEST(StandingCertificates, H8_TheEndOfOneThatWasForgottenIsNoticedToo) {
   EXPECT_FALSE(certificates.any_ended(test_now + 400 * 86400));
 }
 
+TEST(StandingCertificates, H19_OneThatIsLateIsKnownAndToldOnce) {
+  World world;
+  const Bytes chain = chain_of(world, world.pki.member("member-a", {"tv"}));
+  const auto trust = world.pki.trust_with_crl();  // which ends a day on
+  constexpr handshake::Grace grace{86400, 3600};
+  constexpr std::int64_t end = test_now + 86400;
+  StandingCertificates certificates;
+  EXPECT_TRUE(certificates.check(chain, trust, "tv", test_now, grace, false));
+  EXPECT_FALSE(certificates.knows(chain, "tv")) << "it was not to be learned";
+  EXPECT_EQ(certificates.check(chain, trust, "tv", test_now, grace).value(), "");
+  EXPECT_TRUE(certificates.knows(chain, "tv"));
+  EXPECT_FALSE(certificates.knows(chain, "radio"));
+  EXPECT_FALSE(certificates.any_ended(end - 1));
+  EXPECT_TRUE(certificates.any_ended(end));
+  EXPECT_TRUE(certificates.knows(chain, "tv"));
+  EXPECT_NE(certificates.check(chain, trust, "tv", end, grace).value(), "");
+  EXPECT_EQ(certificates.check(chain, trust, "tv", end + 1, grace).value(), "");
+  EXPECT_EQ(certificates.check(chain, world.pki.trust_with_crl(), "tv", end + 1, grace).value(), "") << "read again";
+  EXPECT_FALSE(certificates.any_ended(end + 3599));
+  EXPECT_TRUE(certificates.any_ended(end + 3600));
+  const auto over = certificates.check(chain, trust, "tv", end + 3600, grace);
+  ASSERT_FALSE(over);
+  EXPECT_EQ(over.error().reason, handshake::Reason::revocation_unknown);
+  EXPECT_FALSE(certificates.knows(chain, "tv"));
+}
+
 }  // namespace
 }  // namespace sealcast::keyserver

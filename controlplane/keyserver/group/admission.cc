@@ -13,6 +13,11 @@ constexpr std::size_t max_member_id = 64;  // bytes (SMKE)
 
 }  // namespace
 
+handshake::Grace grace_of(const config::KeyserverGroup& group, bool known) {
+  if (!known) return {.certificate = 0, .list = group.crl_grace_newcomers.count()};
+  return {.certificate = group.certificate_grace.count(), .list = group.crl_grace.count()};
+}
+
 // What the configuration says; the handshake has verified the chain, the extension, the certificate's groups and the
 // password before, and they are looked at again because this is the one place where the group secret leaves.
 Result<void> Admission::admits(const PeerIdentity& member) const {
@@ -40,7 +45,8 @@ bool Admission::password_stands(const PeerIdentity& member) const {
   return context_.password_stands && context_.password_stands(member.user, stamp_of(member));
 }
 
-std::string_view Admission::told_to(const PeerIdentity& member) const {
+std::string_view Admission::told_to(const PeerIdentity& member, Standing standing) const {
+  if (standing == Standing::expired) return "its certificate, or the revocation list, has ended";
   if (context_.revoked && context_.revoked(names_of(member), config_.id)) return "an operator revoked this member";
   if (!admits(member)) return "this member is not among the group's any more";
   if (config_.uses_passwords() && !password_stands(member)) return "the password is not good any more";
@@ -49,12 +55,33 @@ std::string_view Admission::told_to(const PeerIdentity& member) const {
 
 // Besides admits(): the certificate against the trust store of now (H8), the password against the password file of now
 // (H7).
-Result<void> Admission::stands(const PeerIdentity& member, Moment now) const {
-  SEALCAST_TRY(admits(member));
+Verdict Admission::judge(const PeerIdentity& member, Moment now, handshake::Grace grace) const {
+  if (auto admitted = admits(member); !admitted) return {Standing::shut_out, std::move(admitted.error().message)};
   if (config_.uses_passwords() && !password_stands(member))
-    return fail("user " + escaped(member.user) + ": removed from the password file, or its password was changed");
+    return {Standing::shut_out,
+            "user " + escaped(member.user) + ": removed from the password file, or its password was changed"};
   if (!config_.uses_certificates()) return {};
-  return context_.recheck(member, config_.id, now.unix_seconds);
+  return context_.recheck(member, config_.id, now.unix_seconds, grace);
+}
+
+Verdict Admission::judge(const PeerIdentity& member, Moment now) const {
+  return judge(member, now, grace_of(config_, true));
+}
+
+Verdict Admission::judge_comer(const PeerIdentity& member, Moment now) const {
+  return judge(member, now, grace_of(config_, knows(member, now)));
+}
+
+Result<void> Admission::clock_serves(const PeerIdentity& member, Moment now) const {
+  if (!config_.uses_certificates() || !context_.clock_agrees || context_.clock_agrees() || knows(member, now))
+    return {};
+  return fail("certificate " + escaped(member.name) +
+              ": new to the group, and this key server's clock is doubted: set it right, or say that it is: sealcast "
+              "clock accept");
+}
+
+bool Admission::knows(const PeerIdentity& member, Moment now) const {
+  return context_.knows && context_.knows(member, config_.id, now.unix_seconds);
 }
 
 }  // namespace sealcast::keyserver

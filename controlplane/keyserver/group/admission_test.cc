@@ -8,10 +8,7 @@ namespace {
 
 class AdmissionTest : public GroupStateTest {
  protected:
-  std::string why_not(const handshake::PeerIdentity& member) const {
-    const auto stands = admission_.stands(member, now_);
-    return stands ? std::string() : stands.error().message;
-  }
+  std::string why_not(const handshake::PeerIdentity& member) const { return admission_.judge(member, now_).why; }
   Admission admission_{config_, context_};
 };
 

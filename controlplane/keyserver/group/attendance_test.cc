@@ -116,13 +116,13 @@ TEST_F(AttendanceTest, ARekeysRecordCountsThoseItDidNotWaitFor) {
 TEST_F(AttendanceTest, H8_SomebodyWhoNoLongerStandsIsNoticedConnectedOrNot) {
   const auto a = join("sender");
   const auto b = join("home");
-  EXPECT_FALSE(group_->any_holder_invalid(now_));
+  EXPECT_FALSE(group_->look_again(now_));
   revoked_ = "home";
-  EXPECT_TRUE(group_->any_holder_invalid(now_));
+  EXPECT_TRUE(group_->look_again(now_));
   group_->leave(*b.link, now_);
-  EXPECT_TRUE(group_->any_holder_invalid(now_)) << "it still holds the epoch";
+  EXPECT_TRUE(group_->look_again(now_)) << "it still holds the epoch";
   EXPECT_TRUE(group_->shut_out(now_));
-  EXPECT_FALSE(group_->any_holder_invalid(now_)) << "asked again and again, it does not rekey again and again";
+  EXPECT_FALSE(group_->look_again(now_)) << "asked again and again, it does not rekey again and again";
 }
 
 }  // namespace

@@ -49,7 +49,8 @@ void add(Event& event, const RekeyRecord& done) {
 
 // The handshake may have begun before the trust store was read again, so the certificate is looked at once more.
 Result<GroupKeying> GroupState::issue(const PeerIdentity& member, const std::string& address, Moment now) {
-  SEALCAST_TRY(may_join(member, now));
+  if (auto verdict = may_join(member, now); !verdict.good()) return fail(std::move(verdict.why));
+  SEALCAST_TRY(admission_.clock_serves(member, now));
   SEALCAST_TRY(newcomers_.may_join(principal_of(member), config_.joins_per_minute, now.steady));
   if (!holdings_have_room())
     return fail(prefix() + "the audit trail can't be written, and who is given keys must be known");

@@ -51,9 +51,9 @@ class GroupState {
     return exclusion_.progress(seen_by_exclusion(), now.steady);
   }
 
-  // Whether the member may have the group's epochs as far as its identity goes; the text is for the log.
-  Result<void> may_join(const handshake::PeerIdentity& member, Moment now) const {
-    return admission_.stands(member, now);
+  // Whether a member that comes may have the group's epochs as far as its identity goes.
+  Verdict may_join(const handshake::PeerIdentity& member, Moment now) const {
+    return admission_.judge_comer(member, now);
   }
   // Of a member's connection; nullptr: it is none. Good until the group is called again.
   const handshake::PeerIdentity* identity_of(const MemberLink& link) const {
@@ -76,8 +76,8 @@ class GroupState {
   Result<void> receive(const MemberLink& link, const handshake::ControlMessage& message, Moment now);
 
   // Make-before-break: GroupUpdate to all, Activate when all acknowledged or activation_delay passed, Retire
-  // deactivation_delay later. Members with a certificate that no longer stands are Revoked and neither sent to nor
-  // awaited.
+  // deactivation_delay later. Members with a certificate that no longer stands are told Revoked, or Expired, and
+  // neither sent to nor awaited.
   Result<void> rekey(const std::string& why, Moment now);
 
   // With an EpochKeeper, once at the beginning: the epoch that was active before the restart is so again, if nothing
@@ -118,8 +118,9 @@ class GroupState {
   bool handing_over() const { return hand_over_.under_way(); }
   // The last rekey, under way or done; empty: none since the start of this process.
   const std::optional<RekeyRecord>& last_rekey() const { return hand_over_.last(); }
-  // Whether a member, or a holder of a live epoch, no longer stands: a certificate or a revocation list ended.
-  bool any_holder_invalid(Moment now) const;
+  // A certificate or a revocation list has ended, or another list is there. Members that have expired are told so and
+  // let go. True: a member, or a holder of a live epoch, has to be shut out.
+  bool look_again(Moment now);
   // The shortest of the configured authority lease and those that live epochs were given out with: senders must hear
   // from the key server within it.
   std::chrono::seconds shortest_lease() const { return epochs_.shortest_lease(config_.authority_lease); }
@@ -157,9 +158,9 @@ class GroupState {
   void switched(Member& member, std::uint64_t epoch, Moment now);
 
   // Shutting out (H11).
-  void recheck_members(Moment now);
+  bool recheck_members(Moment now, bool expired_alone = false);
   bool shut_out_holders(Moment now);
-  void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const std::string& why);
+  void turn_out(MemberLink& link, const handshake::PeerIdentity& member, const Verdict& verdict);
   void dismiss_who_does_not_switch(Moment now);
   Exclusion::Group seen_by_exclusion() const;
   void note_exclusion_complete(Moment now);

@@ -37,9 +37,9 @@ bool may_come_from_member(const ControlMessage& message) {
 
 void GroupState::join(MemberLink& link, const PeerIdentity& identity, const std::string& address, const Given& given,
                       Moment now) {
-  if (auto good = may_join(identity, now); !good) {
+  if (const auto verdict = may_join(identity, now); !verdict.good()) {
     senders_.refused(given, now.steady);  // it may have begun to send with our Finished
-    return turn_out(link, identity, good.error().message);
+    return turn_out(link, identity, verdict);
   }
   if (const Member* older = roster_.find(identity.name)) {
     MemberLink* const old_link = older->link;
@@ -206,10 +206,16 @@ void GroupState::remove(const std::string& name) {
 }
 
 // The link is no member's any more.
-void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const std::string& why) {
-  audit_warning(Event("member_revoked", {{"group", config_.id}, {"member", member.name}, {"why", why}}));
-  link.deliver(handshake::Revoked{config_.id, std::string(admission_.told_to(member))});
-  link.dismiss("revoked");
+void GroupState::turn_out(MemberLink& link, const PeerIdentity& member, const Verdict& verdict) {
+  const bool expired = verdict.standing == Standing::expired;
+  const std::string told(admission_.told_to(member, verdict.standing));
+  audit_warning(Event(expired ? "member_expired" : "member_revoked",
+                      {{"group", config_.id}, {"member", member.name}, {"why", verdict.why}}));
+  if (expired)
+    link.deliver(handshake::Expired{config_.id, told});
+  else
+    link.deliver(handshake::Revoked{config_.id, told});
+  link.dismiss(expired ? "expired" : "revoked");
 }
 
 // ---------------------------------------------------------------- they are shut out
@@ -220,24 +226,38 @@ void GroupState::reconfigure(config::KeyserverGroup config, Moment now) {
   shut_out(now);
 }
 
-bool GroupState::any_holder_invalid(Moment now) const {
-  const auto invalid = [&](const auto& entry) { return !may_join(entry.second.identity, now); };
-  return std::any_of(roster_.members().begin(), roster_.members().end(), invalid) ||
-         std::any_of(roster_.holders().begin(), roster_.holders().end(), invalid);
+bool GroupState::look_again(Moment now) {
+  const std::size_t before = roster_.members().size();
+  const bool any = recheck_members(now, true);
+  // As when members leave: after a restart they come back, so there is nothing to stop waiting for.
+  if (roster_.members().size() != before && epochs_.active()) end_hand_over_if_complete(now);
+  return any || std::any_of(roster_.holders().begin(), roster_.holders().end(), [&](const auto& entry) {
+           return admission_.judge(entry.second.identity, now).standing == Standing::shut_out;
+         });
 }
 
-void GroupState::recheck_members(Moment now) {
-  std::vector<std::pair<MemberLink*, std::string>> out;
-  for (const auto& [name, member] : roster_.members())
-    if (auto good = may_join(member.identity, now); !good) out.emplace_back(member.link, good.error().message);
-  for (const auto& [link, why] : out) {
+// True: one has to be shut out, and was, unless only the expired were asked for.
+bool GroupState::recheck_members(Moment now, bool expired_alone) {
+  bool any = false;
+  std::vector<std::pair<MemberLink*, Verdict>> out;
+  for (const auto& [name, member] : roster_.members()) {
+    auto verdict = admission_.judge(member.identity, now);
+    if (verdict.good()) continue;
+    any = any || verdict.standing == Standing::shut_out;
+    if (!expired_alone || verdict.standing == Standing::expired) out.emplace_back(member.link, std::move(verdict));
+  }
+  for (const auto& [link, verdict] : out) {
     const Member& member = *roster_.of(*link);
     const PeerIdentity identity = member.identity;
-    senders_.shut_out(member, now.steady);
+    if (verdict.standing == Standing::expired)
+      senders_.left(member, now.steady);
+    else
+      senders_.shut_out(member, now.steady);
     remove(identity.name);
     hand_over_.no_longer_await(identity.name);
-    turn_out(*link, identity, why);
+    turn_out(*link, identity, verdict);
   }
+  return any;
 }
 
 // True if a holder of a live epoch that is not connected may no longer be a member.
@@ -247,30 +267,29 @@ bool GroupState::shut_out_holders(Moment now) {
     const PeerIdentity& identity = holder.identity;
     const Member* const connected = roster_.find(identity.name);
     if (connected && connected->identity.serial_hex == identity.serial_hex) return false;  // checked already
-    const auto good = may_join(identity, now);
-    if (good) return false;
+    const auto verdict = admission_.judge(identity, now);
+    if (verdict.standing != Standing::shut_out) return false;  // one that has expired keeps what it holds
     any = true;
     exclusion_.shut_out(identity.name);
-    audit_warning(Event(
-        "holder_shut_out",
-        {{"group", config_.id}, {"member", identity.name}, {"epoch", holder.epoch}, {"why", good.error().message}}));
+    audit_warning(
+        Event("holder_shut_out",
+              {{"group", config_.id}, {"member", identity.name}, {"epoch", holder.epoch}, {"why", verdict.why}}));
     return true;
   });
   return any;
 }
 
 bool GroupState::shut_out(Moment now, std::optional<std::uint64_t> held, bool one) {
-  const std::size_t before = roster_.members().size();
   const bool under_way = exclusion_.under_way();
   const bool peers = maker().has_peers();
   exclusion_.collect();
   if (peers && (under_way || !one)) exclusion_.shut_out_unknown();  // this key server may not know them
-  recheck_members(now);
+  const bool members_left = recheck_members(now);
   const bool holders_left = shut_out_holders(now);
   if (context_.started) senders_.unknown_away(*context_.started, now.steady);
   // Of several key servers none knows all holders: a member that is shut out may have got the present epoch elsewhere.
   // The file from which an epoch was resumed may not name all either.
-  const bool any = roster_.members().size() != before || holders_left || peers || in_doubt();
+  const bool any = members_left || holders_left || peers || in_doubt();
   if (!any && !exclusion_.unknown_senders_away()) return false;
   std::uint64_t last_known = epochs_.newest();
   if (peers)

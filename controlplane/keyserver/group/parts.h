@@ -91,6 +91,15 @@ class EpochMaker {
 // How an audit line about a group begins: `group="tv" `.
 std::string audit_prefix(const std::string& group_id);
 
+// Whether a principal may have a group's epochs. What has expired is no revocation: it gets no new epoch, and keeps
+// what it has (H19).
+enum class Standing : std::uint8_t { good, expired, shut_out };
+struct Verdict {
+  Standing standing = Standing::good;
+  std::string why = {};  // for the log; empty: good
+  bool good() const { return standing == Standing::good; }
+};
+
 // What all groups of one key server share; outlives them.
 struct GroupContext {
   std::string key_server_id;
@@ -105,8 +114,12 @@ struct GroupContext {
   EpochMaker* maker = nullptr;         // nullptr: this key server stands alone, and makes its epochs itself
   const ClockSource* clock = nullptr;  // nullptr: numbers carry no times
   // Whether the certificate still stands (H8); replaced when the trust store is read again.
-  std::function<Result<void>(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)>
+  std::function<Verdict(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now,
+                        handshake::Grace grace)>
       recheck;
+  // Whether the member under this certificate has keys of the group. Empty: none is known to have.
+  std::function<bool(const handshake::PeerIdentity& member, const std::string& group_id, std::int64_t unix_now)> knows;
+  std::function<bool()> clock_agrees;  // false: the clock is doubted, and no newcomer is judged by it; empty: it agrees
   // Whether the user's password is still the one of this stamp (H7, H8); replaced when the password file is read again.
   // Empty: there is no password file, and no password stands.
   std::function<bool(const std::string& user, const std::string& stamp)> password_stands;

@@ -64,8 +64,8 @@ std::string Resumption::check(EpochKeeper::Found&& found, Resumed& out, Moment n
   if (found.holders.empty()) return "no member was given it";
   FromBefore before{found.number, now.steady + restart_patience, {}, {}};
   for (const EpochKeeper::Holder& holder : found.holders) {
-    if (auto good = admission_.stands(holder.identity, now); !good)
-      return "a holder is not valid any more: " + good.error().message;
+    if (const auto verdict = admission_.judge(holder.identity, now); verdict.standing == Standing::shut_out)
+      return "a holder is not valid any more: " + verdict.why;
     if (!holder.runs.empty() && !admission_.may_send(holder.identity))
       return "a holder of slots may not send any more: " + holder.identity.name;
     out.holders.push_back(holder.identity);

@@ -153,8 +153,8 @@ TEST_F(GroupStateTest, H11_ASenderThatIsShutOutItselfMayGoOnForItsLease) {
   const auto a = join("sender");
   const auto b = join("sender2");
   const auto c = join("home");
-  context_.recheck = [](const auto& member, const auto&, auto) -> Result<void> {
-    return member.name == "sender" ? Result<void>() : fail("all but one");
+  context_.recheck = [](const auto& member, const auto&, auto, auto) {
+    return member.name == "sender" ? Verdict() : Verdict{Standing::shut_out, "all but one"};
   };
   EXPECT_TRUE(group_->shut_out(now_));
   const std::uint64_t next = pending();

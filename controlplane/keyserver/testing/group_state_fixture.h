@@ -66,6 +66,8 @@ class FakeLink : public MemberLink {
     } else if (const auto* revoked = std::get_if<Revoked>(&message)) {
       said.push_back("revoked");
       reason = revoked->reason;
+    } else if (std::holds_alternative<handshake::Expired>(message)) {
+      said.push_back("expired");
     } else if (const auto* path = std::get_if<handshake::KeyPath>(&message)) {
       said.push_back("path");
       tree_path = *handshake::decode_tree_path(handshake::encode_tree_path(path->path));  // a copy
@@ -132,8 +134,10 @@ class GroupStateTest : public ::testing::Test {
     context_.store = store_.get();
     context_.random = &random_;
     context_.vault = &vault_;
-    context_.recheck = [this](const handshake::PeerIdentity& member, const std::string&, std::int64_t) -> Result<void> {
-      if (member.name == revoked_) return fail("certificate revoked");
+    context_.recheck = [this](const handshake::PeerIdentity& member, const std::string&, std::int64_t,
+                              handshake::Grace) -> Verdict {
+      if (member.name == revoked_) return {Standing::shut_out, "certificate revoked"};
+      if (member.name == expired_) return {Standing::expired, "certificate expired"};
       return {};
     };
     group_ = std::make_unique<GroupState>(config_, context_);
@@ -190,7 +194,7 @@ class GroupStateTest : public ::testing::Test {
   config::KeyserverGroup config_;
   Moment now_{SteadyTime(1000s), 1'800'000'000};
   std::uint8_t slot_bits_ = 16;
-  std::string revoked_;
+  std::string revoked_, expired_;  // members
   CountingRandom random_;
   PremasterVault vault_;
   std::unique_ptr<store::Store> store_;

@@ -239,7 +239,7 @@ class PipeLink final : public Link {
     const auto keep = self();
     const Bytes bytes = std::exchange(end_->incoming, {});
     if (bytes.empty() && end_->over) return ended("the key server closed the connection");
-    const auto received = endpoint_->receive(bytes, network_.loop().unix_now());
+    const auto received = endpoint_->receive(bytes, settings_.unix_now());
     for (handshake::Event& event : endpoint_->take_events()) {
       if (over_) return;
       const Callbacks callbacks = callbacks_;
@@ -255,7 +255,7 @@ class PipeLink final : public Link {
       }
     }
     if (over_) return;
-    if (!received) return ended(received.error().message());
+    if (!received) return ended(received.error().message(), received.error());
     flush();
     wait();
   }
@@ -263,11 +263,11 @@ class PipeLink final : public Link {
     Bytes output = endpoint_->take_output();
     if (!output.empty()) network_.write(*end_, std::move(output));
   }
-  void ended(const std::string& why) {
+  void ended(const std::string& why, std::optional<handshake::HandshakeError> cause = {}) {
     if (over_) return;
     const Callbacks callbacks = std::exchange(callbacks_, {});
     finish();
-    if (callbacks.on_end) callbacks.on_end({why, std::nullopt, false});
+    if (callbacks.on_end) callbacks.on_end({why, std::move(cause), false});
   }
   void finish() {
     if (std::exchange(over_, true)) return;
