@@ -248,8 +248,8 @@ struct Play {
   const char* name;
   GroupFlow flow;
   std::size_t records[2];  // of the handshake: the member's, the key server's
-  // Of the key server's last ones, those that it says when it has counted the member; and those of which the first is all
-  // that the member waits for before its closing Finished.
+  // Of the key server's last ones, those that it says when it has counted the member; and those of which the first is
+  // all that the member waits for before its closing Finished.
   std::size_t said_when_counted, waited_for;
 };
 
@@ -378,8 +378,8 @@ TEST_P(Middle, NothingThatATamperedConnectionBringsIsTaken) {
         const std::size_t left = play.records[down] - record;  // it and those behind it
         // What comes twice has had its effect before the second one comes.
         const bool twice = how == Tamper::twice;
-        // Who speaks last waits for no answer: in variant 1 the member, once its CertificateVerify has been heard. The key
-        // server then counts nothing of it.
+        // Who speaks last waits for no answer: in variant 1 the member, once its CertificateVerify has been heard. The
+        // key server then counts nothing of it.
         const bool may_join = (member_is_last && !down && left <= (twice ? 3 : 2)) || (twice && left == 1);
         EXPECT_FALSE(seen.joined_over_tampering && !may_join) << "the member failed open";
         // In the other variants it is the key server, whose member then holds nothing.
@@ -390,27 +390,26 @@ TEST_P(Middle, NothingThatATamperedConnectionBringsIsTaken) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Flows, Middle,
-    ::testing::Values(Play{"Variant1",
-                           {CipherSuite::rsa_aes_256_gcm_sha384, 1, SecondCcs::not_applicable,
-                            FlagPlace::certificate_request, Authentication::certificate},
-                           {5, 7},
-                           0,
-                           1},
-                      Play{"Variant2Claim5",
-                           {CipherSuite::ecdhe_rsa_aes_256_gcm_sha384, 2, SecondCcs::claim5,
-                            FlagPlace::certificate_request, Authentication::certificate},
-                           {8, 9},
-                           1,
-                           2},
-                      Play{"Variant2Description",
-                           {CipherSuite::ecdhe_rsa_aes_256_gcm_sha384, 2, SecondCcs::description, FlagPlace::smke,
-                            Authentication::certificate},
-                           {8, 9},
-                           2,
-                           3}),
-    [](const auto& play) { return play.param.name; });
+INSTANTIATE_TEST_SUITE_P(Flows, Middle,
+                         ::testing::Values(Play{"Variant1",
+                                                {CipherSuite::rsa_aes_256_gcm_sha384, 1, SecondCcs::not_applicable,
+                                                 FlagPlace::certificate_request, Authentication::certificate},
+                                                {5, 7},
+                                                0,
+                                                1},
+                                           Play{"Variant2Claim5",
+                                                {CipherSuite::ecdhe_rsa_aes_256_gcm_sha384, 2, SecondCcs::claim5,
+                                                 FlagPlace::certificate_request, Authentication::certificate},
+                                                {8, 9},
+                                                1,
+                                                2},
+                                           Play{"Variant2Description",
+                                                {CipherSuite::ecdhe_rsa_aes_256_gcm_sha384, 2, SecondCcs::description,
+                                                 FlagPlace::smke, Authentication::certificate},
+                                                {8, 9},
+                                                2,
+                                                3}),
+                         [](const auto& play) { return play.param.name; });
 
 }  // namespace
 }  // namespace sealcast::member

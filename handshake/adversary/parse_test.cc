@@ -85,10 +85,9 @@ void walk_smke(Walk& walk) {
   walk.vector(1);
   walk.skip(17 + 36);
   walk.vector(2);
-  walk.skip(1 + 2 + 4 * 4 + 4 + 1 + 2);
+  walk.skip(1 + 1 + 2 + 4 * 4 + 4 + 1 + 2);
   walk.vector(1);
   walk.skip(5);
-  walk.vector(2);
   walk.vector(2);
   walk.vector(2);
   walk.vector(1);
