@@ -6,8 +6,8 @@
 namespace sealcast {
 namespace {
 
-constexpr std::int64_t day = LifeWatch::day;
-const Life year{Life::Kind::list, "CA", 0, 400 * day};
+constexpr std::int64_t day_s = LifeWatch::day;
+const Life year{Life::Kind::list, "CA", 0, 400 * day_s};
 
 TEST(LifeWatch, H19_ItIsToldAt50And80And95PercentAndThenDaily) {
   LifeWatch watch;
@@ -22,31 +22,31 @@ TEST(LifeWatch, H19_ItIsToldAt50And80And95PercentAndThenDaily) {
 
 TEST(LifeWatch, H19_AProcessThatStartsLateSaysWhatHoldsNow) {
   LifeWatch watch;
-  EXPECT_EQ(watch.due({year}, 399 * day).size(), 1u);
-  EXPECT_TRUE(watch.due({year}, 399 * day + 60).empty());
-  EXPECT_EQ(watch.due({year}, 400 * day).size(), 1u) << "it has ended";
+  EXPECT_EQ(watch.due({year}, 399 * day_s).size(), 1u);
+  EXPECT_TRUE(watch.due({year}, 399 * day_s + 60).empty());
+  EXPECT_EQ(watch.due({year}, 400 * day_s).size(), 1u) << "it has ended";
 }
 
 TEST(LifeWatch, H19_ARenewedOneBeginsAnewAndEachIsToldForItself) {
   LifeWatch watch;
-  const Life other{Life::Kind::certificate, "ks", 300 * day, 420 * day};
-  EXPECT_EQ(watch.due({year, other}, 370 * day), (std::vector<Life>{year, other}));
+  const Life other{Life::Kind::certificate, "ks", 300 * day_s, 420 * day_s};
+  EXPECT_EQ(watch.due({year, other}, 370 * day_s), (std::vector<Life>{year, other}));
   Life renewed = year;
-  renewed.begins = 370 * day;
-  renewed.ends = 770 * day;
-  EXPECT_TRUE(watch.due({renewed, other}, 371 * day).empty());
-  EXPECT_EQ(watch.due({renewed, other}, 571 * day).size(), 2u);
+  renewed.begins = 370 * day_s;
+  renewed.ends = 770 * day_s;
+  EXPECT_TRUE(watch.due({renewed, other}, 371 * day_s).empty());
+  EXPECT_EQ(watch.due({renewed, other}, 571 * day_s).size(), 2u);
 }
 
 TEST(LifeWatch, H19_HowMuchIsOver) {
   EXPECT_EQ(year.used(-5), 0);
-  EXPECT_EQ(year.used(200 * day - 1), 49);
-  EXPECT_EQ(year.used(200 * day), 50);
-  EXPECT_EQ(year.used(400 * day - 1), 99);
-  EXPECT_EQ(year.used(400 * day), 100);
-  EXPECT_EQ(stage_of(year, 319 * day), 50);
-  EXPECT_EQ(stage_of(year, 320 * day), 80);
-  EXPECT_EQ(stage_of(year, 400 * day), 100);
+  EXPECT_EQ(year.used(200 * day_s - 1), 49);
+  EXPECT_EQ(year.used(200 * day_s), 50);
+  EXPECT_EQ(year.used(400 * day_s - 1), 99);
+  EXPECT_EQ(year.used(400 * day_s), 100);
+  EXPECT_EQ(stage_of(year, 319 * day_s), 50);
+  EXPECT_EQ(stage_of(year, 320 * day_s), 80);
+  EXPECT_EQ(stage_of(year, 400 * day_s), 100);
 }
 
 }  // namespace

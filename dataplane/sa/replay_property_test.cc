@@ -95,7 +95,7 @@ INSTANTIATE_TEST_SUITE_P(Windows, ReplaySizes, ::testing::Values(1024, 2048, 409
 class ReplayBursts : public ::testing::TestWithParam<std::uint64_t> {};
 
 TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
-  constexpr std::uint32_t spi = 0x10000008, other_spi = 0x10000009;
+  constexpr std::uint32_t spi = 0x10000008, second_spi = 0x10000009;
   constexpr std::size_t count = 4000;
   const std::uint64_t first = GetParam();
   std::mt19937_64 random(first);
@@ -116,7 +116,7 @@ TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
     return bytes;
   };
   std::map<std::uint32_t, SeenNumbers> references;
-  for (const std::uint32_t which : {spi, other_spi})
+  for (const std::uint32_t which : {spi, second_spi})
     references.emplace(which, SeenNumbers(1024, 0));
 
   // Two senders, each through a network of its own, interleaved; forged copies in between.
@@ -127,11 +127,11 @@ TEST_P(ReplayBursts, OfAllCopiesWithinAndAcrossBurstsOnePasses) {
   };
   std::vector<Arrival> arrivals;
   std::map<std::uint32_t, std::vector<std::uint64_t>> orders;
-  for (const std::uint32_t which : {spi, other_spi})
+  for (const std::uint32_t which : {spi, second_spi})
     orders[which] = through_network(first, count, {"", 0.05, 0.4, 0.4, 1500}, random);
   std::map<std::uint32_t, std::size_t> next;
-  while (next[spi] < orders[spi].size() || next[other_spi] < orders[other_spi].size()) {
-    const std::uint32_t which = random() % 2 == 0 ? spi : other_spi;
+  while (next[spi] < orders[spi].size() || next[second_spi] < orders[second_spi].size()) {
+    const std::uint32_t which = random() % 2 == 0 ? spi : second_spi;
     for (std::size_t run = 1 + random() % 8; run > 0 && next[which] < orders[which].size(); --run) {
       const std::uint64_t number = orders[which][next[which]++];
       if (random() % 10 == 0) arrivals.push_back({which, number, true});

@@ -27,12 +27,12 @@ bool PasswordCheck::begin(PasswordGate& gate, handshake::PasswordPresented& pres
 }
 
 std::string PasswordCheck::refusal() const {
-  using Verdict = PasswordGate::Verdict;
+  using Checked = PasswordGate::Verdict;
   return "user " + escaped(user_) + ": " +
          (foreign_user_                         ? "not a name of the member's certificate"
-          : answer_.verdict == Verdict::limited ? "too many attempts"
-          : answer_.verdict == Verdict::locked  ? "locked after too many wrong passwords; sealcast unlock USER"
-          : answer_.verdict == Verdict::failed  ? "the password could not be hashed: no memory?"
+          : answer_.verdict == Checked::limited ? "too many attempts"
+          : answer_.verdict == Checked::locked  ? "locked after too many wrong passwords; sealcast unlock USER"
+          : answer_.verdict == Checked::failed  ? "the password could not be hashed: no memory?"
                                                 : "unknown, or the password is wrong");
 }
 

@@ -17,7 +17,7 @@ namespace sealcast::keyserver {
 namespace {
 
 using namespace std::chrono_literals;
-using Verdict = PasswordGate::Verdict;
+using Checked = PasswordGate::Verdict;
 using Clock = std::chrono::steady_clock;
 
 // Cheap by Argon2id's measure, dear by a test's: so that an attempt's time can be told from none.
@@ -88,7 +88,7 @@ class PasswordGateTest : public ::testing::Test {
     const auto work = asio::make_work_guard(io_);
     io_.run_one_for(20ms);
   }
-  Verdict verdict(const std::string& user, const std::string& password, const char* from = "10.0.0.1") {
+  Checked verdict(const std::string& user, const std::string& password, const char* from = "10.0.0.1") {
     const auto asked = ask(user, password, from);
     answered({asked});
     return asked->answer->verdict;
@@ -108,15 +108,15 @@ TEST_F(PasswordGateTest, H7_AnswersLaterAndWithTheStampOfTheRightPassword) {
   ASSERT_TRUE(right->ticket);
   EXPECT_FALSE(right->answer.has_value()) << "never from inside check()";
   answered({right});
-  EXPECT_EQ(right->answer->verdict, Verdict::right);
+  EXPECT_EQ(right->answer->verdict, Checked::right);
   EXPECT_TRUE(gate().stands("anna", right->answer->stamp));
   EXPECT_FALSE(gate().stands("bert", right->answer->stamp));
   EXPECT_FALSE(gate().stands("anna", ""));
   const auto wrong = ask("anna", "correct hors");
   answered({wrong});
-  EXPECT_EQ(wrong->answer->verdict, Verdict::wrong);
+  EXPECT_EQ(wrong->answer->verdict, Checked::wrong);
   EXPECT_EQ(wrong->answer->stamp, "");
-  EXPECT_EQ(verdict("nobody", "correct horse"), Verdict::wrong);
+  EXPECT_EQ(verdict("nobody", "correct horse"), Checked::wrong);
 }
 
 TEST_F(PasswordGateTest, H7_AttemptsAreLimitedPerUserWhoeverTheyAreAndPerAddress) {
@@ -125,22 +125,22 @@ TEST_F(PasswordGateTest, H7_AttemptsAreLimitedPerUserWhoeverTheyAreAndPerAddress
   load();
   for (const char* user : {"anna", "nobody"}) {
     for (int i = 0; i < 3; ++i)
-      EXPECT_EQ(verdict(user, "wrong " + std::to_string(i), i == 0 ? "10.0.0.1" : "10.0.0.2"), Verdict::wrong)
+      EXPECT_EQ(verdict(user, "wrong " + std::to_string(i), i == 0 ? "10.0.0.1" : "10.0.0.2"), Checked::wrong)
           << user << i;
-    EXPECT_EQ(verdict(user, user == std::string("anna") ? "correct horse" : "wrong", "10.0.0.3"), Verdict::limited)
+    EXPECT_EQ(verdict(user, user == std::string("anna") ? "correct horse" : "wrong", "10.0.0.3"), Checked::limited)
         << "the right password, too: from anywhere";
   }
   // 10.0.0.2 has had four: one is left, for any user.
-  EXPECT_EQ(verdict("carl", "x", "10.0.0.2"), Verdict::wrong);
-  EXPECT_EQ(verdict("dora", "x", "10.0.0.2"), Verdict::limited);
-  EXPECT_EQ(verdict("dora", "x", "10.0.0.9"), Verdict::wrong);
+  EXPECT_EQ(verdict("carl", "x", "10.0.0.2"), Checked::wrong);
+  EXPECT_EQ(verdict("dora", "x", "10.0.0.2"), Checked::limited);
+  EXPECT_EQ(verdict("dora", "x", "10.0.0.9"), Checked::wrong);
 }
 
 TEST_F(PasswordGateTest, H7_RightPasswordsUseUpNothing) {
   set("anna", "correct horse");
   load();
   for (int i = 0; i < 8; ++i)
-    EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right) << i;
+    EXPECT_EQ(verdict("anna", "correct horse"), Checked::right) << i;
 }
 
 TEST_F(PasswordGateTest, H7_AUserIsLockedAfterManyWrongPasswordsToldOfAndUnlocked) {
@@ -152,14 +152,14 @@ TEST_F(PasswordGateTest, H7_AUserIsLockedAfterManyWrongPasswordsToldOfAndUnlocke
   set("anna", "correct horse");
   load();
   for (int i = 0; i < 4; ++i)
-    EXPECT_EQ(verdict("anna", "guess " + std::to_string(i)), Verdict::wrong) << i;
-  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::locked);
+    EXPECT_EQ(verdict("anna", "guess " + std::to_string(i)), Checked::wrong) << i;
+  EXPECT_EQ(verdict("anna", "correct horse"), Checked::locked);
   audit_to({});
   EXPECT_EQ(told, (std::vector<std::string>{"warning password_guessing anna", "error password_locked anna"}));
   EXPECT_EQ(gate().locked(), std::vector<std::string>{"anna"});
   EXPECT_FALSE(gate().unlock("bert"));
   EXPECT_TRUE(gate().unlock("anna"));
-  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right);
+  EXPECT_EQ(verdict("anna", "correct horse"), Checked::right);
   EXPECT_TRUE(gate().locked().empty());
 }
 
@@ -175,7 +175,7 @@ TEST_F(PasswordGateTest, AUTH_2_ALimitedAttemptTakesAsLongAsOneThatIsHashedButHa
     limited.push_back(ask("anna", "wrong"));
   answered(limited);
   for (const auto& one : limited) {
-    EXPECT_EQ(one->answer->verdict, Verdict::limited);
+    EXPECT_EQ(one->answer->verdict, Checked::limited);
     EXPECT_GE(one->took() + 1ms, hashed->took() / 2);
   }
   EXPECT_LT(limited.back()->took(), hashed->took() * 10);
@@ -199,7 +199,7 @@ TEST_F(PasswordGateTest, H7_AnAttemptThatWasNeverHashedDoesNotCountAgainstItsUse
   while (gate().waiting() != 0 && Clock::now() < until)
     turn();
   ASSERT_EQ(gate().waiting(), 0U);
-  EXPECT_EQ(verdict("anna", "correct horse"), Verdict::right);
+  EXPECT_EQ(verdict("anna", "correct horse"), Checked::right);
 }
 
 TEST_F(PasswordGateTest, H13_WhatWouldWaitTooLongIsTurnedAwayUncounted) {
@@ -224,7 +224,7 @@ TEST_F(PasswordGateTest, AUTH_2_WhoMayNotTryIsRefusedLaterAndNothingIsHashed) {
   while (!answer && Clock::now() < until)
     turn();
   ASSERT_TRUE(answer);
-  EXPECT_EQ(answer->verdict, Verdict::wrong);
+  EXPECT_EQ(answer->verdict, Checked::wrong);
 }
 
 TEST(CountedAddress, H13_Ipv4CountsAsItselfAndIpv6ByItsNetwork) {
@@ -267,7 +267,7 @@ TEST_F(PasswordGateTest, H7_ARightPasswordThatWasChangedMeanwhileNoLongerStands)
   set("anna", "staple");
   load();
   answered({old, other});
-  EXPECT_EQ(old->answer->verdict, Verdict::right) << "by the file of its time";
+  EXPECT_EQ(old->answer->verdict, Checked::right) << "by the file of its time";
   EXPECT_FALSE(gate().stands("anna", old->answer->stamp)) << "but it opens nothing any more";
   EXPECT_TRUE(gate().stands("bert", other->answer->stamp));
   EXPECT_EQ(gate().users(), 2u);
