@@ -298,8 +298,11 @@ TEST_F(Agent, StartSaysWhatIsMissing) {
   ::chmod(settings_.member.private_key.c_str(), 0644);
   EXPECT_THAT(error(), HasSubstr("chmod 600"));
   ::chmod(settings_.member.private_key.c_str(), 0600);
+  const std::string good = settings_.member.certificate + ".good";
+  std::filesystem::rename(settings_.member.certificate, good);
   write("member.pem", "nonsense");
   EXPECT_THAT(error(), HasSubstr(settings_.member.certificate));
+  std::filesystem::rename(good, settings_.member.certificate);
   std::filesystem::remove(settings_.member.ca);
   EXPECT_THAT(error(), HasSubstr(settings_.member.ca));
   EXPECT_THAT(plane_.calls, Not(Contains("install")));

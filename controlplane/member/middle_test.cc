@@ -293,6 +293,7 @@ class Middle : public ::testing::TestWithParam<Play> {
     group.id = "tv";
     group.selectors = {{*Prefix::parse("239.1.1.0/24"), {}, {}, {}}};
     group.flow = GetParam().flow;
+    group.joins_per_minute = 60'000;  // one for each attack
     config.groups = {group};
     server_ = std::make_unique<keyserver::KeyServer>(io_, config, keyserver::KeyServerOptions{});
     const auto started = server_->start();
